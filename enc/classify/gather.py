@@ -1,0 +1,221 @@
+"""From a certname to the records that bear on it. Pure apart from asking the `Source`.
+
+The node itself is sought under the certname and then, in terminus semantics,
+under the part before the first dot and under `default`. Extended semantics
+does not fall back: a certname of one project must not find the node of another
+because their hosts share a short name.
+
+Parents are followed through the same filter, without the fall-back, until a
+node has none. A node that appears twice is a loop; a parent that is not there
+is an error; both stop this node only. The messages are those of the original
+terminus, because operators search for them.
+
+Where several entries answer to one name, the last that the server returned
+is used in terminus semantics, as it always was, with a note; in extended
+semantics that is an error, since which of two projects' entries wins must not
+depend on the order of a database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import unquote
+
+from enc import dn as names_of_entries
+from enc.classify.model import Lineage, Record, Source
+from enc.config import Settings
+from enc.errors import ClassificationError, ConfigurationError, InvalidName, NotFound, one_line
+from enc.filters import folded, parse
+from enc.names import Certname, PrefixName, ProjectName
+
+DEFAULT_NODE = "default"
+
+
+def names_tried(certname: Certname, semantics: str) -> tuple[str, ...]:
+    """Return the names under which a node's own entry is sought, in order."""
+    if semantics != "terminus":
+        return (certname,)
+    return tuple(dict.fromkeys((str(certname), certname.short, DEFAULT_NODE)))
+
+
+def gather(certname: Certname, source: Source, settings: Settings) -> Lineage:
+    """Collect the records for `certname`.
+
+    Raise `NotFound` if the directory has no such node, `ClassificationError`
+    for loops, missing parents and doubled entries, and what `source` raises.
+    """
+    notes: list[str] = []
+    for name in names_tried(certname, settings.nodes.semantics):
+        node = _one(source, name, settings, notes)
+        if node is not None:
+            break
+    else:
+        raise NotFound(f"no node {certname} in LDAP (below {settings.nodes_base}); create its entry first")
+    parents = _parents(node, source, settings, notes)
+    if settings.nodes.semantics == "terminus":
+        return Lineage(certname, name, node, parents, notes=tuple(notes))
+    project = project_of(node, settings)
+    project_record = source.project(project) if project else None
+    if project and project_record is None:
+        notes.append(f"{node.dn}: there is no project {project} below {settings.projects_base}")
+    return Lineage(
+        certname,
+        name,
+        node,
+        parents,
+        project_name=project,
+        project=project_record,
+        prefixes=_prefixes(certname, project, source) if project else (),
+        groups=_groups(node, source),
+        site=source.site(),
+        notes=tuple(notes),
+    )
+
+
+def _one(source: Source, name: str, settings: Settings, notes: list[str]) -> Record | None:
+    found = source.nodes_named(name)
+    if not found:
+        return None
+    if len(found) > 1:
+        dns = "; ".join(record.dn for record in found)
+        if settings.nodes.semantics != "terminus":
+            raise ClassificationError(f"{len(found)} entries answer to the name {one_line(name)}: {dns}", where=name)
+        notes.append(f"{len(found)} entries answer to the name {one_line(name)}, the last is used: {dns}")
+    return found[-1]
+
+
+def _parents(node: Record, source: Source, settings: Settings, notes: list[str]) -> tuple[Record, ...]:
+    chain: list[Record] = []
+    current = node
+    # The terminus remembers the names of parents, not that of the node it began
+    # with, so a node that is its own parent's parent is noticed one step later.
+    seen: set[str] = set()
+    while True:
+        wanted = current.all(settings.nodes.parent_attribute)
+        if not wanted:
+            return tuple(chain)
+        if len(wanted) > 1:
+            raise ClassificationError(
+                f"more than one parent: {', '.join(map(one_line, wanted))}; a node has at most one", where=current.dn
+            )
+        name = wanted[0]
+        if folded(name) in seen:
+            raise ClassificationError(
+                f"Found loop in LDAP node parents; {one_line(name)} appears twice", where=current.dn
+            )
+        seen.add(folded(name))
+        parent = _one(source, name, settings, notes)
+        if parent is None:
+            raise ClassificationError(f"Could not find parent node '{one_line(name)}'", where=current.dn)
+        chain.append(parent)
+        current = parent
+
+
+def project_of(node: Record, settings: Settings) -> ProjectName | None:
+    """Return the project that a node's record belongs to, None if it has none; raise for a bad name."""
+    how, _, name = settings.nodes.project.partition(" ")
+    found: str | None = None
+    if how == "container":
+        step = names_of_entries.child_towards(names_of_entries.parent(node.dn), settings.nodes_base)
+        if step is not None:
+            found = step[1]
+    elif how == "attribute":
+        found = node.first(name)
+    else:
+        for attribute in settings.nodes.variable_attributes:
+            for text in node.all(attribute):
+                variable, _, value = text.partition("=")
+                if variable == name:
+                    found = value
+    if not found:
+        return None
+    try:
+        return ProjectName(found)
+    except InvalidName as error:
+        raise ClassificationError(str(error), where=node.dn) from error
+
+
+def prefix_of(record: Record) -> PrefixName:
+    """Return the prefix that an entry below a project defines; raise `ClassificationError` for a bad one."""
+    value = names_of_entries.rdn(record.dn)[1]
+    try:
+        return PrefixName(value)
+    except InvalidName as error:
+        raise ClassificationError(str(error), where=record.dn) from error
+
+
+def _prefixes(certname: Certname, project: ProjectName, source: Source) -> tuple[tuple[PrefixName, Record], ...]:
+    found = []
+    for record in source.prefixes(project):
+        text = names_of_entries.rdn(record.dn)[1]
+        # A bad prefix cannot be the beginning of a certname, so it bears on no
+        # node; the follower reports it on its own.
+        if certname.startswith(text) and PrefixName.accepts(text):
+            found.append((PrefixName(text), record))
+    return tuple(sorted(found, key=lambda item: (len(item[0]), item[0])))
+
+
+def _groups(node: Record, source: Source) -> tuple[tuple[str, Record], ...]:
+    found = []
+    for record in source.groups():
+        if any(url.matches(node) for url in members(record).urls):
+            found.append((names_of_entries.rdn(record.dn)[1], record))
+    return tuple(sorted(found, key=lambda item: item[0]))
+
+
+class MemberUrl:
+    """One memberURL of a group: the nodes below a base that satisfy a filter (RFC 4516)."""
+
+    def __init__(self, text: str, where: str) -> None:
+        """Read `ldap:///BASE??SCOPE?FILTER`; raise `ClassificationError` with the rule."""
+        rule = "a memberURL is ldap:///BASE??sub?(FILTER)"
+        if not text.lower().startswith("ldap:///"):
+            raise ClassificationError(f"{one_line(repr(text))}: {rule}", where=where)
+        base, _attributes, scope, query, *rest = [*text[8:].split("?"), "", "", ""]
+        if any(rest):
+            raise ClassificationError(f"{one_line(repr(text))}: extensions are not supported: {rule}", where=where)
+        self._scope = (scope or "base").lower()
+        if self._scope not in ("base", "one", "sub"):
+            raise ClassificationError(f"{one_line(repr(text))}: unknown scope: {rule}", where=where)
+        try:
+            self._base = names_of_entries.normalise(unquote(base))
+        except InvalidName as error:
+            raise ClassificationError(f"memberURL: {error}", where=where) from error
+        try:
+            self._filter = parse(unquote(query) or "(objectClass=*)", where="memberURL")
+        except ConfigurationError as error:
+            raise ClassificationError(str(error), where=where) from error
+
+    def matches(self, record: Record) -> bool:
+        """Tell whether a node is in the group."""
+        place = names_of_entries.normalise(record.dn)
+        if place == self._base:
+            below = self._scope in ("base", "sub")
+        elif self._scope == "sub":
+            below = not self._base or place.endswith("," + self._base)
+        else:
+            below = self._scope == "one" and names_of_entries.parent(place) == self._base
+        return below and self._filter.matches(record)
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Who is in a group, or why that cannot be told."""
+
+    urls: tuple[MemberUrl, ...]
+    problem: str | None = None
+
+
+@lru_cache(maxsize=10_000)
+def members(record: Record) -> Members:
+    """Read a group's memberURLs.
+
+    A group with a bad one has no members: which nodes it was meant for cannot
+    be known, and stopping all of them would let one typing error stop the site.
+    The follower reports the problem.
+    """
+    try:
+        return Members(tuple(MemberUrl(text, record.dn) for text in record.all("memberURL")))
+    except ClassificationError as error:
+        return Members((), str(error))

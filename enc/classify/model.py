@@ -1,0 +1,160 @@
+"""What goes into a classification and what comes out. Frozen values, no behaviour.
+
+A `Record` is what LDAP stores about a node, a project, a prefix, a group or
+the site; the directory adapter and the follower's copy both produce it. A
+`Classification` is the finished answer about one node, with the origin of each
+part. How one becomes the other is in `gather`, `terminus` and `extended`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from enc.names import Certname, ClassName, DataKey, EnvironmentName, PrefixName, ProjectName
+
+Scalar = str | int | float | bool | None
+Value = Scalar | Sequence["Value"] | Mapping[str, "Value"]
+"""A value as YAML and JSON know it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """One LDAP entry, as far as it concerns us.
+
+    Two records are the same only if they are the same object: what is derived
+    from a shared record (a project's, say) can then be kept beside it.
+    """
+
+    dn: str
+    """As the server gives it."""
+    attributes: Mapping[str, tuple[str, ...]]
+    """User attributes; lower-cased names, values in the server's order. Values that are not UTF-8 are left out."""
+    uuid: str = ""
+    """entryUUID: stays the same when the entry is renamed."""
+    csn: str = ""
+    """entryCSN: changes with each change of the entry, and orders changes."""
+
+    def all(self, attribute: str) -> tuple[str, ...]:
+        """Return the values of `attribute` (any case), in the server's order."""
+        return self.attributes.get(attribute.lower(), ())
+
+    def first(self, attribute: str) -> str | None:
+        """Return the first value of `attribute`, or None."""
+        values = self.attributes.get(attribute.lower(), ())
+        return values[0] if values else None
+
+
+class Source(Protocol):
+    """Where the records of one classification come from: LDAP itself, or the follower's copy.
+
+    Every method raises `DirectoryUnreachable` when nothing can be said; an
+    empty answer means that the directory was asked and has no such entry.
+    """
+
+    def nodes_named(self, name: str) -> Sequence[Record]:
+        """Return the entries that the node filter finds for `name`, in the server's order."""
+
+    def project(self, name: ProjectName) -> Record | None:
+        """Return the entry of a project."""
+
+    def prefixes(self, project: ProjectName) -> Sequence[Record]:
+        """Return all prefix entries of a project, in no particular order."""
+
+    def groups(self) -> Sequence[Record]:
+        """Return all group entries, in no particular order."""
+
+    def site(self) -> Record | None:
+        """Return the entry with the site's default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """All records that bear on one node, each with its place in the order."""
+
+    certname: Certname
+    matched: str
+    """The name that the node was found under: the certname, its short form, or `default`."""
+    node: Record
+    parents: tuple[Record, ...] = ()
+    """Nearest first."""
+    project_name: ProjectName | None = None
+    project: Record | None = None
+    prefixes: tuple[tuple[PrefixName, Record], ...] = ()
+    """Those that the certname starts with; longer later."""
+    groups: tuple[tuple[str, Record], ...] = ()
+    """(name, record) of those the node is in; by name."""
+    site: Record | None = None
+    notes: tuple[str, ...] = ()
+    """What was odd on the way and did not stop it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where one part of an answer was said: a layer's name and the entry."""
+
+    layer: str
+    """`site`, `project alpha`, `group web`, `prefix web-`, `parent base`, `node`, or `configuration`."""
+    dn: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.layer} ({self.dn})" if self.dn else self.layer
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One step in the history of one part of an answer, for `explain`."""
+
+    part: str
+    """`class apache`, `parameter apache::port`, `variable site`, `data key`, `environment`."""
+    origin: Origin
+    did: str
+    """`set`, `replaced`, `removed`, `kept` (the value was said, but a nearer one holds), `ignored`."""
+    value: Value = None
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What one node is: the content of an ENC answer, of its hiera data and trusted data."""
+
+    certname: Certname
+    environment: EnvironmentName | None
+    classes: Mapping[str, Mapping[str, Value]]
+    """Class name to parameters. Plain text keys: in strict compatibility they stand as in LDAP."""
+    variables: Mapping[str, Value]
+    data: Mapping[DataKey, Value] = field(default_factory=dict)
+    """The node's own hiera data (projects and prefixes have files of their own)."""
+    project: ProjectName | None = None
+    region: str | None = None
+    role: str | None = None
+    prefixes: tuple[PrefixName, ...] = ()
+    """Those that apply, longer later."""
+    version: str = ""
+    """The newest entryCSN of all records that took part."""
+    events: tuple[Event, ...] = ()
+    """In order; the last event of a part tells where its final value comes from. Only filled when asked for."""
+    notes: tuple[str, ...] = ()
+    """What an admin should look at, though it does not stop the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeData:
+    """Hiera data of a project or a prefix."""
+
+    project: ProjectName
+    prefix: PrefixName | None
+    data: Mapping[DataKey, Value]
+
+
+__all__ = [
+    "ClassName",
+    "Classification",
+    "Event",
+    "Lineage",
+    "Origin",
+    "Record",
+    "ScopeData",
+    "Source",
+    "Value",
+]

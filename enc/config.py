@@ -1,0 +1,374 @@
+"""The configuration: one YAML file, a frozen dataclass for each section.
+
+A package owns the dataclass of its section; this module owns the reading. It
+knows no defaults of its own and never touches the network; `config check` of
+enc-admin tries what the values point at. Unknown keys, wrong types and values
+out of range are refused with their dotted path, so that a misspelt key never
+passes for a default.
+
+Durations are written as `90s`, `15m`, `24h`, `7d` or plain seconds, and are
+held in seconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import stat
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from enc.errors import ConfigurationError
+from enc.names import EnvironmentName
+
+DEFAULT_PATH = Path("/etc/puppetmaster/config.yaml")
+ENVIRONMENT_VARIABLE = "PUPPETMASTER_CONFIG"
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Duration(float):
+    """A length of time in seconds."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: object) -> Duration:
+        """Read `3s`, `24h` or a number of seconds; raise ValueError with the rule."""
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
+            return cls(value)
+        if isinstance(value, str):
+            match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)", value)
+            if match:
+                return cls(float(match[1]) * _UNITS[match[2]])
+        raise ValueError("a duration such as 500ms, 3s, 15m, 24h or 7d")
+
+
+@dataclass(frozen=True)
+class TlsSettings:
+    """How the connection to LDAP is protected. Certificates are always verified."""
+
+    start: bool = False
+    """Use StartTLS on ldap:// addresses. ldaps:// addresses need no setting."""
+    ca_file: Path | None = None
+    """Certificates of the authorities that are trusted (PEM); none: the system's."""
+    certificate_file: Path | None = None
+    """Our own certificate (PEM), where the server asks for one."""
+    key_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class DirectorySettings:
+    """Where LDAP is and who we are there."""
+
+    uris: tuple[str, ...] = ("ldapi:///",)
+    """Servers, tried in order: ldap://, ldaps://, ldapi:// with the socket's path percent-encoded."""
+    bind_dn: str | None = None
+    """Who reads. None: EXTERNAL over ldapi, anonymous elsewhere."""
+    bind_password_file: Path | None = None
+    """Holds the password of bind_dn; must not be readable by others."""
+    write_bind_dn: str | None = None
+    """Who writes for `enc-admin`, if the reading account may not. None: EXTERNAL over ldapi, else bind_dn."""
+    write_bind_password_file: Path | None = None
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    timeout: Duration = Duration(3)
+    """How long connecting, and each answer, may take."""
+    data_directory: Path = Path("/var/lib/puppetmaster/directory")
+    """Where `enc-admin directory start` keeps the embedded slapd."""
+    suffix: str = "dc=example,dc=org"
+    """The top of the tree; the bases below default to places in it."""
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """How a certname becomes an LDAP entry, and what of the entry counts."""
+
+    base: str | None = None
+    """Where nodes are. None: ou=hosts below the suffix."""
+    filter: str = "(&(objectClass=puppetClient)(cn=%s))"
+    """Finds the entry of a name; every %s is the escaped name."""
+    class_attributes: tuple[str, ...] = ("puppetClass",)
+    variable_attributes: tuple[str, ...] = ("puppetVar",)
+    parent_attribute: str = "parentNode"
+    environment_attribute: str = "environment"
+    attributes: Literal["all"] | tuple[str, ...] = "all"
+    """Which attributes become variables (semantics terminus)."""
+    semantics: Literal["terminus", "extended"] = "extended"
+    """terminus: exactly the LDAP node terminus; extended: with site, projects, groups and prefixes."""
+    strict_compatibility: bool = False
+    """With semantics terminus: also show what leaked there (puppetclass, puppetvar, parentnode, objectclass
+    and dn as variables) and leave class names as they stand."""
+    default_environment: EnvironmentName = EnvironmentName("production")
+    project: str = "container"
+    """Where a node's project stands: `container` (the ou above it), `attribute NAME`, or `variable NAME`."""
+
+
+@dataclass(frozen=True)
+class ProjectSettings:
+    """Where projects are; used by semantics extended."""
+
+    base: str | None = None
+    """None: ou=projects below the suffix."""
+    filter: str = "(objectClass=groupOfNames)"
+    admin_role: str = "projectadmin"
+    """The cn of the organizationalRole below a project whose occupants administer it."""
+    environment: str | None = None
+    """Environment of a project whose entry names none; every %s is the project, with '-' as '_'.
+    None: the site's environment."""
+
+
+@dataclass(frozen=True)
+class GroupSettings:
+    """Groups of nodes by LDAP filter (groupOfURLs); used by semantics extended."""
+
+    base: str | None = None
+    """None: ou=groups below the suffix."""
+    filter: str = "(objectClass=groupOfURLs)"
+
+
+@dataclass(frozen=True)
+class SiteSettings:
+    """The entry with what every node gets; used by semantics extended."""
+
+    dn: str | None = None
+    """None: cn=site below the suffix."""
+
+
+@dataclass(frozen=True)
+class PeopleSettings:
+    """Who may edit."""
+
+    base: str | None = None
+    """None: ou=people below the suffix."""
+    filter: str = "(&(objectClass=inetOrgPerson)(uid=%s))"
+    operators: str | None = None
+    """The group of operators. None: cn=operators,ou=groups below the suffix."""
+
+
+@dataclass(frozen=True)
+class AnswerSettings:
+    """The finished answers on disk."""
+
+    directory: Path = Path("/var/lib/puppetmaster/answers")
+    max_age: Duration = Duration(86400)
+    """How long the copy may have been without contact to LDAP before `enc` refuses."""
+    variable: str | None = "puppetmaster_answer"
+    """Top-scope variable with source, age (seconds) and version of the answer. null: none."""
+    on_bad_entry: Literal["last-good", "refuse"] = "last-good"
+    """What a node gets whose entry cannot be classified any more."""
+
+
+@dataclass(frozen=True)
+class FollowSettings:
+    """How the follower keeps up with LDAP."""
+
+    poll_interval: Duration = Duration(30)
+    """Time between two readings where the server does not offer syncrepl."""
+    beat: Duration = Duration(2)
+    """How often the follower says that it lives, and tries to reconnect."""
+    metrics_file: Path | None = None
+    """Prometheus text file, for the node exporter's textfile collector."""
+    metrics_listen: str | None = None
+    """ADDRESS:PORT of an HTTP endpoint /metrics, for example 127.0.0.1:9164."""
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """The append-only trail of edits."""
+
+    file: Path = Path("/var/lib/puppetmaster/audit/trail.jsonl")
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """What is written to stderr while working."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole configuration file, and where it was read."""
+
+    directory: DirectorySettings = field(default_factory=DirectorySettings)
+    nodes: NodeSettings = field(default_factory=NodeSettings)
+    projects: ProjectSettings = field(default_factory=ProjectSettings)
+    groups: GroupSettings = field(default_factory=GroupSettings)
+    site: SiteSettings = field(default_factory=SiteSettings)
+    people: PeopleSettings = field(default_factory=PeopleSettings)
+    answers: AnswerSettings = field(default_factory=AnswerSettings)
+    follow: FollowSettings = field(default_factory=FollowSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+    @property
+    def nodes_base(self) -> str:
+        """DN below which nodes are."""
+        return self.nodes.base or f"ou=hosts,{self.directory.suffix}"
+
+    @property
+    def projects_base(self) -> str:
+        """DN below which projects are."""
+        return self.projects.base or f"ou=projects,{self.directory.suffix}"
+
+    @property
+    def groups_base(self) -> str:
+        """DN below which groups are."""
+        return self.groups.base or f"ou=groups,{self.directory.suffix}"
+
+    @property
+    def people_base(self) -> str:
+        """DN below which people are."""
+        return self.people.base or f"ou=people,{self.directory.suffix}"
+
+    @property
+    def site_dn(self) -> str:
+        """DN of the site default's entry."""
+        return self.site.dn or f"cn=site,{self.directory.suffix}"
+
+    @property
+    def operators_dn(self) -> str:
+        """DN of the operators' group."""
+        return self.people.operators or f"cn=operators,ou=groups,{self.directory.suffix}"
+
+
+def chosen_path(option: str | None) -> Path:
+    """Return the file to read: `--config`, else $PUPPETMASTER_CONFIG, else the default place."""
+    return Path(option or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_PATH)
+
+
+def load(path: Path) -> Settings:
+    """Read `path`; raise `ConfigurationError` with file and key.
+
+    The default file may be absent: then every setting has its default. A file
+    that was asked for must exist.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        if path == DEFAULT_PATH:
+            return Settings()
+        raise ConfigurationError("no such configuration file", where=str(path)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot be read: {error}", where=str(path)) from error
+    return parse(text, where=str(path))
+
+
+def parse(text: str, *, where: str = "configuration") -> Settings:
+    """Return the settings in YAML `text`; `where` names the file in errors."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"is not YAML: {' '.join(str(error).split())}", where=where) from error
+    settings = _section(Settings, {} if document is None else document, "", where)
+    _check(settings, where)
+    return settings
+
+
+T = TypeVar("T")
+
+
+def _section(cls: type[T], value: object, path: str, where: str) -> T:
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{path or 'the file'} must be a mapping of settings", where=where)
+    hints = typing.get_type_hints(cls)
+    known = {f.name: hints[f.name] for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    chosen: dict[str, Any] = {}
+    for key, item in value.items():
+        dotted = f"{path}.{key}" if path else str(key)
+        if key not in known:
+            raise ConfigurationError(f"unknown key {dotted} (known here: {', '.join(sorted(known))})", where=where)
+        chosen[key] = _value(known[key], item, dotted, where)
+    return cls(**chosen)
+
+
+def _value(kind: Any, value: object, path: str, where: str) -> Any:
+    """Turn one YAML value into the type that the dataclass's field declares."""
+    origin = typing.get_origin(kind)
+    if origin in (types.UnionType, typing.Union):
+        options = typing.get_args(kind)
+        if value is None and type(None) in options:
+            return None
+        rest = [option for option in options if option is not type(None)]
+        for option in rest[:-1]:
+            if typing.get_origin(option) is Literal and value in typing.get_args(option):
+                return value
+        return _value(rest[-1], value, path, where)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _section(kind, {} if value is None else value, path, where)
+    wanted: str
+    if origin is Literal:
+        if value in typing.get_args(kind) and isinstance(value, str):
+            return value
+        wanted = "one of " + ", ".join(typing.get_args(kind))
+    elif origin is tuple:
+        if isinstance(value, list) and value and all(isinstance(item, str) and item for item in value):
+            return tuple(value)
+        wanted = "a list of texts, not empty"
+    elif kind is bool:
+        if isinstance(value, bool):
+            return value
+        wanted = "true or false"
+    elif kind is Duration:
+        try:
+            return Duration.parse(value)
+        except ValueError as error:
+            wanted = str(error)
+    elif kind is Path:
+        if isinstance(value, str) and value.startswith("/"):
+            return Path(value)
+        wanted = "an absolute path"
+    elif kind is EnvironmentName:
+        if isinstance(value, str) and EnvironmentName.accepts(value):
+            return EnvironmentName(value)
+        wanted = EnvironmentName.rule
+    else:
+        if isinstance(value, str) and value:
+            return value
+        wanted = "a text (quote it if YAML reads it as something else)"
+    raise ConfigurationError(f"{path}: {value!r} is not {wanted}", where=where)
+
+
+def _check(settings: Settings, where: str) -> None:
+    """Refuse what a type alone does not."""
+    for path, text in (("nodes.filter", settings.nodes.filter), ("people.filter", settings.people.filter)):
+        if "%s" not in text:
+            raise ConfigurationError(f"{path}: has no %s where the name goes", where=where)
+    for uri in settings.directory.uris:
+        if not re.match(r"(?:ldap|ldaps)://[^/]+|ldapi://", uri):
+            raise ConfigurationError(
+                f"directory.uris: {uri!r} is not ldap://HOST, ldaps://HOST or ldapi://", where=where
+            )
+    project = settings.nodes.project
+    rule = re.compile(r"container|(?:attribute|variable) [A-Za-z][\w;-]*", re.ASCII)
+    if not rule.fullmatch(project):
+        raise ConfigurationError(
+            f"nodes.project: {project!r} is not container, attribute NAME or variable NAME", where=where
+        )
+
+
+def read_secret(path: Path) -> str:
+    """Return the secret in `path` without its final newline.
+
+    Raise `ConfigurationError` if it cannot be read, is empty, or if others
+    than owner and group may read it.
+    """
+    try:
+        with path.open(encoding="utf-8") as stream:
+            mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
+            secret = stream.read().rstrip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the secret cannot be read: {error}", where=str(path)) from error
+    if mode & 0o007:
+        raise ConfigurationError(f"mode {mode:04o} lets everybody read this secret; chmod o-rwx it", where=str(path))
+    if not secret:
+        raise ConfigurationError("the secret is empty", where=str(path))
+    return secret

@@ -1,0 +1,46 @@
+"""What every command does with what escapes from it: one place, one table.
+
+An expected error becomes one line on stderr and its exit status; an interrupt
+130; a closed pipe a quiet end; anything else is a bug: one line that says so,
+and the traceback in a file to attach to a report.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+
+from enc.errors import ExitStatus, ToolkitError, one_line
+
+
+def run(program: str, main: Callable[[], int]) -> int:
+    """Call `main` and return the exit status of the command `program`."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except ToolkitError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        return ExitStatus.INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away (`| head`). Python would complain once more when it
+        # flushes at exit, so what is left goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.FAILED
+    except Exception as error:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix=f"{program}-bug-", suffix=".log", delete=False, encoding="utf-8"
+        ) as report:
+            traceback.print_exc(file=report)
+        what = one_line(f"{type(error).__name__}: {error}")
+        print(
+            f"{program}: this is a bug in {program}, please report it with {report.name}: {what}",
+            file=sys.stderr,
+        )
+        return ExitStatus.BUG
+    return status

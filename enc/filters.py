@@ -1,0 +1,222 @@
+"""LDAP search filters (RFC 4515): build them safely, read them, and apply them to a record. Pure.
+
+Two uses. The *node filter* is a setting with `%s` where a name goes. Asked
+about one name, it becomes a filter with the escaped name. The follower needs
+the reverse: all entries that the filter could find for any name, and for each
+entry the names that it answers to. And *groups* are filters that the follower
+applies to its copy instead of asking the server for each of them.
+
+Matching folds case and spaces, as the matching rules of the attributes in
+question do (caseIgnoreMatch, caseIgnoreIA5Match, distinguishedNameMatch); an
+attribute with a case-exact rule is matched more widely here than by a server.
+Extensible matches and `~=` are refused: they mean what a server makes of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from enc.classify.model import Record
+from enc.errors import ConfigurationError
+
+_ESCAPED = re.compile(r"[\x00-\x1f\x7f()*\\]|[^\x00-\x7f]")
+_ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9.;-]*|[0-9]+(?:\.[0-9]+)*", re.ASCII)
+_DEPTH = 32
+_NAME = "\ue000"
+"""Stands for %s inside a parsed filter: a character that is in no filter text."""
+
+
+def escape(value: str) -> str:
+    """Return `value` as an assertion value: what means something in a filter is escaped, byte by byte."""
+    return _ESCAPED.sub(
+        lambda found: "".join(f"\\{byte:02x}" for byte in found[0].encode("utf-8", "surrogatepass")), value
+    )
+
+
+def folded(value: str) -> str:
+    """Return `value` in the form in which two values are compared."""
+    return re.sub(" +", " ", value.strip(" ")).lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One node of a parsed filter."""
+
+    kind: Literal["and", "or", "not", "equal", "present", "substring", "at least", "at most"]
+    attribute: str = ""
+    pieces: tuple[str, ...] = ()
+    """Of a value: one piece, or several with a * between them."""
+    parts: tuple[Filter, ...] = ()
+
+    def matches(self, record: Record) -> bool:
+        """Tell whether `record` satisfies the filter."""
+        if self.kind == "and":
+            return all(part.matches(record) for part in self.parts)
+        if self.kind == "or":
+            return any(part.matches(record) for part in self.parts)
+        if self.kind == "not":
+            return not self.parts[0].matches(record)
+        values = record.attributes.get(self.attribute, ())
+        if self.kind == "present":
+            return bool(values)
+        wanted = self.pieces[0] if self.kind != "substring" else ""
+        if self.kind == "equal":
+            return any(folded(value) == wanted for value in values)
+        if self.kind == "substring":
+            return any(_substring(folded(value), self.pieces) for value in values)
+        ordered = (_ordered(folded(value), wanted) for value in values)
+        return any(sign >= 0 if self.kind == "at least" else sign <= 0 for sign in ordered)
+
+    def leaves(self) -> Iterator[Filter]:
+        """Yield the comparisons in the filter, from left to right."""
+        if self.parts:
+            for part in self.parts:
+                yield from part.leaves()
+        else:
+            yield self
+
+
+def _substring(value: str, pieces: tuple[str, ...]) -> bool:
+    first, *middle, last = pieces
+    if not value.startswith(first):
+        return False
+    position = len(first)
+    for piece in middle:
+        found = value.find(piece, position)
+        if found < 0:
+            return False
+        position = found + len(piece)
+    return len(value) - len(last) >= position and value.endswith(last)
+
+
+def _ordered(value: str, wanted: str) -> int:
+    if re.fullmatch(r"-?\d+", value) and re.fullmatch(r"-?\d+", wanted):
+        return (int(value) > int(wanted)) - (int(value) < int(wanted))
+    return (value > wanted) - (value < wanted)
+
+
+def parse(text: str, *, where: str = "filter") -> Filter:
+    """Read a filter; raise `ConfigurationError` with the place where it stops being one."""
+    stripped = text.strip()
+    if not stripped.startswith("("):
+        stripped = f"({stripped})"
+    result, end = _parse(stripped, 0, 0, where)
+    if end != len(stripped):
+        raise ConfigurationError(f"{text!r}: something follows the filter at character {end + 1}", where=where)
+    return result
+
+
+def _parse(text: str, at: int, depth: int, where: str) -> tuple[Filter, int]:
+    def wrong(what: str, place: int) -> ConfigurationError:
+        return ConfigurationError(f"{text!r}: {what} at character {place + 1}", where=where)
+
+    if depth > _DEPTH:
+        raise wrong(f"more than {_DEPTH} levels", at)
+    if text[at : at + 1] != "(":
+        raise wrong("a '(' is missing", at)
+    sign = text[at + 1 : at + 2]
+    if sign in ("&", "|", "!") and sign:
+        parts = []
+        at += 2
+        while text[at : at + 1] == "(":
+            part, at = _parse(text, at, depth + 1, where)
+            parts.append(part)
+        if text[at : at + 1] != ")" or (sign == "!" and len(parts) != 1):
+            raise wrong("a ')' is missing" if sign != "!" else "exactly one filter must follow '!'", at)
+        kinds: dict[str, Literal["and", "or", "not"]] = {"&": "and", "|": "or", "!": "not"}
+        return Filter(kinds[sign], parts=tuple(parts)), at + 1
+    end = text.find(")", at)
+    if end < 0:
+        raise wrong("a ')' is missing", len(text))
+    return _leaf(text[at + 1 : end], wrong, at), end + 1
+
+
+def _leaf(text: str, wrong: object, at: int) -> Filter:
+    assert callable(wrong)
+    attribute, found, value = text.partition("=")
+    kind: Literal["equal", "at least", "at most"] = "equal"
+    if attribute.endswith((">", "<")):
+        kind = "at least" if attribute.endswith(">") else "at most"
+        attribute = attribute[:-1]
+    if not found or not _ATTRIBUTE.fullmatch(attribute):
+        raise wrong("not ATTRIBUTE=VALUE (extensible and approximate matches are not supported)", at)
+    if "(" in value:
+        raise wrong("an unescaped '(' in a value", at)
+    pieces = tuple(folded_piece(piece, wrong, at) for piece in value.split("*"))
+    name = attribute.lower()
+    if kind == "equal" and pieces == ("", ""):
+        return Filter("present", name)
+    if len(pieces) == 1:
+        return Filter(kind, name, (folded(pieces[0]),))
+    if kind != "equal":
+        raise wrong("a '*' in a comparison", at)
+    return Filter("substring", name, pieces)
+
+
+def folded_piece(text: str, wrong: object, at: int) -> str:
+    """Unescape one piece of a value and fold it; spaces at a piece's ends count."""
+    assert callable(wrong)
+    raw = bytearray()
+    position = 0
+    while position < len(text):
+        if text[position] == "\\":
+            pair = text[position + 1 : position + 3]
+            if not re.fullmatch(r"[0-9A-Fa-f]{2}", pair):
+                raise wrong("a '\\' without two hex digits", at)
+            raw.append(int(pair, 16))
+            position += 3
+        else:
+            raw.extend(text[position].encode("utf-8", "surrogatepass"))
+            position += 1
+    return re.sub(" +", " ", raw.decode("utf-8", "replace")).lower()
+
+
+class NodeFilter:
+    """The setting `nodes.filter`, asked in both directions."""
+
+    def __init__(self, template: str) -> None:
+        """Read `template`; raise `ConfigurationError` if it is no filter or has no %s in a value."""
+        if not template.strip().startswith("("):
+            template = f"({template.strip()})"
+        self._template = template
+        where = "nodes.filter"
+        if _NAME in template:
+            raise ConfigurationError(f"{template!r}: holds a character that no filter may hold", where=where)
+        self._filter = parse(template.replace("%s", _NAME), where=where)
+        self._slots = tuple(leaf for leaf in self._filter.leaves() if any(_NAME in p for p in leaf.pieces))
+        if not self._slots or any(leaf.kind != "equal" or leaf.pieces[0].count(_NAME) != 1 for leaf in self._slots):
+            raise ConfigurationError(
+                f"{template!r}: %s must stand for a name in ATTRIBUTE=VALUE, once in a value", where=where
+            )
+        self._rest_is_constant = len(self._slots) == 1
+
+    def for_name(self, name: str) -> str:
+        """Return the filter that finds the entry of `name`."""
+        return self._template.replace("%s", escape(name))
+
+    def for_all(self) -> str:
+        """Return a filter that finds every entry that `for_name` finds for some name."""
+        return re.sub(r"=[^()=]*%s[^()]*\)", lambda found: found[0].replace("%s", "*"), self._template)
+
+    def names(self, record: Record) -> tuple[str, ...]:
+        """Return the names, folded, under which the filter finds `record`; in the order of its values."""
+        found: dict[str, None] = {}
+        for leaf in self._slots:
+            before, _, after = leaf.pieces[0].partition(_NAME)
+            for value in record.attributes.get(leaf.attribute, ()):
+                text = folded(value)
+                if text.startswith(before) and text.endswith(after) and len(text) > len(before) + len(after):
+                    name = text[len(before) : len(text) - len(after)]
+                    if name not in found and self._with(self._filter, name).matches(record):
+                        found[name] = None
+        return tuple(found)
+
+    def _with(self, part: Filter, name: str) -> Filter:
+        if part.parts:
+            return Filter(part.kind, parts=tuple(self._with(p, name) for p in part.parts))
+        if part in self._slots:
+            return Filter(part.kind, part.attribute, (part.pieces[0].replace(_NAME, name),))
+        return part

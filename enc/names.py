@@ -1,0 +1,153 @@
+"""The names that come from outside, each parsed once at the door.
+
+Every name is a subclass of `str` whose constructor enforces the rule, so a
+value of the type is proof that the rule holds: it may go into a path, a YAML
+key or a log line as it is. (A DN or an LDAP filter is still built by the
+builders of `enc.directory`.) Nothing here knows where a name is used.
+
+A refusal is `InvalidName` with the rule in the message.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar, Self
+
+from enc.errors import InvalidName, one_line
+
+_SHOWN = 60
+"""So many characters of a refused name are shown; hostile input can be long."""
+
+
+class _Name(str):
+    """A string that satisfies its class's rule; not used directly."""
+
+    __slots__ = ()
+    kind: ClassVar[str]
+    rule: ClassVar[str]
+    pattern: ClassVar[re.Pattern[str]]
+    longest: ClassVar[int]
+
+    def __new__(cls, text: str) -> Self:
+        """Return `text` as a name; raise `InvalidName` with the rule if it is none."""
+        if len(text) > cls.longest or cls.pattern.fullmatch(text) is None:
+            shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+            raise InvalidName(f"{one_line(repr(shown))} is not {cls.kind}: {cls.rule}")
+        return super().__new__(cls, text)
+
+    @classmethod
+    def accepts(cls, text: str) -> bool:
+        """Tell whether `text` keeps the rule."""
+        return len(text) <= cls.longest and cls.pattern.fullmatch(text) is not None
+
+
+class Certname(_Name):
+    """The untrusted string that Puppet passes for a node.
+
+    Puppet lower-cases certnames; 250 is what a file name of 255 bytes leaves
+    beside ".yaml". No two dots in a row, so no name is a path step.
+    """
+
+    __slots__ = ()
+    kind = "a certname"
+    rule = "a-z, 0-9, '.', '_' and '-' only, starting with a letter or digit, no '..', at most 250 characters"
+    pattern = re.compile(r"[a-z0-9](?:[a-z0-9_-]|\.(?!\.))*", re.ASCII)
+    longest = 250
+
+    @property
+    def short(self) -> str:
+        """The part before the first dot, which the LDAP node terminus tries second."""
+        return self.partition(".")[0]
+
+
+class ProjectName(_Name):
+    """The authorisation boundary; also a part of branch and environment names."""
+
+    __slots__ = ()
+    kind = "a project name"
+    rule = "a-z, 0-9, '_' and '-' only, starting with a letter, at most 63 characters"
+    pattern = re.compile(r"[a-z][a-z0-9_-]*", re.ASCII)
+    longest = 63
+
+
+class PrefixName(_Name):
+    """A beginning that several certnames of a project share, such as `web-`."""
+
+    __slots__ = ()
+    kind = "a prefix"
+    rule = Certname.rule
+    pattern = Certname.pattern
+    longest = 250
+
+
+class EnvironmentName(_Name):
+    """A Puppet environment. Puppet itself checks only the last path part."""
+
+    __slots__ = ()
+    kind = "an environment"
+    rule = "A-Z, a-z, 0-9 and '_' only, at most 200 characters"
+    pattern = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
+    longest = 200
+
+
+class ClassName(_Name):
+    """A Puppet class. With capitals or a leading '::' it would silently lose its parameters."""
+
+    __slots__ = ()
+    kind = "a class name"
+    rule = "lower-case words such as 'apache' or 'role::web', no leading '::', at most 200 characters"
+    pattern = re.compile(r"[a-z][a-z0-9_]*(?:::[a-z][a-z0-9_]*)*", re.ASCII)
+    longest = 200
+
+    @classmethod
+    def from_directory(cls, text: str) -> Self:
+        """Read a class name as people's directories hold it.
+
+        Puppet finds `Apache` and `::apache` too, but drops their parameters;
+        the normal form means the same class and keeps them.
+        """
+        return cls(text.strip().removeprefix("::").lower())
+
+
+class VariableName(_Name):
+    """A top-scope variable. Attribute names of LDAP, which become variables, keep their '-' and ';'."""
+
+    __slots__ = ()
+    kind = "a variable name"
+    rule = "letters, digits and '_' (parts joined by '::'), no digit first, at most 200 characters"
+    pattern = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:::[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
+    longest = 200
+
+
+class ParameterName(_Name):
+    """A parameter of a class."""
+
+    __slots__ = ()
+    kind = "a class parameter"
+    rule = "a-z first, then a-z, 0-9 and '_', at most 200 characters"
+    pattern = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
+    longest = 200
+
+
+class DataKey(_Name):
+    """A key of hiera data."""
+
+    __slots__ = ()
+    kind = "a hiera key"
+    rule = "letters, digits, '_', '-' and '::', starting with a letter or '_', at most 200 characters"
+    pattern = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:::[A-Za-z0-9_-]+)*", re.ASCII)
+    longest = 200
+
+
+class PersonName(_Name):
+    """The uid of a person."""
+
+    __slots__ = ()
+    kind = "a person's uid"
+    rule = "letters, digits, '.', '_' and '-', starting with a letter or digit, at most 64 characters"
+    pattern = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+    longest = 64
+
+
+RESERVED_VARIABLES = frozenset({"environment", "trusted", "facts", "server_facts"})
+"""Names that Puppet sets itself or ignores from an ENC (contracts: the ENC contract)."""

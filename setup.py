@@ -1,0 +1,40 @@
+"""Distribution `puppetmaster-toolkit`: see README.md.
+
+The repository root is at the same time the Puppet module `puppetmaster`
+(metadata.json, manifests/), so this file names its Python packages one by one
+instead of searching for them.
+"""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="puppetmaster-toolkit",
+    version="0.1.0",
+    description="Puppet node classifier on LDAP, branch environments from git, and self-made puppet masters",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["enc", "enc.*", "git_hooks", "git_hooks.*", "puppetmaster_self", "puppetmaster_self.*"]),
+    package_data={"": ["*.ldif", "*.schema", "*.yaml", "*.service", "*.timer", "py.typed"]},
+    # Shell programs: puppetserver starts them for every catalog, so they must
+    # cost little more than a process (docs/answers.md has the figures).
+    scripts=["enc/enc", "enc/enc-trusted"],
+    install_requires=[
+        "ldap3 >= 2.9",
+        "PyYAML >= 6.0",
+    ],
+    extras_require={
+        "test": [
+            "hypothesis >= 6.100",
+            "mypy >= 1.10",
+            "pytest >= 8",
+            "ruff >= 0.6",
+            "types-PyYAML",
+            "types-ldap3",
+        ],
+    },
+    entry_points={
+        "console_scripts": [
+            "enc-admin = enc.cli:main",
+        ],
+    },
+)
