@@ -1,0 +1,228 @@
+"""The embedded slapd's files as text: slapd.conf, the first entries, a configuration for us. Pure.
+
+Who may do what stands in access.py; where the files go, and the process, in
+embedded.py. slapd.conf rather than cn=config, because it is written anew at
+each start: an upgrade of the toolkit brings its schema and rules along, and no
+crash can leave a half-changed configuration.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import yaml
+
+from enc.directory.access import access_rules
+from enc.errors import UsageError
+
+SYSTEM_SCHEMAS = ("core", "cosine", "nis", "inetorgperson", "dyngroup")
+"""Schemas of OpenLDAP that ours and people's directories stand on."""
+
+MODULES = ("back_mdb", "syncprov", "unique", "ppolicy")
+"""Loaded where they are modules; a slapd that has them built in has no such file."""
+
+INDEXES = (
+    "objectClass,cn,ou,uid,entryUUID,entryCSN,member,roleOccupant,associatedDomain",
+    "puppetClass,parentNode,environment,puppetmasterProject,puppetmasterRegion,puppetmasterRole",
+)
+
+_SUFFIX = re.compile(r"(dc|o|ou)=[A-Za-z0-9](?:[A-Za-z0-9 ._-]*[A-Za-z0-9])?(?:,(?:dc|o|ou|c)=[A-Za-z0-9._-]+)*")
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """PEM files for StartTLS and ldaps://."""
+
+    certificate: Path
+    key: Path
+    authority: Path | None = None
+    """The chain that clients get to see above the certificate."""
+
+
+@dataclass(frozen=True)
+class StartOptions:
+    """What may differ from one start of the embedded slapd to the next."""
+
+    port: int | None = None
+    """On 127.0.0.1. None or 0: the one of last time, else a free one, which is then kept."""
+    tls: TlsFiles | None = None
+    """Given: StartTLS on the plain port, and ldaps:// on a port of its own."""
+    session_log: int = 100_000
+    """Writes that syncprov remembers in memory, so that followers get changes and not everything. 0: none."""
+    max_size: int = 4 << 30
+    """Bytes that the database may grow to; the file is sparse. Full: writes are refused, reading goes on."""
+    log_level: str = "none"
+    """slapd's own level words; `none` logs what goes wrong, `stats` every operation."""
+    unique_names: bool = True
+    """Refuse a second node with a certname (or associatedDomain) that another node has."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where one slapd's files are; all paths absolute."""
+
+    suffix: str
+    schema_directory: Path
+    """OpenLDAP's own schemas."""
+    own_schemas: tuple[Path, ...]
+    module_directory: Path | None
+    """None: everything is built in."""
+    modules: tuple[str, ...]
+    """Of MODULES, those that exist as files there."""
+    database: Path
+    pid_file: Path
+    arguments_file: Path
+    owner_uid: int
+
+
+def check_suffix(suffix: str) -> str:
+    """Return `suffix`; raise `UsageError` unless it is plain RDNs of dc, o and ou without escapes.
+
+    The suffix goes into regular expressions and quoted words of slapd.conf.
+    """
+    if len(suffix) > 200 or not _SUFFIX.fullmatch(suffix):
+        raise UsageError(f"{suffix[:80]!r} cannot be the embedded directory's suffix; use the form dc=example,dc=org")
+    return suffix
+
+
+def manager_dn(suffix: str) -> str:
+    """Return who the owner of the data directory is, once bound with EXTERNAL over ldapi."""
+    return f"cn=manager,{suffix}"
+
+
+def reader_dn(suffix: str) -> str:
+    """Return the reading account: the follower and `enc` bind with it."""
+    return f"cn=enc,ou=services,{suffix}"
+
+
+def slapd_conf(place: Placement, options: StartOptions) -> str:
+    """Return the text of slapd.conf; raise `UsageError` for a path that it cannot hold."""
+    suffix = place.suffix
+    manager = manager_dn(suffix)
+    lines = [
+        "# Written anew at each start; changes here are lost.",
+        *(f"include {_path(place.schema_directory / f'{name}.schema')}" for name in SYSTEM_SCHEMAS),
+        *(f"include {_path(path)}" for path in place.own_schemas),
+        *([f"modulepath {_path(place.module_directory)}"] if place.module_directory else []),
+        *(f"moduleload {name}" for name in place.modules),
+        f"pidfile {_path(place.pid_file)}",
+        f"argsfile {_path(place.arguments_file)}",
+        *_tls(options.tls),
+        # The owner of the files could read and write them anyway; root can as well.
+        *(
+            f'authz-regexp "^gidNumber=[0-9]+[+]uidNumber={uid},cn=peercred,cn=external,cn=auth$" "{manager}"'
+            for uid in sorted({0, place.owner_uid})
+        ),
+        'access to dn.base="" by * read',
+        'access to dn.base="cn=Subschema" by * read',
+        "",
+        # Lets doctor see indexes and overlays, and tests turn knobs; nothing of it survives a restart.
+        "database config",
+        f'access to * by dn.exact="{manager}" manage',
+        "",
+        "database mdb",
+        f'suffix "{suffix}"',
+        f'rootdn "{manager}"',
+        f"directory {_path(place.database)}",
+        f"maxsize {options.max_size}",
+        *(f"index {names} eq" for names in INDEXES),
+        f'limits dn.exact="{reader_dn(suffix)}" size=unlimited time=unlimited',
+        f'limits group/groupOfNames/member="cn=operators,ou=groups,{suffix}" size=unlimited time=unlimited',
+        "add_content_acl on",
+        access_rules(suffix),
+        "",
+        "overlay syncprov",
+        # Bounds what slapd must look at again after a crash.
+        "syncprov-checkpoint 100 1",
+        *([f"syncprov-sessionlog {options.session_log}"] if options.session_log else []),
+        "syncprov-reloadhint TRUE",
+        *(_unique(suffix) if options.unique_names else ()),
+        # People set their password with a plain modify; it is hashed before it is stored.
+        "overlay ppolicy",
+        "ppolicy_hash_cleartext",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _tls(tls: TlsFiles | None) -> Iterable[str]:
+    if tls is None:
+        return
+    yield f"TLSCertificateFile {_path(tls.certificate)}"
+    yield f"TLSCertificateKeyFile {_path(tls.key)}"
+    if tls.authority:
+        yield f"TLSCACertificateFile {_path(tls.authority)}"
+    yield "TLSVerifyClient never"
+
+
+def _unique(suffix: str) -> Iterable[str]:
+    yield "overlay unique"
+    for attribute in ("cn", "associatedDomain"):
+        # serialize: two adds of one name at the same moment must not both pass the check.
+        yield f'unique_uri "serialize ldap:///ou=hosts,{quote(suffix, safe="=,")}?{attribute}?sub"'
+
+
+def _path(path: Path) -> str:
+    """Return `path` as one word of slapd.conf."""
+    text = str(path)
+    if not path.is_absolute() or not text.isprintable() or '"' in text or "\\" in text:
+        raise UsageError(f"slapd.conf cannot hold the path {text!r}; choose an absolute one without quotes")
+    return f'"{text}"'
+
+
+def first_entries(suffix: str, reader_password_hash: str) -> str:
+    """Return the LDIF of an empty site: the containers, the site default, the groups, the reading account."""
+    kind, _, name = suffix.partition(",")[0].partition("=")
+    top = {
+        "dc": ["objectClass: dcObject", "objectClass: organization", f"dc: {name}", f"o: {name}"],
+        "o": ["objectClass: organization", f"o: {name}"],
+        "ou": ["objectClass: organizationalUnit", f"ou: {name}"],
+    }[kind]
+    entries = [
+        [f"dn: {suffix}", *top],
+        *(
+            [f"dn: ou={unit},{suffix}", "objectClass: organizationalUnit", f"ou: {unit}"]
+            for unit in ("people", "projects", "hosts", "groups", "services")
+        ),
+        [
+            f"dn: cn=site,{suffix}",
+            "objectClass: puppetmasterScope",
+            "objectClass: puppetClient",
+            "objectClass: puppetmasterClassification",
+            "cn: site",
+            "description: what every node gets",
+        ],
+        [
+            # groupOfNames must have a member; the manager may do everything anyway.
+            f"dn: cn=operators,ou=groups,{suffix}",
+            "objectClass: groupOfNames",
+            "cn: operators",
+            f"member: {manager_dn(suffix)}",
+        ],
+        [
+            f"dn: {reader_dn(suffix)}",
+            "objectClass: organizationalRole",
+            "objectClass: simpleSecurityObject",
+            "cn: enc",
+            "description: reads everything for the classifier",
+            f"userPassword: {reader_password_hash}",
+        ],
+    ]
+    return "\n\n".join("\n".join(entry) for entry in entries) + "\n"
+
+
+def example_configuration(suffix: str, uris: Iterable[str], data_directory: Path, reader_password: Path | None) -> str:
+    """Return a configuration file (enc/config.py) for this directory; without a reader, EXTERNAL over ldapi."""
+    directory: dict[str, object] = {
+        "uris": list(uris),
+        "suffix": suffix,
+        "data_directory": str(data_directory),
+    }
+    if reader_password:
+        directory |= {"bind_dn": reader_dn(suffix), "bind_password_file": str(reader_password)}
+    text: str = yaml.safe_dump({"directory": directory}, sort_keys=False, allow_unicode=True)
+    return f"# For the embedded directory. Every setting: docs/configuration.md\n{text}"

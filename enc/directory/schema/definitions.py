@@ -1,0 +1,198 @@
+"""The LDAP schemas that the toolkit ships, each defined once.
+
+The files beside this module (`*.schema` for slapd.conf, `*.ldif` for
+cn=config) are rendered from here by `python -m enc.directory.schema`; a test
+holds them equal. Putting a schema into a server is `install.py`'s business.
+
+Sources: Puppet's schema is the one that the LDAP node terminus of Puppet came
+with (`ext/ldap/puppet.schema`); sshPublicKey is openssh-lpk's. OIDs of our own
+extension are below 2.25.<a UUID> (ITU-T X.667), which needs no registration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+DIRECTORY_STRING = "1.3.6.1.4.1.1466.115.121.1.15"
+IA5_STRING = "1.3.6.1.4.1.1466.115.121.1.26"
+OCTET_STRING = "1.3.6.1.4.1.1466.115.121.1.40"
+
+OID_ARC = "2.25.187328477808938832819614897949437577134"
+"""Everything that is ours is below this arc: attributes .1, object classes .2."""
+
+_PUPPET_ARC = "1.3.6.1.4.1.34380.1.1"
+_LPK_ARC = "1.3.6.1.4.1.24552.500.1.1"
+
+
+@dataclass(frozen=True)
+class AttributeType:
+    """An attribute, in the terms of RFC 4512."""
+
+    oid: str
+    name: str
+    description: str
+    syntax: str
+    equality: str
+    substrings: str | None = None
+    single: bool = False
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The definition's clauses in RFC 4512's order, without the outer parentheses."""
+        matching = [f"EQUALITY {self.equality}"]
+        if self.substrings:
+            matching.append(f"SUBSTR {self.substrings}")
+        single = ["SINGLE-VALUE"] if self.single else []
+        return (
+            f"{self.oid} NAME '{self.name}'",
+            f"DESC '{self.description}'",
+            *matching,
+            f"SYNTAX {self.syntax}",
+            *single,
+        )
+
+
+@dataclass(frozen=True)
+class ObjectClass:
+    """An object class, in the terms of RFC 4512; its superior is `top`."""
+
+    oid: str
+    name: str
+    description: str
+    kind: Literal["AUXILIARY", "STRUCTURAL"]
+    must: tuple[str, ...] = ()
+    may: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The definition's clauses in RFC 4512's order, without the outer parentheses."""
+        must = [f"MUST ( {' $ '.join(self.must)} )"] if self.must else []
+        may = [f"MAY ( {' $ '.join(self.may)} )"] if self.may else []
+        return (
+            f"{self.oid} NAME '{self.name}'",
+            f"DESC '{self.description}'",
+            f"SUP top {self.kind}",
+            *must,
+            *may,
+        )
+
+
+@dataclass(frozen=True)
+class Schema:
+    """One schema as a server loads it."""
+
+    name: str
+    """Its cn below cn=schema,cn=config, and the stem of its files."""
+    title: str
+    attributes: tuple[AttributeType, ...]
+    classes: tuple[ObjectClass, ...]
+
+
+def _puppet(number: int, name: str, description: str, *, single: bool = False) -> AttributeType:
+    return AttributeType(
+        f"{_PUPPET_ARC}.3.{number}", name, description, IA5_STRING, "caseIgnoreIA5Match", single=single
+    )
+
+
+def _ours(number: int, name: str, description: str, *, single: bool = False) -> AttributeType:
+    # Exact matching: Puppet tells `a` from `A`, and so must a delete of one value.
+    return AttributeType(
+        f"{OID_ARC}.1.{number}",
+        name,
+        description,
+        DIRECTORY_STRING,
+        "caseExactMatch",
+        "caseExactSubstringsMatch",
+        single,
+    )
+
+
+PUPPET = Schema(
+    name="puppet",
+    title="Puppet: node data in LDAP",
+    attributes=(
+        _puppet(10, "puppetClass", "Puppet Node Class"),
+        _puppet(9, "parentNode", "Puppet Parent Node", single=True),
+        _puppet(11, "environment", "Puppet Node Environment"),
+        _puppet(12, "puppetVar", "A variable setting for puppet"),
+    ),
+    classes=(
+        ObjectClass(
+            f"{_PUPPET_ARC}.1.2",
+            "puppetClient",
+            "Puppet Client objectclass",
+            "AUXILIARY",
+            may=("puppetClass", "parentNode", "environment", "puppetVar"),
+        ),
+    ),
+)
+
+PUPPETMASTER = Schema(
+    name="puppetmaster",
+    title="puppetmaster-toolkit: typed parameters, structured values, projects and prefixes",
+    attributes=(
+        _ours(1, "puppetmasterParameter", "Class parameter, CLASS::NAME=JSON"),
+        _ours(2, "puppetmasterVariable", "Variable with a type, NAME=JSON"),
+        _ours(3, "puppetmasterData", "Hiera data, KEY=JSON"),
+        _ours(
+            4,
+            "puppetmasterRemove",
+            "What is not inherited: class NAME, variable NAME, parameter CLASS::NAME or data KEY",
+        ),
+        _ours(5, "puppetmasterProject", "Project that the node belongs to", single=True),
+        _ours(6, "puppetmasterRegion", "Region that the node is in", single=True),
+        _ours(7, "puppetmasterRole", "Role of the node", single=True),
+    ),
+    classes=(
+        ObjectClass(
+            f"{OID_ARC}.2.1",
+            "puppetmasterClassification",
+            "Node data beyond what puppetClient can hold",
+            "AUXILIARY",
+            may=(
+                "puppetmasterParameter",
+                "puppetmasterVariable",
+                "puppetmasterData",
+                "puppetmasterRemove",
+                "puppetmasterProject",
+                "puppetmasterRegion",
+                "puppetmasterRole",
+            ),
+        ),
+        ObjectClass(
+            f"{OID_ARC}.2.2",
+            "puppetmasterScope",
+            "Several nodes at once: the site, or the nodes of a project whose names begin alike",
+            "STRUCTURAL",
+            must=("cn",),
+            may=("description",),
+        ),
+    ),
+)
+
+OPENSSH_LPK = Schema(
+    name="openssh-lpk",
+    title="openssh-lpk: public keys of people",
+    attributes=(
+        AttributeType(
+            f"{_LPK_ARC}.1.13",
+            "sshPublicKey",
+            "MANDATORY: OpenSSH Public key",
+            OCTET_STRING,
+            "octetStringMatch",
+        ),
+    ),
+    classes=(
+        ObjectClass(
+            f"{_LPK_ARC}.2.0",
+            "ldapPublicKey",
+            "MANDATORY: OpenSSH LPK objectclass",
+            "AUXILIARY",
+            may=("sshPublicKey", "uid"),
+        ),
+    ),
+)
+
+SCHEMAS = (PUPPET, PUPPETMASTER, OPENSSH_LPK)
+"""All that we ship, in an order in which they load after core, cosine and inetorgperson."""

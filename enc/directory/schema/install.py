@@ -1,0 +1,144 @@
+"""How our schemas reach a server that others run.
+
+Owns two ways: adding what is missing to cn=config over LDAP, and writing the
+files that a slapd.conf includes. Definitions that the server already has, by
+OID or by name, are left alone, so that installing twice changes nothing and a
+directory that has had Puppet's schema for years keeps its own. The embedded
+slapd does not need this module: its slapd.conf includes the shipped files.
+
+Failure modes: `DirectoryRefused` when the server denies access to cn=config
+or dislikes a definition; schemas that were added before stay (each is a whole).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ldap3 import MODIFY_ADD, SUBTREE, Connection
+from ldap3.core.exceptions import LDAPException
+
+from enc.directory.schema.definitions import SCHEMAS, AttributeType, ObjectClass, Schema
+from enc.directory.schema.render import FILE_SUFFIX, definition, render
+from enc.errors import DirectoryRefused
+
+_CONFIG_SCHEMA = "cn=schema,cn=config"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a server lacks of one schema; nothing, if both are empty."""
+
+    schema: Schema
+    attributes: tuple[AttributeType, ...]
+    classes: tuple[ObjectClass, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The missing names, for people."""
+        items: tuple[AttributeType | ObjectClass, ...] = (*self.attributes, *self.classes)
+        return tuple(item.name for item in items)
+
+
+def missing(known: Iterable[str]) -> tuple[Missing, ...]:
+    """Return, for each schema that is not complete, what it lacks.
+
+    `known` holds the names and OIDs that the server defines, in any case.
+    """
+    have = {name.lower() for name in known}
+
+    def lacks(item: AttributeType | ObjectClass) -> bool:
+        return item.oid not in have and item.name.lower() not in have
+
+    found = (
+        Missing(
+            schema,
+            tuple(item for item in schema.attributes if lacks(item)),
+            tuple(item for item in schema.classes if lacks(item)),
+        )
+        for schema in SCHEMAS
+    )
+    return tuple(item for item in found if item.names)
+
+
+def install_in_server(connection: Connection, *, dry_run: bool = False) -> tuple[Missing, ...]:
+    """Add to cn=config what it lacks of our schemas, and return what that was.
+
+    `connection` is bound as somebody who may write cn=config (usually EXTERNAL
+    over ldapi as root). Raise `DirectoryRefused` with the server's words.
+    """
+    entries = _schema_entries(connection)
+    todo = missing(_names(value for _, values in entries for value in values))
+    if dry_run:
+        return todo
+    # cn=config numbers its entries: ours may stand there as cn={4}puppet.
+    by_name = {re.sub(r"^cn=(\{\d+\})?", "", dn.partition(",")[0]): dn for dn, _ in entries}
+    for item in todo:
+        values = {
+            "olcAttributeTypes": [definition(attribute) for attribute in item.attributes],
+            "olcObjectClasses": [definition(object_class) for object_class in item.classes],
+        }
+        values = {name: value for name, value in values.items() if value}
+        present = by_name.get(item.schema.name)
+        try:
+            if present is None:
+                dn = f"cn={item.schema.name},{_CONFIG_SCHEMA}"
+                attributes = {"cn": item.schema.name, **values}
+                connection.add(dn, ["olcSchemaConfig"], attributes)  # type: ignore[no-untyped-call]
+            else:
+                dn = present
+                changes = {name: [(MODIFY_ADD, value)] for name, value in values.items()}
+                connection.modify(dn, changes)  # type: ignore[no-untyped-call]
+        except LDAPException as error:
+            raise DirectoryRefused(f"the schema cannot be added: {error}", where=dn) from error
+        _succeeded(connection, dn, "the schema cannot be added")
+    return todo
+
+
+def write_files(target: Path) -> tuple[Path, ...]:
+    """Write the `.schema` files into `target`, for `include` lines in a slapd.conf; return their paths."""
+    target.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for schema in SCHEMAS:
+        path = target / f"{schema.name}{FILE_SUFFIX['conf']}"
+        path.write_text(render(schema, "conf"), encoding="ascii")
+        paths.append(path)
+    return tuple(paths)
+
+
+def _schema_entries(connection: Connection) -> list[tuple[str, list[str]]]:
+    try:
+        connection.search(
+            _CONFIG_SCHEMA,
+            "(objectClass=olcSchemaConfig)",
+            SUBTREE,
+            attributes=["olcAttributeTypes", "olcObjectClasses"],
+        )
+    except LDAPException as error:
+        raise DirectoryRefused(f"cannot be read: {error}", where=_CONFIG_SCHEMA) from error
+    _succeeded(connection, _CONFIG_SCHEMA, "cannot be read; run this as root over ldapi")
+    return [
+        (
+            entry["dn"],
+            [raw.decode() for values in entry["raw_attributes"].values() for raw in values],
+        )
+        for entry in connection.response or []
+        if entry.get("type") == "searchResEntry"
+    ]
+
+
+def _succeeded(connection: Connection, dn: str, what: str) -> None:
+    result = connection.result
+    if result["result"] != 0:
+        words = f"{result['description']} {result['message']}".strip()
+        raise DirectoryRefused(f"{what}: {words}", where=dn)
+
+
+def _names(definitions: Iterable[str]) -> Iterable[str]:
+    """Return the OID and every name of each definition."""
+    for text in definitions:
+        if found := re.match(r"(?:\{\d+\})?\(\s*([^\s)]+)(?:\s+NAME\s+(?:'([^']+)'|\(([^)]*)\)))?", text):
+            yield found[1]
+            yield from re.findall(r"[^\s']+", found[2] or found[3] or "")

@@ -1,0 +1,198 @@
+"""OpenLDAP's server programs: found, run, asked for a sign of life, ended.
+
+Owns the processes and nothing else: what slapd is configured to do stands in
+embedded_config.py, which files it has in embedded.py. A process is signalled
+through a pidfd and only after its command line named our configuration file,
+so a recycled pid is never hit.
+
+Failure modes: `ToolkitError` with the program's own last line when it refuses,
+`DirectoryUnreachable` when slapd does not answer in time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from enc.errors import DirectoryUnreachable, ToolkitError
+
+_SEARCH = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/lib/openldap", "/usr/libexec/openldap")
+_MODULE_DIRECTORIES = (
+    "/usr/lib/ldap",
+    "/usr/lib64/openldap",
+    "/usr/lib/openldap",
+    "/usr/libexec/openldap",
+    "/usr/local/libexec/openldap",
+)
+_SCHEMA_DIRECTORIES = ("/etc/ldap/schema", "/etc/openldap/schema", "/usr/local/etc/openldap/schema")
+
+_ANONYMOUS_BIND = bytes.fromhex("300c020101600702010304008000")
+"""The shortest LDAP question (RFC 4511, 4.2): message 1, bind as nobody, version 3."""
+_BIND_DONE = bytes.fromhex("300c02010161070a010004000400")
+
+_STAMP = re.compile(r"^[0-9a-f]{8}\.[0-9a-f]+ 0x[0-9a-f]+ ")
+"""Time and thread, in front of each line of slapd's log."""
+
+_OFFLINE_TIMEOUT = 900.0
+"""Seconds for loading or dumping a database; a million nodes take less than a minute."""
+
+
+def program(name: str) -> Path:
+    """Return the path of an OpenLDAP server program; raise `ToolkitError` if it is not installed.
+
+    /usr/sbin is not on an ordinary user's PATH, hence the list.
+    """
+    found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(_SEARCH))
+    if not found:
+        raise ToolkitError(f"{name} is not installed; install OpenLDAP's server (Debian: apt-get install slapd)")
+    return Path(found)
+
+
+def schema_directory() -> Path:
+    """Return where OpenLDAP's own schemas are; raise `ToolkitError` if nowhere."""
+    for directory in _SCHEMA_DIRECTORIES:
+        if (Path(directory) / "core.schema").is_file():
+            return Path(directory)
+    raise ToolkitError(f"OpenLDAP's schemas are in none of {', '.join(_SCHEMA_DIRECTORIES)}; install slapd")
+
+
+def modules(wanted: Iterable[str]) -> tuple[Path | None, tuple[str, ...]]:
+    """Return the module directory and those of `wanted` that are files in it; the others are built in."""
+    names = tuple(wanted)
+    for directory in map(Path, _MODULE_DIRECTORIES):
+        present = tuple(n for n in names if any((directory / f"{n}{end}").is_file() for end in (".so", ".la")))
+        if present:
+            return directory, present
+    return None, ()
+
+
+def run_offline(name: str, arguments: Sequence[str | Path], *, what: str) -> str:
+    """Run a program that works on files, such as slapadd; return its stdout.
+
+    Raise `ToolkitError` that begins with `what` and ends with what the program said last.
+    """
+    try:
+        done = subprocess.run(
+            [program(name), *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_OFFLINE_TIMEOUT,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ToolkitError(f"{what}: {error}") from error
+    if done.returncode != 0:
+        raise ToolkitError(f"{what}: {last_words(done.stderr) or f'{name} exited with {done.returncode}'}")
+    return done.stdout
+
+
+def last_words(log: str) -> str:
+    """Return the lines of slapd's or slapadd's output that tell why it ended."""
+    # The progress bar of slapadd overwrites its line with carriage returns.
+    lines = [_STAMP.sub("", line).strip() for line in log.replace("\r", "\n").splitlines()]
+    noise = ("Closing DB", "slapd stopped", "slapd destroy", "connections_destroy", "@(#)", "slapadd shutdown")
+    telling = [line for line in lines if line and not line.startswith("_") and not any(n in line for n in noise)]
+    return " | ".join(telling[-3:])
+
+
+def spawn(
+    configuration: Path, uris: Sequence[str], *, log_level: str, log: Path, alive: int
+) -> subprocess.Popen[bytes]:
+    """Start slapd apart from our terminal, its messages appended to `log`.
+
+    slapd inherits the file descriptor `alive` and with it the lock on that file, which
+    therefore lasts exactly as long as slapd does, however it ends.
+    """
+    with log.open("ab") as stream:
+        return subprocess.Popen(
+            # -d keeps it in the foreground (we detach it ourselves) and sends its log to stderr.
+            [program("slapd"), "-d", log_level, "-f", configuration, "-h", " ".join(uris)],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            cwd="/",
+            start_new_session=True,
+            pass_fds=(alive,),
+        )
+
+
+def answers(socket_path: Path, timeout: float) -> bool:
+    """Tell whether a slapd answers an anonymous bind on its socket within `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        try:
+            connection.connect(str(socket_path))
+            connection.sendall(_ANONYMOUS_BIND)
+            received = b""
+            while len(received) < len(_BIND_DONE):
+                connection.settimeout(max(0.001, deadline - time.monotonic()))
+                chunk = connection.recv(len(_BIND_DONE) - len(received))
+                if not chunk:
+                    return False
+                received += chunk
+        except OSError:
+            return False
+        return received == _BIND_DONE
+
+
+def belongs(pid: int, configuration: Path) -> bool:
+    """Tell whether process `pid` lives and is a slapd that runs with `configuration`."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return Path(os.fsdecode(words[0])).name == "slapd" and os.fsencode(configuration) in words
+
+
+def end(pid: int, configuration: Path, *, patience: float) -> None:
+    """End the slapd `pid` in good order; after `patience` seconds kill it (its database survives that)."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if not belongs(pid, configuration):
+            return
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+            signal.pidfd_send_signal(handle, signal.SIGCONT)
+            if not _ended(handle, patience):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                if not _ended(handle, 10):
+                    raise ToolkitError(f"slapd, process {pid}, does not end; it hangs in the kernel")
+    finally:
+        os.close(handle)
+
+
+def _ended(handle: int, timeout: float) -> bool:
+    waiting = select.poll()
+    waiting.register(handle, select.POLLIN)
+    return bool(waiting.poll(timeout * 1000))
+
+
+def wait_until_it_answers(
+    child: subprocess.Popen[bytes], socket_path: Path, *, timeout: float, log: Path, log_start: int
+) -> None:
+    """Return when `child` answers; raise `DirectoryUnreachable` with its last words if it does not."""
+    deadline = time.monotonic() + timeout
+    while not answers(socket_path, min(1.0, timeout)):
+        ended = child.poll() is not None
+        if ended or time.monotonic() > deadline:
+            with log.open("rb") as stream:
+                stream.seek(log_start)
+                words = last_words(stream.read().decode(errors="replace"))
+            how = "ended at once" if ended else f"does not answer after {timeout:g} s"
+            raise DirectoryUnreachable(f"slapd {how}: {words or 'it said nothing'}", where=str(log))
+        time.sleep(0.01)
