@@ -36,7 +36,12 @@ def build(attribute: str, value: str, base: str) -> str:
 
 def split(dn: str) -> list[str]:
     """Return the relative names of `dn`, the entry's own first; raise `InvalidName` if it is no DN."""
-    parts: list[str] = []
+    if "\\" not in dn:
+        parts = dn.replace(";", ",").split(",")
+        if not all("=" in part for part in parts):
+            raise _no_dn(dn)
+        return parts
+    parts = []
     current: list[str] = []
     chars = iter(dn)
     for char in chars:
@@ -48,13 +53,19 @@ def split(dn: str) -> list[str]:
         else:
             current.append(char)
     parts.append("".join(current))
-    if any("=" not in part for part in parts):
-        raise InvalidName(f"{one_line(repr(dn[:100]))} is not a distinguished name such as cn=x,dc=example,dc=org")
+    if not all("=" in part for part in parts):
+        raise _no_dn(dn)
     return parts
+
+
+def _no_dn(dn: str) -> InvalidName:
+    return InvalidName(f"{one_line(repr(dn[:100]))} is not a distinguished name such as cn=x,dc=example,dc=org")
 
 
 def _unescape(text: str) -> str:
     """Return the value that an escaped attribute value stands for."""
+    if "\\" not in text:
+        return text
     raw = bytearray()
     position = 0
     while position < len(text):

@@ -11,6 +11,7 @@ A refusal is `InvalidName` with the rule in the message.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import ClassVar, Self
 
 from enc.errors import InvalidName, one_line
@@ -100,6 +101,7 @@ class ClassName(_Name):
     longest = 200
 
     @classmethod
+    @lru_cache(maxsize=20_000)
     def from_directory(cls, text: str) -> Self:
         """Read a class name as people's directories hold it.
 

@@ -117,9 +117,7 @@ def project_of(node: Record, settings: Settings) -> ProjectName | None:
     how, _, name = settings.nodes.project.partition(" ")
     found: str | None = None
     if how == "container":
-        step = names_of_entries.child_towards(names_of_entries.parent(node.dn), settings.nodes_base)
-        if step is not None:
-            found = step[1]
+        found = _container(names_of_entries.parent(node.dn), settings.nodes_base)
     elif how == "attribute":
         found = node.first(name)
     else:
@@ -134,6 +132,13 @@ def project_of(node: Record, settings: Settings) -> ProjectName | None:
         return ProjectName(found)
     except InvalidName as error:
         raise ClassificationError(str(error), where=node.dn) from error
+
+
+@lru_cache(maxsize=10_000)
+def _container(place: str, base: str) -> str | None:
+    """Return the value of the relative name directly below `base` on the way to `place`."""
+    step = names_of_entries.child_towards(place, base)
+    return None if step is None else step[1]
 
 
 def prefix_of(record: Record) -> PrefixName:

@@ -1,0 +1,66 @@
+"""One call of a command: its arguments, the configuration, and how results are shown."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from enc import config, log
+from enc.errors import one_line
+
+
+def json_option(parser: argparse.ArgumentParser) -> None:
+    """Offer `--json` where a command prints data."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+
+
+def edit_options(parser: argparse.ArgumentParser) -> None:
+    """Offer what every edit takes: a reason, a dry run, and on whose behalf."""
+    parser.add_argument("--reason", required=True, help="why; stands in the audit trail")
+    parser.add_argument("--dry-run", action="store_true", help="show the very change that would be made, and make none")
+    parser.add_argument("--as", dest="person", metavar="UID", help="bind as this person (asks for the password)")
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a command is called with."""
+
+    arguments: argparse.Namespace
+    config_path: Path
+
+    @cached_property
+    def settings(self) -> config.Settings:
+        """The configuration, read when first needed; logging is set up with it."""
+        settings = config.load(self.config_path)
+        log.setup(settings.log)
+        return settings
+
+    @property
+    def json(self) -> bool:
+        """Whether a program reads the output."""
+        return bool(getattr(self.arguments, "json", False))
+
+    def show(self, document: Any, text: str | Iterable[str]) -> None:
+        """Print the result: `document` for programs, else the lines of `text`."""
+        if self.json:
+            print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+            return
+        for line in [text] if isinstance(text, str) else text:
+            print(line)
+
+    def say(self, text: str) -> None:
+        """Tell people what happened; never mixed with data."""
+        print(one_line(text), file=sys.stderr)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Return aligned columns under `head`; no value can break a line."""
+    cells = [list(head), *([one_line(str(value)) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    return ["  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip() for row in cells]
