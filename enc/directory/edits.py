@@ -1,0 +1,147 @@
+"""Changes to LDAP entries that lose nobody's work.
+
+A change names the very values it takes away and the very values it adds, and
+is made only if the entry still has the version (entryCSN) that the change was
+thought up for (RFC 4528): two people who edit one entry at once get one success
+and one `Conflict`. The server says what the entry is right after the change
+(RFC 4527), so an audit trail need not guess.
+
+Who may change what is not decided here: the server's access rules do, and
+`enc` asks its own before it comes here. Reasons, audit, and changes that take
+several entries are the caller's.
+
+If the connection breaks after the request was sent, nobody knows whether it
+was carried out: `DirectoryUnreachable` says so, and nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from enc import filters
+from enc.classify.model import Record
+from enc.config import Settings
+from enc.directory import ber, entries, messages, results
+from enc.directory.connection import Connection, Person, open_connection
+from enc.directory.messages import Control, Message, Scope
+from enc.errors import DirectoryUnreachable, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class ValueChange:
+    """What happens to one attribute: `remove` must be there now, `add` must not."""
+
+    attribute: str
+    remove: tuple[str, ...] = ()
+    add: tuple[str, ...] = ()
+
+
+class DirectoryEditor:
+    """Writes over one connection, opened when first needed. Use it in a `with`."""
+
+    def __init__(self, settings: Settings, as_person: Person | None = None) -> None:
+        """Write as the writing account, or as a person who gave (DN, password)."""
+        self._settings = settings.directory
+        self._person = as_person
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Self:
+        """Return the editor itself; nothing is connected yet."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection, if there is one."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, if there is one; the next operation opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def sign_in(self) -> None:
+        """Connect and bind now, so that a wrong password shows before anything is planned."""
+        self._open()
+
+    def read(self, place: str) -> Record | None:
+        """Return the entry with the DN `place` as the writer sees it."""
+        found = self.find(place, "(objectClass=*)", Scope.BASE)
+        return found[0] if found else None
+
+    def find(self, base: str, filter_text: str, scope: Scope = Scope.SUBTREE) -> list[Record]:
+        """Return what a filter (escaped by the caller) finds as the writer sees it; none if there is no base."""
+        try:
+            return list(self._open().read_all(base, filter_text, scope))
+        except NotFound:
+            return []
+
+    def add(self, place: str, attributes: Mapping[str, Sequence[str]]) -> Record | None:
+        """Make the entry `place`; return it as the server made it. `Conflict` if there is one already."""
+        filled = {name: values for name, values in attributes.items() if values}
+        return self._write(place, messages.add(place, filled))
+
+    def modify(self, place: str, changes: Iterable[ValueChange], assert_csn: str | None = None) -> Record | None:
+        """Carry out all `changes` or none; return the entry as it is then.
+
+        `Conflict` if the entry's version is not `assert_csn`, a value to remove
+        is missing or a value to add is there; `NotFound`, `NotAllowed`;
+        `DirectoryRefused` with the server's words if the schema forbids it.
+        """
+        steps = []
+        for change in changes:
+            # Removal first, for attributes that hold a single value.
+            steps += [(False, change.attribute, change.remove)] if change.remove else []
+            steps += [(True, change.attribute, change.add)] if change.add else []
+        if not steps:
+            return self.read(place)
+        return self._write(place, messages.modify(place, steps), assert_csn)
+
+    def delete(self, place: str, assert_csn: str | None = None) -> None:
+        """Remove the entry `place`, which must have nothing below it."""
+        self._write(place, messages.delete(place), assert_csn, after=False)
+
+    def rename(
+        self, place: str, new_rdn: str, *, new_parent: str | None = None, assert_csn: str | None = None
+    ) -> Record | None:
+        """Give the entry the relative name `new_rdn` (built with `enc.dn`), and perhaps move it."""
+        request = messages.rename(place, new_rdn, delete_old=True, new_parent=new_parent)
+        return self._write(place, request, assert_csn)
+
+    def _write(self, place: str, request: bytes, assert_csn: str | None = None, *, after: bool = True) -> Record | None:
+        controls: list[Control] = [messages.post_read(entries.ALL)] if after else []
+        if assert_csn is not None:
+            controls.append(messages.assertion(f"(entryCSN={filters.escape(assert_csn)})"))
+        connection = self._open()
+        try:
+            message = connection.ask(request, controls)
+            result = message.result()
+            written = _after(message) if result.code == results.SUCCESS else None
+        except (DirectoryUnreachable, ber.Malformed) as error:
+            self.close()
+            raise DirectoryUnreachable(
+                f"the change was sent and no answer came ({error}); look whether it was made", where=place
+            ) from error
+        if result.code == results.SUCCESS:
+            return written
+        raise results.failure(result, place)
+
+    def _open(self) -> Connection:
+        if self._connection is not None and not self._connection.is_usable():
+            self.close()
+        if self._connection is None:
+            self._connection = open_connection(self._settings, for_writing=True, as_person=self._person)
+        return self._connection
+
+
+def _after(message: Message) -> Record | None:
+    """Return the entry that the Post-Read control shows, None if the server has none."""
+    content = message.control(messages.POST_READ)
+    if not content:
+        return None
+    _, start, end = ber.span(content, 0, len(content))
+    return entries.from_octets(content, start, end)

@@ -1,0 +1,114 @@
+"""The records of a classification, asked for in LDAP itself, one search for each question.
+
+Used where there is no follower's copy: `enc` for a certname without an answer,
+and `enc-admin`. What is asked for is decided by the caller; where it stands is
+decided by the settings. Nothing is kept.
+
+A base that does not exist holds no entries. Everything else that is not an
+answer is an error (`DirectoryUnreachable`, `DirectoryRefused`), never emptiness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+from enc import dn
+from enc.classify.model import Record
+from enc.config import Settings
+from enc.directory.connection import Connection, open_connection
+from enc.directory.messages import Scope
+from enc.errors import DirectoryUnreachable, NotFound
+from enc.filters import NodeFilter
+from enc.names import ProjectName
+
+T = TypeVar("T")
+
+PREFIX_FILTER = "(objectClass=puppetmasterScope)"
+
+
+class LdapSource:
+    """A `Source` (enc.classify.model) over one connection, opened when first needed. Use it in a `with`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Read below the bases of `settings`, as the reading account."""
+        self._settings = settings
+        self._filter = NodeFilter(settings.nodes.filter)
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Self:
+        """Return the source itself; nothing is connected yet."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection, if there is one."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, if there is one; the next question opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def nodes_named(self, name: str) -> Sequence[Record]:
+        """Return the entries that the node filter finds for `name`."""
+        return self.search(self._settings.nodes_base, self._filter.for_name(name))
+
+    def all_nodes(self) -> Sequence[Record]:
+        """Return every entry that the node filter finds for some name."""
+        return self.search(self._settings.nodes_base, self._filter.for_all())
+
+    def project(self, name: ProjectName) -> Record | None:
+        """Return the entry cn=`name` below the projects' base, if it satisfies the projects' filter."""
+        return self._one(self._project_dn(name), self._settings.projects.filter)
+
+    def projects(self) -> Sequence[Record]:
+        """Return the entries of all projects."""
+        return self.search(self._settings.projects_base, self._settings.projects.filter, Scope.ONE_LEVEL)
+
+    def prefixes(self, project: ProjectName) -> Sequence[Record]:
+        """Return the prefix entries directly below a project."""
+        return self.search(self._project_dn(project), PREFIX_FILTER, Scope.ONE_LEVEL)
+
+    def groups(self) -> Sequence[Record]:
+        """Return the entries below the groups' base that satisfy the groups' filter."""
+        return self.search(self._settings.groups_base, self._settings.groups.filter)
+
+    def site(self) -> Record | None:
+        """Return the entry of the site's default."""
+        return self._one(self._settings.site_dn, "(objectClass=*)")
+
+    def read(self, place: str) -> Record | None:
+        """Return the entry with the DN `place`."""
+        return self._one(place, "(objectClass=*)")
+
+    def search(self, base: str, filter_text: str, scope: Scope = Scope.SUBTREE) -> list[Record]:
+        """Return what the filter finds; none if the base does not exist. `filter_text` is escaped by the caller."""
+        try:
+            return self._ask(lambda connection: list(connection.read_all(base, filter_text, scope)))
+        except NotFound:
+            return []
+
+    def _one(self, place: str, filter_text: str) -> Record | None:
+        found = self.search(place, filter_text, Scope.BASE)
+        return found[0] if found else None
+
+    def _project_dn(self, name: ProjectName) -> str:
+        return dn.build("cn", name, self._settings.projects_base)
+
+    def _ask(self, question: Callable[[Connection], T]) -> T:
+        """Ask on the open connection; if it broke since its last use, once more on a new one."""
+        if self._connection is not None:
+            try:
+                return question(self._connection)
+            except DirectoryUnreachable:
+                self.close()
+        self._connection = open_connection(self._settings.directory)
+        try:
+            return question(self._connection)
+        except DirectoryUnreachable:
+            self.close()
+            raise

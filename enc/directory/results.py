@@ -1,0 +1,65 @@
+"""What an LDAP result code means for who asked (RFC 4511, appendix A; RFC 4528; RFC 4533). Pure.
+
+One table, so that the same answer of a server never becomes two different
+errors. The server's own words are kept, in one line.
+"""
+
+from __future__ import annotations
+
+from enc.directory.messages import Result
+from enc.errors import (
+    Conflict,
+    DirectoryRefused,
+    DirectoryUnreachable,
+    NotAllowed,
+    NotFound,
+    ToolkitError,
+)
+
+SUCCESS = 0
+PROTOCOL_ERROR = 2
+SIZE_LIMIT = 4
+REFERRAL = 10
+CRITICAL_UNAVAILABLE = 12
+NO_SUCH_OBJECT = 32
+INVALID_CREDENTIALS = 49
+UNWILLING = 53
+SYNC_REFRESH_REQUIRED = 4096
+
+_MEANINGS: dict[int, tuple[type[ToolkitError], str]] = {
+    1: (DirectoryUnreachable, "the server could not do it (operations error)"),
+    3: (DirectoryUnreachable, "the server's time limit was reached"),
+    SIZE_LIMIT: (DirectoryRefused, "the server gives this account too few entries; raise its size limit"),
+    8: (DirectoryRefused, "the server wants a stronger authentication, or TLS"),
+    REFERRAL: (DirectoryRefused, "this server does not do it and names another"),
+    11: (DirectoryRefused, "an administrative limit of the server was reached"),
+    CRITICAL_UNAVAILABLE: (DirectoryRefused, "the server does not offer an extension that is needed here"),
+    13: (DirectoryRefused, "the server wants TLS"),
+    16: (Conflict, "the attribute or value to take away is not there any more; read the entry again"),
+    17: (DirectoryRefused, "the server's schema does not have the attribute"),
+    19: (DirectoryRefused, "the value breaks a constraint of the server"),
+    20: (Conflict, "the value to add is there already; read the entry again"),
+    21: (DirectoryRefused, "the value does not have the attribute's syntax"),
+    NO_SUCH_OBJECT: (NotFound, "there is no such entry"),
+    34: (DirectoryRefused, "not a distinguished name that the server understands"),
+    48: (DirectoryRefused, "the server does not allow this kind of authentication"),
+    INVALID_CREDENTIALS: (DirectoryRefused, "name or password is wrong"),
+    50: (NotAllowed, "the directory does not let this account do that"),
+    51: (DirectoryUnreachable, "the server is busy"),
+    52: (DirectoryUnreachable, "the server is shutting down or not ready"),
+    UNWILLING: (DirectoryRefused, "the server does not want to do that"),
+    64: (DirectoryRefused, "the name does not fit the entry"),
+    65: (DirectoryRefused, "the entry would break the server's schema"),
+    66: (DirectoryRefused, "the entry has entries below it"),
+    68: (Conflict, "there is an entry of that name already"),
+    71: (DirectoryRefused, "the entry lies in another server's part of the tree"),
+    80: (DirectoryUnreachable, "the server failed inside (its disk may be full)"),
+    122: (Conflict, "somebody else changed the entry in the meantime; read it again"),
+}
+
+
+def failure(result: Result, where: str) -> ToolkitError:
+    """Return the error that `result`, which is no success, is for who asked; `where` is a DN or an address."""
+    kind, meaning = _MEANINGS.get(result.code, (DirectoryRefused, f"the server answered with code {result.code}"))
+    words = "; ".join(text for text in (result.diagnostic, *result.referrals) if text)
+    return kind(f"{meaning}: {words}" if words else meaning, where=where)
