@@ -83,7 +83,7 @@ def access_rules(suffix: str) -> str:
                 "* break",
             ),
             _rule(f"{people} attrs=sshPublicKey", "self write", "users read"),
-            _rule(f"{people} attrs=objectClass val=ldapPublicKey", "self write", "users read"),
+            _rule(f"{people} attrs=objectClass val.regex=^ldapPublicKey$", "self write", "users read"),
             _rule(f"{container} attrs=children", *admins_write),
             # In a directory with the terminus's fall-back, `default` answers for everybody's unknown nodes.
             _rule(f"{node} attrs=cn val=default", "users read"),
@@ -124,8 +124,11 @@ def _rule(what: str, *by: str) -> str:
 
 
 def _classes(what: str, admins: str, *, made_with: Iterable[str], may_change: Iterable[str]) -> Iterable[str]:
-    """Rules for object class values: some only arrive with the entry, some may also be taken away."""
-    for name in made_with:
-        yield _rule(f"{what} attrs=objectClass val={name}", f"{admins} =arscd", "users read")
-    for name in may_change:
-        yield _rule(f"{what} attrs=objectClass val={name}", f"{admins} write", "users read")
+    """Rules for object class values: some only arrive with the entry, some may also be taken away.
+
+    By regular expression, because slapd's exact match for object classes accepts every
+    subclass too: `val=top` would be all of them.
+    """
+    for names, access in ((made_with, "=arscd"), (may_change, "write")):
+        if pattern := "|".join(names):
+            yield _rule(f'{what} attrs=objectClass val.regex="^({pattern})$"', f"{admins} {access}", "users read")

@@ -1,0 +1,43 @@
+"""Real servers for the tests here; each fixture ends what it started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.slapd import Slapd
+
+SlapdMaker = Callable[..., Slapd]
+
+
+def _maker(base: Path) -> Iterator[SlapdMaker]:
+    made: list[Slapd] = []
+
+    def make(**options: Any) -> Slapd:
+        made.append(Slapd(base / f"slapd{len(made)}", **options))
+        return made[-1]
+
+    yield make
+    for slapd in made:
+        slapd.stop()
+
+
+@pytest.fixture
+def make_slapd(tmp_path: Path) -> Iterator[SlapdMaker]:
+    """Starts as many slapds as a test wants: `make_slapd(tree=False, ldif=[…], options=StartOptions(…))`."""
+    yield from _maker(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def make_module_slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlapdMaker]:
+    """The same, for servers that all tests of a module share."""
+    yield from _maker(tmp_path_factory.mktemp("module"))
+
+
+@pytest.fixture
+def slapd(make_slapd: SlapdMaker) -> Slapd:
+    """A fresh slapd with the first entries."""
+    return make_slapd()

@@ -1,0 +1,285 @@
+"""slapd itself keeps the project boundary: one table, each line tried as the person it names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from ldap3 import Connection
+
+from tests.real.conftest import SlapdMaker
+from tests.support.slapd import ADD, DELETE, REPLACE, Refused, Slapd, checked
+
+S = "dc=example,dc=org"
+PASSWORD = "correct horse"
+PEOPLE = ("anna", "bert", "mia", "olga", "zoe")  # admin of red, of blue; member of red; operator; nobody
+
+
+def _site() -> str:
+    """Projects red and blue, each with a node and a prefix; the people above."""
+    people = "".join(
+        f"dn: uid={uid},ou=people,{S}\nobjectClass: inetOrgPerson\nobjectClass: ldapPublicKey\nuid: {uid}\n"
+        f"cn: {uid}\nsn: {uid}\nuserPassword: {PASSWORD}\n\n"
+        for uid in PEOPLE
+    )
+    projects = "".join(
+        f"dn: cn={project},ou=projects,{S}\nobjectClass: groupOfNames\nobjectClass: puppetClient\n"
+        f"objectClass: puppetmasterClassification\ncn: {project}\nmember: uid={admin},ou=people,{S}\n"
+        f"member: uid=mia,ou=people,{S}\n\n"
+        f"dn: cn=projectadmin,cn={project},ou=projects,{S}\nobjectClass: organizationalRole\n"
+        f"cn: projectadmin\nroleOccupant: uid={admin},ou=people,{S}\n\n"
+        f"dn: cn=netadmin,cn={project},ou=projects,{S}\nobjectClass: organizationalRole\ncn: netadmin\n\n"
+        f"dn: cn=web,cn={project},ou=projects,{S}\nobjectClass: puppetmasterScope\n"
+        f"objectClass: puppetClient\nobjectClass: puppetmasterClassification\ncn: web\n\n"
+        f"dn: ou={project},ou=hosts,{S}\nobjectClass: organizationalUnit\nou: {project}\n\n"
+        f"dn: cn={project}1.example,ou={project},ou=hosts,{S}\nobjectClass: device\n"
+        f"objectClass: puppetClient\nobjectClass: puppetmasterClassification\ncn: {project}1.example\n"
+        f"puppetClass: base\n\n"
+        for project, admin in (("red", "anna"), ("blue", "bert"))
+    )
+    operators = f"dn: cn=operators,ou=groups,{S}\nchangetype: modify\nadd: member\nmember: uid=olga,ou=people,{S}\n"
+    return people + projects + operators
+
+
+@dataclass(frozen=True)
+class Do:
+    """One write; `how` is the LDAP operation."""
+
+    how: str
+    dn: str
+    what: object = None
+
+    def __call__(self, connection: Connection) -> None:
+        if self.how == "add":
+            connection.add(self.dn, attributes=self.what)
+        elif self.how == "delete":
+            connection.delete(self.dn)
+        elif self.how == "modify":
+            connection.modify(self.dn, self.what)
+        else:
+            rdn, _, parent = str(self.what).partition(",")
+            connection.modify_dn(self.dn, rdn, new_superior=parent or None)
+        checked(connection)
+
+
+def node(name: str, project: str = "red", **more: object) -> Do:
+    classes = ["device", "puppetClient", "puppetmasterClassification"]
+    entry = {"objectClass": classes, "cn": name, **more}
+    return Do("add", f"cn={name},ou={project},ou=hosts,{S}", entry)
+
+
+def change(dn: str, how: str, attribute: str, *values: str) -> Do:
+    return Do("modify", f"{dn},{S}", {attribute: [(how, list(values))]})
+
+
+RED_NODE = "cn=red1.example,ou=red,ou=hosts"
+BLUE_NODE = "cn=blue1.example,ou=blue,ou=hosts"
+RED, BLUE = "cn=red,ou=projects", "cn=blue,ou=projects"
+KEY = "ssh-ed25519 AAAA"
+
+ALLOWED = {
+    "admin adds a node": ("anna", node("red2.example", puppetClass="ntp")),
+    "admin writes a node": ("anna", change(RED_NODE, ADD, "puppetmasterParameter", 'ntp::servers=["a"]')),
+    "admin puts the extension on a node": (
+        "anna",
+        Do(
+            "modify",
+            f"{RED_NODE},{S}",
+            {"objectClass": [(ADD, ["domainRelatedObject"])], "associatedDomain": [(ADD, ["red1.example"])]},
+        ),
+    ),
+    "admin renames a node": ("anna", Do("rename", f"{RED_NODE},{S}", "cn=red9.example")),
+    "admin deletes a node": ("anna", Do("delete", f"{RED_NODE},{S}")),
+    "admin takes the extension off a node": (
+        "anna",
+        change(RED_NODE, DELETE, "objectClass", "puppetmasterClassification"),
+    ),
+    "admin adds a prefix": (
+        "anna",
+        Do("add", f"cn=db,{RED},{S}", {"objectClass": ["puppetmasterScope", "puppetClient"], "cn": "db"}),
+    ),
+    "admin writes a prefix": ("anna", change(f"cn=web,{RED}", ADD, "puppetVar", "tier=web")),
+    "admin deletes a prefix": ("anna", Do("delete", f"cn=web,{RED},{S}")),
+    "admin classifies the project": ("anna", change(RED, REPLACE, "environment", "red")),
+    "admin adds a member": ("anna", change(RED, ADD, "member", f"uid=zoe,ou=people,{S}")),
+    "admin appoints an admin": (
+        "anna",
+        change(f"cn=projectadmin,{RED}", ADD, "roleOccupant", f"uid=mia,ou=people,{S}"),
+    ),
+    "operator writes any node": ("olga", change(BLUE_NODE, ADD, "puppetmasterProject", "blue")),
+    "operator writes the site": ("olga", change("cn=site", ADD, "puppetClass", "base")),
+    "operator makes a project": (
+        "olga",
+        Do(
+            "add",
+            f"cn=green,ou=projects,{S}",
+            {"objectClass": "groupOfNames", "cn": "green", "member": f"uid=zoe,ou=people,{S}"},
+        ),
+    ),
+    "operator sets a password": ("olga", change("uid=zoe,ou=people", REPLACE, "userPassword", "new one")),
+    "person sets the own password": ("zoe", change("uid=zoe,ou=people", REPLACE, "userPassword", "new one")),
+    "person sets the own key": ("zoe", change("uid=zoe,ou=people", ADD, "sshPublicKey", KEY)),
+}
+
+REFUSED = {
+    "other project's node": ("anna", change(BLUE_NODE, ADD, "puppetClass", "evil")),
+    "node in another project": ("anna", node("red3.example", "blue")),
+    "delete another project's node": ("anna", Do("delete", f"{BLUE_NODE},{S}")),
+    "move a node out": ("anna", Do("rename", f"{RED_NODE},{S}", f"cn=red1.example,ou=blue,ou=hosts,{S}")),
+    "move a node in": ("anna", Do("rename", f"{BLUE_NODE},{S}", f"cn=blue1.example,ou=red,ou=hosts,{S}")),
+    "move a node out of hosts": ("anna", Do("rename", f"{RED_NODE},{S}", f"cn=red1.example,{RED},{S}")),
+    "move a prefix out": ("anna", Do("rename", f"cn=web,{RED},{S}", f"cn=web2,{BLUE},{S}")),
+    "claim a node for another project": ("anna", change(RED_NODE, ADD, "puppetmasterProject", "blue")),
+    "new node of another project": ("anna", node("red4.example", puppetmasterProject="blue")),
+    "second node of a certname": ("anna", node("blue1.example")),
+    "second certname in a node": ("anna", change(RED_NODE, ADD, "cn", "BLUE1.example")),
+    "rename to a certname that is taken": ("anna", Do("rename", f"{RED_NODE},{S}", "cn=blue1.example")),
+    "node called default": ("anna", node("default")),
+    "password in a node": (
+        "anna",
+        Do(
+            "modify",
+            f"{RED_NODE},{S}",
+            {"objectClass": [(ADD, ["simpleSecurityObject"])], "userPassword": [(ADD, ["x"])]},
+        ),
+    ),
+    "foreign object class in a node": ("anna", change(RED_NODE, ADD, "objectClass", "uidObject", "extensibleObject")),
+    "no object class left": ("anna", change(RED_NODE, DELETE, "objectClass", "puppetClient")),
+    "another kind of entry as a node": (
+        "anna",
+        Do("add", f"cn=x,ou=red,ou=hosts,{S}", {"objectClass": ["organizationalRole", "puppetClient"], "cn": "x"}),
+    ),
+    "foreign object class in a project": ("anna", change(RED, ADD, "objectClass", "extensibleObject")),
+    "rename a node out of the rules": ("anna", Do("rename", f"{RED_NODE},{S}", "ou=red")),
+    "container below the project": (
+        "anna",
+        Do("add", f"ou=x,ou=red,ou=hosts,{S}", {"objectClass": "organizationalUnit", "ou": "x"}),
+    ),
+    "entry below a node": (
+        "anna",
+        Do("add", f"cn=x,{RED_NODE},{S}", {"objectClass": ["device", "puppetClient"], "cn": "x"}),
+    ),
+    "referral as a node": (
+        "anna",
+        Do(
+            "add",
+            f"cn=x,ou=red,ou=hosts,{S}",
+            {"objectClass": ["referral", "extensibleObject", "puppetClient"], "cn": "x", "ref": "ldap://evil"},
+        ),
+    ),
+    "person as a node": (
+        "anna",
+        Do(
+            "add",
+            f"cn=x,ou=red,ou=hosts,{S}",
+            {"objectClass": ["person", "puppetClient"], "cn": "x", "sn": "x", "userPassword": "x"},
+        ),
+    ),
+    "other project's prefix": ("anna", change(f"cn=web,{BLUE}", ADD, "puppetClass", "evil")),
+    "prefix in another project": (
+        "anna",
+        Do("add", f"cn=db,{BLUE},{S}", {"objectClass": "puppetmasterScope", "cn": "db"}),
+    ),
+    "role as a prefix": (
+        "anna",
+        Do("add", f"cn=x,{RED},{S}", {"objectClass": "organizationalRole", "cn": "x"}),
+    ),
+    "delete a role": ("anna", Do("delete", f"cn=netadmin,{RED},{S}")),
+    "delete the own role": ("anna", Do("delete", f"cn=projectadmin,{RED},{S}")),
+    "other project's classification": ("anna", change(BLUE, ADD, "puppetClass", "evil")),
+    "other project's members": ("anna", change(BLUE, ADD, "member", f"uid=anna,ou=people,{S}")),
+    "other project's admins": (
+        "anna",
+        change(f"cn=projectadmin,{BLUE}", ADD, "roleOccupant", f"uid=anna,ou=people,{S}"),
+    ),
+    "delete the project": ("anna", Do("delete", f"{RED},{S}")),
+    "new project": (
+        "anna",
+        Do(
+            "add",
+            f"cn=x,ou=projects,{S}",
+            {"objectClass": "groupOfNames", "cn": "x", "member": f"uid=anna,ou=people,{S}"},
+        ),
+    ),
+    "admin writes the site": ("anna", change("cn=site", ADD, "puppetClass", "evil")),
+    "admin joins the operators": (
+        "anna",
+        change("cn=operators,ou=groups", ADD, "member", f"uid=anna,ou=people,{S}"),
+    ),
+    "member writes a node": ("mia", change(RED_NODE, ADD, "puppetClass", "evil")),
+    "member adds a node": ("mia", node("red5.example")),
+    "member appoints an admin": (
+        "mia",
+        change(f"cn=projectadmin,{RED}", ADD, "roleOccupant", f"uid=mia,ou=people,{S}"),
+    ),
+    "other's password": ("anna", change("uid=mia,ou=people", REPLACE, "userPassword", "x")),
+    "other's key": ("anna", change("uid=mia,ou=people", ADD, "sshPublicKey", KEY)),
+    "own name": ("zoe", change("uid=zoe,ou=people", REPLACE, "cn", "somebody")),
+    "own uid": ("zoe", change("uid=zoe,ou=people", ADD, "uid", "anna")),
+    "reader writes": ("enc", change(RED_NODE, ADD, "puppetClass", "evil")),
+    "reader's own password": ("enc", change("cn=enc,ou=services", REPLACE, "userPassword", "x")),
+    "anonymous writes": ("", change(RED_NODE, ADD, "puppetClass", "evil")),
+}
+
+
+@pytest.fixture(scope="module")
+def site(make_module_slapd: SlapdMaker, tmp_path_factory: pytest.TempPathFactory) -> Slapd:
+    slapd = make_module_slapd()
+    ldif = _site().split("dn: cn=operators")
+    slapd.load_ldif(ldif[0])
+    slapd.load_ldif("dn: cn=operators" + ldif[1])
+    backup = slapd.directory.data_dir / "backup.ldif"
+    slapd.directory.backup(backup)
+    return slapd
+
+
+def _as(site: Slapd, who: str) -> Connection:
+    if who == "":
+        return site.connect("")
+    if who == "enc":
+        password = site.directory.reader_password_file.read_text().rstrip("\n")
+        return site.connect(site.directory.reader_dn, password)
+    return site.connect(f"uid={who},ou=people,{S}", PASSWORD)
+
+
+@pytest.mark.parametrize("who, do", REFUSED.values(), ids=REFUSED.keys())
+def test_slapd_refuses(site: Slapd, who: str, do: Do) -> None:
+    with _as(site, who) as connection, pytest.raises(Refused) as refusal:
+        do(connection)
+    assert refusal.value.description in {
+        "insufficientAccessRights",
+        "constraintViolation",  # the unique overlay
+        "strongerAuthRequired",  # anonymous
+    }
+
+
+@pytest.mark.parametrize("who, do", ALLOWED.values(), ids=ALLOWED.keys())
+def test_slapd_allows(site: Slapd, who: str, do: Do) -> None:
+    try:
+        with _as(site, who) as connection:
+            do(connection)
+    finally:
+        site.stop()
+        site.directory.restore(site.directory.data_dir / "backup.ldif")
+        site.start()
+
+
+@pytest.mark.parametrize("who", ["", "zoe", "anna", "enc", "olga"])
+def test_reading(site: Slapd, who: str) -> None:
+    """Anonymous sees nothing, everybody else everything, and nobody a password."""
+    with _as(site, who) as connection:
+        connection.search(S, "(objectClass=*)", attributes=["*"])
+        entries = [item for item in connection.response or [] if item["type"] == "searchResEntry"]
+    assert len(entries) == (0 if who == "" else 26)
+    assert not [item["dn"] for item in entries if "userPassword" in item["attributes"]]
+
+
+def test_a_password_set_by_its_owner_is_stored_hashed(site: Slapd) -> None:
+    with _as(site, "mia") as connection:
+        Do("modify", f"uid=mia,ou=people,{S}", {"userPassword": [(REPLACE, [PASSWORD])]})(connection)
+    with site.connect() as manager:
+        manager.search(f"uid=mia,ou=people,{S}", "(objectClass=*)", attributes=["userPassword"])
+        stored = manager.response[0]["raw_attributes"]["userPassword"]
+    assert PASSWORD.encode() not in stored
+    with _as(site, "mia"):
+        pass
