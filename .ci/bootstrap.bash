@@ -1,0 +1,154 @@
+# shellcheck shell=bash
+# Makes sure that what quickstart and run-tests need is here. Sourced, not run.
+#
+# Owns: Debian packages, and the virtual environment .venv of this checkout.
+# Not its business: starting anything. A system slapd, puppetserver or agent that
+# a package brings along is neither started nor enabled.
+# Failure modes: no root and no sudo, no package source, no Python 3.11: one line, exit 1.
+#
+# Expects: the working directory is the checkout's top; `set -euo pipefail`.
+
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "$0: $*"; exit 1; }
+
+as_root() {
+    if ((EUID == 0)); then "$@"
+    elif ! command -v sudo >/dev/null; then fail "cannot run '$*': not root, and sudo is missing"
+    elif [[ -t 0 && -z ${CI:-} ]]; then sudo "$@"
+    else sudo -n "$@" || fail "'sudo -n $*' failed; run it yourself, then try again"
+    fi
+}
+
+# A package, and the file that shows that it (or another packaging of it) is here.
+declare -Ar PACKAGES=(
+    [slapd]=/usr/sbin/slapd
+    [ldap-utils]=/usr/bin/ldapmodify
+    [puppetserver]=/usr/share/puppetserver/puppetserver.jar
+    [puppet-agent]=/usr/bin/puppet
+    [openssl]=/usr/bin/openssl
+    [shellcheck]=/usr/bin/shellcheck
+    [gcc]=/usr/bin/gcc
+    [libc6-dev]=/usr/include/stdio.h
+)
+
+# The packages of the arguments that are missing, one a line.
+missing_packages() {
+    local package
+    for package; do
+        [[ -e ${PACKAGES[$package]} ]] || printf '%s\n' "$package"
+    done
+}
+
+readonly POLICY=/usr/sbin/policy-rc.d
+readonly POLICY_ASIDE=/usr/sbin/policy-rc.d.before-puppetmaster-toolkit
+readonly POLICY_MARK='# puppetmaster-toolkit: no service starts while its packages are installed'
+
+# Puts the machine's own policy back, also after a run that was killed.
+restore_policy() {
+    if [[ -e $POLICY_ASIDE ]]; then as_root mv -f "$POLICY_ASIDE" "$POLICY"
+    elif [[ -e $POLICY ]] && grep -qxF "$POLICY_MARK" "$POLICY"; then as_root rm -f "$POLICY"
+    fi
+}
+
+# invoke-rc.d and deb-systemd-invoke ask this program before they start a service; 101 means no.
+forbid_starts() {
+    restore_policy
+    [[ ! -e $POLICY ]] || as_root cp -p "$POLICY" "$POLICY_ASIDE"
+    printf '#!/bin/sh\n%s\nexit 101\n' "$POLICY_MARK" | as_root tee "$POLICY" >/dev/null
+    as_root chmod 0755 "$POLICY"
+}
+
+install_packages() {
+    command -v apt-get >/dev/null || fail "please install: $* (there is no apt-get here to do it)"
+    say "Installing Debian packages: $*"
+    trap restore_policy EXIT
+    forbid_starts
+    local -a apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
+    # Without this, slapd's package would make a database with a password that nobody knows.
+    [[ " $* " != *" slapd "* ]] ||
+        as_root sh -c 'echo slapd slapd/no_configuration boolean true | debconf-set-selections' || true
+    as_root "${apt[@]}" update >&2 || say "apt-get update failed; going on with the package lists that are here"
+    as_root "${apt[@]}" install --no-install-recommends "$@" >&2 || fail "apt-get install $* failed (see above)"
+    restore_policy
+    trap - EXIT
+    if [[ -d /run/systemd/system ]]; then
+        local unit
+        for unit in slapd puppetserver puppet; do
+            # Only what came just now; puppet.service belongs to puppet-agent.
+            [[ " $* " == *" $unit"[\ -]* ]] || continue
+            as_root systemctl disable --quiet "$unit" 2>/dev/null || true
+        done
+    fi
+}
+
+# need_packages NAME...: installs those that are missing.
+need_packages() {
+    local -a missing
+    mapfile -t missing < <(missing_packages "$@")
+    ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+    mapfile -t missing < <(missing_packages "$@")
+    ((${#missing[@]} == 0)) || fail "still missing after installation: ${missing[*]}"
+}
+
+# Prints a Python that is new enough; `$1` is what else it must be able to import.
+find_python() {
+    local candidate
+    for candidate in python3 python3.13 python3.12 python3.11 /usr/bin/python3; do
+        if "$candidate" -c "import sys, $1; sys.exit(sys.version_info < (3, 11))" 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+# Everything that decides what .venv holds. The scripts are copied into it.
+venv_stamp() {
+    printf '%s\n' "$PWD"
+    sha256sum pyproject.toml setup.py enc/enc enc/enc-trusted
+}
+
+# Whether .venv belongs to this place and has every module that we ask pip for.
+venv_works() {
+    [[ -x .venv/bin/python && -x .venv/bin/enc-admin ]] && .venv/bin/python - "$PWD/.venv" 2>/dev/null <<'PYTHON'
+import importlib.util, os, sys
+wanted = "ldap3 yaml pytest hypothesis mypy ruff enc.errors git_hooks puppetmaster_self".split()
+sys.exit(not (os.path.samefile(sys.prefix, sys.argv[1]) and all(map(importlib.util.find_spec, wanted))))
+PYTHON
+}
+
+fill_venv() {
+    .venv/bin/python -m pip install --disable-pip-version-check --no-input -e '.[test]' >.cache/pip.log 2>&1 || {
+        tail -n 20 .cache/pip.log >&2
+        return 1
+    }
+}
+
+# need_python: .venv as setup.py says. pip is asked only when that changed.
+need_python() {
+    local stamp python
+    stamp=$(venv_stamp)
+    if [[ -r .venv/stamp && $(<.venv/stamp) == "$stamp" ]] && venv_works; then return; fi
+    python=$(find_python venv,ensurepip) || {
+        install_packages python3-venv
+        python=$(find_python venv,ensurepip) || fail "Python 3.11 or later with venv is needed"
+    }
+    say "Installing Python packages into .venv"
+    if ! { venv_works && fill_venv && venv_works; }; then
+        rm -rf .venv
+        "$python" -m venv .venv || fail "$python -m venv .venv failed"
+        fill_venv || fail "pip could not install what setup.py asks for (see above)"
+        venv_works || fail ".venv is incomplete although pip succeeded"
+    fi
+    printf '%s\n' "$stamp" >.venv/stamp
+}
+
+# One run at a time installs; the others wait for it.
+bootstrap() {
+    mkdir -p .cache
+    exec {bootstrap_lock}>.cache/bootstrap.lock
+    flock "$bootstrap_lock"
+    need_packages "$@"
+    need_python
+    exec {bootstrap_lock}>&-
+}
