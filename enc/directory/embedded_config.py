@@ -22,7 +22,7 @@ from enc.errors import UsageError
 SYSTEM_SCHEMAS = ("core", "cosine", "nis", "inetorgperson", "dyngroup")
 """Schemas of OpenLDAP that ours and people's directories stand on."""
 
-MODULES = ("back_mdb", "syncprov", "unique", "ppolicy")
+MODULES = ("back_mdb", "syncprov", "unique", "ppolicy", "argon2")
 """Loaded where they are modules; a slapd that has them built in has no such file."""
 
 INDEXES = (
@@ -111,6 +111,8 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
         *(f"moduleload {name}" for name in place.modules),
         f"pidfile {_path(place.pid_file)}",
         f"argsfile {_path(place.arguments_file)}",
+        # People choose weak passwords; the reading account's is random and stays with a fast hash.
+        *(["password-hash {ARGON2}"] if "argon2" in place.modules else []),
         *_tls(options.tls),
         # The owner of the files could read and write them anyway; root can as well.
         *(

@@ -1,0 +1,249 @@
+"""The embedded slapd's life: made once, started once, killed, restored, refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from ldap3 import AUTO_BIND_TLS_BEFORE_BIND, NONE, Connection, Server, Tls
+
+from enc import config
+from enc.directory.embedded import EmbeddedDirectory
+from enc.directory.embedded_config import StartOptions, TlsFiles
+from enc.errors import DirectoryUnreachable, ToolkitError, UsageError
+from tests.real.conftest import SlapdMaker
+from tests.support.slapd import ADD, Refused, Slapd
+
+S = "dc=example,dc=org"
+CONFORMANCE = Path(__file__).parents[1] / "cases" / "terminus" / "directory.ldif"
+
+
+def _node(name: str) -> dict[str, object]:
+    return {"objectClass": ["device", "puppetClient"], "cn": name}
+
+
+def _names(slapd: Slapd, base: str = f"ou=hosts,{S}") -> set[str]:
+    with slapd.connect() as connection:
+        connection.search(base, "(objectClass=puppetClient)", attributes=["cn"])
+        return {item["attributes"]["cn"][0] for item in connection.response or []}
+
+
+def test_making_and_starting_it_twice_changes_nothing(slapd: Slapd) -> None:
+    password = slapd.directory.reader_password_file.read_text()
+    pid = slapd.pid
+    again = EmbeddedDirectory(slapd.directory.data_dir)
+    again.init()
+    assert again.start().pid == pid
+    assert again.status().answering
+    assert again.reader_password_file.read_text() == password
+    assert again.reader_password_file.stat().st_mode & 0o077 == 0
+
+
+def test_the_example_configuration_leads_to_it(slapd: Slapd) -> None:
+    settings = config.load(slapd.directory.example_configuration)
+    assert settings.directory.uris == (slapd.ldapi_uri, slapd.ldap_uri)
+    assert settings.directory.bind_password_file is not None
+    password = config.read_secret(settings.directory.bind_password_file)
+    for uri in settings.directory.uris:
+        reader = Connection(Server(uri, get_info=NONE), settings.directory.bind_dn, password)
+        assert reader.bind()
+        assert reader.search(settings.site_dn, "(objectClass=puppetmasterScope)", attributes=["cn"])
+        reader.unbind()
+
+
+def test_another_program_can_stop_it(slapd: Slapd) -> None:
+    pid = slapd.pid
+    EmbeddedDirectory(slapd.directory.data_dir).stop()
+    assert not slapd.directory.status().answering
+    assert not slapd.directory.running
+    with pytest.raises(AssertionError):
+        _ = slapd.pid
+    assert not Path(f"/proc/{pid}/exe").exists()
+
+
+def test_a_kill_loses_nothing_that_was_acknowledged(slapd: Slapd) -> None:
+    written = {f"n{number}" for number in range(50)}
+    for name in written:
+        slapd.add(f"cn={name},ou=hosts,{S}", _node(name))
+    slapd.kill9()
+    slapd.start()
+    assert _names(slapd) == written
+
+
+def test_a_pid_file_that_names_somebody_else_kills_nobody(slapd: Slapd) -> None:
+    slapd.kill9()
+    with subprocess.Popen(["sleep", "60"]) as innocent:
+        (slapd.directory.data_dir / "run" / "slapd.pid").write_text(f"{innocent.pid}\n")
+        assert slapd.directory.pid is None
+        slapd.stop()
+        slapd.start()
+        slapd.stop()
+        assert innocent.poll() is None
+        innocent.kill()
+
+
+def test_a_frozen_slapd_is_seen_and_can_be_stopped(slapd: Slapd) -> None:
+    os.kill(slapd.pid, signal.SIGSTOP)
+    status = slapd.directory.status()
+    assert status.pid is not None
+    assert not status.answering
+    slapd.stop()
+    assert not slapd.directory.running
+
+
+def test_starts_at_the_same_moment_give_one_slapd(tmp_path: Path) -> None:
+    EmbeddedDirectory(tmp_path).init()
+    try:
+        with ThreadPoolExecutor() as pool:
+            started = list(pool.map(lambda _: EmbeddedDirectory(tmp_path).start().pid, range(4)))
+        assert len(set(started)) == 1
+    finally:
+        EmbeddedDirectory(tmp_path).stop()
+
+
+@pytest.mark.parametrize("after", [0.02, 0.05, 0.08, 0.11, 0.14, 0.17])
+def test_a_kill_while_it_is_made_leaves_nothing_half(tmp_path: Path, after: float) -> None:
+    program = (
+        "import sys; from pathlib import Path; from enc.directory.embedded import EmbeddedDirectory\n"
+        "print('go', flush=True); EmbeddedDirectory(Path(sys.argv[1])).init()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, start_new_session=True
+    ) as making:
+        assert making.stdout is not None
+        making.stdout.readline()
+        time.sleep(after)
+        os.killpg(making.pid, signal.SIGKILL)
+    slapd = Slapd(tmp_path)
+    try:
+        password = slapd.directory.reader_password_file.read_text().rstrip("\n")
+        slapd.connect(slapd.directory.reader_dn, password).unbind()
+    finally:
+        slapd.stop()
+
+
+def test_backup_and_restore(slapd: Slapd, tmp_path: Path) -> None:
+    backup = tmp_path / "backup.ldif"
+    slapd.add(f"cn=old,ou=hosts,{S}", _node("old"))
+    slapd.directory.backup(backup)
+    assert backup.stat().st_mode & 0o077 == 0
+    slapd.add(f"cn=new,ou=hosts,{S}", _node("new"))
+    with pytest.raises(UsageError, match="stop the directory"):
+        slapd.directory.restore(backup)
+    slapd.stop()
+    slapd.directory.restore(backup)
+    slapd.start()
+    assert _names(slapd) == {"old"}
+
+
+def test_a_restore_that_fails_leaves_what_was_there(slapd: Slapd, tmp_path: Path) -> None:
+    slapd.add(f"cn=old,ou=hosts,{S}", _node("old"))
+    slapd.stop()
+    broken = tmp_path / "broken.ldif"
+    broken.write_text(f"dn: cn=x,{S}\nobjectClass: nonsense\ncn: x\n")
+    with pytest.raises(ToolkitError, match=r"broken\.ldif: cannot be loaded"):
+        slapd.directory.restore(broken)
+    slapd.start()
+    assert _names(slapd) == {"old"}
+
+
+def test_a_full_database_refuses_writes_and_goes_on_reading(slapd: Slapd) -> None:
+    slapd.restart(max_size=400 << 10)
+    with pytest.raises(Refused):
+        for number in range(2000):
+            slapd.add(f"cn=n{number},ou=hosts,{S}", _node(f"n{number}"))
+    before = _names(slapd)
+    assert before
+    slapd.restart(max_size=StartOptions().max_size)
+    slapd.add(f"cn=roomy,ou=hosts,{S}", _node("roomy"))
+    assert _names(slapd) == before | {"roomy"}
+
+
+def test_followers_are_offered_changes_from_a_log(slapd: Slapd) -> None:
+    def log_size() -> list[bytes]:
+        with slapd.connect() as connection:
+            connection.search("", "(objectClass=*)", "BASE", attributes=["supportedControl"])
+            assert "1.3.6.1.4.1.4203.1.9.1.1" in connection.response[0]["attributes"]["supportedControl"]
+            connection.search("cn=config", "(objectClass=olcSyncProvConfig)", attributes=["olcSpSessionlog"])
+            return connection.response[0]["raw_attributes"].get("olcSpSessionlog", [])
+
+    assert log_size() == [b"100000"]
+    slapd.restart(session_log=0)
+    assert log_size() == []
+
+
+def test_an_organisations_own_tree_is_taken_as_it_is(make_slapd: SlapdMaker) -> None:
+    slapd = make_slapd(tree=False, ldif=[CONFORMANCE])
+    assert len(_names(slapd)) == 154
+    settings = config.load(slapd.directory.example_configuration)
+    assert settings.directory.bind_dn is None  # no reading account there: EXTERNAL over ldapi
+
+
+def test_a_long_path_gets_a_short_socket_and_a_blank_does_not_matter(tmp_path: Path) -> None:
+    slapd = Slapd(tmp_path / "a directory" / ("x" * 120))
+    try:
+        assert slapd.directory.socket_path.parent.stat().st_mode & 0o022 == 0
+        slapd.add(f"cn=n,ou=hosts,{S}", _node("n"))
+        assert _names(slapd) == {"n"}
+    finally:
+        slapd.stop()
+
+
+def test_tls_is_offered_with_the_given_certificate(make_slapd: SlapdMaker, tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("-keyout", key, "-out", certificate, "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=IP:127.0.0.1"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    slapd = make_slapd(options=StartOptions(tls=TlsFiles(certificate, key)))
+    trusting = Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=str(certificate))
+    starting = Connection(Server(slapd.ldap_uri, tls=trusting), auto_bind=AUTO_BIND_TLS_BEFORE_BIND)
+    assert starting.tls_started
+    assert Connection(Server(slapd.directory.ldaps_uri, tls=trusting)).bind()
+
+
+def test_a_taken_port_is_named(slapd: Slapd) -> None:
+    slapd.stop()
+    port = int(slapd.ldap_uri.rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(ToolkitError, match=f"port {port} cannot"):
+        slapd.start()
+    slapd.start()
+
+
+def test_a_slapd_that_does_not_come_up_is_quoted(slapd: Slapd) -> None:
+    slapd.stop()
+    database = slapd.directory.data_dir / "db" / "data.mdb"
+    database.write_bytes(b"not a database" * 1000)
+    with pytest.raises(DirectoryUnreachable, match="MDB_INVALID"):
+        slapd.start()
+    assert not slapd.directory.running
+
+
+@pytest.mark.parametrize("suffix", ['dc="x"', "dc=a,dc=b\naccess to * by * write", "cn=x", "", "dc=a+dc=b"])
+def test_a_suffix_that_could_become_a_rule_is_refused(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(UsageError):
+        EmbeddedDirectory(tmp_path / "d", suffix or "dc=")
+
+
+def test_another_suffix_than_it_was_made_with_is_refused(slapd: Slapd) -> None:
+    with pytest.raises(UsageError, match="holds dc=example,dc=org"):
+        EmbeddedDirectory(slapd.directory.data_dir, "dc=other")
+    slapd.modify(f"cn=site,{S}", {"puppetClass": [(ADD, ["base"])]})
+
+
+def test_other_suffixes_work(make_slapd: SlapdMaker) -> None:
+    slapd = make_slapd(suffix="o=My Company,c=de")
+    assert _names(slapd, "o=My Company,c=de") == {"site"}

@@ -1,0 +1,92 @@
+"""Our schemas load into servers that are not ours: as files, and into a running cn=config."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from ldap3 import NONE, SASL, Connection, Server
+
+from enc.directory import slapd_process
+from enc.directory.schema import install
+from enc.directory.schema.definitions import SCHEMAS
+from enc.directory.schema.render import render
+from enc.errors import DirectoryRefused
+
+EXTERNAL = f"gidNumber={os.getegid()}+uidNumber={os.geteuid()},cn=peercred,cn=external,cn=auth"
+
+
+def test_the_ldif_files_load_into_cn_config(tmp_path: Path) -> None:
+    system = slapd_process.schema_directory()
+    ldif = tmp_path / "config.ldif"
+    ldif.write_text(
+        "dn: cn=config\nobjectClass: olcGlobal\ncn: config\n\n"
+        "dn: cn=schema,cn=config\nobjectClass: olcSchemaConfig\ncn: schema\n\n"
+        + "".join(f"include: file://{system}/{name}.ldif\n\n" for name in ("core", "cosine"))
+        + "\n".join(render(schema, "ldif") for schema in SCHEMAS)
+    )
+    (tmp_path / "slapd.d").mkdir()
+    slapd_process.run_offline(
+        "slapadd", ["-n0", "-F", tmp_path / "slapd.d", "-l", ldif], what="our schema does not load"
+    )
+    loaded = {path.name.split("}")[1] for path in (tmp_path / "slapd.d/cn=config/cn=schema").iterdir()}
+    assert loaded >= {f"{schema.name}.ldif" for schema in SCHEMAS}
+
+
+def test_the_conf_files_load_into_slapd_conf(tmp_path: Path) -> None:
+    system = slapd_process.schema_directory()
+    ours = install.write_files(tmp_path / "schema")
+    conf = tmp_path / "slapd.conf"
+    conf.write_text("".join(f"include {path}\n" for path in (system / "core.schema", *ours)))
+    slapd_process.run_offline("slaptest", ["-u", "-f", conf], what="our schema does not load")
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Iterator[Connection]:
+    """A running slapd with the core schema only, whose cn=config we may write."""
+    conf, socket = tmp_path / "slapd.conf", tmp_path / "ldapi"
+    conf.write_text(
+        f"include {slapd_process.schema_directory()}/core.schema\n"
+        f'database config\naccess to * by dn.exact="{EXTERNAL}" manage\n'
+    )
+    uri = f"ldapi://{quote(str(socket), safe='')}"
+    with (tmp_path / "log").open("wb") as log:
+        slapd = subprocess.Popen([slapd_process.program("slapd"), "-d", "none", "-f", conf, "-h", uri], stderr=log)
+    try:
+        slapd_process.wait_until_it_answers(slapd, socket, timeout=10, log=tmp_path / "log", log_start=0)
+        server = Server(uri, get_info=NONE)
+        with Connection(server, authentication=SASL, sasl_mechanism="EXTERNAL", sasl_credentials="") as connection:
+            yield connection
+    finally:
+        slapd.terminate()
+        slapd.wait(10)
+
+
+def _names(found: tuple[install.Missing, ...]) -> list[str]:
+    return [item.schema.name for item in found]
+
+
+def test_installing_into_a_running_server_adds_what_is_missing_once(foreign: Connection) -> None:
+    everything = [schema.name for schema in SCHEMAS]
+    assert _names(install.install_in_server(foreign, dry_run=True)) == everything
+    assert _names(install.install_in_server(foreign)) == everything
+    assert install.install_in_server(foreign) == ()
+
+
+def test_a_server_with_a_schema_of_that_name_keeps_its_own(foreign: Connection) -> None:
+    """Such as an older puppet.schema, here without the object class and with another OID."""
+    own = "( 1.1.1 NAME ( 'puppetClass' 'pclass' ) SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 )"
+    foreign.add("cn=puppet,cn=schema,cn=config", ["olcSchemaConfig"], {"cn": "puppet", "olcAttributeTypes": own})
+    assert foreign.result["result"] == 0
+    added = {item.schema.name: item.names for item in install.install_in_server(foreign)}
+    assert added["puppet"] == ("parentNode", "environment", "puppetVar", "puppetClient")
+    assert install.install_in_server(foreign) == ()
+
+
+def test_a_server_that_denies_it_is_quoted(foreign: Connection) -> None:
+    with Connection(foreign.server) as anonymous, pytest.raises(DirectoryRefused, match="as root over ldapi"):
+        install.install_in_server(anonymous)
