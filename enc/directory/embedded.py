@@ -24,26 +24,22 @@ import logging
 import os
 import secrets
 import shutil
-import socket
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from enc.directory import embedded_config, slapd_process
+from enc.directory import embedded_config, place, slapd_process
 from enc.directory.embedded_config import StartOptions
 from enc.directory.schema.definitions import SCHEMAS
-from enc.errors import ToolkitError, UsageError
+from enc.errors import DirectoryUnreachable, ToolkitError, UsageError
 
 _log = logging.getLogger(__name__)
 
 _SOCKET_PATH_LIMIT = 107
 """Bytes of a unix socket's path on Linux (unix(7))."""
-_PORTS = range(20_000, 32_000)
-"""Below the ports that the kernel gives to outgoing connections, which would take ours while we are down."""
 _LOG_LIMIT = 10 << 20
 """A longer log is moved aside (one generation) before a start."""
 _QUICK_FROM = 10 << 20
@@ -82,7 +78,7 @@ class EmbeddedDirectory:
         self._first_entries_file = self.data_dir / "first-entries.ldif"
         self._run = self.data_dir / "run"
         self._database = self.data_dir / "db"
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: slapd_process.Process | None = None
 
     # Where it is
 
@@ -136,7 +132,7 @@ class EmbeddedDirectory:
             for directory, mode in ((self._run, 0o755), (self.log_file.parent, 0o750)):
                 directory.mkdir(mode=mode, exist_ok=True)
             if "suffix" not in self._state():
-                self._keep(suffix=self.suffix, ldap=port or _free_port())
+                self._keep(suffix=self.suffix, ldap=port or place.free_port())
             if not self._database.exists():
                 files = list(ldif)
                 if tree:
@@ -154,12 +150,8 @@ class EmbeddedDirectory:
         with self._exclusive():
             alive = os.open(self._run / "alive", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                try:
-                    fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    _log.info("slapd runs already: %s", self.ldapi_uri)
-                    return self.status()
-                self._launch(options, alive, timeout)
+                if self._take(alive, timeout):
+                    self._launch(options, alive, timeout)
             finally:
                 os.close(alive)
         return self.status()
@@ -211,6 +203,8 @@ class EmbeddedDirectory:
             alive = os.open(self._run / "alive", os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
+        except PermissionError:  # only the owner may touch the lock
+            return slapd_process.answers(self.socket_path, 1.0)
         try:
             fcntl.flock(alive, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -239,7 +233,7 @@ class EmbeddedDirectory:
             slapd_process.run_offline(
                 "slapcat", ["-f", configuration, "-b", self.suffix, "-l", aside], what="the backup failed"
             )
-            _sync(aside)
+            place.sync(aside)
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
@@ -256,22 +250,42 @@ class EmbeddedDirectory:
 
     # How it does it
 
+    def _take(self, alive: int, timeout: float) -> bool:
+        """Lock `alive` for a slapd to come; return False if one runs and answers."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # A slapd, or for an instant somebody who looks whether there is one.
+                if slapd_process.answers(self.socket_path, 1.0):
+                    _log.info("slapd runs already: %s", self.ldapi_uri)
+                    return False
+            else:
+                return True
+            if time.monotonic() > deadline:
+                raise DirectoryUnreachable(
+                    f"slapd runs (process {self.pid}) and does not answer; stop it first",
+                    where=str(self.data_dir),
+                )
+            time.sleep(0.01)
+
     def _launch(self, options: StartOptions, alive: int, timeout: float) -> None:
         uris = [self.ldapi_uri]
         for kind, wanted in (("ldap", options.port), ("ldaps", None)):
             if kind == "ldap" or options.tls:
                 kept = self._state().get(kind)
-                port = wanted or (int(str(kept)) if kept else _free_port())
-                _check_free(port)
+                port = wanted or (int(str(kept)) if kept else place.free_port())
+                place.check_free(port)
                 self._keep(**{kind: port})
                 uris.append(f"{kind}://127.0.0.1:{port}")
         socket_directory = self.socket_path.parent
         if socket_directory != self._run:
             _log.warning("the socket's path would be too long; it is %s instead", self.socket_path)
-            _own_directory(socket_directory, self._owner())
+            place.own_directory(socket_directory, self._owner())
         if self.log_file.exists() and self.log_file.stat().st_size > _LOG_LIMIT:
             self.log_file.replace(self.log_file.with_suffix(".log.1"))
-        _write(self.configuration, self._slapd_conf(self._database, options))
+        place.write_whole(self.configuration, self._slapd_conf(self._database, options))
         log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
         self._child = slapd_process.spawn(
             self.configuration, uris, log_level=options.log_level, log=self.log_file, alive=alive
@@ -299,8 +313,8 @@ class EmbeddedDirectory:
                     what=f"{file}: cannot be loaded",
                 )
             if (generation / "data.mdb").exists():
-                _sync(generation / "data.mdb")  # quick mode left this to us
-            _sync(generation)
+                place.sync(generation / "data.mdb")  # quick mode left this to us
+            place.sync(generation)
         except BaseException:
             shutil.rmtree(generation, ignore_errors=True)
             raise
@@ -308,24 +322,24 @@ class EmbeddedDirectory:
         link.unlink(missing_ok=True)
         link.symlink_to(generation.name)
         link.replace(self._database)
-        _sync(self.data_dir)
+        place.sync(self.data_dir)
         for old in self.data_dir.glob("db-*"):
             if old.name != generation.name:
                 shutil.rmtree(old, ignore_errors=True)
 
     def _first_entries(self) -> Path:
         if not self.reader_password_file.exists():
-            _write(self.reader_password_file, secrets.token_urlsafe(32) + "\n", mode=0o600)
+            place.write_whole(self.reader_password_file, secrets.token_urlsafe(32) + "\n", mode=0o600)
         # slappasswd hashes the file to its last byte; a client strips the newline.
         password = self.data_dir / "reader-password.bare"
         try:
-            _write(password, self.reader_password_file.read_text().rstrip("\n"), mode=0o600)
+            place.write_whole(password, self.reader_password_file.read_text().rstrip("\n"), mode=0o600)
             hashed = slapd_process.run_offline(
                 "slappasswd", ["-n", "-h", "{SSHA}", "-T", password], what="the password cannot be hashed"
             )
         finally:
             password.unlink(missing_ok=True)
-        _write(self._first_entries_file, embedded_config.first_entries(self.suffix, hashed), mode=0o600)
+        place.write_whole(self._first_entries_file, embedded_config.first_entries(self.suffix, hashed), mode=0o600)
         return self._first_entries_file
 
     def _write_example_configuration(self) -> None:
@@ -333,11 +347,11 @@ class EmbeddedDirectory:
         text = embedded_config.example_configuration(
             self.suffix, [self.ldapi_uri, self.ldap_uri], self.data_dir, reader
         )
-        _write(self.example_configuration, text)
+        place.write_whole(self.example_configuration, text)
 
     def _offline_configuration(self, database: Path) -> Path:
         path = self.data_dir / "offline.conf"
-        _write(path, self._slapd_conf(database, StartOptions()))
+        place.write_whole(path, self._slapd_conf(database, StartOptions()))
         return path
 
     def _slapd_conf(self, database: Path, options: StartOptions) -> str:
@@ -359,10 +373,8 @@ class EmbeddedDirectory:
         )
 
     def _reap(self) -> None:
-        """Take note that our own child ended, so that it does not stay as a zombie."""
         if self._child is not None:
-            with suppress(subprocess.TimeoutExpired):
-                self._child.wait(timeout=5)
+            slapd_process.reap(self._child)
             self._child = None
 
     def _owner(self) -> int:
@@ -398,56 +410,10 @@ class EmbeddedDirectory:
     def _keep(self, **values: object) -> None:
         state = self._state()
         if state != state | values:
-            _write(self.data_dir / "state.json", json.dumps(state | values) + "\n")
+            place.write_whole(self.data_dir / "state.json", json.dumps(state | values) + "\n")
 
     def _port(self, kind: str) -> int:
         port = self._state().get(kind)
         if not isinstance(port, int):
             raise UsageError(f"no {kind} port yet; start the directory first", where=str(self.data_dir))
         return port
-
-
-def _write(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Write a file aside, on disk, and put it in place with one rename."""
-    aside = path.with_name(f".{path.name}.new")
-    aside.unlink(missing_ok=True)
-    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(path)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _own_directory(path: Path, owner: int) -> None:
-    """Make a directory in a shared place; refuse one that somebody else put there."""
-    with suppress(FileExistsError):
-        path.mkdir(mode=0o711)
-    status = path.lstat()
-    if not path.is_dir() or path.is_symlink() or status.st_uid != owner or status.st_mode & 0o022:
-        raise ToolkitError("is not a directory of ours that only we write; remove it", where=str(path))
-
-
-def _free_port() -> int:
-    for _ in range(200):
-        port = secrets.choice(_PORTS)
-        with suppress(ToolkitError):
-            _check_free(port)
-            return port
-    raise ToolkitError(f"no free port between {_PORTS[0]} and {_PORTS[-1]} on 127.0.0.1")
-
-
-def _check_free(port: int) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection that lingers is no program
-        try:
-            probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
-            raise ToolkitError(f"port {port} cannot be used: {error}; choose another", where="127.0.0.1") from error

@@ -25,6 +25,9 @@ from pathlib import Path
 
 from enc.errors import DirectoryUnreachable, ToolkitError
 
+Process = subprocess.Popen[bytes]
+"""A slapd that this very program started."""
+
 _SEARCH = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/lib/openldap", "/usr/libexec/openldap")
 _MODULE_DIRECTORIES = (
     "/usr/lib/ldap",
@@ -106,9 +109,7 @@ def last_words(log: str) -> str:
     return " | ".join(telling[-3:])
 
 
-def spawn(
-    configuration: Path, uris: Sequence[str], *, log_level: str, log: Path, alive: int
-) -> subprocess.Popen[bytes]:
+def spawn(configuration: Path, uris: Sequence[str], *, log_level: str, log: Path, alive: int) -> Process:
     """Start slapd apart from our terminal, its messages appended to `log`.
 
     slapd inherits the file descriptor `alive` and with it the lock on that file, which
@@ -176,15 +177,19 @@ def end(pid: int, configuration: Path, *, patience: float) -> None:
         os.close(handle)
 
 
+def reap(child: Process) -> None:
+    """Take note that our own child ended, so that it does not stay as a zombie."""
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(timeout=5)
+
+
 def _ended(handle: int, timeout: float) -> bool:
     waiting = select.poll()
     waiting.register(handle, select.POLLIN)
     return bool(waiting.poll(timeout * 1000))
 
 
-def wait_until_it_answers(
-    child: subprocess.Popen[bytes], socket_path: Path, *, timeout: float, log: Path, log_start: int
-) -> None:
+def wait_until_it_answers(child: Process, socket_path: Path, *, timeout: float, log: Path, log_start: int) -> None:
     """Return when `child` answers; raise `DirectoryUnreachable` with its last words if it does not."""
     deadline = time.monotonic() + timeout
     while not answers(socket_path, min(1.0, timeout)):

@@ -95,6 +95,8 @@ def test_a_frozen_slapd_is_seen_and_can_be_stopped(slapd: Slapd) -> None:
     status = slapd.directory.status()
     assert status.pid is not None
     assert not status.answering
+    with pytest.raises(DirectoryUnreachable, match="stop it first"):
+        slapd.directory.start(timeout=0.1)
     slapd.stop()
     assert not slapd.directory.running
 

@@ -1,0 +1,66 @@
+"""What the embedded slapd takes from the machine: whole files, its own directory in a shared place, a port.
+
+Nothing here knows LDAP. Failure modes: `ToolkitError` for a place or port that cannot be ours; OSError as it comes.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from enc.errors import ToolkitError
+
+_PORTS = range(20_000, 32_000)
+"""Below the ports that the kernel gives to outgoing connections, which would take ours while we are down."""
+
+
+def write_whole(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Write a file aside, on disk, and put it in place with one rename."""
+    aside = path.with_name(f".{path.name}.new")
+    aside.unlink(missing_ok=True)
+    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    aside.replace(path)
+
+
+def sync(path: Path) -> None:
+    """Return when a file's content, or a directory's names, are on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def own_directory(path: Path, owner: int) -> None:
+    """Make a directory in a shared place; refuse one that somebody else put there."""
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o711)
+    status = path.lstat()
+    if not path.is_dir() or path.is_symlink() or status.st_uid != owner or status.st_mode & 0o022:
+        raise ToolkitError("is not a directory of ours that only we write; remove it", where=str(path))
+
+
+def free_port() -> int:
+    """Return a port on 127.0.0.1 that nobody listens on; raise `ToolkitError` if there is none."""
+    for _ in range(200):
+        port = secrets.choice(_PORTS)
+        with suppress(ToolkitError):
+            check_free(port)
+            return port
+    raise ToolkitError(f"no free port between {_PORTS[0]} and {_PORTS[-1]} on 127.0.0.1")
+
+
+def check_free(port: int) -> None:
+    """Raise `ToolkitError` if `port` on 127.0.0.1 cannot be listened on."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection that lingers is no program
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise ToolkitError(f"port {port} cannot be used: {error}; choose another", where="127.0.0.1") from error
