@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from enc.directory import ber, search_filter
 from enc.directory.ber import Malformed, boolean, integer, octets, value
@@ -33,7 +34,7 @@ class Scope(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """An extension of a request or an answer (RFC 4511, section 4.1.11)."""
+    """An extension of a request (RFC 4511, section 4.1.11)."""
 
     oid: str
     value: bytes | None = None
@@ -50,8 +51,7 @@ class Result:
     referrals: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message from a server: its envelope is read, its content lies in `data` from `start` to `end`."""
 
     id: int
@@ -63,17 +63,17 @@ class Message:
     controls_at: int
     """Where the controls start in `data`; 0 if there are none."""
 
-    def controls(self) -> list[Control]:
-        """Return the controls that came with the message."""
-        if not self.controls_at:
-            return []
-        data = self.data
-        _, start, end = ber.span(data, self.controls_at, len(data))
-        return [_control(data, first, last) for _, first, last in ber.spans(data, start, end)]
-
     def control(self, oid: str) -> bytes | None:
-        """Return the value of the control `oid`, None if it did not come."""
-        return next((found.value or b"" for found in self.controls() if found.oid == oid), None)
+        """Return the value of the control `oid` that came with the message, None if it did not come."""
+        if not self.controls_at:
+            return None
+        data, wanted = self.data, oid.encode()
+        _, start, end = ber.span(data, self.controls_at, len(data))
+        for _, first, last in ber.spans(data, start, end):
+            (_, a, b), *rest = ber.spans(data, first, last) or [(0, 0, 0)]
+            if data[a:b] == wanted:
+                return next((data[c:d] for tag, c, d in rest if tag == ber.OCTETS), b"")
+        return None
 
     def result(self) -> Result:
         """Return the result in the message, which must be an operation's last."""
@@ -99,18 +99,6 @@ class Message:
             elif tag == 0x81:
                 content = self.data[start:end]
         return name, content
-
-
-def _control(data: bytes, start: int, end: int) -> Control:
-    oid, critical, content = "", False, None
-    for tag, first, last in ber.spans(data, start, end):
-        if tag == ber.OCTETS and not oid:
-            oid = data[first:last].decode("ascii", "replace")
-        elif tag == ber.OCTETS:
-            content = data[first:last]
-        elif tag == ber.BOOLEAN:
-            critical = data[first:last] != b"\x00"
-    return Control(oid, content, critical)
 
 
 def read(data: bytes) -> Message:
