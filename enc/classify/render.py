@@ -20,6 +20,7 @@ import re
 from collections.abc import Mapping
 
 from enc.classify.model import Classification, Value
+from enc.names import DataKey
 
 # What may stand in double quotes as it is: printable ASCII without '"' and '\'.
 _PLAIN = re.compile(r"[ !#-\[\]-~]*")
@@ -113,7 +114,7 @@ def render_answer(classification: Classification, variable: str | None, source: 
     return "\n".join(lines) + "\n"
 
 
-def render_data(data: Mapping[str, Value] | Mapping[object, Value]) -> str:
+def render_data(data: Mapping[str, Value] | Mapping[DataKey, Value]) -> str:
     """Return hiera data as a YAML file."""
     if not data:
         return "--- {}\n"

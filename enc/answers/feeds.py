@@ -1,0 +1,240 @@
+"""What the follower keeps up with: one feed for each base, each in a thread of its own.
+
+A thread reads events from the server and hands them over in batches; it never
+touches the copy. It asks the follower for the cookie each time it (re)connects,
+so that it always begins from what is safe on disk, and not before everything
+that it handed over earlier has been dealt with.
+
+A server that resumes from our cookie only promises that the rest of our copy
+is still true: one that was restored from a backup and then changed again keeps
+quiet about what the backup took back. So after each resumption the versions of
+all entries are read and handed over too.
+
+Where the server does not offer syncrepl, everything is read at intervals.
+
+Not here: what an event means for the copy (reach.py) and the answers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from enc import log
+from enc.answers.copy import Feed
+from enc.classify.model import Record
+from enc.config import Settings
+from enc.directory.ldap_store import PREFIX_FILTER
+from enc.directory.syncrepl import (
+    Deleted,
+    Present,
+    RefreshDone,
+    RefreshRequired,
+    SyncEvent,
+    SyncFeed,
+    SyncNotOffered,
+    Upsert,
+)
+from enc.errors import DirectoryRefused, DirectoryUnreachable, NotFound, ToolkitError
+from enc.filters import NodeFilter
+
+_BATCH = 256
+"""Events handed over together while a refresh runs; later each goes at once."""
+WAITING = 64
+"""Batches that may wait for the follower; then the server has to wait."""
+_SHORTEST_PAUSE = 0.25
+_STEADY = 10.0
+"""A connection that lasted so many seconds was a good one; the next pause is the shortest again."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPlan:
+    """What one feed asks for."""
+
+    feed: Feed
+    base: str
+    filter_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The connection is gone, or never came; `error` says why. Nothing that was handed over becomes untrue."""
+
+    error: ToolkitError
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The stream ended because it was asked to, or for want of a usable cookie; the next may begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """(UUID, entryCSN) of all entries, as the server has them; follows a resumption."""
+
+    csns: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Polling:
+    """The server does not offer syncrepl; each reading begins with this and ends with `RefreshDone`."""
+
+
+FeedEvent = SyncEvent | Lost | Again | Versions | Polling
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events of one feed, in order; `stamp` is when the last was received (epoch seconds)."""
+
+    feed: Feed
+    stamp: float
+    events: tuple[FeedEvent, ...]
+
+
+def plans(settings: Settings) -> tuple[FeedPlan, ...]:
+    """Return what has to be followed: only nodes in terminus semantics."""
+    nodes = FeedPlan("nodes", settings.nodes_base, NodeFilter(settings.nodes.filter).for_all())
+    if settings.nodes.semantics == "terminus":
+        return (nodes,)
+    return (
+        nodes,
+        FeedPlan("projects", settings.projects_base, f"(|{settings.projects.filter}{PREFIX_FILTER})"),
+        FeedPlan("groups", settings.groups_base, settings.groups.filter),
+        FeedPlan("site", settings.site_dn, "(objectClass=*)"),
+    )
+
+
+class FeedThread(threading.Thread):
+    """Reads one feed until `end` is called. All methods but `run` are the follower's."""
+
+    def __init__(self, plan: FeedPlan, settings: Settings, batches: queue.Queue[Batch]) -> None:
+        super().__init__(name=f"feed-{plan.feed}", daemon=True)
+        self._plan = plan
+        self._settings = settings
+        self._batches = batches
+        self._ended = threading.Event()
+        self._stream_ended = threading.Event()
+        self._go: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._pending: list[FeedEvent] = []
+        self._log = log.get("follower")
+        self._sync = SyncFeed(settings.directory, plan.base, plan.filter_text, beat=settings.follow.beat)
+
+    def go(self, cookie: bytes | None) -> None:
+        """Let the thread connect, from `cookie`; needed once at the start and after each `Lost` and `Again`."""
+        self._go.put(cookie)
+
+    def reconnect(self) -> None:
+        """End the stream under way; `Again` follows."""
+        self._stream_ended.set()
+
+    def end(self) -> None:
+        """End the thread, within about a time-out of the directory."""
+        self._ended.set()
+        self._stream_ended.set()
+
+    def run(self) -> None:
+        """Connect, read, report the loss, pause, and again."""
+        pause = 0.0
+        while (go := self._next_go()) is not None and not self._ended.wait(pause):
+            began = time.monotonic()
+            self._pending = []
+            self._stream_ended.clear()
+            if self._ended.is_set():
+                return
+            error: ToolkitError | None = None
+            try:
+                self._read(go[0])
+            except SyncNotOffered:
+                error = self._poll()
+            except NotFound as missing:
+                error = self._missing(missing)
+            except ToolkitError as failed:
+                error = failed
+            except Exception as bug:  # one iteration of a loop that must not end
+                self._log.exception("feed %s", self._plan.feed)
+                error = DirectoryUnreachable(f"{type(bug).__name__}: {bug}", where=self._plan.base)
+            if time.monotonic() - began > _STEADY:
+                pause = 0.0
+            pause = min(max(2 * pause, _SHORTEST_PAUSE), 2 * self._settings.follow.beat)
+            self._flush()
+            self._hand_over((Lost(error) if error is not None else Again(),))
+
+    def _next_go(self) -> tuple[bytes | None] | None:
+        while not self._ended.is_set():
+            try:
+                return (self._go.get(timeout=0.25),)
+            except queue.Empty:
+                continue
+        return None
+
+    def _hand_over(self, events: Iterable[FeedEvent]) -> None:
+        batch = Batch(self._plan.feed, time.time(), tuple(events))
+        waiting = True
+        while waiting and not self._ended.is_set():
+            try:
+                self._batches.put(batch, timeout=0.25)
+                waiting = False
+            except queue.Full:
+                continue
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._hand_over(self._pending)
+            self._pending = []
+
+    def _read(self, cookie: bytes | None) -> None:
+        refreshing = True
+        for event in self._sync.events(cookie, self._stream_ended):
+            self._pending.append(event)
+            if isinstance(event, RefreshRequired):
+                return
+            if isinstance(event, RefreshDone):
+                refreshing = False
+                if cookie is not None:
+                    self._flush()
+                    self._pending.append(Versions(dict(self._sync.versions())))
+            # Between two batches of a refresh nothing else may be due for long; then what there is goes.
+            if not refreshing or len(self._pending) >= _BATCH or not isinstance(event, Upsert | Present | Deleted):
+                self._flush()
+        if not self._stream_ended.is_set():
+            raise DirectoryUnreachable("the server ended the synchronization", where=self._plan.base)
+
+    def _poll(self) -> ToolkitError | None:
+        """Read everything at intervals; return what went wrong."""
+        while not self._stream_ended.is_set():
+            try:
+                self._hand_over((Polling(),))
+                for records in _chunks(self._sync.poll()):
+                    self._hand_over([Upsert(record, added=False) for record in records])
+                self._hand_over((RefreshDone(deletes_by_absence=True),))
+            except NotFound as missing:
+                return self._missing(missing)
+            except ToolkitError as error:
+                return error
+            self._stream_ended.wait(self._settings.follow.poll_interval)
+        return None
+
+    def _missing(self, error: NotFound) -> ToolkitError:
+        """Say what a base that does not exist means.
+
+        No site entry, no groups: that is how it is. But nodes that have
+        vanished with everything around them are more likely a wrong base or a
+        lost right to read, and emptying all answers would be the wrong reply.
+        """
+        if self._plan.feed == "nodes":
+            return DirectoryRefused(
+                f"there is no entry {self._plan.base}, or this account may not see it; answers stay as they are",
+                where="nodes.base",
+            )
+        self._hand_over((Polling(), RefreshDone(deletes_by_absence=True)))
+        return error  # the follower takes it for an answer, not for a loss
+
+
+def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
+    while chunk := list(itertools.islice(records, _BATCH)):
+        yield chunk

@@ -1,0 +1,157 @@
+"""Where everything stands below the answers directory, and the format of `contact`.
+
+One follower writes here; `enc`, `enc-trusted`, hiera and `enc-admin` read.
+The names are an interface: the two shell programs know them too, and people's
+hiera.yaml points at `hiera/`. docs/answers.md describes them for readers.
+
+Not here: writing (writer.py), judging an answer's age (reader.py).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+State = Literal["current", "unreachable"]
+
+FRESH = 10
+"""Seconds since the last contact within which the follower is taken to know of every node there is.
+
+Only then may `enc` conclude, without asking LDAP, that a name has no entry of its own.
+"""
+CLOCK_TOLERANCE = 60
+"""Seconds by which `contact` may lie in the future. More means that the clock was set back, and nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The places below one answers directory."""
+
+    root: Path
+
+    @property
+    def contact(self) -> Path:
+        """One line, see `Contact`."""
+        return self.root / "contact"
+
+    @property
+    def nodes(self) -> Path:
+        """CERTNAME.yaml: finished answers, without the number of seconds at their end."""
+        return self.root / "nodes"
+
+    @property
+    def refused(self) -> Path:
+        """CERTNAME: the line that says why an existing entry has no answer."""
+        return self.root / "refused"
+
+    @property
+    def fallback(self) -> Path:
+        """A link to nodes/; there only if a short name and `default` answer for a name without entry."""
+        return self.root / "fallback"
+
+    @property
+    def hiera(self) -> Path:
+        """Hiera's datadir: nodes/, prefixes/PROJECT/, projects/."""
+        return self.root / "hiera"
+
+    @property
+    def copy(self) -> Path:
+        """The follower's copy of the directory (copy.py)."""
+        return self.root / "copy.sqlite"
+
+    @property
+    def lock(self) -> Path:
+        """Locked (flock) by the one follower that writes here."""
+        return self.root / "lock"
+
+    @property
+    def tmp(self) -> Path:
+        """Files that are not finished."""
+        return self.root / "tmp"
+
+    @property
+    def node_data(self) -> Path:
+        """CERTNAME.yaml: hiera data of a node."""
+        return self.hiera / "nodes"
+
+    @property
+    def project_data(self) -> Path:
+        """PROJECT.yaml: hiera data of a project."""
+        return self.hiera / "projects"
+
+    @property
+    def prefix_data(self) -> Path:
+        """PROJECT/PREFIX.yaml: hiera data of a prefix."""
+        return self.hiera / "prefixes"
+
+    def create(self) -> None:
+        """Make the directories that are missing.
+
+        The root, if it is made here, is closed to others (answers can hold
+        secrets); everything below it is open, so that the root alone decides.
+        """
+        if not self.root.is_dir():
+            self.root.mkdir(mode=0o750, parents=True)
+        for directory in (
+            self.nodes,
+            self.refused,
+            self.tmp,
+            self.hiera,
+            self.node_data,
+            self.project_data,
+            self.prefix_data,
+        ):
+            if not directory.is_dir():
+                directory.mkdir()
+                directory.chmod(0o755)
+
+
+def link_of(configuration: Path) -> Path:
+    """Return the link beside a configuration file that tells `enc` its answers directory without reading YAML."""
+    return configuration.with_name(configuration.name + ".answers")
+
+
+def link(configuration: Path, directory: Path) -> bool:
+    """Let `enc --config CONFIGURATION` find `directory`; return whether anything had to change.
+
+    Raise OSError if the link cannot be made.
+    """
+    place = link_of(configuration)
+    try:
+        if str(place.readlink()) == str(directory):
+            return False
+    except OSError:
+        pass
+    aside = place.with_name(f"{place.name}.{os.getpid()}")
+    aside.unlink(missing_ok=True)
+    aside.symlink_to(directory)
+    aside.replace(place)
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How the follower and its copy are doing; all times in seconds since the epoch."""
+
+    contact: int
+    """The last moment at which the answers were known to be what LDAP says."""
+    beat: int
+    """The last moment at which the follower said that it lives."""
+    max_age: int
+    """Seconds after `contact` beyond which `enc` refuses."""
+    state: State
+
+    def line(self) -> str:
+        """Return the content of the file."""
+        return f"{self.contact} {self.beat} {self.max_age} {self.state}\n"
+
+    @classmethod
+    def parse(cls, text: str) -> Contact | None:
+        """Read the file's content; None if it is not whole."""
+        parts = text.split()
+        if len(parts) != 4 or not text.endswith("\n") or not all(p.isascii() and p.isdigit() for p in parts[:3]):
+            return None
+        state: State = "current" if parts[3] == "current" else "unreachable"
+        return cls(int(parts[0]), int(parts[1]), int(parts[2]), state)

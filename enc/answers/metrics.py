@@ -1,0 +1,88 @@
+"""What the follower counts, as Prometheus text: to a file, over HTTP, or both.
+
+Written by hand: a dozen lines of a fixed format do not need a library.
+Not here: the meaning of the numbers (docs/answers.md lists them).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, fields
+from dataclasses import field as declared
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from enc.errors import ConfigurationError
+
+_PREFIX = "puppetmaster_follower_"
+
+
+def _metric(kind: str, help_text: str) -> float:
+    return declared(default=0.0, metadata={"kind": kind, "help": help_text})
+
+
+@dataclass(slots=True)
+class Metrics:
+    """The numbers. Counters begin at 0 with the process; gauges say how things are now."""
+
+    up: float = _metric("gauge", "1 while the copy is kept equal to LDAP, else 0")
+    age_seconds: float = _metric("gauge", "Time since the answers were last known to be what LDAP says")
+    lag_seconds: float = _metric("gauge", "From the last change's time stamp in LDAP to its answer on disk")
+    nodes: float = _metric("gauge", "Node entries in the copy")
+    pending: float = _metric("gauge", "Names whose answers have still to be made anew")
+    problems: float = _metric("gauge", "Entries that cannot be classified")
+    answers_written_total: float = _metric("counter", "Answers written to disk")
+    answers_removed_total: float = _metric("counter", "Answers removed from disk")
+    changes_total: float = _metric("counter", "Changes received from LDAP that said something new")
+    connections_total: float = _metric("counter", "Connections to LDAP that were taken")
+    connection_errors_total: float = _metric("counter", "Connections to LDAP that failed or were lost")
+    refreshes_total: float = _metric("counter", "Refreshes completed, from a cookie or from nothing")
+    full_refreshes_total: float = _metric("counter", "Refreshes that had to begin from nothing")
+    errors_total: float = _metric("counter", "Failures of the follower itself, after which it began again")
+
+    def text(self) -> str:
+        """Return all numbers in Prometheus's text format 0.0.4."""
+        lines = []
+        for field in fields(self):
+            name = _PREFIX + field.name
+            lines.append(f"# HELP {name} {field.metadata['help']}")
+            lines.append(f"# TYPE {name} {field.metadata['kind']}")
+            lines.append(f"{name} {getattr(self, field.name):.10g}")
+        return "\n".join(lines) + "\n"
+
+
+def write_file(path: Path, text: str) -> None:
+    """Replace the file that the node exporter reads; raise OSError."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(text, encoding="ascii")
+    aside.chmod(0o644)
+    aside.replace(path)
+
+
+def listen(address: str, metrics: Metrics) -> ThreadingHTTPServer:
+    """Serve /metrics at `ADDRESS:PORT` in a thread; `shutdown()` ends it. Raise `ConfigurationError`."""
+    host, _, port = address.rpartition(":")
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 5
+
+        def do_GET(self) -> None:
+            found = self.path.partition("?")[0] == "/metrics"
+            body = metrics.text().encode() if found else b"see /metrics\n"
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing: a scrape every few seconds is no event."""
+
+    try:
+        server = ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)
+    except (OSError, ValueError, OverflowError) as error:
+        raise ConfigurationError(f"follow.metrics_listen: cannot listen at {address!r}: {error}") from error
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server

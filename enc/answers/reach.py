@@ -1,0 +1,147 @@
+"""Put changes of the directory into the copy, and mark what each of them can reach.
+
+What a change reaches:
+
+- a node: the names it answers to and those it answered to before; and, since
+  classes and variables come from parents by name, every node below one of
+  these names, also when the parent just appeared or went;
+- a project: its nodes; a prefix: those nodes of its project whose name begins
+  with it; and the hiera data of the project;
+- a group: the nodes that it matched before or matches now;
+- the site: all.
+
+While a feed is read for the first time nothing is marked: everything is, once
+all feeds are complete.
+
+Runs inside a transaction of the copy. Not here: when that is, and cookies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from enc import dn as names_of_entries
+from enc.answers.copy import Copy, Feed
+from enc.classify.gather import members, project_of
+from enc.classify.model import Record
+from enc.config import Settings
+from enc.errors import ClassificationError
+from enc.filters import NodeFilter, folded
+
+
+class _Keys(NamedTuple):
+    """By what a node is found."""
+
+    names: tuple[str, ...]
+    parents: tuple[str, ...]
+    project: str | None
+
+
+class Reach:
+    """The rules above, for one copy."""
+
+    def __init__(self, copy: Copy, settings: Settings) -> None:
+        self._copy = copy
+        self._settings = settings
+        self._filter = NodeFilter(settings.nodes.filter)
+        self._extended = settings.nodes.semantics == "extended"
+        self._by_parent: dict[str, str | None] = {}
+
+    def upsert(self, feed: Feed, record: Record, *, mark: bool) -> bool:
+        """Store an entry; return whether it says something new."""
+        stored = self._copy.put(feed, record)
+        if stored is None:
+            return False
+        number, before = stored
+        if feed == "nodes":
+            old = self._keys(before) if before else _Keys((), (), None)
+            new = self._keys(record)
+            if old != new:
+                self._copy.unindex(number, *old)
+                self._copy.index(number, *new)
+            if mark:
+                self._mark_names({*old.names, *new.names})
+        elif mark:
+            self._mark_shared(feed, [r for r in (before, record) if r is not None])
+        return True
+
+    def delete(self, feed: Feed, uuid: str, *, mark: bool) -> bool:
+        """Remove an entry; return whether the copy had it."""
+        found = self._copy.record(feed, uuid)
+        if found is None:
+            return False
+        number, before = found
+        self._copy.drop(feed, number)
+        if feed == "nodes":
+            keys = self._keys(before)
+            self._copy.unindex(number, *keys)
+            if mark:
+                self._mark_names(set(keys.names))
+        elif mark:
+            self._mark_shared(feed, [before])
+        return True
+
+    def _keys(self, record: Record) -> _Keys:
+        parents = record.attributes.get(self._settings.nodes.parent_attribute.lower(), ())
+        return _Keys(
+            self._filter.names(record),
+            tuple(dict.fromkeys(map(folded, parents))),
+            self._project(record) if self._extended else None,
+        )
+
+    def _project(self, record: Record) -> str | None:
+        """Return the node's project; remembered by container, since most nodes share theirs with many."""
+        above = ""
+        if self._settings.nodes.project == "container" and "\\" not in record.dn:
+            above = record.dn.partition(",")[2]
+            if above in self._by_parent:
+                return self._by_parent[above]
+        try:
+            project = project_of(record, self._settings)
+        except ClassificationError:
+            project = None
+        if above:
+            if len(self._by_parent) > 10_000:
+                self._by_parent.clear()
+            self._by_parent[above] = project
+        return project
+
+    def _mark_names(self, names: set[str]) -> None:
+        """Mark `names` and every node below one of them."""
+        reached = set(names)
+        waiting = list(names)
+        while waiting:
+            for number in self._copy.children_of(waiting.pop()):
+                for name in self._copy.names_of(number):
+                    if name not in reached:
+                        reached.add(name)
+                        waiting.append(name)
+        self._copy.mark(reached)
+
+    def _mark_shared(self, feed: Feed, records: list[Record]) -> None:
+        if feed == "site":
+            if any(map(self._copy.places.is_site, records)):
+                self._copy.mark_all()
+        elif feed == "groups":
+            self._copy.mark(self._matched(records))
+        else:
+            for record in records:
+                project, is_prefix = self._copy.places.in_projects(record)
+                if project is None:
+                    continue
+                names: Iterable[str] = self._copy.names_in(project)
+                if is_prefix:
+                    prefix = names_of_entries.rdn(record.dn)[1]
+                    names = [name for name in names if name.startswith(prefix)]
+                self._copy.mark(names)
+                self._copy.mark_projects([project])
+
+    def _matched(self, groups: list[Record]) -> set[str]:
+        urls = [url for group in groups for url in members(group).urls]
+        found: set[str] = set()
+        if urls:
+            for number, node in self._copy.nodes():
+                if any(url.matches(node) for url in urls):
+                    found.update(self._copy.names_of(number))
+        return found

@@ -1,0 +1,95 @@
+"""Look an answer up on disk: the rules of the shell program `enc`, for Python.
+
+The two must agree; a test runs both over the same directories. The order:
+
+1. No `contact`, or one that is not whole: nobody follows here, LDAP is asked.
+2. `contact` more than a minute in the future: the clock was set back, nothing
+   can be said about age, LDAP is asked.
+3. Older than the limit that the follower wrote beside it: a refusal.
+4. The node's own answer, then its own refusal.
+5. Only in terminus semantics, and only while the copy is fresh: the short
+   name's, then `default`'s.
+6. None: LDAP is asked.
+
+Not here: asking LDAP (enc.direct).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from enc.answers.layout import CLOCK_TOLERANCE, FRESH, Contact, Layout
+from enc.names import Certname
+
+DEFAULT_NODE = "default"
+_AGE_FOLLOWS = '"age":'
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the disk says about one certname."""
+
+    kind: Literal["answer", "refused", "too old", "unknown", "nobody follows"]
+    text: str = ""
+    """The answer as `enc` prints it, or the line that refuses."""
+    trusted: str = ""
+    """The JSON that `enc-trusted` prints."""
+
+
+def read_contact(layout: Layout) -> Contact | None:
+    """Return what the follower last said; None if it never did."""
+    try:
+        return Contact.parse(layout.contact.read_text(encoding="ascii"))
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def too_old(layout: Layout, age: int, max_age: int) -> str:
+    """Return the line that refuses because of age; both in seconds."""
+    return (
+        f"the answers in {layout.root} are {age} s old, the limit (answers.max_age) is {max_age} s: "
+        "LDAP was not reached since then, or nobody follows; see enc-admin status"
+    )
+
+
+def look_up(layout: Layout, certname: Certname, now: float) -> Found:
+    """Return what `enc` says about `certname` at the time `now` without asking LDAP."""
+    contact = read_contact(layout)
+    if contact is None:
+        return Found("nobody follows")
+    age = int(now) - contact.contact
+    if age < -CLOCK_TOLERANCE:
+        return Found("nobody follows")
+    age = max(age, 0)
+    if age > contact.max_age:
+        return Found("too old", too_old(layout, age, contact.max_age))
+    fresh = age <= FRESH and contact.state == "current"
+    return on_disk(layout, certname, age, fallback=fresh)
+
+
+def on_disk(layout: Layout, certname: Certname, age: int, *, fallback: bool) -> Found:
+    """Return the answer or refusal in the files; `fallback` allows the short name's and `default`'s."""
+    names = [str(certname)]
+    if fallback and layout.fallback.is_dir():
+        names += [certname.short, DEFAULT_NODE]
+    for name in dict.fromkeys(names):
+        found = _one(layout, name, age)
+        if found is not None:
+            return found
+    return Found("unknown")
+
+
+def _one(layout: Layout, name: str, age: int) -> Found | None:
+    try:
+        text = (layout.nodes / f"{name}.yaml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    if text.startswith("# {") and text.endswith((_AGE_FOLLOWS, "\n")):
+        trusted = text.partition("\n")[0].removeprefix("# ")
+        return Found("answer", f"{text} {age}\n" if text.endswith(_AGE_FOLLOWS) else text, trusted)
+    try:
+        line = (layout.refused / name).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return Found("refused", line) if line else None

@@ -1,0 +1,115 @@
+"""How the follower and its answers are doing, read from outside: for `enc-admin status` and `doctor`.
+
+Reads what the follower wrote, and whether somebody holds its lock. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from dataclasses import dataclass
+
+from enc.answers.copy import Copy, CopyDamaged, CopyFailed, Problem, guarded
+from enc.answers.feeds import plans
+from enc.answers.layout import Layout
+from enc.answers.reader import read_contact
+from enc.config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class FeedStatus:
+    """One part of the directory that is followed."""
+
+    feed: str
+    base: str
+    complete: bool
+    """Whether it was read to its end at least once."""
+    cookie: str | None
+    """From where on the next connection asks; None: from the start, or the server has to be polled."""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowerStatus:
+    """The state of one answers directory."""
+
+    directory: str
+    running: bool
+    """Whether a follower holds the lock."""
+    pid: int | None
+    state: str
+    """`current`, `unreachable` (LDAP is), `stopped` (nobody follows) or `never` (nobody ever did)."""
+    age: int | None
+    """Seconds since the answers were last known to be what LDAP says."""
+    max_age: int
+    too_old: bool
+    """Whether `enc` refuses because of the age."""
+    nodes: int | None
+    pending: int | None
+    problems: tuple[Problem, ...]
+    feeds: tuple[FeedStatus, ...]
+    unreadable: str | None = None
+    """Why the numbers from the copy are missing."""
+
+
+def status(settings: Settings) -> FollowerStatus:
+    """Return how things are; never raises for what it finds."""
+    layout = Layout(settings.answers.directory)
+    contact = read_contact(layout)
+    running, pid = _lock(layout)
+    age = max(0, int(time.time()) - contact.contact) if contact else None
+    limit = contact.max_age if contact else int(settings.answers.max_age)
+    state = "never" if contact is None else contact.state if running else "stopped"
+    nodes = pending = None
+    problems: tuple[Problem, ...] = ()
+    feeds: tuple[FeedStatus, ...] = ()
+    unreadable = None if layout.copy.exists() else "there is no copy yet"
+    if unreadable is None:
+        try:
+            with guarded(layout.copy):
+                copy = Copy(layout.copy, settings, read_only=True)
+                try:
+                    nodes, pending, problems = copy.count_nodes(), copy.dirty_count(), tuple(copy.problems())
+                    feeds = tuple(
+                        FeedStatus(plan.feed, plan.base, copy.complete(plan.feed), _text(copy.cookie(plan.feed)))
+                        for plan in plans(settings)
+                    )
+                finally:
+                    copy.close()
+        except (CopyDamaged, CopyFailed) as error:
+            unreadable = str(error)
+    return FollowerStatus(
+        str(layout.root),
+        running,
+        pid,
+        state,
+        age,
+        limit,
+        age is not None and age > limit,
+        nodes,
+        pending,
+        problems,
+        feeds,
+        unreadable,
+    )
+
+
+def _text(cookie: bytes | None) -> str | None:
+    return None if cookie is None else cookie.decode("utf-8", "backslashreplace")
+
+
+def _lock(layout: Layout) -> tuple[bool, int | None]:
+    """Tell whether a follower holds the lock, and its process id."""
+    try:
+        descriptor = os.open(layout.lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False, None
+    try:
+        owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True, int(owner) if owner.isdigit() else None
+        return False, None
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,202 @@
+"""Make the answers anew that are on the copy's list, one after another or, for many, in several processes.
+
+One name's failure stops no other: a contradiction in its records, and whatever
+else goes wrong with it alone, is its problem, is noted, and the next follows.
+A failure to write (a full disk) ends the work with `OSError`; the names stay
+on the list.
+
+Thousands of names are cut into ranges, one for each processor, and done by
+forked processes that read the copy and write the files. They hold the lock of
+the answers directory with the follower (a locked file stays locked as long as
+a child has it open), end when the follower ends, and only the follower writes
+to the copy.
+
+Not here: what is on the list (reach.py), and when to work (follower.py).
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import os
+import selectors
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import astuple
+
+from enc import log
+from enc.answers.copy import Copy, CopyFailed, Outcome
+from enc.answers.layout import Layout
+from enc.answers.writer import AnswerWriter
+from enc.classify import statements
+from enc.classify.classify import Classifier
+from enc.classify.gather import prefix_of
+from enc.classify.render import render_answer, render_data
+from enc.config import Settings
+from enc.errors import ClassificationError, ToolkitError, one_line
+from enc.names import Certname, PrefixName, ProjectName
+
+_CHUNK = 250
+_MANY = 4000
+"""From so many names on, starting processes pays."""
+
+
+class Worker:
+    """Turns names into files; one for each process."""
+
+    def __init__(self, layout: Layout, settings: Settings, writer: AnswerWriter) -> None:
+        self._layout = layout
+        self._settings = settings
+        self._writer = writer
+        self._classifier = Classifier(settings)
+        self._log = log.get("follower")
+
+    def names(self, copy: Copy, names: list[tuple[str, str | None]]) -> list[Outcome]:
+        """Bring the answers of `names` (each with the digest of the one on disk) up to date."""
+        return [self._name(copy, name, digest) for name, digest in names]
+
+    def _name(self, copy: Copy, name: str, on_disk: str | None) -> Outcome:
+        if not copy.nodes_named(name):
+            self._writer.remove(name) if Certname.accepts(name) else None
+            return Outcome(name, None, gone=True)
+        if not Certname.accepts(name):
+            # It may still be somebody's parent; only, no agent can ask under this name.
+            problem = None if copy.is_parent(name) else f"no certname, so no agent gets it: {Certname.rule}"
+            return Outcome(name, None, problem)
+        certname = Certname(name)
+        try:
+            classification = self._classifier.classify(certname, copy)
+            text = render_answer(classification, self._settings.answers.variable, "copy")
+            data = render_data(classification.data) if classification.data else None
+        except (OSError, CopyFailed):
+            raise
+        except ToolkitError as error:
+            return self._refuse(certname, str(error))
+        except Exception as bug:  # one iteration: this node's records, and no other's
+            self._log.exception("node %s", certname)
+            return self._refuse(certname, f"{certname}: a bug stopped its classification: {type(bug).__name__}: {bug}")
+        digest = hashlib.blake2b(f"{text}\0{data or ''}".encode(), digest_size=16).hexdigest()
+        if digest == on_disk:
+            return Outcome(name, digest)
+        self._writer.answer(certname, text, data)
+        return Outcome(name, digest, wrote=True)
+
+    def _refuse(self, certname: Certname, why: str) -> Outcome:
+        kept = self._writer.refuse(certname, why, keep_answer=self._settings.answers.on_bad_entry == "last-good")
+        return Outcome(certname, None, one_line(f"{why} (the last good answer goes on)" if kept else why))
+
+    def project(self, copy: Copy, project: ProjectName) -> str | None:
+        """Write the hiera data of a project and its prefixes; return what is wrong with them, if anything."""
+        problems = []
+        own: str | None = None
+        prefixes: dict[PrefixName, str] = {}
+        record = copy.project(project)
+        if record is not None:
+            try:
+                data = statements.read(record, self._settings.nodes).data
+                own = render_data(data) if data else None
+            except ClassificationError as error:
+                problems.append(str(error))
+            for entry in copy.prefixes(project):
+                try:
+                    prefix = prefix_of(entry)
+                    data = statements.read(entry, self._settings.nodes).data
+                    if data:
+                        prefixes[prefix] = render_data(data)
+                except ClassificationError as error:
+                    problems.append(str(error))
+        if problems and self._settings.answers.on_bad_entry == "last-good":
+            return "; ".join(problems) + " (its hiera data stays as it was)"
+        self._writer.scope_data(project, own, prefixes)
+        return "; ".join(problems) or None
+
+
+class WorkTeam:
+    """Does the copy's whole list."""
+
+    def __init__(self, layout: Layout, settings: Settings, writer: AnswerWriter, idle: Callable[[], None]) -> None:
+        """`idle` is called every now and then while the work goes on."""
+        self._layout = layout
+        self._settings = settings
+        self._worker = Worker(layout, settings, writer)
+        self._idle = idle
+
+    def projects(self, copy: Copy) -> None:
+        """Write the hiera data of the projects on the list."""
+        for name in copy.dirty_projects():
+            copy.settle_project(name, self._worker.project(copy, ProjectName(name)), int(time.time()))
+
+    def few(self, copy: Copy) -> Iterator[list[Outcome]]:
+        """Do the list in this process; yield what became of each part of it."""
+        while names := copy.dirty(_CHUNK):
+            outcomes = self._worker.names(copy, names)
+            copy.settle(outcomes, int(time.time()))
+            yield outcomes
+            self._idle()
+
+    @staticmethod
+    def are_many(count: int) -> bool:
+        """Tell whether so many names are worth several processes."""
+        return count >= _MANY and (os.cpu_count() or 1) > 1
+
+    def many(self, ranges: list[tuple[str, str | None]]) -> list[Outcome]:
+        """Do the list in one process for each of `ranges`; the copy must be closed meanwhile.
+
+        SQLite's connections do not survive a fork, so none may be open.
+        """
+        pipes = selectors.DefaultSelector()
+        children: dict[int, bytearray] = {}
+        running: list[int] = []
+        parent = os.getpid()
+        for first, end in ranges:
+            readable, writable = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                os.close(readable)
+                self._child(parent, writable, first, end)
+            os.close(writable)
+            pipes.register(readable, selectors.EVENT_READ)
+            children[readable] = bytearray()
+            running.append(pid)
+        while pipes.get_map():
+            for key, _ in pipes.select(timeout=0.5):
+                descriptor = key.fd
+                if chunk := os.read(descriptor, 1 << 18):
+                    children[descriptor] += chunk
+                else:
+                    pipes.unregister(descriptor)
+                    os.close(descriptor)
+            self._idle()
+        pipes.close()
+        failed = [pid for pid in running if os.waitpid(pid, 0)[1] != 0]
+        outcomes = [
+            Outcome(*fields)
+            for received in children.values()
+            for line in received.split(b"\n")[:-1]
+            for fields in json.loads(line)
+        ]
+        if failed:
+            # What the others did is on disk, but it is simpler to doubt all of it than to sort it out.
+            raise OSError(f"{len(failed)} of {len(running)} processes could not write all answers")
+        return outcomes
+
+    def _child(self, parent: int, writable: int, first: str, end: str | None) -> None:
+        """Be one of the processes; does not return."""
+        status = 1
+        try:
+            gc.disable()
+            copy = Copy(self._layout.copy, self._settings, read_only=True)
+            with AnswerWriter(self._layout) as writer, open(writable, "wb") as results:
+                worker = Worker(self._layout, self._settings, writer)
+                while os.getppid() == parent and (names := copy.dirty(_CHUNK, first, end)):
+                    outcomes = [astuple(outcome) for outcome in worker.names(copy, names)]
+                    results.write(json.dumps(outcomes).encode() + b"\n")
+                    first = names[-1][0] + "\0"
+            status = 0
+        except Exception as error:  # this process's entry point
+            with suppress(OSError):
+                log.get("follower").error("writing answers: %s: %s", type(error).__name__, error)
+        finally:
+            os._exit(status)

@@ -1,0 +1,178 @@
+"""Write finished answers so that no reader ever sees half of one.
+
+Every file is written aside in tmp/ and renamed into its place. A process that
+is killed leaves at most one file in tmp/, which the next start removes. The
+files are not synced: after a crash of the whole machine the follower writes
+all of them again (it notices by the kernel's boot id), and `enc` takes an
+answer that is not whole for none.
+
+Directories are kept open and files named relative to them: of the time that a
+hundred thousand answers take, resolving their paths would be a good part.
+
+Not here: what an answer says (enc.classify.render), and which to write
+(follower.py). OSError goes to the caller: a full disk stops the writing, and
+what was there before stays.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from enc.answers.layout import Contact, Layout
+from enc.errors import one_line
+from enc.names import Certname, PrefixName, ProjectName
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+
+
+class AnswerWriter:
+    """The one hand that changes an answers directory; a context manager."""
+
+    def __init__(self, layout: Layout) -> None:
+        """Open the directories of `layout`, which must exist (`Layout.create`)."""
+        self._layout = layout
+        self._aside = f"{os.getpid()}"
+        self._open: list[int] = []
+        try:
+            self._root, self._tmp, self._nodes, self._refused, self._data = (
+                self._directory(path)
+                for path in (layout.root, layout.tmp, layout.nodes, layout.refused, layout.node_data)
+            )
+        except OSError:
+            self.close()
+            raise
+
+    def _directory(self, path: Path) -> int:
+        descriptor = os.open(path, _DIRECTORY)
+        self._open.append(descriptor)
+        return descriptor
+
+    def close(self) -> None:
+        """Let go of the directories."""
+        while self._open:
+            os.close(self._open.pop())
+
+    def __enter__(self) -> AnswerWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def clean(self) -> None:
+        """Remove what a killed process left in tmp/; only for the holder of the lock."""
+        for name in os.listdir(self._tmp):  # noqa: PTH208 - by descriptor, as everything here
+            os.unlink(name, dir_fd=self._tmp)
+
+    def _put(self, directory: int, name: str, text: str) -> None:
+        descriptor = os.open(self._aside, _NEW, 0o644, dir_fd=self._tmp)
+        try:
+            left = memoryview(text.encode())
+            while left:
+                left = left[os.write(descriptor, left) :]
+        finally:
+            os.close(descriptor)
+        os.rename(self._aside, name, src_dir_fd=self._tmp, dst_dir_fd=directory)
+
+    @staticmethod
+    def _drop(directory: int, name: str) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=directory)
+
+    def answer(self, certname: Certname, text: str, data: str | None) -> None:
+        """Make `text` the answer of a node and `data` its hiera data (None: it has none)."""
+        # Data first: an answer whose classes look up a key must not come before the key.
+        if data is None:
+            self._drop(self._data, f"{certname}.yaml")
+        else:
+            self._put(self._data, f"{certname}.yaml", data)
+        self._put(self._nodes, f"{certname}.yaml", text)
+        self._drop(self._refused, certname)
+
+    def refuse(self, certname: Certname, why: str, *, keep_answer: bool) -> bool:
+        """Say why a node's entry cannot be classified; return whether its last good answer goes on.
+
+        With `keep_answer` the last good answer stays if there is one.
+        """
+        if keep_answer:
+            with suppress(FileNotFoundError):
+                os.stat(f"{certname}.yaml", dir_fd=self._nodes)
+                return True
+        self._put(self._refused, certname, one_line(why) + "\n")
+        self._drop(self._nodes, f"{certname}.yaml")
+        self._drop(self._data, f"{certname}.yaml")
+        return False
+
+    def remove(self, certname: str) -> None:
+        """Forget a node: nothing of it answers any more."""
+        self._drop(self._nodes, f"{certname}.yaml")
+        self._drop(self._refused, certname)
+        self._drop(self._data, f"{certname}.yaml")
+
+    def scope_data(self, project: ProjectName, own: str | None, prefixes: Mapping[PrefixName, str]) -> None:
+        """Make `own` and `prefixes` all the hiera data of one project; what else it had goes away."""
+        data = self._layout.project_data / f"{project}.yaml"
+        self._replace(data, own)
+        below = self._layout.prefix_data / project
+        if prefixes and not below.is_dir():
+            below.mkdir()
+        for prefix, text in prefixes.items():
+            self._replace(below / f"{prefix}.yaml", text)
+        if below.is_dir():
+            wanted = {f"{prefix}.yaml" for prefix in prefixes}
+            for path in below.iterdir():
+                if path.name not in wanted:
+                    path.unlink()
+            if not prefixes:
+                below.rmdir()
+
+    def _replace(self, path: Path, text: str | None) -> None:
+        if text is None:
+            path.unlink(missing_ok=True)
+            return
+        directory = os.open(path.parent, _DIRECTORY)
+        try:
+            self._put(directory, path.name, text)
+        finally:
+            os.close(directory)
+
+    def retain(self, certnames: Iterable[str], projects: Iterable[str]) -> int:
+        """Remove what belongs to none of `certnames` and `projects`; return how many nodes went.
+
+        For nodes that were deleted while nobody followed.
+        """
+        known = set(certnames)
+        stale: set[str] = set()
+        for directory, ending in ((self._nodes, ".yaml"), (self._data, ".yaml"), (self._refused, "")):
+            present = os.listdir(directory)  # noqa: PTH208
+            stale.update(name.removesuffix(ending) for name in present if name.removesuffix(ending) not in known)
+        for name in stale:
+            self.remove(name)
+        kept = set(projects)
+        for path in (*self._layout.project_data.iterdir(), *self._layout.prefix_data.iterdir()):
+            name = path.name.removesuffix(".yaml")
+            if name not in kept and ProjectName.accepts(name):
+                self.scope_data(ProjectName(name), None, {})
+        return len(stale)
+
+    def on_disk(self) -> set[str]:
+        """Return the names of all nodes that have an answer."""
+        return {name.removesuffix(".yaml") for name in os.listdir(self._nodes)}  # noqa: PTH208
+
+    def fallback(self, wanted: bool) -> None:
+        """Let a short name and `default` answer for names without entry, or not."""
+        place = self._layout.fallback
+        if not wanted:
+            place.unlink(missing_ok=True)
+        elif not place.is_symlink():
+            place.symlink_to("nodes")
+
+    def contact(self, contact: Contact) -> None:
+        """Say how the copy is doing."""
+        self._put(self._root, "contact", contact.line())

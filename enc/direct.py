@@ -1,0 +1,141 @@
+"""The slow path of `enc`: what is not on disk is asked for in LDAP, within a bounded time.
+
+puppetserver waits for ever and shows only stdout. So whatever happens here
+ends in an answer or in exactly one line, and after twice the directory's
+time-out a watchdog says so and ends the process, even where the wait is in a
+library that knows no time-outs (looking up a host name, say).
+
+The rules for what is on disk are enc.answers.reader's. If LDAP cannot be
+reached, the follower's copy is the best knowledge there is: a node that it saw
+deleted stays deleted; in terminus semantics a name that it never saw gets the
+answer of its short name or of `default`.
+
+Imports what it needs when it needs it: this runs for single catalogs, and
+nobody should wait for what the answer does not need.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from enc.errors import (
+    DirectoryRefused,
+    DirectoryUnreachable,
+    ExitStatus,
+    NotFound,
+    ToolkitError,
+    one_line,
+)
+from enc.names import Certname
+
+if TYPE_CHECKING:
+    from enc.answers.layout import Layout
+    from enc.config import Settings
+
+
+def main(arguments: list[str], config_path: Path | None = None) -> int:
+    """Run `answer [--trusted] CERTNAME`: print the answer, or one line, on stdout; return the exit status."""
+    from enc.config import chosen_path, load
+
+    trusted = "--trusted" in arguments
+    names = [word for word in arguments if word != "--trusted"]
+    program = "enc-trusted" if trusted else "enc"
+    try:
+        certname = Certname(names[0] if len(names) == 1 else "")
+        settings = load(config_path or chosen_path(None))
+        _watch(program, 2 * settings.directory.timeout)
+        status, text = answer(certname, settings, trusted=trusted)
+    except ToolkitError as error:
+        status, text = ExitStatus.FAILED, f"{error}\n"
+    except Exception as bug:  # the entry point: stdout is all that the operator sees
+        status, text = ExitStatus.BUG, one_line(f"a bug stopped the answer: {type(bug).__name__}: {bug}") + "\n"
+    sys.stdout.write(text if status == ExitStatus.DONE else f"{program}: {text}")
+    sys.stdout.flush()
+    return status
+
+
+def _watch(program: str, seconds: float) -> None:
+    """End the process with one line if it is not done after `seconds`."""
+
+    def bark() -> None:
+        os.write(1, f"{program}: LDAP gave no answer within {seconds:g} s; see enc-admin doctor\n".encode())
+        os._exit(ExitStatus.FAILED)
+
+    dog = threading.Timer(seconds, bark)
+    dog.daemon = True
+    dog.start()
+
+
+def answer(certname: Certname, settings: Settings, *, trusted: bool = False) -> tuple[int, str]:
+    """Return exit status and text for `certname`: from disk if it is there, else from LDAP.
+
+    A text that goes with a failure is one line. For trusted data, a name that
+    LDAP does not have is no failure: `{}`.
+    """
+    from enc.answers.layout import Layout
+    from enc.answers.reader import look_up
+
+    layout = Layout(settings.answers.directory)
+    found = look_up(layout, certname, time.time())
+    if found.kind == "answer":
+        return ExitStatus.DONE, f"{found.trusted}\n" if trusted else found.text
+    if found.kind in ("refused", "too old"):
+        return ExitStatus.FAILED, f"{found.text}\n"
+    try:
+        return ExitStatus.DONE, _from_ldap(certname, settings, trusted=trusted)
+    except NotFound as error:
+        return (ExitStatus.DONE, "{}\n") if trusted else (ExitStatus.FAILED, f"{error}\n")
+    except (DirectoryUnreachable, DirectoryRefused) as error:
+        return _without_ldap(certname, settings, layout, error, trusted=trusted)
+
+
+def _from_ldap(certname: Certname, settings: Settings, *, trusted: bool) -> str:
+    from enc.classify.classify import Classifier
+    from enc.classify.render import render_answer
+    from enc.classify.render import trusted as render_trusted
+    from enc.directory.ldap_store import LdapSource
+
+    with LdapSource(settings) as source:
+        classification = Classifier(settings).classify(certname, source)
+    if trusted:
+        return render_trusted(classification) + "\n"
+    text = render_answer(classification, settings.answers.variable, "ldap")
+    return text if text.endswith("\n") else text + " 0\n"
+
+
+def _without_ldap(
+    certname: Certname, settings: Settings, layout: Layout, error: ToolkitError, *, trusted: bool
+) -> tuple[int, str]:
+    """Say what the follower's copy allows to say while LDAP is away."""
+    from enc.answers.copy import CopyDamaged, CopyFailed, deleted_at
+    from enc.answers.reader import on_disk, read_contact
+
+    contact = read_contact(layout)
+    if contact is None:
+        return ExitStatus.FAILED, f"{certname} has no answer on disk, and LDAP cannot be asked: {error}\n"
+    try:
+        deleted = deleted_at(layout.copy, settings, certname)
+    except (CopyDamaged, CopyFailed):
+        # Then whether it was deleted cannot be known, and a fallback might bring a deleted node back.
+        deleted = 0
+    if deleted is not None:
+        when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(deleted)) if deleted else "some time ago"
+        return (
+            ExitStatus.FAILED,
+            f"{certname} was deleted from LDAP ({when}), and whether it was created anew cannot be asked: {error}\n",
+        )
+    age = max(0, int(time.time()) - contact.contact)
+    found = on_disk(layout, certname, age, fallback=age <= contact.max_age)
+    if found.kind == "answer":
+        return ExitStatus.DONE, f"{found.trusted}\n" if trusted else found.text
+    if found.kind == "refused":
+        return ExitStatus.FAILED, f"{found.text}\n"
+    return (
+        ExitStatus.FAILED,
+        f"{certname} was not in LDAP {age} s ago, and LDAP cannot be asked whether it is now: {error}\n",
+    )
