@@ -63,12 +63,17 @@ install_packages() {
     say "Installing Debian packages: $*"
     trap restore_policy EXIT
     forbid_starts
-    local -a apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
+    local -a apt=(as_root env DEBIAN_FRONTEND=noninteractive
+        apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
     # Without this, slapd's package would make a database with a password that nobody knows.
     [[ " $* " != *" slapd "* ]] ||
         as_root sh -c 'echo slapd slapd/no_configuration boolean true | debconf-set-selections' || true
-    as_root "${apt[@]}" update >&2 || say "apt-get update failed; going on with the package lists that are here"
-    as_root "${apt[@]}" install --no-install-recommends "$@" >&2 || fail "apt-get install $* failed (see above)"
+    "${apt[@]}" update >.cache/apt.log 2>&1 ||
+        say "apt-get update failed (.cache/apt.log); going on with the package lists that are here"
+    "${apt[@]}" install --no-install-recommends "$@" >>.cache/apt.log 2>&1 || {
+        tail -n 20 .cache/apt.log >&2
+        fail "apt-get install failed; all of its output is in .cache/apt.log"
+    }
     restore_policy
     trap - EXIT
     if [[ -d /run/systemd/system ]]; then
