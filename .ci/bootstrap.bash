@@ -61,6 +61,7 @@ forbid_starts() {
 install_packages() {
     command -v apt-get >/dev/null || fail "please install: $* (there is no apt-get here to do it)"
     say "Installing Debian packages: $*"
+    (as_root true) 2>/dev/null || fail "this needs root; as root run: apt-get install --no-install-recommends $*"
     trap restore_policy EXIT
     forbid_starts
     local -a apt=(as_root env DEBIAN_FRONTEND=noninteractive
