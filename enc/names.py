@@ -57,8 +57,8 @@ class Certname(_Name):
 
     @property
     def short(self) -> str:
-        """The part before the first dot, which the LDAP node terminus tries second."""
-        return self.partition(".")[0]
+        """The part before the first dot, which the LDAP node terminus tries second; a dot at the end stays."""
+        return re.sub(r"\..+", "", self)
 
 
 class ProjectName(_Name):

@@ -18,6 +18,7 @@ depend on the order of a database.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
@@ -26,10 +27,11 @@ from enc import dn as names_of_entries
 from enc.classify.model import Lineage, Record, Source
 from enc.config import Settings
 from enc.errors import ClassificationError, ConfigurationError, InvalidName, NotFound, one_line
-from enc.filters import folded, parse
+from enc.filters import parse
 from enc.names import Certname, PrefixName, ProjectName
 
 DEFAULT_NODE = "default"
+_OWN_NAME = re.compile(r"cn\s*=\s*([^,\s]+)", re.IGNORECASE)
 
 
 def names_tried(certname: Certname, semantics: str) -> tuple[str, ...]:
@@ -88,9 +90,10 @@ def _one(source: Source, name: str, settings: Settings, notes: list[str]) -> Rec
 def _parents(node: Record, source: Source, settings: Settings, notes: list[str]) -> tuple[Record, ...]:
     chain: list[Record] = []
     current = node
-    # The terminus remembers the names of parents, not that of the node it began
-    # with, so a node that is its own parent's parent is noticed one step later.
-    seen: set[str] = set()
+    # As the terminus did: the names as they are written, and for the node itself the
+    # cn in its DN. Names that differ in case only are noticed one round later.
+    own = _OWN_NAME.search(node.dn)
+    seen = {own[1]} if own else set()
     while True:
         wanted = current.all(settings.nodes.parent_attribute)
         if not wanted:
@@ -100,11 +103,11 @@ def _parents(node: Record, source: Source, settings: Settings, notes: list[str])
                 f"more than one parent: {', '.join(map(one_line, wanted))}; a node has at most one", where=current.dn
             )
         name = wanted[0]
-        if folded(name) in seen:
+        if name in seen:
             raise ClassificationError(
                 f"Found loop in LDAP node parents; {one_line(name)} appears twice", where=current.dn
             )
-        seen.add(folded(name))
+        seen.add(name)
         parent = _one(source, name, settings, notes)
         if parent is None:
             raise ClassificationError(f"Could not find parent node '{one_line(name)}'", where=current.dn)

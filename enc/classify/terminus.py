@@ -3,8 +3,9 @@
 1. The classes of the class attributes, duplicates removed, in order; the
    node's first, then each parent's, nearest parent first.
 2. Every attribute of the entry becomes a variable under its lower-cased name:
-   one value as a scalar, several as a list (or only the attributes that the
-   configuration lists).
+   one value as a scalar, several as a list. Where the configuration lists
+   attributes, only those were read: a variable attribute or `environment` that
+   is not in the list does not count.
 3. Values of the variable attributes (`puppetVar: name=value`) are split at the
    first `=`. They fill only names that no attribute has taken; of two values
    for one name the last that the server returned wins; without `=` the value
@@ -12,16 +13,19 @@
 4. Of all values only the exact words `true` and `false` are converted; anything
    else stays a text.
 5. `environment` is no variable. It comes from the node, else from the nearest
-   parent that has one.
+   parent that has one; those farther away are not looked at.
 6. A parent's variable counts only where the child has none; null and false
    are values.
 
-Facts: conformance cases recorded from Puppet 5.5 (tests/cases/terminus). What
-leaked there through bugs (`puppetvar`, `puppetclass`, `parentnode`,
-`objectclass` and `dn` as variables) is shown only in strict compatibility.
+Facts: conformance cases recorded from Puppet 5.5 (tests/cases/terminus and
+terminus-more). What leaked there through bugs (`puppetvar`, `puppetclass`,
+`parentnode`, `objectclass` and `dn` as variables), and names that Puppet cannot
+use, are shown only in strict compatibility.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from enc.classify.model import Classification, Event, Lineage, Origin, Record, Value
 from enc.classify.statements import bad_value, class_names, environment_of, scalar
@@ -49,10 +53,10 @@ def classify(lineage: Lineage, settings: NodeSettings, *, events: bool = False) 
             if events:
                 happened.append(Event(f"variable {name}", origin, "kept" if name in variables else "set", value))
             variables.setdefault(name, value)
-        said = environment_of(record, settings.environment_attribute)
-        if events and said is not None:
-            happened.append(Event("environment", origin, "kept" if environment else "set", said))
-        environment = environment or said
+        if environment is None and _is_read(settings.environment_attribute, settings):
+            environment = environment_of(record, settings.environment_attribute)
+            if events and environment is not None:
+                happened.append(Event("environment", origin, "set", environment))
     if environment is None:
         environment = settings.default_environment
         if events:
@@ -73,6 +77,11 @@ def _parent_names(lineage: Lineage, settings: NodeSettings) -> list[str]:
     return [record.first(settings.parent_attribute) or "" for record in chain[:-1]]
 
 
+def _is_read(attribute: str, settings: NodeSettings) -> bool:
+    """Tell whether the terminus asked the server for `attribute`, apart from what it always needs."""
+    return settings.attributes == "all" or attribute.lower() in map(str.lower, settings.attributes)
+
+
 def _classes(record: Record, settings: NodeSettings, notes: list[str]) -> tuple[str, ...]:
     if settings.strict_compatibility:
         values = (value for attribute in settings.class_attributes for value in record.all(attribute))
@@ -87,7 +96,13 @@ def _variables(record: Record, settings: NodeSettings, *, parents: bool) -> dict
     if not settings.strict_compatibility:
         hidden.update(name.lower() for name in (*settings.class_attributes, *settings.variable_attributes))
         hidden.update((settings.parent_attribute.lower(), "objectclass"))
-    wanted = record.attributes.keys() if settings.attributes == "all" else map(str.lower, settings.attributes)
+    wanted: Iterable[str] = record.attributes
+    if settings.attributes != "all":
+        asked = {
+            name.lower() for name in (*settings.class_attributes, *settings.attributes, settings.parent_attribute)
+        }
+        # Asked for an attribute, a server also returns its forms with options (`description;lang-en`).
+        wanted = [name for name in record.attributes if name.partition(";")[0] in asked or name in asked]
     variables: dict[str, Value] = {}
     for name in wanted:
         values = [scalar(value) for value in record.attributes.get(name, ())]
@@ -106,13 +121,16 @@ def stacked(record: Record, settings: NodeSettings) -> dict[str, Value]:
     """Return the variables in the values `name=value` of one record; of two for one name the last wins."""
     found: dict[str, Value] = {}
     for attribute in settings.variable_attributes:
+        if not _is_read(attribute, settings):
+            continue
         for text in record.all(attribute):
             name, equals, value = text.partition("=")
-            if not name:
-                raise bad_value(record, attribute, text, "has no name before the '='")
             if name == settings.environment_attribute.lower():
                 continue
-            if name in RESERVED_VARIABLES:
-                raise bad_value(record, attribute, text, f"Puppet keeps the variable {name} to itself")
+            if not settings.strict_compatibility:
+                if not name:
+                    raise bad_value(record, attribute, text, "has no name before the '='")
+                if name in RESERVED_VARIABLES:
+                    raise bad_value(record, attribute, text, f"Puppet keeps the variable {name} to itself")
             found[name] = scalar(value) if equals else None
     return found

@@ -20,7 +20,7 @@ def record(place: str, csn: str = "", **attributes: str | Sequence[str]) -> Reco
 
 
 def read_ldif(path: Path) -> list[Record]:
-    """Read plain LDIF (no changes, no URLs)."""
+    """Read plain LDIF (no changes, no URLs); values that are not UTF-8 are left out."""
     records = []
     for block in path.read_text(encoding="utf-8").replace("\n ", "").split("\n\n"):
         attributes: dict[str, list[str]] = {}
@@ -29,7 +29,10 @@ def read_ldif(path: Path) -> list[Record]:
             if not line or line.startswith("#"):
                 continue
             name, _, value = line.partition(":")
-            value = base64.b64decode(value[1:]).decode() if value.startswith(":") else value.removeprefix(" ")
+            try:
+                value = base64.b64decode(value[1:]).decode() if value.startswith(":") else value.removeprefix(" ")
+            except UnicodeDecodeError:
+                continue  # the adapter leaves such values out as well
             if name == "dn":
                 place = value
             else:
