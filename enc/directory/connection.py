@@ -127,15 +127,12 @@ class Connection:
 
         A base that does not exist is `NotFound`; see `read_all` for large sets.
         """
-        records, done = self._search(base, filter_text, scope, attributes, controls)
-        result = done.result()
-        if result.code != results.SUCCESS:
-            raise results.failure(result, f"{self.uri}: {base}")
-        return records
+        return self._search(base, filter_text, scope, attributes, controls)[0]
 
     def _search(
         self, base: str, filter_text: str, scope: Scope, attributes: Sequence[str], controls: Iterable[Control]
-    ) -> tuple[list[Record], Message]:
+    ) -> tuple[list[Record], bytes]:
+        """Return what is found and what the next page is asked with."""
         seconds = math.ceil(self.timeout)
         request = messages.search(base, scope, filter_text, attributes, seconds=seconds)
         found = []
@@ -144,10 +141,13 @@ class Connection:
                 if message.operation == messages.ENTRY:
                     found.append(entries.record(message))
                 elif message.operation == messages.SEARCH_DONE:
-                    return found, message
+                    result, cookie = message.result(), messages.page_cookie(message)
+                    break
         except ber.Malformed as error:
             raise self._wire.lost(error) from error
-        raise AssertionError("the answers to a search end with its result")
+        if result.code != results.SUCCESS:
+            raise results.failure(result, f"{self.uri}: {base}")
+        return found, cookie
 
     def read_all(
         self,
@@ -163,15 +163,8 @@ class Connection:
         cookie = b""
         while True:
             page = (messages.paged(PAGE, cookie),)
-            records, done = self._search(base, filter_text, scope, attributes, page)
+            records, cookie = self._search(base, filter_text, scope, attributes, page)
             yield from records
-            result = done.result()
-            if result.code != results.SUCCESS:
-                raise results.failure(result, f"{self.uri}: {base}")
-            try:
-                cookie = messages.page_cookie(done)
-            except ber.Malformed as error:
-                raise self._wire.lost(error) from error
             if not cookie:
                 return
 

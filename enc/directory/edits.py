@@ -26,8 +26,15 @@ from enc.classify.model import Record
 from enc.config import Settings
 from enc.directory import ber, entries, messages, results
 from enc.directory.connection import Connection, Person, open_connection
-from enc.directory.messages import Control, Message, Scope
+from enc.directory.messages import Control, Message, Result, Scope
 from enc.errors import DirectoryUnreachable, NotFound
+
+_UNIQUE_OVERLAY = "unique_search failed"
+"""slapd's unique overlay (2.5) applies our assertion to its own search for duplicates too, where it cannot hold.
+
+That happens only where names change (cn, associatedDomain, a rename). There the version is compared just
+before the change instead; old and new value stand in the request itself, so nobody's work is lost.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,22 +120,30 @@ class DirectoryEditor:
         return self._write(place, request, assert_csn)
 
     def _write(self, place: str, request: bytes, assert_csn: str | None = None, *, after: bool = True) -> Record | None:
-        controls: list[Control] = [messages.post_read(entries.ALL)] if after else []
+        shown: list[Control] = [messages.post_read(entries.ALL)] if after else []
+        asserted = shown
         if assert_csn is not None:
-            controls.append(messages.assertion(f"(entryCSN={filters.escape(assert_csn)})"))
+            asserted = [*shown, messages.assertion(f"(entryCSN={filters.escape(assert_csn)})")]
+        result, written = self._send(place, request, asserted)
+        if result.code == results.ASSERTION_FAILED and _UNIQUE_OVERLAY in result.diagnostic:
+            found = self.read(place)
+            if found is not None and found.csn == assert_csn:
+                result, written = self._send(place, request, shown)
+        if result.code == results.SUCCESS:
+            return written
+        raise results.failure(result, place)
+
+    def _send(self, place: str, request: bytes, controls: Iterable[Control]) -> tuple[Result, Record | None]:
         connection = self._open()
         try:
             message = connection.ask(request, controls)
             result = message.result()
-            written = _after(message) if result.code == results.SUCCESS else None
+            return result, _after(message) if result.code == results.SUCCESS else None
         except (DirectoryUnreachable, ber.Malformed) as error:
             self.close()
             raise DirectoryUnreachable(
                 f"the change was sent and no answer came ({error}); look whether it was made", where=place
             ) from error
-        if result.code == results.SUCCESS:
-            return written
-        raise results.failure(result, place)
 
     def _open(self) -> Connection:
         if self._connection is not None and not self._connection.is_usable():

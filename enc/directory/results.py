@@ -24,6 +24,7 @@ CRITICAL_UNAVAILABLE = 12
 NO_SUCH_OBJECT = 32
 INVALID_CREDENTIALS = 49
 UNWILLING = 53
+ASSERTION_FAILED = 122
 SYNC_REFRESH_REQUIRED = 4096
 
 _MEANINGS: dict[int, tuple[type[ToolkitError], str]] = {
@@ -54,7 +55,7 @@ _MEANINGS: dict[int, tuple[type[ToolkitError], str]] = {
     68: (Conflict, "there is an entry of that name already"),
     71: (DirectoryRefused, "the entry lies in another server's part of the tree"),
     80: (DirectoryUnreachable, "the server failed inside (its disk may be full)"),
-    122: (Conflict, "somebody else changed the entry in the meantime; read it again"),
+    ASSERTION_FAILED: (Conflict, "somebody else changed the entry in the meantime; read it again"),
 }
 
 

@@ -252,6 +252,11 @@ class _Stream:
             yield RefreshRequired(result.diagnostic or f"code {result.code}")
         elif result.code == results.CRITICAL_UNAVAILABLE:
             raise SyncNotOffered("the server does not offer syncrepl (RFC 4533)", where=self._connection.uri)
+        elif result.code == results.NO_SUCH_OBJECT:
+            # Not the same as an empty directory: access rules hide a base in just this way.
+            raise DirectoryRefused(
+                f"{self._feed.base} does not exist, or this account may not see it", where=self._connection.uri
+            )
         elif result.code == results.SUCCESS:
             raise DirectoryUnreachable("the server ended the synchronization", where=self._connection.uri)
         else:

@@ -1,0 +1,60 @@
+"""Servers that no honest slapd is: each takes connections on 127.0.0.1 and then misbehaves in one way."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Behaviour = Callable[[socket.socket], None]
+
+
+def says_nothing(peer: socket.socket) -> None:
+    """Read what comes and never answer."""
+    while peer.recv(4096):
+        pass
+
+
+def answers_an_octet_at_a_time(peer: socket.socket) -> None:
+    """Begin a message of 200 octets and send one of them every 0.1 s."""
+    peer.recv(4096)
+    for octet in b"\x30\x81\xc8" + bytes(197):
+        peer.sendall(bytes((octet,)))
+        time.sleep(0.1)
+
+
+def speaks_http(peer: socket.socket) -> None:
+    """Answer in another protocol."""
+    peer.recv(4096)
+    peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+@contextmanager
+def server(behaviour: Behaviour, host: str = "127.0.0.1") -> Iterator[str]:
+    """Within: a server at the yielded address, host:port, that treats every client to `behaviour`."""
+    listener = socket.create_server((host, 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                peer, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=_treat, args=(peer, behaviour), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"{host}:{listener.getsockname()[1]}"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def _treat(peer: socket.socket, behaviour: Behaviour) -> None:
+    with peer:
+        try:
+            behaviour(peer)
+        except OSError:
+            return
