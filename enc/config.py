@@ -62,6 +62,7 @@ class TlsSettings:
     certificate_file: Path | None = None
     """Our own certificate (PEM), where the server asks for one."""
     key_file: Path | None = None
+    """The key of our own certificate (PEM)."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,9 @@ class DirectorySettings:
     write_bind_dn: str | None = None
     """Who writes for `enc-admin`, if the reading account may not. None: EXTERNAL over ldapi, else bind_dn."""
     write_bind_password_file: Path | None = None
+    """Holds the password of write_bind_dn; must not be readable by others."""
     tls: TlsSettings = field(default_factory=TlsSettings)
+    """How connections are protected."""
     timeout: Duration = Duration(3)
     """How long connecting, and each answer, may take."""
     data_directory: Path = Path("/var/lib/puppetmaster/directory")
@@ -95,9 +98,13 @@ class NodeSettings:
     filter: str = "(&(objectClass=puppetClient)(cn=%s))"
     """Finds the entry of a name; every %s is the escaped name."""
     class_attributes: tuple[str, ...] = ("puppetClass",)
+    """Attributes whose values are class names."""
     variable_attributes: tuple[str, ...] = ("puppetVar",)
+    """Attributes whose values are NAME=VALUE."""
     parent_attribute: str = "parentNode"
+    """Attribute that names the node from which this one inherits."""
     environment_attribute: str = "environment"
+    """Attribute that holds the environment."""
     attributes: Literal["all"] | tuple[str, ...] = "all"
     """Which attributes become variables (semantics terminus)."""
     semantics: Literal["terminus", "extended"] = "extended"
@@ -106,6 +113,7 @@ class NodeSettings:
     """With semantics terminus: also show what leaked there (puppetclass, puppetvar, parentnode, objectclass
     and dn as variables) and leave class names as they stand."""
     default_environment: EnvironmentName = EnvironmentName("production")
+    """Environment where nothing else names one."""
     project: str = "container"
     """Where a node's project stands: `container` (the ou above it), `attribute NAME`, or `variable NAME`."""
 
@@ -115,8 +123,9 @@ class ProjectSettings:
     """Where projects are; used by semantics extended."""
 
     base: str | None = None
-    """None: ou=projects below the suffix."""
+    """Where projects are. None: ou=projects below the suffix."""
     filter: str = "(objectClass=groupOfNames)"
+    """Which entries directly below the base are projects."""
     admin_role: str = "projectadmin"
     """The cn of the organizationalRole below a project whose occupants administer it."""
     environment: str | None = None
@@ -129,8 +138,9 @@ class GroupSettings:
     """Groups of nodes by LDAP filter (groupOfURLs); used by semantics extended."""
 
     base: str | None = None
-    """None: ou=groups below the suffix."""
+    """Where groups are. None: ou=groups below the suffix."""
     filter: str = "(objectClass=groupOfURLs)"
+    """Which entries below the base are groups."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +148,7 @@ class SiteSettings:
     """The entry with what every node gets; used by semantics extended."""
 
     dn: str | None = None
-    """None: cn=site below the suffix."""
+    """The entry. None: cn=site below the suffix."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +156,9 @@ class PeopleSettings:
     """Who may edit."""
 
     base: str | None = None
-    """None: ou=people below the suffix."""
+    """Where people are. None: ou=people below the suffix."""
     filter: str = "(&(objectClass=inetOrgPerson)(uid=%s))"
+    """Finds the entry of a person; every %s is the escaped user name."""
     operators: str | None = None
     """The group of operators. None: cn=operators,ou=groups below the suffix."""
 
@@ -157,6 +168,7 @@ class AnswerSettings:
     """The finished answers on disk."""
 
     directory: Path = Path("/var/lib/puppetmaster/answers")
+    """Where they are; one follower writes there."""
     max_age: Duration = Duration(86400)
     """How long the copy may have been without contact to LDAP before `enc` refuses."""
     variable: str | None = "puppetmaster_answer"
@@ -184,6 +196,7 @@ class AuditSettings:
     """The append-only trail of edits."""
 
     file: Path = Path("/var/lib/puppetmaster/audit/trail.jsonl")
+    """The trail itself, one JSON document a line."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +204,9 @@ class LogSettings:
     """What is written to stderr while working."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is worth a line."""
     format: Literal["text", "json"] = "text"
+    """Lines for people, or one JSON document a line."""
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,20 @@ or dislikes a definition; schemas that were added before stay (each is a whole).
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
-from ldap3 import MODIFY_ADD, SUBTREE, Connection
+from ldap3 import MODIFY_ADD, NONE, SASL, SUBTREE, Connection, Server
 from ldap3.core.exceptions import LDAPException
 
 from enc.directory.schema.definitions import SCHEMAS, AttributeType, ObjectClass, Schema
 from enc.directory.schema.render import FILE_SUFFIX, definition, render
-from enc.errors import DirectoryRefused
+from enc.directory.wire import Address
+from enc.errors import DirectoryRefused, DirectoryUnreachable
 
 _CONFIG_SCHEMA = "cn=schema,cn=config"
 
@@ -63,6 +66,29 @@ def missing(known: Iterable[str]) -> tuple[Missing, ...]:
     return tuple(item for item in found if item.names)
 
 
+def open_configuration(uri: str, timeout: float) -> Connection:
+    """Return a connection to `uri` (ldapi) as the socket's owner, who may usually write cn=config.
+
+    Raise `DirectoryUnreachable` or `DirectoryRefused`. Close it with `unbind()`.
+    """
+    socket_path = Address.parse(uri).host
+    try:
+        server = Server(f"ldapi://{quote(socket_path, safe='')}", get_info=NONE, connect_timeout=timeout)
+        connection = Connection(
+            server,
+            authentication=SASL,
+            sasl_mechanism="EXTERNAL",
+            sasl_credentials="",
+            receive_timeout=math.ceil(timeout),
+        )
+        bound = connection.bind()
+    except LDAPException as error:
+        raise DirectoryUnreachable(str(error), where=uri) from error
+    if not bound:
+        raise DirectoryRefused(f"does not take us as the socket's owner: {connection.result['message']}", where=uri)
+    return connection
+
+
 def install_in_server(connection: Connection, *, dry_run: bool = False) -> tuple[Missing, ...]:
     """Add to cn=config what it lacks of our schemas, and return what that was.
 
@@ -70,7 +96,7 @@ def install_in_server(connection: Connection, *, dry_run: bool = False) -> tuple
     over ldapi as root). Raise `DirectoryRefused` with the server's words.
     """
     entries = _schema_entries(connection)
-    todo = missing(_names(value for _, values in entries for value in values))
+    todo = missing(names_in(value for _, values in entries for value in values))
     if dry_run:
         return todo
     # cn=config numbers its entries: ours may stand there as cn={4}puppet.
@@ -136,8 +162,8 @@ def _succeeded(connection: Connection, dn: str, what: str) -> None:
         raise DirectoryRefused(f"{what}: {words}", where=dn)
 
 
-def _names(definitions: Iterable[str]) -> Iterable[str]:
-    """Return the OID and every name of each definition."""
+def names_in(definitions: Iterable[str]) -> Iterable[str]:
+    """Yield the OID and every name of each definition (RFC 4512, section 4.1)."""
     for text in definitions:
         if found := re.match(r"(?:\{\d+\})?\(\s*([^\s)]+)(?:\s+NAME\s+(?:'([^']+)'|\(([^)]*)\)))?", text):
             yield found[1]

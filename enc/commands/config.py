@@ -1,0 +1,47 @@
+"""`enc-admin config`: check, show and explain the configuration; link it for the shell program `enc`."""
+
+from __future__ import annotations
+
+import argparse
+
+from enc import config_reference
+from enc.answers import layout
+from enc.commands.call import Call, json_option
+from enc.doctor import configuration
+from enc.doctor.findings import document, lines, verdict
+from enc.errors import ConfigurationError, ExitStatus
+
+SUMMARY = "check, show and explain the configuration file"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the actions."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    json_option(actions.add_parser("check", help="read the file and try everything that it points at"))
+    json_option(actions.add_parser("show", help="print the settings in force, defaults included; no secrets"))
+    actions.add_parser("link", help="make FILE.answers, by which enc finds the answers without reading the file")
+    actions.add_parser("example", help="print a complete file with every setting, its meaning and its default")
+
+
+def run(call: Call) -> int:
+    """Do the action."""
+    action = call.arguments.action
+    if action == "example":
+        print(config_reference.example(), end="")
+        return ExitStatus.DONE
+    settings = call.settings
+    if action == "check":
+        findings = list(configuration.check(call.config_path, settings))
+        call.show(document(findings), lines(findings))
+        return verdict(findings)
+    if action == "show":
+        shown = config_reference.effective(settings)
+        call.show(shown, config_reference.as_yaml(shown).rstrip("\n"))
+        return ExitStatus.DONE
+    place, directory = layout.link_of(call.config_path), settings.answers.directory
+    try:
+        changed = layout.link(call.config_path, directory)
+    except OSError as error:
+        raise ConfigurationError(f"cannot be made: {error.strerror}", where=str(place)) from error
+    call.say(f"{place} -> {directory}" + ("" if changed else " (was so)"))
+    return ExitStatus.DONE

@@ -1,0 +1,98 @@
+"""`enc-admin directory`: the embedded slapd of a small site."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from enc.commands.call import Call, json_option
+from enc.directory.embedded import EmbeddedDirectory
+from enc.directory.embedded_config import StartOptions, TlsFiles
+from enc.errors import ExitStatus, UsageError
+
+SUMMARY = "start, stop, watch, back up and restore the embedded slapd"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the actions."""
+    parser.add_argument(
+        "--data-directory", type=Path, metavar="DIR", help="where it is; default: directory.data_directory"
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    start = actions.add_parser("start", help="make it if need be, start it, return when it answers")
+    start.add_argument("--suffix", help="top of a new tree; default: directory.suffix")
+    start.add_argument("--port", type=int, help="on 127.0.0.1; default: the one of last time, else a free one")
+    start.add_argument("--ldif", type=Path, action="append", default=[], metavar="FILE", help="load into a new one")
+    start.add_argument("--tls-certificate", type=Path, metavar="FILE", help="offer StartTLS and ldaps:// (PEM)")
+    start.add_argument("--tls-key", type=Path, metavar="FILE", help="the certificate's key (PEM)")
+    start.add_argument("--tls-authority", type=Path, metavar="FILE", help="the chain above the certificate (PEM)")
+    json_option(start)
+    actions.add_parser("stop", help="end it, return when it is gone")
+    json_option(actions.add_parser("status", help="how it is; exit status 1 if it does not answer"))
+    backup = actions.add_parser("backup", help="write everything as LDIF, running or not")
+    backup.add_argument("file", type=Path, metavar="FILE", help="written with mode 0600: it holds password hashes")
+    restore = actions.add_parser("restore", help="replace everything by a backup; it must be stopped")
+    restore.add_argument("file", type=Path, metavar="FILE", help="LDIF from a backup")
+
+
+def run(call: Call) -> int:
+    """Do the action."""
+    arguments = call.arguments
+    directory = _directory(call)
+    if arguments.action == "start":
+        directory.init(ldif=arguments.ldif, port=arguments.port)
+        directory.start(StartOptions(port=arguments.port, tls=_tls(arguments)))
+        return _show(call, directory)
+    if arguments.action == "status":
+        return _show(call, directory)
+    if arguments.action == "stop":
+        directory.stop()
+        call.say(f"{directory.data_dir}: stopped")
+    elif arguments.action == "backup":
+        directory.backup(arguments.file.absolute())
+        call.say(f"{arguments.file}: {arguments.file.stat().st_size} bytes")
+    else:
+        directory.restore(arguments.file.absolute())
+        call.say(f"{directory.data_dir}: restored from {arguments.file}; start it again")
+    return ExitStatus.DONE
+
+
+def _directory(call: Call) -> EmbeddedDirectory:
+    suffix = getattr(call.arguments, "suffix", None)
+    place = call.arguments.data_directory
+    if place is not None:
+        return EmbeddedDirectory(place, suffix)
+    settings = call.settings.directory
+    return EmbeddedDirectory(settings.data_directory, suffix or settings.suffix)
+
+
+def _tls(arguments: argparse.Namespace) -> TlsFiles | None:
+    files = (arguments.tls_certificate, arguments.tls_key)
+    if files == (None, None):
+        return None
+    if None in files:
+        raise UsageError("--tls-certificate and --tls-key belong together")
+    authority = arguments.tls_authority
+    return TlsFiles(files[0].absolute(), files[1].absolute(), authority and authority.absolute())
+
+
+def _show(call: Call, directory: EmbeddedDirectory) -> int:
+    status = directory.status()
+    state = "answers" if status.answering else "does not answer" if status.pid else "does not run"
+    lines = [
+        f"{directory.data_dir}: {state}" if status.initialised else f"{directory.data_dir}: there is no directory yet",
+        f"  suffix    {directory.suffix}",
+        *([f"  pid       {status.pid}"] if status.pid else []),
+        *(f"  address   {uri}" for uri in status.uris),
+        f"  size      {status.database_bytes / 1e6:.1f} MB",
+        f"  settings  {directory.example_configuration}",
+    ]
+    document = {
+        "data_directory": str(directory.data_dir),
+        "suffix": directory.suffix,
+        "configuration": str(directory.example_configuration),
+        **dataclasses.asdict(status),
+    }
+    call.show(document, lines)
+    return ExitStatus.DONE if status.answering else ExitStatus.FAILED

@@ -1,0 +1,63 @@
+"""`enc-admin status`: how the follower and its answers are doing."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+
+from enc.answers.status import FollowerStatus, status
+from enc.commands.call import Call, json_option, table
+from enc.errors import ExitStatus
+
+SUMMARY = "show how the follower and the answers are: state, age, entries that cannot be classified"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    json_option(parser)
+
+
+def run(call: Call) -> int:
+    """Show it; exit status 1 if nobody follows, LDAP is away, or answers are too old."""
+    found = status(call.settings)
+    sound = found.running and found.state == "current" and not found.too_old
+    call.show(dataclasses.asdict(found), _lines(found))
+    return ExitStatus.DONE if sound else ExitStatus.FAILED
+
+
+_STATES = {
+    "current": "keeps up with LDAP",
+    "unreachable": "runs; LDAP cannot be reached",
+    "stopped": "does not run; the answers on disk get older",
+    "never": "has not been up to date yet",
+}
+
+
+def _lines(found: FollowerStatus) -> list[str]:
+    state = _STATES[found.state]
+    if found.state == "never":
+        state = "reads LDAP for the first time" if found.running else "never ran here; enc asks LDAP each time"
+    lines = [
+        f"follower   {state}" + (f" (pid {found.pid})" if found.pid else ""),
+        f"answers    {found.directory}",
+    ]
+    if found.age is not None:
+        limit = f", the limit is {found.max_age} s" + (": enc refuses" if found.too_old else "")
+        lines.append(f"age        {found.age} s{limit}")
+    if found.unreadable is not None:
+        lines.append(f"copy       {found.unreadable}")
+    else:
+        lines.append(f"nodes      {found.nodes}, {found.pending} answers to be made anew")
+    lines += [
+        f"feed       {feed.feed}: {feed.base}" + ("" if feed.complete else " (not read to its end yet)")
+        for feed in found.feeds
+    ]
+    if found.problems:
+        rows = [(one.name, _day(one.since), one.message) for one in found.problems]
+        lines += ["", "entries that cannot be classified:", *table(("NAME", "SINCE", "WHY"), rows)]
+    return lines
+
+
+def _day(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -1,0 +1,184 @@
+"""Every setting as text: its dotted key, what it takes, its default and its meaning.
+
+Read from the dataclasses of config.py and the docstrings below their fields,
+so `config example` and docs/configuration.md (which a test compares with this)
+say what the program does. Not here: reading anybody's file.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import itertools
+import textwrap
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from enc import config
+from enc.config import Duration, Settings
+from enc.names import EnvironmentName
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key of the configuration file."""
+
+    section: tuple[str, ...]
+    name: str
+    default: Any
+    takes: str
+    """What kind of value it has, for people."""
+    meaning: str
+
+    @property
+    def key(self) -> str:
+        """The dotted key."""
+        return ".".join((*self.section, self.name))
+
+    @property
+    def default_yaml(self) -> str:
+        """The default as it would stand in the file."""
+        return _yaml(self.default)
+
+
+def settings() -> Iterator[Setting]:
+    """Yield every setting in the order of the file."""
+    yield from _settings(Settings, ())
+
+
+def section_meaning(section: tuple[str, ...]) -> str:
+    """Return what a section is about."""
+    kind: Any = Settings
+    for name in section:
+        kind = typing.get_type_hints(kind)[name]
+    return _sentence(inspect.getdoc(kind) or "")
+
+
+def example() -> str:
+    """Return a complete configuration file: every section and key, with its default, as comments that can be taken in.
+
+    The file as it stands is valid and changes nothing.
+    """
+    lines = [
+        "# Configuration of puppetmaster-toolkit: every setting, with its default.",
+        "# Remove the '#' in front of what you change. An unknown key is refused.",
+    ]
+    last: tuple[str, ...] = ()
+    for setting in settings():
+        for depth in range(len(setting.section)):
+            if setting.section[: depth + 1] != last[: depth + 1]:
+                indent = "  " * depth
+                if depth == 0:
+                    lines.append("")
+                lines += [f"{indent}# {line}" for line in _wrapped(section_meaning(setting.section[: depth + 1]))]
+                lines.append(f"{indent}{setting.section[depth]}:")
+        last = setting.section
+        indent = "  " * len(setting.section)
+        lines += [f"{indent}# {line}" for line in _wrapped(setting.meaning)]
+        lines.append(f"{indent}#{setting.name}: {setting.default_yaml}")
+    return "\n".join(lines) + "\n"
+
+
+def effective(given: Settings) -> dict[str, Any]:
+    """Return all settings with the values in force, as plain values; secrets are in files and not shown."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value):
+            return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return _plain(value)
+
+    shown = plain(given)
+    shown["nodes"]["base"] = given.nodes_base
+    shown["projects"]["base"] = given.projects_base
+    shown["groups"]["base"] = given.groups_base
+    shown["people"]["base"] = given.people_base
+    shown["people"]["operators"] = given.operators_dn
+    shown["site"]["dn"] = given.site_dn
+    return typing.cast(dict[str, Any], shown)
+
+
+def as_yaml(document: dict[str, Any]) -> str:
+    """Return plain settings as the text of a configuration file."""
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+    return text
+
+
+def _settings(kind: type, section: tuple[str, ...]) -> Iterator[Setting]:
+    hints, meanings = typing.get_type_hints(kind), _meanings(kind)
+    for field in dataclasses.fields(kind):
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(hint):
+            yield from _settings(typing.cast(type, hint), (*section, field.name))
+        else:
+            yield Setting(section, field.name, field.default, _takes(hint), meanings[field.name])
+
+
+def _meanings(kind: type) -> dict[str, str]:
+    """Return field → the docstring that follows it; Python itself does not keep those."""
+    tree = ast.parse(Path(inspect.getfile(config)).read_text(encoding="utf-8"))
+    (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == kind.__name__)
+    found: dict[str, str] = {}
+    for field, text in itertools.pairwise(body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            match text:
+                case ast.Expr(value=ast.Constant(value=str(words))):
+                    found[field.target.id] = _sentence(words)
+                case _:
+                    found[field.target.id] = ""
+    return found
+
+
+def _sentence(text: str) -> str:
+    return " ".join(text.split()).replace("None: ", "null: ")
+
+
+def _takes(hint: Any) -> str:
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join("null" if option is type(None) else _takes(option) for option in options)
+    if origin is Literal:
+        return " or ".join(f"`{option}`" for option in options)
+    if origin is tuple:
+        return "list of texts"
+    words: dict[Any, str] = {
+        bool: "true or false",
+        Duration: "duration",
+        Path: "absolute path",
+        EnvironmentName: "environment",
+        str: "text",
+    }
+    return words[hint]
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting's value as YAML holds it."""
+    if isinstance(value, Duration):
+        return _duration(value)
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, Path | str):
+        return str(value)
+    return value
+
+
+def _duration(value: Duration) -> str:
+    for unit, seconds in (("d", 86400), ("h", 3600), ("m", 60)):
+        if value >= seconds and value % seconds == 0:
+            return f"{int(value / seconds)}{unit}"
+    return f"{value:g}s"
+
+
+def _yaml(value: Any) -> str:
+    text: str = yaml.safe_dump(_plain(value), default_flow_style=True, width=10_000)
+    return text.removesuffix("...\n").strip()
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False)

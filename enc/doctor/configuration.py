@@ -1,0 +1,148 @@
+"""Is the configuration file sound, and does what it points at exist and work?
+
+`check` is `config check`: the file, its secrets and filters, each LDAP server
+and base, the answers directory and the link that leads `enc` to it.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from enc import filters
+from enc.answers.layout import Layout, link_of
+from enc.config import DEFAULT_PATH, Settings, read_secret
+from enc.doctor import directory
+from enc.doctor.findings import Finding, fault, note, ok, warning
+from enc.errors import ToolkitError
+
+
+def check(path: Path, settings: Settings) -> Iterator[Finding]:
+    """Try everything that the configuration file `path`, read as `settings`, points at."""
+    yield _file(path)
+    yield from _filters(settings)
+    yield from _secrets(settings)
+    yield from directory.check(settings)
+    yield _answers(settings)
+    yield _link(path, settings)
+    yield _audit(settings)
+
+
+def local(path: Path, settings: Settings) -> Iterator[Finding]:
+    """Check what `check` does, but for LDAP."""
+    yield _file(path)
+    yield from _filters(settings)
+    yield from _secrets(settings)
+    yield _answers(settings)
+    yield _link(path, settings)
+    yield _audit(settings)
+
+
+def _file(path: Path) -> Finding:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return note("config-file", f"{path} does not exist: every setting has its default")
+    if status.st_mode & 0o022:
+        mode = stat.S_IMODE(status.st_mode)
+        return fault(
+            "config-file",
+            f"{path} has mode {mode:04o}: others than its owner can say whom the masters believe",
+            f"chmod go-w {path}",
+        )
+    return ok("config-file", f"{path} is readable and keeps every rule")
+
+
+def _filters(settings: Settings) -> Iterator[Finding]:
+    try:
+        filters.NodeFilter(settings.nodes.filter)
+        for key, text in (("projects.filter", settings.projects.filter), ("groups.filter", settings.groups.filter)):
+            filters.parse(text, where=key)
+        filters.parse(settings.people.filter.replace("%s", "x"), where="people.filter")
+    except ToolkitError as error:
+        yield fault("config-filters", str(error), "write it as an LDAP search filter (RFC 4515)")
+    else:
+        yield ok("config-filters", f"nodes are found by {settings.nodes.filter}")
+
+
+def _secrets(settings: Settings) -> Iterator[Finding]:
+    section = settings.directory
+    for key, file in (
+        ("bind_password_file", section.bind_password_file),
+        ("write_bind_password_file", section.write_bind_password_file),
+    ):
+        if file is None:
+            continue
+        try:
+            read_secret(file)
+        except ToolkitError as error:
+            yield fault("config-secret", f"directory.{key}: {error}", f"see directory.{key} in docs/configuration.md")
+        else:
+            yield ok("config-secret", f"directory.{key}: {file} is readable, and not by everybody")
+
+
+def _answers(settings: Settings) -> Finding:
+    root = settings.answers.directory
+    try:
+        status = root.stat()
+    except FileNotFoundError:
+        return note(
+            "answers-directory",
+            f"{root} does not exist: nobody ever followed, enc asks LDAP for every catalog",
+            "start enc-admin follow (systemd: puppetmaster-follow.service)",
+        )
+    except OSError as error:
+        return fault("answers-directory", f"{root}: {error.strerror}", "run this as root or as the answers' owner")
+    owner = _user(status.st_uid)
+    for place in (root, *(getattr(Layout(root), name) for name in ("nodes", "refused", "hiera"))):
+        try:
+            mode = place.stat().st_mode
+        except OSError:
+            continue
+        if mode & 0o022:
+            return fault(
+                "answers-directory",
+                f"{place} can be written by others than {owner}, who could classify any node as they like",
+                f"chmod go-w {place}",
+            )
+    return ok("answers-directory", f"{root} belongs to {owner}, who alone writes there")
+
+
+def _link(path: Path, settings: Settings) -> Finding:
+    place, directory_ = link_of(path), settings.answers.directory
+    if place.is_symlink():
+        target = place.readlink()
+        if target == directory_:
+            return ok("config-link", f"{place} leads enc to {directory_}")
+        return fault(
+            "config-link",
+            f"{place} leads enc to {target}, and answers.directory is {directory_}",
+            f"enc-admin --config {path} config link",
+        )
+    if path == DEFAULT_PATH and directory_ == Settings().answers.directory:
+        return ok("config-link", f"{place} is not needed: file and answers are where enc expects them")
+    return warning(
+        "config-link",
+        f"{place} does not exist: enc does not find the answers and asks LDAP for every catalog",
+        f"enc-admin --config {path} config link",
+    )
+
+
+def _audit(settings: Settings) -> Finding:
+    file = settings.audit.file
+    place = file if file.exists() else file.parent
+    while not place.exists():
+        place = place.parent
+    if os.access(place, os.W_OK):
+        return ok("audit-trail", f"{file} can be written")
+    return note("audit-trail", f"{file} cannot be written by {_user(os.geteuid())}, who therefore cannot edit")
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
