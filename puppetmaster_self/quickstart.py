@@ -163,7 +163,7 @@ class Quickstart:
             "The follower keeps up with LDAP and writes the finished answer of each node; "
             "enc prints it, whether LDAP is there or not.",
         )
-        print("  $ enc-admin follow &\n")
+        print("  $ enc-admin follow &\n", flush=True)
         self.follower.start(
             [str(self.scripts / "enc-admin"), "follow"],
             output=self.base / "follower.log",
@@ -215,7 +215,7 @@ class Quickstart:
             port=self.master.settings.port,
             facts={"quickstart_machine": str(machine)},
         )
-        print(f"  {certname.short}$ puppet agent -t")
+        print(f"  {certname.short}$ puppet agent -t", flush=True)
         run = self.master.agent(certname, settings).run()
         _show(line for line in run.output.splitlines() if _worth_showing(line))
         file = machine / "hello"
@@ -229,7 +229,7 @@ class Quickstart:
 
     def _command(self, *words: str) -> None:
         """Show and run one command; its output belongs to the story."""
-        print(f"  $ {shlex.join(words)}")
+        print(f"  $ {shlex.join(words)}", flush=True)
         environment = {**os.environ, **self.environment}
         try:
             done = subprocess.run(
