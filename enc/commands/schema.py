@@ -12,7 +12,7 @@ from enc.directory.connection import open_connection
 from enc.directory.schema import install
 from enc.directory.schema.definitions import SCHEMAS
 from enc.directory.schema.render import render
-from enc.errors import DirectoryRefused, ExitStatus
+from enc.errors import DirectoryRefused, ExitStatus, UsageError
 
 SUMMARY = "print the LDAP schemas, install them, or check that a server has them"
 
@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     names = [schema.name for schema in SCHEMAS]
     show = actions.add_parser("print", help="print schemas")
-    show.add_argument("names", nargs="*", choices=[*names, []], metavar="NAME", help=f"of {', '.join(names)}")
+    show.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; default: all")
     show.add_argument("--format", choices=("ldif", "conf"), default="ldif", help="for cn=config, or for slapd.conf")
     load = actions.add_parser("install", help="add what is missing to a server's cn=config, or write files")
     load.add_argument("--uri", help="ldapi address of the server; default: the first ldapi of directory.uris")
@@ -36,6 +36,9 @@ def run(call: Call) -> int:
     """Do the action."""
     arguments = call.arguments
     if arguments.action == "print":
+        unknown = set(arguments.names) - {schema.name for schema in SCHEMAS}
+        if unknown:
+            raise UsageError(f"no schema {', '.join(sorted(unknown))}; there are {', '.join(s.name for s in SCHEMAS)}")
         chosen = [schema for schema in SCHEMAS if schema.name in arguments.names or not arguments.names]
         print("\n".join(render(schema, arguments.format) for schema in chosen), end="")
         return ExitStatus.DONE

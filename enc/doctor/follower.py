@@ -1,0 +1,133 @@
+"""Is somebody following, are the answers young, and does every entry have one? Judgements of `enc.answers.status`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from enc.answers.layout import CLOCK_TOLERANCE, Layout
+from enc.answers.reader import read_contact
+from enc.answers.status import FollowerStatus, status
+from enc.config import Settings
+from enc.doctor.findings import Finding, fault, note, ok, warning
+
+START = "systemctl start puppetmaster-follow (or: enc-admin follow)"
+LITTLE_SPACE = 100 << 20
+LITTLE_PART = 0.05
+"""Of a file system or its inodes, below which it will soon be full."""
+_NAMED = 5
+"""So many bad entries are named."""
+
+
+def check(config: Path, settings: Settings) -> Iterator[Finding]:
+    """Look at the follower, its copy, and the room that it has."""
+    layout = Layout(settings.answers.directory)
+    found = status(settings)
+    yield from judge(found)
+    yield from judge_configuration(_changed(config), _changed(layout.lock) if found.running else None)
+    contact = read_contact(layout)
+    if contact is not None:
+        yield from judge_clock(contact.contact, time.time())
+    yield from _space(settings)
+
+
+def judge(found: FollowerStatus) -> Iterator[Finding]:
+    """Judge what `status` found."""
+    if found.state == "never" and not found.running:
+        yield note("follower", "nobody ever followed here: enc asks LDAP for every catalog", START)
+        return
+    if not found.running:
+        yield fault("follower", "does not run: answers get older, and edits do not reach them", START)
+    elif found.state == "never":
+        yield note("follower", f"runs (pid {found.pid}) and has not read LDAP to its end yet", "see its log")
+    elif found.state == "unreachable":
+        do = "see ldap-connect above and the follower's log (journalctl -u puppetmaster-follow)"
+        yield fault("follower", f"runs (pid {found.pid}) and cannot reach LDAP", do)
+    else:
+        yield ok("follower", f"runs (pid {found.pid}) and keeps up with LDAP")
+    yield from _age(found)
+    if found.unreadable is not None:
+        yield note("follower-copy", found.unreadable, "run this as root or as the follower's user")
+        return
+    yield from _entries(found)
+
+
+def _age(found: FollowerStatus) -> Iterator[Finding]:
+    if found.age is None:
+        return
+    text = f"the answers are {found.age} s old, the limit (answers.max_age) is {found.max_age} s"
+    if found.too_old:
+        yield fault("answers-age", f"{text}: enc refuses all of them", "mend what the lines above say")
+    elif found.age > found.max_age / 2:
+        yield warning("answers-age", text, "mend what the lines above say before the limit is reached")
+    else:
+        yield ok("answers-age", text)
+
+
+def _entries(found: FollowerStatus) -> Iterator[Finding]:
+    if found.pending:
+        text = f"{found.pending} of {found.nodes} answers are to be made anew"
+        yield note("answers-pending", text, "look again soon")
+    else:
+        yield ok("answers-pending", f"all answers of {found.nodes} nodes are made")
+    for problem in found.problems[:_NAMED]:
+        yield warning("entries", f"{problem.name}: {problem.message}", "correct the entry in LDAP")
+    if len(found.problems) > _NAMED:
+        yield warning("entries", f"{len(found.problems) - _NAMED} more cannot be classified", "see enc-admin status")
+    if not found.problems:
+        yield ok("entries", "every entry can be classified")
+
+
+def judge_configuration(changed: float | None, started: float | None) -> Iterator[Finding]:
+    """Judge when (epoch seconds) the configuration changed and the follower started; None: not known."""
+    if changed is None or started is None:
+        return
+    if changed > started:
+        yield warning(
+            "follower-config",
+            f"the configuration changed {changed - started:.0f} s after the follower started: it does not know",
+            "systemctl restart puppetmaster-follow",
+        )
+    else:
+        yield ok("follower-config", "the follower knows the configuration as it is")
+
+
+def judge_clock(contact: int, now: float) -> Iterator[Finding]:
+    """Judge the answers' time of contact against the clock (epoch seconds)."""
+    if contact > now + CLOCK_TOLERANCE:
+        yield fault(
+            "answers-clock",
+            f"the answers were made {contact - now:.0f} s in the future: this machine's clock was set back",
+            "set the clock right; until then enc asks LDAP for every catalog",
+        )
+
+
+def judge_space(place: Path, free: int, free_part: float, free_inodes: float) -> Finding:
+    """Judge what is left (bytes, and parts of 1) on the file system of `place`."""
+    if free < LITTLE_SPACE or free_part < LITTLE_PART or free_inodes < LITTLE_PART:
+        text = f"{place}: {free / 1e6:.0f} MB and {free_inodes:.0%} of the inodes are left"
+        return warning("disk-space", text, "make room: on a full disk answers stay as they are, and get older")
+    return ok("disk-space", f"{place}: {free / 1e9:.1f} GB are left")
+
+
+def _space(settings: Settings) -> Iterator[Finding]:
+    seen = set()
+    for wanted in (settings.answers.directory, settings.audit.file.parent, settings.directory.data_directory):
+        try:
+            device, usage, inodes = wanted.stat().st_dev, shutil.disk_usage(wanted), os.statvfs(wanted)
+        except OSError:
+            continue
+        if device not in seen:
+            seen.add(device)
+            share = inodes.f_favail / inodes.f_files if inodes.f_files else 1.0
+            yield judge_space(wanted, usage.free, usage.free / max(usage.total, 1), share)
+
+
+def _changed(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
