@@ -1,0 +1,219 @@
+"""The trail of edits: who changed what, when and why, with before and after.
+
+One file of JSON lines, only ever appended to. Each edit has two lines with one
+id: the *intent*, on disk before LDAP is touched, and the *outcome*, written
+after it. An intent without an outcome is an edit that was interrupted (or is
+under way this moment); the entry itself then tells whether it was made.
+
+What a power cut can leave is one torn last line. The next writer ends it with
+a newline and goes on, and readers report it. JSON escapes every control
+character, so no text of a user can end a line.
+
+If the trail cannot be written, the edit is refused: no change without a trace.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pwd
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from enc.changes import Change, Step
+from enc.errors import InvalidName, ToolkitError, UsageError, one_line
+from enc.names import ProjectName
+
+INTERRUPTED = "interrupted"
+DONE = "done"
+_LONGEST_REASON = 1000
+
+
+def check_reason(text: str) -> str:
+    """Return `text` without spaces around it; `UsageError` if nothing is left or it is over 1,000 characters."""
+    text = text.strip()
+    if not text or len(text) > _LONGEST_REASON:
+        raise UsageError(f"a reason of 1 to {_LONGEST_REASON} characters is needed; it stands in the audit trail")
+    return text
+
+
+def local_user() -> tuple[str, str]:
+    """Return the name of this process's user, and the one that called sudo (or an empty text)."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = f"uid {os.getuid()}"
+    return user, os.environ.get("SUDO_USER", "")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One edit as the trail tells it."""
+
+    id: str
+    time: str
+    """UTC, RFC 3339."""
+    who: str
+    why: str
+    action: str
+    """What was called: `node set`, `project delete`, `undo`, …"""
+    subject: str
+    """`node web1.example`, `project alpha`, `prefix web- of project alpha`, `site`, `group x`."""
+    project: ProjectName | None
+    steps: tuple[Step, ...]
+    outcome: str = INTERRUPTED
+    """`done`, `failed: …`, or `interrupted` as long as no outcome stands in the trail."""
+    bind_dn: str = ""
+    """As whom LDAP was written, if as a person."""
+
+    def document(self) -> dict[str, Any]:
+        """Return the edit as programs read it."""
+        return {
+            "id": self.id,
+            "time": self.time,
+            "who": self.who,
+            "bind_dn": self.bind_dn,
+            "why": self.why,
+            "action": self.action,
+            "subject": self.subject,
+            "project": self.project,
+            "steps": [step_document(step) for step in self.steps],
+            "outcome": self.outcome,
+        }
+
+
+def step_document(step: Step) -> dict[str, Any]:
+    """Return a step as JSON holds it."""
+    changes = [{"attribute": c.attribute, "before": list(c.before), "after": list(c.after)} for c in step.changes]
+    return {"do": step.do, "dn": step.dn, "changes": changes}
+
+
+def _step(document: Mapping[str, Any]) -> Step:
+    changes = (Change(str(c["attribute"]), tuple(c["before"]), tuple(c["after"])) for c in document["changes"])
+    if document["do"] not in ("add", "modify", "delete"):
+        raise ValueError(document["do"])
+    return Step(document["do"], str(document["dn"]), tuple(changes))
+
+
+class Trail:
+    """The trail in one file. Making the object does nothing."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def begin(
+        self,
+        *,
+        who: str,
+        why: str,
+        action: str,
+        subject: str,
+        project: ProjectName | None,
+        steps: tuple[Step, ...],
+        bind_dn: str = "",
+    ) -> Edit:
+        """Put the intent on disk and return it; raise `ToolkitError` if that fails: then nothing may be changed."""
+        now = datetime.now(UTC)
+        edit = Edit(
+            id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+            time=f"{now:%Y-%m-%dT%H:%M:%SZ}",
+            who=who,
+            why=check_reason(why),
+            action=action,
+            subject=subject,
+            project=project,
+            steps=steps,
+            bind_dn=bind_dn,
+        )
+        document = edit.document()
+        del document["outcome"]
+        self._append({"event": "intent", **document})
+        return edit
+
+    def end(self, edit: Edit, outcome: str) -> Edit:
+        """Put the outcome on disk and return the edit with it."""
+        now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        self._append({"event": "outcome", "id": edit.id, "time": now, "outcome": outcome})
+        return replace(edit, outcome=outcome)
+
+    def read(self) -> tuple[list[Edit], list[str]]:
+        """Return all edits, oldest first, and a line about each place that cannot be read."""
+        edits: dict[str, Edit] = {}
+        problems = []
+        try:
+            text = self.file.read_bytes()
+        except FileNotFoundError:
+            return [], []
+        except OSError as error:
+            raise ToolkitError(f"the audit trail cannot be read: {error.strerror}", where=str(self.file)) from error
+        for number, line in enumerate(text.split(b"\n"), 1):
+            if not line:
+                continue
+            try:
+                self._take(json.loads(line), edits)
+            except (ValueError, KeyError, TypeError, AttributeError, InvalidName):
+                shown = one_line(line[:60].decode("utf-8", "replace"))
+                problems.append(f"{self.file}:{number}: not a whole entry (interrupted while writing?): {shown}")
+        return list(edits.values()), problems
+
+    @staticmethod
+    def _take(document: Mapping[str, Any], edits: dict[str, Edit]) -> None:
+        if document["event"] == "outcome":
+            edit = edits[document["id"]]
+            edits[edit.id] = replace(edit, outcome=str(document["outcome"]))
+            return
+        project = document["project"]
+        edit = Edit(
+            id=str(document["id"]),
+            time=str(document["time"]),
+            who=str(document["who"]),
+            why=str(document["why"]),
+            action=str(document["action"]),
+            subject=str(document["subject"]),
+            project=None if project is None else ProjectName(project),
+            steps=tuple(_step(step) for step in document["steps"]),
+            bind_dn=str(document.get("bind_dn", "")),
+        )
+        edits[edit.id] = edit
+
+    def _append(self, document: Mapping[str, Any]) -> None:
+        data = json.dumps(document, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n"
+        try:
+            with self._locked() as handle:
+                end = os.fstat(handle).st_size
+                torn = end > 0 and os.pread(handle, 1, end - 1) != b"\n"
+                data = b"\n" + data if torn else data
+                while data:
+                    data = data[os.write(handle, data) :]
+                os.fsync(handle)
+        except OSError as error:
+            raise ToolkitError(
+                f"the audit trail cannot be written: {error.strerror}; see audit.file in the configuration",
+                where=str(self.file),
+            ) from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        directory = self.file.parent
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        is_new = not self.file.exists()
+        # Links are not followed: the file may stand where others can write.
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        handle = os.open(self.file, flags, 0o640)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if is_new:
+                place = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.fsync(place)
+                finally:
+                    os.close(place)
+            yield handle
+        finally:
+            os.close(handle)

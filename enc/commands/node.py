@@ -1,0 +1,195 @@
+"""`enc-admin node`: what single nodes are, and edits of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from enc.audit import Edit, Trail
+from enc.changes import Wish
+from enc.classify.classify import Classifier
+from enc.commands.call import Call, edit_options, json_option, table
+from enc.commands.wishes import desk_of, edit_result, wish, wish_options, withdrawal, withdrawal_options
+from enc.directory.ldap_store import LdapSource
+from enc.errors import UsageError, one_line
+from enc.names import Certname, ClassName, EnvironmentName, ProjectName
+from enc.service import effect, explain, history, nodes, survey
+
+SUMMARY = "show, explain and edit nodes"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the commands below `node`."""
+    below = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def verb(name: str, summary: str, do: Callable[[Call], int]) -> argparse.ArgumentParser:
+        added = below.add_parser(name, help=summary, description=summary)
+        added.set_defaults(do=do)
+        return added
+
+    listing = verb("list", "list nodes", _list)
+    listing.add_argument("--project", metavar="PROJECT", help="only nodes of this project")
+    listing.add_argument("--class", dest="class_name", metavar="CLASS", help="only nodes that get this class")
+    listing.add_argument("--environment", metavar="NAME", help="only nodes in this environment")
+    json_option(listing)
+    for name, summary, do in (
+        ("show", "show a node's entry and its classification", _show),
+        ("explain", "tell where each part of a node's classification comes from", _explain),
+    ):
+        showing = verb(name, summary, do)
+        showing.add_argument("certname", metavar="CERTNAME")
+        json_option(showing)
+    adding = verb("add", "make a node's entry", _add)
+    adding.add_argument("certname", metavar="CERTNAME")
+    adding.add_argument("--project", metavar="PROJECT", required=True, help="the project that it belongs to")
+    wish_options(adding)
+    setting = verb("set", "let a node's entry say something; the rest of it stays", _set)
+    setting.add_argument("certname", metavar="CERTNAME")
+    wish_options(setting)
+    unsetting = verb("unset", "take away what a node's own entry says", _unset)
+    unsetting.add_argument("certname", metavar="CERTNAME")
+    withdrawal_options(unsetting)
+    removing = verb("remove", "delete a node's entry", _remove)
+    removing.add_argument("certname", metavar="CERTNAME")
+    past = verb("history", "tell who changed what, when and why", _history)
+    past.add_argument("certname", metavar="CERTNAME", nargs="?")
+    past.add_argument("--project", metavar="PROJECT", help="all edits in this project")
+    past.add_argument("--all", action="store_true", help="all edits")
+    json_option(past)
+    undoing = verb("undo", "take an edit back (of a node, a project or anything else)", _undo)
+    undoing.add_argument("id", metavar="ID", help="as `history` shows it")
+    for editing in (adding, setting, unsetting, removing, undoing):
+        edit_options(editing)
+        json_option(editing)
+
+
+def run(call: Call) -> int:
+    """Do what the second word says."""
+    do: Callable[[Call], int] = call.arguments.do
+    return do(call)
+
+
+def _list(call: Call) -> int:
+    arguments, settings = call.arguments, call.settings
+    project = ProjectName(arguments.project) if arguments.project is not None else None
+    class_name = ClassName.from_directory(arguments.class_name) if arguments.class_name is not None else None
+    environment = EnvironmentName(arguments.environment) if arguments.environment is not None else None
+
+    def wanted(row: survey.Row) -> bool:
+        found = row.classification
+        return (
+            project in (None, row.project)
+            and (class_name is None or (found is not None and class_name in found.classes))
+            and (environment is None or (found is not None and environment == found.environment))
+        )
+
+    with LdapSource(settings) as source:
+        rows = survey.rows(survey.Snapshot(source, settings), settings, wanted)
+    documents = [
+        {
+            "certname": row.certname,
+            "project": row.project,
+            "environment": row.classification and row.classification.environment,
+            "classes": row.classification and list(row.classification.classes),
+            "trouble": row.trouble or None,
+        }
+        for row in rows
+    ]
+    cells = [
+        (
+            row.certname,
+            row.project or "-",
+            row.classification.environment if row.classification else "-",
+            " ".join(row.classification.classes) if row.classification else f"cannot be classified: {row.trouble}",
+        )
+        for row in rows
+    ]
+    call.show(documents, table(("CERTNAME", "PROJECT", "ENVIRONMENT", "CLASSES"), cells))
+    return 0
+
+
+def _show(call: Call) -> int:
+    certname = Certname(call.arguments.certname)
+    with LdapSource(call.settings) as source:
+        classification = Classifier(call.settings).classify(certname, source)
+        own = source.nodes_named(certname)
+    document: dict[str, Any] = effect.document(classification) or {}
+    document["entries"] = [{"dn": record.dn, "attributes": record.attributes} for record in own]
+    lines = [f"{part}{value}" for part, value in effect.flat(classification).items()]
+    lines += [f"note: {note}" for note in classification.notes]
+    for record in own:
+        lines.append(f"entry {record.dn}")
+        lines += [f"  {name}: {value}" for name, held in record.attributes.items() for value in held]
+    call.show(document, map(one_line, lines))
+    return 0
+
+
+def _explain(call: Call) -> int:
+    certname = Certname(call.arguments.certname)
+    with LdapSource(call.settings) as source:
+        told = explain.explain(certname, source, call.settings)
+    call.show(told.document(), told.lines())
+    return 0
+
+
+def _add(call: Call) -> int:
+    certname, project = Certname(call.arguments.certname), ProjectName(call.arguments.project)
+    wanted = wish(call.arguments)
+    with desk_of(call) as desk:
+        receipt = nodes.add(
+            desk, certname, project, wanted, reason=call.arguments.reason, dry_run=call.arguments.dry_run
+        )
+    return edit_result(call, receipt)
+
+
+def _set(call: Call) -> int:
+    certname, wanted = Certname(call.arguments.certname), wish(call.arguments)
+    if wanted == Wish():
+        raise UsageError("say what is to be set, for example --class NAME; see --help")
+    with desk_of(call) as desk:
+        receipt = nodes.change(desk, certname, wanted, reason=call.arguments.reason, dry_run=call.arguments.dry_run)
+    return edit_result(call, receipt)
+
+
+def _unset(call: Call) -> int:
+    certname, unwanted = Certname(call.arguments.certname), withdrawal(call.arguments)
+    with desk_of(call) as desk:
+        receipt = nodes.change(desk, certname, unwanted, reason=call.arguments.reason, dry_run=call.arguments.dry_run)
+    return edit_result(call, receipt)
+
+
+def _remove(call: Call) -> int:
+    certname = Certname(call.arguments.certname)
+    with desk_of(call) as desk:
+        receipt = nodes.remove(desk, certname, reason=call.arguments.reason, dry_run=call.arguments.dry_run)
+    return edit_result(call, receipt)
+
+
+def _history(call: Call) -> int:
+    arguments, settings = call.arguments, call.settings
+    if (arguments.certname is None) + (arguments.project is None) + (not arguments.all) != 2:
+        raise UsageError("name one node, or --project PROJECT, or --all")
+    found = history.of(
+        Trail(settings.audit.file),
+        node=None if arguments.certname is None else Certname(arguments.certname),
+        project=None if arguments.project is None else ProjectName(arguments.project),
+    )
+    with LdapSource(settings) as source:
+        edits = [history.resolved(edit, source, settings) for edit in found.edits]
+    call.show([edit.document() for edit in edits], [line for edit in edits for line in _told(edit)])
+    for problem in found.problems:
+        call.say(problem)
+    return 0
+
+
+def _told(edit: Edit) -> list[str]:
+    head = f"{edit.time}  {edit.id}  {edit.who}  {edit.action}  {edit.subject}  {edit.outcome}"
+    why = f"  why: {edit.why}"
+    return [one_line(head), one_line(why), *(f"  {line}" for step in edit.steps for line in step.lines())]
+
+
+def _undo(call: Call) -> int:
+    with desk_of(call) as desk:
+        receipt = history.undo(desk, call.arguments.id, reason=call.arguments.reason, dry_run=call.arguments.dry_run)
+    return edit_result(call, receipt)

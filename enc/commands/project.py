@@ -1,0 +1,207 @@
+"""`enc-admin project`: projects, their people, and what they say for all their nodes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from enc import people
+from enc.changes import Wish
+from enc.commands.call import Call, edit_options, json_option, table
+from enc.commands.wishes import desk_of, each, edit_result, wish, wish_options, withdrawal, withdrawal_options
+from enc.directory.ldap_store import LdapSource
+from enc.errors import NotFound, UsageError, one_line
+from enc.names import PersonName, PrefixName, ProjectName
+from enc.service import projects, survey
+from enc.service.desk import Receipt
+
+SUMMARY = "show and edit projects, their members, their prefixes, the site's default and groups"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the commands below `project`."""
+    below = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def verb(
+        under: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, do: Callable[[Call], int]
+    ) -> argparse.ArgumentParser:
+        added = under.add_parser(name, help=summary, description=summary)
+        added.set_defaults(do=do)
+        return added
+
+    adding = verb(below, "add", "make a project (or what is missing of it)", _add)
+    adding.add_argument("project", metavar="PROJECT")
+    adding.add_argument("--admin", dest="admins", metavar="UID", nargs="+", action="extend", required=True)
+    adding.add_argument("--member", dest="members", metavar="UID", nargs="+", action="extend", default=[])
+    adding.add_argument("--environment", metavar="NAME", help="Puppet environment of its nodes")
+    adding.add_argument("--description", metavar="TEXT", help="words for people")
+    listing = verb(below, "list", "list projects", _list)
+    json_option(listing)
+    showing = verb(below, "show", "show a project: its people, what it says, its prefixes and nodes", _show)
+    showing.add_argument("project", metavar="PROJECT")
+    json_option(showing)
+    setting = verb(below, "set", "let a project, a prefix, the site's default or a group say something", _set)
+    _target_options(setting)
+    wish_options(setting, parent=False)
+    unsetting = verb(below, "unset", "take away what such an entry says", _unset)
+    _target_options(unsetting)
+    withdrawal_options(unsetting, parent=False)
+    deleting = verb(below, "delete", "delete a project that has no nodes", _delete)
+    deleting.add_argument("project", metavar="PROJECT")
+    member = below.add_parser("member", help="who is in a project", description="who is in a project")
+    under = member.add_subparsers(dest="member_verb", metavar="VERB", required=True)
+    joining = verb(under, "add", "let people be members", _member_add)
+    leaving = verb(under, "remove", "let people be members no more", _member_remove)
+    showing = verb(under, "list", "list the people of a project", _member_list)
+    showing.add_argument("project", metavar="PROJECT")
+    json_option(showing)
+    for changing, what in ((joining, "and admins"), (leaving, "no more admins, but still members")):
+        changing.add_argument("project", metavar="PROJECT")
+        changing.add_argument("uids", metavar="UID", nargs="+")
+        changing.add_argument("--admin", action="store_true", help=what)
+    for editing in (adding, setting, unsetting, deleting, joining, leaving):
+        edit_options(editing)
+        json_option(editing)
+
+
+def _target_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("project", metavar="PROJECT", nargs="?")
+    parser.add_argument("--prefix", metavar="PREFIX", help="only the nodes of the project whose names begin with it")
+    parser.add_argument("--site", action="store_true", help="instead of a project: the default for all nodes")
+    parser.add_argument("--group", metavar="NAME", help="instead of a project: a group of nodes (groupOfURLs)")
+
+
+def _target(arguments: argparse.Namespace) -> projects.Target:
+    if (arguments.project is not None) + arguments.site + (arguments.group is not None) != 1:
+        raise UsageError("name one project, or --site, or --group NAME")
+    if arguments.prefix is not None and arguments.project is None:
+        raise UsageError("--prefix belongs to a project; name it")
+    if arguments.group is not None and not (arguments.group.isprintable() and arguments.group):
+        raise UsageError("--group takes the group's cn")
+    return projects.Target(
+        None if arguments.project is None else ProjectName(arguments.project),
+        None if arguments.prefix is None else PrefixName(arguments.prefix),
+        arguments.group,
+    )
+
+
+def run(call: Call) -> int:
+    """Do what the second word says."""
+    do: Callable[[Call], int] = call.arguments.do
+    return do(call)
+
+
+def _add(call: Call) -> int:
+    arguments = call.arguments
+    for name in ("classes", "variables", "typed", "parameters", "data"):
+        setattr(arguments, name, [])
+    arguments.region = arguments.role = None
+    project = ProjectName(arguments.project)
+    admins, members = each(PersonName, arguments.admins), each(PersonName, arguments.members)
+    wanted = wish(arguments)
+    with desk_of(call) as desk:
+        receipt = projects.add(
+            desk, project, admins, members, wanted, reason=arguments.reason, dry_run=arguments.dry_run
+        )
+    return edit_result(call, receipt)
+
+
+def _list(call: Call) -> int:
+    with LdapSource(call.settings) as source:
+        rows = survey.projects(source, call.settings, people.shown)
+    documents = [
+        {
+            "name": row.name,
+            "members": row.members,
+            "admins": row.admins,
+            "environment": row.environment,
+            "description": row.description,
+        }
+        for row in rows
+    ]
+    cells = [
+        (row.name, row.environment or "-", " ".join(row.admins), len(row.members), row.description or "")
+        for row in rows
+    ]
+    call.show(documents, table(("PROJECT", "ENVIRONMENT", "ADMINS", "MEMBERS", "DESCRIPTION"), cells))
+    return 0
+
+
+def _row(project: ProjectName, source: LdapSource, call: Call) -> survey.ProjectRow:
+    for row in survey.projects(source, call.settings, people.shown):
+        if row.name == project:
+            return row
+    raise NotFound(f"no project {project} below {call.settings.projects_base}")
+
+
+def _show(call: Call) -> int:
+    project, settings = ProjectName(call.arguments.project), call.settings
+    with LdapSource(settings) as source:
+        row = _row(project, source, call)
+        prefixes = survey.below(project, source, settings)
+        nodes = sorted(survey.names(survey.nodes_of(project, source, settings), settings))
+    entries = [row.record, *prefixes]
+    document = {
+        "name": row.name,
+        "members": row.members,
+        "admins": row.admins,
+        "entries": [{"dn": record.dn, "attributes": record.attributes} for record in entries],
+        "nodes": nodes,
+    }
+    lines = [f"admins: {' '.join(row.admins)}", f"members: {' '.join(row.members)}"]
+    for record in entries:
+        lines.append(f"entry {record.dn}")
+        said = {name: held for name, held in record.attributes.items() if name not in ("member", "objectclass", "cn")}
+        lines += [f"  {name}: {value}" for name, held in said.items() for value in held]
+    lines += [f"nodes: {len(nodes)}", *(f"  {name}" for name in nodes)]
+    call.show(document, map(one_line, lines))
+    return 0
+
+
+def _set(call: Call) -> int:
+    target, wanted = _target(call.arguments), wish(call.arguments)
+    if wanted == Wish():
+        raise UsageError("say what is to be set, for example --class NAME; see --help")
+    with desk_of(call) as desk:
+        receipt = projects.change(desk, target, wanted, reason=call.arguments.reason, dry_run=call.arguments.dry_run)
+    return edit_result(call, receipt)
+
+
+def _unset(call: Call) -> int:
+    target, unwanted = _target(call.arguments), withdrawal(call.arguments)
+    with desk_of(call) as desk:
+        receipt = projects.change(desk, target, unwanted, reason=call.arguments.reason, dry_run=call.arguments.dry_run)
+    return edit_result(call, receipt)
+
+
+def _delete(call: Call) -> int:
+    project = ProjectName(call.arguments.project)
+    with desk_of(call) as desk:
+        receipt = projects.delete(desk, project, reason=call.arguments.reason, dry_run=call.arguments.dry_run)
+    return edit_result(call, receipt)
+
+
+def _member_add(call: Call) -> int:
+    return _member(call, projects.member_add)
+
+
+def _member_remove(call: Call) -> int:
+    return _member(call, projects.member_remove)
+
+
+def _member(call: Call, do: Callable[..., Receipt]) -> int:
+    arguments = call.arguments
+    project, uids = ProjectName(arguments.project), each(PersonName, arguments.uids)
+    with desk_of(call) as desk:
+        receipt = do(desk, project, uids, admin=arguments.admin, reason=arguments.reason, dry_run=arguments.dry_run)
+    return edit_result(call, receipt)
+
+
+def _member_list(call: Call) -> int:
+    project = ProjectName(call.arguments.project)
+    with LdapSource(call.settings) as source:
+        row = _row(project, source, call)
+    everybody = list(dict.fromkeys((*row.admins, *row.members)))
+    roles = [(uid, "admin" if uid in row.admins else "member") for uid in everybody]
+    call.show([{"uid": uid, "role": role} for uid, role in roles], table(("UID", "ROLE"), roles))
+    return 0

@@ -1,0 +1,224 @@
+"""Where every edit is handed in: authorise, refuse what would break a node, record, write, record.
+
+A plan is thought up from entries as the writer sees them, and each of its
+steps carries the version (entryCSN) that it was thought up for. If somebody
+else changed the entry meanwhile but not the parts that this edit touches, the
+step is tried again on the new version; otherwise it is a `Conflict` and nothing
+of the step is written.
+
+A plan of several steps is not atomic in LDAP. Its steps stand in an order in
+which each leaves the directory sound, the trail says how many were made, and
+giving the same command again makes the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from enc import audit, dn, people
+from enc.audit import Edit, Trail
+from enc.authorize import Person, first_refusal, needed
+from enc.changes import Step, after, part_of, slice_of
+from enc.classify.model import Record
+from enc.config import Settings
+from enc.directory.connection import Person as Credentials
+from enc.directory.edits import DirectoryEditor, ValueChange
+from enc.directory.ldap_store import LdapSource
+from enc.errors import ClassificationError, Conflict, DirectoryUnreachable, NotAllowed, ToolkitError
+from enc.filters import folded
+from enc.names import Certname, PersonName, ProjectName
+from enc.service import effect
+from enc.service.effect import Effect
+
+_TRIES = 10
+"""How often a step is tried while others keep changing other parts of the same entry."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An edit before it is made."""
+
+    action: str
+    """As in the trail: `node set`."""
+    subject: str
+    """As in the trail: `node web1.example`."""
+    project: ProjectName | None
+    steps: tuple[Step, ...]
+    node: Certname | None = None
+    """Whose classification is to be shown."""
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What came of a plan."""
+
+    plan: Plan
+    dry_run: bool
+    effect: Effect | None = None
+    id: str | None = None
+    """Of the edit in the trail; None: nothing was written."""
+
+    def lines(self) -> list[str]:
+        """Return the plan and its effect for people; the same whether it was carried out or not."""
+        found = [line for step in self.plan.steps for line in step.lines()]
+        return found + (self.effect.lines() if self.effect else [])
+
+    def remark(self) -> str:
+        """Return the one line that says what was done."""
+        if not self.plan.steps:
+            return f"{self.plan.subject}: it is so already, nothing to do"
+        if self.dry_run:
+            return f"{self.plan.subject}: dry run, nothing was written"
+        return f"{self.plan.subject}: written; to take it back: enc-admin node undo {self.id} --reason …"
+
+    def document(self) -> dict[str, Any]:
+        """Return it as programs read it."""
+        return {
+            "action": self.plan.action,
+            "subject": self.plan.subject,
+            "project": self.plan.project,
+            "changed": bool(self.plan.steps),
+            "dry_run": self.dry_run,
+            "id": self.id,
+            "steps": [audit.step_document(step) for step in self.plan.steps],
+            "remarks": list(self.plan.remarks),
+            "effect": self.effect
+            and {"before": effect.document(self.effect.before), "after": effect.document(self.effect.after)},
+        }
+
+
+class Desk:
+    """Takes edits of one person. `source` reads as the reading account, `editor` reads and writes as the writer."""
+
+    def __init__(
+        self, settings: Settings, person: Person, source: LdapSource, editor: DirectoryEditor, trail: Trail
+    ) -> None:
+        self.settings = settings
+        self.person = person
+        self.source = source
+        self.editor = editor
+        self.trail = trail
+
+    def submit(self, plan: Plan, *, reason: str, dry_run: bool = False) -> Receipt:
+        """Carry out `plan`, or only tell what it would do.
+
+        Raise `NotAllowed`; `ClassificationError` if a node that can be
+        classified could not be any more; `Conflict`; and what LDAP refuses.
+        A plan without steps is done already and leaves no trace.
+        """
+        reason = audit.check_reason(reason)
+        records = {dn.normalise(step.dn): self.editor.read(step.dn) for step in plan.steps}
+        self._authorise(plan.steps, records)
+        if not plan.steps:
+            return Receipt(plan, dry_run)
+        shown = None
+        if plan.node is not None:
+            shown = effect.on_node(plan.node, self.source, effect.changed_by(plan.steps, records), self.settings)
+            if shown.trouble_after and shown.before is not None:
+                raise ClassificationError(
+                    f"{plan.node} could not be classified any more, nothing was written: {shown.trouble_after}"
+                )
+        if dry_run:
+            return Receipt(plan, True, shown)
+        edit = self.trail.begin(
+            who=self.person.name,
+            why=reason,
+            action=plan.action,
+            subject=plan.subject,
+            project=plan.project,
+            steps=plan.steps,
+            bind_dn=self.person.dn,
+        )
+        self._carry_out(edit)
+        return Receipt(plan, False, shown, edit.id)
+
+    def _authorise(self, steps: Sequence[Step], records: dict[str, Record | None]) -> None:
+        now = dict(records)
+        for step in steps:
+            place = dn.normalise(step.dn)
+            later = after(step, now[place])
+            refusal = first_refusal(self.person, needed(step, now[place], later, self.settings))
+            if refusal:
+                raise NotAllowed(refusal, where=step.dn)
+            now[place] = later
+
+    def _carry_out(self, edit: Edit) -> None:
+        made = 0
+        try:
+            for step in edit.steps:
+                self._make(step)
+                made += 1
+        except DirectoryUnreachable:
+            # Whether the last step was made is not known: that is what an intent without outcome says.
+            raise
+        except ToolkitError as error:
+            self.trail.end(edit, f"failed: {made} of {len(edit.steps)} steps made: {error}")
+            if made:
+                raise type(error)(
+                    f"{error.message} ({made} of {len(edit.steps)} steps were made; the same command makes the rest)",
+                    where=error.where,
+                ) from error
+            raise
+        self.trail.end(edit, audit.DONE)
+
+    def _make(self, step: Step) -> None:
+        if step.do == "add":
+            self.editor.add(step.dn, {change.attribute: change.after for change in step.changes})
+            return
+        if step.do == "delete":
+            self.editor.delete(step.dn, step.csn or None)
+            return
+        csn, present = step.csn, frozenset[str]()
+        for attempt in range(1, _TRIES + 1):
+            try:
+                self.editor.modify(step.dn, _value_changes(step, present), csn or None)
+            except Conflict:
+                record = self.editor.read(step.dn)
+                if record is None or attempt == _TRIES or not self._untouched(step, record) or record.csn == csn:
+                    raise
+                self._authorise([step], {dn.normalise(step.dn): record})
+                csn, present = record.csn, frozenset(map(folded, record.all("objectClass")))
+            else:
+                return
+
+    def _untouched(self, step: Step, record: Record) -> bool:
+        """Tell whether the parts that `step` touches are still as they were when it was thought up."""
+        for change in step.changes:
+            if change.attribute.lower() == "objectclass":
+                continue
+            parts = {part_of(change.attribute, value, self.settings.nodes) for value in (*change.before, *change.after)}
+            now = slice_of(record.all(change.attribute), change.attribute, parts, self.settings.nodes)
+            if set(now) != set(change.before):
+                return False
+        return True
+
+
+def _value_changes(step: Step, classes: frozenset[str]) -> list[ValueChange]:
+    """Return what is sent for a step; `classes`: object classes that others have added meanwhile."""
+    found = []
+    for change in step.changes:
+        added = change.add
+        if change.attribute.lower() == "objectclass":
+            added = tuple(value for value in added if folded(value) not in classes)
+        if change.remove or added:
+            found.append(ValueChange(change.attribute, change.remove, added))
+    return found
+
+
+@contextmanager
+def open_desk(settings: Settings, person: PersonName | None = None, password: str = "") -> Iterator[Desk]:
+    """Open a desk for the local operator, or for a person who signs in; close its connections at the end."""
+    with LdapSource(settings) as source:
+        who = people.local() if person is None else people.find(person, source, settings)
+        credentials: Credentials | None = None if person is None else (who.dn, password)
+        with DirectoryEditor(settings, credentials) as editor:
+            if person is not None:
+                editor.sign_in()
+                user, behind = audit.local_user()
+                local = f"{user}, sudo: {behind}" if behind else user
+                who = Person(f"{who.name} ({local})", who.dn, who.operator, who.admin_of, who.member_of)
+            yield Desk(settings, who, source, editor, Trail(settings.audit.file))

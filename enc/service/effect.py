@@ -1,0 +1,171 @@
+"""What an edit does to a node's classification, told before it is made. Pure apart from asking the `Source`.
+
+The classification after the edit is computed by the one classifier over the
+directory as it would be, so a dry run shows what the real run does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from enc import dn
+from enc.changes import Step, after
+from enc.classify.classify import Classifier
+from enc.classify.model import Classification, Record, Source, Value
+from enc.config import Settings
+from enc.errors import ClassificationError, NotFound, one_line
+from enc.filters import NodeFilter, folded, parse
+from enc.names import Certname, ProjectName
+
+
+class Overlay:
+    """A `Source` as it would be after some steps."""
+
+    def __init__(self, below: Source, changed: Mapping[str, Record | None], settings: Settings) -> None:
+        """`changed`: normalised DN to the entry as it will be, None for one that will be gone."""
+        self._below = below
+        self._changed = changed
+        self._settings = settings
+        self._filter = NodeFilter(settings.nodes.filter)
+
+    def nodes_named(self, name: str) -> Sequence[Record]:
+        """Return the entries that answer to `name`."""
+        added = [
+            record
+            for place, record in self._changed.items()
+            if record is not None
+            and dn.is_below(place, self._settings.nodes_base)
+            and folded(name) in self._filter.names(record)
+        ]
+        return self._without_changed(self._below.nodes_named(name)) + added
+
+    def project(self, name: ProjectName) -> Record | None:
+        """Return a project's entry."""
+        place = dn.normalise(dn.build("cn", name, self._settings.projects_base))
+        return self._changed[place] if place in self._changed else self._below.project(name)
+
+    def prefixes(self, project: ProjectName) -> Sequence[Record]:
+        """Return a project's prefixes."""
+        place = dn.normalise(dn.build("cn", project, self._settings.projects_base))
+        added = [
+            record
+            for key, record in self._changed.items()
+            if record is not None
+            and dn.parent(key) == place
+            and "puppetmasterscope" in map(folded, record.all("objectClass"))
+        ]
+        return self._without_changed(self._below.prefixes(project)) + added
+
+    def groups(self) -> Sequence[Record]:
+        """Return all groups."""
+        is_group = parse(self._settings.groups.filter)
+        added = [
+            record
+            for key, record in self._changed.items()
+            if record is not None and dn.is_below(key, self._settings.groups_base) and is_group.matches(record)
+        ]
+        return self._without_changed(self._below.groups()) + added
+
+    def site(self) -> Record | None:
+        """Return the site's default."""
+        place = dn.normalise(self._settings.site_dn)
+        return self._changed[place] if place in self._changed else self._below.site()
+
+    def _without_changed(self, records: Iterable[Record]) -> list[Record]:
+        return [record for record in records if dn.normalise(record.dn) not in self._changed]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One node's classification before and after an edit."""
+
+    certname: Certname
+    before: Classification | None
+    after: Classification | None
+    trouble_before: str = ""
+    """Why there is no classification; empty if there is one, or if there is no such node."""
+    trouble_after: str = ""
+
+    def lines(self) -> list[str]:
+        """Return what becomes different, for people."""
+        if self.trouble_after:
+            return [f"{self.certname} cannot be classified: {self.trouble_after}"]
+        old, new = flat(self.before), flat(self.after)
+        found = [f"{self.certname} could not be classified: {self.trouble_before}"] if self.trouble_before else []
+        for part in sorted(old.keys() | new.keys()):
+            if part not in new:
+                found.append(f"  - {part}{old[part]}")
+            elif part not in old:
+                found.append(f"  + {part}{new[part]}")
+            elif old[part] != new[part]:
+                found.append(f"  ~ {part}{old[part]}  →{new[part].removeprefix(' =')}")
+        head = f"{self.certname}: " + ("the classification stays the same" if not found else "the classification:")
+        return [one_line(line) for line in (head, *found)]
+
+
+def flat(classification: Classification | None) -> dict[str, str]:
+    """Return the parts of a classification by name, each with its value as text."""
+    if classification is None:
+        return {}
+    parts = {"environment": f" = {classification.environment}"}
+    for name in ("project", "region", "role"):
+        if getattr(classification, name) is not None:
+            parts[name] = f" = {getattr(classification, name)}"
+    for class_name, parameters in classification.classes.items():
+        parts[f"class {class_name}"] = ""
+        parts |= {f"parameter {class_name}::{key}": f" = {shown(value)}" for key, value in parameters.items()}
+    parts |= {f"variable {key}": f" = {shown(value)}" for key, value in classification.variables.items()}
+    return parts | {f"data {key}": f" = {shown(value)}" for key, value in classification.data.items()}
+
+
+def shown(value: Value) -> str:
+    """Return a value as JSON, on one line."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def document(classification: Classification | None) -> dict[str, Any] | None:
+    """Return a classification as programs read it."""
+    if classification is None:
+        return None
+    return {
+        "certname": classification.certname,
+        "environment": classification.environment,
+        "classes": classification.classes,
+        "variables": classification.variables,
+        "data": classification.data,
+        "project": classification.project,
+        "region": classification.region,
+        "role": classification.role,
+        "prefixes": list(classification.prefixes),
+        "version": classification.version,
+        "notes": list(classification.notes),
+    }
+
+
+def changed_by(steps: Iterable[Step], records: Mapping[str, Record | None]) -> dict[str, Record | None]:
+    """Return the entries as they are after `steps`, by normalised DN; `records`: as they are now."""
+    found: dict[str, Record | None] = {}
+    for step in steps:
+        place = dn.normalise(step.dn)
+        found[place] = after(step, found.get(place, records.get(place)))
+    return found
+
+
+def on_node(certname: Certname, source: Source, changed: Mapping[str, Record | None], settings: Settings) -> Effect:
+    """Return what `changed` does to the classification of `certname`."""
+    classifier = Classifier(settings)
+    before, trouble_before = _classify(classifier, certname, source)
+    later, trouble_after = _classify(classifier, certname, Overlay(source, changed, settings))
+    return Effect(certname, before, later, trouble_before, trouble_after)
+
+
+def _classify(classifier: Classifier, certname: Certname, source: Source) -> tuple[Classification | None, str]:
+    try:
+        return classifier.classify(certname, source), ""
+    except NotFound:
+        return None, ""
+    except ClassificationError as error:
+        return None, str(error)

@@ -1,0 +1,138 @@
+"""Edits of nodes: make an entry, set and unset what it says, remove it.
+
+A node is edited under its own name only; the short name and `default` of the
+terminus are nodes of their own. Where new entries go: cn=CERTNAME below the
+project's container ou=PROJECT, which is made when it is missing.
+"""
+
+from __future__ import annotations
+
+from enc import dn
+from enc.changes import (
+    Change,
+    Step,
+    Wish,
+    Withdrawal,
+    apply,
+    deleting,
+    making,
+    modifying,
+    to_hold,
+    to_set,
+    to_unset,
+)
+from enc.classify.gather import project_of
+from enc.classify.model import Record
+from enc.config import Settings
+from enc.directory.edits import DirectoryEditor
+from enc.errors import ClassificationError, Conflict, NotFound, UsageError
+from enc.filters import NodeFilter, folded
+from enc.names import Certname, ProjectName
+from enc.service.desk import Desk, Plan, Receipt
+
+
+def entry_of(certname: Certname, editor: DirectoryEditor, settings: Settings) -> Record:
+    """Return the node's own entry; raise `NotFound`, or `ClassificationError` if there are several."""
+    found = editor.find(settings.nodes_base, NodeFilter(settings.nodes.filter).for_name(certname))
+    if not found:
+        raise NotFound(f"no node {certname} in LDAP (below {settings.nodes_base}); `enc-admin node add` makes it")
+    if len(found) > 1:
+        places = "; ".join(record.dn for record in found)
+        raise ClassificationError(f"{len(found)} entries answer to the name {certname}; remove one: {places}")
+    return found[0]
+
+
+def _project(record: Record, settings: Settings) -> ProjectName | None:
+    try:
+        return project_of(record, settings)
+    except ClassificationError:
+        return None
+
+
+def change(desk: Desk, certname: Certname, wanted: Wish | Withdrawal, *, reason: str, dry_run: bool = False) -> Receipt:
+    """Let what is wanted hold for the node's entry."""
+    record = entry_of(certname, desk.editor, desk.settings)
+    setting = isinstance(wanted, Wish)
+    changes = (
+        to_set(record, wanted, desk.settings.nodes)
+        if isinstance(wanted, Wish)
+        else to_unset(record, wanted, desk.settings.nodes)
+    )
+    plan = Plan(
+        "node set" if setting else "node unset",
+        f"node {certname}",
+        _project(record, desk.settings),
+        (modifying(record, changes),) if changes else (),
+        node=certname,
+    )
+    return desk.submit(plan, reason=reason, dry_run=dry_run)
+
+
+def add(
+    desk: Desk, certname: Certname, project: ProjectName, wish: Wish, *, reason: str, dry_run: bool = False
+) -> Receipt:
+    """Make the node's entry in a project that exists; a second time with the same wish does nothing."""
+    settings, editor = desk.settings, desk.editor
+    if editor.read(dn.build("cn", project, settings.projects_base)) is None:
+        raise NotFound(f"no project {project} below {settings.projects_base}; `enc-admin project add` makes it")
+    container = dn.build("ou", project, settings.nodes_base)
+    place = dn.build("cn", certname, container)
+    steps = _container(container, project, editor)
+    present = editor.find(settings.nodes_base, NodeFilter(settings.nodes.filter).for_name(certname))
+    if not present:
+        steps += (_new_entry(place, certname, project, wish, settings),)
+    elif len(present) > 1 or dn.normalise(present[0].dn) != dn.normalise(place):
+        raise Conflict(f"there is a node {certname} already: {'; '.join(record.dn for record in present)}")
+    elif to_set(present[0], wish, settings.nodes):
+        raise Conflict(f"there is a node {certname} already and it says something else; use `enc-admin node set`")
+    plan = Plan("node add", f"node {certname}", project, steps, node=certname)
+    return desk.submit(plan, reason=reason, dry_run=dry_run)
+
+
+def _container(place: str, project: ProjectName, editor: DirectoryEditor) -> tuple[Step, ...]:
+    if editor.read(place) is not None:
+        return ()
+    return (making(place, {"objectClass": ("organizationalUnit",), "ou": (project,)}),)
+
+
+def container_step(project: ProjectName, desk: Desk) -> tuple[Step, ...]:
+    """Return the step that makes a project's container for nodes, none if it is there."""
+    return _container(dn.build("ou", project, desk.settings.nodes_base), project, desk.editor)
+
+
+def _new_entry(place: str, certname: Certname, project: ProjectName, wish: Wish, settings: Settings) -> Step:
+    # With semantics terminus, the directory may not have our schema.
+    ours = () if settings.nodes.semantics == "terminus" else ("puppetmasterClassification",)
+    classes = ("device", "puppetClient", *ours)
+    record = Record(place, {"objectclass": classes, "cn": (certname,)})
+    how, _, name = settings.nodes.project.partition(" ")
+    if how == "attribute":
+        record = apply(record, to_hold(record, name, (project,)))
+    elif how == "variable":
+        record = apply(record, [Change(settings.nodes.variable_attributes[0], (), (f"{name}={project}",))])
+    node_filter = NodeFilter(settings.nodes.filter)
+    if folded(certname) not in node_filter.names(record):
+        named = [Change("associatedDomain", (), (certname,)), Change("objectClass", (), ("domainRelatedObject",))]
+        record = apply(record, named)
+    if folded(certname) not in node_filter.names(record):
+        raise UsageError(
+            f"the filter {settings.nodes.filter} does not find an entry with cn (and associatedDomain) {certname}; "
+            "add the entry with LDAP's own tools",
+            where="nodes.filter",
+        )
+    record = apply(record, to_set(record, wish, settings.nodes))
+    return making(place, _in_good_case(record))
+
+
+def _in_good_case(record: Record) -> dict[str, tuple[str, ...]]:
+    """Return the attributes with the object classes first, as people expect an entry."""
+    return {"objectClass": record.all("objectClass")} | {
+        name: held for name, held in record.attributes.items() if name != "objectclass"
+    }
+
+
+def remove(desk: Desk, certname: Certname, *, reason: str, dry_run: bool = False) -> Receipt:
+    """Delete the node's entry. Its answer goes with it; `undo` brings it back."""
+    record = entry_of(certname, desk.editor, desk.settings)
+    plan = Plan("node remove", f"node {certname}", _project(record, desk.settings), (deleting(record),), node=certname)
+    return desk.submit(plan, reason=reason, dry_run=dry_run)

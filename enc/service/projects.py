@@ -1,0 +1,262 @@
+"""Edits of projects and their members, and of what projects, prefixes, the site and groups say.
+
+A project is three entries: the groupOfNames with its members, its admins' role
+below it, and the container of its nodes. They are made in this order; `add`
+makes what is missing, so that it completes what a crash left half-made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from enc import dn, people
+from enc.changes import (
+    Step,
+    Wish,
+    Withdrawal,
+    apply,
+    deleting,
+    making,
+    modifying,
+    to_hold,
+    to_set,
+    to_unset,
+)
+from enc.classify.model import Record
+from enc.directory.messages import Scope
+from enc.errors import Conflict, NotFound, UsageError
+from enc.filters import folded
+from enc.names import PersonName, PrefixName, ProjectName
+from enc.service.desk import Desk, Plan, Receipt
+from enc.service.nodes import container_step
+from enc.service.survey import nodes_of
+
+_ANYTHING = "(objectClass=*)"
+_SCOPE = {"objectclass": ("puppetmasterScope", "puppetClient", "puppetmasterClassification")}
+_BARE = frozenset({"objectclass", "cn"})
+
+
+@dataclass(frozen=True)
+class Target:
+    """An entry that several nodes share: a project, a prefix of it, the site's default, or a group."""
+
+    project: ProjectName | None = None
+    prefix: PrefixName | None = None
+    group: str | None = None
+
+    def __str__(self) -> str:
+        if self.prefix is not None:
+            return f"prefix {self.prefix} of project {self.project}"
+        return f"project {self.project}" if self.project else f"group {self.group}" if self.group else "site"
+
+
+def place_of(project: ProjectName, desk: Desk) -> str:
+    """Return the DN of a project's entry."""
+    return dn.build("cn", project, desk.settings.projects_base)
+
+
+def _role_place(project: ProjectName, desk: Desk) -> str:
+    return dn.build("cn", desk.settings.projects.admin_role, place_of(project, desk))
+
+
+def project_entry(project: ProjectName, desk: Desk) -> Record:
+    """Return a project's entry; raise `NotFound`."""
+    record = desk.editor.read(place_of(project, desk))
+    if record is None:
+        raise NotFound(f"no project {project} below {desk.settings.projects_base}; `enc-admin project add` makes it")
+    return record
+
+
+def _dns(uids: Iterable[PersonName], desk: Desk) -> tuple[str, ...]:
+    return tuple(people.entry_of(uid, desk.source, desk.settings).dn for uid in uids)
+
+
+def add(
+    desk: Desk,
+    project: ProjectName,
+    admins: tuple[PersonName, ...],
+    members: tuple[PersonName, ...],
+    wish: Wish,
+    *,
+    reason: str,
+    dry_run: bool = False,
+) -> Receipt:
+    """Make a project, or what is missing of it. Admins are members too."""
+    if not admins:
+        raise UsageError("a project needs at least one admin")
+    if project == desk.settings.projects.admin_role:
+        raise UsageError(f"{project} is the name of the admins' role and cannot be a project's")
+    admin_dns = _dns(admins, desk)
+    member_dns = tuple(dict.fromkeys((*admin_dns, *_dns(members, desk))))
+    record = desk.editor.read(place_of(project, desk))
+    role = desk.editor.read(_role_place(project, desk))
+    container = container_step(project, desk)
+    if record is not None and role is not None and not container:
+        differs = (
+            to_set(record, wish, desk.settings.nodes)
+            or to_hold(record, "member", member_dns)
+            or to_hold(role, "roleOccupant", admin_dns)
+        )
+        if differs:
+            raise Conflict(
+                f"there is a project {project} already and it is different; "
+                "use `enc-admin project set` and `project member add`"
+            )
+    steps: list[Step] = []
+    if record is None:
+        ours = () if desk.settings.nodes.semantics == "terminus" else ("puppetmasterClassification",)
+        classes = ("groupOfNames", "puppetClient", *ours)
+        new = Record(place_of(project, desk), {"objectclass": classes, "cn": (project,), "member": member_dns})
+        new = apply(new, to_set(new, wish, desk.settings.nodes))
+        steps.append(making(new.dn, new.attributes))
+    else:
+        changes = to_set(record, wish, desk.settings.nodes) + to_hold(record, "member", member_dns)
+        steps += [modifying(record, changes)] if changes else []
+    if role is None:
+        attributes = {
+            "objectClass": ("organizationalRole",),
+            "cn": (desk.settings.projects.admin_role,),
+            "roleOccupant": admin_dns,
+        }
+        steps.append(making(_role_place(project, desk), attributes))
+    plan = Plan("project add", f"project {project}", project, (*steps, *container))
+    return desk.submit(plan, reason=reason, dry_run=dry_run)
+
+
+def delete(desk: Desk, project: ProjectName, *, reason: str, dry_run: bool = False) -> Receipt:
+    """Delete a project without nodes: its prefixes and roles, its container, and last its own entry."""
+    record = project_entry(project, desk)
+    container = dn.build("ou", project, desk.settings.nodes_base)
+    nodes = desk.editor.find(container, _ANYTHING, Scope.ONE_LEVEL)
+    if desk.settings.nodes.project != "container":
+        nodes += [found for found in nodes_of(project, desk.source, desk.settings) if found not in nodes]
+    if nodes:
+        names = ", ".join(sorted({dn.rdn(node.dn)[1] for node in nodes})[:20])
+        more = " …" if len(nodes) > 20 else ""
+        raise Conflict(f"project {project} still has nodes ({len(nodes)}); remove them first: {names}{more}")
+    below = desk.editor.find(record.dn, _ANYTHING)
+    # Deepest first, and the admins' role last of those: whoever was stopped half-way can still go on.
+    role = dn.normalise(_role_place(project, desk))
+    below = [entry for entry in below if dn.normalise(entry.dn) != dn.normalise(record.dn)]
+    below.sort(key=lambda entry: (-len(dn.split(entry.dn)), dn.normalise(entry.dn) == role, entry.dn))
+    box = desk.editor.read(container)
+    steps = ([deleting(box)] if box else []) + [deleting(entry) for entry in below] + [deleting(record)]
+    plan = Plan("project delete", f"project {project}", project, tuple(steps))
+    return desk.submit(plan, reason=reason, dry_run=dry_run)
+
+
+def member_add(
+    desk: Desk,
+    project: ProjectName,
+    uids: tuple[PersonName, ...],
+    *,
+    admin: bool,
+    reason: str,
+    dry_run: bool = False,
+) -> Receipt:
+    """Let people be members of a project, and its admins if `admin`."""
+    record = project_entry(project, desk)
+    wanted = _dns(uids, desk)
+    changes = to_hold(record, "member", wanted)
+    steps = [modifying(record, changes)] if changes else []
+    if admin:
+        role = _role(project, desk)
+        changes = to_hold(role, "roleOccupant", wanted)
+        steps += [modifying(role, changes)] if changes else []
+    plan = Plan("project member add", f"project {project}", project, tuple(steps))
+    return desk.submit(plan, reason=reason, dry_run=dry_run)
+
+
+def _role(project: ProjectName, desk: Desk) -> Record:
+    role = desk.editor.read(_role_place(project, desk))
+    if role is None:
+        raise NotFound(f"project {project} has no role {desk.settings.projects.admin_role}; `project add` completes it")
+    return role
+
+
+def member_remove(
+    desk: Desk,
+    project: ProjectName,
+    uids: tuple[PersonName, ...],
+    *,
+    admin: bool,
+    reason: str,
+    dry_run: bool = False,
+) -> Receipt:
+    """Let people be no more in a project; with `admin` only no more its admins.
+
+    People who are gone from LDAP can be removed too, by the uid in their name.
+    """
+    record = project_entry(project, desk)
+    role = desk.editor.read(_role_place(project, desk))
+    remarks = []
+    steps = []
+    if role is not None:
+        gone = _held_by(uids, role.all("roleOccupant"))
+        changes = to_hold(role, "roleOccupant", (), gone)
+        if changes:
+            steps.append(modifying(role, changes))
+            if len(gone) == len(role.all("roleOccupant")):
+                remarks.append(f"project {project} has no admin any more; only operators can edit it")
+    if not admin:
+        gone = _held_by(uids, record.all("member"))
+        if gone and len(gone) == len(record.all("member")):
+            raise Conflict(f"project {project} would have no member left, which the schema (groupOfNames) forbids")
+        changes = to_hold(record, "member", (), gone)
+        steps += [modifying(record, changes)] if changes else []
+    plan = Plan("project member remove", f"project {project}", project, tuple(steps), remarks=tuple(remarks))
+    return desk.submit(plan, reason=reason, dry_run=dry_run)
+
+
+def _held_by(uids: Iterable[PersonName], held: Iterable[str]) -> tuple[str, ...]:
+    wanted = {folded(uid) for uid in uids}
+    return tuple(place for place in held if folded(people.shown(place)) in wanted)
+
+
+def change(desk: Desk, target: Target, wanted: Wish | Withdrawal, *, reason: str, dry_run: bool = False) -> Receipt:
+    """Let what is wanted hold for an entry that several nodes share.
+
+    The entry of a prefix or of the site is made when something is to stand on
+    it; that of a prefix goes when nothing stands on it any more.
+    """
+    settings = desk.settings.nodes
+    if settings.semantics == "terminus":
+        raise UsageError("nodes.semantics is terminus: only nodes and their parents are looked at")
+    place, record = _shared_entry(target, desk)
+    steps: tuple[Step, ...] = ()
+    if isinstance(wanted, Wish):
+        if wanted.parent is not None:
+            raise UsageError("only a node has a parent")
+        base = record or Record(place, {**_SCOPE, "cn": (dn.rdn(place)[1],)})
+        changes = to_set(base, wanted, settings)
+        if record is None and changes:
+            steps = (making(place, apply(base, changes).attributes),)
+        elif record is not None and changes:
+            steps = (modifying(record, changes),)
+    elif record is not None:
+        changes = to_unset(record, wanted, settings)
+        left = apply(record, changes).attributes.keys() - _BARE
+        if changes:
+            steps = (deleting(record),) if target.prefix and not left else (modifying(record, changes),)
+    words = f"{'project' if target.project else 'group' if target.group else 'site'}"
+    action = f"{words} {'set' if isinstance(wanted, Wish) else 'unset'}"
+    return desk.submit(Plan(action, str(target), target.project, steps), reason=reason, dry_run=dry_run)
+
+
+def _shared_entry(target: Target, desk: Desk) -> tuple[str, Record | None]:
+    if target.project is not None:
+        record = project_entry(target.project, desk)
+        if target.prefix is None:
+            return record.dn, record
+        if target.prefix == desk.settings.projects.admin_role:
+            raise UsageError(f"{target.prefix} is the name of the admins' role and cannot be a prefix")
+        place = dn.build("cn", target.prefix, record.dn)
+        return place, desk.editor.read(place)
+    if target.group is not None:
+        place = dn.build("cn", target.group, desk.settings.groups_base)
+        found = desk.editor.find(place, desk.settings.groups.filter, Scope.BASE)
+        if not found:
+            raise NotFound(f"no group {target.group} below {desk.settings.groups_base}")
+        return place, found[0]
+    return desk.settings.site_dn, desk.editor.read(desk.settings.site_dn)

@@ -1,0 +1,362 @@
+"""Editing against a real slapd: nothing lost, nothing half-told, nobody beyond their project."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from enc import cli
+from enc.audit import DONE, Trail
+from enc.changes import Wish, modifying, to_set
+from enc.config import AuditSettings, NodeSettings, Settings, load
+from enc.directory.edits import DirectoryEditor, ValueChange
+from enc.errors import ClassificationError, Conflict, NotAllowed, ToolkitError
+from enc.names import Certname, ClassName, EnvironmentName, PersonName, PrefixName, ProjectName, VariableName
+from enc.service import history, nodes, projects
+from enc.service.desk import Desk, Plan, Receipt, open_desk
+from tests.real.conftest import SlapdMaker
+from tests.support.slapd import ADD, Slapd
+
+S = "dc=example,dc=org"
+RED, BLUE = ProjectName("red"), ProjectName("blue")
+WEB1 = Certname("web1.example.org")
+PLACE = f"cn={WEB1},ou=red,ou=hosts,{S}"
+WHY = "for a test"
+PEOPLE = ("anna", "bert", "mia", "olga")  # admin of red, of blue; member of red; operator
+
+
+@pytest.fixture(scope="module")
+def slapd(make_module_slapd: SlapdMaker) -> Slapd:
+    made = make_module_slapd()
+    made.load_ldif(
+        "".join(
+            f"dn: uid={uid},ou=people,{S}\nobjectClass: inetOrgPerson\nuid: {uid}\ncn: {uid}\nsn: {uid}\n"
+            f"userPassword: pw-{uid}\n\n"
+            for uid in PEOPLE
+        )
+    )
+    made.modify(f"cn=operators,ou=groups,{S}", {"member": [(ADD, [f"uid=olga,ou=people,{S}"])]})
+    made.directory.backup(made.directory.data_dir / "backup.ldif")
+    return made
+
+
+@pytest.fixture
+def config(slapd: Slapd, tmp_path: Path) -> Path:
+    """A configuration with a trail of its own, over a directory with red (web1) and blue."""
+    slapd.stop()
+    slapd.directory.restore(slapd.directory.data_dir / "backup.ldif")
+    slapd.start()
+    file = tmp_path / "config.yaml"
+    file.write_text(slapd.configuration() + f"audit: {{file: {tmp_path}/trail.jsonl}}\n")
+    with open_desk(load(file)) as desk:
+        for project, admin in ((RED, "anna"), (BLUE, "bert")):
+            people = (PersonName(admin),), (PersonName("mia"),) if project == RED else ()
+            projects.add(desk, project, *people, Wish(environment=EnvironmentName(project)), reason=WHY)
+        nodes.add(desk, WEB1, RED, Wish(classes=(ClassName("apache"),)), reason=WHY)
+    return file
+
+
+@pytest.fixture
+def settings(config: Path) -> Settings:
+    return load(config)
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def admin(config: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `enc-admin` and returns exit status, stdout and stderr."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = cli.main(["--config", str(config), *words])
+        told = capsys.readouterr()
+        return status, told.out, told.err
+
+    return run
+
+
+def setting(desk: Desk, name: str, value: str, **more: bool) -> Receipt:
+    return nodes.change(desk, WEB1, Wish(variables={VariableName(name): value}), reason=WHY, **more)
+
+
+def variables(settings: Settings) -> set[str]:
+    with DirectoryEditor(settings) as editor:
+        found = editor.read(PLACE)
+    assert found is not None
+    return set(found.all("puppetVar"))
+
+
+def test_values_arrive_in_the_classification_as_they_were_given(admin: Run) -> None:
+    words = ["--variable", "a=b=c", "--variable", "none=", "--json-variable", 'l=[0,false,"x  y ",null]']
+    words += ["--parameter", "apache::port=0", "--data", 'k::x={"ü":""}', "--region", "eu"]
+    status, out, err = admin("node", "set", WEB1, *words, "--reason", WHY)
+    assert (status, "+ puppetVar: a=b=c" in out, "undo" in err) == (0, True, True)
+    shown = json.loads(admin("node", "show", WEB1, "--json")[1])
+    assert shown["variables"] == {"cn": WEB1, "a": "b=c", "none": "", "l": [0, False, "x  y ", None]}
+    assert (shown["classes"], shown["data"]) == ({"apache": {"port": 0}}, {"k::x": {"ü": ""}})
+    again = admin("node", "set", WEB1, *words, "--reason", WHY)
+    assert (again[0], again[1], "already" in again[2]) == (0, "", True)
+
+
+def test_a_dry_run_tells_the_same_and_writes_nothing(admin: Run, settings: Settings) -> None:
+    words = ("node", "set", WEB1, "--class", "ntp", "--environment", "test", "--reason", WHY)
+    trail = settings.audit.file.read_bytes()
+    tried = admin(*words, "--dry-run")
+    assert settings.audit.file.read_bytes() == trail
+    done = admin(*words)
+    assert tried[1] == done[1]
+    assert "~ environment = red  → test" in done[1]
+    assert settings.audit.file.read_bytes() != trail
+
+
+@pytest.mark.parametrize(
+    "words, status, hint",
+    [
+        (("node", "set", "../x", "--class", "a"), 1, "not a certname"),
+        (("node", "set", "nobody.example", "--class", "a"), 1, "no node"),
+        (("node", "set", WEB1, "--class", "Not::A b"), 1, "not a class name"),
+        (("node", "set", WEB1, "--variable", "x"), 2, "has no '='"),
+        (("node", "set", WEB1, "--variable", "environment=x"), 2, "--environment"),
+        (("node", "set", WEB1, "--variable", "x=ü"), 2, "--json-variable"),
+        (("node", "set", WEB1, "--json-variable", "x=text"), 2, "not JSON"),
+        (("node", "set", WEB1, "--environment", "../x"), 1, "not an environment"),
+        (("node", "set", WEB1, "--parent", "nobody"), 1, "Could not find parent"),
+        (("node", "set", WEB1, "--parent", WEB1), 1, "Found loop"),
+        (("node", "add", WEB1, "--project", "blue"), 1, "already"),
+        (("node", "add", "new.example", "--project", "green"), 1, "no project green"),
+        (("node", "undo", "no-such-id"), 1, "no edit"),
+        (("project", "delete", "red"), 1, str(WEB1)),
+        (("project", "member", "remove", "blue", "bert"), 1, "no member left"),
+        (("project", "member", "add", "blue", "nobody"), 1, "no person nobody"),
+        (("project", "add", "red", "--admin", "bert"), 1, "different"),
+        (("project", "set", "red", "--site", "--class", "a"), 2, "--site"),
+    ],
+)
+def test_what_is_refused_is_one_line_and_writes_nothing(
+    admin: Run, settings: Settings, words: tuple[str, ...], status: int, hint: str
+) -> None:
+    trail = settings.audit.file.read_bytes()
+    got, out, err = admin(*words, "--reason", WHY)
+    assert (got, out, err.count("\n"), hint in err) == (status, "", 1, True), err
+    assert settings.audit.file.read_bytes() == trail
+
+
+def test_two_editors_at_once_lose_nothing(settings: Settings) -> None:
+    failures: list[Exception] = []
+
+    def edit(who: str) -> None:
+        try:
+            with open_desk(settings) as desk:
+                for number in range(25):
+                    setting(desk, f"{who}{number}", who)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=edit, args=(who,)) for who in ("x", "y")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert variables(settings) == {f"{who}{number}={who}" for who in "xy" for number in range(25)}
+    edits, problems = Trail(settings.audit.file).read()
+    assert ({edit.outcome for edit in edits}, problems) == ({DONE}, [])
+
+
+def test_of_two_edits_of_one_part_the_second_is_a_conflict(settings: Settings) -> None:
+    with open_desk(settings) as first, open_desk(settings) as second:
+        setting(first, "a", "0")
+        record = nodes.entry_of(WEB1, second.editor, settings)
+        stale = modifying(record, to_set(record, Wish(variables={VariableName("a"): "2"}), settings.nodes))
+        setting(first, "a", "1")
+        with pytest.raises(Conflict):
+            second.submit(Plan("node set", f"node {WEB1}", RED, (stale,)), reason=WHY)
+    assert variables(settings) == {"a=1"}
+    assert Trail(settings.audit.file).read()[0][-1].outcome.startswith("failed: 0 of 1 steps made")
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_an_edit_that_was_killed_is_told_by_its_entry(settings: Settings, admin: Run, written: bool) -> None:
+    with open_desk(settings) as desk:
+        record = nodes.entry_of(WEB1, desk.editor, settings)
+        step = modifying(record, to_set(record, Wish(variables={VariableName("a"): "1"}), settings.nodes))
+        desk.trail.begin(who="root", why=WHY, action="node set", subject=f"node {WEB1}", project=RED, steps=(step,))
+        if written:
+            desk.editor.modify(PLACE, [ValueChange("puppetVar", (), ("a=1",))])
+    told = json.loads(admin("node", "history", WEB1, "--json")[1])
+    assert told[-1]["outcome"] == f"interrupted: {'made' if written else 'not made'}"
+
+
+def test_kill_9_at_random_moments_leaves_an_entry_and_a_trail_that_agree(config: Path, settings: Settings) -> None:
+    chance = random.Random(7)
+    for number in range(12):
+        command = [sys.executable, "-c", "import sys; from enc.cli import main; sys.exit(main())", "--config"]
+        command += [str(config), "node", "set", WEB1, "--variable", f"n={number}", "--reason", WHY]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            time.sleep(chance.uniform(0.15, 0.6))
+            process.send_signal(signal.SIGKILL)
+    with open_desk(settings) as desk:
+        edits = history.of(desk.trail, node=WEB1)
+        assert not edits.problems
+        last = history.resolved(edits.edits[-1], desk.source, settings)
+        if last.steps[0].do == "modify":
+            made = last.outcome in (DONE, "interrupted: made")
+            (change,) = last.steps[0].changes
+            assert variables(settings) == set(change.after if made else change.before)
+        setting(desk, "n", "end")
+    assert variables(settings) == {"n=end"}
+
+
+def test_a_person_is_refused_by_our_table_and_by_slapd_alone(settings: Settings) -> None:
+    with open_desk(settings, PersonName("anna"), "pw-anna") as desk:
+        setting(desk, "a", "1")
+        nodes.add(desk, Certname("web2.example.org"), RED, Wish(), reason=WHY)
+        projects.change(desk, projects.Target(RED, PrefixName("web")), Wish(classes=(ClassName("ntp"),)), reason=WHY)
+        with pytest.raises(NotAllowed, match="operator or projectadmin"):
+            nodes.add(desk, Certname("web3.example.org"), BLUE, Wish(), reason=WHY)
+        with pytest.raises(NotAllowed, match="that takes operator"):
+            projects.change(desk, projects.Target(), Wish(classes=(ClassName("ntp"),)), reason=WHY)
+    assert [edit.who for edit in Trail(settings.audit.file).read()[0]][-1].startswith("anna (")
+    for who in ("bert", "mia"):
+        with open_desk(settings, PersonName(who), f"pw-{who}") as desk:
+            with pytest.raises(NotAllowed, match=who):
+                setting(desk, "a", "2")
+            with pytest.raises(NotAllowed, match="the directory does not let"):
+                desk.editor.modify(PLACE, [ValueChange("puppetVar", ("a=1",), ("a=2",))])
+    with pytest.raises(ToolkitError, match="password is wrong"), open_desk(settings, PersonName("anna"), "x"):
+        pass
+
+
+def test_an_undo_is_judged_like_the_edit(settings: Settings) -> None:
+    with open_desk(settings) as desk:
+        edit = setting(desk, "a", "1")
+    assert edit.id
+    with open_desk(settings, PersonName("bert"), "pw-bert") as desk, pytest.raises(NotAllowed):
+        history.undo(desk, edit.id, reason=WHY)
+    assert variables(settings) == {"a=1"}
+
+
+def test_undo_brings_back_and_can_be_undone(settings: Settings) -> None:
+    with open_desk(settings) as desk:
+        setting(desk, "a", "1")
+        second = setting(desk, "a", "2")
+        setting(desk, "b", "1")
+        assert second.id
+        back = history.undo(desk, second.id, reason=WHY)
+        assert variables(settings) == {"a=1", "b=1"}
+        assert not history.undo(desk, second.id, reason=WHY).plan.steps
+        assert back.id
+        history.undo(desk, back.id, reason=WHY)
+        assert variables(settings) == {"a=2", "b=1"}
+        setting(desk, "a", "3")
+        with pytest.raises(Conflict, match="changed again since"):
+            history.undo(desk, second.id, reason=WHY)
+
+
+def test_a_removed_node_and_a_deleted_project_come_back_whole(settings: Settings) -> None:
+    with open_desk(settings) as desk:
+        setting(desk, "a", "1")
+        before = desk.editor.read(PLACE)
+        gone = nodes.remove(desk, WEB1, reason=WHY)
+        project = projects.delete(desk, RED, reason=WHY)
+        assert desk.editor.find(f"cn=red,ou=projects,{S}", "(objectClass=*)") == []
+        for receipt in (project, gone):
+            assert receipt.id
+            history.undo(desk, receipt.id, reason=WHY)
+        after = desk.editor.read(PLACE)
+    assert before is not None
+    assert after is not None
+    assert {k: set(v) for k, v in after.attributes.items()} == {k: set(v) for k, v in before.attributes.items()}
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_a_half_made_project_is_completed_by_the_same_command(admin: Run, settings: Settings, steps: int) -> None:
+    words = ("project", "add", "green", "--admin", "anna", "--member", "mia", "bert", "--reason", WHY)
+    with open_desk(settings) as desk:
+        plan = json.loads(admin(*words, "--dry-run", "--json")[1])["steps"]
+        for step in plan[:steps]:
+            desk.editor.add(step["dn"], {c["attribute"]: c["after"] for c in step["changes"]})
+    status, out, _ = admin(*words)
+    assert (status, out.count("add ")) == (0, 3 - steps)
+    assert "already" in admin(*words)[2]
+    people = json.loads(admin("project", "member", "list", "green", "--json")[1])
+    assert {row["uid"]: row["role"] for row in people} == {"anna": "admin", "mia": "member", "bert": "member"}
+
+
+def test_a_prefix_comes_and_goes_with_what_stands_on_it(admin: Run, settings: Settings) -> None:
+    words = ("red", "--prefix", "web", "--class", "ntp", "--reason", WHY)
+    assert admin("project", "set", *words)[0] == 0
+    assert "class ntp" in admin("node", "show", WEB1)[1]
+    assert admin("project", "unset", *words)[0] == 0
+    with DirectoryEditor(settings) as editor:
+        assert editor.read(f"cn=web,cn=red,ou=projects,{S}") is None
+
+
+def test_explain_and_who_uses_tell_where_a_part_comes_from(admin: Run) -> None:
+    admin("project", "set", "--site", "--class", "base", "--class", "ntp", "--reason", WHY)
+    admin("project", "set", "red", "--parameter", "apache::port=80", "--data", "k::x=1", "--reason", WHY)
+    admin("node", "set", WEB1, "--parameter", "apache::port=8080", "--remove", "class base", "--reason", WHY)
+    parts = {part["part"]: part for part in json.loads(admin("node", "explain", WEB1, "--json")[1])["parts"]}
+    port = parts["parameter apache::port"]
+    assert (port["value"], port["layer"]) == (8080, "node")
+    assert [(step["layer"], step["value"]) for step in port["history"]] == [("project red", 80), ("node", 8080)]
+    assert (parts["class base"]["removed"], parts["class ntp"]["layer"]) == (True, "site")
+    assert parts["data k::x"]["layer"] == "project red"
+    assert "class base: removed by node" in admin("node", "explain", WEB1)[1]
+    used = json.loads(admin("who-uses", "base", "--json")[1])
+    assert [row["says"] for row in used["entries"]] == ["assigns", "removes"]
+    assert used["nodes"] == []
+    assert [n["certname"] for n in json.loads(admin("who-uses", "ntp", "--json")[1])["nodes"]] == [WEB1]
+    assert WEB1 in admin("node", "list", "--class", "ntp", "--environment", "red", "--project", "red")[1]
+    assert WEB1 not in admin("node", "list", "--class", "base")[1]
+
+
+def test_the_command_line_signs_in_as_a_person(admin: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("pw-anna\n"))
+    status, out, err = admin("node", "set", WEB1, "--class", "ntp", "--as", "anna", "--reason", WHY)
+    assert (status, "+ puppetClass: ntp" in out) == (0, True), err
+
+
+def test_no_trail_no_edit(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    blocked = replace(settings, audit=AuditSettings(tmp_path / "file" / "trail"))
+    with open_desk(blocked) as desk, pytest.raises(ToolkitError, match="audit trail"):
+        setting(desk, "a", "1")
+    assert variables(settings) == set()
+
+
+def test_a_node_that_is_broken_already_can_be_repaired(slapd: Slapd, settings: Settings) -> None:
+    slapd.modify(PLACE, {"parentNode": [(ADD, ["nobody"])]})
+    with open_desk(settings) as desk:
+        setting(desk, "a", "1")
+        base = nodes.add(desk, Certname("base"), RED, Wish(), reason=WHY)
+        assert base.id
+        fixed = nodes.change(desk, WEB1, Wish(parent=Certname("base")), reason=WHY)
+        assert fixed.effect
+        assert fixed.effect.after
+        with pytest.raises(ClassificationError, match="nothing was written"):
+            nodes.change(desk, WEB1, Wish(parent=Certname("gone")), reason=WHY)
+
+
+def test_a_directory_with_only_puppets_schema_is_edited_too(slapd: Slapd, settings: Settings) -> None:
+    terminus = replace(settings, nodes=NodeSettings(semantics="terminus"))
+    slapd.modify(PLACE, {"description": [(ADD, ["kept"])]})
+    with open_desk(terminus) as desk:
+        done = setting(desk, "a", "true")
+        nodes.add(desk, Certname("plain.example"), RED, Wish(classes=(ClassName("x"),)), reason=WHY)
+    assert done.effect
+    assert done.effect.after
+    assert done.effect.after.variables["a"] is True

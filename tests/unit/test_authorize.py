@@ -1,0 +1,101 @@
+"""Who may do what: what an edit needs is told from what it touches."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from enc.authorize import TABLE, Action, Need, Person, Role, allowed, first_refusal, needed
+from enc.changes import Change, Step, after
+from enc.classify.model import Record
+from enc.config import NodeSettings, Settings
+from enc.names import ProjectName
+from tests.support.memory import record
+
+S = "dc=example,dc=org"
+RED, BLUE = ProjectName("red"), ProjectName("blue")
+ANNA = Person("anna", admin_of=frozenset({RED}), member_of=frozenset({RED, BLUE}))
+NODE = record(f"cn=n1,ou=red,ou=hosts,{S}", objectClass=("device", "puppetClient"), puppetVar="owner=red")
+PROJECT = record(f"cn=red,ou=projects,{S}", objectClass="groupOfNames", member="uid=anna")
+PREFIX = record(f"cn=web,cn=red,ou=projects,{S}", objectClass="puppetmasterScope")
+ROLE = record(f"cn=projectadmin,cn=red,ou=projects,{S}", objectClass="organizationalRole")
+BOX = record(f"ou=red,ou=hosts,{S}", objectClass="organizationalUnit")
+SITE = record(f"cn=site,{S}", objectClass="puppetmasterScope")
+GROUP = record(f"cn=operators,ou=groups,{S}", objectClass="groupOfNames")
+
+
+def needs(how: str, entry: Record, *changes: Change, settings: Settings | None = None) -> set[Need]:
+    if how == "add":
+        step = Step("add", entry.dn, tuple(Change(k, (), v) for k, v in entry.attributes.items()))
+        return set(needed(step, None, after(step, None), settings or Settings()))
+    step = Step(how, entry.dn, changes)  # type: ignore[arg-type]
+    return set(needed(step, entry, after(step, entry), settings or Settings()))
+
+
+SAID = Change("puppetClass", (), ("x",))
+
+
+@pytest.mark.parametrize(
+    "how, entry, changes, expected",
+    [
+        ("modify", NODE, (SAID,), {(Action.NODE_EDIT, RED)}),
+        ("add", NODE, (), {(Action.NODE_ADD, RED)}),
+        ("delete", NODE, (), {(Action.NODE_REMOVE, RED)}),
+        ("modify", PREFIX, (SAID,), {(Action.PREFIX_EDIT, RED)}),
+        ("modify", PROJECT, (SAID,), {(Action.PROJECT_EDIT, RED)}),
+        ("modify", PROJECT, (Change("member", (), ("uid=b",)),), {(Action.PROJECT_MEMBERS, RED)}),
+        ("modify", ROLE, (Change("roleOccupant", (), ("uid=b",)),), {(Action.PROJECT_MEMBERS, RED)}),
+        ("add", PROJECT, (), {(Action.PROJECT_ADD, RED)}),
+        ("delete", ROLE, (), {(Action.PROJECT_DELETE, RED)}),
+        ("modify", SITE, (SAID,), {(Action.SITE_EDIT, None)}),
+        ("modify", GROUP, (Change("member", (), ("uid=anna",)),), {(Action.GROUP_EDIT, None)}),
+        ("delete", BOX, (), {(Action.OTHER_EDIT, None)}),
+        ("modify", record(f"uid=x,ou=people,{S}"), (SAID,), {(Action.OTHER_EDIT, None)}),
+        (
+            "modify",
+            record(f"cn=n,ou=Not A Project,ou=hosts,{S}", objectClass="puppetClient"),
+            (SAID,),
+            {(Action.OTHER_EDIT, None)},
+        ),
+    ],
+)
+def test_needed(how: str, entry: Record, changes: tuple[Change, ...], expected: set[object]) -> None:
+    assert needs(how, entry, *changes) == expected
+
+
+def test_a_project_admin_cannot_move_a_node_by_what_says_its_project() -> None:
+    settings = Settings(nodes=NodeSettings(project="variable owner"))
+    wanted = needs("modify", NODE, Change("puppetVar", ("owner=red",), ("owner=blue",)), settings=settings)
+    both = Person("both", admin_of=frozenset({RED, BLUE}))
+    assert "move" in (first_refusal(both, wanted) or "")
+    assert first_refusal(both, needs("modify", NODE, SAID, settings=settings)) is None
+    assert "move" in (first_refusal(ANNA, needs("modify", NODE, Change("puppetmasterProject", (), ("blue",)))) or "")
+
+
+@pytest.mark.parametrize("action", Action)
+def test_every_role_against_every_action(action: Action) -> None:
+    people = {
+        Role.OPERATOR: Person("olga", operator=True),
+        Role.PROJECTADMIN: ANNA,
+        Role.MEMBER: Person("mia", member_of=frozenset({RED})),
+        Role.OTHER: Person("zoe", admin_of=frozenset({BLUE})),
+    }
+    for role, person in people.items():
+        assert person.role(RED) is role
+        verdict = allowed(person, action, RED)
+        assert verdict.allowed == (role in TABLE[action])
+        assert verdict.allowed or person.name in verdict.reason
+    # What belongs to no project is nobody's but the operators'.
+    assert allowed(ANNA, action, None).allowed == (action is Action.READ)
+
+
+def test_the_docs_show_the_table() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "editing.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \|[^|]*\| ([^|]+) \|$", text, re.MULTILINE))
+    expected = {
+        action.name: "everybody" if roles == frozenset(Role) else ", ".join(r.value for r in Role if r in roles)
+        for action, roles in TABLE.items()
+    }
+    assert rows == expected
