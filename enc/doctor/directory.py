@@ -131,9 +131,18 @@ def _service(connection: Connection, settings: Settings) -> Iterator[Finding]:
     yield judge_schema(server_facts.missing_schema(connection), settings)
     asked = look_up_attributes(settings)
     times = {name: server_facts.timed_look_up(connection, base, name) for name in asked}
-    yield from judge_indexes(times, server_facts.indexes(connection, base))
+    yield from judge_indexes(times, _indexes(settings))
     nodes = filters.NodeFilter(settings.nodes.filter).for_all()
     yield judge_limit(*server_facts.entries_given(connection, base, nodes, ASKED_ENTRIES), settings)
+
+
+def _indexes(settings: Settings) -> Mapping[str, frozenset[str]] | None:
+    """Read the server's configuration as the account that writes, which may be allowed to; None: it is not."""
+    try:
+        with open_connection(settings.directory, for_writing=True) as connection:
+            return server_facts.indexes(connection, settings.nodes_base)
+    except ToolkitError:
+        return None
 
 
 def look_up_attributes(settings: Settings) -> tuple[str, ...]:

@@ -1,0 +1,52 @@
+"""`enc-admin doctor`: look at everything, say what is wrong and what to do."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from enc.commands.call import Call, json_option
+from enc.doctor import account, configuration, directory, follower, puppet
+from enc.doctor.findings import Finding, document, lines, verdict
+from enc.names import Certname
+
+SUMMARY = "look at configuration, LDAP, follower, answers and puppetserver; say what is wrong and what to do"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("--user", help="look with this account's eyes; default: puppet, if root runs this")
+    parser.add_argument("--node", type=str, metavar="CERTNAME", help="try enc with this node; default: any")
+    parser.add_argument("--puppet-confdir", type=Path, metavar="DIR", help="of another puppetserver than the machine's")
+    json_option(parser)
+
+
+def run(call: Call) -> int:
+    """Run all checks; exit status 1 if anything has to be mended."""
+    findings = list(_examine(call))
+    call.show(document(findings), lines(findings))
+    return verdict(findings)
+
+
+def _examine(call: Call) -> Iterator[Finding]:
+    settings, config = call.settings, call.config_path.absolute()
+    node = Certname(call.arguments.node) if call.arguments.node else None
+    who = account.account(call.arguments.user)
+    yield from configuration.local(config, settings)
+    yield from directory.check(settings)
+    yield from directory.check_service(settings)
+    yield from follower.check(config, settings)
+    facts = puppet.gather(settings, call.arguments.puppet_confdir)
+    yield from puppet.judge(facts, config, settings)
+    yield from account.check(who, config, settings, _enc(facts), node)
+
+
+def _enc(facts: puppet.PuppetFacts | str) -> list[str]:
+    """Return the command that puppetserver runs; without one, the enc beside this program."""
+    command = "" if isinstance(facts, str) else facts.settings.get("external_nodes", "")
+    words = command.split()
+    if words and words[0] in (facts.executable if not isinstance(facts, str) else ()):
+        return words
+    return [str(Path(sys.argv[0]).absolute().with_name(puppet.PROGRAM))]
