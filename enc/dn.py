@@ -29,6 +29,18 @@ def escape(value: str) -> str:
     return "".join(out)
 
 
+def _uniform(value: str) -> str:
+    """Return `value` with what means something as hex pairs, so that every comma of a normal form separates."""
+    if value.isprintable() and _SPECIAL.isdisjoint(value):
+        return value
+    return "".join(
+        char
+        if char.isprintable() and char not in _SPECIAL
+        else "".join(f"\\{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
+        for char in value
+    )
+
+
 def build(attribute: str, value: str, base: str) -> str:
     """Return the DN of the entry `attribute`=`value` directly below `base`."""
     return f"{attribute}={escape(value)},{base}"
@@ -105,6 +117,8 @@ def parent(dn: str) -> str:
 def normalise(dn: str) -> str:
     """Return a form of `dn` that is equal for equal names: lower-cased, spaces folded, escapes uniform.
 
+    A name below another ends in a comma and the other's normal form.
+
     The empty name (the root) is itself.
     """
     if not dn.strip():
@@ -112,9 +126,8 @@ def normalise(dn: str) -> str:
     parts = []
     for part in split(dn):
         attribute, _, value = part.partition("=")
-        folded = " ".join(_unescape(_trim(value)).lower().split(" "))
-        folded = re.sub(" +", " ", folded)
-        parts.append(f"{attribute.strip().lower()}={escape(folded)}")
+        folded = re.sub(" +", " ", _unescape(_trim(value)).lower()).strip(" ")
+        parts.append(f"{attribute.strip().lower()}={_uniform(folded)}")
     return ",".join(parts)
 
 

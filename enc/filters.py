@@ -38,7 +38,9 @@ def escape(value: str) -> str:
 
 def folded(value: str) -> str:
     """Return `value` in the form in which two values are compared."""
-    return re.sub(" +", " ", value.strip(" ")).lower()
+    if "  " in value or value[:1] == " " or value[-1:] == " ":
+        value = re.sub(" +", " ", value.strip(" "))
+    return value.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,14 @@ class Filter:
                 yield from part.leaves()
         else:
             yield self
+
+    def negated(self) -> Iterator[Filter]:
+        """Yield the filters that stand below a `!`."""
+        for part in self.parts:
+            if self.kind == "not":
+                yield part
+            else:
+                yield from part.negated()
 
 
 def _substring(value: str, pieces: tuple[str, ...]) -> bool:
@@ -187,30 +197,45 @@ class NodeFilter:
             raise ConfigurationError(f"{template!r}: holds a character that no filter may hold", where=where)
         self._filter = parse(template.replace("%s", _NAME), where=where)
         self._slots = tuple(leaf for leaf in self._filter.leaves() if any(_NAME in p for p in leaf.pieces))
+        if any(_NAME in p for part in self._filter.negated() for leaf in part.leaves() for p in leaf.pieces):
+            raise ConfigurationError(f"{template!r}: %s may not stand below a '!'", where=where)
         if not self._slots or any(leaf.kind != "equal" or leaf.pieces[0].count(_NAME) != 1 for leaf in self._slots):
             raise ConfigurationError(
                 f"{template!r}: %s must stand for a name in ATTRIBUTE=VALUE, once in a value", where=where
             )
-        self._rest_is_constant = len(self._slots) == 1
+        # Of (&(objectClass=…)(attribute=%s)), the usual form, the rest is judged once and not for each name.
+        self._rest: tuple[Filter, ...] | None = None
+        if len(self._slots) == 1 and self._filter.kind == "and" and self._slots[0] in self._filter.parts:
+            self._rest = tuple(part for part in self._filter.parts if part != self._slots[0])
 
     def for_name(self, name: str) -> str:
         """Return the filter that finds the entry of `name`."""
         return self._template.replace("%s", escape(name))
 
     def for_all(self) -> str:
-        """Return a filter that finds every entry that `for_name` finds for some name."""
-        return re.sub(r"=[^()=]*%s[^()]*\)", lambda found: found[0].replace("%s", "*"), self._template)
+        """Return a filter that finds every entry that `for_name` finds for some name.
+
+        It asks for presence and not for a part of the value: Puppet's own
+        attributes have no substring rule. `names` sorts out what is too much.
+        """
+        return re.sub(r"\(([^()=]+)=[^()]*%s[^()]*\)", r"(\1=*)", self._template)
 
     def names(self, record: Record) -> tuple[str, ...]:
         """Return the names, folded, under which the filter finds `record`; in the order of its values."""
         found: dict[str, None] = {}
+        simple = self._rest is not None
+        if self._rest is not None and not all(part.matches(record) for part in self._rest):
+            return ()
         for leaf in self._slots:
             before, _, after = leaf.pieces[0].partition(_NAME)
             for value in record.attributes.get(leaf.attribute, ()):
                 text = folded(value)
                 if text.startswith(before) and text.endswith(after) and len(text) > len(before) + len(after):
                     name = text[len(before) : len(text) - len(after)]
-                    if name not in found and self._with(self._filter, name).matches(record):
+                    # A name with a space at its end is not one that anybody asks for.
+                    if name in found or name != folded(name):
+                        continue
+                    if simple or self._with(self._filter, name).matches(record):
                         found[name] = None
         return tuple(found)
 

@@ -25,6 +25,7 @@ from enc.names import DataKey
 # What may stand in double quotes as it is: printable ASCII without '"' and '\'.
 _PLAIN = re.compile(r"[ !#-\[\]-~]*")
 _SPECIAL = re.compile(r'["\\]|[^ -~]')
+_SIMPLE_KEY = 1000
 _SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -62,6 +63,12 @@ def flow(value: Value) -> str:
     return "[" + ", ".join(flow(item) for item in value) + "]"
 
 
+def _line(name: str, value: Value) -> str:
+    key = text(name)
+    # YAML readers look for the ':' of a plain key within 1,024 characters (YAML 1.1, section 9.3).
+    return f"  {key}: {flow(value)}" if len(key) < _SIMPLE_KEY else f"  ? {key}\n  : {flow(value)}"
+
+
 def _number(value: float) -> str:
     """Return a float as YAML 1.1 reads floats: with a point, and a signed exponent."""
     mantissa, exponent, power = repr(value).partition("e")
@@ -95,14 +102,12 @@ def render_answer(classification: Classification, variable: str | None, source: 
         lines.append(f'environment: "{classification.environment}"')
     if classification.classes:
         lines.append("classes:")
-        lines += [f"  {text(name)}: {flow(parameters)}" for name, parameters in classification.classes.items()]
+        lines += [_line(name, parameters) for name, parameters in classification.classes.items()]
     else:
         lines.append("classes: {}")
     if classification.variables or variable:
         lines.append("parameters:")
-        lines += [
-            f"  {text(name)}: {flow(value)}" for name, value in classification.variables.items() if name != variable
-        ]
+        lines += [_line(name, value) for name, value in classification.variables.items() if name != variable]
     else:
         lines.append("parameters: {}")
     if variable:

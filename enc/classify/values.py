@@ -50,7 +50,7 @@ def check(value: object, depth: int = 0) -> None:
         _check_text(value)
     elif isinstance(value, dict):
         for key, item in value.items():
-            if not isinstance(key, str) or len(key) > LONGEST_KEY:
+            if not isinstance(key, str) or _length(key) > LONGEST_KEY:
                 raise ValueError(f"a key that is no text of at most {LONGEST_KEY} characters")
             if key == "<<":
                 raise ValueError("the key '<<' would merge mappings in YAML")
@@ -62,8 +62,15 @@ def check(value: object, depth: int = 0) -> None:
     elif isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):
             raise ValueError("a number that is not finite")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a number that does not fit Puppet's Integer (64 bits)")
     elif not isinstance(value, bool | int | None):
-        raise ValueError(f"{type(value).__name__} is no JSON value")  # noqa: TRY004 - one kind of refusal
+        raise ValueError(f"{type(value).__name__} is no JSON value")
+
+
+def _length(key: str) -> int:
+    """Return the length with characters beyond 16 bits, whose escapes are longest, counted twice."""
+    return len(key) if key.isascii() else len(key.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _check_text(text: str) -> None:

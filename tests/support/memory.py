@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from enc import dn
@@ -54,9 +55,16 @@ class MemorySource:
         wanted = folded(kind)
         return [r for r in self._records if dn.is_below(r.dn, base) and wanted in map(folded, r.all("objectclass"))]
 
+    @cached_property
+    def _by_name(self) -> dict[str, list[Record]]:
+        found: dict[str, list[Record]] = {}
+        for node in self._below(self._settings.nodes_base, "puppetClient"):
+            for name in self._filter.names(node):
+                found.setdefault(name, []).append(node)
+        return found
+
     def nodes_named(self, name: str) -> Sequence[Record]:
-        nodes = self._below(self._settings.nodes_base, "puppetClient")
-        return [r for r in nodes if folded(name) in self._filter.names(r)]
+        return self._by_name.get(folded(name), [])
 
     def project(self, name: ProjectName) -> Record | None:
         place = dn.normalise(dn.build("cn", name, self._settings.projects_base))

@@ -138,7 +138,7 @@ PUPPETMASTER = Schema(
         _ours(
             4,
             "puppetmasterRemove",
-            "What is not inherited: class NAME, variable NAME, parameter CLASS::NAME or data KEY",
+            "What is not inherited: class NAME, variable NAME or parameter CLASS::NAME",
         ),
         _ours(5, "puppetmasterProject", "Project that the node belongs to", single=True),
         _ours(6, "puppetmasterRegion", "Region that the node is in", single=True),
