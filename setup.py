@@ -14,7 +14,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["enc", "enc.*", "git_hooks", "git_hooks.*", "puppetmaster_self", "puppetmaster_self.*"]),
-    package_data={"": ["*.ldif", "*.schema", "*.yaml", "*.service", "*.timer", "py.typed"]},
+    package_data={"": ["*.ldif", "*.schema", "*.yaml", "*.service", "*.sysusers", "py.typed"]},
     # Shell programs: puppetserver starts them for every catalog, so they must
     # cost little more than a process (docs/answers.md has the figures).
     scripts=["enc/enc", "enc/enc-trusted"],

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 
 from enc import config_reference
 from enc.answers import layout
 from enc.commands.call import Call, json_option
+from enc.config import DEFAULT_PATH
 from enc.doctor import configuration
 from enc.doctor.findings import document, lines, verdict
-from enc.errors import ConfigurationError, ExitStatus
+from enc.errors import ConfigurationError, ExitStatus, ToolkitError
+from enc.systemd import units
 
 SUMMARY = "check, show and explain the configuration file"
 
@@ -21,6 +25,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     json_option(actions.add_parser("show", help="print the settings in force, defaults included; no secrets"))
     actions.add_parser("link", help="make FILE.answers, by which enc finds the answers without reading the file")
     actions.add_parser("example", help="print a complete file with every setting, its meaning and its default")
+    written = actions.add_parser("units", help="write the systemd units and their accounts for this installation")
+    written.add_argument("directory", type=Path, metavar="DIR", help="where to; docs/operation.md says what next")
 
 
 def run(call: Call) -> int:
@@ -30,6 +36,8 @@ def run(call: Call) -> int:
         print(config_reference.example(), end="")
         return ExitStatus.DONE
     settings = call.settings
+    if action == "units":
+        return _units(call)
     if action == "check":
         findings = list(configuration.check(call.config_path, settings))
         call.show(document(findings), lines(findings))
@@ -44,4 +52,17 @@ def run(call: Call) -> int:
     except OSError as error:
         raise ConfigurationError(f"cannot be made: {error.strerror}", where=str(place)) from error
     call.say(f"{place} -> {directory}" + ("" if changed else " (was so)"))
+    return ExitStatus.DONE
+
+
+def _units(call: Call) -> int:
+    config = call.config_path.absolute()
+    texts = units.files(Path(sys.argv[0]).absolute(), None if config == DEFAULT_PATH else config)
+    for name, text in texts.items():
+        path = call.arguments.directory / name
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ToolkitError(f"cannot be written: {error.strerror}", where=str(path)) from error
+        print(path)
     return ExitStatus.DONE
