@@ -125,11 +125,11 @@ def classify(
         elif origin.layer.startswith("group ") and said.environment is not None and decided is not None:
             merge.choose(Origin(f"project {lineage.project_name}"), decided)
             merge.notes.append(f"{origin}: its environment {said.environment} does not override the project's")
-    for class_name in merge.parameters.keys() - merge.classes.keys():
+    for class_name in sorted(merge.parameters.keys() - merge.classes.keys()):
         names = ", ".join(f"{class_name}::{parameter}" for parameter in merge.parameters[class_name])
         if names:
             merge.notes.append(f"{names}: set, but no layer assigns the class {class_name}")
-    said_by_node = [said for _, said in rest if said is not None]
+    said_by_all = [said for _, said in (site, *rest) if said is not None]
     records = _records(lineage)
     own = rest[-1][1]
     assert own is not None
@@ -140,8 +140,8 @@ def classify(
         variables=merge.variables,
         data=own.data,
         project=lineage.project_name,
-        region=_last(said.region for said in said_by_node),
-        role=_last(said.role for said in said_by_node),
+        region=_last(said.region for said in said_by_all),
+        role=_last(said.role for said in said_by_all),
         prefixes=tuple(name for name, _ in lineage.prefixes),
         version=max((record.csn for record in records), default=""),
         events=tuple(merge.events),
