@@ -1,0 +1,64 @@
+"""What escapes from a command, and what its caller sees of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from enc import errors
+from enc.entrypoint import run
+
+
+def _raise(error: BaseException) -> int:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.ToolkitError("x"), 1),
+        (errors.NotFound("x"), 1),
+        (errors.Conflict("x"), 1),
+        (errors.ConfigurationError("x"), 2),
+        (errors.UsageError("x"), 2),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_statuses(error: BaseException, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("enc-admin", lambda: _raise(error)) == status
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+
+
+def test_an_expected_error_is_one_line_with_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+    run("enc-admin", lambda: _raise(errors.NotFound("gone\nfor good\x1b[0m", where="cn=x")))
+    assert capsys.readouterr().err == "enc-admin: cn=x: gone\\nfor good\\x1b[0m\n"
+
+
+def test_a_bug_leaves_a_report(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert run("enc-admin", lambda: _raise(ZeroDivisionError("one\ntwo"))) == 3
+    (report,) = tmp_path.iterdir()
+    assert "ZeroDivisionError" in report.read_text()
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert str(report) in line
+
+
+def test_a_reader_that_goes_away_is_no_bug() -> None:
+    program = "from enc.entrypoint import run; import sys; sys.exit(run('x', lambda: print('y\\n' * 100000) or 0))"
+    done = subprocess.run(["sh", "-c", f'{sys.executable} -c "{program}" | head -1'], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("y\n", "")
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x00", "\x1b]0;x\x07", "\u2028", "\ud800", "\x9b"])
+def test_one_line_leaves_nothing_that_a_terminal_or_a_log_would_obey(text: str) -> None:
+    assert errors.one_line(text).isprintable()
+    assert errors.one_line("plain ü \\n") == "plain ü \\n"
