@@ -54,6 +54,7 @@ CREATE TABLE written (name TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID
 CREATE TABLE problem (name TEXT PRIMARY KEY, message TEXT NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE tombstone (name TEXT PRIMARY KEY, deleted INTEGER NOT NULL) WITHOUT ROWID;
 """
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _SIDE_FILES = ("", "-wal", "-shm", "-journal")
 
 
@@ -227,18 +228,18 @@ class Copy:
 
     def put(self, feed: Feed, record: Record) -> tuple[int, Record | None] | None:
         """Store `record`; return its number and what it replaces, or None if it says nothing new."""
-        body = json.dumps(record.attributes, ensure_ascii=False, separators=(",", ":"))
-        row = self._db.execute(
-            "SELECT id, dn, csn, body FROM record WHERE feed = ? AND uuid = ?", (feed, record.uuid)
-        ).fetchone()
-        if row is None:
-            cursor = self._db.execute(
-                "INSERT INTO record (feed, uuid, dn, csn, body) VALUES (?, ?, ?, ?, ?)",
-                (feed, record.uuid, record.dn, record.csn, body),
-            )
+        body = _encode(record.attributes)
+        cursor = self._db.execute(
+            "INSERT OR IGNORE INTO record (feed, uuid, dn, csn, body) VALUES (?, ?, ?, ?, ?)",
+            (feed, record.uuid, record.dn, record.csn, body),
+        )
+        if cursor.rowcount:
             assert cursor.lastrowid is not None
             self._changed(feed, cursor.lastrowid)
             return cursor.lastrowid, None
+        row = self._db.execute(
+            "SELECT id, dn, csn, body FROM record WHERE feed = ? AND uuid = ?", (feed, record.uuid)
+        ).fetchone()
         number, dn, csn, old = row
         if (dn, csn, old) == (record.dn, record.csn, body):
             return None
@@ -436,10 +437,11 @@ class Copy:
         ).fetchall()
         self._primed = {name: [] for name, _ in chosen}
         if chosen:
+            marks = ",".join("?" * len(chosen))
             for name, *row in self._db.execute(
-                "SELECT n.name, r.dn, r.csn, r.body, r.uuid FROM name n JOIN record r ON r.id = n.id"
-                " WHERE n.name BETWEEN ? AND ? AND n.name IN (SELECT name FROM dirty) ORDER BY n.name, n.id",
-                (chosen[0][0], chosen[-1][0]),
+                "SELECT n.name, r.dn, r.csn, r.body, r.uuid FROM name n JOIN record r ON r.id = n.id"  # noqa: S608
+                f" WHERE n.name IN ({marks}) ORDER BY n.name, n.id",  # nothing but question marks
+                [name for name, _ in chosen],
             ):
                 self._primed[name].append(self._decode(*row))
         return chosen

@@ -368,6 +368,7 @@ class _Session:
         if not state.resumed:
             self._equal(feed, state, state.polled or stamp)
         self._numbers.refreshes_total += 1
+        self._log.info("%s: refreshed from %s", feed, "a cookie" if state.resumed else "nothing")
         if not self._copy.complete(feed):
             self._copy.keep_complete(feed)
             if self._complete():
@@ -424,6 +425,7 @@ class _Session:
     def _make(self) -> None:
         """Make the answers on the list anew."""
         count = self._copy.dirty_count()
+        began = time.monotonic()
         if self._team.are_many(count):
             ranges = self._copy.dirty_bounds(os.cpu_count() or 1)
             self._copy.close()
@@ -431,8 +433,10 @@ class _Session:
                 outcomes = self._team.many(ranges)
             finally:
                 self._open()
+                self._writer.look()
             self._copy.settle(outcomes, int(time.time()))
             self._count(outcomes)
+            self._log.info("%d names done in %.1f s", count, time.monotonic() - began)
         elif count:
             for outcomes in self._team.few(self._copy):
                 self._count(outcomes)

@@ -38,6 +38,9 @@ class _Keys(NamedTuple):
     project: str | None
 
 
+_NO_KEYS = _Keys((), (), None)
+
+
 class Reach:
     """The rules above, for one copy."""
 
@@ -55,10 +58,11 @@ class Reach:
             return False
         number, before = stored
         if feed == "nodes":
-            old = self._keys(before) if before else _Keys((), (), None)
+            old = self._keys(before) if before else _NO_KEYS
             new = self._keys(record)
             if old != new:
-                self._copy.unindex(number, *old)
+                if before:
+                    self._copy.unindex(number, *old)
                 self._copy.index(number, *new)
             if mark:
                 self._mark_names({*old.names, *new.names})

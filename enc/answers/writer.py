@@ -43,9 +43,15 @@ class AnswerWriter:
                 self._directory(path)
                 for path in (layout.root, layout.tmp, layout.nodes, layout.refused, layout.node_data)
             )
+            self.look()
         except OSError:
             self.close()
             raise
+
+    def look(self) -> None:
+        """Note which nodes have what few have; again after another process has written."""
+        self._have_data = set(os.listdir(self._data))  # noqa: PTH208 - by descriptor, as everything here
+        self._have_refusal = set(os.listdir(self._refused))  # noqa: PTH208
 
     def _directory(self, path: Path) -> int:
         descriptor = os.open(path, _DIRECTORY)
@@ -67,7 +73,7 @@ class AnswerWriter:
 
     def clean(self) -> None:
         """Remove what a killed process left in tmp/; only for the holder of the lock."""
-        for name in os.listdir(self._tmp):  # noqa: PTH208 - by descriptor, as everything here
+        for name in os.listdir(self._tmp):  # noqa: PTH208
             os.unlink(name, dir_fd=self._tmp)
 
     def _put(self, directory: int, name: str, text: str) -> None:
@@ -88,12 +94,17 @@ class AnswerWriter:
     def answer(self, certname: Certname, text: str, data: str | None) -> None:
         """Make `text` the answer of a node and `data` its hiera data (None: it has none)."""
         # Data first: an answer whose classes look up a key must not come before the key.
-        if data is None:
-            self._drop(self._data, f"{certname}.yaml")
-        else:
-            self._put(self._data, f"{certname}.yaml", data)
-        self._put(self._nodes, f"{certname}.yaml", text)
-        self._drop(self._refused, certname)
+        name = f"{certname}.yaml"
+        if data is not None:
+            self._put(self._data, name, data)
+            self._have_data.add(name)
+        elif name in self._have_data:
+            self._drop(self._data, name)
+            self._have_data.discard(name)
+        self._put(self._nodes, name, text)
+        if certname in self._have_refusal:
+            self._drop(self._refused, certname)
+            self._have_refusal.discard(certname)
 
     def refuse(self, certname: Certname, why: str, *, keep_answer: bool) -> bool:
         """Say why a node's entry cannot be classified; return whether its last good answer goes on.
@@ -105,6 +116,7 @@ class AnswerWriter:
                 os.stat(f"{certname}.yaml", dir_fd=self._nodes)
                 return True
         self._put(self._refused, certname, one_line(why) + "\n")
+        self._have_refusal.add(certname)
         self._drop(self._nodes, f"{certname}.yaml")
         self._drop(self._data, f"{certname}.yaml")
         return False
