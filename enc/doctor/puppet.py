@@ -123,7 +123,7 @@ def judge(facts: PuppetFacts | str, config: Path, settings: Settings) -> Iterato
 def _enc(facts: PuppetFacts, config: Path) -> Iterator[Finding]:
     command = facts.settings.get("external_nodes", "")
     # env -S is how a path with spaces gets through Puppet's splitting at white space.
-    words = re.split(r"\s+|\\_", command.replace("\\c", "").replace('"', " ")) if command else []
+    words = re.sub(r'\\[_c]|"', " ", command).split()
     program = next((word for word in words if Path(word).name == PROGRAM), None)
     if program is None:
         yield warning(

@@ -1,0 +1,82 @@
+"""The units are accepted by systemd and stay confined; the follower tells it the truth."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from enc.answers.layout import Contact, Layout
+from enc.errors import UsageError
+from enc.systemd import units
+from enc.systemd.notify import Notifier
+
+EXPOSURE = 1.5
+"""At most, on systemd's scale from 0 to 10."""
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    program = tmp_path / "enc-admin"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    for name, text in units.files(program, Path("/etc/other.yaml")).items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_systemd_accepts_the_units_and_rates_them_confined(written: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    assert analyze, "systemd is not installed: apt-get install systemd"
+    paths = [written / name for name in units.UNITS]
+    checked = subprocess.run([analyze, "verify", *paths], capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    for path in paths:
+        assert f"ExecStart={written}/enc-admin --config /etc/other.yaml " in path.read_text()
+        rated = subprocess.run(
+            [analyze, "security", "--offline=yes", "--no-pager", path], capture_output=True, text=True
+        )
+        level = re.search(r"Overall exposure level .*?: ([\d.]+)", rated.stdout)
+        assert level and float(level[1]) <= EXPOSURE, rated.stdout[-500:]
+
+
+def test_every_account_of_a_unit_is_made(written: Path) -> None:
+    accounts = set(re.findall(r"^[ug] (\S+)", (written / "puppetmaster.conf").read_text(), re.MULTILINE))
+    for name in units.UNITS:
+        assert set(re.findall(r"^(?:User|Group)=(\S+)", (written / name).read_text(), re.MULTILINE)) <= accounts
+
+
+def test_a_path_that_a_unit_cannot_hold_is_refused() -> None:
+    with pytest.raises(UsageError):
+        units.files(Path("/a b/enc-admin"), None)
+
+
+def test_ready_with_the_lock_alive_with_the_beat_and_silent_when_it_stops(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    notifier = Notifier(layout, 1)
+    now = int(notifier._started) + 100
+    layout.lock.write_text("1\n")
+    assert notifier.state(now) == ""
+    layout.lock.write_text(f"{os.getpid()}\n")
+    assert notifier.state(now) == "READY=1"
+    assert notifier.state(now).startswith("WATCHDOG=1")
+    layout.contact.write_text(Contact(now - 7, now, 100, "current").line())
+    assert notifier.state(now) == "WATCHDOG=1\nSTATUS=LDAP current; answers 7 s old"
+    assert notifier.state(now + 1000) == ""
+
+
+def test_messages_arrive_where_systemd_listens(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(10)
+        code = "from enc.systemd.notify import send; send('READY=1')"
+        environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+        assert listening.recv(100) == b"READY=1"
