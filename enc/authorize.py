@@ -1,10 +1,10 @@
-"""Who may do what: one table, and one function that every face of the toolkit asks. Pure.
+"""Who may edit what in the directory: what an edit needs is told from what it touches. Pure.
 
-What an edit needs is told from what it touches (`needed`), not from what its
-caller says it is; so an undo, an import and a form need no rules of their own.
-Whatever is in no row of the table is for operators. slapd's access rules
-(directory/access.py) stand behind this and say the same for the embedded
-directory; a refusal here is only the friendlier one.
+It is not told from what its caller says it is; so an undo, an import and a
+form need no rules of their own. Which role may do what stands in the one table
+of roles.py. Whatever is in no row of the table is for operators. slapd's
+access rules (directory/access.py) stand behind this and say the same for the
+embedded directory; a refusal here is only the friendlier one.
 
 Not here: who somebody is (people.py).
 """
@@ -12,8 +12,6 @@ Not here: who somebody is (people.py).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import Enum
 
 from enc import dn
 from enc.changes import Step
@@ -23,95 +21,9 @@ from enc.config import Settings
 from enc.errors import ClassificationError, InvalidName
 from enc.filters import folded
 from enc.names import ProjectName
+from enc.roles import TABLE, Action, Person, Role, Verdict, allowed
 
-
-class Role(Enum):
-    """What somebody is towards one project."""
-
-    OPERATOR = "operator"
-    PROJECTADMIN = "projectadmin"
-    MEMBER = "member"
-    OTHER = "other"
-
-
-class Action(Enum):
-    """What can be done, in the words of a refusal."""
-
-    READ = "read"
-    NODE_ADD = "add a node to"
-    NODE_EDIT = "edit the nodes of"
-    NODE_REMOVE = "remove nodes of"
-    NODE_MOVE = "move a node into or out of"
-    PREFIX_EDIT = "edit the prefixes of"
-    PROJECT_EDIT = "edit the classification of"
-    PROJECT_MEMBERS = "change who is in"
-    PROJECT_ADD = "add"
-    PROJECT_DELETE = "delete"
-    SITE_EDIT = "edit the site's default"
-    GROUP_EDIT = "edit groups"
-    OTHER_EDIT = "edit entries that belong to no project"
-
-
-_OPERATORS = frozenset({Role.OPERATOR})
-_ADMINS = frozenset({Role.OPERATOR, Role.PROJECTADMIN})
-
-TABLE: dict[Action, frozenset[Role]] = {
-    Action.READ: frozenset(Role),
-    Action.NODE_ADD: _ADMINS,
-    Action.NODE_EDIT: _ADMINS,
-    Action.NODE_REMOVE: _ADMINS,
-    Action.NODE_MOVE: _OPERATORS,
-    Action.PREFIX_EDIT: _ADMINS,
-    Action.PROJECT_EDIT: _ADMINS,
-    Action.PROJECT_MEMBERS: _ADMINS,
-    Action.PROJECT_ADD: _OPERATORS,
-    Action.PROJECT_DELETE: _OPERATORS,
-    Action.SITE_EDIT: _OPERATORS,
-    Action.GROUP_EDIT: _OPERATORS,
-    Action.OTHER_EDIT: _OPERATORS,
-}
-"""Every action, and the roles that may do it (docs/editing.md shows the same table)."""
-
-
-@dataclass(frozen=True)
-class Person:
-    """Somebody who wants something, and what they are."""
-
-    name: str
-    """As it is shown and recorded."""
-    dn: str = ""
-    """Their entry; empty for the local operator."""
-    operator: bool = False
-    admin_of: frozenset[ProjectName] = frozenset()
-    member_of: frozenset[ProjectName] = frozenset()
-
-    def role(self, project: ProjectName | None) -> Role:
-        """Return the person's highest role towards `project`; None: towards what belongs to no project."""
-        if self.operator:
-            return Role.OPERATOR
-        if project in self.admin_of:
-            return Role.PROJECTADMIN
-        return Role.MEMBER if project in self.member_of else Role.OTHER
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether somebody may, and the sentence that says why not."""
-
-    allowed: bool
-    reason: str = ""
-
-
-def allowed(person: Person, action: Action, project: ProjectName | None) -> Verdict:
-    """Say whether `person` may do `action` to `project`."""
-    role = person.role(project)
-    if role in TABLE[action]:
-        return Verdict(True)
-    what = action.value
-    if action not in (Action.SITE_EDIT, Action.GROUP_EDIT, Action.OTHER_EDIT):
-        what += f" project {project}" if project else " something that belongs to no project"
-    needs = " or ".join(role.value for role in Role if role in TABLE[action])
-    return Verdict(False, f"{person.name} is {role.value} here and may not {what}; that takes {needs}")
+__all__ = ["TABLE", "Action", "Need", "Person", "Role", "Verdict", "allowed", "first_refusal", "needed"]
 
 
 Need = tuple[Action, ProjectName | None]
