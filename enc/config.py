@@ -210,6 +210,47 @@ class LogSettings:
 
 
 @dataclass(frozen=True)
+class PuppetserverSettings:
+    """The puppetservers that serve this machine's environments."""
+
+    urls: tuple[str, ...] = ()
+    """Asked after each deploy to forget the environment: https://HOST:8140. None: nobody is asked."""
+    ca_file: Path | None = None
+    """Certificates of the authority that signed theirs (PEM); none: the system's."""
+    certificate_file: Path | None = None
+    """Our own certificate (PEM), which their auth.conf allows to flush."""
+    key_file: Path | None = None
+    """The key of our own certificate (PEM)."""
+    timeout: Duration = Duration(10)
+    """How long connecting, and the answer, may take."""
+
+
+@dataclass(frozen=True)
+class BranchSettings:
+    """The branch manager: from branches of the repository to environments."""
+
+    repository: Path = Path("/var/lib/puppetmaster/repository.git")
+    """The bare repository that is pushed to."""
+    store: Path = Path("/var/lib/puppetmaster/store")
+    """Where versions of environments are kept."""
+    environments: Path = Path("/etc/puppet/code/environments")
+    """puppetserver's environmentpath; environments are links in there."""
+    rules: tuple[str, ...] = (
+        "production = production",
+        "test = test",
+        "project/<name> = project_<name>",
+        "project/<name>/<topic> = project_<name>__<topic>",
+    )
+    """BRANCH = ENVIRONMENT, the first that fits; <name> is a project, <topic> one more part of the branch."""
+    split: tuple[str, ...] = ("modules", "site", "site-modules")
+    """Directories whose sub-directories are shared one by one between versions; others are shared whole."""
+    retain: Duration = Duration(3600)
+    """How long a version stays after it was live: at least as long as a compile can take."""
+    puppetserver: PuppetserverSettings = field(default_factory=PuppetserverSettings)
+    """Who is told about a deploy."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole configuration file, and where it was read."""
 
@@ -223,6 +264,7 @@ class Settings:
     follow: FollowSettings = field(default_factory=FollowSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    branches: BranchSettings = field(default_factory=BranchSettings)
 
     @property
     def nodes_base(self) -> str:
@@ -296,12 +338,15 @@ def _section(cls: type[T], value: object, path: str, where: str) -> T:
         raise ConfigurationError(f"{path or 'the file'} must be a mapping of settings", where=where)
     hints = typing.get_type_hints(cls)
     known = {f.name: hints[f.name] for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    defaults = {f.name: f.default for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     chosen: dict[str, Any] = {}
     for key, item in value.items():
         dotted = f"{path}.{key}" if path else str(key)
         if key not in known:
             raise ConfigurationError(f"unknown key {dotted} (known here: {', '.join(sorted(known))})", where=where)
-        chosen[key] = _value(known[key], item, dotted, where)
+        # Only what is an empty list by default may be one.
+        empty = item == [] and defaults[key] == ()
+        chosen[key] = () if empty else _value(known[key], item, dotted, where)
     return cls(**chosen)
 
 
@@ -362,6 +407,9 @@ def _check(settings: Settings, where: str) -> None:
             raise ConfigurationError(
                 f"directory.uris: {uri!r} is not ldap://HOST, ldaps://HOST or ldapi://", where=where
             )
+    for url in settings.branches.puppetserver.urls:
+        if not re.fullmatch(r"https://[^/@?#]+", url):
+            raise ConfigurationError(f"branches.puppetserver.urls: {url!r} is not https://HOST:PORT", where=where)
     project = settings.nodes.project
     rule = re.compile(r"container|(?:attribute|variable) [A-Za-z][\w;-]*", re.ASCII)
     if not rule.fullmatch(project):

@@ -20,8 +20,8 @@ _SHOWN = 60
 """So many characters of a refused name are shown; hostile input can be long."""
 
 
-class _Name(str):
-    """A string that satisfies its class's rule; not used directly."""
+class Name(str):
+    """A string that satisfies its class's rule; subclassed for each kind of name."""
 
     __slots__ = ()
     kind: ClassVar[str]
@@ -42,7 +42,7 @@ class _Name(str):
         return len(text) <= cls.longest and cls.pattern.fullmatch(text) is not None
 
 
-class Certname(_Name):
+class Certname(Name):
     """The untrusted string that Puppet passes for a node.
 
     Puppet lower-cases certnames; 250 is what a file name of 255 bytes leaves
@@ -61,7 +61,7 @@ class Certname(_Name):
         return re.sub(r"\..+", "", self)
 
 
-class ProjectName(_Name):
+class ProjectName(Name):
     """The authorisation boundary; also a part of branch and environment names."""
 
     __slots__ = ()
@@ -71,7 +71,7 @@ class ProjectName(_Name):
     longest = 63
 
 
-class PrefixName(_Name):
+class PrefixName(Name):
     """A beginning that several certnames of a project share, such as `web-`."""
 
     __slots__ = ()
@@ -81,7 +81,7 @@ class PrefixName(_Name):
     longest = 250
 
 
-class EnvironmentName(_Name):
+class EnvironmentName(Name):
     """A Puppet environment. Puppet itself checks only the last path part."""
 
     __slots__ = ()
@@ -91,7 +91,7 @@ class EnvironmentName(_Name):
     longest = 200
 
 
-class ClassName(_Name):
+class ClassName(Name):
     """A Puppet class. With capitals or a leading '::' it would silently lose its parameters."""
 
     __slots__ = ()
@@ -111,7 +111,7 @@ class ClassName(_Name):
         return cls(text.strip().removeprefix("::").lower())
 
 
-class VariableName(_Name):
+class VariableName(Name):
     """A top-scope variable. Attribute names of LDAP, which become variables, keep their '-' and ';'."""
 
     __slots__ = ()
@@ -121,7 +121,7 @@ class VariableName(_Name):
     longest = 200
 
 
-class ParameterName(_Name):
+class ParameterName(Name):
     """A parameter of a class."""
 
     __slots__ = ()
@@ -131,7 +131,7 @@ class ParameterName(_Name):
     longest = 200
 
 
-class DataKey(_Name):
+class DataKey(Name):
     """A key of hiera data."""
 
     __slots__ = ()
@@ -141,7 +141,7 @@ class DataKey(_Name):
     longest = 200
 
 
-class PersonName(_Name):
+class PersonName(Name):
     """The uid of a person."""
 
     __slots__ = ()

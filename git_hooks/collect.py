@@ -1,0 +1,144 @@
+"""Removes from the store what nobody needs any more.
+
+Needed is: what an environment shows; a version that was live within the
+retention time, since a compile that began then may still read it; and every
+unit that these lead to. All else goes, and with it what killed processes left
+in work/.
+
+How this is safe beside running deploys: versions are taken away under their
+environment's lock. Units are taken away under the store's exclusive lock,
+while deploys hold it shared as long as they build; and what is used is read
+from the versions themselves, not counted somewhere. Taking away is a rename
+into work/; the slow removal follows without locks. Killed in between, the next
+run removes the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from typing import NamedTuple
+
+from enc.names import EnvironmentName
+from git_hooks.layout import SPLIT, Layout
+from git_hooks.locks import locked
+from git_hooks.store import Step, nothing
+from git_hooks.versions import ForeignEnvironment, Versions
+
+
+class Collected(NamedTuple):
+    """What was removed, by number."""
+
+    versions: int
+    units: int
+    leftovers: int
+    skipped: tuple[EnvironmentName, ...]
+    """Environments that are not ours any more: their versions stay until somebody has looked."""
+
+
+def collect(layout: Layout, retain: float, now: float, at: Step = nothing) -> Collected:
+    """Remove what is not needed at `now` (seconds since 1970), versions `retain` seconds after they were live."""
+    with locked(layout.collector_lock):
+        return _Collector(layout, at).run(now - retain)
+
+
+class _Collector:
+    def __init__(self, layout: Layout, at: Step) -> None:
+        self._layout = layout
+        self._at = at
+        self._versions = Versions(layout)
+        self._trash = f"{layout.work}/trash"
+        self._number = 0
+        self._units = layout.units + "/"
+
+    def run(self, before: float) -> Collected:
+        # What an earlier run was killed over; emptied first, so that numbers are free again.
+        shutil.rmtree(self._trash, ignore_errors=True)
+        os.mkdir(self._trash)
+        versions, skipped = 0, []
+        for name in sorted(os.listdir(self._layout.versions)):
+            environment = EnvironmentName(name)
+            with locked(self._layout.lock(environment)):
+                try:
+                    versions += self._old_versions(environment, before)
+                except ForeignEnvironment:
+                    skipped.append(environment)
+        # Most of the reading is done while deploys go on; what they add meanwhile is read under the lock.
+        seen: set[str] = set()
+        used = self._used(seen)
+        with locked(self._layout.store_lock):
+            used |= self._used(seen)
+            units = self._unused_units(used)
+            leftovers = self._leftovers()
+        self._at("empty the trash")
+        shutil.rmtree(self._trash)
+        return Collected(versions, units, leftovers, tuple(skipped))
+
+    def _old_versions(self, environment: EnvironmentName, before: float) -> int:
+        removed = 0
+        versions = self._versions.of(environment)
+        for version in versions:
+            if not version.live and version.since < before:
+                self._away(self._layout.version(environment, version.commit))
+                removed += 1
+        with suppress(FileNotFoundError):
+            os.unlink(self._layout.next_live(environment))
+        if removed == len(versions):
+            with suppress(OSError):
+                os.rmdir(f"{self._layout.versions}/{environment}")
+        return removed
+
+    def _used(self, seen: set[str]) -> set[str]:
+        """Return the units that versions lead to; directories in `seen` are passed over, others added to it."""
+        used: set[str] = set()
+        waiting = [
+            f"{self._layout.versions}/{environment}/{commit}"
+            for environment in os.listdir(self._layout.versions)
+            for commit in os.listdir(f"{self._layout.versions}/{environment}")
+        ]
+        while waiting:
+            directory = waiting.pop()
+            if directory in seen:
+                continue
+            seen.add(directory)
+            for unit in self.units_in(directory):
+                if unit not in used:
+                    used.add(unit)
+                    if unit.endswith(SPLIT):
+                        waiting.append(self._layout.unit(unit))
+        return used
+
+    def units_in(self, directory: str) -> list[str]:
+        """Return the units that the links of a version or split unit lead to; none if it went meanwhile."""
+        found = []
+        with suppress(FileNotFoundError), os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    target = os.readlink(entry.path)
+                    if target.startswith(self._units):
+                        found.append(os.path.basename(target))
+        return found
+
+    def _unused_units(self, used: set[str]) -> int:
+        removed = 0
+        for part in os.listdir(self._layout.units):
+            for unit in os.listdir(f"{self._layout.units}/{part}"):
+                if unit not in used:
+                    self._away(self._layout.unit(unit))
+                    with suppress(FileNotFoundError):
+                        os.unlink(self._layout.link(unit))
+                    removed += 1
+        return removed
+
+    def _leftovers(self) -> int:
+        """Take away what killed deploys left; nobody builds while the store's lock is held exclusively."""
+        names = [name for name in os.listdir(self._layout.work) if name != "trash"]
+        for name in names:
+            self._away(f"{self._layout.work}/{name}")
+        return len(names)
+
+    def _away(self, path: str) -> None:
+        self._at("take away")
+        self._number += 1
+        os.rename(path, f"{self._trash}/{self._number}")

@@ -1,0 +1,258 @@
+"""Makes an environment show a commit: look, decide, build, switch, flush, record.
+
+Owns the order of these steps and who waits for whom. Only one deploy of an
+environment runs at a time. It does not deploy what its push brought, but what
+the branch shows once the deploy has the environment's lock: of many pushes
+that wait, one brings the last state live, and the others find it done and can
+say so. No queue is kept anywhere, so none can be lost.
+
+A deploy that was killed is finished by the next one of its environment, or by
+`catch_up`: what is live, what the branch shows and which flush is owed are all
+read anew. Not here: who may push what (policy), words for people.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from enc.errors import NotFound, ToolkitError
+from enc.names import EnvironmentName
+from git_hooks.layout import Layout
+from git_hooks.locks import locked
+from git_hooks.puppetserver import FlushFailed, Puppetservers
+from git_hooks.records import Hold, Outcome, Record, Records
+from git_hooks.refs import BranchName, ObjectId
+from git_hooks.repository import Repository
+from git_hooks.store import Step, Store, nothing
+from git_hooks.versions import Versions
+
+if TYPE_CHECKING:
+    from enc.config import BranchSettings
+
+LIKELY_BASES = (EnvironmentName("test"), EnvironmentName("production"))
+"""A new environment shares files with one of these, if a unit cannot be shared whole."""
+
+FLUSH_PAUSES = (0.2, 1.0)
+"""Seconds to wait before a failed flush is tried again, each once; a push waits for it."""
+
+
+class Tip(NamedTuple):
+    """What a branch shows at the time of the deploy; a branch that is gone takes its environment with it."""
+
+    branch: BranchName
+
+
+class Exact(NamedTuple):
+    """One commit, whatever the branches show."""
+
+    commit: ObjectId
+
+
+class Situation(NamedTuple):
+    """Everything that the decision depends on."""
+
+    live: ObjectId | None
+    wanted: ObjectId | None
+    held: bool
+    owes_flush: bool
+
+
+Decision = Literal["nothing", "stay", "flush", "switch", "remove"]
+
+
+def decide(situation: Situation) -> Decision:
+    """Return what has to be done. Pure. A flush that is owed is made up for even where the environment is held."""
+    if situation.live == situation.wanted:
+        return "flush" if situation.owes_flush else "nothing"
+    if situation.held:
+        return "flush" if situation.owes_flush else "stay"
+    return "switch" if situation.wanted is not None else "remove"
+
+
+class Plan(NamedTuple):
+    """What a deploy would do now."""
+
+    environment: EnvironmentName
+    decision: Decision
+    old: ObjectId | None
+    new: ObjectId | None
+
+
+class Deployer:
+    """Deploys to one store; keeps git and the TLS connections between deploys. Not for several threads at once."""
+
+    def __init__(
+        self,
+        settings: BranchSettings,
+        *,
+        at: Step = nothing,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Prepare the store's directories. Sets the process's umask: puppetserver must read what is made."""
+        os.umask(0o022)
+        self.layout = Layout(str(settings.store), str(settings.environments))
+        self.records = Records(self.layout.root)
+        self.repository = Repository(str(settings.repository))
+        self.versions = Versions(self.layout, at)
+        self._store = Store(self.layout, frozenset(settings.split), at)
+        self._servers = Puppetservers(settings.puppetserver)
+        self._at = at
+        self._clock = clock
+        self._sleep = sleep
+
+    def __enter__(self) -> Deployer:
+        """Start git early."""
+        self.repository.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End git, close connections."""
+        self.close()
+
+    def close(self) -> None:
+        """End git, close connections; the next deploy starts them anew."""
+        self.repository.close()
+        self._servers.close()
+
+    def plan(self, environment: EnvironmentName, target: Tip | Exact) -> Plan:
+        """Return what `deploy` would do at this moment."""
+        situation = self._situation(environment, target)
+        return Plan(environment, decide(situation), situation.live, situation.wanted)
+
+    def deploy(self, environment: EnvironmentName, target: Tip | Exact, who: str, why: str = "push") -> Record:
+        """Make `environment` show `target`; return what happened, failures too.
+
+        Waits for other deploys of the environment.
+        """
+        with locked(self.layout.lock(environment)):
+            return self._carry_out(environment, target, who, why)
+
+    def rollback(self, environment: EnvironmentName, commit: ObjectId | None, who: str, reason: str) -> Record:
+        """Show an earlier commit (None: what was live before), and hold the environment there.
+
+        Without the hold the next push, or one that waits already, would undo
+        it. Raise `NotFound` if there is nothing to go back to.
+        """
+        with locked(self.layout.lock(environment)):
+            chosen = commit or self._before(environment)
+            self.records.release(environment)
+            record = self._carry_out(environment, Exact(chosen), who, f"rollback: {reason}")
+            if record.outcome != "failed":
+                self.records.hold(environment, Hold(who, reason, self._clock()))
+            return record
+
+    def hold(self, environment: EnvironmentName, who: str, reason: str) -> None:
+        """Keep `environment` as it is until `release`; pushes go on and are told."""
+        with locked(self.layout.lock(environment)):
+            self.records.hold(environment, Hold(who, reason, self._clock()))
+
+    def release(self, environment: EnvironmentName) -> bool:
+        """End a hold, tell whether there was one. Deploy afterwards."""
+        with locked(self.layout.lock(environment)):
+            return self.records.release(environment)
+
+    def _before(self, environment: EnvironmentName) -> ObjectId:
+        live = self.versions.live(environment)
+        for record in self.records.of(environment):
+            if record.outcome in ("live", "not flushed") and record.new == live and record.old is not None:
+                return ObjectId(record.old)
+        raise NotFound("no earlier version is recorded; name the commit", where=environment)
+
+    def _situation(self, environment: EnvironmentName, target: Tip | Exact) -> Situation:
+        return Situation(
+            live=self.versions.live(environment),
+            wanted=self._wanted(target),
+            held=self.records.held(environment) is not None,
+            owes_flush=self.records.owes_flush(environment),
+        )
+
+    def _wanted(self, target: Tip | Exact) -> ObjectId | None:
+        if isinstance(target, Tip):
+            return self.repository.tip(target.branch)
+        return self.repository.commit_of(target.commit)
+
+    def _carry_out(self, environment: EnvironmentName, target: Tip | Exact, who: str, why: str) -> Record:
+        """Do what is to be done. The caller holds the environment's lock."""
+        watch = _Watch()
+        situation = Situation(None, None, held=False, owes_flush=False)
+        record = Record(environment, "failed", None, None, who, why, self._clock(), watch.milliseconds)
+        try:
+            with watch.step("look"):
+                situation = self._situation(environment, target)
+                decision = decide(situation)
+            record = record._replace(old=situation.live, new=situation.wanted)
+            if decision in ("nothing", "stay"):
+                return record._replace(outcome="unchanged" if decision == "nothing" else "held")
+            self._at("begin record")
+            self.records.add(record._replace(outcome="begun"))
+            outcome = self._do(decision, environment, situation.wanted, watch)
+            if decision == "flush" and situation.live != situation.wanted:
+                outcome = "held"
+            record = record._replace(outcome=outcome)
+        except FlushFailed as failure:
+            record = record._replace(outcome="not flushed", detail=str(failure))
+        except (ToolkitError, OSError) as failure:
+            # A full disk, a tree that is not sound, a broken repository: the environment stays as it was.
+            record = record._replace(outcome="failed", detail=" ".join(str(failure).split()))
+        self._at("end record")
+        self.records.add(record)
+        return record
+
+    def _do(self, decision: Decision, environment: EnvironmentName, commit: ObjectId | None, watch: _Watch) -> Outcome:
+        outcome: Outcome = "live"
+        if decision == "switch" and commit is not None:
+            with locked(self.layout.store_lock, shared=True), watch.step("build"):
+                self._store.build(self.repository, environment, commit, self._base(environment))
+        if decision in ("switch", "remove"):
+            with watch.step("switch"):
+                self._at("owe flush")
+                self.records.owe_flush(environment)
+                if commit is not None:
+                    self.versions.switch(environment, commit)
+                else:
+                    self.versions.remove(environment)
+                    outcome = "removed"
+        with watch.step("flush"):
+            self._at("flush")
+            self._flush(environment)
+        return outcome
+
+    def _flush(self, environment: EnvironmentName) -> None:
+        for pause in (*FLUSH_PAUSES, None):
+            try:
+                self._servers.flush(environment)
+                break
+            except FlushFailed:
+                if pause is None:
+                    raise
+                self._sleep(pause)
+        self._at("flushed")
+        self.records.flushed(environment)
+
+    def _base(self, environment: EnvironmentName) -> str | None:
+        """Return the version that the new one most likely shares most with."""
+        for candidate in (environment, *LIKELY_BASES):
+            live = self.versions.live(candidate)
+            if live is not None:
+                return self.layout.version(candidate, live)
+        return None
+
+
+class _Watch:
+    """Measures steps."""
+
+    def __init__(self) -> None:
+        self.milliseconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.milliseconds[name] = round((time.perf_counter() - began) * 1000, 1)

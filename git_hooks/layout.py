@@ -1,0 +1,89 @@
+"""Where things stand in the store. Paths only, no effects.
+
+    units/AB/TREE        one git tree as real files, named after the tree ("leaf")
+    units/AB/TREE.s      one git tree as a directory of links to the units of its parts ("split")
+    links/AB/UNIT        the one symbolic link to that unit; wherever it is needed it is hard-linked
+    versions/ENV/COMMIT  an environment at one commit: files, and links to units
+    work/                what is being built or removed; nothing here outlives its process
+    locks/               one file for each environment, one for the store, one for gc
+    records/ENV.jsonl    what was deployed; holds/ENV, pending/ENV: see records.py
+
+Everything but records and holds can be thrown away and comes back from git.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from enc.names import EnvironmentName
+from git_hooks.refs import ObjectId
+
+SPLIT = ".s"
+"""What a split unit's name ends in; it never occurs in a tree's name."""
+
+
+class Layout(NamedTuple):
+    """The paths of one store, and the directory of the environments' links."""
+
+    root: str
+    environments: str
+
+    @property
+    def work(self) -> str:
+        """Where things are built."""
+        return f"{self.root}/work"
+
+    @property
+    def units(self) -> str:
+        """Where units are."""
+        return f"{self.root}/units"
+
+    @property
+    def links(self) -> str:
+        """Where the units' links are."""
+        return f"{self.root}/links"
+
+    @property
+    def versions(self) -> str:
+        """Where versions are."""
+        return f"{self.root}/versions"
+
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """Everything that must exist before the first deploy."""
+        names = ("work", "units", "links", "versions", "locks", "records", "holds", "pending")
+        return (*(f"{self.root}/{name}" for name in names), self.environments)
+
+    def unit(self, name: str) -> str:
+        """The directory of a unit."""
+        return f"{self.root}/units/{name[:2]}/{name}"
+
+    def link(self, name: str) -> str:
+        """The link to a unit."""
+        return f"{self.root}/links/{name[:2]}/{name}"
+
+    def version(self, environment: EnvironmentName, commit: ObjectId) -> str:
+        """The directory of a version."""
+        return f"{self.root}/versions/{environment}/{commit}"
+
+    def live(self, environment: EnvironmentName) -> str:
+        """The link that Puppet reads."""
+        return f"{self.environments}/{environment}"
+
+    def next_live(self, environment: EnvironmentName) -> str:
+        """That link before it is renamed into place. Puppet takes no environment with a dot in its name."""
+        return f"{self.environments}/.{environment}.next"
+
+    def lock(self, environment: EnvironmentName) -> str:
+        """The lock of one environment. Environments have no '.' in their names, so it meets no other."""
+        return f"{self.root}/locks/env.{environment}"
+
+    @property
+    def store_lock(self) -> str:
+        """Shared by deploys, exclusive for the moment in which units are taken away."""
+        return f"{self.root}/locks/store"
+
+    @property
+    def collector_lock(self) -> str:
+        """Held by the one gc."""
+        return f"{self.root}/locks/gc"

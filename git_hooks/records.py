@@ -1,0 +1,140 @@
+"""What is remembered about deploys: records, holds, and flushes that are still owed.
+
+Owns the files below records/, holds/ and pending/ of the store. The caller
+holds the environment's lock when it writes.
+
+- A record is one JSON line, begun before the work and completed after it, so
+  a deploy that was killed shows as begun only.
+- A hold keeps an environment as it is until it is released.
+- A flush is owed from before the switch until every puppetserver confirmed it.
+
+Records are not written through to the disk: after a power cut the last lines
+may be missing, and nothing is decided by them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from typing import Any, Literal, NamedTuple
+
+from enc.names import EnvironmentName
+from git_hooks.refs import ObjectId
+
+Outcome = Literal["begun", "live", "unchanged", "held", "failed", "not flushed", "removed"]
+
+
+class Record(NamedTuple):
+    """One deploy."""
+
+    environment: EnvironmentName
+    outcome: Outcome
+    old: ObjectId | None
+    """What the environment showed before; None: there was none."""
+    new: ObjectId | None
+    """What it was to show; None: to be removed."""
+    who: str
+    why: str
+    at: float
+    """When it began, seconds since 1970."""
+    milliseconds: dict[str, float]
+    """How long each step took."""
+    detail: str = ""
+    """What went wrong, in one line."""
+
+    @property
+    def good(self) -> bool:
+        """Whether the environment shows what it should, as far as puppetserver can know."""
+        return self.outcome in ("live", "unchanged", "removed")
+
+
+class Hold(NamedTuple):
+    """Why an environment stays as it is."""
+
+    who: str
+    reason: str
+    at: float
+
+
+class Records:
+    """The records of one store."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def add(self, record: Record) -> None:
+        """Append a record."""
+        line = json.dumps(record._asdict(), separators=(",", ":")).encode("ascii") + b"\n"
+        descriptor = os.open(self._path(record.environment), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            end = os.lseek(descriptor, 0, os.SEEK_END)
+            if end and os.pread(descriptor, 1, end - 1) != b"\n":
+                line = b"\n" + line  # somebody was killed in mid-line
+            os.write(descriptor, line)
+        finally:
+            os.close(descriptor)
+
+    def of(self, environment: EnvironmentName, limit: int = 20) -> tuple[Record, ...]:
+        """Return the last records of `environment`, the newest first; what began and went on counts once."""
+        try:
+            with open(self._path(environment), "rb") as stream:
+                lines = stream.read().splitlines()
+        except FileNotFoundError:
+            return ()
+        found: dict[float, Record] = {}
+        for line in lines:
+            with suppress(ValueError, TypeError):
+                record = Record(**json.loads(line))
+                found[record.at] = record
+        return tuple(sorted(found.values(), key=lambda record: -record.at)[:limit])
+
+    def held(self, environment: EnvironmentName) -> Hold | None:
+        """Return why `environment` is held, None if it is not."""
+        try:
+            with open(f"{self._root}/holds/{environment}", encoding="utf-8") as stream:
+                content: dict[str, Any] = json.load(stream)
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return Hold("?", "the hold's file is damaged; release it", 0.0)
+        return Hold(**content)
+
+    def hold(self, environment: EnvironmentName, hold: Hold) -> None:
+        """Hold `environment`; an older hold is replaced."""
+        aside = f"{self._root}/holds/.{environment}"
+        with open(aside, "w", encoding="utf-8") as stream:
+            json.dump(hold._asdict(), stream)
+        os.rename(aside, f"{self._root}/holds/{environment}")
+
+    def release(self, environment: EnvironmentName) -> bool:
+        """End the hold; tell whether there was one."""
+        return _unlink(f"{self._root}/holds/{environment}")
+
+    def owes_flush(self, environment: EnvironmentName) -> bool:
+        """Tell whether a puppetserver may still have an older version in its cache."""
+        return os.path.exists(f"{self._root}/pending/{environment}")
+
+    def owe_flush(self, environment: EnvironmentName) -> None:
+        """Note that a flush must follow."""
+        os.close(os.open(f"{self._root}/pending/{environment}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+
+    def flushed(self, environment: EnvironmentName) -> None:
+        """Note that it did."""
+        _unlink(f"{self._root}/pending/{environment}")
+
+    def owing(self) -> tuple[EnvironmentName, ...]:
+        """Return the environments whose flush is owed, sorted."""
+        names = sorted(os.listdir(f"{self._root}/pending"))
+        return tuple(EnvironmentName(name) for name in names if EnvironmentName.accepts(name))
+
+    def _path(self, environment: EnvironmentName) -> str:
+        return f"{self._root}/records/{environment}.jsonl"
+
+
+def _unlink(path: str) -> bool:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,89 @@
+"""Finds what in the store is not what git says: every file against its blob.
+
+A unit is named after its tree, so it proves itself: the names of its files'
+contents give the trees' names, up to its own. A version is held against its
+commit in the repository. Reads only; a fault is a value, not an error.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from enc.errors import NotFound
+from enc.names import EnvironmentName
+from git_hooks.layout import SPLIT, Layout
+from git_hooks.refs import ObjectId
+from git_hooks.repository import Repository
+from git_hooks.trees import DIRECTORY, FILE, LINK, PROGRAM, Entry, object_id, render_tree
+
+
+class Fault(NamedTuple):
+    """Something in the store that is not as it should be."""
+
+    path: str
+    problem: str
+
+
+def verify_store(layout: Layout, repository: Repository) -> Iterator[Fault]:
+    """Yield every fault of every unit and version."""
+    verifier = _Verifier(layout)
+    for part in sorted(os.listdir(layout.units)):
+        for unit in sorted(os.listdir(f"{layout.units}/{part}")):
+            path = layout.unit(unit)
+            tree = unit.removesuffix(SPLIT)
+            try:
+                if verifier.tree(path, len(tree) // 2) != tree:
+                    yield Fault(path, "holds something else than its tree; see which file with git diff --no-index")
+            except OSError as error:
+                yield Fault(path, f"cannot be read: {error}")
+    for name in sorted(os.listdir(layout.versions)):
+        for commit in sorted(os.listdir(f"{layout.versions}/{name}")):
+            path = layout.version(EnvironmentName(name), ObjectId(commit))
+            try:
+                tree = repository.tree_of(ObjectId(commit))
+            except NotFound:
+                yield Fault(path, "its commit is not in the repository any more, so it cannot be verified")
+                continue
+            if verifier.tree(path, len(tree) // 2) != tree:
+                yield Fault(path, "holds something else than its commit")
+
+
+class _Verifier:
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._units = layout.units + "/"
+        self._files: dict[tuple[int, int], str] = {}
+        """Names of contents by inode: what is shared is read once."""
+
+    def tree(self, directory: str, id_size: int) -> str:
+        """Return the name of the tree that `directory` shows."""
+        entries = []
+        with os.scandir(directory) as found:
+            for item in found:
+                status = item.stat(follow_symlinks=False)
+                if item.is_symlink():
+                    target = os.readlink(item.path)
+                    if target.startswith(self._units):
+                        unit = os.path.basename(target)
+                        # The unit itself is verified on its own; here it must only be there.
+                        tree = unit.removesuffix(SPLIT) if os.path.isdir(self._layout.unit(unit)) else "0" * 40
+                        entries.append(Entry(DIRECTORY, item.name, tree))
+                    else:
+                        content = os.fsencode(target)
+                        entries.append(Entry(LINK, item.name, object_id("blob", content, id_size)))
+                elif item.is_dir():
+                    entries.append(Entry(DIRECTORY, item.name, self.tree(item.path, id_size)))
+                else:
+                    mode = PROGRAM if status.st_mode & stat.S_IXUSR else FILE
+                    entries.append(Entry(mode, item.name, self._file(item.path, status, id_size)))
+        return object_id("tree", render_tree(entries), id_size)
+
+    def _file(self, path: str, status: os.stat_result, id_size: int) -> str:
+        key = (status.st_dev, status.st_ino)
+        if key not in self._files:
+            with open(path, "rb") as stream:
+                self._files[key] = object_id("blob", stream.read(), id_size)
+        return self._files[key]

@@ -1,0 +1,217 @@
+"""The store on a real disk, from real repositories: what is laid out, shared, verified, removed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from enc.names import EnvironmentName
+from git_hooks.collect import Collected, collect
+from git_hooks.deploy import Deployer, Tip
+from git_hooks.records import Record
+from git_hooks.refs import BranchName
+from git_hooks.trees import PROGRAM, SUBMODULE, Entry
+from git_hooks.verify import verify_store
+from tests.support.bare import Bare, Content, contents
+
+TEST = EnvironmentName("test")
+TREE: Content = {
+    "environment.conf": "modulepath = modules\n",
+    "manifests": {"site.pp": "node default {}\n"},
+    "modules": {
+        "a": {"files": {"run": "#!/bin/sh\n", "same": "-> run", "deep": {"x": "1"}}, "manifests": {"init.pp": "A\n"}},
+        "b": {"manifests": {"init.pp": "class b {}\n"}},
+    },
+}
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Bare:
+    return Bare(tmp_path)
+
+
+def deploy(bare: Bare, branch: str = "test", environment: str | None = None) -> Record:
+    with Deployer(bare.settings) as deployer:
+        return deployer.deploy(EnvironmentName(environment or branch), Tip(BranchName(branch)), "me")
+
+
+def faults(bare: Bare) -> list[str]:
+    with Deployer(bare.settings) as deployer:
+        return [fault.path for fault in verify_store(deployer.layout, deployer.repository)]
+
+
+def gc(bare: Bare, *, retain: float = 0.0, now: float = 9e9) -> Collected:
+    with Deployer(bare.settings) as deployer:
+        return collect(deployer.layout, retain, now)
+
+
+def changed(content: str) -> Content:
+    modules = TREE["modules"]
+    assert isinstance(modules, dict)
+    return {**TREE, "modules": {**modules, "a": {**modules["a"], "manifests": {"init.pp": content}}}}
+
+
+@pytest.mark.parametrize("object_format", ["sha1", "sha256"])
+def test_an_environment_shows_its_branch(tmp_path: Path, object_format: str) -> None:
+    bare = Bare(tmp_path, object_format)
+    for content in ("A\n", "B\n"):
+        bare.commit("test", changed(content))
+        assert deploy(bare).outcome == "live"
+        assert contents(bare.live("test")) == {
+            "environment.conf": "modulepath = modules\n",
+            "manifests/site.pp": "node default {}\n",
+            "modules/a/files/run": "#!/bin/sh\n",
+            "modules/a/files/same": "#!/bin/sh\n",
+            "modules/a/files/deep/x": "1",
+            "modules/a/manifests/init.pp": content,
+            "modules/b/manifests/init.pp": "class b {}\n",
+        }
+        assert faults(bare) == []
+
+
+def test_the_link_is_absolute_and_everything_readable_and_read_only(bare: Bare) -> None:
+    bare.commit("test", TREE)
+    previous = os.umask(0o077)
+    try:
+        deploy(bare)
+    finally:
+        os.umask(previous)
+    assert bare.live("test").readlink().is_absolute()
+    modes = {
+        str(path.relative_to(bare.settings.store)): stat.S_IMODE(path.lstat().st_mode)
+        for path in bare.settings.store.rglob("*")
+        if "units" in path.parts and not path.is_symlink()
+    }
+    assert set(modes.values()) == {0o755, 0o444, 0o555}
+    assert {path for path, mode in modes.items() if mode == 0o555 and path.endswith("run")}
+
+
+def test_versions_share_what_is_equal(bare: Bare) -> None:
+    bare.commit("test", changed("A\n"))
+    deploy(bare)
+    old = bare.live("test").resolve()
+    bare.commit("test", changed("B\n"))
+    record = deploy(bare)
+    new = bare.live("test").resolve()
+    assert old != new
+    assert (old / "modules/b").resolve() == (new / "modules/b").resolve()
+    for path in ("modules/a/files/run", "modules/a/files/deep/x", "environment.conf"):
+        assert (old / path).stat().st_ino == (new / path).stat().st_ino, path
+    assert (old / "modules/a/manifests/init.pp").read_text() == "A\n"
+    assert record.old is not None
+
+
+def test_a_new_branch_of_a_live_commit_costs_one_directory(bare: Bare) -> None:
+    commit = bare.commit("test", TREE)
+    deploy(bare)
+    before = sum(1 for _ in bare.settings.store.rglob("*") if _.lstat().st_nlink >= 1 and _.is_dir())
+    bare.commit_tree("project/x", bare.tree(TREE), parent=commit)
+    deploy(bare, "project/x", "project_x")
+    directories = [path for path in bare.settings.store.rglob("*") if path.is_dir() and not path.is_symlink()]
+    links = {path.lstat().st_ino for path in bare.settings.store.rglob("*") if path.is_symlink()}
+    assert len(directories) <= before + 2
+    deploy(bare, "test", "another")
+    assert {path.lstat().st_ino for path in bare.settings.store.rglob("*") if path.is_symlink()} == links
+
+
+def test_a_link_between_modules_works_and_keeps_working(bare: Bare) -> None:
+    for body in ("one", "two"):
+        crossing: Content = {"modules": {"a": {"x": "-> ../b/y"}, "b": {"y": body}}, "m": {"z": "3"}}
+        bare.commit("test", crossing)
+        assert deploy(bare).outcome == "live"
+        assert contents(bare.live("test")) == {"modules/a/x": body, "modules/b/y": body, "m/z": "3"}
+        assert faults(bare) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"modules": {"a": {"x": "-> ../../../secret"}}}, "leaves the tree"),
+        ({"x": "-> /etc/passwd"}, "leaves the tree"),
+        ({"x": "-> a/../../y", "a": {"f": ""}}, "'..' in the middle"),
+        ({"modules": {".git": {"config": ""}}}, "modules/.git"),
+    ],
+)
+def test_an_unsound_tree_is_not_laid_out(bare: Bare, content: Content, words: str) -> None:
+    good = bare.commit("test", TREE)
+    deploy(bare)
+    bare.commit("test", content)
+    record = deploy(bare)
+    assert record.outcome == "failed"
+    assert words in record.detail
+    assert bare.live("test").readlink().name == good
+    assert not list((bare.settings.store / "work").iterdir())
+
+
+def test_a_submodule_and_an_unknown_mode_are_not_laid_out(bare: Bare) -> None:
+    for entry in (Entry(SUBMODULE, "x", "a" * 40), Entry(0o10644, "x", bare.blob(""))):
+        bare.commit_tree("test", bare.raw_tree([entry]))
+        record = deploy(bare)
+        assert (record.outcome, record.detail[:3]) == ("failed", "x: ")
+
+
+def test_somebody_elses_environment_is_not_touched(bare: Bare) -> None:
+    bare.commit("test", TREE)
+    bare.live("test").mkdir(parents=True)
+    (bare.live("test") / "mine").write_text("mine")
+    assert "move it away" in deploy(bare).detail
+    assert gc(bare).skipped == ()
+    assert (bare.live("test") / "mine").read_text() == "mine"
+
+
+def test_gc_keeps_what_is_live_or_was_until_lately(bare: Bare) -> None:
+    for content in ("A\n", "B\n", "C\n"):
+        bare.commit("test", changed(content))
+        deploy(bare)
+    retired = max(path.stat().st_mtime for path in (bare.settings.store / "versions/test").iterdir())
+    assert gc(bare, retain=3600, now=retired + 3000) == Collected(0, 0, 0, ())
+    assert gc(bare, retain=3600, now=retired + 4000) == Collected(2, 4, 0, ())
+    assert faults(bare) == []
+    assert contents(bare.live("test"))["modules/a/manifests/init.pp"] == "C\n"
+
+
+def test_gc_removes_all_of_an_environment_that_is_gone(bare: Bare) -> None:
+    bare.commit("test", TREE)
+    deploy(bare)
+    bare.live("test").unlink()
+    gc(bare)
+    for part in ("units", "links", "versions", "work"):
+        assert [path for path in (bare.settings.store / part).rglob("*") if not path.is_dir()] == []
+
+
+@pytest.mark.parametrize("damage", ["content", "mode", "extra", "missing"])
+def test_verify_finds_what_was_changed_in_place(bare: Bare, damage: str) -> None:
+    bare.commit("test", TREE)
+    deploy(bare)
+    file = (bare.live("test") / "modules/a/files/run").resolve()
+    if damage == "content":
+        file.chmod(0o755)
+        file.write_text("evil")
+        file.chmod(0o555)
+    elif damage == "mode":
+        file.chmod(0o444)
+    elif damage == "extra":
+        (file.parent / "extra").write_text("")
+    else:
+        file.unlink()
+    unit = (bare.live("test") / "modules/a").resolve()
+    assert faults(bare) == [str(unit)]
+
+
+def test_verify_finds_a_unit_that_is_gone(bare: Bare) -> None:
+    bare.commit("test", TREE)
+    deploy(bare)
+    unit = (bare.live("test") / "modules").resolve()
+    unit.rename(bare.base / "away")
+    assert faults(bare) == [str(bare.live("test").resolve())]
+
+
+def test_programs_keep_their_mode(bare: Bare) -> None:
+    tree = bare.raw_tree([Entry(PROGRAM, "x", bare.blob("1")), Entry(0o100664, "y", bare.blob("2"))])
+    bare.commit_tree("test", tree)
+    deploy(bare)
+    assert os.access(bare.live("test") / "x", os.X_OK)
+    assert stat.S_IMODE((bare.live("test") / "y").stat().st_mode) == 0o444

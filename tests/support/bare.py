@@ -1,0 +1,94 @@
+"""Real bare repositories for tests: commits are made with git's own plumbing, hostile ones too."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from enc.config import BranchSettings
+from git_hooks.refs import BranchName, ObjectId
+from git_hooks.trees import DIRECTORY, FILE, LINK, PROGRAM, Entry, render_tree
+
+Content = Mapping[str, "str | bytes | Content"]
+"""Name → text, `-> target` for a link, `#!...` for a program, or a directory."""
+
+_IDENTITY = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "A"), ("EMAIL", "a@example.org"), ("DATE", "1700000000 +0000"))
+}
+
+
+def git(repository: Path | str, *arguments: str, stdin: bytes | None = None) -> str:
+    """Run git on a repository and return what it says, without the final line break."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(
+        ["git", "-C", str(repository), *arguments],
+        env=environment | _IDENTITY | {"GIT_CONFIG_GLOBAL": "/dev/null"},
+        input=stdin,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, (arguments, done.stderr.decode())
+    return done.stdout.decode().rstrip("\n")
+
+
+class Bare:
+    """One bare repository, and the store and environments that belong to it."""
+
+    def __init__(self, base: Path, object_format: str = "sha1") -> None:
+        self.base = base
+        self.path = base / "repository.git"
+        self.settings = BranchSettings(repository=self.path, store=base / "store", environments=base / "environments")
+        arguments = ["git", "init", "-q", "--bare", f"--object-format={object_format}", str(self.path)]
+        subprocess.run(arguments, check=True)
+
+    def live(self, environment: str) -> Path:
+        """The directory that puppetserver reads."""
+        return self.settings.environments / environment
+
+    def blob(self, content: str | bytes) -> str:
+        """Write a file."""
+        data = content.encode() if isinstance(content, str) else content
+        return git(self.path, "hash-object", "-w", "--stdin", stdin=data)
+
+    def tree(self, content: Content) -> str:
+        """Write a directory."""
+        entries = []
+        for name, value in content.items():
+            if isinstance(value, Mapping):
+                entries.append(Entry(DIRECTORY, name, self.tree(value)))
+            elif isinstance(value, str) and value.startswith("-> "):
+                entries.append(Entry(LINK, name, self.blob(value[3:])))
+            else:
+                program = isinstance(value, str) and value.startswith("#!")
+                entries.append(Entry(PROGRAM if program else FILE, name, self.blob(value)))
+        return self.raw_tree(entries)
+
+    def raw_tree(self, entries: list[Entry]) -> str:
+        """Write a directory of which git itself would say that it is none."""
+        arguments = ("hash-object", "-t", "tree", "-w", "--literally", "--stdin")
+        return git(self.path, *arguments, stdin=render_tree(entries))
+
+    def commit_tree(self, branch: str, tree: str, *, parent: str | None = None) -> ObjectId:
+        """Let `branch` show `tree`."""
+        arguments = ("-p", parent) if parent else ()
+        commit = ObjectId(git(self.path, "commit-tree", tree, "-m", "a change", *arguments))
+        git(self.path, "update-ref", BranchName(branch).ref, commit)
+        return commit
+
+    def commit(self, branch: str, content: Content, *, parent: str | None = None) -> ObjectId:
+        """Let `branch` show `content`."""
+        return self.commit_tree(branch, self.tree(content), parent=parent)
+
+
+def contents(directory: Path) -> dict[str, str]:
+    """Return path → content below a directory as a program that follows links sees it; programs with '#!' kept."""
+    found = {}
+    for parent, _, names in os.walk(directory, followlinks=True):
+        for name in names:
+            path = Path(parent) / name
+            found[str(path.relative_to(directory))] = path.read_bytes().decode("utf-8", "surrogateescape")
+    return found

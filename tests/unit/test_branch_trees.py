@@ -1,0 +1,182 @@
+"""Trees, links, arrangements and decisions, without any disk."""
+
+from __future__ import annotations
+
+import pytest
+
+from enc.errors import NotFound
+from git_hooks.arrange import Arranger
+from git_hooks.deploy import Situation, decide
+from git_hooks.refs import ObjectId
+from git_hooks.trees import (
+    DIRECTORY,
+    FILE,
+    LINK,
+    PROGRAM,
+    SUBMODULE,
+    Entry,
+    UnsoundTree,
+    check_entries,
+    climb,
+    object_id,
+    parse_tree,
+    render_tree,
+)
+
+EMPTY_SHA1 = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+EMPTY_SHA256 = "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813"
+
+
+@pytest.mark.parametrize(("size", "name"), [(20, EMPTY_SHA1), (32, EMPTY_SHA256)])
+def test_gits_names_of_the_empty_file(size: int, name: str) -> None:
+    assert object_id("blob", b"", size) == name
+
+
+def test_a_tree_is_read_as_it_is_written_and_in_gits_order() -> None:
+    entries = [
+        Entry(DIRECTORY, "a", EMPTY_SHA1),
+        Entry(FILE, "a.b", EMPTY_SHA1),
+        Entry(PROGRAM, "a-b", EMPTY_SHA1),
+        Entry(LINK, "\udcff", EMPTY_SHA1),
+    ]
+    read = parse_tree(render_tree(entries), 20)
+    assert [entry.name for entry in read] == ["a-b", "a.b", "a", "\udcff"]
+    assert set(read) == set(entries)
+
+
+def test_modes_of_old_repositories_count_by_their_bit() -> None:
+    old = b"100664 a\0" + bytes(20) + b"100775 b\0" + bytes(20)
+    assert [entry.mode for entry in parse_tree(old, 20)] == [FILE, PROGRAM]
+
+
+@pytest.mark.parametrize("content", [b"100644 a\0", b"100644", b"100644 a\0" + bytes(19)])
+def test_a_damaged_tree_is_refused(content: bytes) -> None:
+    with pytest.raises(UnsoundTree, match="damaged"):
+        parse_tree(content, 20)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", ".git", ".GIT", ".git ", ".git..", "git~1"])
+def test_names_that_never_become_files(name: str) -> None:
+    with pytest.raises(UnsoundTree):
+        check_entries([Entry(FILE, name, EMPTY_SHA1)], "dir")
+
+
+@pytest.mark.parametrize("mode", [SUBMODULE, 0o10644, 0])
+def test_kinds_that_never_become_files(mode: int) -> None:
+    with pytest.raises(UnsoundTree, match="dir/x"):
+        check_entries([Entry(mode, "x", EMPTY_SHA1)], "dir")
+
+
+def test_a_name_that_stands_twice_is_refused() -> None:
+    with pytest.raises(UnsoundTree, match="twice"):
+        check_entries([Entry(FILE, "x", EMPTY_SHA1), Entry(DIRECTORY, "x", EMPTY_SHA1)], "")
+
+
+@pytest.mark.parametrize(
+    ("target", "depth", "up"),
+    [("a", 0, 0), ("./a", 0, 0), ("../a", 1, 0), ("../a", 0, 1), ("../../a", 1, 1), (".//../..", 0, 2), ("a/b/", 3, 0)],
+)
+def test_how_far_a_link_climbs(target: str, depth: int, up: int) -> None:
+    assert climb(target.encode(), depth, "l") == up
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "a/../../b", "a/..", "", "a\0b", "../a/../b"])
+def test_links_that_could_lead_anywhere(target: str) -> None:
+    with pytest.raises(UnsoundTree):
+        climb(target.encode(), 9, "l")
+
+
+class _Objects:
+    """A repository in memory: nested mappings are directories, `-> x` is a link, all else a file."""
+
+    def __init__(self) -> None:
+        self.trees: dict[str, tuple[Entry, ...]] = {}
+        self.files: dict[str, bytes] = {}
+        self.read: list[str] = []
+
+    def add(self, content: object) -> Entry:
+        if isinstance(content, dict):
+            entries = [self.add(value)._replace(name=name) for name, value in content.items()]
+            tree = object_id("tree", render_tree(entries), 20)
+            self.trees[tree] = tuple(entries)
+            return Entry(DIRECTORY, "", tree)
+        text = str(content)
+        mode, body = (LINK, text[3:]) if text.startswith("-> ") else (FILE, text)
+        name = object_id("blob", body.encode(), 20)
+        self.files[name] = body.encode()
+        return Entry(mode, "", name)
+
+    def tree(self, tree: str, path: str = "") -> tuple[Entry, ...]:
+        self.read.append(path)
+        if tree not in self.trees:
+            raise NotFound("no tree")
+        return self.trees[tree]
+
+    def blob(self, blob: str) -> bytes:
+        return self.files[blob]
+
+
+def _arranged(content: object, known: set[str] | None = None) -> tuple[list[tuple[str, str]], _Objects]:
+    objects = _Objects()
+    root = objects.add(content).id
+    arranger = Arranger(objects, frozenset({"modules"}), (known or set()).__contains__, lambda path: None)
+    return [(unit.path, "split" if unit.split else "leaf") for unit in arranger.version(root).new()], objects
+
+
+def test_modules_are_shared_one_by_one_and_the_rest_whole() -> None:
+    tree = {"modules": {"a": {"x": "1"}, "b": {"y": "2"}}, "data": {"deep": {"z": "3"}}, "f": "4"}
+    assert _arranged(tree)[0] == [
+        ("modules/a", "leaf"), ("modules/b", "leaf"), ("modules", "split"), ("data", "leaf"), ("", "split"),
+    ]  # fmt: skip
+
+
+def test_what_is_in_the_store_is_not_even_read() -> None:
+    objects = _Objects()
+    known = objects.add({"x": "1"}).id
+    new, reading = _arranged({"modules": {"a": {"x": "1"}, "b": {"y": "2"}}}, {known})
+    assert ("modules/a", "leaf") not in new
+    assert "modules/a" not in reading.read
+
+
+def test_a_link_between_modules_makes_them_one_leaf() -> None:
+    tree = {"modules": {"a": {"files": {"x": "-> ../../b/y"}}, "b": {"y": "2"}}, "data": {"z": "3"}}
+    assert _arranged(tree)[0] == [("modules", "leaf"), ("data", "leaf"), ("", "split")]
+
+
+def test_a_link_between_top_directories_makes_the_version_one_leaf() -> None:
+    assert _arranged({"modules": {"a": {"x": "-> ../../data/z"}}, "data": {"z": "3"}})[0] == [("", "leaf")]
+
+
+def test_a_link_inside_its_module_changes_nothing() -> None:
+    assert ("modules", "split") in _arranged({"modules": {"a": {"d": {"x": "-> ../y"}, "y": "2"}}})[0]
+
+
+def test_a_link_out_of_the_tree_is_refused_with_its_place() -> None:
+    with pytest.raises(UnsoundTree, match=r"modules/a/x: .*leaves the tree"):
+        _arranged({"modules": {"a": {"x": "-> ../../../etc"}}})
+
+
+OLD, NEW = ObjectId("a" * 40), ObjectId("b" * 40)
+
+
+@pytest.mark.parametrize(
+    ("live", "wanted", "held", "owes", "decision"),
+    [
+        (None, NEW, False, False, "switch"),
+        (OLD, NEW, False, False, "switch"),
+        (OLD, NEW, False, True, "switch"),
+        (OLD, OLD, False, False, "nothing"),
+        (OLD, OLD, True, False, "nothing"),
+        (OLD, OLD, False, True, "flush"),
+        (OLD, NEW, True, False, "stay"),
+        (OLD, NEW, True, True, "flush"),
+        (OLD, None, False, False, "remove"),
+        (OLD, None, True, False, "stay"),
+        (None, None, False, False, "nothing"),
+        (None, None, False, True, "flush"),
+    ],
+)
+def test_what_a_deploy_does(
+    live: ObjectId | None, wanted: ObjectId | None, held: bool, owes: bool, decision: str
+) -> None:
+    assert decide(Situation(live, wanted, held, owes)) == decision
