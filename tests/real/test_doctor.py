@@ -1,0 +1,227 @@
+"""doctor and config check on a real site: silent when it is sound, and right about what was broken."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from enc.answers.layout import Layout
+from puppetmaster_self.private_master import PrivateMaster
+from puppetmaster_self.puppetserver_files import MasterSettings, exec_terminus
+from tests.real.conftest import SlapdMaker
+from tests.support.slapd import Slapd
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+USER = "puppet" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+"""Only root can look with another's eyes."""
+S = "dc=example,dc=org"
+NODE = {"objectClass": ["device", "puppetClient"]}
+
+
+class Site:
+    """slapd, a follower, and a puppetserver that is configured and not started."""
+
+    def __init__(self, base: Path, slapd: Slapd) -> None:
+        self.base, self.slapd = base, slapd
+        self.config = base / "config.yaml"
+        self.answers = base / "answers"
+        self.document: dict[str, Any] = yaml.safe_load(slapd.configuration())
+        shutil.copy(self.document["directory"]["bind_password_file"], base / "secret")
+        self.document["directory"]["bind_password_file"] = str(base / "secret")
+        self.document |= {"answers": {"directory": str(self.answers)}, "audit": {"file": str(base / "trail")}}
+        self.write()
+        for name in ("enc", "enc-trusted"):  # where the user may run it, wherever the checkout is
+            shutil.copy(SCRIPTS / name, base / name)
+        terminus = exec_terminus(base / "enc", "--config", str(self.config), trusted=base / "enc-trusted")
+        self.master = PrivateMaster(base / "master", MasterSettings(server=terminus))
+        self.master.write()
+        self.follower: subprocess.Popen[str] | None = None
+        if os.geteuid() == 0:
+            self.answers.mkdir(mode=0o750)
+            shutil.chown(self.answers, group=USER)
+            shutil.chown(base / "secret", group=USER)
+            (base / "secret").chmod(0o640)
+
+    def write(self) -> None:
+        self.config.write_text(yaml.safe_dump(self.document))
+
+    def follow(self) -> None:
+        self.follower = subprocess.Popen(
+            [SCRIPTS / "enc-admin", "--config", self.config, "follow"], stderr=subprocess.DEVNULL, text=True
+        )
+        deadline = time.monotonic() + 20
+        while not (self.answers / "contact").exists() or self.look("status").returncode:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def stop_following(self) -> None:
+        if self.follower:
+            self.follower.terminate()
+            assert self.follower.wait(20) == 0
+            self.follower = None
+
+    def look(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [SCRIPTS / "enc-admin", "--config", self.config, *words]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    def bad(self, *words: str) -> dict[str, str]:
+        """Check → level, of what is no `ok`."""
+        done = self.look(*words, "--json")
+        assert done.returncode in (0, 1), done.stderr
+        document = json.loads(done.stdout)
+        assert document["sound"] == (done.returncode == 0)
+        return {one["id"]: one["level"] for one in document["findings"] if one["level"] != "ok"}
+
+    def doctor(self) -> dict[str, str]:
+        return self.bad("doctor", "--user", USER, "--puppet-confdir", str(self.master.base / "puppet"))
+
+
+@pytest.fixture(scope="module")
+def site(make_module_slapd: SlapdMaker) -> Iterator[Site]:
+    slapd = make_module_slapd()
+    slapd.add(f"ou=alpha,ou=hosts,{S}", {"objectClass": "organizationalUnit"})
+    slapd.add(f"cn=alpha,ou=projects,{S}", {"objectClass": "groupOfNames", "member": f"cn=manager,{S}"})
+    slapd.add(f"cn=web-1.example.org,ou=alpha,ou=hosts,{S}", {**NODE, "puppetClass": "web"})
+    # pytest's own directories are closed to other accounts.
+    with tempfile.TemporaryDirectory(prefix="test-doctor-") as base:
+        Path(base).chmod(0o755)
+        made = Site(Path(base), slapd)
+        made.follow()
+        yield made
+        made.stop_following()
+
+
+def test_a_sound_site_needs_nothing(site: Site) -> None:
+    assert site.doctor() == {}
+    assert site.bad("config", "check") == {}
+
+
+def test_answers_and_secrets_that_puppetserver_cannot_read(site: Site) -> None:
+    contact, secret = Layout(site.answers).contact, site.base / "secret"
+    site.stop_following()  # it would write contact anew
+    try:
+        contact.chmod(0o000)
+        secret.chmod(0o600 if os.geteuid() == 0 else 0o000)
+        found = site.doctor()
+    finally:
+        contact.chmod(0o644)
+        secret.chmod(0o640)
+        site.follow()
+    assert found["account"] == "fault"
+    assert found["follower"] in ("fault", "note")
+    assert found["account-secret" if os.geteuid() == 0 else "config-secret"] in ("warning", "fault")
+
+
+def test_what_anybody_could_read_or_write(site: Site) -> None:
+    secret, nodes = site.base / "secret", Layout(site.answers).nodes
+    try:
+        secret.chmod(0o644)
+        site.config.chmod(0o666)
+        nodes.chmod(0o777)
+        found = site.bad("config", "check")
+    finally:
+        secret.chmod(0o640)
+        site.config.chmod(0o644)
+        nodes.chmod(0o755)
+    expected = {"config-secret": "fault", "config-file": "fault", "answers-directory": "fault"}
+    assert {check: found.get(check) for check in expected} == expected
+
+
+def test_a_link_that_leads_elsewhere_and_a_configuration_that_changed(site: Site) -> None:
+    link = site.base / "config.yaml.answers"
+    right = link.readlink()
+    try:
+        link.unlink()
+        link.symlink_to("/elsewhere")
+        site.config.touch()
+        found = site.doctor()
+    finally:
+        assert site.look("config", "link").returncode == 0
+    assert link.readlink() == right
+    assert (found["config-link"], found["follower-config"]) == ("fault", "warning")
+
+
+def test_a_bad_entry_and_an_account_with_limits(site: Site) -> None:
+    person = f"uid=eve,ou=people,{S}"
+    site.slapd.add(
+        person, {"objectClass": "inetOrgPerson", "uid": "eve", "cn": "e", "sn": "e", "userPassword": "eve"}
+    )
+    site.slapd.load_ldif(
+        "\n\n".join(
+            f"dn: cn=n{number},ou=alpha,ou=hosts,{S}\nobjectClass: device\nobjectClass: puppetClient"
+            for number in range(505)
+        )
+    )
+    site.slapd.add(f"cn=bad.example.org,ou=alpha,ou=hosts,{S}", {**NODE, "parentNode": "nowhere"})
+    directory = site.document["directory"]
+    before = dict(directory)
+    (site.base / "eve").write_text("eve")
+    (site.base / "eve").chmod(0o600)
+    deadline = time.monotonic() + 20
+    while "bad.example.org" not in site.look("status").stdout:
+        assert time.monotonic() < deadline
+    try:
+        directory |= {"bind_dn": person, "bind_password_file": str(site.base / "eve")}
+        site.write()
+        found = site.doctor()
+    finally:
+        directory |= before
+        site.write()
+    assert (found["ldap-limits"], found["entries"]) == ("fault", "warning")
+
+
+def test_a_directory_that_is_away(site: Site) -> None:
+    site.slapd.stop()
+    try:
+        found = site.doctor()
+    finally:
+        site.slapd.start()
+    assert found["ldap-connect"] == "fault"
+    assert "enc" not in found  # answers go on
+
+
+def test_a_base_that_does_not_exist_is_named(site: Site) -> None:
+    site.document["nodes"] = {"base": f"ou=gone,{S}"}
+    site.write()
+    try:
+        done = site.look("config", "check")
+    finally:
+        del site.document["nodes"]
+        site.write()
+    assert done.returncode == 1
+    assert f"nodes.base: there is no entry ou=gone,{S}" in done.stdout
+
+
+def test_the_schema_is_there_and_installing_it_again_changes_nothing(site: Site) -> None:
+    assert site.look("schema", "check").stdout == "nothing is missing\n"
+    assert site.look("schema", "install", "--uri", site.slapd.ldapi_uri).stdout == "nothing is missing\n"
+
+
+def test_the_embedded_directorys_life_by_its_commands(tmp_path: Path) -> None:
+    def directory(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [SCRIPTS / "enc-admin", "directory", "--data-directory", tmp_path / "d", *words]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    assert directory("status").returncode == 1
+    started = directory("start", "--suffix", "o=small", "--json")
+    assert started.returncode == 0, started.stderr
+    try:
+        assert json.loads(started.stdout)["suffix"] == "o=small"
+        assert directory("backup", str(tmp_path / "backup.ldif")).returncode == 0
+        assert directory("restore", str(tmp_path / "backup.ldif")).returncode == 2  # it runs
+    finally:
+        assert directory("stop").returncode == 0
+    assert directory("restore", str(tmp_path / "backup.ldif")).returncode == 0
+    assert directory("status").returncode == 1
