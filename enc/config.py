@@ -251,6 +251,29 @@ class BranchSettings:
 
 
 @dataclass(frozen=True)
+class PushSettings:
+    """Pushes to the managed repository: who pushes, and what a tree may hold."""
+
+    identity: Literal["transport", "gitolite", "gitea", "gitlab", "system"] = "transport"
+    """Who says who is pushing: `transport` our own (signed), `gitolite` GL_USER, `gitea` (and Forgejo)
+    GITEA_PUSHER_NAME, `gitlab` GL_USERNAME, `system` the user of the hook's process."""
+    roles_kept: Duration = Duration(10)
+    """How long the roles that LDAP gave for a person are used again without asking."""
+    roles_kept_offline: Duration = Duration(900)
+    """How old they may be while LDAP cannot be reached; after that, pushes are refused."""
+    submodules: bool = False
+    """Let trees hold submodules and .gitmodules. They are not fetched."""
+    file_bytes: int = 10_485_760
+    """The largest file."""
+    push_bytes: int = 268_435_456
+    """The most that all new files of one push may hold together."""
+    files: int = 100_000
+    """The most files and directories that one push may bring or change."""
+    directory_entries: int = 20_000
+    """The most entries of one directory."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole configuration file, and where it was read."""
 
@@ -265,6 +288,7 @@ class Settings:
     audit: AuditSettings = field(default_factory=AuditSettings)
     log: LogSettings = field(default_factory=LogSettings)
     branches: BranchSettings = field(default_factory=BranchSettings)
+    pushes: PushSettings = field(default_factory=PushSettings)
 
     @property
     def nodes_base(self) -> str:
@@ -377,6 +401,10 @@ def _value(kind: Any, value: object, path: str, where: str) -> Any:
         if isinstance(value, bool):
             return value
         wanted = "true or false"
+    elif kind is int:
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+        wanted = "a whole number above 0"
     elif kind is Duration:
         try:
             return Duration.parse(value)

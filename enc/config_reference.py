@@ -149,6 +149,7 @@ def _takes(hint: Any) -> str:
         return "list of texts"
     words: dict[Any, str] = {
         bool: "true or false",
+        int: "whole number",
         Duration: "duration",
         Path: "absolute path",
         EnvironmentName: "environment",
