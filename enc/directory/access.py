@@ -16,7 +16,11 @@ matches. Four things are not obvious and must stay:
   would take the entry out of these rules) is not on it.
 - A node's `puppetmasterProject` is for operators only: with `nodes.project:
   attribute puppetmasterProject` it would move the node to another project.
-- A certname that another node has is refused by the unique overlay, not here.
+- A certname that another node has is refused by the unique overlay, not here. It does not look at values
+  with a language tag (`cn;lang-en`), which a search for `cn` finds all the same: admins write none.
+- A rename is judged by the rules of the old place, and not at all by those about values that the entry has
+  already. That nodes stay below ou=hosts and prefixes below ou=projects, whatever they are renamed to, is
+  the constraint overlay's part (embedded_config.py).
 
 Matching an object class by value means that admins add and delete single
 values; a modify that replaces the whole attribute is refused.
@@ -54,6 +58,13 @@ _NODE_ATTRIBUTES = (
 _PREFIX_ATTRIBUTES = ("entry", "cn", "description", *CLASSIFICATION)
 _PROJECT_ATTRIBUTES = ("children", "member", "description", *CLASSIFICATION)
 
+ADMINS_ATTRIBUTES = tuple(
+    name
+    for name in dict.fromkeys(("objectClass", *_NODE_ATTRIBUTES, *_PREFIX_ATTRIBUTES, *_PROJECT_ATTRIBUTES))
+    if name not in ("entry", "children")
+)
+"""Every attribute of which admins may write values somewhere."""
+
 _NODE_FILTER = "(objectClass=puppetClient)"
 _PREFIX_FILTER = "(objectClass=puppetmasterScope)"
 
@@ -82,6 +93,7 @@ def access_rules(suffix: str) -> str:
                 "anonymous auth",
                 "* break",
             ),
+            _rule(f"* attrs={','.join(f'{name};lang-' for name in ADMINS_ATTRIBUTES)}", "users read"),
             _rule(f"{people} attrs=sshPublicKey", "self write", "users read"),
             _rule(f"{people} attrs=objectClass val.regex=^ldapPublicKey$", "self write", "users read"),
             _rule(f"{container} attrs=children", *admins_write),

@@ -16,13 +16,13 @@ from urllib.parse import quote
 
 import yaml
 
-from enc.directory.access import access_rules
+from enc.directory.access import ADMINS_ATTRIBUTES, access_rules
 from enc.errors import UsageError
 
 SYSTEM_SCHEMAS = ("core", "cosine", "nis", "inetorgperson", "dyngroup")
 """Schemas of OpenLDAP that ours and people's directories stand on."""
 
-MODULES = ("back_mdb", "syncprov", "unique", "ppolicy", "argon2")
+MODULES = ("back_mdb", "syncprov", "unique", "constraint", "ppolicy", "argon2")
 """Loaded where they are modules; a slapd that has them built in has no such file."""
 
 INDEXES = (
@@ -143,6 +143,7 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
         *([f"syncprov-sessionlog {options.session_log}"] if options.session_log else []),
         "syncprov-reloadhint TRUE",
         *(_unique(suffix) if options.unique_names else ()),
+        *_stay(suffix),
         # People set their password with a plain modify; it is hashed before it is stored.
         "overlay ppolicy",
         "ppolicy_hash_cleartext",
@@ -166,6 +167,21 @@ def _unique(suffix: str) -> Iterable[str]:
     for attribute in ("cn", "associatedDomain"):
         # serialize: two adds of one name at the same moment must not both pass the check.
         yield f'unique_uri "serialize ldap:///ou=hosts,{quote(suffix, safe="=,")}?{attribute}?sub"'
+
+
+def _stay(suffix: str) -> Iterable[str]:
+    """Keep nodes below ou=hosts and prefixes below ou=projects.
+
+    A prefix that moves to ou=hosts would bring along names that the unique overlay never saw there: another
+    project's certname, or `default`. Every attribute that a new name can be made of is watched.
+    """
+    yield "overlay constraint"
+    for top, kind in (("hosts", "puppetClient"), ("projects", "puppetmasterScope")):
+        within = f"ou={top},{suffix}"
+        yield (
+            f'constraint_attribute {",".join(ADMINS_ATTRIBUTES)} set "this/-* & [{within}]" '
+            f'"restrict=ldap:///{quote(within, safe="=,")}??sub?(objectClass={kind})"'
+        )
 
 
 def _path(path: Path) -> str:

@@ -30,7 +30,9 @@ def _site() -> str:
         f"cn: projectadmin\nroleOccupant: uid={admin},ou=people,{S}\n\n"
         f"dn: cn=netadmin,cn={project},ou=projects,{S}\nobjectClass: organizationalRole\ncn: netadmin\n\n"
         f"dn: cn=web,cn={project},ou=projects,{S}\nobjectClass: puppetmasterScope\n"
-        f"objectClass: puppetClient\nobjectClass: puppetmasterClassification\ncn: web\n\n"
+        f"objectClass: puppetClient\nobjectClass: puppetmasterClassification\ncn: web\ndescription: web\n"
+        # The unique overlay looks at names below ou=hosts only, so an admin can write these here.
+        f"cn: blue1.example\ncn: default\n\n"
         f"dn: ou={project},ou=hosts,{S}\nobjectClass: organizationalUnit\nou: {project}\n\n"
         f"dn: cn={project}1.example,ou={project},ou=hosts,{S}\nobjectClass: device\n"
         f"objectClass: puppetClient\nobjectClass: puppetmasterClassification\ncn: {project}1.example\n"
@@ -58,7 +60,7 @@ class Do:
             connection.modify(self.dn, self.what)
         else:
             rdn, _, parent = str(self.what).partition(",")
-            connection.modify_dn(self.dn, rdn, new_superior=parent or None)
+            connection.modify_dn(self.dn, rdn, new_superior=parent or None, delete_old_dn=self.how != "rename, keep")
         checked(connection)
 
 
@@ -128,6 +130,27 @@ REFUSED = {
     "move a node out": ("anna", Do("rename", f"{RED_NODE},{S}", f"cn=red1.example,ou=blue,ou=hosts,{S}")),
     "move a node in": ("anna", Do("rename", f"{BLUE_NODE},{S}", f"cn=blue1.example,ou=red,ou=hosts,{S}")),
     "move a node out of hosts": ("anna", Do("rename", f"{RED_NODE},{S}", f"cn=red1.example,{RED},{S}")),
+    "move a node out of hosts, name and all": (
+        "anna",
+        Do("rename, keep", f"{RED_NODE},{S}", f"cn=red1.example,{RED},{S}"),
+    ),
+    "move a prefix with others' names to the nodes": (
+        "anna",
+        Do("rename, keep", f"cn=web,{RED},{S}", f"cn=web,ou=red,ou=hosts,{S}"),
+    ),
+    "the same under another kind of name": (
+        "anna",
+        Do("rename, keep", f"cn=web,{RED},{S}", f"description=web,ou=red,ou=hosts,{S}"),
+    ),
+    "the same under a name that is there already": (
+        "anna",
+        Do("rename, keep", f"cn=web,{RED},{S}", f"objectClass=puppetmasterScope,ou=red,ou=hosts,{S}"),
+    ),
+    "second certname in a language": ("anna", change(RED_NODE, ADD, "cn;lang-en", "blue1.example")),
+    "new node with a second certname in a language": (
+        "anna",
+        node("red6.example", **{"cn;lang-en": "blue1.example"}),
+    ),
     "move a prefix out": ("anna", Do("rename", f"cn=web,{RED},{S}", f"cn=web2,{BLUE},{S}")),
     "claim a node for another project": ("anna", change(RED_NODE, ADD, "puppetmasterProject", "blue")),
     "new node of another project": ("anna", node("red4.example", puppetmasterProject="blue")),
