@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from enc.config import DEFAULT_PATH, AnswerSettings
+
 State = Literal["current", "unreachable"]
 
 FRESH = 10
@@ -111,6 +113,12 @@ class Layout:
 def link_of(configuration: Path) -> Path:
     """Return the link beside a configuration file that tells `enc` its answers directory without reading YAML."""
     return configuration.with_name(configuration.name + ".answers")
+
+
+def needs_link(configuration: Path, directory: Path) -> bool:
+    """Tell whether `enc` needs the link: not where file, answers and the absence of a link are as it expects them."""
+    expected = (DEFAULT_PATH, AnswerSettings().directory)
+    return (configuration, directory) != expected or link_of(configuration).is_symlink()
 
 
 def link(configuration: Path, directory: Path) -> bool:

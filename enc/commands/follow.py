@@ -35,6 +35,8 @@ def run(call: Call) -> int:
 def _link(call: Call) -> None:
     """Let `enc` find the answers of this configuration; where that cannot be written, an operator did it before."""
     directory = call.settings.answers.directory
+    if not layout.needs_link(call.config_path, directory):
+        return
     try:
         layout.link(call.config_path, directory)
     except OSError as error:

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from enc import filters
-from enc.answers.layout import Layout, link_of
-from enc.config import DEFAULT_PATH, Settings, read_secret
+from enc.answers.layout import Layout, link_of, needs_link
+from enc.config import Settings, read_secret
 from enc.doctor import directory
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.errors import ToolkitError
@@ -122,7 +122,7 @@ def _link(path: Path, settings: Settings) -> Finding:
             f"{place} leads enc to {target}, and answers.directory is {directory_}",
             f"enc-admin --config {path} config link",
         )
-    if path == DEFAULT_PATH and directory_ == Settings().answers.directory:
+    if not needs_link(path, directory_):
         return ok("config-link", f"{place} is not needed: file and answers are where enc expects them")
     return warning(
         "config-link",

@@ -25,6 +25,9 @@ from enc.answers.reader import read_contact
 _PATIENCE = 60.0
 """Seconds without a beat after which the sign of life stops; a large commit may hold the loop for a while."""
 
+_UNTIL_READY = 0.1
+"""Seconds between two looks before the follower is ready, for which a boot may wait."""
+
 
 def send(text: str) -> None:
     """Send one state to systemd, if it listens; a failure is of no consequence."""
@@ -66,7 +69,7 @@ class Notifier:
         send("STOPPING=1")
 
     def _run(self) -> None:
-        while not self._end.wait(self._beat):
+        while not self._end.wait(self._beat if self._ready else min(self._beat, _UNTIL_READY)):
             if text := self.state(time.time()):
                 send(text)
 
