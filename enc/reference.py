@@ -110,7 +110,7 @@ def _names(action: argparse.Action) -> str:
 
 
 def _help(action: argparse.Action) -> str:
-    text = (action.help or "").replace("%%", "%")
+    text = (action.help or "") % vars(action)
     return text + ("; required" if action.required and action.option_strings else "")
 
 
