@@ -160,7 +160,7 @@ class Deployer:
         live = self.versions.live(environment)
         for record in self.records.of(environment):
             if record.outcome in ("live", "not flushed") and record.new == live and record.old is not None:
-                return ObjectId(record.old)
+                return record.old
         raise NotFound("no earlier version is recorded; name the commit", where=environment)
 
     def _situation(self, environment: EnvironmentName, target: Tip | Exact) -> Situation:

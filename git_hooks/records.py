@@ -19,6 +19,7 @@ import os
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
+from enc.errors import InvalidName
 from enc.names import EnvironmentName
 from git_hooks.refs import ObjectId
 
@@ -84,8 +85,8 @@ class Records:
             return ()
         found: dict[float, Record] = {}
         for line in lines:
-            with suppress(ValueError, TypeError):
-                record = Record(**json.loads(line))
+            with suppress(ValueError, TypeError, InvalidName):  # a line that a kill cut off
+                record = _read(json.loads(line))
                 found[record.at] = record
         return tuple(sorted(found.values(), key=lambda record: -record.at)[:limit])
 
@@ -130,6 +131,15 @@ class Records:
 
     def _path(self, environment: EnvironmentName) -> str:
         return f"{self._root}/records/{environment}.jsonl"
+
+
+def _read(fields: dict[str, Any]) -> Record:
+    record = Record(**fields)
+    return record._replace(
+        environment=EnvironmentName(record.environment),
+        old=ObjectId(record.old) if record.old else None,
+        new=ObjectId(record.new) if record.new else None,
+    )
 
 
 def _unlink(path: str) -> bool:

@@ -23,11 +23,18 @@ from git_hooks.trees import Entry, check_entries, parse_tree
 _AHEAD = 200
 """So many questions are asked before the first answer is read: they fit a pipe's buffer, so nobody waits for ever."""
 
+_REMEMBERED = 20_000
+"""Trees kept in memory, some 1 kB each."""
+
 _QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH")
 
 
 class RepositoryError(ToolkitError):
     """git could not read the repository."""
+
+
+class _GitEnded(RepositoryError):
+    """The process that answers is gone."""
 
 
 def git_environment(environ: Mapping[str, str], *, quarantine: bool = False) -> dict[str, str]:
@@ -108,6 +115,8 @@ class Repository:
                 raise NotFound(f"no tree {tree}", where=self.path)
             known = parse_tree(content, len(tree) // 2)
             check_entries(known, path)
+            if len(self._trees) >= _REMEMBERED:
+                self._trees.clear()
             self._trees[tree, path] = known
         return known
 
@@ -193,23 +202,36 @@ class Repository:
         try:
             self._questions.write("".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape"))
         except BrokenPipeError as error:
-            raise RepositoryError("git cat-file ended; its own words stand above", where=self.path) from error
+            raise self._ended() from error
 
     def _read(self) -> tuple[str, str, bytes]:
         """Return kind, name and content of the next answer; kind is `missing` for what is not there."""
         assert self._answers is not None
         header = self._answers.readline().decode("utf-8", "surrogateescape").split()
         if not header:
-            raise RepositoryError("git cat-file ended; its own words stand above", where=self.path)
+            raise self._ended()
         if len(header) != 3 or not header[2].isdigit():
             return "missing", "", b""
         content = self._answers.read(int(header[2]))
         if len(content) != int(header[2]) or self._answers.read(1) != b"\n":
-            raise RepositoryError("git cat-file ended in the middle of an object", where=self.path)
+            raise self._ended()
         return header[1], header[0], content
+
+    def _ended(self) -> _GitEnded:
+        """Clean up after a git that has ended by itself; the next question starts another."""
+        self.close()
+        return _GitEnded("git cat-file ended; its own words stand above", where=self.path)
 
     def _one(self, name: str) -> tuple[str, str, bytes]:
         if "\n" in name:
             raise NotFound("no object has a line break in its name", where=self.path)
-        self._ask([name])
-        return self._read()
+        kept = self._questions is not None
+        try:
+            self._ask([name])
+            return self._read()
+        except _GitEnded:
+            if not kept:
+                raise
+            # It was started for an earlier deploy, and somebody has ended it since.
+            self._ask([name])
+            return self._read()

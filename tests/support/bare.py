@@ -40,6 +40,7 @@ class Bare:
 
     def __init__(self, base: Path, object_format: str = "sha1") -> None:
         self.base = base
+        self._blobs: dict[bytes, str] = {}
         self.path = base / "repository.git"
         self.settings = BranchSettings(repository=self.path, store=base / "store", environments=base / "environments")
         arguments = ["git", "init", "-q", "--bare", f"--object-format={object_format}", str(self.path)]
@@ -52,7 +53,9 @@ class Bare:
     def blob(self, content: str | bytes) -> str:
         """Write a file."""
         data = content.encode() if isinstance(content, str) else content
-        return git(self.path, "hash-object", "-w", "--stdin", stdin=data)
+        if data not in self._blobs:
+            self._blobs[data] = git(self.path, "hash-object", "-w", "--stdin", stdin=data)
+        return self._blobs[data]
 
     def tree(self, content: Content) -> str:
         """Write a directory."""
