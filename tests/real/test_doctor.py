@@ -204,6 +204,18 @@ def test_a_base_that_does_not_exist_is_named(site: Site) -> None:
     assert f"nodes.base: there is no entry ou=gone,{S}" in done.stdout
 
 
+def test_an_attribute_without_index_is_seen_in_the_servers_configuration(site: Site) -> None:
+    site.document["nodes"] = {"filter": "(&(objectClass=puppetClient)(|(cn=%s)(l=%s)))"}
+    site.write()
+    try:
+        done = site.look("doctor", "--puppet-confdir", str(site.master.base / "puppet"))
+    finally:
+        del site.document["nodes"]
+        site.write()
+    assert "l has no equality index" in done.stdout
+    assert "cn has no" not in done.stdout
+
+
 def test_the_schema_is_there_and_installing_it_again_changes_nothing(site: Site) -> None:
     assert site.look("schema", "check").stdout == "nothing is missing\n"
     assert site.look("schema", "install", "--uri", site.slapd.ldapi_uri).stdout == "nothing is missing\n"
