@@ -1,9 +1,8 @@
 """The slow path of `enc`: what is not on disk is asked for in LDAP, within a bounded time.
 
 puppetserver waits for ever and shows only stdout. So whatever happens here
-ends in an answer or in exactly one line, and after twice the directory's
-time-out a watchdog says so and ends the process, even where the wait is in a
-library that knows no time-outs (looking up a host name, say).
+ends in an answer or in exactly one line, and LDAP gets twice the directory's
+time-out for everything together.
 
 The rules for what is on disk are enc.answers.reader's. If LDAP cannot be
 reached, the follower's copy is the best knowledge there is: a node that it saw
@@ -16,10 +15,11 @@ nobody should wait for what the answer does not need.
 
 from __future__ import annotations
 
-import os
+import queue
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,6 @@ def main(arguments: list[str], config_path: Path | None = None) -> int:
     try:
         certname = Certname(names[0] if len(names) == 1 else "")
         settings = load(config_path or chosen_path(None))
-        _watch(program, 2 * settings.directory.timeout)
         status, text = answer(certname, settings, trusted=trusted)
     except ToolkitError as error:
         status, text = ExitStatus.FAILED, f"{error}\n"
@@ -59,16 +58,28 @@ def main(arguments: list[str], config_path: Path | None = None) -> int:
     return status
 
 
-def _watch(program: str, seconds: float) -> None:
-    """End the process with one line if it is not done after `seconds`."""
+def _bounded(question: Callable[[], str], seconds: float) -> str:
+    """Return what `question` returns, or raise what it raises; raise `DirectoryUnreachable` after `seconds`.
 
-    def bark() -> None:
-        os.write(1, f"{program}: LDAP gave no answer within {seconds:g} s; see enc-admin doctor\n".encode())
-        os._exit(ExitStatus.FAILED)
+    It is asked in a thread that is left behind if need be: some waits know no
+    time-out of their own (looking up a host name, say).
+    """
+    answers: queue.SimpleQueue[str | Exception] = queue.SimpleQueue()
 
-    dog = threading.Timer(seconds, bark)
-    dog.daemon = True
-    dog.start()
+    def ask() -> None:
+        try:
+            answers.put(question())
+        except Exception as error:  # handed over, not swallowed
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        found = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise DirectoryUnreachable(f"no answer within {seconds:g} s; see enc-admin doctor") from None
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def answer(certname: Certname, settings: Settings, *, trusted: bool = False) -> tuple[int, str]:
@@ -87,11 +98,12 @@ def answer(certname: Certname, settings: Settings, *, trusted: bool = False) -> 
     if found.kind in ("refused", "too old"):
         return ExitStatus.FAILED, f"{found.text}\n"
     try:
-        return ExitStatus.DONE, _from_ldap(certname, settings, trusted=trusted)
+        text = _bounded(lambda: _from_ldap(certname, settings, trusted=trusted), 2 * settings.directory.timeout)
     except NotFound as error:
         return (ExitStatus.DONE, "{}\n") if trusted else (ExitStatus.FAILED, f"{error}\n")
     except (DirectoryUnreachable, DirectoryRefused) as error:
         return _without_ldap(certname, settings, layout, error, trusted=trusted)
+    return ExitStatus.DONE, text
 
 
 def _from_ldap(certname: Certname, settings: Settings, *, trusted: bool) -> str:

@@ -412,7 +412,7 @@ class _Session:
     def _lost(self, feed: Feed, state: _FeedState, error: ToolkitError, stamp: float) -> None:
         if isinstance(error, NotFound):
             return  # the base of an optional part does not exist; that is an answer, too, and was dealt with
-        if feed not in self._errors:
+        if str(self._errors.get(feed)) != str(error):
             self._log.warning("%s: %s", feed, error)
         self._errors[feed] = error
         self._numbers.connection_errors_total += 1

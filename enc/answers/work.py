@@ -39,7 +39,7 @@ from enc.errors import ClassificationError, ToolkitError, one_line
 from enc.names import Certname, PrefixName, ProjectName
 
 _CHUNK = 250
-_MANY = 4000
+MANY = 4000
 """From so many names on, starting processes pays."""
 
 
@@ -139,7 +139,7 @@ class WorkTeam:
     @staticmethod
     def are_many(count: int) -> bool:
         """Tell whether so many names are worth several processes."""
-        return count >= _MANY and (os.cpu_count() or 1) > 1
+        return count >= MANY and (os.cpu_count() or 1) > 1
 
     def many(self, ranges: list[tuple[str, str | None]]) -> list[Outcome]:
         """Do the list in one process for each of `ranges`; the copy must be closed meanwhile.

@@ -1,0 +1,218 @@
+"""The follower on a real slapd: what each kind of change reaches, and what a restart brings."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from enc.answers import work
+from tests.real.conftest import SlapdMaker
+from tests.support.following import BIN, HOSTS, SUFFIX, Following, add_node, add_project, eventually, node_dn
+from tests.support.slapd import ADD, DELETE, REPLACE, Slapd
+
+WEB = "web1.example.org"
+
+
+@pytest.fixture
+def following(slapd: Slapd, tmp_path: Path) -> Iterator[Following]:
+    """Project alpha with one node, and a running follower."""
+    add_project(slapd, "alpha", puppetClass=["profile::alpha"])
+    add_node(slapd, WEB, puppetClass=["ntp"])
+    following = Following(tmp_path / "f", slapd)
+    following.start()
+    yield following
+    following.end()
+
+
+def test_node_added_changed_renamed_deleted(following: Following) -> None:
+    slapd = following.slapd
+    assert following.classes(WEB) == ["profile::alpha", "ntp"]
+    slapd.modify(node_dn(WEB), {"puppetClass": [(ADD, ["apache"])]})
+    eventually(lambda: following.classes(WEB) == ["profile::alpha", "ntp", "apache"], "changed")
+    with slapd.connect() as connection:
+        connection.modify_dn(node_dn(WEB), "cn=web2.example.org")
+    eventually(lambda: following.classes("web2.example.org") is not None, "renamed")
+    eventually(lambda: following.text(WEB) is None, "the old name is gone")
+    slapd.delete(node_dn("web2.example.org"))
+    eventually(lambda: following.text("web2.example.org") is None, "deleted")
+    assert following.status().nodes == 0
+
+
+def test_site_project_prefix_group_reach_their_nodes(following: Following) -> None:
+    slapd = following.slapd
+    add_project(slapd, "beta")
+    add_node(slapd, "db1.example.org", "beta")
+    eventually(lambda: following.classes("db1.example.org") == [], "added")
+    slapd.modify(f"cn=site,{SUFFIX}", {"puppetClass": [(ADD, ["base"])]})
+    slapd.modify(f"cn=beta,ou=projects,{SUFFIX}", {"puppetClass": [(ADD, ["profile::beta"])]})
+    scope = ["puppetmasterScope", "puppetClient", "puppetmasterClassification"]
+    slapd.add(
+        f"cn=db,cn=beta,ou=projects,{SUFFIX}",
+        {"objectClass": scope, "puppetClass": "mysql", "puppetmasterData": 'backup={"hour": 3}'},
+    )
+    group = f"cn=first,ou=groups,{SUFFIX}"
+    slapd.add(
+        group,
+        {
+            "objectClass": ["groupOfURLs", "puppetClient", "puppetmasterClassification"],
+            "memberURL": f"ldap:///{HOSTS}??sub?(cn=*1.example.org)",
+            "puppetClass": "first",
+        },
+    )
+    eventually(
+        lambda: following.classes("db1.example.org") == ["base", "profile::beta", "first", "mysql"], "all layers"
+    )
+    eventually(lambda: following.classes(WEB) == ["base", "profile::alpha", "first", "ntp"], "the other project")
+    slapd.modify(group, {"memberURL": [(REPLACE, [f"ldap:///{HOSTS}??sub?(cn=web*)"])]})
+    eventually(lambda: following.classes("db1.example.org") == ["base", "profile::beta", "mysql"], "left the group")
+    data = following.layout.prefix_data / "beta" / "db.yaml"
+    assert yaml.safe_load(data.read_text()) == {"backup": {"hour": 3}}
+    slapd.delete(f"cn=db,cn=beta,ou=projects,{SUFFIX}")
+    eventually(lambda: following.classes("db1.example.org") == ["base", "profile::beta"], "prefix gone")
+    eventually(lambda: not data.parent.exists(), "its data is gone")
+    following.assert_true()
+
+
+def test_parent_appears_changes_and_goes(following: Following) -> None:
+    slapd = following.slapd
+    slapd.modify(node_dn(WEB), {"parentNode": [(ADD, ["common"])]})
+    eventually(lambda: following.status().problems, "a missing parent is a problem")
+    assert "Could not find parent node 'common'" in following.status().problems[0].message
+    assert following.classes(WEB) == ["profile::alpha", "ntp"], "the last good answer goes on"
+    add_node(slapd, "common", puppetClass=["firewall"], parentNode="ground")
+    add_node(slapd, "ground", puppetClass=["motd"])
+    eventually(lambda: following.classes(WEB) == ["profile::alpha", "motd", "firewall", "ntp"], "the parent came")
+    slapd.modify(node_dn("ground"), {"puppetClass": [(REPLACE, ["issue"])]})
+    eventually(lambda: "issue" in (following.classes(WEB) or ()), "a grandparent's change")
+    assert following.status().problems == ()
+
+
+def test_bad_entry_stops_nobody_else(following: Following) -> None:
+    slapd = following.slapd
+    add_node(slapd, "bad.example.org", puppetClass=["Not a class"])
+    add_node(slapd, "good.example.org", puppetClass=["ntp"])
+    eventually(lambda: following.classes("good.example.org"), "the good one")
+    status, text = following.enc("bad.example.org")
+    assert status == 1 and text.count("\n") == 1 and "Not a class" in text and "puppetClass" in text
+    slapd.modify(node_dn("bad.example.org"), {"puppetClass": [(REPLACE, ["ntp"])]})
+    eventually(lambda: following.enc("bad.example.org")[0] == 0, "repaired")
+    assert not list(following.layout.refused.iterdir())
+
+
+def test_changes_made_while_nobody_followed(following: Following) -> None:
+    slapd = following.slapd
+    add_node(slapd, "old.example.org")
+    eventually(lambda: following.text("old.example.org"), "added")
+    assert following.end() == 0
+    slapd.delete(node_dn("old.example.org"))
+    slapd.modify(node_dn(WEB), {"puppetClass": [(REPLACE, ["nginx"])]})
+    add_node(slapd, "new.example.org")
+    following.start()
+    assert following.text("old.example.org") is None
+    following.assert_true()
+    assert "refreshed from a cookie" in following.log.read_text()
+
+
+@pytest.mark.parametrize("damage", ["overwritten", "deleted", "another version", "answers"])
+def test_what_is_thrown_away_is_made_again(following: Following, damage: str) -> None:
+    following.end()
+    copy = following.layout.copy
+    if damage == "overwritten":
+        copy.write_bytes(copy.read_bytes()[:8192] + os.urandom(40_000))
+    elif damage == "deleted":
+        copy.unlink()
+    elif damage == "another version":
+        with sqlite3.connect(copy) as database:
+            database.execute("PRAGMA user_version = 999")
+    else:
+        (following.layout.nodes / f"{WEB}.yaml").unlink()
+    (following.layout.nodes / "stranger.example.org.yaml").write_text("# {}\n---\n")
+    following.start()
+    assert following.text("stranger.example.org") is None
+    following.assert_true()
+
+
+def test_another_configuration_makes_all_answers_anew(following: Following) -> None:
+    following.end()
+    document = yaml.safe_load(following.configuration.read_text())
+    document["nodes"] = {"default_environment": "staging"}
+    following.configuration.write_text(yaml.safe_dump(document))
+    following.start()
+    answer = following.answer(WEB)
+    assert answer is not None and answer["environment"] == "staging"
+
+
+def test_one_directory_has_one_follower(following: Following) -> None:
+    second = subprocess.run(
+        [BIN / "enc-admin", "--config", following.configuration, "follow"], capture_output=True, text=True, timeout=60
+    )
+    assert second.returncode == 1
+    assert "another follower" in second.stderr and second.stderr.count("\n") == 1
+    assert following.status().pid == following.pid
+
+
+def test_metrics_file(following: Following, tmp_path: Path) -> None:
+    following.end()
+    place = tmp_path / "follower.prom"
+    document = yaml.safe_load(following.configuration.read_text())
+    document["follow"]["metrics_file"] = str(place)
+    following.configuration.write_text(yaml.safe_dump(document))
+    following.start()
+    eventually(lambda: "puppetmaster_follower_nodes 1\n" in place.read_text(), "the number of nodes")
+    assert "puppetmaster_follower_up 1\n" in place.read_text()
+
+
+def test_a_server_without_syncrepl_is_polled(make_slapd: SlapdMaker, tmp_path: Path) -> None:
+    slapd = make_slapd()
+    add_project(slapd, "alpha")
+    add_node(slapd, WEB)
+    with slapd.connect() as connection:
+        connection.delete("olcOverlay={0}syncprov,olcDatabase={1}mdb,cn=config")
+        assert connection.result["result"] == 0, connection.result
+    following = Following(tmp_path / "f", slapd)
+    following.start()
+    try:
+        slapd.modify(node_dn(WEB), {"puppetClass": [(ADD, ["ntp"])]})
+        eventually(lambda: following.classes(WEB) == ["ntp"], "polled")
+        slapd.delete(node_dn(WEB))
+        eventually(lambda: following.text(WEB) is None, "deleted by absence")
+        assert following.status().state == "current"
+        assert {feed.cookie for feed in following.status().feeds} == {None}
+    finally:
+        following.end()
+
+
+def test_many_names_are_done_by_several_processes(
+    slapd: Slapd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ldif = tmp_path / "many.ldif"
+    with ldif.open("w") as file:
+        for number in range(work.MANY + 100):
+            file.write(f"dn: cn=n{number}.example.org,{HOSTS}\n")
+            file.write("objectClass: device\nobjectClass: puppetClient\n")
+            file.write(f"cn: n{number}.example.org\npuppetClass: c{number % 7}\n\n")
+    slapd.load_ldif(ldif)
+    following = Following(tmp_path / "f", slapd)
+    following.start(wait=False)
+    try:
+        eventually(lambda: following.layout.contact.exists(), "complete", 60)
+        assert following.all_on_disk() == following.from_scratch()
+        assert following.end(signal.SIGTERM) == 0
+    finally:
+        following.end()
+
+
+def test_deleted_values_leave_the_hiera_data(following: Following) -> None:
+    slapd = following.slapd
+    place = following.layout.node_data / f"{WEB}.yaml"
+    slapd.modify(node_dn(WEB), {"puppetmasterData": [(ADD, ['key="a"'])]})
+    eventually(lambda: place.exists() and yaml.safe_load(place.read_text()) == {"key": "a"}, "data")
+    slapd.modify(node_dn(WEB), {"puppetmasterData": [(DELETE, ['key="a"'])]})
+    eventually(lambda: not place.exists(), "no data, no file")

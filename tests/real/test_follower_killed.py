@@ -1,0 +1,113 @@
+"""`kill -9` of the follower at random moments, under a stream of changes, with a reader that looks at every answer.
+
+Each change writes one number into several places of one node, so an answer
+that is not of one version shows it by different numbers.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.following import Following, add_node, add_project, node_dn
+from tests.support.slapd import REPLACE, Refused, Slapd
+
+KILLS = 200
+NODES = [f"n{number}.example.org" for number in range(8)]
+COMES_AND_GOES = "sometimes.example.org"
+
+
+class Stream(threading.Thread):
+    """Changes nodes, project and prefix all the time, as fast as slapd takes it."""
+
+    def __init__(self, slapd: Slapd) -> None:
+        super().__init__()
+        self.slapd = slapd
+        self.stop = threading.Event()
+        self.changes = 0
+
+    def run(self) -> None:
+        rng = random.Random(1)
+        while not self.stop.is_set():
+            self.changes += 1
+            version = f"v{self.changes}"
+            try:
+                kind = rng.randrange(10)
+                if kind == 0:
+                    self.slapd.modify("cn=alpha,ou=projects,dc=example,dc=org", {"puppetVar": [(REPLACE, [version])]})
+                elif kind == 1:
+                    add_node(self.slapd, COMES_AND_GOES, puppetClass="ntp")
+                elif kind == 2:
+                    self.slapd.delete(node_dn(COMES_AND_GOES))
+                else:
+                    said = [f"a={version}", f"b={version}", f"c={version} {'x' * rng.randrange(6000)}"]
+                    self.slapd.modify(node_dn(rng.choice(NODES)), {"puppetVar": [(REPLACE, said)]})
+            except Refused:
+                pass  # it is there already, or not there
+
+
+class Reader(threading.Thread):
+    """Reads every answer again and again, as `enc` would, and judges it."""
+
+    def __init__(self, following: Following) -> None:
+        super().__init__()
+        self.following = following
+        self.stop = threading.Event()
+        self.read = 0
+        self.wrong: list[str] = []
+
+    def run(self) -> None:
+        while not self.stop.is_set():
+            for name in NODES:
+                text = self.following.text(name)
+                if text is None:
+                    self.wrong.append(f"{name}: no answer")
+                    continue
+                self.read += 1
+                whole = text.startswith("# {") and text.endswith('"age":')
+                versions = set(re.findall(r'^  "[abc]": "(v\d+)', text, re.MULTILINE))
+                if not whole or len(versions) > 1:
+                    self.wrong.append(text)
+            time.sleep(0.001)
+
+
+@contextmanager
+def running(thread: Stream | Reader) -> Iterator[None]:
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.stop.set()
+        thread.join()
+
+
+def test_killed_at_any_moment(slapd: Slapd, tmp_path: Path) -> None:
+    add_project(slapd, "alpha")
+    for name in NODES:
+        add_node(slapd, name, puppetVar=["a=v0", "b=v0", "c=v0"])
+    following = Following(tmp_path / "f", slapd)
+    following.start()
+    stream, reader = Stream(slapd), Reader(following)
+    rng = random.Random(2)
+    with running(reader), running(stream):
+        for _ in range(KILLS):
+            following.end(signal.SIGKILL)
+            following.start(wait=False)
+            # Some die while they start, some in the refresh, most while changes stream in.
+            time.sleep(rng.uniform(0.1, 1.0))
+    try:
+        following.end(signal.SIGKILL)
+        following.start()
+        following.assert_true()
+        assert reader.wrong == []
+        assert reader.read > KILLS and stream.changes > KILLS
+        assert following.log.read_text().count("nodes: refreshed") > KILLS // 4, "most died before they did anything"
+        assert not [path for path in following.layout.tmp.iterdir() if path.name != str(following.pid)]
+    finally:
+        following.end()
