@@ -29,6 +29,9 @@ declare -Ar PACKAGES=(
     [shellcheck]=/usr/bin/shellcheck
     [gcc]=/usr/bin/gcc
     [libc6-dev]=/usr/include/stdio.h
+    [git]=/usr/bin/git
+    [openssh-server]=/usr/sbin/sshd
+    [openssh-client]=/usr/bin/ssh
 )
 
 # The packages of the arguments that are missing, one a line.
@@ -79,9 +82,9 @@ install_packages() {
     trap - EXIT
     if [[ -d /run/systemd/system ]]; then
         local unit
-        for unit in slapd puppetserver puppet; do
-            # Only what came just now; puppet.service belongs to puppet-agent.
-            [[ " $* " == *" $unit"[\ -]* ]] || continue
+        for unit in slapd puppetserver puppet ssh; do
+            # Only what came just now; puppet.service belongs to puppet-agent, ssh.service to openssh-server.
+            [[ " $* " == *" ${unit/#ssh/openssh-server}"[\ -]* ]] || continue
             as_root systemctl disable --quiet "$unit" 2>/dev/null || true
         done
     fi

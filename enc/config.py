@@ -226,6 +226,32 @@ class PuppetserverSettings:
 
 
 @dataclass(frozen=True)
+class TransportSettings:
+    """The repository over HTTPS (`branch-manager serve`) and ssh: who may read, and how people sign in."""
+
+    read: Literal["members", "authenticated", "everyone"] = "authenticated"
+    """Who may clone and fetch: `members` of any project (and operators), every person in LDAP, or everyone."""
+    listen: str = "127.0.0.1:8418"
+    """ADDRESS:PORT of the HTTP service. Beyond this machine it needs a certificate."""
+    certificate_file: Path | None = None
+    """Our certificate (PEM). None: plain HTTP, on this machine only, for a proxy that speaks TLS."""
+    key_file: Path | None = None
+    """The key of our certificate (PEM)."""
+    threads: int = 64
+    """How many requests are served at once."""
+    silence: Duration = Duration(60)
+    """How long a client may send or take nothing before its connection is closed."""
+    upload_bytes: int = 536_870_912
+    """The largest request, after decompression."""
+    tokens: Path = Path("/var/lib/puppetmaster/tokens")
+    """Where tokens are kept (only their digests)."""
+    token_life: Duration = Duration(31_536_000)
+    """The longest that a token may be valid."""
+    passwords: bool = True
+    """Take LDAP passwords over HTTPS too, not only tokens."""
+
+
+@dataclass(frozen=True)
 class BranchSettings:
     """The branch manager: from branches of the repository to environments."""
 
@@ -246,8 +272,12 @@ class BranchSettings:
     """Directories whose sub-directories are shared one by one between versions; others are shared whole."""
     retain: Duration = Duration(3600)
     """How long a version stays after it was live: at least as long as a compile can take."""
+    topics_unused: Duration = Duration(2_592_000)
+    """How long a short-lived branch (one with a <topic>) stays after its last push, if no node uses it."""
     puppetserver: PuppetserverSettings = field(default_factory=PuppetserverSettings)
     """Who is told about a deploy."""
+    transport: TransportSettings = field(default_factory=TransportSettings)
+    """How the repository is reached."""
 
 
 @dataclass(frozen=True)
@@ -438,6 +468,11 @@ def _check(settings: Settings, where: str) -> None:
     for url in settings.branches.puppetserver.urls:
         if not re.fullmatch(r"https://[^/@?#]+", url):
             raise ConfigurationError(f"branches.puppetserver.urls: {url!r} is not https://HOST:PORT", where=where)
+    transport = settings.branches.transport
+    if not re.fullmatch(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", transport.listen):
+        raise ConfigurationError(f"branches.transport.listen: {transport.listen!r} is not ADDRESS:PORT", where=where)
+    if (transport.certificate_file is None) != (transport.key_file is None):
+        raise ConfigurationError("branches.transport: certificate_file and key_file go together", where=where)
     project = settings.nodes.project
     rule = re.compile(r"container|(?:attribute|variable) [A-Za-z][\w;-]*", re.ASCII)
     if not rule.fullmatch(project):
