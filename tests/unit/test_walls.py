@@ -21,6 +21,7 @@ WALLS = {
     "http": ["enc.answers.metrics", "git_hooks.puppetserver"],
     "socket": [
         *("enc.directory.wire", "enc.directory.place", "enc.directory.slapd_process", "enc.systemd.notify"),
+        "git_hooks.service",
         "puppetmaster_self.private_master",
     ],
     "subprocess": [

@@ -1,0 +1,72 @@
+"""`enc-admin export`: answers or entries, to stdout or into a directory."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from enc import export
+from enc.commands.call import Call
+from enc.directory.ldap_store import LdapSource
+from enc.errors import ExitStatus
+from enc.names import Certname
+from enc.service.survey import Snapshot
+
+SUMMARY = "print what nodes are (YAML, JSON), or the entries that say so (LDIF)"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    words = "yaml and json: finished answers; ldif: the entries (default: %(default)s)"
+    parser.add_argument("--format", choices=("yaml", "json", "ldif"), default="yaml", help=words)
+    parser.add_argument("--nodes", metavar="CERTNAME", nargs="+", default=[], help="only these (default: all)")
+    words = "write a file for each node there (ldif: one file) and nothing to stdout"
+    parser.add_argument("--to", metavar="DIRECTORY", type=Path, help=words)
+
+
+def run(call: Call) -> int:
+    """Export; 1 if a node has no answer."""
+    chosen = call.arguments
+    nodes = [Certname(name) for name in chosen.nodes]
+    with LdapSource(call.settings) as source:
+        if chosen.format == "ldif":
+            return _entries(call, source, nodes)
+        snapshot = Snapshot(source, call.settings)
+    failed = 0
+    good: list[export.Answer] = []
+    for answer in export.answers(snapshot, call.settings, nodes):
+        if answer.classification is None:
+            failed += 1
+            call.say(f"{answer.certname}: {answer.trouble}")
+        else:
+            good.append(answer)
+    if chosen.to is not None:
+        count = export.write(chosen.to, _files(good, chosen.format))
+        call.say(f"{count} answers written to {chosen.to}")
+    elif chosen.format == "json":
+        print(json.dumps([answer.document() for answer in good], indent=2, ensure_ascii=False))
+    else:
+        for answer in good:
+            sys.stdout.write(f"# {answer.certname}\n{answer.text()}")
+    return ExitStatus.FAILED if failed else ExitStatus.DONE
+
+
+def _files(answers: list[export.Answer], form: str) -> Iterator[tuple[str, str]]:
+    for answer in answers:
+        text = answer.text() if form == "yaml" else json.dumps(answer.document(), indent=2, ensure_ascii=False) + "\n"
+        yield f"{answer.certname}.{form}", text
+
+
+def _entries(call: Call, source: LdapSource, nodes: list[Certname]) -> int:
+    missing = [name for name in nodes if not source.nodes_named(name)]
+    for name in missing:
+        call.say(f"{name}: no such node")
+    lines = export.entries(source, call.settings, nodes)
+    if call.arguments.to is not None:
+        export.write(call.arguments.to, [("entries.ldif", "".join(lines))])
+    else:
+        sys.stdout.writelines(lines)
+    return ExitStatus.FAILED if missing else ExitStatus.DONE

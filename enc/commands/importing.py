@@ -1,0 +1,104 @@
+"""`enc-admin import`: node data and settings from elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from enc.commands.call import Call, edit_options, json_option
+from enc.commands.wishes import desk_of, each
+from enc.errors import ExitStatus, ToolkitError, UsageError
+from enc.importing import entries, ldif, puppet_conf, wikimedia
+from enc.importing.outcome import Outcome
+from enc.importing.safely import lines_of, text_of
+from enc.names import PersonName
+
+SUMMARY = "bring over node data or settings: LDIF, Wikimedia's ENC git layout, a puppet.conf"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the forms."""
+    below = parser.add_subparsers(dest="form", metavar="FORM", required=True)
+
+    def form(name: str, summary: str, do: Callable[[Call], int]) -> argparse.ArgumentParser:
+        added = below.add_parser(name, help=summary, description=summary)
+        added.set_defaults(do=do)
+        json_option(added)
+        return added
+
+    from_ldif = form("ldif", "entries below the configured bases; what the file names becomes as it says", _ldif)
+    from_ldif.add_argument("file", metavar="FILE", help="- is standard input")
+    edit_options(from_ldif)
+    mirror = form("wikimedia", "PROJECT/PREFIX.roles and PROJECT/PREFIX.yaml into projects and prefixes", _wikimedia)
+    mirror.add_argument("directory", metavar="DIRECTORY", type=Path)
+    words = "administers projects that are not in LDAP yet (may be repeated); without it they are reported"
+    mirror.add_argument("--admin", dest="admins", metavar="UID", action="append", default=[], help=words)
+    edit_options(mirror)
+    conf = form("puppet-conf", "print our configuration for a puppet.conf of the LDAP node terminus", _puppet_conf)
+    conf.add_argument("file", metavar="FILE", type=Path)
+    words = "write the password there, mode 0600 (default: %(default)s)"
+    place = Path("/etc/puppetmaster/ldap.secret")
+    conf.add_argument("--password-file", metavar="FILE", type=Path, default=place, help=words)
+    conf.add_argument("--dry-run", action="store_true", help="do not write the password file")
+
+
+def run(call: Call) -> int:
+    """Import in the form that was chosen."""
+    return int(call.arguments.do(call))
+
+
+def _ldif(call: Call) -> int:
+    chosen = call.arguments
+    name = "standard input" if chosen.file == "-" else chosen.file
+    with desk_of(call) as desk:
+        lines: Iterator[str] = iter(sys.stdin) if chosen.file == "-" else lines_of(Path(chosen.file))
+        read = ldif.read(lines, name)
+        outcome = entries.bring_in(desk, read, name, reason=chosen.reason, dry_run=chosen.dry_run)
+    return _told(call, outcome)
+
+
+def _wikimedia(call: Call) -> int:
+    chosen = call.arguments
+    admins = each(PersonName, chosen.admins)
+    with desk_of(call) as desk:
+        outcome = wikimedia.bring_in(
+            desk, chosen.directory, admins=admins, reason=chosen.reason, dry_run=chosen.dry_run
+        )
+    return _told(call, outcome)
+
+
+def _told(call: Call, outcome: Outcome) -> int:
+    call.show(outcome.document(), outcome.lines)
+    for problem in (*outcome.skipped, *outcome.problems):
+        call.say(str(problem))
+    call.say(outcome.summary())
+    return ExitStatus.FAILED if outcome.problems else ExitStatus.DONE
+
+
+def _puppet_conf(call: Call) -> int:
+    chosen = call.arguments
+    place = chosen.password_file.absolute()
+    made = puppet_conf.translate(text_of(chosen.file, follow=True), str(chosen.file), place)
+    if made.password and not chosen.dry_run:
+        _keep(made.password, place)
+        call.say(f"{place}: the password is there, mode 0600; make it readable for the puppet user only")
+    call.show(made.document, made.text().rstrip("\n"))
+    for remark in made.remarks:
+        call.say(f"note: {remark}")
+    return ExitStatus.DONE
+
+
+def _keep(password: str, place: Path) -> None:
+    try:
+        with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as stream:
+            stream.write(password + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+    except FileExistsError as error:
+        if text_of(place).rstrip("\n") != password:
+            raise UsageError("holds something else; name another --password-file", where=str(place)) from error
+    except OSError as error:
+        raise ToolkitError(f"the password cannot be written: {error.strerror}", where=str(place)) from error

@@ -1,0 +1,68 @@
+"""`enc-admin shadow`: would another ENC have said the same?"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from enc import export, shadow
+from enc.commands.call import Call, json_option
+from enc.config import Duration
+from enc.directory.ldap_store import LdapSource
+from enc.errors import ExitStatus, UsageError
+from enc.names import Certname
+from enc.service.survey import Snapshot
+
+SUMMARY = "run another ENC for all nodes and show where its answers differ from ours"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    words = "as in external_nodes: an absolute path and arguments, split on white space"
+    parser.add_argument("--with", dest="other", metavar="'PROGRAM ARGUMENTS'", required=True, help=words)
+    parser.add_argument("--node", dest="nodes", metavar="CERTNAME", action="append", default=[], help="only this one")
+    words = "how many run at a time (default: as many as there are processors)"
+    parser.add_argument("--jobs", metavar="N", type=int, default=os.cpu_count() or 1, help=words)
+    words = "how long one call may take (default: %(default)s)"
+    parser.add_argument("--timeout", metavar="DURATION", default="30s", help=words)
+    words = "a variable that may differ (may be repeated); our own answer variable always may"
+    parser.add_argument("--ignore", metavar="VARIABLE", action="append", default=[], help=words)
+    json_option(parser)
+
+
+def run(call: Call) -> int:
+    """Compare; 1 if there are differences."""
+    chosen, settings = call.arguments, call.settings
+    if chosen.jobs < 1:
+        raise UsageError("--jobs must be at least 1")
+    try:
+        timeout = Duration.parse(chosen.timeout)
+    except ValueError as error:
+        raise UsageError(f"--timeout {chosen.timeout!r} is not {error}") from error
+    command = shadow.command_of(chosen.other)
+    with LdapSource(settings) as source:
+        snapshot = Snapshot(source, settings)
+    answers = export.answers(snapshot, settings, [Certname(name) for name in chosen.nodes])
+    said = ((a.certname, shadow.ours(a.classification) if a.classification else _refused(a)) for a in answers)
+    ignore = frozenset((*chosen.ignore, *([settings.answers.variable] if settings.answers.variable else [])))
+    verdicts = list(
+        shadow.compare(
+            said,
+            command,
+            jobs=chosen.jobs,
+            timeout=timeout,
+            ignore=ignore,
+            default_environment=settings.nodes.default_environment,
+        )
+    )
+    different = [verdict for verdict in verdicts if verdict.differences]
+    call.show(
+        {"nodes": len(verdicts), "different": [verdict.document() for verdict in different]},
+        (f"{verdict.certname}: {line}" for verdict in different for line in verdict.differences),
+    )
+    call.say(f"{len(verdicts)} nodes compared, {len(different)} different")
+    return ExitStatus.FAILED if different else ExitStatus.DONE
+
+
+def _refused(answer: export.Answer) -> shadow.Said:
+    return shadow.refused(answer.trouble)

@@ -1,0 +1,158 @@
+"""LDIF entries into the directory: each checked at our door, compared with what is there, and handed in.
+
+For an entry that is there, the attributes that the file names become what the
+file says, and others stay; object classes are only added. So importing the
+same file again does nothing. Entries that are not below one of the configured
+bases are skipped, not written: an import of a whole dump brings over nodes,
+projects and groups, and touches neither people nor the tree itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from enc import dn
+from enc.changes import Change, Step, making, modifying
+from enc.classify import gather, statements, terminus
+from enc.classify.model import Record
+from enc.config import Settings
+from enc.errors import ClassificationError, Conflict, DirectoryUnreachable, InvalidName, ToolkitError
+from enc.filters import NodeFilter, folded
+from enc.importing.ldif import Entry
+from enc.importing.outcome import Outcome, Problem
+from enc.names import Certname, ProjectName
+from enc.service.desk import Desk, Plan
+
+_OF_NAMES = frozenset({"member", "roleoccupant", "owner", "seealso", "uniquemember", "manager"})
+"""Attributes that hold names of entries, which a server may write back in another form."""
+
+
+def bring_in(
+    desk: Desk, entries: Iterable[Entry | Problem], file: str, *, reason: str, dry_run: bool = False
+) -> Outcome:
+    """Import what was read from `file`; raise `DirectoryUnreachable` when LDAP goes away on the way."""
+    outcome = Outcome(dry_run)
+    seen: dict[str, str] = {}
+    for entry in entries:
+        if isinstance(entry, Problem):
+            outcome.problems.append(entry)
+            continue
+        where = f"{file}:{entry.line}"
+        try:
+            if not _is_ours(entry.dn, desk.settings):
+                outcome.skipped.append(Problem(where, f"{entry.dn} is not below one of the configured bases"))
+                continue
+            _bring(desk, entry, seen, outcome, reason)
+        except DirectoryUnreachable:
+            raise
+        except ToolkitError as error:
+            outcome.problems.append(Problem(where, str(error)))
+    return outcome
+
+
+def _is_ours(place: str, settings: Settings) -> bool:
+    bases = (settings.nodes_base, settings.projects_base, settings.groups_base)
+    return dn.normalise(place) == dn.normalise(settings.site_dn) or any(dn.is_below(place, base) for base in bases)
+
+
+def _bring(desk: Desk, entry: Entry, seen: dict[str, str], outcome: Outcome, reason: str) -> None:
+    settings = desk.settings
+    record = Record(entry.dn, {name.lower(): values for name, values in entry.attributes.items()})
+    names = check(record, settings)
+    _alone(record, names, seen, desk)
+    present = desk.editor.read(entry.dn)
+    step: Step | None
+    if present is None:
+        step = making(entry.dn, entry.attributes)
+    else:
+        changes = difference(present, entry)
+        step = modifying(present, changes) if changes else None
+    certname = next((Certname(name) for name in names if Certname.accepts(name)), None)
+    subject = f"node {certname}" if certname else f"entry {entry.dn}"
+    if step is None:
+        outcome.unchanged += 1
+        return
+    plan = Plan("import ldif", subject, _project(record, settings), (step,), node=certname)
+    receipt = desk.submit(plan, reason=reason, dry_run=outcome.dry_run)
+    outcome.lines += [line for made in receipt.plan.steps for line in made.lines()]
+    if present is None:
+        outcome.added += 1
+    else:
+        outcome.changed += 1
+
+
+def check(record: Record, settings: Settings) -> tuple[str, ...]:
+    """Return the names of nodes that the entry answers to; raise `ClassificationError` for what breaks a rule."""
+    if settings.nodes.semantics == "terminus":
+        statements.class_names(record, settings.nodes.class_attributes)
+        statements.environment_of(record, settings.nodes.environment_attribute)
+        terminus.stacked(record, settings.nodes)
+    else:
+        statements.read(record, settings.nodes)
+    if len(record.all(settings.nodes.parent_attribute)) > 1:
+        raise ClassificationError("a node has at most one parent", where=record.dn)
+    problem = gather.members(record).problem
+    if problem is not None:
+        raise ClassificationError(problem)
+    kinds = set(map(folded, record.all("objectClass")))
+    if dn.is_below(record.dn, settings.projects_base):
+        child = dn.child_towards(record.dn, settings.projects_base)
+        assert child is not None
+        try:
+            ProjectName(child[1])
+        except InvalidName as error:
+            raise ClassificationError(str(error), where=record.dn) from error
+        if "puppetmasterscope" in kinds:
+            gather.prefix_of(record)
+    if not dn.is_below(record.dn, settings.nodes_base):
+        return ()
+    return NodeFilter(settings.nodes.filter).names(record)
+
+
+def _alone(record: Record, names: Iterable[str], seen: dict[str, str], desk: Desk) -> None:
+    """Refuse a second entry for a name; the terminus itself took the last of them."""
+    place = dn.normalise(record.dn)
+    if desk.settings.nodes.semantics == "terminus":
+        return
+    for name in names:
+        others = {dn.normalise(other.dn): other.dn for other in desk.source.nodes_named(name)}
+        if name in seen:
+            others.setdefault(dn.normalise(seen[name]), seen[name])
+        others.pop(place, None)
+        if others:
+            raise Conflict(f"the name {name} is that of {'; '.join(others.values())} already", where=record.dn)
+    seen.update(dict.fromkeys(names, record.dn))
+
+
+def difference(present: Record, entry: Entry) -> tuple[Change, ...]:
+    """Return what must change so that the attributes of `entry` are as the file says."""
+    found = []
+    for name, values in entry.attributes.items():
+        now = present.all(name)
+        if name.lower() == "objectclass":
+            have = set(map(folded, now))
+            missing = tuple(value for value in values if folded(value) not in have)
+            found += [Change(name, (), missing)] if missing else []
+            continue
+        if {_comparable(name, value) for value in now} != {_comparable(name, value) for value in values}:
+            found.append(Change(name, now, values))
+    return tuple(found)
+
+
+def _comparable(attribute: str, value: str) -> str:
+    if attribute.lower() in _OF_NAMES:
+        try:
+            return dn.normalise(value)
+        except InvalidName:
+            return value
+    return value
+
+
+def _project(record: Record, settings: Settings) -> ProjectName | None:
+    try:
+        if dn.is_below(record.dn, settings.nodes_base):
+            return gather.project_of(record, settings)
+        child = dn.child_towards(record.dn, settings.projects_base)
+        return ProjectName(child[1]) if child else None
+    except (ClassificationError, InvalidName):
+        return None
