@@ -21,6 +21,9 @@ ENUMERATED = 0x0A
 LARGEST = 64 * 1024 * 1024
 """Octets of one message that are accepted; a hostile length must not fill the memory."""
 
+MOST = 1_000_000
+"""Values side by side that are told apart by `spans`; each costs fifty times the two octets that it may have."""
+
 Span = tuple[int, int, int]
 """Tag, where its content starts, where it ends."""
 
@@ -81,6 +84,8 @@ def spans(data: bytes, start: int, end: int) -> list[Span]:
         one = span(data, start, end)
         found.append(one)
         start = one[2]
+        if len(found) > MOST:
+            raise Malformed(f"more than {MOST} values side by side")
     return found
 
 

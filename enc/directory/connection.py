@@ -30,6 +30,8 @@ from enc.errors import ConfigurationError, DirectoryRefused, DirectoryUnreachabl
 
 PAGE = 1000
 """Entries in one page of a paged reading."""
+_EMPTY_PAGES = 100
+"""So many pages without an entry may follow one another (RFC 2696 allows them) before we call it a fault."""
 
 _NOTICE_OF_DISCONNECTION = 0
 """The number of the message in which a server says that it hangs up (RFC 4511, section 4.4)."""
@@ -100,17 +102,19 @@ class Connection:
 
     def ask(self, operation: bytes, controls: Iterable[Control] = ()) -> Message:
         """Send a request that has one answer; return it."""
-        return next(self._answers(self.start(operation, controls), self.timeout))
+        return next(self.answers(operation, controls))
 
-    def _answers(self, number: int, seconds: float) -> Iterator[Message]:
-        """Yield the answers to operation `number`; all must come within `seconds`."""
+    def answers(self, operation: bytes, controls: Iterable[Control] = ()) -> Iterator[Message]:
+        """Send a request; yield its answers, which must all come within the time-out."""
         self.used = True
-        deadline = monotonic() + seconds
+        number = self.start(operation, controls)
+        deadline = monotonic() + self.timeout
         while True:
             message = self.receive(max(deadline - monotonic(), 0.0))
-            if message is None:
+            # A server that never stops sending is as late as one that sends nothing.
+            if message is None or monotonic() > deadline:
                 self._wire.close()
-                raise self._wire.lost(f"no answer within {seconds:g} seconds")
+                raise self._wire.lost(f"no answer within {self.timeout:g} seconds")
             if message.id == number:
                 yield message
 
@@ -137,7 +141,7 @@ class Connection:
         request = messages.search(base, scope, filter_text, attributes, seconds=seconds)
         found = []
         try:
-            for message in self._answers(self.start(request, controls), self.timeout):
+            for message in self.answers(request, controls):
                 if message.operation == messages.ENTRY:
                     found.append(entries.record(message))
                 elif message.operation == messages.SEARCH_DONE:
@@ -160,11 +164,14 @@ class Connection:
 
         Only a reading that ends without an error is complete.
         """
-        cookie = b""
+        cookie, empty = b"", 0
         while True:
             page = (messages.paged(PAGE, cookie),)
             records, cookie = self._search(base, filter_text, scope, attributes, page)
             yield from records
+            empty = 0 if records else empty + 1
+            if empty > _EMPTY_PAGES:
+                raise self._wire.lost(f"{_EMPTY_PAGES} pages without an entry, and still no end")
             if not cookie:
                 return
 

@@ -24,6 +24,7 @@ _Shared = tuple[str, dict[bytes, tuple[str, ...]]]
 _shared: dict[bytes, _Shared] = {}
 """By an attribute's name as it came: the name lower-cased, and values by the octets of their set."""
 _NAMES_SHARED = 1024
+_NAME_SHARED_OCTETS = 128
 _SET_SHARED_OCTETS = 512
 _SETS_SHARED = 64
 """For each attribute. Values that differ in each entry fill it and cost no more than a look from then on."""
@@ -47,6 +48,7 @@ def _read(data: bytes, at: int, limit: int, uuid: str) -> Record:
     dn = data[start:end].decode("utf-8", "backslashreplace")
     _, at, limit = ber.span(data, end, limit)
     attributes: dict[str, tuple[str, ...]] = {}
+    more: dict[str, list[str]] = {}
     csn = ""
     while at < limit:
         first = at + 2
@@ -71,14 +73,19 @@ def _read(data: bytes, at: int, limit: int, uuid: str) -> Record:
             csn = values[0] if values else ""
         elif name == "entryuuid":
             uuid = uuid or (values[0] if values else "")
+        elif name in attributes:
+            more.setdefault(name, []).extend(values)
         elif values:
-            attributes[name] = attributes[name] + values if name in attributes else values
+            attributes[name] = values
+    # No honest server names an attribute twice; adding to a tuple each time would take a hostile one's days.
+    for name, rest in more.items():
+        attributes[name] += tuple(rest)
     return Record(dn, attributes, uuid, csn)
 
 
 def _new_name(raw: bytes) -> _Shared:
     new: _Shared = (raw.decode("ascii", "backslashreplace").lower(), {})
-    if len(_shared) < _NAMES_SHARED:
+    if len(_shared) < _NAMES_SHARED and len(raw) <= _NAME_SHARED_OCTETS:
         _shared[raw] = new
     return new
 

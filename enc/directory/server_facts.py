@@ -13,12 +13,12 @@ from time import monotonic
 
 from enc import dn as names
 from enc.config import DirectorySettings
-from enc.directory import messages, results
+from enc.directory import ber, messages, results
 from enc.directory.connection import Connection
 from enc.directory.messages import Scope
 from enc.directory.schema.install import Missing, missing, names_in
 from enc.directory.syncrepl import RefreshDone, SyncFeed, SyncNotOffered
-from enc.errors import DirectoryRefused, NotAllowed, NotFound
+from enc.errors import DirectoryRefused, DirectoryUnreachable, NotAllowed, NotFound
 
 SYNC_CONTROL = "1.3.6.1.4.1.4203.1.9.1.1"
 """Sync Request, RFC 4533 section 2.2."""
@@ -67,9 +67,7 @@ def context_csns(connection: Connection, suffix: str) -> tuple[str, ...]:
 def indexes(connection: Connection, suffix: str) -> dict[str, frozenset[str]] | None:
     """Return attribute (lower-cased) → kinds of index in the database of `suffix`; None if cn=config is closed."""
     try:
-        found = connection.search(
-            "cn=config", "(olcSuffix=*)", Scope.SUBTREE, ("olcSuffix", "olcDbIndex")
-        )
+        found = connection.search("cn=config", "(olcSuffix=*)", Scope.SUBTREE, ("olcSuffix", "olcDbIndex"))
     except (NotFound, NotAllowed, DirectoryRefused):
         return None
     for database in found:
@@ -102,21 +100,19 @@ def entries_given(connection: Connection, base: str, filter_text: str, ask: int)
     A server whose limit for this account is lower gives fewer and says that there are more.
     """
     request = messages.search(base, Scope.SUBTREE, filter_text, ("1.1",), size=ask)
-    number = connection.start(request)
-    count, deadline = 0, monotonic() + connection.timeout
-    while True:
-        message = connection.receive(max(deadline - monotonic(), 0.0))
-        if message is None:
-            raise DirectoryRefused(f"{ask} entries took more than {connection.timeout:g} s", where=connection.uri)
-        if message.id != number:
-            continue
-        if message.operation == messages.ENTRY:
-            count += 1
-        elif message.operation == messages.SEARCH_DONE:
-            result = message.result()
-            if result.code not in (results.SUCCESS, results.SIZE_LIMIT):
-                raise results.failure(result, f"{connection.uri}: {base}")
-            return count, result.code == results.SIZE_LIMIT
+    count = 0
+    try:
+        for message in connection.answers(request):
+            if message.operation == messages.ENTRY:
+                count += 1
+            elif message.operation == messages.SEARCH_DONE:
+                result = message.result()
+                break
+    except ber.Malformed as error:
+        raise DirectoryUnreachable(str(error), where=connection.uri) from error
+    if result.code not in (results.SUCCESS, results.SIZE_LIMIT):
+        raise results.failure(result, f"{connection.uri}: {base}")
+    return count, result.code == results.SIZE_LIMIT
 
 
 def synchronizes(settings: DirectorySettings, base: str) -> bool:

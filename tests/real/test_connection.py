@@ -24,6 +24,8 @@ from tests.support.certificates import Authority
 from tests.support.hostile_server import (
     Behaviour,
     answers_an_octet_at_a_time,
+    has_no_last_page,
+    never_stops,
     says_nothing,
     server,
     speaks_http,
@@ -77,6 +79,17 @@ def test_a_misbehaving_server_costs_the_time_out_and_no_more(
 ) -> None:
     with server(behaviour) as place, within(1.0), pytest.raises(DirectoryUnreachable, match=place):
         reads(replace(settings, uris=(f"{scheme}://{place}",)))
+
+
+@pytest.mark.parametrize("behaviour", [never_stops, has_no_last_page])
+def test_a_server_whose_answer_has_no_end(settings: DirectorySettings, behaviour: Behaviour) -> None:
+    with (
+        server(behaviour) as place,
+        open_connection(replace(settings, uris=(f"ldap://{place}",))) as connection,
+        within(2.0),
+        pytest.raises(DirectoryUnreachable, match=place),
+    ):
+        list(connection.read_all(SUFFIX))
 
 
 def test_a_server_that_hangs_between_two_questions(slapd: Slapd) -> None:

@@ -31,6 +31,31 @@ def speaks_http(peer: socket.socket) -> None:
     peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
+def never_stops(peer: socket.socket) -> None:
+    """Let everybody in, and answer every search with the same entry for ever."""
+    number = peer.recv(4096)[4]
+    peer.sendall(bytes((0x30, 12, 2, 1, number, 0x61, 7, 10, 1, 0, 4, 0, 4, 0)))
+    number = peer.recv(4096)[4]
+    entry = bytes((0x30, 9, 2, 1, number, 0x64, 4, 4, 0, 0x30, 0))
+    while True:
+        peer.sendall(entry * 1000)
+
+
+def has_no_last_page(peer: socket.socket) -> None:
+    """Let everybody in, and answer every search with an empty page after which there is another."""
+    while request := peer.recv(4096):
+        number = request[4]
+        done = bytes((10, 1, 0, 4, 0, 4, 0))
+        if request[5] == 0x60:
+            peer.sendall(bytes((0x30, 12, 2, 1, number, 0x61, 7)) + done)
+            continue
+        value = bytes((0x30, 6, 2, 1, 0, 4, 1, 99))
+        control = b"\x04\x161.2.840.113556.1.4.319" + bytes((4, len(value))) + value
+        controls = bytes((0xA0, len(control) + 2, 0x30, len(control))) + control
+        content = bytes((2, 1, number, 0x65, 7)) + done + controls
+        peer.sendall(bytes((0x30, len(content))) + content)
+
+
 @contextmanager
 def server(behaviour: Behaviour, host: str = "127.0.0.1") -> Iterator[str]:
     """Within: a server at the yielded address, host:port, that treats every client to `behaviour`."""

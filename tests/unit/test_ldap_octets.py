@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,6 +97,28 @@ def test_numbers_are_written_as_others_read_them(number: int) -> None:
 def test_a_message_of_a_hostile_length_is_refused() -> None:
     with pytest.raises(Malformed, match="accepted"):
         ber.message_size(b"\x30\x84\x7f\xff\xff\xff", 0)
+
+
+def test_an_attribute_that_comes_again_and_again_costs_no_more_than_its_octets() -> None:
+    """Joined one by one, this takes minutes."""
+    one = ber.value(0x30, ber.octets("cn"), ber.value(0x31, ber.octets("a")))
+    data = ber.value(0x30, ber.integer(1), ber.value(0x64, ber.octets("cn=a"), ber.value(0x30, one * 400_000)))
+    begun = time.monotonic()
+    record = entries.record(messages.read(data))
+    assert record.all("cn") == ("a",) * 400_000
+    assert time.monotonic() - begun < 10
+
+
+def test_more_values_side_by_side_than_anybody_has_are_refused() -> None:
+    message = ber.value(0x30, ber.integer(1), ber.value(0x65, b""), ber.value(0xA0, b"\x30\x00" * 1_000_001))
+    with pytest.raises(Malformed, match="side by side"):
+        messages.read(message).control("1.2")
+
+
+def test_a_name_of_a_hostile_length_is_not_kept() -> None:
+    known = len(entries._shared)
+    entries.record(messages.read(entry("cn=a", {"x" * 129: [b"a"]})))
+    assert len(entries._shared) == known
 
 
 @pytest.mark.parametrize(
