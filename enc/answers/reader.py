@@ -7,8 +7,12 @@ The two must agree; a test runs both over the same directories. The order:
    can be said about age, LDAP is asked.
 3. Older than the limit that the follower wrote beside it: a refusal.
 4. The node's own answer, then its own refusal.
-5. Only in terminus semantics, and only while the copy is fresh: the short
-   name's, then `default`'s.
+   Where the answer says that it is one of a trial (enc/classify/trial.py) whose
+   time is up, the environment that comes then is put in.
+5. Only in terminus semantics, and only while a follower lives that is up to
+   date, or that cannot reach LDAP either: the short name's, then `default`'s.
+   So a site whose entries have short names gets its answers from disk, too,
+   also while LDAP is away.
 6. None: LDAP is asked.
 
 Not here: asking LDAP (enc.direct).
@@ -16,6 +20,7 @@ Not here: asking LDAP (enc.direct).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +29,7 @@ from enc.names import Certname
 
 DEFAULT_NODE = "default"
 _AGE_FOLLOWS = '"age":'
+_TRIAL = re.compile(r'(.*\nenvironment: )"[A-Za-z0-9_]+" # until ([0-9]{1,11}) then ("[A-Za-z0-9_]+")', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,28 +70,30 @@ def look_up(layout: Layout, certname: Certname, now: float) -> Found:
     age = max(age, 0)
     if age > contact.max_age:
         return Found("too old", too_old(layout, age, contact.max_age))
-    fresh = age <= FRESH and contact.state == "current"
-    return on_disk(layout, certname, age, fallback=fresh)
+    alive = now - contact.beat <= FRESH
+    best = alive and (age <= FRESH or contact.state == "unreachable")
+    return on_disk(layout, certname, age, now=now, fallback=best)
 
 
-def on_disk(layout: Layout, certname: Certname, age: int, *, fallback: bool) -> Found:
+def on_disk(layout: Layout, certname: Certname, age: int, *, now: float, fallback: bool) -> Found:
     """Return the answer or refusal in the files; `fallback` allows the short name's and `default`'s."""
     names = [str(certname)]
     if fallback and layout.fallback.is_dir():
         names += [certname.short, DEFAULT_NODE]
     for name in dict.fromkeys(names):
-        found = _one(layout, name, age)
+        found = _one(layout, name, age, now)
         if found is not None:
             return found
     return Found("unknown")
 
 
-def _one(layout: Layout, name: str, age: int) -> Found | None:
+def _one(layout: Layout, name: str, age: int, now: float) -> Found | None:
     try:
         text = (layout.nodes / f"{name}.yaml").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         text = ""
     if text.startswith("# {") and text.endswith((_AGE_FOLLOWS, "\n")):
+        text = _without_past_trial(text, now)
         trusted = text.partition("\n")[0].removeprefix("# ")
         return Found("answer", f"{text} {age}\n" if text.endswith(_AGE_FOLLOWS) else text, trusted)
     try:
@@ -93,3 +101,9 @@ def _one(layout: Layout, name: str, age: int) -> Found | None:
     except (OSError, UnicodeDecodeError):
         return None
     return Found("refused", line) if line else None
+
+
+def _without_past_trial(text: str, now: float) -> str:
+    head, classes, rest = text.partition("\nclasses:")
+    match = _TRIAL.fullmatch(head)
+    return match[1] + match[3] + classes + rest if match and now >= int(match[2]) else text

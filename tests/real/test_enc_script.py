@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import yaml
@@ -125,6 +126,7 @@ CASES: dict[str, tuple[dict[str, str], int, str]] = {
     "a clock a little behind": ({f"nodes/{WEB}.yaml": ANSWER}, -30, WEB),
     "short name": ({"nodes/web1.yaml": ANSWER, "fallback": "->nodes"}, 0, WEB),
     "default": ({"nodes/default.yaml": ANSWER, "fallback": "->nodes"}, 0, WEB),
+    "short name, LDAP away": ({"nodes/web1.yaml": ANSWER, "fallback": "->nodes"}, 60, WEB),
     "refused short name": ({"refused/web1": "no\n", "nodes/default.yaml": ANSWER, "fallback": "->nodes"}, 0, WEB),
 }
 ASKS_LDAP: dict[str, tuple[dict[str, str], int, str]] = {
@@ -134,6 +136,7 @@ ASKS_LDAP: dict[str, tuple[dict[str, str], int, str]] = {
     "a clock set back": ({f"nodes/{WEB}.yaml": ANSWER}, -3600, WEB),
     "no fallback without the link": ({"nodes/default.yaml": ANSWER}, 0, WEB),
     "no fallback from a copy that is not fresh": ({"nodes/default.yaml": ANSWER, "fallback": "->nodes"}, 60, WEB),
+    "no fallback, LDAP away, follower dead": ({"nodes/web1.yaml": ANSWER, "fallback": "->nodes"}, 60, WEB),
 }
 
 
@@ -148,7 +151,9 @@ def test_shell_and_python_read_alike(written: Layout, tmp_path: Path, case: str,
         else:
             (written.root / place).write_text(text)
     now = int(time.time())
-    written.contact.write_text(Contact(now - age, now, 3600, "current").line())
+    state: Literal["current", "unreachable"] = "unreachable" if "LDAP away" in case else "current"
+    beat = now - 60 if "follower dead" in case else now
+    written.contact.write_text(Contact(now - age, beat, 3600, state).line())
     found = look_up(written, Certname(name), time.time())
     assert (found.kind in ("answer", "refused", "too old")) == (case in CASES)
     # Beside the script stands a stand-in for enc-admin that only says that it was called.
@@ -208,7 +213,7 @@ def test_a_full_pipe_is_no_success(written: Layout, shared: Following) -> None:
 
 
 def test_terminus_falls_back_while_ldap_is_away(slapd: Slapd, tmp_path: Path) -> None:
-    """A name that was never seen gets `default`'s answer from disk; a deleted node does not."""
+    """A name without entry gets `default`'s answer from disk, and a deleted node has none: all as with LDAP there."""
     add_project(slapd, "alpha")
     add_node(slapd, "default", puppetClass=["fallen"])
     add_node(slapd, WEB)
@@ -218,9 +223,11 @@ def test_terminus_falls_back_while_ldap_is_away(slapd: Slapd, tmp_path: Path) ->
         assert '"fallen"' in following.enc("never.example.org")[1]
         slapd.delete(f"cn={WEB},ou=alpha,ou=hosts,dc=example,dc=org")
         eventually(lambda: following.text(WEB) is None, "deleted")
+        before = following.enc(WEB)[1].partition("puppetmaster_answer")[0]
+        assert '"fallen"' in before
         slapd.stop()
         eventually(lambda: following.status().state == "unreachable", "noticed")
         assert '"fallen"' in following.enc("never.example.org")[1]
-        assert following.enc(WEB)[0] == 1
+        assert following.enc(WEB)[1].partition("puppetmaster_answer")[0] == before
     finally:
         following.end()
