@@ -13,7 +13,9 @@ setup(
     description="Puppet node classifier on LDAP, branch environments from git, and self-made puppet masters",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["enc", "enc.*", "git_hooks", "git_hooks.*", "puppetmaster_self", "puppetmaster_self.*"]),
+    packages=find_packages(
+        include=["enc", "enc.*", "git_hooks", "git_hooks.*", "puppetmaster_self", "puppetmaster_self.*"]
+    ),
     package_data={"": ["*.ldif", "*.schema", "*.yaml", "*.service", "*.sysusers", "py.typed"]},
     # Shell programs: puppetserver starts them for every catalog, so they must
     # cost little more than a process (docs/answers.md has the figures).
