@@ -19,15 +19,16 @@ import yaml
 
 from enc import config
 from enc.classify.classify import Classifier
-from enc.classify.model import Classification, Source
+from enc.classify.model import Source
 from enc.classify.render import render_answer
-from enc.config import Settings
+from enc.config import AnswerSettings, Settings
 from enc.errors import ClassificationError, NotFound
 from enc.names import Certname
 
 CASES = Path(__file__).parent.parent / "cases"
 LEAKED = frozenset({"objectclass", "dn", "puppetclass", "puppetvar", "parentnode", "environment"})
 """Not part of the comparison (the recording's own description)."""
+OUR_VARIABLE = AnswerSettings().variable
 SAID_BY_BOTH = ("Found loop in LDAP node parents", "Could not find parent node")
 
 
@@ -63,28 +64,30 @@ def differences(recording: Recording, source: Source, settings: Settings) -> lis
     found = []
     for name, expected in recording.expected.items():
         try:
-            answer = comparable(classifier.classify(Certname(name), source))
+            answer = comparable(render_answer(classifier.classify(Certname(name), source), None, "ldap"))
         except NotFound:
             answer = {"error": "not found"}
         except ClassificationError as error:
             answer = {"error": str(error)}
-        wanted = _wanted(expected, settings)
-        if not _equal(answer, wanted):
+        wanted = wanted_of(expected, settings)
+        if not is_equal(answer, wanted):
             found.append(f"{recording.name}: {name}: {answer} instead of {wanted}")
     return found
 
 
-def comparable(classification: Classification) -> dict[str, Any]:
-    """Return the answer as Puppet would load it, without what is not compared."""
-    answer: dict[str, Any] = yaml.safe_load(render_answer(classification, None, "ldap"))
+def comparable(text: str) -> dict[str, Any]:
+    """Return the answer in an ENC's output as Puppet would load it, without what is not compared."""
+    answer: dict[str, Any] = yaml.safe_load(text)
+    ignored = {*LEAKED, OUR_VARIABLE}
     return {
         "classes": list(answer["classes"]),
-        "parameters": {k: v for k, v in answer["parameters"].items() if k not in LEAKED},
+        "parameters": {k: v for k, v in answer["parameters"].items() if k not in ignored},
         "environment": answer["environment"],
     }
 
 
-def _wanted(expected: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+def wanted_of(expected: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return what our answer has to be for a recorded one."""
     if "error" in expected:
         return {"error": expected["error"].partition(": ")[2] or expected["error"]}
     classes = expected["classes"]
@@ -98,7 +101,8 @@ def _wanted(expected: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     }
 
 
-def _equal(answer: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+def is_equal(answer: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Tell whether an answer is the wanted one; of errors only those words that both sides share count."""
     if "error" not in wanted or "error" not in answer:
         return answer == wanted
     same_words = wanted["error"] in answer["error"]
