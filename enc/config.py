@@ -18,7 +18,7 @@ import re
 import stat
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -373,10 +373,20 @@ def load(path: Path) -> Settings:
     return parse(text, where=str(path))
 
 
+class _OnceEach(yaml.SafeLoader):
+    """YAML's safe reader that takes no key twice, where PyYAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        mapping = super().construct_mapping(node, deep=deep)
+        if len(mapping) != len(node.value):
+            raise yaml.constructor.ConstructorError(None, None, "a key stands twice in this mapping", node.start_mark)
+        return mapping
+
+
 def parse(text: str, *, where: str = "configuration") -> Settings:
     """Return the settings in YAML `text`; `where` names the file in errors."""
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, _OnceEach)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise ConfigurationError(f"is not YAML: {' '.join(str(error).split())}", where=where) from error
     settings = _section(Settings, {} if document is None else document, "", where)

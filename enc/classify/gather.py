@@ -31,6 +31,8 @@ from enc.filters import parse
 from enc.names import Certname, PrefixName, ProjectName
 
 DEFAULT_NODE = "default"
+LONGEST_CHAIN = 100
+"""So many parents one above the other at most: what one person writes must not make everybody wait."""
 _OWN_NAME = re.compile(r"cn\s*=\s*([^,\s]+)", re.IGNORECASE)
 
 
@@ -108,6 +110,8 @@ def _parents(node: Record, source: Source, settings: Settings, notes: list[str])
                 f"Found loop in LDAP node parents; {one_line(name)} appears twice", where=current.dn
             )
         seen.add(name)
+        if len(chain) == LONGEST_CHAIN:
+            raise ClassificationError(f"more than {LONGEST_CHAIN} parents, one above the other", where=node.dn)
         parent = _one(source, name, settings, notes)
         if parent is None:
             raise ClassificationError(f"Could not find parent node '{one_line(name)}'", where=current.dn)

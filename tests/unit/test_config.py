@@ -133,3 +133,8 @@ def test_secrets(tmp_path: Path, content: str, mode: int, rule: str | None) -> N
         with pytest.raises(ConfigurationError, match=rule) as refusal:
             config.read_secret(file)
         assert "secret\n" not in str(refusal.value)
+
+
+def test_a_key_that_stands_twice_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="stands twice"):
+        config.parse("nodes: {semantics: terminus}\nnodes: {semantics: extended}")

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from enc import config
-from enc.classify.gather import gather
+from enc.classify.gather import LONGEST_CHAIN, gather
 from enc.classify.model import Lineage, Record
 from enc.errors import ClassificationError, NotFound
 from enc.names import Certname
@@ -66,6 +66,14 @@ def test_wrong_parents(parents: dict[str, str], line: str) -> None:
     with pytest.raises(ClassificationError) as refusal:
         lineage("a", *entries)
     assert line in str(refusal.value)
+
+
+def test_a_chain_of_parents_has_an_end() -> None:
+    chain = [node(f"n{i}", parentNode=f"n{i + 1}") for i in range(LONGEST_CHAIN + 1)]
+    last = node(f"n{LONGEST_CHAIN + 1}")
+    assert len(lineage("n1", *chain, last).parents) == LONGEST_CHAIN
+    with pytest.raises(ClassificationError, match="parents, one above the other"):
+        lineage("n0", *chain, last)
 
 
 def test_a_node_with_two_parents() -> None:
