@@ -17,7 +17,10 @@ from enc import dn
 from enc.changes import Step
 from enc.classify.gather import project_of
 from enc.classify.model import Record
+from enc.classify.statements import TRIAL
+from enc.classify.trial import Trial
 from enc.config import Settings
+from enc.environments import Rules
 from enc.errors import ClassificationError, InvalidName
 from enc.filters import folded
 from enc.names import ProjectName
@@ -51,11 +54,33 @@ def _node(step: Step, before: Record | None, after: Record | None, settings: Set
     if not all("puppetclient" in map(folded, record.all("objectClass")) for record in records):
         return frozenset({(Action.OTHER_EDIT, None)})
     projects = {project_of(record, settings) for record in records}
+    if step.do == "modify" and all(_is_trial(step, project, settings) for project in projects):
+        return frozenset((Action.NODE_TRY, project) for project in projects)
     action = {"add": Action.NODE_ADD, "delete": Action.NODE_REMOVE, "modify": Action.NODE_EDIT}[step.do]
     needs: set[Need] = {(action, project) for project in projects}
     if len(projects) > 1 or any(c.attribute.lower() == "puppetmasterproject" for c in step.changes):
         needs |= {(Action.NODE_MOVE, project) for project in projects}
     return frozenset(needs)
+
+
+def _is_trial(step: Step, project: ProjectName | None, settings: Settings) -> bool:
+    """Tell whether all that `step` does is to try a branch of `project`, or to end a trial."""
+    for change in step.changes:
+        name = change.attribute.lower()
+        if name == "objectclass":
+            if change.remove or set(map(folded, change.add)) - {"puppetmasterclassification"}:
+                return False
+        elif name != TRIAL.lower() or project is None or not _of_project(change.add, project, settings):
+            return False
+    return any(change.attribute.lower() == TRIAL.lower() for change in step.changes)
+
+
+def _of_project(values: Iterable[str], project: ProjectName, settings: Settings) -> bool:
+    rules = Rules(settings.branches.rules)
+    try:
+        return all(rules.fits(Trial.read(value).environment, project) for value in values)
+    except ValueError:
+        return False
 
 
 def _project(step: Step, record: Record | None, settings: Settings) -> frozenset[Need]:

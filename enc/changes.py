@@ -26,7 +26,8 @@ from typing import Literal
 
 from enc.classify import statements, values
 from enc.classify.model import Record, Value
-from enc.classify.statements import DATA, OURS, PARAMETER, REGION, REMOVE, ROLE, VARIABLE
+from enc.classify.statements import DATA, OURS, PARAMETER, REGION, REMOVE, ROLE, TRIAL, VARIABLE
+from enc.classify.trial import Trial
 from enc.config import NodeSettings
 from enc.errors import ClassificationError, Conflict, UsageError, one_line
 from enc.filters import folded
@@ -100,11 +101,13 @@ class Wish:
     region: str | None = None
     role: str | None = None
     description: str | None = None
+    trial: Trial | None = None
 
     @property
     def extended(self) -> bool:
         """Whether it needs more than Puppet's own schema can say."""
-        return bool(self.typed_variables or self.parameters or self.data or self.without or self.region or self.role)
+        single = self.region or self.role or self.trial
+        return bool(self.typed_variables or self.parameters or self.data or self.without or single)
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,7 @@ class Withdrawal:
     region: bool = False
     role: bool = False
     description: bool = False
+    trial: bool = False
 
 
 def part_of(attribute: str, value: str, settings: NodeSettings) -> str:
@@ -140,7 +144,7 @@ def _lower(names: Iterable[str]) -> frozenset[str]:
 
 
 def _single(settings: NodeSettings) -> frozenset[str]:
-    names = (settings.environment_attribute, settings.parent_attribute, REGION, ROLE, "puppetmasterProject")
+    names = (settings.environment_attribute, settings.parent_attribute, REGION, ROLE, TRIAL, "puppetmasterProject")
     return _lower((*names, "description"))
 
 
@@ -218,6 +222,7 @@ def to_set(record: Record, wish: Wish, settings: NodeSettings) -> tuple[Change, 
         (REGION, wish.region),
         (ROLE, wish.role),
         ("description", wish.description),
+        (TRIAL, wish.trial and wish.trial.text()),
     ):
         if single is not None:
             sheet.put_only(attribute, single)
@@ -298,6 +303,7 @@ def to_unset(record: Record, withdrawal: Withdrawal, settings: NodeSettings) -> 
         (REGION, withdrawal.region),
         (ROLE, withdrawal.role),
         ("description", withdrawal.description),
+        (TRIAL, withdrawal.trial),
     ):
         if flag:
             sheet.drop(attribute, lambda _: True)

@@ -113,7 +113,7 @@ def _from_ldap(certname: Certname, settings: Settings, *, trusted: bool) -> str:
     from enc.directory.ldap_store import LdapSource
 
     with LdapSource(settings) as source:
-        classification = Classifier(settings).classify(certname, source)
+        classification = Classifier(settings).classify(certname, source).at(time.time())
     if trusted:
         return render_trusted(classification) + "\n"
     text = render_answer(classification, settings.answers.variable, "ldap")
@@ -142,7 +142,7 @@ def _without_ldap(
             f"{certname} was deleted from LDAP ({when}), and whether it was created anew cannot be asked: {error}\n",
         )
     age = max(0, int(time.time()) - contact.contact)
-    found = on_disk(layout, certname, age, fallback=age <= contact.max_age)
+    found = on_disk(layout, certname, age, now=time.time(), fallback=age <= contact.max_age)
     if found.kind == "answer":
         return ExitStatus.DONE, f"{found.trusted}\n" if trusted else found.text
     if found.kind == "refused":

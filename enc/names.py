@@ -16,6 +16,9 @@ from typing import ClassVar, Self
 
 from enc.errors import InvalidName, one_line
 
+HEADS = "refs/heads/"
+"""Where git keeps branches."""
+
 _SHOWN = 60
 """So many characters of a refused name are shown; hostile input can be long."""
 
@@ -139,6 +142,35 @@ class DataKey(Name):
     rule = "letters, digits, '_', '-' and '::', starting with a letter or '_', at most 200 characters"
     pattern = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:::[A-Za-z0-9_-]+)*", re.ASCII)
     longest = 200
+
+
+class BranchName(Name):
+    """A branch, without refs/heads/.
+
+    Narrower than git (git-check-ref-format), so that a name goes into a path,
+    a shell's command line and a log as it is: no leading '-', no '..', no part
+    that starts or ends with a dot or ends in .lock.
+    """
+
+    __slots__ = ()
+    kind = "a branch name"
+    rule = (
+        "parts of A-Z, a-z, 0-9, '.', '_' and '-', joined by '/'; no part starts with '.' or '-', "
+        "ends with '.' or '.lock', or holds '..'; at most 150 characters"
+    )
+    _part = r"(?!\.|-)(?:[A-Za-z0-9_-]|\.(?!\.|/|\Z|lock(?:/|\Z)))+"
+    pattern = re.compile(rf"{_part}(?:/{_part})*", re.ASCII)
+    longest = 150
+
+    @classmethod
+    def of_ref(cls, ref: str) -> BranchName | None:
+        """Return the branch of `ref`, or None if it is no branch; raise `InvalidName` for a bad one."""
+        return cls(ref[len(HEADS) :]) if ref.startswith(HEADS) else None
+
+    @property
+    def ref(self) -> str:
+        """The whole name, refs/heads/ included."""
+        return HEADS + self
 
 
 class PersonName(Name):

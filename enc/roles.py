@@ -34,6 +34,7 @@ class Action(Enum):
     READ = "read"
     NODE_ADD = "add a node to"
     NODE_EDIT = "edit the nodes of"
+    NODE_TRY = "try a branch on a node of"
     NODE_REMOVE = "remove nodes of"
     NODE_MOVE = "move a node into or out of"
     PREFIX_EDIT = "edit the prefixes of"
@@ -60,6 +61,7 @@ TABLE: dict[Action, frozenset[Role]] = {
     Action.READ: frozenset(Role),
     Action.NODE_ADD: _ADMINS,
     Action.NODE_EDIT: _ADMINS,
+    Action.NODE_TRY: _MEMBERS,
     Action.NODE_REMOVE: _ADMINS,
     Action.NODE_MOVE: _OPERATORS,
     Action.PREFIX_EDIT: _ADMINS,

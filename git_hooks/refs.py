@@ -1,8 +1,8 @@
-"""What git says about refs, parsed once: branch names, object names, moved refs.
+"""What git says about refs, parsed once: object names, moved refs. Pure.
 
-Pure. Owns which branch and object names the branch manager accepts; which
-environment a branch becomes is environments.py's business, who may move it is
-policy. A refusal is `InvalidName` with the rule in it.
+Branch names are enc.names'; which environment a branch becomes is
+enc.environments' business, who may move it is policy. A refusal is
+`InvalidName` with the rule in it.
 """
 
 from __future__ import annotations
@@ -11,38 +11,9 @@ import re
 from typing import NamedTuple
 
 from enc.errors import InvalidName
-from enc.names import Name
+from enc.names import HEADS, BranchName, Name
 
-HEADS = "refs/heads/"
-
-
-class BranchName(Name):
-    """A branch, without refs/heads/.
-
-    Narrower than git (git-check-ref-format), so that a name goes into a path,
-    a shell's command line and a log as it is: no leading '-', no '..', no part
-    that starts or ends with a dot or ends in .lock.
-    """
-
-    __slots__ = ()
-    kind = "a branch name"
-    rule = (
-        "parts of A-Z, a-z, 0-9, '.', '_' and '-', joined by '/'; no part starts with '.' or '-', "
-        "ends with '.' or '.lock', or holds '..'; at most 150 characters"
-    )
-    _part = r"(?!\.|-)(?:[A-Za-z0-9_-]|\.(?!\.|/|\Z|lock(?:/|\Z)))+"
-    pattern = re.compile(rf"{_part}(?:/{_part})*", re.ASCII)
-    longest = 150
-
-    @classmethod
-    def of_ref(cls, ref: str) -> BranchName | None:
-        """Return the branch of `ref`, or None if it is no branch; raise `InvalidName` for a bad one."""
-        return cls(ref[len(HEADS) :]) if ref.startswith(HEADS) else None
-
-    @property
-    def ref(self) -> str:
-        """The whole name, refs/heads/ included."""
-        return HEADS + self
+__all__ = ["HEADS", "BranchName", "ObjectId", "RefUpdate", "parse_updates"]
 
 
 class ObjectId(Name):

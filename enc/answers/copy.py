@@ -38,7 +38,7 @@ from enc.names import ProjectName
 
 Feed = Literal["nodes", "projects", "groups", "site"]
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE fact (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE feed (name TEXT PRIMARY KEY, cookie BLOB, complete INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
@@ -52,6 +52,7 @@ CREATE TABLE dirty (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE dirty_project (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE written (name TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE problem (name TEXT PRIMARY KEY, message TEXT NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE expiry (name TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE tombstone (name TEXT PRIMARY KEY, deleted INTEGER NOT NULL) WITHOUT ROWID;
 """
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -94,6 +95,8 @@ class Outcome:
     gone: bool = False
     """The directory has no entry of this name any more."""
     wrote: bool = False
+    until: int | None = None
+    """The answer is good until then only (seconds since 1970); None: until something changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +411,10 @@ class Copy:
         self._db.executemany("DELETE FROM written WHERE name = ?", missing)
         self._db.executemany("INSERT OR IGNORE INTO dirty VALUES (?)", missing)
 
+    def mark_over(self, now: float) -> None:
+        """Put names on the list whose answers were good until now (seconds since 1970)."""
+        self._db.execute("INSERT OR IGNORE INTO dirty SELECT name FROM expiry WHERE until <= ?", (now,))
+
     def doubt(self) -> None:
         """Forget what was written for the names on the list: the last attempt may have got half-way."""
         self._db.execute("DELETE FROM written WHERE name IN (SELECT name FROM dirty)")
@@ -458,6 +465,10 @@ class Copy:
                 "INSERT OR REPLACE INTO written VALUES (?, ?)", [(o.name, o.digest) for o in outcomes if o.digest]
             )
             self._db.executemany("DELETE FROM written WHERE name = ?", [(o.name,) for o in outcomes if not o.digest])
+            self._db.executemany("DELETE FROM expiry WHERE name = ?", [(o.name,) for o in outcomes if not o.until])
+            self._db.executemany(
+                "INSERT OR REPLACE INTO expiry VALUES (?, ?)", [(o.name, o.until) for o in outcomes if o.until]
+            )
             self._db.executemany("DELETE FROM problem WHERE name = ?", [(o.name,) for o in outcomes if not o.problem])
             self._db.executemany(
                 "INSERT INTO problem VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET message = ?2",

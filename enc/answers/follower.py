@@ -239,6 +239,7 @@ class _Session:
             if batches:
                 self._apply(batches)
             if self._complete():
+                self._copy.mark_over(time.time())
                 self._make()
                 self._advance()
             self._idle()

@@ -67,7 +67,7 @@ class Worker:
             return Outcome(name, None, problem)
         certname = Certname(name)
         try:
-            classification = self._classifier.classify(certname, copy)
+            classification = self._classifier.classify(certname, copy).at(time.time())
             text = render_answer(classification, self._settings.answers.variable, "copy")
             data = render_data(classification.data) if classification.data else None
         except (OSError, CopyFailed):
@@ -77,13 +77,15 @@ class Worker:
         except Exception as bug:  # one iteration: this node's records, and no other's
             self._log.exception("node %s", certname)
             return self._refuse(certname, f"{certname}: a bug stopped its classification: {type(bug).__name__}: {bug}")
+        until = classification.trial.until if classification.trial else None
         digest = hashlib.blake2b(f"{text}\0{data or ''}".encode(), digest_size=16).hexdigest()
         if digest == on_disk:
-            return Outcome(name, digest)
+            return Outcome(name, digest, until=until)
         self._writer.answer(certname, text, data)
-        return Outcome(name, digest, wrote=True)
+        return Outcome(name, digest, wrote=True, until=until)
 
     def _refuse(self, certname: Certname, why: str) -> Outcome:
+        # A last good answer from a time of trial needs no care: it says itself what comes then.
         kept = self._writer.refuse(certname, why, keep_answer=self._settings.answers.on_bad_entry == "last-good")
         return Outcome(certname, None, one_line(f"{why} (the last good answer goes on)" if kept else why))
 

@@ -143,6 +143,7 @@ def classify(
         region=_last(said.region for said in said_by_all),
         role=_last(said.role for said in said_by_all),
         prefixes=tuple(name for name, _ in lineage.prefixes),
+        trial=own.trial,
         version=max((record.csn for record in records), default=""),
         events=tuple(merge.events),
         notes=tuple(merge.notes),
@@ -211,6 +212,7 @@ def _with_attributes(record: Record, said: Statement, settings: NodeSettings) ->
         without_variables=said.without_variables,
         region=said.region,
         role=said.role,
+        trial=said.trial,
         notes=said.notes,
     )
 

@@ -9,9 +9,10 @@ part. How one becomes the other is in `gather`, `terminus` and `extended`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from enc.classify.trial import Trial
 from enc.names import Certname, ClassName, DataKey, EnvironmentName, PrefixName, ProjectName
 
 Scalar = str | int | float | bool | None
@@ -130,12 +131,27 @@ class Classification:
     role: str | None = None
     prefixes: tuple[PrefixName, ...] = ()
     """Those that apply, longer later."""
+    trial: Trial | None = None
+    """What the node's entry says about trying another environment. It does not count before `at` was asked."""
+    otherwise: EnvironmentName | None = None
+    """While a trial is in force: the environment that the node has without it."""
     version: str = ""
     """The newest entryCSN of all records that took part."""
     events: tuple[Event, ...] = ()
     """In order; the last event of a part tells where its final value comes from. Only filled when asked for."""
     notes: tuple[str, ...] = ()
     """What an admin should look at, though it does not stop the answer."""
+
+    def at(self, now: float) -> Classification:
+        """Return what holds at `now` (seconds since 1970): with the trial in force, or without one that is over.
+
+        Every door that gives an answer asks this with its own clock.
+        """
+        if self.trial is None or self.otherwise is not None:
+            return self
+        if not self.trial.in_force(now):
+            return replace(self, trial=None)
+        return replace(self, environment=self.trial.environment, otherwise=self.environment)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ def render_answer(classification: Classification, variable: str | None, source: 
     """
     lines = [f"# {trusted(classification)}", "---"]
     if classification.environment is not None:
-        lines.append(f'environment: "{classification.environment}"')
+        lines.append(_environment(classification))
     if classification.classes:
         lines.append("classes:")
         lines += [_line(name, parameters) for name, parameters in classification.classes.items()]
@@ -117,6 +117,18 @@ def render_answer(classification: Classification, variable: str | None, source: 
         lines.append('    "age":')
         return "\n".join(lines)
     return "\n".join(lines) + "\n"
+
+
+def _environment(classification: Classification) -> str:
+    """Return the line of the environment.
+
+    While a trial is in force, the line says in a comment how long, and what
+    comes then. `enc` obeys it to the second, also if nobody follows any more.
+    """
+    line = f'environment: "{classification.environment}"'
+    if classification.trial is None or classification.otherwise is None:
+        return line
+    return f'{line} # until {classification.trial.until} then "{classification.otherwise}"'
 
 
 def render_data(data: Mapping[str, Value] | Mapping[DataKey, Value]) -> str:

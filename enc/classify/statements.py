@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from enc.classify import values
 from enc.classify.model import Record, Value
+from enc.classify.trial import Trial
 from enc.config import NodeSettings
 from enc.errors import ClassificationError, InvalidName, one_line
 from enc.names import RESERVED_VARIABLES, ClassName, DataKey, EnvironmentName, ParameterName, VariableName
@@ -24,7 +25,8 @@ REMOVE = "puppetmasterRemove"
 PROJECT = "puppetmasterProject"
 REGION = "puppetmasterRegion"
 ROLE = "puppetmasterRole"
-OURS = (PARAMETER, VARIABLE, DATA, REMOVE, PROJECT, REGION, ROLE)
+TRIAL = "puppetmasterTrial"
+OURS = (PARAMETER, VARIABLE, DATA, REMOVE, PROJECT, REGION, ROLE, TRIAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class Statement:
     without_variables: frozenset[str] = frozenset()
     region: str | None = None
     role: str | None = None
+    trial: Trial | None = None
+    """Counts only on the node's own entry."""
     notes: tuple[str, ...] = ()
 
 
@@ -119,8 +123,19 @@ def read(record: Record, settings: NodeSettings) -> Statement:
         without_variables=frozenset(without.variables),
         region=record.first(REGION),
         role=record.first(ROLE),
+        trial=_trial(record),
         notes=notes,
     )
+
+
+def _trial(record: Record) -> Trial | None:
+    text = record.first(TRIAL)
+    if text is None:
+        return None
+    try:
+        return Trial.read(text)
+    except ValueError as error:
+        raise bad_value(record, TRIAL, text, str(error)) from error
 
 
 @dataclass(slots=True)

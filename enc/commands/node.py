@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +12,11 @@ from enc.changes import Wish
 from enc.classify.classify import Classifier
 from enc.commands.call import Call, edit_options, json_option, table
 from enc.commands.wishes import desk_of, edit_result, wish, wish_options, withdrawal, withdrawal_options
+from enc.config import Duration
 from enc.directory.ldap_store import LdapSource
 from enc.errors import UsageError, one_line
-from enc.names import Certname, ClassName, EnvironmentName, ProjectName
-from enc.service import effect, explain, history, nodes, survey
+from enc.names import BranchName, Certname, ClassName, EnvironmentName, ProjectName
+from enc.service import effect, explain, history, nodes, survey, trials
 
 SUMMARY = "show, explain and edit nodes"
 
@@ -52,6 +54,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     withdrawal_options(unsetting)
     removing = verb("remove", "delete a node's entry", _remove)
     removing.add_argument("certname", metavar="CERTNAME")
+    trying = verb("try", "let a node have a branch's environment for a while, then what it had", _try)
+    trying.add_argument("certname", metavar="CERTNAME")
+    trying.add_argument("branch", metavar="BRANCH", nargs="?", help="such as project/NAME/TOPIC")
+    trying.add_argument("--for", dest="length", metavar="TIME", default="2h", help="how long: 30m, 2h, 3d (default 2h)")
+    trying.add_argument("--end", action="store_true", help="end it now")
     past = verb("history", "tell who changed what, when and why", _history)
     past.add_argument("certname", metavar="CERTNAME", nargs="?")
     past.add_argument("--project", metavar="PROJECT", help="all edits in this project")
@@ -59,7 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     json_option(past)
     undoing = verb("undo", "take an edit back (of a node, a project or anything else)", _undo)
     undoing.add_argument("id", metavar="ID", help="as `history` shows it")
-    for editing in (adding, setting, unsetting, removing, undoing):
+    for editing in (adding, setting, unsetting, removing, trying, undoing):
         edit_options(editing)
         json_option(editing)
 
@@ -85,12 +92,13 @@ def _list(call: Call) -> int:
         )
 
     with LdapSource(settings) as source:
-        rows = survey.rows(survey.Snapshot(source, settings), settings, wanted)
+        rows = survey.rows(survey.Snapshot(source, settings), settings, wanted, time.time())
     documents = [
         {
             "certname": row.certname,
             "project": row.project,
             "environment": row.classification and row.classification.environment,
+            "trial": row.classification and row.classification.trial and row.classification.trial._asdict(),
             "classes": row.classification and list(row.classification.classes),
             "trouble": row.trouble or None,
         }
@@ -100,7 +108,7 @@ def _list(call: Call) -> int:
         (
             row.certname,
             row.project or "-",
-            row.classification.environment if row.classification else "-",
+            _environment(row),
             " ".join(row.classification.classes) if row.classification else f"cannot be classified: {row.trouble}",
         )
         for row in rows
@@ -109,10 +117,17 @@ def _list(call: Call) -> int:
     return 0
 
 
+def _environment(row: survey.Row) -> str:
+    if row.classification is None:
+        return "-"
+    trial = row.classification.trial
+    return str(row.classification.environment) if trial is None else f"on trial: {effect.told(trial)}"
+
+
 def _show(call: Call) -> int:
     certname = Certname(call.arguments.certname)
     with LdapSource(call.settings) as source:
-        classification = Classifier(call.settings).classify(certname, source)
+        classification = Classifier(call.settings).classify(certname, source).at(time.time())
         own = source.nodes_named(certname)
     document: dict[str, Any] = effect.document(classification) or {}
     document["entries"] = [{"dn": record.dn, "attributes": record.attributes} for record in own]
@@ -163,6 +178,25 @@ def _remove(call: Call) -> int:
     certname = Certname(call.arguments.certname)
     with desk_of(call) as desk:
         receipt = nodes.remove(desk, certname, reason=call.arguments.reason, dry_run=call.arguments.dry_run)
+    return edit_result(call, receipt)
+
+
+def _try(call: Call) -> int:
+    arguments, certname = call.arguments, Certname(call.arguments.certname)
+    if arguments.end == (arguments.branch is not None):
+        raise UsageError("name the BRANCH to try, or say --end")
+    try:
+        length = Duration.parse(arguments.length)
+    except ValueError as error:
+        raise UsageError(f"--for {arguments.length!r}: write {error}") from error
+    branch = None if arguments.end else BranchName(arguments.branch)
+    with desk_of(call) as desk:
+        if branch is None:
+            receipt = trials.end(desk, certname, reason=arguments.reason, dry_run=arguments.dry_run)
+        else:
+            receipt = trials.begin(
+                desk, certname, branch, length, time.time(), reason=arguments.reason, dry_run=arguments.dry_run
+            )
     return edit_result(call, receipt)
 
 

@@ -2,7 +2,8 @@
 
 The project is the boundary. Its admins (roleOccupant of its projectadmin entry)
 edit its nodes, its prefixes, its own classification, its members and its
-admins; operators edit everything; the reading account reads everything;
+admins, and its members may say which environment one of its nodes tries
+(puppetmasterTrial); operators edit everything; the reading account reads everything;
 everybody who has logged in reads. Nobody reads passwords.
 
 slapd takes the first rule whose target matches, and in it the first `by` that
@@ -45,6 +46,9 @@ CLASSIFICATION = (
 )
 """Attributes that a project's admin may set wherever the admin may classify."""
 
+_TRIAL = "puppetmasterTrial"
+"""On nodes only. Members may push what their nodes run, so trying it gives them nothing more."""
+
 _NODE_ATTRIBUTES = (
     "entry",
     "cn",
@@ -60,7 +64,7 @@ _PROJECT_ATTRIBUTES = ("children", "member", "description", *CLASSIFICATION)
 
 ADMINS_ATTRIBUTES = tuple(
     name
-    for name in dict.fromkeys(("objectClass", *_NODE_ATTRIBUTES, *_PREFIX_ATTRIBUTES, *_PROJECT_ATTRIBUTES))
+    for name in dict.fromkeys(("objectClass", _TRIAL, *_NODE_ATTRIBUTES, *_PREFIX_ATTRIBUTES, *_PROJECT_ATTRIBUTES))
     if name not in ("entry", "children")
 )
 """Every attribute of which admins may write values somewhere."""
@@ -74,6 +78,7 @@ def access_rules(suffix: str) -> str:
     top = re.escape(suffix).replace("\\", "\\\\")
     operators = f'group/groupOfNames/member="cn=operators,ou=groups,{suffix}"'
     admins = 'group/organizationalRole/roleOccupant.expand="cn=projectadmin,cn=$1,ou=projects,' + suffix + '"'
+    members = 'group/groupOfNames/member.expand="cn=$1,ou=projects,' + suffix + '"'
     people = f'dn.onelevel="ou=people,{suffix}"'
     # One RDN with one value: neither a comma nor a plus can hide a second one.
     container = f'dn.regex="^ou=([^,+]+),ou=hosts,{top}$"'
@@ -105,6 +110,7 @@ def access_rules(suffix: str) -> str:
                 made_with=("top", "device", "puppetClient"),
                 may_change=("puppetmasterClassification", "domainRelatedObject"),
             ),
+            _rule(f"{node} filter={_NODE_FILTER} attrs={_TRIAL}", f"{members} write", *admins_write),
             _rule(f"{node} filter={_NODE_FILTER} attrs={','.join(_NODE_ATTRIBUTES)}", *admins_write),
             *_classes(
                 f"{project} filter=(objectClass=groupOfNames)",

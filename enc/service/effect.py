@@ -7,6 +7,7 @@ directory as it would be, so a dry run shows what the real run does.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from enc import dn
 from enc.changes import Step, after
 from enc.classify.classify import Classifier
 from enc.classify.model import Classification, Record, Source, Value
+from enc.classify.trial import Trial
 from enc.config import Settings
 from enc.errors import ClassificationError, NotFound, one_line
 from enc.filters import NodeFilter, folded, parse
@@ -111,6 +113,10 @@ def flat(classification: Classification | None) -> dict[str, str]:
     if classification is None:
         return {}
     parts = {"environment": f" = {classification.environment}"}
+    if classification.trial is not None:
+        parts["trial"] = f" = {told(classification.trial)}"
+        if classification.otherwise is not None:
+            parts["trial"] += f"; then {classification.otherwise}"
     for name in ("project", "region", "role"):
         if getattr(classification, name) is not None:
             parts[name] = f" = {getattr(classification, name)}"
@@ -119,6 +125,12 @@ def flat(classification: Classification | None) -> dict[str, str]:
         parts |= {f"parameter {class_name}::{key}": f" = {shown(value)}" for key, value in parameters.items()}
     parts |= {f"variable {key}": f" = {shown(value)}" for key, value in classification.variables.items()}
     return parts | {f"data {key}": f" = {shown(value)}" for key, value in classification.data.items()}
+
+
+def told(trial: Trial) -> str:
+    """Return a trial for people."""
+    until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(trial.until))
+    return f"{trial.environment} until {until} ({trial.reason})"
 
 
 def shown(value: Value) -> str:
@@ -133,6 +145,7 @@ def document(classification: Classification | None) -> dict[str, Any] | None:
     return {
         "certname": classification.certname,
         "environment": classification.environment,
+        "trial": classification.trial and {**classification.trial._asdict(), "otherwise": classification.otherwise},
         "classes": classification.classes,
         "variables": classification.variables,
         "data": classification.data,

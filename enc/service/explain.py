@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from enc.classify.classify import Classifier
@@ -14,7 +14,7 @@ from enc.errors import one_line
 from enc.names import Certname
 from enc.service import effect
 
-_ORDER = {"environment": 0, "class": 1, "parameter": 2, "variable": 3, "data": 4}
+_ORDER = {"environment": 0, "trial": 0, "class": 1, "parameter": 2, "variable": 3, "data": 4}
 
 
 @dataclass
@@ -100,6 +100,9 @@ def explain(certname: Certname, source: Source, settings: Settings) -> Explanati
     """Return the explanation; raise what `Classifier.classify` raises."""
     lineage = gather(certname, source, settings)
     classification = Classifier(settings).judge(lineage, events=True)
+    if classification.trial is not None:
+        trial = Event("trial", Origin("node", lineage.node.dn), "set", effect.told(classification.trial))
+        classification = replace(classification, events=(*classification.events, trial))
     parts: dict[str, Part] = {}
     events = [*classification.events, *(_data(lineage, settings) if settings.nodes.semantics == "extended" else ())]
     for event in events:

@@ -49,8 +49,16 @@ def _project(record: Record, settings: Settings) -> ProjectName | None:
         return None
 
 
-def change(desk: Desk, certname: Certname, wanted: Wish | Withdrawal, *, reason: str, dry_run: bool = False) -> Receipt:
-    """Let what is wanted hold for the node's entry."""
+def change(
+    desk: Desk,
+    certname: Certname,
+    wanted: Wish | Withdrawal,
+    *,
+    reason: str,
+    dry_run: bool = False,
+    action: str = "",
+) -> Receipt:
+    """Let what is wanted hold for the node's entry; `action` is its name in the trail, if it has one of its own."""
     record = entry_of(certname, desk.editor, desk.settings)
     setting = isinstance(wanted, Wish)
     changes = (
@@ -59,7 +67,7 @@ def change(desk: Desk, certname: Certname, wanted: Wish | Withdrawal, *, reason:
         else to_unset(record, wanted, desk.settings.nodes)
     )
     plan = Plan(
-        "node set" if setting else "node unset",
+        action or ("node set" if setting else "node unset"),
         f"node {certname}",
         _project(record, desk.settings),
         (modifying(record, changes),) if changes else (),

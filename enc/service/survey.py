@@ -117,15 +117,21 @@ def _project(record: Record, settings: Settings) -> ProjectName | None:
         return None
 
 
-def rows(snapshot: Snapshot, settings: Settings, wanted: Callable[[Row], bool] = lambda _: True) -> list[Row]:
-    """Return all nodes, classified, that are `wanted`; sorted by name."""
+def rows(
+    snapshot: Snapshot, settings: Settings, wanted: Callable[[Row], bool] = lambda _: True, now: float | None = None
+) -> list[Row]:
+    """Return all nodes, classified, that are `wanted`; sorted by name.
+
+    With `now` (seconds since 1970) they have the environments that they try then.
+    """
     classifier = Classifier(settings)
     found: dict[str, Row] = {}
     for record in snapshot.nodes:
         project = _project(record, settings)
         for name in snapshot.names_of(record):
             try:
-                row = Row(name, record.dn, project, classifier.classify(name, snapshot))
+                found_now = classifier.classify(name, snapshot)
+                row = Row(name, record.dn, project, found_now if now is None else found_now.at(now))
             except ClassificationError as error:
                 row = Row(name, record.dn, project, None, str(error))
             if wanted(row):

@@ -108,6 +108,8 @@ ALLOWED = {
         "anna",
         change(f"cn=projectadmin,{RED}", ADD, "roleOccupant", f"uid=mia,ou=people,{S}"),
     ),
+    "admin tries a branch": ("anna", change(RED_NODE, ADD, "puppetmasterTrial", "project_red until 5 x")),
+    "member tries a branch": ("mia", change(RED_NODE, ADD, "puppetmasterTrial", "project_red until 5 x")),
     "operator writes any node": ("olga", change(BLUE_NODE, ADD, "puppetmasterProject", "blue")),
     "operator writes the site": ("olga", change("cn=site", ADD, "puppetClass", "base")),
     "operator makes a project": (
@@ -229,6 +231,8 @@ REFUSED = {
         "anna",
         change("cn=operators,ou=groups", ADD, "member", f"uid=anna,ou=people,{S}"),
     ),
+    "other's trial": ("zoe", change(RED_NODE, ADD, "puppetmasterTrial", "project_red until 5 x")),
+    "trial of a whole prefix": ("mia", change(f"cn=web,{RED}", ADD, "puppetmasterTrial", "project_red until 5 x")),
     "member writes a node": ("mia", change(RED_NODE, ADD, "puppetClass", "evil")),
     "member adds a node": ("mia", node("red5.example")),
     "member appoints an admin": (

@@ -143,6 +143,12 @@ PUPPETMASTER = Schema(
         _ours(5, "puppetmasterProject", "Project that the node belongs to", single=True),
         _ours(6, "puppetmasterRegion", "Region that the node is in", single=True),
         _ours(7, "puppetmasterRole", "Role of the node", single=True),
+        _ours(
+            8,
+            "puppetmasterTrial",
+            "Environment that the node tries for a while: ENVIRONMENT until SECONDS-SINCE-1970 REASON",
+            single=True,
+        ),
     ),
     classes=(
         ObjectClass(
@@ -158,6 +164,7 @@ PUPPETMASTER = Schema(
                 "puppetmasterProject",
                 "puppetmasterRegion",
                 "puppetmasterRole",
+                "puppetmasterTrial",
             ),
         ),
         ObjectClass(

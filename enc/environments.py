@@ -1,0 +1,127 @@
+"""Which environment a branch becomes: rules, the branch's place, collisions. Pure.
+
+A rule is `PATTERN = ENVIRONMENT`, for example
+`project/<name>/<topic> = project_<name>__<topic>`. `<name>` stands for a
+project's name and `<topic>` for one part of a branch name; each character of
+them that Puppet does not take in an environment becomes '_' (as r10k does it).
+That loses information: `project/a-b` and `project/a_b` both want
+`project_a_b`. So a mapping is never trusted alone: `collisions` looks at all
+branches, and who makes a second branch of one environment is refused.
+
+Not here: what a branch may do (git_hooks/policy.py), which branches exist
+(git_hooks/repository.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import partial
+from typing import NamedTuple
+
+from enc.errors import ConfigurationError, InvalidName
+from enc.names import BranchName, EnvironmentName, ProjectName
+
+RESERVED = frozenset({"main", "master", "agent", "server", "user"})
+"""Sections of puppet.conf: Puppet refuses environments of these names (lib/puppet/settings.rb)."""
+
+_PLACEHOLDER = re.compile(r"<([a-z]*)>", re.ASCII)
+_RULE = re.compile(r"(\S+)\s*=\s*((?:[A-Za-z0-9_]|<[a-z]*>)+)", re.ASCII)
+
+
+class Place(NamedTuple):
+    """What a branch is for: its environment, and the project and topic if it has them."""
+
+    branch: BranchName
+    environment: EnvironmentName
+    project: ProjectName | None = None
+    topic: str | None = None
+
+
+class _Rule(NamedTuple):
+    pattern: re.Pattern[str]
+    template: str
+
+
+class Rules:
+    """The configured rules, in order; the first that fits a branch decides."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        """Raise `ConfigurationError` for a text that is no rule."""
+        self._rules = tuple(_parse(text) for text in texts)
+
+    def place(self, branch: BranchName) -> Place | None:
+        """Return the place of `branch`, or None if no rule makes it an environment.
+
+        Raise `InvalidName` if a rule fits but Puppet would not take the environment.
+        """
+        for rule in self._rules:
+            match = rule.pattern.fullmatch(branch)
+            if match is None:
+                continue
+            text = _PLACEHOLDER.sub(partial(_fitting, match), rule.template)
+            if text.lower() in RESERVED:
+                raise InvalidName(f"Puppet has no environment {text!r}: its settings use the name", where=branch)
+            parts = match.groupdict()
+            project = parts.get("name")
+            return Place(
+                branch,
+                EnvironmentName(text),
+                ProjectName(project) if project is not None else None,
+                parts.get("topic"),
+            )
+        return None
+
+    def fits(self, environment: EnvironmentName, project: ProjectName) -> bool:
+        """Tell whether a branch of `project` becomes `environment`.
+
+        So may a branch of another project whose name differs only in what
+        Puppet does not take; who makes the second such branch is refused.
+        """
+        own = re.sub(r"\W", "_", project, flags=re.ASCII)
+        for rule in self._rules:
+            if "<name>" in rule.template:
+                shape = rule.template.replace("<name>", own).replace("<topic>", "[A-Za-z0-9_]+")
+                if re.fullmatch(shape, environment, re.ASCII):
+                    return True
+        return False
+
+
+def collisions(places: Iterable[Place]) -> dict[EnvironmentName, tuple[BranchName, ...]]:
+    """Return the environments that more than one branch wants, with those branches, sorted.
+
+    Names that differ only in case count as one: LDAP compares environments so.
+    """
+    wanted: dict[str, set[Place]] = {}
+    for place in places:
+        wanted.setdefault(place.environment.lower(), set()).add(place)
+    return {
+        min(place.environment for place in group): tuple(sorted(place.branch for place in group))
+        for group in wanted.values()
+        if len(group) > 1
+    }
+
+
+def _fitting(branch: re.Match[str], placeholder: re.Match[str]) -> str:
+    return re.sub(r"\W", "_", branch[placeholder[1]], flags=re.ASCII)
+
+
+def _parse(text: str) -> _Rule:
+    match = _RULE.fullmatch(text.strip())
+    if match is None:
+        raise ConfigurationError(f"{text!r} is not 'BRANCH = ENVIRONMENT'", where="branches.rules")
+    branch, template = match.groups()
+    names = _PLACEHOLDER.findall(branch)
+    if set(names) - {"name", "topic"} or len(set(names)) != len(names):
+        raise ConfigurationError(f"{text!r}: <name> and <topic>, each once, is all there is", where="branches.rules")
+    if set(_PLACEHOLDER.findall(template)) != set(names):
+        raise ConfigurationError(
+            f"{text!r}: both sides must hold the same of <name> and <topic>, "
+            "else different branches would share an environment",
+            where="branches.rules",
+        )
+    pieces = _PLACEHOLDER.split(branch)
+    pattern = "".join(
+        re.escape(piece) if index % 2 == 0 else rf"(?P<{piece}>[^/]+)" for index, piece in enumerate(pieces)
+    )
+    return _Rule(re.compile(pattern, re.ASCII), template)

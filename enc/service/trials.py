@@ -1,0 +1,51 @@
+"""Trying a branch: for a while a node gets another environment, and then what it had.
+
+An edit like any other (audit, undo, who may: authorize.py). Ending early is
+one too; when the time is up nothing has to be written, since whoever answers
+looks at the clock. Not here: the clock of the answers (enc/answers, enc.direct).
+"""
+
+from __future__ import annotations
+
+from enc.changes import Wish, Withdrawal
+from enc.classify.trial import Trial
+from enc.config import Duration, Settings
+from enc.environments import Rules
+from enc.errors import NotFound, UsageError
+from enc.names import BranchName, Certname, EnvironmentName
+from enc.service import nodes
+from enc.service.desk import Desk, Receipt
+
+LONGEST = Duration(14 * 86400)
+"""What should last longer is no trial: set the environment."""
+
+
+def begin(
+    desk: Desk, certname: Certname, branch: BranchName, length: Duration, now: float, *, reason: str, dry_run: bool
+) -> Receipt:
+    """Let the node have the environment of `branch` for `length` from `now` (seconds since 1970).
+
+    Another trial of the node is replaced. Raise `UsageError`, or `NotFound`
+    if this machine serves environments and has none of that name.
+    """
+    if not 1 <= length <= LONGEST:
+        raise UsageError(f"--for takes 1s to {LONGEST / 86400:.0f}d; for longer, set the environment (node set)")
+    environment = environment_of(branch, desk.settings)
+    wish = Wish(trial=Trial(environment, int(now + length), reason))
+    return nodes.change(desk, certname, wish, reason=reason, dry_run=dry_run, action="node try")
+
+
+def end(desk: Desk, certname: Certname, *, reason: str, dry_run: bool) -> Receipt:
+    """Let the node have at once what it had."""
+    return nodes.change(desk, certname, Withdrawal(trial=True), reason=reason, dry_run=dry_run, action="node try --end")
+
+
+def environment_of(branch: BranchName, settings: Settings) -> EnvironmentName:
+    """Return the environment of a branch; raise `NotFound` if there is none."""
+    place = Rules(settings.branches.rules).place(branch)
+    if place is None:
+        raise NotFound(f"no rule (branches.rules) makes an environment of branch {branch}")
+    served = settings.branches
+    if served.repository.is_dir() and not (served.environments / place.environment).exists():
+        raise NotFound(f"branch {branch} has no environment {place.environment} here; push it first")
+    return place.environment
