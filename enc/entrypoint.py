@@ -7,6 +7,7 @@ and the traceback in a file to attach to a report.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tempfile
@@ -18,6 +19,10 @@ from enc.errors import ExitStatus, ToolkitError, one_line
 
 def run(program: str, main: Callable[[], int]) -> int:
     """Call `main` and return the exit status of the command `program`."""
+    for stream in (sys.stdout, sys.stderr):
+        # A value that this terminal cannot show must not stop the output, least of all after an edit was made.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = main()
         sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,13 @@ def test_a_bug_leaves_a_report(
     line = capsys.readouterr().err
     assert line.count("\n") == 1
     assert str(report) in line
+
+
+def test_what_a_terminal_cannot_show_is_escaped() -> None:
+    program = "from enc.entrypoint import run; import sys; sys.exit(run('x', lambda: print('\\u2192 \\udcff') or 0))"
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1:strict"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.stderr, done.returncode) == ("\\u2192 \\udcff\n", "", 0)
 
 
 def test_a_reader_that_goes_away_is_no_bug() -> None:
