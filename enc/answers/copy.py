@@ -286,6 +286,10 @@ class Copy:
         """Return the entryUUIDs of all records of `feed`."""
         return set(self._column("SELECT uuid FROM record WHERE feed = ?", feed))
 
+    def holds(self, feed: Feed) -> bool:
+        """Tell whether there is any entry of `feed`."""
+        return bool(self._column("SELECT 1 FROM record WHERE feed = ? LIMIT 1", feed))
+
     def versions(self, feed: Feed) -> dict[str, str]:
         """Return the entryCSN of each entry, by entryUUID."""
         return dict(self._db.execute("SELECT uuid, csn FROM record WHERE feed = ?", (feed,)))

@@ -30,6 +30,7 @@ from enc.classify.model import Record
 from enc.config import Settings
 from enc.directory.ldap_store import PREFIX_FILTER
 from enc.directory.syncrepl import (
+    BaseMissing,
     Deleted,
     Present,
     RefreshDone,
@@ -49,6 +50,18 @@ WAITING = 64
 _SHORTEST_PAUSE = 0.25
 _STEADY = 10.0
 """A connection that lasted so many seconds was a good one; the next pause is the shortest again."""
+
+
+class NothingThere(NotFound):
+    """The base of an optional part does not exist: it holds no entries, and that was handed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Go:
+    """From where to begin."""
+
+    cookie: bytes | None
+    held: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +132,17 @@ class FeedThread(threading.Thread):
         self._batches = batches
         self._ended = threading.Event()
         self._stream_ended = threading.Event()
-        self._go: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._go: queue.SimpleQueue[_Go] = queue.SimpleQueue()
         self._pending: list[FeedEvent] = []
         self._log = log.get("follower")
         self._sync = SyncFeed(settings.directory, plan.base, plan.filter_text, beat=settings.follow.beat)
 
-    def go(self, cookie: bytes | None) -> None:
-        """Let the thread connect, from `cookie`; needed once at the start and after each `Lost` and `Again`."""
-        self._go.put(cookie)
+    def go(self, cookie: bytes | None, *, held: bool) -> None:
+        """Let the thread connect; needed once at the start and after each `Lost` and `Again`.
+
+        `cookie` is from where, `held` whether the copy has any entry of this feed.
+        """
+        self._go.put(_Go(cookie, held))
 
     def reconnect(self) -> None:
         """End the stream under way; `Again` follows."""
@@ -148,11 +164,11 @@ class FeedThread(threading.Thread):
                 return
             error: ToolkitError | None = None
             try:
-                self._read(go[0])
+                self._read(go.cookie)
             except SyncNotOffered:
-                error = self._poll()
-            except NotFound as missing:
-                error = self._missing(missing)
+                error = self._poll(held=go.held)
+            except BaseMissing as missing:
+                error = self._missing(missing, held=go.held)
             except ToolkitError as failed:
                 error = failed
             except Exception as bug:  # one iteration of a loop that must not end
@@ -164,10 +180,10 @@ class FeedThread(threading.Thread):
             self._flush()
             self._hand_over((Lost(error) if error is not None else Again(),))
 
-    def _next_go(self) -> tuple[bytes | None] | None:
+    def _next_go(self) -> _Go | None:
         while not self._ended.is_set():
             try:
-                return (self._go.get(timeout=0.25),)
+                return self._go.get(timeout=0.25)
             except queue.Empty:
                 continue
         return None
@@ -204,7 +220,7 @@ class FeedThread(threading.Thread):
         if not self._stream_ended.is_set():
             raise DirectoryUnreachable("the server ended the synchronization", where=self._plan.base)
 
-    def _poll(self) -> ToolkitError | None:
+    def _poll(self, *, held: bool) -> ToolkitError | None:
         """Read everything at intervals; return what went wrong."""
         while not self._stream_ended.is_set():
             try:
@@ -213,26 +229,23 @@ class FeedThread(threading.Thread):
                     self._hand_over([Upsert(record, added=False) for record in records])
                 self._hand_over((RefreshDone(deletes_by_absence=True),))
             except NotFound as missing:
-                return self._missing(missing)
+                return self._missing(missing, held=held)
             except ToolkitError as error:
                 return error
             self._stream_ended.wait(self._settings.follow.poll_interval)
         return None
 
-    def _missing(self, error: NotFound) -> ToolkitError:
-        """Say what a base that does not exist means.
+    def _missing(self, error: ToolkitError, *, held: bool) -> ToolkitError:
+        """Say what a base means that does not exist, or that access rules hide: servers do not tell which.
 
-        No site entry, no groups: that is how it is. But nodes that have
-        vanished with everything around them are more likely a wrong base or a
-        lost right to read, and emptying all answers would be the wrong reply.
+        No site entry, no groups: that is how it is. But nodes or projects that
+        have vanished with everything around them are more likely a wrong base
+        or a lost right to read, and emptying all answers would be a wrong reply.
         """
-        if self._plan.feed == "nodes":
-            return DirectoryRefused(
-                f"there is no entry {self._plan.base}, or this account may not see it; answers stay as they are",
-                where="nodes.base",
-            )
+        if self._plan.feed == "nodes" or (self._plan.feed == "projects" and held):
+            return DirectoryRefused(f"{error.message}; the answers stay as they are", where=f"{self._plan.feed}.base")
         self._hand_over((Polling(), RefreshDone(deletes_by_absence=True)))
-        return error  # the follower takes it for an answer, not for a loss
+        return NothingThere(error.message, where=error.where)
 
 
 def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import queue
 import signal
@@ -47,7 +48,7 @@ from enc.answers.writer import AnswerWriter
 from enc.classify.gather import members
 from enc.config import Settings
 from enc.directory.syncrepl import Alive, Connected, Deleted, NewCookie, Present, RefreshDone, RefreshRequired, Upsert
-from enc.errors import NotFound, ToolkitError
+from enc.errors import ToolkitError
 
 _TAKEN = 4000
 """Events taken together at most, so that a refresh is committed in pieces."""
@@ -205,6 +206,7 @@ class _Session:
         self._errors: dict[Feed, ToolkitError] = {}
         self._team = WorkTeam(layout, settings, writer, self._idle)
         self._last_beat = 0.0
+        self._said_current = False
         self._newest = ""
         self._groups_changed = True
         before = read_contact(layout)
@@ -242,8 +244,10 @@ class _Session:
                 self._copy.mark_over(time.time())
                 self._make()
                 self._advance()
-            self._idle()
-            if once and self._contact and all(state.current for state in self._feeds.values()):
+            if self._beat_is_due():
+                self._measure()
+                self._beat()
+            if once and self._contact and self._is_current():
                 return
             if once and self._errors:
                 raise next(iter(self._errors.values()))
@@ -280,8 +284,8 @@ class _Session:
         state = self._feeds[feed]
         cookie = self._copy.cookie(feed)
         state.named, state.cookie, state.polled = set(), None, 0.0
-        state.refreshing, state.resumed, state.doomed, state.current = True, cookie is not None, False, False
-        state.thread.go(cookie)
+        state.refreshing, state.resumed, state.doomed = True, cookie is not None, False
+        state.thread.go(cookie, held=self._copy.holds(feed))
 
     # What the feeds say
 
@@ -320,15 +324,15 @@ class _Session:
         elif isinstance(event, Deleted):
             self._delete(feed, event.uuids)
         elif isinstance(event, Alive):
-            if state.current:
+            if state.current and not state.refreshing:
                 state.proven = stamp
         elif isinstance(event, Connected):
             self._numbers.connections_total += 1
-            self._log.info("%s: connected to %s", feed, event.uri)
+            self._log.log(logging.DEBUG if state.current else logging.INFO, "%s: connected to %s", feed, event.uri)
         elif isinstance(event, feeds.Polling):
             state.polled, state.refreshing, state.named = stamp, True, set()
         elif isinstance(event, feeds.Lost):
-            self._lost(feed, state, event.error, stamp)
+            self._lost(feed, state, event.error)
             return True
         elif isinstance(event, feeds.Again):
             return True
@@ -369,7 +373,8 @@ class _Session:
         if not state.resumed:
             self._equal(feed, state, state.polled or stamp)
         self._numbers.refreshes_total += 1
-        self._log.info("%s: refreshed from %s", feed, "a cookie" if state.resumed else "nothing")
+        if not state.polled:
+            self._log.info("%s: refreshed from %s", feed, "a cookie" if state.resumed else "nothing")
         if not self._copy.complete(feed):
             self._copy.keep_complete(feed)
             if self._complete():
@@ -410,9 +415,10 @@ class _Session:
         state.doomed, state.current = True, False
         self._numbers.full_refreshes_total += 1
 
-    def _lost(self, feed: Feed, state: _FeedState, error: ToolkitError, stamp: float) -> None:
-        if isinstance(error, NotFound):
-            return  # the base of an optional part does not exist; that is an answer, too, and was dealt with
+    def _lost(self, feed: Feed, state: _FeedState, error: ToolkitError) -> None:
+        if isinstance(error, feeds.NothingThere):
+            return  # that is an answer, too, and was dealt with
+        state.current = False
         if str(self._errors.get(feed)) != str(error):
             self._log.warning("%s: %s", feed, error)
         self._errors[feed] = error
@@ -459,14 +465,23 @@ class _Session:
 
     def _advance(self) -> None:
         """Everything that the feeds said so far is on disk: the answers are as young as the oldest proof."""
-        proven = min(state.proven for state in self._feeds.values())
-        if int(proven) > self._contact or (self._contact == 0 and proven):
-            first = self._contact == 0
-            self._contact = int(proven)
-            if first:
-                self._beat()
-        self._numbers.nodes = self._copy.count_nodes() if self._beat_is_due() else self._numbers.nodes
-        self._numbers.problems = self._copy.count_problems() if self._beat_is_due() else self._numbers.problems
+        proven = int(min(state.proven for state in self._feeds.values()))
+        # Never backwards, unless the clock itself went back.
+        self._contact = max(self._contact, proven) if self._contact <= time.time() else proven
+        if self._is_current() != self._said_current:
+            self._measure()
+            self._beat()
+
+    def _measure(self) -> None:
+        numbers, copy = self._numbers, self._copy
+        numbers.nodes, numbers.problems, numbers.pending = (
+            copy.count_nodes(),
+            copy.count_problems(),
+            copy.dirty_count(),
+        )
+
+    def _is_current(self) -> bool:
+        return bool(self._feeds) and all(state.current for state in self._feeds.values())
 
     def _beat_is_due(self) -> bool:
         return time.monotonic() - self._last_beat >= self._settings.follow.beat
@@ -479,7 +494,7 @@ class _Session:
         """Say how things are."""
         self._last_beat = time.monotonic()
         now = time.time()
-        current = bool(self._feeds) and all(state.current for state in self._feeds.values())
+        current = self._said_current = self._is_current()
         if self._contact:
             self._writer.contact(
                 Contact(
@@ -504,7 +519,8 @@ def _shape_of_copy(settings: Settings) -> str:
 
 def _shape_of_answers(settings: Settings) -> str:
     """Return what changes when the same records would give other answers."""
-    parts = (settings.nodes, settings.projects, settings.groups, settings.site, settings.answers.variable)
+    answers = (settings.answers.variable, settings.answers.on_bad_entry)
+    parts = (settings.nodes, settings.projects, settings.groups, settings.site, answers)
     return f"{_ANSWER_FORMAT} {parts!r}"
 
 

@@ -57,6 +57,10 @@ class SyncNotOffered(DirectoryRefused):
     """The server does not synchronize (no syncprov there): read everything from time to time instead."""
 
 
+class BaseMissing(DirectoryRefused):
+    """The base does not exist, or this account may not see it: a server does not tell which."""
+
+
 @dataclass(frozen=True, slots=True)
 class Connected:
     """The server at `uri` took us and the question was sent."""
@@ -254,7 +258,7 @@ class _Stream:
             raise SyncNotOffered("the server does not offer syncrepl (RFC 4533)", where=self._connection.uri)
         elif result.code == results.NO_SUCH_OBJECT:
             # Not the same as an empty directory: access rules hide a base in just this way.
-            raise DirectoryRefused(
+            raise BaseMissing(
                 f"{self._feed.base} does not exist, or this account may not see it", where=self._connection.uri
             )
         elif result.code == results.SUCCESS:

@@ -89,7 +89,10 @@ def test_a_connection_that_hangs(following: Following) -> None:
 
 
 @pytest.mark.parametrize("changed_after", [False, True])
-def test_restored_from_an_older_backup(following: Following, tmp_path: Path, changed_after: bool) -> None:
+@pytest.mark.parametrize("ended_by", [None, signal.SIGKILL])
+def test_restored_from_an_older_backup(
+    following: Following, tmp_path: Path, ended_by: signal.Signals | None, changed_after: bool
+) -> None:
     """The truth is what the server has, also where an accepted cookie would hide it."""
     slapd = following.slapd
     backup = tmp_path / "backup.ldif"
@@ -100,13 +103,20 @@ def test_restored_from_an_older_backup(following: Following, tmp_path: Path, cha
     slapd.modify(node_dn(WEB), {"puppetClass": [(REPLACE, ["changed-later"])]})
     eventually(lambda: following.text("added-later.example.org"), "added")
     eventually(lambda: following.text("deleted-later.example.org") is None, "deleted")
-    following.end(signal.SIGKILL if changed_after else signal.SIGTERM)
+    if ended_by:
+        following.end(ended_by)
     slapd.stop()
     slapd.directory.restore(backup)
+    if changed_after and not ended_by:
+        with following.frozen():
+            slapd.start()
+            add_node(slapd, "after.example.org")
     slapd.start()
-    if changed_after:
-        add_node(slapd, "after.example.org")
-    following.start()
+    if ended_by:
+        if changed_after:
+            add_node(slapd, "after.example.org")
+        following.start()
+    following.current()
     assert following.classes(WEB) == ["ntp"]
     assert following.text("deleted-later.example.org") is not None
     assert following.text("added-later.example.org") is None
@@ -155,6 +165,42 @@ def test_a_certificate_that_has_expired(make_slapd: SlapdMaker, tmp_path: Path) 
         following.assert_true()
     finally:
         following.end()
+
+
+def test_site_and_groups_may_be_missing_and_come_later(make_slapd: SlapdMaker, tmp_path: Path) -> None:
+    slapd = make_slapd()
+    add_project(slapd, "alpha")
+    add_node(slapd, WEB, puppetClass=["ntp"])
+    slapd.delete("cn=site,dc=example,dc=org")
+    slapd.delete("cn=operators,ou=groups,dc=example,dc=org")
+    slapd.delete("ou=groups,dc=example,dc=org")
+    following = Following(tmp_path / "f", slapd)
+    following.start()
+    try:
+        for _ in range(20):
+            assert following.status().state == "current"
+            time.sleep(0.1)
+        following.current()
+        slapd.add(
+            "cn=site,dc=example,dc=org",
+            {"objectClass": ["puppetmasterScope", "puppetClient"], "puppetClass": "base"},
+        )
+        eventually(lambda: following.classes(WEB) == ["base", "ntp"], "the site's entry came")
+    finally:
+        following.end()
+
+
+def test_a_base_of_nodes_that_vanishes_empties_nothing(following: Following) -> None:
+    """A wrong base, or a lost right to read, looks the same; good answers are not thrown away for it."""
+    following.end()
+    slapd = following.slapd
+    slapd.delete(node_dn(WEB))
+    slapd.delete("ou=alpha,ou=hosts,dc=example,dc=org")
+    slapd.delete("ou=hosts,dc=example,dc=org")
+    following.start(wait=False)
+    eventually(lambda: "ou=hosts,dc=example,dc=org does not exist" in following.log.read_text(), "said")
+    assert following.status().state == "unreachable"
+    assert following.enc(WEB)[0] == 0
 
 
 def test_past_the_limit_enc_refuses(following: Following) -> None:

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +92,15 @@ class Following:
         result = self._process.wait(timeout=20)
         self._process = None
         return result
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Within: the follower does nothing, and does not know of it."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def status(self) -> FollowerStatus:
         return status(self.settings)

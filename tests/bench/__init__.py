@@ -1,0 +1,1 @@
+"""`python -m tests.bench`: the figures that the project promises, measured together in one run."""

@@ -1,0 +1,109 @@
+"""The files of the answers directory, without a server."""
+
+from __future__ import annotations
+
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from enc.answers import metrics
+from enc.answers.layout import Contact, Layout, link, link_of
+from enc.answers.writer import AnswerWriter
+from enc.errors import ConfigurationError
+from enc.names import Certname, PrefixName, ProjectName
+
+WEB = Certname("web1.example.org")
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    layout = Layout(tmp_path / "answers")
+    layout.create()
+    return layout
+
+
+def files(layout: Layout) -> set[str]:
+    return {str(path.relative_to(layout.root)) for path in layout.root.rglob("*") if path.is_file()}
+
+
+def test_answers_are_closed_to_others(layout: Layout) -> None:
+    assert layout.root.stat().st_mode & 0o777 == 0o750
+
+
+@pytest.mark.parametrize("text", ["", "1 2 3", "1 2 3 current", "1 2 x current\n", "1 2 -3 current\n", "1 2 3 4 5\n"])
+def test_a_contact_that_is_not_whole_is_none(text: str) -> None:
+    assert Contact.parse(text) is None
+
+
+def test_a_contact_reads_back() -> None:
+    contact = Contact(1, 2, 3, "unreachable")
+    assert Contact.parse(contact.line()) == contact
+
+
+def test_a_node_has_an_answer_or_a_refusal(layout: Layout) -> None:
+    with AnswerWriter(layout) as writer:
+        writer.refuse(WEB, "no\ngood", keep_answer=True)
+        assert (layout.refused / WEB).read_text() == "no\\ngood\n"
+        writer.answer(WEB, "text", "data")
+        assert files(layout) == {f"nodes/{WEB}.yaml", f"hiera/nodes/{WEB}.yaml"}
+        assert writer.refuse(WEB, "bad", keep_answer=True)
+        assert (layout.nodes / f"{WEB}.yaml").read_text() == "text"
+        writer.answer(WEB, "text", None)
+        assert files(layout) == {f"nodes/{WEB}.yaml"}
+        assert not writer.refuse(WEB, "bad", keep_answer=False)
+        assert files(layout) == {f"refused/{WEB}"}
+        writer.remove(WEB)
+    assert files(layout) == set()
+
+
+def test_a_project_loses_the_data_it_has_no_more(layout: Layout) -> None:
+    alpha = ProjectName("alpha")
+    with AnswerWriter(layout) as writer:
+        writer.scope_data(alpha, "own", {PrefixName("web"): "w", PrefixName("db"): "d"})
+        assert files(layout) == {
+            "hiera/projects/alpha.yaml",
+            "hiera/prefixes/alpha/web.yaml",
+            "hiera/prefixes/alpha/db.yaml",
+        }
+        writer.scope_data(alpha, None, {PrefixName("web"): "w"})
+        assert files(layout) == {"hiera/prefixes/alpha/web.yaml"}
+        writer.answer(WEB, "text", "data")
+        assert writer.retain([], []) == 1
+    assert files(layout) == set()
+
+
+def test_what_a_killed_process_left_is_removed(layout: Layout) -> None:
+    (layout.tmp / "4711").write_text("half")
+    with AnswerWriter(layout) as writer:
+        writer.clean()
+    assert files(layout) == set()
+
+
+def test_the_link_beside_the_configuration(tmp_path: Path) -> None:
+    configuration = tmp_path / "config.yaml"
+    assert link(configuration, tmp_path / "a")
+    assert link(configuration, tmp_path / "b")
+    assert not link(configuration, tmp_path / "b")
+    assert link_of(configuration).readlink() == tmp_path / "b"
+
+
+def test_metrics_over_http() -> None:
+    numbers = metrics.Metrics(nodes=100_000, age_seconds=1.5)
+    server = metrics.listen("127.0.0.1:0", numbers)
+    try:
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        with urllib.request.urlopen(f"{address}/metrics", timeout=5) as response:
+            text = response.read().decode()
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(f"{address}/other", timeout=5)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert "# TYPE puppetmaster_follower_nodes gauge\npuppetmaster_follower_nodes 100000\n" in text
+    assert "puppetmaster_follower_age_seconds 1.5\n" in text
+
+
+def test_an_address_that_cannot_be_listened_at_is_said() -> None:
+    with pytest.raises(ConfigurationError, match="metrics_listen"):
+        metrics.listen("nowhere", metrics.Metrics())
