@@ -20,8 +20,8 @@ matches. Four things are not obvious and must stay:
 - A certname that another node has is refused by the unique overlay, not here. It does not look at values
   with a language tag (`cn;lang-en`), which a search for `cn` finds all the same: admins write none.
 - A rename is judged by the rules of the old place, and not at all by those about values that the entry has
-  already. That nodes stay below ou=hosts and prefixes below ou=projects, whatever they are renamed to, is
-  the constraint overlay's part (embedded_config.py).
+  already. That a prefix stays below ou=projects, whatever it is renamed to, is the constraint overlay's part
+  (embedded_config.py).
 
 Matching an object class by value means that admins add and delete single
 values; a modify that replaces the whole attribute is refused.

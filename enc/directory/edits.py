@@ -17,7 +17,7 @@ was carried out: `DirectoryUnreachable` says so, and nothing is sent twice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -129,6 +129,11 @@ class DirectoryEditor:
             found = self.read(place)
             if found is not None and found.csn == assert_csn:
                 result, written = self._send(place, request, shown)
+        if result.code == results.CONSTRAINT_VIOLATION and not result.diagnostic and assert_csn is not None:
+            # slapd's constraint overlay tries the change before our assertion is looked at, and says only this.
+            found = self.read(place)
+            if found is None or found.csn != assert_csn:
+                raise results.failure(replace(result, code=results.ASSERTION_FAILED), place)
         if result.code == results.SUCCESS:
             return written
         raise results.failure(result, place)

@@ -170,18 +170,18 @@ def _unique(suffix: str) -> Iterable[str]:
 
 
 def _stay(suffix: str) -> Iterable[str]:
-    """Keep nodes below ou=hosts and prefixes below ou=projects.
+    """Keep prefixes below ou=projects.
 
-    A prefix that moves to ou=hosts would bring along names that the unique overlay never saw there: another
-    project's certname, or `default`. Every attribute that a new name can be made of is watched.
+    One that moves to ou=hosts would bring along names that the unique overlay never saw there: another project's
+    certname, or `default`. Every attribute that a new name can be made of is watched. The price: a modify of a prefix
+    that cannot be is answered with a bare "constraint violation", whatever the reason (the overlay tries it first).
     """
+    top = f"ou=projects,{suffix}"
     yield "overlay constraint"
-    for top, kind in (("hosts", "puppetClient"), ("projects", "puppetmasterScope")):
-        within = f"ou={top},{suffix}"
-        yield (
-            f'constraint_attribute {",".join(ADMINS_ATTRIBUTES)} set "this/-* & [{within}]" '
-            f'"restrict=ldap:///{quote(within, safe="=,")}??sub?(objectClass={kind})"'
-        )
+    yield (
+        f'constraint_attribute {",".join(ADMINS_ATTRIBUTES)} set "this/-* & [{top}]" '
+        f'"restrict=ldap:///{quote(top, safe="=,")}??sub?(objectClass=puppetmasterScope)"'
+    )
 
 
 def _path(path: Path) -> str:

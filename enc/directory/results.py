@@ -21,6 +21,7 @@ PROTOCOL_ERROR = 2
 SIZE_LIMIT = 4
 REFERRAL = 10
 CRITICAL_UNAVAILABLE = 12
+CONSTRAINT_VIOLATION = 19
 NO_SUCH_OBJECT = 32
 INVALID_CREDENTIALS = 49
 UNWILLING = 53
@@ -38,7 +39,7 @@ _MEANINGS: dict[int, tuple[type[ToolkitError], str]] = {
     13: (DirectoryRefused, "the server wants TLS"),
     16: (Conflict, "the attribute or value to take away is not there any more; read the entry again"),
     17: (DirectoryRefused, "the server's schema does not have the attribute"),
-    19: (DirectoryRefused, "the value breaks a constraint of the server"),
+    CONSTRAINT_VIOLATION: (DirectoryRefused, "the value breaks a constraint of the server"),
     20: (Conflict, "the value to add is there already; read the entry again"),
     21: (DirectoryRefused, "the value does not have the attribute's syntax"),
     NO_SUCH_OBJECT: (NotFound, "there is no such entry"),

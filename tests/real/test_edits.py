@@ -62,6 +62,19 @@ def test_an_old_version_is_a_conflict_and_changes_nothing(editor: DirectoryEdito
     assert record.all("puppetClass") == ("ntp",)
 
 
+def test_a_prefix_that_somebody_else_changed_is_a_conflict_too(editor: DirectoryEditor) -> None:
+    """There an overlay of the embedded slapd looks at the change before our assertion is looked at."""
+    project, prefix = f"cn=red,ou=projects,{S}", f"cn=web-,cn=red,ou=projects,{S}"
+    editor.add(project, {"objectClass": ("groupOfNames",), "cn": ("red",), "member": (project,)})
+    scope = {"objectClass": ("puppetmasterScope", "puppetClient"), "cn": ("web-",), "puppetClass": ("a",)}
+    made = editor.add(prefix, scope)
+    assert made is not None
+    editor.modify(prefix, [ValueChange("puppetClass", remove=("a",), add=("b",))], made.csn)
+    for change in (ValueChange("puppetClass", remove=("a",)), ValueChange("puppetClass", add=("b",))):
+        with pytest.raises(Conflict, match="somebody else"):
+            editor.modify(prefix, [change], made.csn)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [

@@ -132,10 +132,6 @@ REFUSED = {
     "move a node out": ("anna", Do("rename", f"{RED_NODE},{S}", f"cn=red1.example,ou=blue,ou=hosts,{S}")),
     "move a node in": ("anna", Do("rename", f"{BLUE_NODE},{S}", f"cn=blue1.example,ou=red,ou=hosts,{S}")),
     "move a node out of hosts": ("anna", Do("rename", f"{RED_NODE},{S}", f"cn=red1.example,{RED},{S}")),
-    "move a node out of hosts, name and all": (
-        "anna",
-        Do("rename, keep", f"{RED_NODE},{S}", f"cn=red1.example,{RED},{S}"),
-    ),
     "move a prefix with others' names to the nodes": (
         "anna",
         Do("rename, keep", f"cn=web,{RED},{S}", f"cn=web,ou=red,ou=hosts,{S}"),
