@@ -14,11 +14,13 @@ If the trail cannot be written, the edit is refused: no change without a trace.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import pwd
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -155,11 +157,15 @@ class Trail:
         for number, line in enumerate(text.split(b"\n"), 1):
             if not line:
                 continue
+            trouble = "not a whole entry (interrupted while writing?)"
             try:
-                self._take(json.loads(line), edits)
+                document = json.loads(line)
+                if document["event"] == "outcome" and document["id"] not in edits:
+                    trouble = "the outcome of an edit that began in another file (rotated away?)"
+                self._take(document, edits)
             except (ValueError, KeyError, TypeError, AttributeError, InvalidName):
                 shown = one_line(line[:60].decode("utf-8", "replace"))
-                problems.append(f"{self.file}:{number}: not a whole entry (interrupted while writing?): {shown}")
+                problems.append(f"{self.file}:{number}: {trouble}: {shown}")
         return list(edits.values()), problems
 
     @staticmethod
@@ -207,6 +213,8 @@ class Trail:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         handle = os.open(self.file, flags, 0o640)
         try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise OSError(errno.EINVAL, "it is not a regular file")  # a pipe, say, would keep nothing
             fcntl.flock(handle, fcntl.LOCK_EX)
             if is_new:
                 place = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)

@@ -185,6 +185,9 @@ def open_connection(
     If no server takes us: `DirectoryRefused` if one said no, else
     `DirectoryUnreachable`, with the reason of each.
     """
+    # An empty password is an anonymous bind that looks like a success (RFC 4513, section 5.1.2).
+    if as_person is not None and not (as_person[0] and as_person[1]):
+        raise DirectoryRefused("a name and a password are needed", where="sign in")
     failures: list[ToolkitError] = []
     for uri in settings.uris:
         address = Address.parse(uri)
@@ -252,9 +255,6 @@ def _credentials(
 ) -> Person | bool:
     """Return (DN, password), or True for EXTERNAL, or False for anonymous."""
     if person is not None:
-        # An empty password is an anonymous bind that looks like a success (RFC 4513, section 5.1.2).
-        if not person[0] or not person[1]:
-            raise DirectoryRefused("a name and a password are needed", where="sign in")
         return person
     dn, file, key = settings.bind_dn, settings.bind_password_file, "bind_password_file"
     if for_writing and settings.write_bind_dn is not None:

@@ -14,7 +14,7 @@ giving the same command again makes the rest.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,14 +156,22 @@ class Desk:
             # Whether the last step was made is not known: that is what an intent without outcome says.
             raise
         except ToolkitError as error:
-            self.trail.end(edit, f"failed: {made} of {len(edit.steps)} steps made: {error}")
+            with suppress(ToolkitError):  # the trail then says "interrupted", and what is wrong here is `error`
+                self.trail.end(edit, f"failed: {made} of {len(edit.steps)} steps made: {error}")
             if made:
                 raise type(error)(
                     f"{error.message} ({made} of {len(edit.steps)} steps were made; the same command makes the rest)",
                     where=error.where,
                 ) from error
             raise
-        self.trail.end(edit, audit.DONE)
+        try:
+            self.trail.end(edit, audit.DONE)
+        except ToolkitError as error:
+            raise ToolkitError(
+                f"edit {edit.id} was made; only its outcome is missing here, history will tell it from the entries: "
+                f"{error.message}",
+                where=error.where,
+            ) from error
 
     def _make(self, step: Step) -> None:
         if step.do == "add":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -336,6 +337,24 @@ def test_no_trail_no_edit(settings: Settings, tmp_path: Path) -> None:
     with open_desk(blocked) as desk, pytest.raises(ToolkitError, match="audit trail"):
         setting(desk, "a", "1")
     assert variables(settings) == set()
+
+
+def test_an_edit_whose_outcome_finds_no_room_says_that_it_was_made(settings: Settings) -> None:
+    with open_desk(settings) as desk:
+        setting(desk, "a", "1")
+        intent = settings.audit.file.read_bytes().splitlines()[-2]
+        room = settings.audit.file.stat().st_size + len(intent) + 20
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+        try:
+            with pytest.raises(ToolkitError, match="was made"):
+                setting(desk, "b", "1")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert variables(settings) == {"a=1", "b=1"}
+    with DirectoryEditor(settings) as editor:
+        (*_, last) = history.of(Trail(settings.audit.file), node=WEB1).edits
+        assert history.resolved(last, editor, settings).outcome == "interrupted: made"
 
 
 def test_a_node_that_is_broken_already_can_be_repaired(slapd: Slapd, settings: Settings) -> None:

@@ -66,3 +66,14 @@ def test_a_trail_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         begin(Trail(tmp_path / "trail.jsonl"))
     with pytest.raises(ToolkitError, match="cannot be written"):
         begin(Trail(tmp_path / "elsewhere" / "trail.jsonl"))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ToolkitError, match="not a regular file"):
+        begin(Trail(tmp_path / "pipe"))
+
+
+def test_an_outcome_whose_beginning_was_rotated_away_is_told_as_that(tmp_path: Path) -> None:
+    trail = Trail(tmp_path / "trail.jsonl")
+    edit = begin(trail)
+    trail.file.rename(tmp_path / "trail.1")
+    trail.end(edit, DONE)
+    assert [problem.count("rotated away") for problem in trail.read()[1]] == [1]
