@@ -252,6 +252,34 @@ class TransportSettings:
 
 
 @dataclass(frozen=True)
+class MirrorSettings:
+    """A repository that lives at a forge: it is fetched from there and deployed here."""
+
+    forge: Literal["github", "gitea", "gitlab", "gerrit"] | None = None
+    """Whose webhooks are taken (`gitea`: Forgejo, too). null: the repository lives here."""
+    url: str = ""
+    """Where git fetches: https://HOST/PATH or ssh://USER@HOST/PATH."""
+    protocols: tuple[str, ...] = ("https", "ssh")
+    """git's protocols that may be used."""
+    credentials_file: Path | None = None
+    """For https: `https://USER:TOKEN@HOST` in a line (git-credential-store); must not be readable by others."""
+    ssh_key_file: Path | None = None
+    """For ssh: our private key. The host must be known (ssh_known_hosts)."""
+    secret_file: Path | None = None
+    """Holds the webhook's secret; for gerrit the last part of the webhook's address. None: all are refused."""
+    poll: Duration = Duration(300)
+    """How often the forge is asked without a webhook; one may get lost."""
+    timeout: Duration = Duration(120)
+    """How long one run of git may take."""
+    api: str | None = None
+    """Where commit statuses are reported: https://api.github.com, https://HOST/api/v1, https://HOST/api/v4."""
+    project: str = ""
+    """The repository in the forge's API: OWNER/NAME."""
+    api_token_file: Path | None = None
+    """Holds the token for the API; must not be readable by others."""
+
+
+@dataclass(frozen=True)
 class BranchSettings:
     """The branch manager: from branches of the repository to environments."""
 
@@ -278,6 +306,8 @@ class BranchSettings:
     """Who is told about a deploy."""
     transport: TransportSettings = field(default_factory=TransportSettings)
     """How the repository is reached."""
+    mirror: MirrorSettings = field(default_factory=MirrorSettings)
+    """Where the repository lives, if not here."""
 
 
 @dataclass(frozen=True)
@@ -483,12 +513,30 @@ def _check(settings: Settings, where: str) -> None:
         raise ConfigurationError(f"branches.transport.listen: {transport.listen!r} is not ADDRESS:PORT", where=where)
     if (transport.certificate_file is None) != (transport.key_file is None):
         raise ConfigurationError("branches.transport: certificate_file and key_file go together", where=where)
+    _check_mirror(settings.branches.mirror, where)
     project = settings.nodes.project
     rule = re.compile(r"container|(?:attribute|variable) [A-Za-z][\w;-]*", re.ASCII)
     if not rule.fullmatch(project):
         raise ConfigurationError(
             f"nodes.project: {project!r} is not container, attribute NAME or variable NAME", where=where
         )
+
+
+def _check_mirror(mirror: MirrorSettings, where: str) -> None:
+    if mirror.forge is None:
+        return
+    if not re.fullmatch(r"[a-z]+://[^\s]+", mirror.url) or ("@" in mirror.url and not mirror.url.startswith("ssh://")):
+        raise ConfigurationError(
+            "branches.mirror.url: not https://HOST/PATH or ssh://USER@HOST/PATH (tokens: credentials_file)", where=where
+        )
+    if mirror.url.partition(":")[0] not in mirror.protocols:
+        raise ConfigurationError(f"branches.mirror.url: {mirror.url!r} is not among mirror.protocols", where=where)
+    if mirror.api is not None:
+        # The token goes there.
+        if not re.fullmatch(r"https://[^\s?#@]+|http://(?:127\.0\.0\.1|localhost)(?::\d+)?(?:/[^\s?#@]*)?", mirror.api):
+            raise ConfigurationError(f"branches.mirror.api: {mirror.api!r} is not https://HOST/PATH", where=where)
+        if mirror.api_token_file is None or not re.fullmatch(r"[\w.-]+(?:/[\w.-]+)+", mirror.project, re.ASCII):
+            raise ConfigurationError("branches.mirror.api needs project (OWNER/NAME) and api_token_file", where=where)
 
 
 def read_secret(path: Path) -> str:

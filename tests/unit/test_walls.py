@@ -18,7 +18,7 @@ WALLS = {
     "sqlite3": ["enc.answers.copy"],
     "pygit2": ["git_hooks.repository"],
     "ssl": ["enc.directory.wire", "git_hooks.puppetserver"],
-    "http": ["enc.answers.metrics", "git_hooks.puppetserver"],
+    "http": ["enc.answers.metrics", "git_hooks.puppetserver", "git_hooks.mirror.*"],
     "socket": [
         *("enc.directory.wire", "enc.directory.place", "enc.directory.slapd_process", "enc.systemd.notify"),
         "git_hooks.service",
@@ -29,6 +29,7 @@ WALLS = {
         "enc.doctor.account",  # this program again, as the puppet user
         "enc.doctor.puppet",  # puppet config print
         "enc.shadow",  # another ENC
+        "git_hooks.mirror.upstream",  # git, over the network
         "git_hooks.repository",  # git
         "puppetmaster_self.*",  # puppetserver, puppet agent, java
     ],

@@ -1,0 +1,68 @@
+"""Tells the forge what became of a commit: its commit status API, where it has one.
+
+- GitHub: POST /repos/OWNER/NAME/statuses/SHA {state, context, description}
+- Gitea, Forgejo: the same below /api/v1, with their own form of the token
+- GitLab: POST /projects/OWNER%2FNAME/statuses/SHA {state, name, description}
+- Gerrit has none.
+
+The token goes to the configured address and nowhere else: redirects are not
+followed. Failure modes: `ReportFailed`; the deploy stands whatever comes of it.
+"""
+
+from __future__ import annotations
+
+import json
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any, Literal
+from urllib import request
+from urllib.parse import quote
+
+from enc.config import read_secret
+from enc.errors import ToolkitError
+from git_hooks.refs import ObjectId
+
+if TYPE_CHECKING:
+    from enc.config import MirrorSettings
+
+State = Literal["success", "failure", "pending"]
+
+CONTEXT = "puppetmaster"
+_LONGEST = 140
+"""Characters of a description; GitHub takes no more."""
+
+
+class ReportFailed(ToolkitError):
+    """The forge did not take the status."""
+
+
+class _NoRedirects(request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+def message(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, token: str) -> request.Request:
+    """Return the request that reports `state` of `commit`; `mirror.api` must be set."""
+    short = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    if mirror.forge == "gitlab":
+        address = f"{mirror.api}/projects/{quote(mirror.project, safe='')}/statuses/{commit}"
+        said = {"state": "failed" if state == "failure" else state, "name": CONTEXT, "description": short}
+        headers = {"PRIVATE-TOKEN": token}
+    else:
+        address = f"{mirror.api}/repos/{mirror.project}/statuses/{commit}"
+        said = {"state": state, "context": CONTEXT, "description": short}
+        scheme = "Bearer" if mirror.forge == "github" else "token"
+        headers = {"Authorization": f"{scheme} {token}"}
+    headers |= {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": CONTEXT}
+    return request.Request(address, json.dumps(said).encode(), headers, method="POST")  # noqa: S310 - https, checked
+
+
+def report(mirror: MirrorSettings, commit: ObjectId, state: State, text: str) -> None:
+    """Report, if that is configured; raise `ReportFailed`, or `ConfigurationError` for the token's file."""
+    if mirror.api is None or mirror.api_token_file is None or mirror.forge == "gerrit":
+        return
+    asking = message(mirror, commit, state, text, read_secret(mirror.api_token_file))
+    try:
+        with request.build_opener(_NoRedirects).open(asking, timeout=10) as answer:
+            answer.read(1 << 16)
+    except (OSError, HTTPException) as error:
+        raise ReportFailed(f"the status of {commit.abbreviated} was not taken: {error}", where=mirror.api) from error

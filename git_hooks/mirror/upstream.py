@@ -1,0 +1,116 @@
+"""git against the forge: what branches there are, fetch these, forget those.
+
+The only module here that runs git over the network. Each run has a time-out,
+after which git and what it started (ssh, git-remote-https) are ended. Nothing
+is asked on a terminal, only the configured protocols are spoken, submodules
+and tags are not fetched, and nobody's GIT_* variables count.
+
+Failure modes: `UpstreamFailed` with git's last line, without credentials: they
+are in a file that only git reads.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from enc.errors import ToolkitError
+from enc.names import HEADS, BranchName
+from git_hooks.refs import ObjectId
+from git_hooks.repository import git_environment
+
+if TYPE_CHECKING:
+    from enc.config import BranchSettings
+
+
+class UpstreamFailed(ToolkitError):
+    """The forge could not be asked, or git refused what it gave."""
+
+
+class Upstream:
+    """The repository at the forge, and its copy here."""
+
+    def __init__(self, settings: BranchSettings) -> None:
+        """Connect to nothing yet."""
+        self._mirror = settings.mirror
+        self._repository = str(settings.repository)
+
+    def branches(self) -> dict[BranchName, ObjectId]:
+        """Return all branches at the forge whose names are taken here."""
+        found = {}
+        for line in self._git("ls-remote", "--heads", "--", self._mirror.url).splitlines():
+            commit, _, ref = line.partition("\t")
+            name = ref.removeprefix(HEADS)
+            if ref.startswith(HEADS) and BranchName.accepts(name) and ObjectId.accepts(commit):
+                found[BranchName(name)] = ObjectId(commit)
+        return found
+
+    def fetch(self, branches: Iterable[BranchName]) -> None:
+        """Let `branches` here be what they are at the forge, also if that forgot commits."""
+        specs = [f"+{branch.ref}:{branch.ref}" for branch in branches]
+        options = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--atomic")
+        self._git("fetch", "--quiet", *options, "--", self._mirror.url, *specs)
+
+    def forget(self, branch: BranchName, commit: ObjectId) -> None:
+        """Remove a branch here that is at `commit`; its commits stay below refs/archive/."""
+        archive = f"refs/archive/{branch}/{commit.abbreviated}"
+        self._git("update-ref", "--stdin", stdin=f"update {archive} {commit}\ndelete {branch.ref} {commit}\n")
+
+    def _git(self, *arguments: str, stdin: str = "") -> str:
+        command = [
+            "git",
+            f"--git-dir={self._repository}",
+            "-c",
+            "core.hooksPath=/dev/null",
+            *self._options(),
+            *arguments,
+        ]
+        try:
+            process = subprocess.Popen(
+                command,
+                env=self._environment(os.environ),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise UpstreamFailed(f"git cannot be started: {error.strerror}") from error
+        try:
+            out, told = process.communicate(stdin, timeout=self._mirror.timeout)
+        except subprocess.TimeoutExpired as error:
+            raise UpstreamFailed(
+                f"git {arguments[0]} gave no answer within {self._mirror.timeout:g} s", where=self._mirror.url
+            ) from error
+        finally:
+            # Its own session: what it started goes with it.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if process.returncode:
+            last = next((line for line in reversed(told.splitlines()) if line.strip()), "no reason given")
+            raise UpstreamFailed(f"git {arguments[0]}: {last}", where=self._mirror.url)
+        return out
+
+    def _options(self) -> list[str]:
+        if self._mirror.credentials_file is None:
+            return ["-c", "credential.helper="]
+        store = f"store --file={shlex.quote(str(self._mirror.credentials_file))}"
+        return ["-c", "credential.helper=", "-c", f"credential.helper={store}"]
+
+    def _environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+        ssh = "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes"
+        if self._mirror.ssh_key_file is not None:
+            ssh += f" -o IdentitiesOnly=yes -i {shlex.quote(str(self._mirror.ssh_key_file))}"
+        return git_environment(environ) | {
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ALLOW_PROTOCOL": ":".join(self._mirror.protocols),
+            "GIT_SSH_COMMAND": ssh,
+        }

@@ -1,0 +1,248 @@
+"""Webhooks: whose they are, what they ask for, and how the address answers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enc.config import BranchSettings, MirrorSettings, Settings, parse
+from enc.environments import Rules
+from enc.errors import ConfigurationError
+from enc.names import BranchName
+from git_hooks.mirror.catch_up import plan
+from git_hooks.mirror.forges import Delivery, Forge, Look, asked, genuine
+from git_hooks.mirror.receiver import LONGEST, Receiver
+from git_hooks.mirror.report import message
+from git_hooks.refs import ObjectId
+from tests.support.webhooks import NOW, github, gitlab_signature
+
+GITHUBS = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+"""The vector in GitHub's documentation."""
+SECRET, HELLO = "It's a Secret to Everybody", b"Hello, World!"
+KEY = "whsec_" + base64.b64encode(b"k" * 32).decode()
+
+
+def signed(secret: str, number: str = "m1", at: float = NOW, body: bytes = HELLO) -> dict[str, str]:
+    signature = gitlab_signature(secret, number, int(at), body)
+    return {"webhook-id": number, "webhook-timestamp": str(int(at)), "webhook-signature": signature}
+
+
+CASES: list[tuple[bool, Forge, str, dict[str, str]]] = [
+    (True, "github", SECRET, {"x-hub-signature-256": f"sha256={GITHUBS}"}),
+    (False, "github", SECRET, {"x-hub-signature-256": GITHUBS}),
+    (False, "github", SECRET, {"x-hub-signature-256": f"sha256={GITHUBS[:-1]}8"}),
+    (False, "github", SECRET, {"x-hub-signature-256": "sha256="}),
+    (False, "github", SECRET, {"x-hub-signature-256": "sha256=\udcff"}),
+    (False, "github", SECRET, {"x-hub-signature": "sha1=" + hmac.new(SECRET.encode(), HELLO, "sha1").hexdigest()}),
+    (False, "github", SECRET, {"x-gitea-signature": GITHUBS}),
+    (False, "github", SECRET, {"x-gitlab-token": SECRET}),
+    (False, "github", SECRET, {}),
+    (False, "github", "", {"x-hub-signature-256": "sha256=" + hmac.new(b"", HELLO, "sha256").hexdigest()}),
+    (True, "gitea", SECRET, {"x-gitea-signature": GITHUBS}),
+    (True, "gitea", SECRET, {"x-forgejo-signature": GITHUBS.upper()}),
+    (False, "gitea", SECRET, {"x-hub-signature-256": f"sha256={GITHUBS}"}),
+    (False, "gitea", SECRET, {"x-gitea-signature": ""}),
+    (False, "gitea", "another", {"x-gitea-signature": GITHUBS}),
+    (True, "gitlab", SECRET, {"x-gitlab-token": SECRET}),
+    (False, "gitlab", SECRET, {"x-gitlab-token": SECRET + "x"}),
+    (False, "gitlab", SECRET, {"x-gitlab-token": ""}),
+    (False, "gitlab", "", {"x-gitlab-token": ""}),
+    (True, "gitlab", SECRET, signed(SECRET)),
+    (True, "gitlab", KEY, signed(KEY)),
+    (True, "gitlab", KEY, signed(KEY) | {"webhook-signature": f"v1,AAAA {signed(KEY)['webhook-signature']} v2,x"}),
+    (False, "gitlab", KEY, signed(KEY, at=NOW - 301)),
+    (False, "gitlab", KEY, signed(KEY, at=NOW + 301)),
+    (False, "gitlab", KEY, signed(KEY) | {"webhook-id": "m2"}),
+    (False, "gitlab", KEY, signed(KEY) | {"webhook-timestamp": "now"}),
+    (False, "gitlab", KEY, signed(KEY, body=b"other")),
+    (False, "gitlab", KEY, {"x-gitlab-token": KEY}),
+    (False, "gitlab", SECRET, signed(KEY) | {"x-gitlab-token": SECRET}),
+    (False, "gitlab", "whsec_no base64", signed(SECRET)),
+    (False, "gerrit", SECRET, {"x-gitlab-token": SECRET}),
+]
+
+
+@pytest.mark.parametrize(("expected", "forge", "secret", "headers"), CASES)
+def test_whose_it_is(expected: bool, forge: Forge, secret: str, headers: dict[str, str]) -> None:
+    assert genuine(forge, secret, Delivery(headers, HELLO), NOW) == expected
+
+
+@pytest.mark.parametrize(("path", "expected"), [("/s3cret", True), ("", False), ("/", False), ("/s3cret/x", False)])
+def test_gerrit_knows_the_secret_path(path: str, expected: bool) -> None:
+    assert genuine("gerrit", "s3cret", Delivery({}, b"", path), NOW) == expected
+    assert not genuine("gerrit", "", Delivery({}, b"", path), NOW)
+
+
+def push(ref: str) -> bytes:
+    return json.dumps({"ref": ref, "after": "f" * 40}).encode()
+
+
+TEST = Look(BranchName("test"))
+
+
+@pytest.mark.parametrize(
+    ("forge", "event", "body", "expected"),
+    [
+        ("github", {"x-github-event": "push"}, push("refs/heads/test"), TEST),
+        ("github", {"x-github-event": "create"}, push("test"), TEST),
+        ("github", {"x-github-event": "ping"}, b"{}", None),
+        ("github", {"x-github-event": "issues"}, b"{}", None),
+        ("github", {}, push("refs/heads/test"), None),
+        ("github", {"x-github-event": "push"}, push("refs/tags/v1"), None),
+        ("github", {"x-github-event": "push"}, push("refs/heads/../../etc"), None),
+        ("github", {"x-github-event": "push"}, b'{"ref": 5}', Look()),
+        ("gitea", {"x-gitea-event": "push", "x-github-event": "ping"}, push("refs/heads/test"), TEST),
+        ("gitea", {"x-forgejo-event": "delete"}, push("test"), TEST),
+        ("gitlab", {"x-gitlab-event": "Push Hook"}, push("refs/heads/test"), TEST),
+        ("gitlab", {"x-gitlab-event": "Job Hook"}, push("refs/heads/test"), None),
+        ("gerrit", {}, b"", Look()),
+        ("gerrit", {}, b'{"type": "ref-updated", "refUpdate": {"refName": "refs/heads/test"}}', TEST),
+        ("gerrit", {}, b'{"refUpdate": {"refName": "refs/changes/01/1/1"}}', None),
+        ("gerrit", {}, b'{"type": "comment-added"}', None),
+    ],
+)
+def test_what_it_asks_for(forge: Forge, event: dict[str, str], body: bytes, expected: Look | None) -> None:
+    assert asked(forge, Delivery(event, body)) == expected
+
+
+def test_githubs_form_is_read_too() -> None:
+    headers = {"x-github-event": "push", "content-type": "application/x-www-form-urlencoded"}
+    assert asked("github", Delivery(headers, b"payload=%7B%22ref%22%3A%22refs%2Fheads%2Ftest%22%7D")) == TEST
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b"[" * 100_000])
+def test_what_is_no_json_object_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        asked("github", Delivery({"x-github-event": "push"}, body))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET + "\n")
+    secret.chmod(0o600)
+    mirror = MirrorSettings(forge="github", url="https://x.example/r.git", secret_file=secret)
+    return Settings(branches=BranchSettings(store=tmp_path / "store", mirror=mirror))
+
+
+Post = Callable[..., tuple[int, dict[str, Any]]]
+
+
+def poster(settings: Settings, jobs: list[BranchName | None]) -> Post:
+    """A receiver that has just started; `jobs` gets what it asks for."""
+
+    def ask(branch: BranchName | None) -> str:
+        jobs.append(branch)
+        return f"job{len(jobs)}"
+
+    receiver = Receiver(settings, ask)
+
+    def post(body: bytes, path: str = "/webhook", method: str = "POST", **environ: str) -> tuple[int, dict[str, Any]]:
+        found: list[str] = []
+        wsgi = {"REQUEST_METHOD": method, "PATH_INFO": path, "CONTENT_LENGTH": str(len(body))} | environ
+        wsgi["wsgi.input"] = io.BytesIO(body)  # type: ignore[assignment]
+        answer = receiver(wsgi, lambda status, _: found.append(status))  # type: ignore[arg-type,return-value]
+        return int(found[0][:3]), json.loads(b"".join(answer))
+
+    return post
+
+
+def test_a_webhook_becomes_a_job_once_also_after_a_restart(settings: Settings) -> None:
+    jobs: list[BranchName | None] = []
+    body = push("refs/heads/test")
+    assert poster(settings, jobs)(body, **github(SECRET, body, "1")) == (202, {"job": "job1"})
+    assert poster(settings, jobs)(body, **github(SECRET, body, "1")) == (202, {"job": None, "why": "taken before"})
+    assert poster(settings, jobs)(body, **github(SECRET, body, "2"))[0] == 202
+    assert jobs == [BranchName("test")] * 2
+
+
+def test_refusals(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    jobs: list[BranchName | None] = []
+    post = poster(settings, jobs)
+    body = push("refs/heads/test")
+    good = github(SECRET, body, "1")
+    assert post(body)[0] == 403
+    assert post(body, **github("wrong", body, "1"))[0] == 403
+    assert post(body + b" ", **good)[0] == 403
+    assert post(b"{}", HTTP_X_GITHUB_EVENT="ping")[0] == 403, "pings are checked, too"
+    assert post(b"no json", **github(SECRET, b"no json", "1"))[0] == 400
+    assert post(body, method="GET", **good)[0] == 405
+    assert post(body, path="/webhook/x", **good)[0] == 404
+    assert post(body, **good | {"CONTENT_LENGTH": ""})[0] == 411
+    assert post(body, **good | {"CONTENT_LENGTH": str(LONGEST + 1)})[0] == 413
+    assert post(body, **good | {"CONTENT_LENGTH": str(len(body) + 1)})[0] == 403
+    assert settings.branches.mirror.secret_file is not None
+    settings.branches.mirror.secret_file.unlink()
+    assert post(body, **good)[0] == 503
+    assert jobs == []
+    assert SECRET not in caplog.text
+
+
+HERE, THERE = ObjectId("1" * 40), ObjectId("2" * 40)
+RULES = Rules(BranchSettings().rules)
+
+
+def branches(commit: ObjectId, *names: str) -> dict[BranchName, ObjectId]:
+    return {BranchName(name): commit for name in names}
+
+
+def test_what_differs_is_fetched_and_what_is_gone_goes() -> None:
+    here = branches(HERE, "test", "production", "project/a", "main")
+    there = branches(THERE, "test", "project/b") | branches(HERE, "production", "feature/x")
+    found = plan(here, there, RULES)
+    assert found == (("project/b", "test"), ("project/a",), ())
+    assert plan(here, {}, RULES).gone == (), "a forge that shows nothing is broken, not empty"
+
+
+def test_a_second_branch_of_an_environment_is_not_taken() -> None:
+    found = plan(branches(HERE, "project/a-b"), branches(THERE, "project/a-b", "project/a_b", "test"), RULES)
+    assert found.fetch == ("project/a-b", "test")
+    assert [branch for branch, _ in found.refused] == ["project/a_b"]
+    both = plan({}, branches(THERE, "project/a-b", "project/a_b", "project/1"), RULES)
+    assert both.fetch == () and len(both.refused) == 3
+
+
+@pytest.mark.parametrize(
+    ("forge", "address", "header", "state"),
+    [
+        ("github", "https://f.example/repos/o/r/statuses/" + HERE, ("Authorization", "Bearer t"), "failure"),
+        ("gitea", "https://f.example/repos/o/r/statuses/" + HERE, ("Authorization", "token t"), "failure"),
+        ("gitlab", "https://f.example/projects/o%2Fr/statuses/" + HERE, ("Private-token", "t"), "failed"),
+    ],
+)
+def test_reports_as_each_forge_takes_them(forge: Forge, address: str, header: tuple[str, str], state: str) -> None:
+    mirror = MirrorSettings(forge=forge, api="https://f.example", project="o/r")
+    asking = message(mirror, HERE, "failure", "x" * 200, "t")
+    assert (asking.full_url, asking.get_method(), asking.get_header(header[0])) == (address, "POST", header[1])
+    assert isinstance(asking.data, bytes)
+    said = json.loads(asking.data)
+    assert said["state"] == state and len(said["description"]) == 140
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "forge: github",
+        "forge: github, url: 'https://user:token@h/r.git'",
+        "forge: github, url: 'file:///etc'",
+        "forge: github, url: '--upload-pack=x'",
+        "forge: bitbucket, url: 'https://h/r'",
+        "forge: github, url: 'https://h/r', api: 'http://h'",
+        "forge: github, url: 'https://h/r', api: 'https://h'",
+    ],
+)
+def test_settings_that_are_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"branches\.mirror"):
+        parse(f"branches: {{mirror: {{{text}}}}}")
+
+
+def test_githubs_vector_is_what_it_says() -> None:
+    assert hmac.new(SECRET.encode(), HELLO, hashlib.sha256).hexdigest() == GITHUBS
