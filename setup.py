@@ -23,6 +23,7 @@ setup(
     install_requires=[
         "ldap3 >= 2.9",
         "PyYAML >= 6.0",
+        "gunicorn >= 22",
     ],
     extras_require={
         "test": [
@@ -31,12 +32,14 @@ setup(
             "pytest >= 8",
             "ruff >= 0.6",
             "types-PyYAML",
+            "types-gunicorn",
             "types-ldap3",
         ],
     },
     entry_points={
         "console_scripts": [
             "enc-admin = enc.cli:main",
+            "branch-manager = git_hooks.cli:main",
         ],
     },
 )

@@ -1,0 +1,22 @@
+"""`branch-manager`: finds the command module of the first word and calls it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from enc.cli import Program
+from git_hooks.commands import COMMANDS
+
+BRANCH_MANAGER = Program(
+    "branch-manager", "Branches of the Puppet repository become environments: operator's command.", COMMANDS
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `branch-manager` and return its exit status (docs/commands.md)."""
+    return BRANCH_MANAGER.main(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,23 @@
+"""`branch-manager ssh-shell`: what sshd starts for somebody whose key it knows."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from enc.commands.call import Call
+from enc.names import PersonName
+from git_hooks.transport.ssh import shell
+
+SUMMARY = "let a person do git over ssh, and nothing else; started by sshd"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("person", metavar="UID", help="whose key it was, as authorized-keys wrote it")
+
+
+def run(call: Call) -> int:
+    """Become git, or tell why not."""
+    person = PersonName(call.arguments.person)
+    shell(person, call.settings, os.environ)

@@ -1,0 +1,100 @@
+"""`branch-manager token`: tokens for git over HTTPS."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+from enc import audit
+from enc.commands.call import Call, json_option, table
+from enc.config import Duration
+from enc.directory.ldap_store import LdapSource
+from enc.errors import UsageError
+from enc.names import PersonName
+from enc.people import entry_of
+from git_hooks.tokens import Token, TokenId, TokenPurpose, Tokens
+
+SUMMARY = "make, list and revoke tokens, which programs show instead of a person's password"
+
+_KEPT = 90 * 86400.0
+"""Seconds for which a token that counts no more is still listed."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the commands below `token`."""
+    below = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def verb(name: str, summary: str, do: Callable[[Call], int]) -> argparse.ArgumentParser:
+        added = below.add_parser(name, help=summary, description=summary)
+        added.set_defaults(do=do)
+        json_option(added)
+        return added
+
+    creating = verb("create", "make a token and print it, once", _create)
+    creating.add_argument("purpose", metavar="NAME", help="what it is for, in the person's words")
+    creating.add_argument("--for", dest="person", metavar="UID", required=True, help="whose token it is")
+    creating.add_argument("--expires", metavar="DURATION", default="90d", help="how long it counts; default: 90d")
+    creating.add_argument("--read-only", action="store_true", help="it may fetch and not push")
+    listing = verb("list", "list tokens, the newest first; no secrets", _list)
+    listing.add_argument("--for", dest="person", metavar="UID", help="only this person's")
+    revoking = verb("revoke", "let a token count no more", _revoke)
+    revoking.add_argument("token", metavar="ID", help="as the list shows it")
+
+
+def run(call: Call) -> int:
+    """Do what the second word says."""
+    do: Callable[[Call], int] = call.arguments.do
+    return do(call)
+
+
+def _create(call: Call) -> int:
+    arguments, transport = call.arguments, call.settings.branches.transport
+    person, purpose = PersonName(arguments.person), TokenPurpose(arguments.purpose)
+    try:
+        life = Duration.parse(arguments.expires)
+    except ValueError as error:
+        raise UsageError(f"--expires: {arguments.expires!r} is not {error}") from error
+    if not 60 <= life <= transport.token_life:
+        raise UsageError(f"--expires: from 60s to {int(transport.token_life)}s (branches.transport.token_life)")
+    with LdapSource(call.settings) as source:
+        entry_of(person, source, call.settings)
+    tokens = Tokens(transport.tokens)
+    user, behind = audit.local_user()
+    tokens.remove_old(time.time() - _KEPT)
+    made, word = tokens.create(person, purpose, life, read_only=arguments.read_only, by=behind or user, now=time.time())
+    call.say(f"token {made.id} for {person} counts until {_day(made.expires)}; it is shown only this once")
+    call.show(made.document() | {"token": word}, word)
+    return 0
+
+
+def _list(call: Call) -> int:
+    wanted = call.arguments.person
+    found = [
+        token
+        for token in Tokens(call.settings.branches.transport.tokens).all()
+        if wanted is None or token.person == PersonName(wanted)
+    ]
+    now = time.time()
+    rows = [
+        (token.id, token.person, token.purpose, "read" if token.read_only else "push", _state(token, now), token.by)
+        for token in found
+    ]
+    call.show([token.document() for token in found], table(("ID", "PERSON", "NAME", "MAY", "STATE", "MADE BY"), rows))
+    return 0
+
+
+def _revoke(call: Call) -> int:
+    token = Tokens(call.settings.branches.transport.tokens).revoke(TokenId(call.arguments.token), time.time())
+    call.show(token.document(), f"token {token.id} ({token.purpose}) of {token.person} is revoked")
+    return 0
+
+
+def _state(token: Token, now: float) -> str:
+    if token.revoked:
+        return f"revoked {_day(token.revoked)}"
+    return f"until {_day(token.expires)}" if token.valid(now) else f"expired {_day(token.expires)}"
+
+
+def _day(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds))

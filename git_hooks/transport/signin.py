@@ -1,0 +1,155 @@
+"""Who somebody is that shows a name and a password or token (HTTP Basic, RFC 7617).
+
+A password is tried by binding to LDAP as the person; nothing of it is kept, and
+none is sent anywhere if it has the form of a token. A token is looked up
+(tokens.py). Either way the person must have an entry in LDAP now (for tokens:
+or had it moments ago, see membership.py).
+
+The outcome is a value, not an error, because refusing is normal. What went
+wrong inside is for the log; the person learns only what they must know, and
+neither a name that does not exist nor a password ever gets into the log.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import NamedTuple
+
+from enc import people
+from enc.config import Settings
+from enc.directory.connection import open_connection
+from enc.directory.ldap_store import LdapSource
+from enc.errors import DirectoryRefused, DirectoryUnreachable, NotFound, ToolkitError
+from enc.filters import folded
+from enc.log import get
+from enc.names import PersonName
+from enc.roles import Person
+from git_hooks.membership import Membership
+from git_hooks.tokens import Tokens, looks_like_one
+from git_hooks.transport.throttle import Throttle
+
+_LONGEST = 4096
+"""Characters of an Authorization header; longer ones are not looked at."""
+
+
+class SignedIn(NamedTuple):
+    """Somebody known."""
+
+    person: Person
+    name: PersonName
+    may_push: bool
+    by: str
+    """`password`, or `token ID`."""
+
+
+class NotSignedIn(NamedTuple):
+    """Nobody known, and the HTTP status and line that say why."""
+
+    status: int
+    reason: str
+    wait: float = 0.0
+    """Seconds after which another attempt is looked at."""
+
+
+WRONG = NotSignedIn(401, "the name, password or token is wrong, or the token has expired")
+_AWAY = NotSignedIn(503, "LDAP cannot be reached, so nobody can sign in; try again in a moment")
+
+
+class SignIn:
+    """Signs people in; several threads may use it."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        """Connect to nothing yet."""
+        self._settings = settings
+        self._transport = settings.branches.transport
+        self._clock = clock
+        self._throttle = Throttle()
+        self._tokens = Tokens(self._transport.tokens)
+        self._log = get("transport")
+
+    def check(self, header: str, address: str) -> SignedIn | NotSignedIn:
+        """Return who sent `header` (the value of Authorization) from `address`."""
+        parsed = parse_basic(header)
+        if parsed is None:
+            return WRONG
+        name, secret = parsed
+        try:
+            if looks_like_one(secret):
+                return self._by_token(name, secret)
+            if not self._transport.passwords:
+                return NotSignedIn(401, "passwords are not taken here; use a token")
+            return self._by_password(name, secret, address)
+        except DirectoryUnreachable as error:
+            self._log.error("nobody can sign in: %s", error)
+            return _AWAY
+        except ToolkitError as error:
+            self._log.error("nobody can sign in: %s", error)
+            return NotSignedIn(503, "signing in does not work; an operator finds the reason in the log")
+
+    def _by_token(self, name: PersonName, word: str) -> SignedIn | NotSignedIn:
+        token = self._tokens.check(name, word, self._clock())
+        person = self._person(name) if token is not None else None
+        if token is None or person is None:
+            return WRONG
+        return SignedIn(person, name, not token.read_only, f"token {token.id}")
+
+    def _by_password(self, name: PersonName, password: str, address: str) -> SignedIn | NotSignedIn:
+        keys = _keys(name, address)
+        wait = self._throttle.begin(keys, self._clock())
+        if wait:
+            return NotSignedIn(429, "too many wrong passwords; wait a little, or use a token", wait)
+        with LdapSource(self._settings) as source:
+            try:
+                entry = people.entry_of(name, source, self._settings)
+            except NotFound:
+                self._throttle.bad(keys, self._clock())
+                return WRONG
+        try:
+            open_connection(self._settings.directory, as_person=(entry.dn, password)).close()
+        except DirectoryRefused:
+            self._throttle.bad(keys, self._clock())
+            self._log.warning("a wrong password for %s", name)
+            return WRONG
+        # Not the address's: else guessing at others' would go on between signing in as oneself.
+        self._throttle.good(keys[0])
+        # LDAP compares uids without case: what counts from here on is the name in the entry.
+        name = next((PersonName(uid) for uid in entry.all("uid") if folded(uid) == folded(name)), name)
+        person = self._person(name)
+        return SignedIn(person, name, True, "password") if person is not None else WRONG
+
+    def _person(self, name: PersonName) -> Person | None:
+        membership = Membership(self._settings, self._clock)
+        try:
+            return membership.person(name)
+        except NotFound:
+            return None
+        finally:
+            membership.close()
+
+
+def parse_basic(header: str) -> tuple[PersonName, str] | None:
+    """Return name and secret of an Authorization header, None if it holds no sound pair."""
+    scheme, _, word = header.partition(" ")
+    if scheme.lower() != "basic" or len(header) > _LONGEST:
+        return None
+    try:
+        name, colon, secret = base64.b64decode(word.strip(), validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return None
+    if not colon or not secret or "\0" in secret or not PersonName.accepts(name):
+        return None
+    return PersonName(name), secret
+
+
+def _keys(name: PersonName, address: str) -> tuple[str, ...]:
+    """Return what failures are counted by. A proxy on this machine speaks for everybody, so its address does not."""
+    try:
+        local = ip_address(address).is_loopback
+    except ValueError:
+        local = True
+    named = f"name {name.lower()}"
+    return (named,) if local else (named, f"address {address}")

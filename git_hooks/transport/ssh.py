@@ -1,0 +1,60 @@
+"""What a key may do over ssh: git on the one repository, nothing else. Pure but for `shell`.
+
+sshd has checked the key and started `branch-manager ssh-shell PERSON`; what the
+client wanted to run is only read here, never run. No path of the client's
+reaches git: whatever it called the repository, it is ours or it is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from typing import NoReturn
+
+from enc.config import Settings
+from enc.errors import NotAllowed, NotFound, UsageError
+from enc.log import get
+from enc.names import PersonName
+from git_hooks.membership import Membership
+from git_hooks.transport.backend import Service, run_in_place
+from git_hooks.transport.reading import refusal
+
+_COMMAND = re.compile(r"git[ -](upload-pack|receive-pack) '?([A-Za-z0-9._~/-]+)'?", re.ASCII)
+
+
+def asked(command: str, repository: str) -> Service:
+    """Return the service that the client's `command` asks for; raise `UsageError`.
+
+    `repository` is the repository's directory. The client may call it by its
+    name or its path, with or without `.git`.
+    """
+    match = _COMMAND.fullmatch(command.strip())
+    if match is None:
+        raise UsageError("only git fetch and git push are possible here")
+    called = match[2].strip("/").removeprefix("~/").removesuffix(".git")
+    path = repository.strip("/").removesuffix(".git")
+    if called not in (path, path.rpartition("/")[2]):
+        raise UsageError(f"the only repository here is {repository.rpartition('/')[2]}")
+    return "git-upload-pack" if match[1] == "upload-pack" else "git-receive-pack"
+
+
+def shell(name: PersonName, settings: Settings, environ: Mapping[str, str]) -> NoReturn:
+    """Become git for `name`, if they may read and asked for nothing else; raise what says why not."""
+    command = environ.get("SSH_ORIGINAL_COMMAND", "")
+    if not command:
+        raise UsageError(f"hello {name}, you are known here; there is no shell, only git fetch and git push")
+    service = asked(command, str(settings.branches.repository))
+    membership = Membership(settings, time.time)
+    try:
+        person = membership.person(name)
+    except NotFound as error:
+        raise NotAllowed(f"{name} has no entry in LDAP any more") from error
+    finally:
+        membership.close()
+    reason = refusal(person, settings.branches.transport.read)
+    if reason:
+        raise NotAllowed(reason)
+    address = environ.get("SSH_CONNECTION", "?").partition(" ")[0]
+    get("transport").info("%s: %s %s over ssh", address, name, service)
+    run_in_place(service, settings, name, environ.get("GIT_PROTOCOL", ""))

@@ -1,0 +1,240 @@
+"""Git over HTTP with real clients: who may read, who may push, what a token is worth, what the log holds."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import http.client
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.real.conftest import SlapdMaker
+from tests.support.certificates import Authority
+from tests.support.slapd import Slapd
+from tests.support.transports import Clone, Managed, S, password, people
+
+
+@pytest.fixture(scope="module")
+def slapd(make_module_slapd: SlapdMaker) -> Slapd:
+    made = make_module_slapd()
+    people(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def managed(slapd: Slapd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Managed]:
+    """A repository that everybody in LDAP may read, being served."""
+    made = Managed(tmp_path_factory.mktemp("managed"), slapd)
+    with made.serving():
+        yield made
+
+
+@pytest.fixture
+def clone(managed: Managed, tmp_path: Path) -> Clone:
+    """bob's working copy of project/red."""
+    made = Clone(tmp_path / "clone")
+    done = made.clone(managed.url("bob"))
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def test_a_member_pushes_and_reads_in_the_output_that_it_is_live(managed: Managed, clone: Clone) -> None:
+    done = clone.push("by bob")
+    assert done.returncode == 0, done.stderr
+    assert "project_red: live at" in done.stderr
+    assert (managed.settings.branches.environments / "project_red/manifests/site.pp").read_text() == "# by bob\n"
+    record = (managed.settings.branches.store / "records/project_red.jsonl").read_text()
+    assert '"who":"bob"' in record
+
+
+def test_a_large_push_comes_in_chunks_and_arrives(managed: Managed, clone: Clone) -> None:
+    done = clone.push("large", size=3 << 20)  # beyond http.postBuffer git does not announce the length
+    assert done.returncode == 0, done.stderr
+    assert (managed.settings.branches.environments / "project_red/large.bin").stat().st_size == 3 << 20
+
+
+def test_a_person_outside_the_project_cannot_push(managed: Managed, tmp_path: Path) -> None:
+    clone = Clone(tmp_path / "clone")
+    assert clone.clone(managed.url("carol")).returncode == 0
+    before = managed.tip("project/red")
+    done = clone.push("by carol")
+    assert done.returncode != 0 and "carol is other here and may not push" in done.stderr
+    assert managed.tip("project/red") == before
+
+
+def test_nobody_is_let_in_without_or_with_a_wrong_password(managed: Managed, clone: Clone) -> None:
+    outsider = Clone(clone.place.parent / "outsider")
+    for url in (managed.url(), managed.url("bob", "wrong"), managed.url("nobody", "x"), managed.url("bob", "pmt_x")):
+        assert outsider.clone(url).returncode != 0
+        assert clone.push("not signed in", url, "HEAD:project/red").returncode != 0
+    assert outsider.clone(managed.url("BOB", password("bob"))).returncode == 0, "LDAP compares uids without case"
+
+
+def test_a_token_pushes_until_it_is_revoked(managed: Managed, clone: Clone) -> None:
+    made = managed.branch_manager("token", "create", "CI", "--for", "bob", "--expires", "1h")
+    word = made.stdout.strip()
+    assert word not in made.stderr
+    assert clone.push("by token", managed.url("bob", word), "HEAD").returncode == 0
+    assert clone.push("for somebody else", managed.url("alice", word), "HEAD").returncode != 0
+    number = word.split("_")[1]
+    assert managed.branch_manager("token", "revoke", number).returncode == 0
+    done = clone.push("revoked", managed.url("bob", word), "HEAD")
+    assert done.returncode != 0
+    assert number in managed.branch_manager("token", "list").stdout
+
+
+def test_a_token_for_reading_does_not_push(managed: Managed, clone: Clone) -> None:
+    word = managed.branch_manager("token", "create", "mirror", "--for", "bob", "--read-only").stdout.strip()
+    assert clone.git("fetch", managed.url("bob", word), "project/red").returncode == 0
+    done = clone.push("reading", managed.url("bob", word), "HEAD")
+    assert done.returncode != 0 and "403" in done.stderr
+
+
+def test_a_token_dies_with_its_person(managed: Managed, slapd: Slapd, clone: Clone) -> None:
+    gone = {"objectClass": "inetOrgPerson", "uid": "gone", "cn": "gone", "sn": "gone"}
+    slapd.add(f"uid=gone,ou=people,{S}", gone)
+    word = managed.branch_manager("token", "create", "a", "--for", "gone").stdout.strip()
+    assert clone.git("ls-remote", managed.url("gone", word)).returncode == 0
+    slapd.delete(f"uid=gone,ou=people,{S}")
+    assert clone.git("ls-remote", managed.url("gone", word)).returncode != 0
+
+
+@pytest.mark.parametrize(("rule", "readers"), [("members", "alice bob olga"), ("everyone", "alice bob carol olga -")])
+def test_read_access_is_as_configured(slapd: Slapd, tmp_path: Path, rule: str, readers: str) -> None:
+    managed = Managed(tmp_path / "managed", slapd, read=rule)
+    client = Clone(tmp_path / "client")
+    with managed.serving():
+        urls = {"-": managed.url()} | {name: managed.url(name) for name in ("alice", "bob", "carol", "olga")}
+        may = [name for name, url in urls.items() if client.git("ls-remote", url, inside=False).returncode == 0]
+        assert sorted(may) == sorted(readers.split())
+        pushing = client.git("push", managed.url(), "x:y", inside=False)
+        assert pushing.returncode != 0
+
+
+def test_guessing_passwords_is_slowed_down_and_tokens_are_not(managed: Managed, clone: Clone) -> None:
+    word = managed.branch_manager("token", "create", "a", "--for", "alice").stdout.strip()
+    answers = [_get(managed, basic("alice", f"guess{number}"))[0] for number in range(8)]
+    assert answers[:5] == [401] * 5 and 429 in answers[5:]
+    assert _get(managed, basic("alice", password("alice")))[0] == 429
+    assert clone.git("ls-remote", managed.url("alice", word)).returncode == 0
+
+
+def basic(name: str, secret: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()}
+
+
+def _get(
+    managed: Managed,
+    headers: dict[str, str],
+    path: str = "/info/refs?service=git-upload-pack",
+    method: str = "GET",
+    body: bytes | None = None,
+) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", managed.port, timeout=20)
+    try:
+        connection.request(method, f"/{managed.bare.path.name}{path}" if path[:2] != "//" else path[1:], body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/HEAD", "/config", "/objects/info/packs", "/puppetmaster/pusher.key", "/info/refs", "", "/"),
+        *("/../store/records/test.jsonl", "/%2e%2e/config.yaml", "/./git-upload-pack/../config", "/git-upload-archive"),
+        *("/info/refs?service=git-upload-archive", "/info/refs?service=git-upload-pack&x=1", "///etc/passwd", "//etc"),
+    ],
+)
+def test_nothing_but_the_smart_protocol_is_there(managed: Managed, path: str) -> None:
+    status, text = _get(managed, basic("bob", password("bob")), path)
+    assert status in (403, 404) and b"[core]" not in text
+
+
+def test_requests_that_no_git_sends_are_refused(managed: Managed) -> None:
+    bob, kind = basic("bob", password("bob")), "application/x-git-upload-pack-request"
+    post = {**bob, "Content-Type": kind}
+    assert _get(managed, bob, "/git-upload-pack")[0] == 405
+    assert _get(managed, {**bob, "Content-Type": "text/plain"}, "/git-upload-pack", "POST", b"0000")[0] == 415
+    assert _get(managed, {**post, "Content-Encoding": "br"}, "/git-upload-pack", "POST", b"0000")[0] == 415
+    assert _get(managed, {**post, "Content-Encoding": "gzip"}, "/git-upload-pack", "POST", b"no gzip")[0] == 400
+    assert _get(managed, {**post, "Content-Length": str(1 << 40)}, "/git-upload-pack", "POST", b"")[0] == 413
+    bomb = gzip.compress(bytes(1 << 20) * 600)
+    assert _get(managed, {**post, "Content-Encoding": "gzip"}, "/git-upload-pack", "POST", bomb)[0] == 413
+
+
+def test_no_secret_is_in_the_log_or_in_a_process(managed: Managed, clone: Clone) -> None:
+    word = managed.branch_manager("token", "create", "a", "--for", "bob").stdout.strip()
+    secrets = (password("bob"), "not-the-password", word, word.rpartition("_")[2])
+    hook = managed.bare.path / "hooks" / "post-receive.legacy"
+    hook.write_text("#!/bin/sh\ncat /proc/[0-9]*/cmdline /proc/$$/environ | tr '\\0' ' ' >$GIT_DIR/seen\n")
+    hook.chmod(0o755)
+    try:
+        for secret in secrets[:3]:
+            clone.push("with a secret", managed.url("bob", secret), "HEAD")
+    finally:
+        hook.unlink()
+    _get(managed, {"Authorization": f"Basic {secrets[1]}\x01"})
+    _get(managed, {"Authorization": f"Bearer {secrets[1]}"})
+    seen = (managed.bare.path / "seen").read_text("utf-8", "replace").replace(managed.url("bob", password("bob")), "")
+    log = managed.log.read_text()
+    encoded = [base64.b64encode(f"bob:{secret}".encode()).decode() for secret in secrets]
+    assert "bob pushes" in log and "PUPPETMASTER_PUSHER" in seen
+    for secret in (*secrets, *encoded):
+        assert secret not in log
+        assert secret not in _of_the_server(seen)
+
+
+def _of_the_server(seen: str) -> str:
+    """What processes show, without the clients' own command lines (git-remote-http has the URL that it was given)."""
+    return " ".join(word for word in seen.split() if "://" not in word)
+
+
+def test_https_with_a_certificate_and_no_passwords_in_clear(slapd: Slapd, tmp_path: Path) -> None:
+    authority = Authority.make(tmp_path / "authority")
+    certificate, key = authority.issue("127.0.0.1")
+    managed = Managed(tmp_path / "managed", slapd, certificate_file=str(certificate), key_file=str(key))
+    client = Clone(tmp_path / "clone", GIT_SSL_CAINFO=str(authority.certificate))
+    with managed.serving():
+        assert client.clone(managed.url("bob", scheme="https")).returncode == 0
+        assert client.push("over TLS").returncode == 0
+        with pytest.raises((ssl.SSLError, OSError, http.client.HTTPException)):
+            _get(managed, {})
+    text = managed.configuration.read_text().replace(f"127.0.0.1:{managed.port}", f"0.0.0.0:{managed.port}")
+    plain = "\n".join(line for line in text.splitlines() if "_file: " not in line or "bind" in line)
+    managed.configuration.write_text(plain)
+    refused = managed.branch_manager("serve")
+    assert refused.returncode == 2 and "in clear" in refused.stderr
+
+
+def test_while_ldap_is_away_nobody_signs_in_and_is_told(make_slapd: SlapdMaker, tmp_path: Path) -> None:
+    slapd = make_slapd()
+    people(slapd)
+    managed = Managed(tmp_path / "managed", slapd)
+    with managed.serving():
+        assert _get(managed, basic("bob", password("bob")))[0] == 200
+        slapd.stop()
+        status, text = _get(managed, basic("bob", password("bob")))
+        assert status == 503 and b"LDAP cannot be reached" in text
+
+
+def test_fifty_clients_at_once_all_end_live(slapd: Slapd, tmp_path: Path) -> None:
+    managed = Managed(tmp_path / "managed", slapd)
+    word = managed.branch_manager("token", "create", "many", "--for", "bob").stdout.strip()
+    clone = Clone(tmp_path / "clone")
+    with managed.serving():
+        assert clone.clone(managed.url("bob", word)).returncode == 0
+        command = ["git", "-C", str(clone.place), "push", "origin"]
+        pushes = [
+            subprocess.Popen([*command, f"HEAD:refs/heads/topic/red/t{number}"], env=clone.environment, stderr=subprocess.PIPE)
+            for number in range(50)
+        ]
+        said = [push.communicate()[1].decode() for push in pushes]
+    assert [text for push, text in zip(pushes, said, strict=True) if push.returncode] == []
+    environments = managed.settings.branches.environments
+    assert {f"red__t{number}" for number in range(50)} <= {path.name for path in environments.iterdir()}

@@ -1,0 +1,146 @@
+"""Git over ssh with a real sshd that asks branch-manager for keys in LDAP."""
+
+from __future__ import annotations
+
+import getpass
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.real.conftest import SlapdMaker
+from tests.support.slapd import ADD, DELETE, Slapd
+from tests.support.transports import Clone, Managed, S, people, ssh_key, sshd
+
+
+class Place(NamedTuple):
+    slapd: Slapd
+    managed: Managed
+    port: int
+    base: Path
+
+    @property
+    def url(self) -> str:
+        return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}/{self.managed.bare.path.name}"
+
+    def key(self, name: str) -> Path:
+        return self.base / f"key-{name}"
+
+    def ssh(self, name: str) -> list[str]:
+        options = ("BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "IdentitiesOnly=yes")
+        words = ["ssh", "-F", "none", "-q", "-i", str(self.key(name)), *(f"-o{option}" for option in options)]
+        return [*words, "-o", "IdentityAgent=none"]
+
+    def client(self, name: str, place: Path) -> Clone:
+        return Clone(place, GIT_SSH_COMMAND=" ".join(self.ssh(name)), GIT_SSH_VARIANT="ssh")
+
+    def run(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [*self.ssh(name), "-p", str(self.port), f"{getpass.getuser()}@127.0.0.1", *words]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL
+        )
+
+    def lines(self, *question: str) -> list[str]:
+        done = self.managed.branch_manager("authorized-keys", *question)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def place(make_module_slapd: SlapdMaker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    slapd, base = make_module_slapd(), tmp_path_factory.mktemp("ssh")
+    people(slapd)
+    managed = Managed(base / "managed", slapd, read="members")
+    for name in ("bob", "carol"):
+        public = ssh_key(base, name).with_suffix(".pub").read_text()
+        slapd.modify(f"uid={name},ou=people,{S}", {"sshPublicKey": [(ADD, [public])]})
+    ssh_key(base, "stranger")
+    with sshd(base / "sshd", managed) as port:
+        yield Place(slapd, managed, port, base)
+
+
+def test_a_member_clones_and_pushes_and_sees_it_live(place: Place, tmp_path: Path) -> None:
+    clone = place.client("bob", tmp_path / "clone")
+    cloned = clone.clone(place.url)
+    assert cloned.returncode == 0, cloned.stderr
+    done = clone.push("over ssh")
+    assert done.returncode == 0 and "project_red: live at" in done.stderr
+    assert '"who":"bob"' in (place.managed.settings.branches.store / "records/project_red.jsonl").read_text()
+
+
+def test_who_may_not_read_or_is_not_known_gets_nothing(place: Place, tmp_path: Path) -> None:
+    refused = place.client("carol", tmp_path / "carol").clone(place.url)
+    assert refused.returncode != 0 and "carol is in no project" in refused.stderr
+    assert place.client("stranger", tmp_path / "stranger").clone(place.url).returncode != 0
+    forged = place.client("carol", tmp_path / "forged")
+    forged.environment["PUPPETMASTER_PUSHER"] = "1 0 ssh bob 00"
+    assert forged.clone(place.url).returncode != 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(
+            "",
+            "id",
+            "git-upload-pack '/etc'",
+            "git-upload-pack 'repository.git'; id",
+            "git-upload-archive 'repository'",
+        ),
+        *(
+            "git-upload-pack '../repository.git'",
+            "git-receive-pack --help 'repository'",
+            "git-upload-pack repository\nid",
+        ),
+        *("$(id)", "git-upload-pack 'x/repository.git'", "scp -t /tmp", "git shell"),
+    ],
+)
+def test_a_key_does_git_on_the_repository_and_nothing_else(place: Place, command: str) -> None:
+    done = place.run("bob", *([command] if command else []))
+    assert done.returncode == 2
+    assert "uid=" not in done.stdout
+    assert "branch-manager: " in done.stderr
+
+
+def test_forwarding_and_terminals_are_refused(place: Place) -> None:
+    words = ("-N", "-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:1", f"{getpass.getuser()}@127.0.0.1")
+    done = subprocess.run(
+        [*place.ssh("bob"), "-p", str(place.port), *words],
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode != 0
+
+
+def test_a_key_that_leaves_ldap_is_refused_at_once(place: Place, tmp_path: Path) -> None:
+    public = ssh_key(place.base, "late").with_suffix(".pub").read_text()
+    entry = f"uid=olga,ou=people,{S}"
+    place.slapd.modify(entry, {"sshPublicKey": [(ADD, [public])]})
+    assert place.client("late", tmp_path / "in").clone(place.url).returncode == 0
+    place.slapd.modify(entry, {"sshPublicKey": [(DELETE, [public])]})
+    assert place.client("late", tmp_path / "out").clone(place.url).returncode != 0
+
+
+def test_what_stands_in_ldap_around_a_key_does_not_reach_sshd(place: Place) -> None:
+    words = ssh_key(place.base, "odd").with_suffix(".pub").read_text().split()
+    value = f'command="/bin/sh",permit-pty {words[0]} {words[1]} x\n{words[0]} {words[1]}\n'
+    entry = f"uid=alice,ou=people,{S}"
+    place.slapd.modify(
+        entry, {"sshPublicKey": [(ADD, [value, "ssh-ed25519 AAAA", "-----BEGIN", "ssh-rsa " + words[1]])]}
+    )
+    (line,) = place.lines("alice")
+    assert line.startswith('restrict,command="') and line.endswith(f'ssh-shell alice" {words[0]} {words[1]}')
+    assert "/bin/sh" not in line
+    assert place.lines(words[0], words[1]) == [line]
+    assert place.lines("nobody") == place.lines("ssh-ed25519", "AAAA") == place.lines("*") == []
+
+
+def test_a_key_of_two_people_is_nobodys(place: Place) -> None:
+    public = ssh_key(place.base, "shared").with_suffix(".pub").read_text()
+    for name in ("alice", "olga"):
+        place.slapd.modify(f"uid={name},ou=people,{S}", {"sshPublicKey": [(ADD, [public])]})
+    assert place.lines(*public.split()[:2]) == []
+    assert place.run("shared").returncode != 2, "who is not let in does not get as far as ssh-shell"
