@@ -134,7 +134,11 @@ def obstacles(moves: Iterable[Move], existing: Iterable[BranchName], rules: Rule
     """
     moves = [move for move in moves if not move.refused]
     gone = {move.update.ref for move in moves if move.update.deletes}
-    made = {move.place.branch: move.place for move in moves if move.place is not None and move.update.creates}
+    made = {
+        move.place.branch: move.place
+        for move in moves
+        if move.place is not None and move.update.creates and not move.update.deletes
+    }
     if not made:
         return {}
     present = {branch: _place(branch, rules) for branch in existing if branch.ref not in gone} | made

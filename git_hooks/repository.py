@@ -53,10 +53,11 @@ def git_environment(environ: Mapping[str, str], *, quarantine: bool = False) -> 
 class Repository:
     """One bare repository, read only. Not for several threads at once."""
 
-    def __init__(self, path: str, *, quarantine: bool = False) -> None:
-        """Start nothing yet. With `quarantine`, also see what pre-receive has not let in."""
+    def __init__(self, path: str, *, quarantine: bool = False, environ: Mapping[str, str] = os.environ) -> None:
+        """Start nothing yet. With `quarantine`, also see what pre-receive has not let in, as `environ` names it."""
         self.path = path
         self._quarantine = quarantine
+        self._environ = environ
         self._pid = 0
         self._questions: BinaryIO | None = None
         self._answers: BinaryIO | None = None
@@ -168,7 +169,7 @@ class Repository:
             pid = os.posix_spawnp(
                 "git",
                 ["git", f"--git-dir={self.path}", *command],
-                git_environment(os.environ, quarantine=self._quarantine),
+                git_environment(self._environ, quarantine=self._quarantine),
                 file_actions=[(os.POSIX_SPAWN_DUP2, down_read, 0), (os.POSIX_SPAWN_DUP2, up_write, 1)],
             )
         except OSError as error:

@@ -7,9 +7,10 @@ not decide: both call receive.py, and both lock the same files, so it may be
 started, stopped or killed at any time. A hook that gets no answer, or only
 half of one, does the work itself.
 
-The protocol: the hook sends `post-receive WHO`, then git's lines, and closes
-its side. The answer is lines for the pusher, then `=STATUS`. Only processes of
-the same user (or root) are served.
+The protocol: the hook sends its kind, the variables that git gave it (one
+NAME=VALUE a line), an empty line, then git's lines, and closes its side. The
+answer is lines for the person who pushes, each after a space, then `=STATUS`.
+Only processes of the same user (or root) are served.
 """
 
 from __future__ import annotations
@@ -18,18 +19,22 @@ import os
 import socket
 import struct
 import threading
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from enc import config
 from enc.errors import ToolkitError, one_line
 from enc.log import get
-from enc.names import PersonName
 from git_hooks.deploy import Deployer
-from git_hooks.environments import Rules
 from git_hooks.locks import locked
-from git_hooks.receive import received
-from git_hooks.refs import parse_updates
+from git_hooks.membership import Membership
+from git_hooks.post_receive import Report
+from git_hooks.pre_receive import Judge
+from git_hooks.usage import Usage
+from git_hooks.verdict import refusal
 
 _LONGEST = 16 << 20
 """Bytes of a request: a push of 100,000 refs."""
@@ -43,6 +48,23 @@ def socket_path(store: Path) -> Path:
     return store / "run/socket"
 
 
+class Workplace:
+    """What one push needs at a time; kept open for the next one."""
+
+    def __init__(self, settings: config.Settings, usage: Usage) -> None:
+        """Start git."""
+        self.settings = settings
+        self.usage = usage
+        self.membership = Membership(settings, time.time)
+        self.judge = Judge(settings, self.membership, usage)
+        self.deployer = Deployer(settings.branches).__enter__()
+
+    def close(self) -> None:
+        """End git, close connections."""
+        self.membership.close()
+        self.deployer.close()
+
+
 class Service:
     """Serves hooks until `stop` is called."""
 
@@ -50,12 +72,18 @@ class Service:
         """Read the settings; raise `ConfigurationError`."""
         self._configuration = configuration
         self._stamp = _stamp(configuration)
-        self.settings = config.load(configuration).branches
-        self._idle: list[Deployer] = []
+        self._settings = config.load(configuration)
+        self._usage = Usage(self._settings)
+        self._idle: list[Workplace] = []
         self._lock = threading.Lock()
         self._log = get("branches")
         self._listener: socket.socket | None = None
         self._running: set[threading.Thread] = set()
+
+    @property
+    def settings(self) -> config.BranchSettings:
+        """The settings that the last push was served with."""
+        return self._settings.branches
 
     def run(self) -> None:
         """Serve; a second service of the same store waits until the first has ended."""
@@ -83,7 +111,8 @@ class Service:
                 path.unlink(missing_ok=True)
                 for thread in list(self._running):
                     thread.join()
-                self._close_idle()
+                with self._lock:
+                    self._close_idle()
 
     def stop(self) -> None:
         """Let `run` end after the pushes that are being served."""
@@ -100,9 +129,11 @@ class Service:
                 _, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
                 if user not in (0, os.geteuid()):
                     return
-                request = _all(connection)
+                request = _Request.read(_all(connection), user)
                 connection.settimeout(None)
-                self._answer(connection, request)
+                for line in self._answer(request):
+                    with suppress(OSError):  # the hook went away; the work is done all the same
+                        connection.sendall(line)
         except OSError as error:
             self._log.warning("a hook went away: %s", error)
         except Exception:
@@ -111,67 +142,78 @@ class Service:
         finally:
             self._running.discard(threading.current_thread())
 
-    def _answer(self, connection: socket.socket, request: bytes) -> None:
-        first, _, updates = request.partition(b"\n")
-        kind, _, who = first.decode("utf-8", "replace").partition(" ")
-        status = 0
-        if kind != "post-receive":
-            return  # a hook of another version: it gets no status and does the work itself
+    def _answer(self, request: _Request) -> Iterator[bytes]:
+        """Do what a hook asks for, and yield what it gets."""
+        if request.kind not in ("pre-receive", "post-receive"):
+            self._log.error("a hook asks for %r; if the toolkit was upgraded, restart this service", request.kind)
+            return  # no status: the hook does the work itself
+        good = False
         try:
-            person = PersonName(who)
-            moved = parse_updates(updates)
-            with self._borrowed() as (deployer, rules):
-                for good, line in received(deployer, rules, moved, person):
-                    status |= not good
-                    connection.sendall(f"{one_line(line)}\n".encode())
+            with self._borrowed() as place:
+                if request.kind == "pre-receive":
+                    verdict = place.judge.judge(request.updates, request.environ, request.user)
+                    good = verdict.allowed
+                    yield from map(_line, verdict.lines())
+                else:
+                    parts = place.settings, place.deployer, place.usage
+                    report = Report(*parts, request.updates, request.environ, request.user)
+                    yield from map(_line, report)
+                    good = report.good
         except ToolkitError as error:
-            status = 1
-            connection.sendall(f"{error}\n".encode())
-        connection.sendall(f"={status}\n".encode())
+            yield _line(refusal(error) if request.kind == "pre-receive" else str(error))
+        yield f"={0 if good else 1}\n".encode()
 
-    def _borrowed(self) -> _Borrowed:
-        return _Borrowed(self)
+    @contextmanager
+    def _borrowed(self) -> Iterator[Workplace]:
+        """A workplace for the time of one push; one that met an error is not used again."""
+        place, stamp = self._take()
+        kept = False
+        try:
+            yield place
+            with self._lock:
+                kept = stamp == self._stamp and len(self._idle) < _KEPT
+                if kept:
+                    self._idle.append(place)
+        finally:
+            if not kept:
+                place.close()
 
-    def take(self) -> tuple[Deployer, Rules, object]:
-        """Return a deployer that nobody uses, with the settings as they are now, and a stamp of these."""
+    def _take(self) -> tuple[Workplace, object]:
+        """Return a workplace that nobody uses, with the settings as they are now, and what tells these settings."""
         with self._lock:
             stamp = _stamp(self._configuration)
             if stamp != self._stamp:
-                self.settings = config.load(self._configuration).branches
+                self._settings = config.load(self._configuration)
+                self._usage = Usage(self._settings)
                 self._stamp = stamp
                 self._close_idle()
-            rules = Rules(self.settings.rules)
-            deployer = self._idle.pop() if self._idle else Deployer(self.settings).__enter__()
-            return deployer, rules, stamp
-
-    def give_back(self, deployer: Deployer, stamp: object) -> None:
-        """Keep a deployer for the next push, unless settings changed or enough are kept."""
-        with self._lock:
-            if stamp == self._stamp and len(self._idle) < _KEPT:
-                self._idle.append(deployer)
-                return
-        deployer.close()
+            place = self._idle.pop() if self._idle else Workplace(self._settings, self._usage)
+            return place, stamp
 
     def _close_idle(self) -> None:
         while self._idle:
             self._idle.pop().close()
 
 
-class _Borrowed:
-    """A deployer for the time of one push; one that met an error it does not know is not used again."""
+class _Request(NamedTuple):
+    """What a hook asks for."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    kind: str
+    environ: dict[str, str]
+    updates: bytes
+    user: int
+    """Whose process the hook is."""
 
-    def __enter__(self) -> tuple[Deployer, Rules]:
-        self._deployer, rules, self._stamp = self._service.take()
-        return self._deployer, rules
+    @classmethod
+    def read(cls, text: bytes, user: int) -> _Request:
+        head, _, updates = text.partition(b"\n\n")
+        kind, *lines = head.decode("utf-8", "surrogateescape").split("\n")
+        environ = dict(line.split("=", 1) for line in lines if "=" in line)
+        return cls(kind, environ, updates, user)
 
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self._service.give_back(self._deployer, self._stamp)
-        else:
-            self._deployer.close()
+
+def _line(text: str) -> bytes:
+    return f" {one_line(text)}\n".encode()
 
 
 def _all(connection: socket.socket) -> bytes:

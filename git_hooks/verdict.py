@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from enc.errors import one_line
+from enc.errors import ToolkitError, one_line
 
 SHOWN = 20
 """So many things that are wrong with one ref are told; hostile input can have thousands."""
@@ -65,3 +65,8 @@ def clean(text: str) -> str:
     """Return `text` as one line of bounded length in which nothing can pass for something else."""
     safe = one_line(text)
     return safe if len(safe) <= _LONGEST else safe[:_LONGEST] + "…"
+
+
+def refusal(error: ToolkitError) -> str:
+    """Return the line for a push that could not be judged, and is refused for that."""
+    return f"refused: {clean(str(error))}"

@@ -1,0 +1,73 @@
+"""What the checks of a pushed tree are given and give back. Pure.
+
+A check looks at one directory at a time and yields what is wrong with what is
+*new* in it: what no known tree has at the same place. What a branch of this
+repository shows already was checked when it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from git_hooks.trees import Entry, join
+
+
+class Limits(NamedTuple):
+    """The bounds of a push (settings `pushes`)."""
+
+    file_bytes: int
+    push_bytes: int
+    files: int
+    directory_entries: int
+    submodules: bool
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with a tree."""
+
+    path: str
+    what: str
+
+    @property
+    def text(self) -> str:
+        """The sentence for the person who pushes."""
+        return f"{self.path}: {self.what}" if self.path else self.what
+
+
+class Blob(NamedTuple):
+    """A file or a link's target: its size, and its content if it is small or was asked for."""
+
+    size: int
+    content: bytes | None
+
+
+class Look(NamedTuple):
+    """One directory of a pushed tree."""
+
+    path: str
+    """Empty for the root."""
+    entries: tuple[Entry, ...]
+    """Everything in it."""
+    new: tuple[Entry, ...]
+    """What no known tree has here."""
+    blobs: Callable[[str], Blob]
+    """Returns the new file or link of this object name."""
+    limits: Limits
+
+    def where(self, entry: Entry) -> str:
+        """Return the path of an entry of this directory."""
+        return join(self.path, entry.name)
+
+    def depth(self) -> int:
+        """Return how many directories stand above its entries."""
+        return self.path.count("/") + 1 if self.path else 0
+
+
+Check = Callable[[Look], Iterable[Problem]]
+
+
+def run(checks: Iterable[Check], look: Look) -> Iterator[Problem]:
+    """Yield what any of the checks finds."""
+    for check in checks:
+        yield from check(look)

@@ -1,0 +1,27 @@
+"""Files and directories that are too large. What one push brings as a whole is bounded by the walk (incoming.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from git_hooks.checks.look import Look, Problem
+from git_hooks.trees import FILE, PROGRAM
+
+DEEPEST = 40
+"""Directories inside one another."""
+
+
+def check(look: Look) -> Iterator[Problem]:
+    """Yield what is larger than its bound."""
+    limits = look.limits
+    if look.new and len(look.entries) > limits.directory_entries:
+        many = f"the directory has {len(look.entries)} entries, the limit (pushes.directory_entries) is"
+        yield Problem(look.path, f"{many} {limits.directory_entries}")
+    if look.depth() > DEEPEST:
+        yield Problem(look.path, f"is more than {DEEPEST} directories deep")
+    for entry in look.new:
+        if entry.mode in (FILE, PROGRAM):
+            size = look.blobs(entry.id).size
+            if size > limits.file_bytes:
+                what = f"is {size} bytes large, the limit (pushes.file_bytes) is {limits.file_bytes}"
+                yield Problem(look.where(entry), what)

@@ -1,0 +1,73 @@
+"""What a hook runs when no service answers: the same work in a process of its own.
+
+    python -I -m git_hooks.hook CONFIGURATION pre-receive|post-receive    <git's lines
+
+Lines for the person who pushes go to stdout. Exit status 0: the push may go on
+(pre-receive), all environments show what they should (post-receive); anything
+else: refused, or not all. pre-receive is refused by whatever goes wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from enc import config, log
+from enc.entrypoint import run
+from enc.errors import ExitStatus, ToolkitError, UsageError
+from git_hooks.deploy import Deployer
+from git_hooks.membership import Membership
+from git_hooks.post_receive import Report
+from git_hooks.pre_receive import Judge
+from git_hooks.usage import Usage
+from git_hooks.verdict import refusal
+
+KINDS = ("pre-receive", "post-receive")
+
+
+def main(arguments: list[str], updates: bytes) -> int:
+    """Do the work of one hook."""
+    if len(arguments) != 2 or arguments[1] not in KINDS:
+        raise UsageError(f"use: CONFIGURATION {'|'.join(KINDS)}")
+    settings = config.load(Path(arguments[0]))
+    log.setup(settings.log)
+    return _pre(settings, updates) if arguments[1] == "pre-receive" else _post(settings, updates)
+
+
+def _pre(settings: config.Settings, updates: bytes) -> int:
+    membership = Membership(settings, time.time)
+    try:
+        verdict = Judge(settings, membership, Usage(settings)).judge(updates, os.environ, os.getuid())
+    except ToolkitError as error:
+        print(refusal(error))
+        return ExitStatus.FAILED
+    finally:
+        membership.close()
+    print("\n".join(verdict.lines()), end="" if verdict.allowed else "\n")
+    return ExitStatus.DONE if verdict.allowed else ExitStatus.FAILED
+
+
+def _post(settings: config.Settings, updates: bytes) -> int:
+    # The push is in. A developer who hangs up now must not leave an old environment behind.
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    with Deployer(settings.branches) as deployer:
+        report = Report(settings, deployer, Usage(settings), updates, os.environ, os.getuid())
+        for line in report:
+            _tell(line)
+    return ExitStatus.DONE if report.good else ExitStatus.FAILED
+
+
+def _tell(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except OSError:
+        # Nobody listens any more. The work goes on, and its record tells.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[-1], lambda: main(sys.argv[1:], sys.stdin.buffer.read())))

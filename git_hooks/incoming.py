@@ -1,0 +1,164 @@
+"""Reads what a push brings, while git still keeps it in quarantine, and lets the checks look at it.
+
+Owns: which parts of a tree are looked at. A branch's tree was checked when it
+came, so what it has is known, and only what differs from known trees at the
+same place is looked at, directory by directory. That covers each way in which
+a tree can get to a branch (new commits, a reset to an old commit, a merge):
+it is the tree that counts, not which objects are new.
+
+Bounded in everything: number of entries, bytes, depth. A tree that holds
+itself many times over is cut off at the number of entries.
+
+Failure modes: objects that are damaged or of the wrong kind: `UnsoundTree`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping
+
+from enc.errors import NotFound
+from git_hooks.checks.environment_conf import NAME
+from git_hooks.checks.look import Blob, Check, Limits, Look, Problem, run
+from git_hooks.checks.sizes import DEEPEST
+from git_hooks.refs import ObjectId
+from git_hooks.repository import Repository, RepositoryError
+from git_hooks.trees import DIRECTORY, LINK, SUBMODULE, Entry, UnsoundTree, join, parse_tree
+
+_KEPT = 65_536
+"""Bytes up to which the content of what is read by a check (links, environment.conf) is kept."""
+
+_NEAR = 64
+"""So many commits are read one by one to find an ancestor; farther ones are left to git's own walk."""
+
+_AHEAD = 200
+"""Questions asked before the first answer is read (repository.py)."""
+
+
+class Incoming(Repository):
+    """The repository as pre-receive sees it: with the objects of the push, and nothing refused when it is read."""
+
+    def __init__(self, path: str, environ: Mapping[str, str]) -> None:
+        """Start nothing yet; `environ` is what git gave pre-receive."""
+        super().__init__(path, quarantine=True, environ=environ)
+        self._commits: dict[str, tuple[str, tuple[str, ...]]] = {}
+
+    def raw_tree(self, tree: str) -> tuple[Entry, ...]:
+        """Return the entries of `tree`, whatever they are; raise `UnsoundTree` if it is damaged or none."""
+        kind, _, content = self._one(tree)
+        if kind != "tree":
+            raise UnsoundTree(f"{tree} is {'not there' if kind == 'missing' else 'a ' + kind}, but should be a tree")
+        try:
+            return parse_tree(content, len(tree) // 2)
+        except ValueError as error:
+            raise UnsoundTree("a tree object is damaged") from error
+
+    def commit(self, commit: str) -> tuple[str, tuple[str, ...]]:
+        """Return tree and parents of `commit`; raise `NotFound` if it is no commit."""
+        known = self._commits.get(commit)
+        if known is None:
+            kind, _, content = self._one(commit)
+            if kind != "commit" or not content.startswith(b"tree "):
+                raise NotFound(f"{commit} is no commit", where=self.path)
+            header = content.partition(b"\n\n")[0].decode("ascii", "replace").split("\n")
+            parents = tuple(line[7:] for line in header if line.startswith("parent "))
+            known = self._commits[commit] = header[0][5:], parents
+        return known
+
+    def rewrites(self, old: ObjectId, new: ObjectId) -> bool:
+        """Tell whether a branch that moves from `old` to `new` forgets commits."""
+        seen, waiting = {str(new)}, [str(new)]
+        for _ in range(_NEAR):
+            if old in seen:
+                return False
+            if not waiting:
+                return True
+            for parent in self.commit(waiting.pop(0))[1]:
+                if parent not in seen:
+                    seen.add(parent)
+                    waiting.append(parent)
+        return not self.contains(new, old)
+
+    def sized(self, blobs: Iterable[str], kept: Container[str]) -> dict[str, Blob]:
+        """Return the size of each blob, and the content of those in `kept` that are small.
+
+        Raise `UnsoundTree` if one is something else.
+        """
+        names = list(dict.fromkeys(blobs))
+        found = {}
+        for start in range(0, len(names), _AHEAD):
+            part = names[start : start + _AHEAD]
+            self._ask(part)
+            for name in part:
+                found[name] = self._read_bounded(name, keep=name in kept)
+        return found
+
+    def _read_bounded(self, name: str, *, keep: bool) -> Blob:
+        assert self._answers is not None
+        header = self._answers.readline().decode("utf-8", "surrogateescape").split()
+        if len(header) != 3 or not header[2].isdigit():
+            raise UnsoundTree(f"the object {name} is not there")
+        size = left = int(header[2])
+        content = self._answers.read(size) if keep and size <= _KEPT else None
+        left -= len(content) if content is not None else 0
+        while left:
+            part = self._answers.read(min(left, 1 << 20))
+            if not part:
+                break
+            left -= len(part)
+        if left or self._answers.read(1) != b"\n":
+            raise RepositoryError("git cat-file ended in the middle of an object", where=self.path)
+        if header[1] != "blob":
+            raise UnsoundTree(f"{name} is a {header[1]}, but should be a file")
+        return Blob(size, content)
+
+
+class Inspection:
+    """One look at what a push brings; the bounds are for all its refs together."""
+
+    def __init__(self, objects: Incoming, checks: Iterable[Check], limits: Limits) -> None:
+        self._objects = objects
+        self._checks = tuple(checks)
+        self._limits = limits
+        self._counted: set[str] = set()
+        self._bytes = 0
+        self.entries = 0
+        """Entries that were looked at so far."""
+
+    def problems(self, tree: str, known: Iterable[str]) -> Iterator[Problem]:
+        """Yield what is wrong with `tree`, apart from what a tree in `known` has at the same place."""
+        waiting: list[tuple[str, str, list[str]]] = [("", tree, [base for base in known if base])]
+        while waiting:
+            path, name, bases = waiting.pop()
+            if name in bases:
+                continue
+            entries = self._objects.raw_tree(name)
+            olds = [_by_name(self._objects.raw_tree(base)) for base in bases]
+            new = tuple(entry for entry in entries if not any(old.get(entry.name) == entry for old in olds))
+            self.entries += len(new)
+            if self.entries > self._limits.files:
+                limit = f"more than {self._limits.files} files and directories, the limit of one push (pushes.files)"
+                yield Problem("", f"it brings or changes {limit}")
+                return
+            yield from self._look(path, entries, new)
+            if self._bytes > self._limits.push_bytes:
+                limit = f"{self._limits.push_bytes} bytes, the limit of one push (pushes.push_bytes)"
+                yield Problem("", f"its new files hold together more than {limit}")
+                return
+            if path.count("/") >= DEEPEST:
+                continue
+            for entry in new:
+                if entry.mode == DIRECTORY:
+                    befores = [old[entry.name].id for old in olds if entry.name in old and old[entry.name].is_directory]
+                    waiting.append((join(path, entry.name), entry.id, befores))
+
+    def _look(self, path: str, entries: tuple[Entry, ...], new: tuple[Entry, ...]) -> Iterator[Problem]:
+        readable = [entry for entry in new if entry.mode not in (DIRECTORY, SUBMODULE)]
+        kept = {entry.id for entry in readable if entry.mode == LINK or (not path and entry.name.lower() == NAME)}
+        files = self._objects.sized((entry.id for entry in readable), kept)
+        self._bytes += sum(blob.size for name, blob in files.items() if name not in self._counted)
+        self._counted |= files.keys()
+        yield from run(self._checks, Look(path, entries, new, files.__getitem__, self._limits))
+
+
+def _by_name(entries: tuple[Entry, ...]) -> dict[str, Entry]:
+    return {entry.name: entry for entry in entries}

@@ -1,0 +1,124 @@
+"""Which nodes use an environment: read from the answers that the follower wrote, or asked of LDAP.
+
+The answers are what puppetserver gets, so they are what counts. Reading all of
+them costs time in a large site; a process that stays reads only what changed.
+Where nobody follows, or the follower is behind, LDAP can be asked for the one
+question whose answer must be right: whether a branch may be deleted.
+
+Failure modes: `UsageUnknown` with the reason. Nodes whose entry cannot be
+classified have no answer, and count for no environment.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from enc.errors import DirectoryRefused, DirectoryUnreachable, ToolkitError
+from enc.names import Certname, EnvironmentName
+
+if TYPE_CHECKING:
+    from enc.config import Settings
+
+_BEHIND = 30
+"""Seconds since the follower's last contact after which it is not believed any more."""
+
+_HEAD = 8192
+"""Bytes in which an answer names its environment: the second line after the comment."""
+
+_SETTLED = 0.1
+"""Seconds after which a directory's time tells whether it changed since (its clock ticks every few milliseconds)."""
+
+_MARK = b'\nenvironment: "'
+
+
+class UsageUnknown(ToolkitError):
+    """Which nodes use an environment cannot be told."""
+
+
+class Usage:
+    """The environments of all nodes, as the answers have them. Threads may share it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Read nothing yet."""
+        self._settings = settings
+        self._root = str(settings.answers.directory)
+        self._stamp = 0
+        self._files: dict[str, tuple[int, str]] = {}
+        self._lock = threading.Lock()
+
+    def nodes(self, environment: EnvironmentName) -> tuple[Certname, ...]:
+        """Return the nodes in `environment`, sorted; raise `UsageUnknown` if no follower keeps up."""
+        from enc.answers.layout import Layout
+        from enc.answers.reader import read_contact
+
+        contact = read_contact(Layout(self._settings.answers.directory))
+        if contact is None:
+            raise UsageUnknown("nobody follows LDAP here")
+        if contact.state != "current" or not -_BEHIND <= time.time() - contact.contact <= _BEHIND:
+            raise UsageUnknown("the follower is behind; see enc-admin status")
+        with self._lock:
+            self._read()
+            files = self._files
+        wanted = environment.lower()
+        return tuple(
+            sorted(
+                Certname(name)
+                for name, (_, used) in files.items()
+                if used.lower() == wanted and Certname.accepts(name)
+            )
+        )
+
+    def nodes_for_certain(self, environment: EnvironmentName) -> tuple[Certname, ...]:
+        """Return the same, from LDAP if need be, however long that takes; raise `UsageUnknown`."""
+        try:
+            return self.nodes(environment)
+        except UsageUnknown:
+            return self._ask(environment)
+
+    def _read(self) -> None:
+        directory = f"{self._root}/nodes"
+        try:
+            stamp = os.stat(directory).st_mtime_ns
+            if stamp == self._stamp:
+                return
+            found: dict[str, tuple[int, str]] = {}
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    name = entry.name.removesuffix(".yaml")
+                    with suppress(FileNotFoundError):
+                        changed = entry.stat(follow_symlinks=False).st_mtime_ns
+                        known = self._files.get(name)
+                        found[name] = known if known and known[0] == changed else (changed, _environment(entry.path))
+        except OSError as error:
+            raise UsageUnknown(f"the answers cannot be read: {error}") from error
+        self._files = found
+        self._stamp = stamp if time.time_ns() - stamp > _SETTLED * 1e9 else 0
+
+    def _ask(self, environment: EnvironmentName) -> tuple[Certname, ...]:
+        from enc.directory.ldap_store import LdapSource
+        from enc.service.survey import Row, Snapshot, rows
+
+        def uses(row: Row) -> bool:
+            chosen = row.classification.environment if row.classification is not None else None
+            return chosen is not None and chosen.lower() == environment.lower()
+
+        try:
+            with LdapSource(self._settings) as source:
+                return tuple(row.certname for row in rows(Snapshot(source, self._settings), self._settings, uses))
+        except (DirectoryUnreachable, DirectoryRefused) as error:
+            raise UsageUnknown(f"nobody follows LDAP here, and LDAP cannot be asked: {error}") from error
+
+
+def _environment(path: str) -> str:
+    """Return the environment that an answer names, or an empty text."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        head = os.read(descriptor, _HEAD)
+    finally:
+        os.close(descriptor)
+    _, mark, rest = head.partition(_MARK)
+    return rest.partition(b'"')[0].decode("ascii", "replace") if mark else ""
