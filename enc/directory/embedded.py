@@ -26,7 +26,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -126,12 +126,15 @@ class EmbeddedDirectory:
         `tree` puts in the containers, the site default and the reading account; `ldif`
         names further files to load (fast, unchecked by access rules). `port` None: a free one.
         """
-        self.data_dir.mkdir(parents=True, exist_ok=True)
+        with self._told():
+            self.data_dir.mkdir(parents=True, exist_ok=True)
         self._check_owner()
         with self._exclusive():
             for directory, mode in ((self._run, 0o755), (self.log_file.parent, 0o750)):
                 directory.mkdir(mode=mode, exist_ok=True)
             if "suffix" not in self._state():
+                if port:
+                    place.check_free(port)  # before it is kept, or every later start would fail on it
                 self._keep(suffix=self.suffix, ldap=port or place.free_port())
             if not self._database.exists():
                 files = list(ldif)
@@ -226,17 +229,21 @@ class EmbeddedDirectory:
     def backup(self, path: Path) -> None:
         """Write everything as LDIF to `path` (mode 0600: it holds password hashes), running or not."""
         self._check_initialised()
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        # It is ours alone, also in a directory where others write: no name that somebody could have guessed and linked.
+        aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
-            os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+            with self._told():
+                os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             configuration = self._offline_configuration(self._database)
             slapd_process.run_offline(
                 "slapcat", ["-f", configuration, "-b", self.suffix, "-l", aside], what="the backup failed"
             )
-            place.sync(aside)
-            aside.replace(path)
+            with self._told():
+                place.sync(aside)
+                aside.replace(path)
         finally:
-            aside.unlink(missing_ok=True)
+            with suppress(OSError):
+                aside.unlink()
 
     def restore(self, path: Path) -> None:
         """Replace everything by a backup; slapd must be stopped. On an error the old content stays."""
@@ -394,9 +401,17 @@ class EmbeddedDirectory:
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
         """One init, start, stop or restore at a time."""
-        with (self.data_dir / "lock").open("a") as lock:
+        with self._told(), (self.data_dir / "lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what the file system refuses (a full disk, a missing directory) into one line."""
+        try:
+            yield
+        except OSError as error:
+            raise ToolkitError(f"{error.strerror or error}", where=str(error.filename or self.data_dir)) from error
 
     def _state(self) -> dict[str, object]:
         try:

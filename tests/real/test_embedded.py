@@ -132,6 +132,24 @@ def test_a_kill_while_it_is_made_leaves_nothing_half(tmp_path: Path, after: floa
         slapd.stop()
 
 
+def test_what_the_file_system_refuses_is_one_line(slapd: Slapd, tmp_path: Path) -> None:
+    with pytest.raises(ToolkitError, match=r"nowhere/.*No such file"):
+        slapd.directory.backup(tmp_path / "nowhere" / "backup.ldif")
+    (tmp_path / "file").touch()
+    with pytest.raises(ToolkitError, match="Not a directory"):
+        slapd.directory.backup(tmp_path / "file" / "backup.ldif")
+    with pytest.raises(ToolkitError, match="Not a directory"):
+        EmbeddedDirectory(tmp_path / "file" / "directory").init()
+
+
+def test_a_port_that_cannot_be_is_not_kept(tmp_path: Path) -> None:
+    directory = EmbeddedDirectory(tmp_path / "directory")
+    with pytest.raises(ToolkitError, match="99999"):
+        directory.init(port=99_999)
+    directory.init()
+    assert "99999" not in directory.ldap_uri
+
+
 def test_backup_and_restore(slapd: Slapd, tmp_path: Path) -> None:
     backup = tmp_path / "backup.ldif"
     slapd.add(f"cn=old,ou=hosts,{S}", _node("old"))
