@@ -21,7 +21,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import NamedTuple
@@ -50,11 +50,19 @@ def nothing(step: str) -> None:
 class Built(NamedTuple):
     """What a build made."""
 
-    path: str
     files: int
     """Files that were written; all others are shared."""
     units: int
     """Units that were made."""
+
+
+class Order(NamedTuple):
+    """A version that is to be made."""
+
+    environment: EnvironmentName
+    commit: ObjectId
+    base: str | None
+    """The version that it likely shares most with."""
 
 
 class Store:
@@ -78,19 +86,28 @@ class Store:
 
         Raise `UnsoundTree` if the commit may not be laid out.
         """
-        goal = self.layout.version(environment, commit)
-        if os.path.isdir(goal):
-            return Built(goal, 0, 0)
-        tree = objects.tree_of(commit)
-        bases = _Bases(objects, base)
-        root = Arranger(objects, self._split, self.has, bases.leaf).version(tree)
+        return self.build_all(objects, [Order(environment, commit, base)])
+
+    def build_all(self, objects: Repository, orders: Sequence[Order]) -> Built:
+        """Make several versions with one sync; raise `UnsoundTree`, and make none, if one may not be laid out."""
+        missing = [order for order in orders if not os.path.isdir(self._goal(order))]
+        if not missing:
+            return Built(0, 0)
         work = f"{self.layout.work}/{os.getpid()}-{next(_numbers)}"
         self._at("make work directory")
         os.mkdir(work)
         try:
-            return _Build(self.layout, objects, bases, work, self._at).run(root, goal)
+            build = _Build(self.layout, objects, work, self._at)
+            for order in missing:
+                bases = _Bases(objects, order.base)
+                arranger = Arranger(objects, self._split, lambda unit: build.has(unit) or self.has(unit), bases.leaf)
+                build.add(arranger.version(objects.tree_of(order.commit)), bases, self._goal(order))
+            return build.finish()
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+    def _goal(self, order: Order) -> str:
+        return self.layout.version(order.environment, order.commit)
 
 
 class _Bases:
@@ -125,40 +142,57 @@ class _Bases:
 
 
 class _Build:
-    """One build: first all files below `work`, then one sync, then the names."""
+    """One build of any number of versions: first all files below `work`, then one sync, then the names."""
 
-    def __init__(self, layout: Layout, objects: Repository, bases: _Bases, work: str, at: Step) -> None:
+    def __init__(self, layout: Layout, objects: Repository, work: str, at: Step) -> None:
         self._layout = layout
         self._objects = objects
-        self._bases = bases
         self._work = work
         self._at = at
         self._files: list[tuple[str, Entry]] = []
+        self._units: dict[str, Unit] = {}
+        self._versions: list[tuple[Unit, str, str]] = []
 
-    def run(self, root: Unit, goal: str) -> Built:
-        new: dict[str, tuple[Unit, str]] = {}
+    def has(self, unit: str) -> bool:
+        """Tell whether a unit is made by this build."""
+        return unit in self._units
+
+    def add(self, root: Unit, bases: _Bases, goal: str) -> None:
+        """Lay out a version and what it needs, without the contents of new files."""
         for unit in root.new():
             # The root is no unit: its directory is the version, even where an equal tree is a unit.
-            name = "version" if unit is root else unit.name
-            if name not in new:
-                new[name] = unit, f"{self._work}/{name}"
-                self._fill(unit, f"{self._work}/{name}")
-        self._write()
-        for name, (unit, directory) in new.items():
-            if unit.split:
-                for child in unit.children:
-                    self._link(child.name, f"{directory}/{os.path.basename(child.path)}")
-            if name != "version":
-                self._name(directory, self._layout.unit(name))
-        self._name(f"{self._work}/version", goal)
-        return Built(goal, len(self._files), len(new) - 1)
+            if unit is root:
+                directory = f"{self._work}/version{len(self._versions)}"
+                self._versions.append((root, directory, goal))
+            elif unit.name in self._units:
+                continue
+            else:
+                directory = f"{self._work}/{unit.name}"
+                self._units[unit.name] = unit
+            self._fill(unit, directory, bases)
 
-    def _fill(self, unit: Unit, directory: str) -> None:
+    def finish(self) -> Built:
+        """Write the files, then give everything its name, parts before the whole."""
+        self._write()
+        for name, unit in self._units.items():
+            directory = f"{self._work}/{name}"
+            self._link_all(unit, directory)
+            self._name(directory, self._layout.unit(name))
+        for root, directory, goal in self._versions:
+            self._link_all(root, directory)
+            self._name(directory, goal)
+        return Built(len(self._files), len(self._units))
+
+    def _link_all(self, unit: Unit, directory: str) -> None:
+        for child in unit.children:
+            self._link(child.name, f"{directory}/{os.path.basename(child.path)}")
+
+    def _fill(self, unit: Unit, directory: str, bases: _Bases) -> None:
         if not unit.split:
-            base = self._bases.leaf(unit.path)
+            base = bases.leaf(unit.path)
             self._leaf(directory, unit.path, unit.tree, base, self._layout.unit(base) if base else "")
             return
-        base_directory, old = self._bases.files(unit.path)
+        base_directory, old = bases.files(unit.path)
         self._at("make directory")
         os.mkdir(directory)
         for entry in unit.entries:

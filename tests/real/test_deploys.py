@@ -231,6 +231,23 @@ def test_a_reader_that_resolves_the_link_once_never_sees_a_mix(bare: Bare) -> No
     assert len(seen) > 2
 
 
+def test_many_versions_are_built_ahead_and_one_that_is_unsound_hinders_none(bare: Bare) -> None:
+    targets = []
+    for number in range(60):
+        content: Content = {"evil": "-> /etc/passwd"} if number == 7 else tree(str(number // 2))
+        bare.commit(f"b{number}", content)
+        targets.append((EnvironmentName(f"b{number}"), Tip(BranchName(f"b{number}"))))
+    with Deployer(bare.settings) as deployer:
+        deployer.build_ahead(targets)
+        assert not list(bare.settings.environments.iterdir())
+        made = inventory(bare)
+        outcomes = [deployer.deploy(*target, "me").outcome for target in targets]
+    assert outcomes == ["live"] * 7 + ["failed"] + ["live"] * 52
+    assert inventory(bare) == made
+    assert contents(bare.live("b59")) == shown("29")
+    assert clean(bare) == []
+
+
 def test_a_branch_that_is_gone_takes_its_environment_along(bare: Bare) -> None:
     commit = bare.commit("test", tree("1"))
     deploy(bare)
