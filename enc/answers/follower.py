@@ -25,14 +25,13 @@ refresh to finish.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import queue
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +40,7 @@ from enc import log
 from enc.answers import feeds, metrics
 from enc.answers.copy import Copy, CopyDamaged, Feed, Outcome, discard, guarded
 from enc.answers.layout import Contact, Layout
+from enc.answers.lock import locked
 from enc.answers.reach import Reach
 from enc.answers.reader import read_contact
 from enc.answers.work import WorkTeam
@@ -52,17 +52,11 @@ from enc.errors import ToolkitError
 
 _TAKEN = 4000
 """Events taken together at most, so that a refresh is committed in pieces."""
-_LOCK_WAIT = 20.0
-"""Seconds to wait for processes of a follower that was just killed to end."""
 _REMEMBERED = 90 * 86400
 """Seconds for which a deleted node is remembered as such."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _ANSWER_FORMAT = "1"
 """Raise this whenever the same records would give another answer: all are made anew then."""
-
-
-class AlreadyFollowed(ToolkitError):
-    """Another follower writes to this answers directory."""
 
 
 @dataclass(slots=True)
@@ -101,11 +95,12 @@ def follow(settings: Settings, *, once: bool = False, stop: threading.Event | No
     """
     layout = Layout(settings.answers.directory)
     stop = stop or threading.Event()
+    os.umask(0o022)  # who may read the answers is decided by the mode of their directory alone
     numbers = metrics.Metrics()
     with contextlib.ExitStack() as held:
         try:
             layout.create()
-            held.enter_context(_locked(layout, stop))
+            held.enter_context(locked(layout, stop))
             writer = held.enter_context(AnswerWriter(layout))
             writer.clean()
         except OSError as error:
@@ -158,37 +153,6 @@ def _unwritable(layout: Layout, error: OSError) -> ToolkitError:
     )
 
 
-@contextlib.contextmanager
-def _locked(layout: Layout, stop: threading.Event) -> Iterator[None]:
-    """Hold the answers directory's lock; the kernel lets go of it whatever happens to the process."""
-    descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        deadline = time.monotonic() + _LOCK_WAIT
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                contact = read_contact(layout)
-                alive = contact is not None and abs(time.time() - contact.beat) < _LOCK_WAIT / 4
-                if stop.is_set() or time.monotonic() > deadline or (alive and _owner_lives(descriptor)):
-                    raise AlreadyFollowed(
-                        "another follower writes here; one directory has one follower", where=str(layout.root)
-                    ) from error
-                time.sleep(0.1)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _owner_lives(descriptor: int) -> bool:
-    """Tell whether the process that took the lock is there, and not only children that it left behind."""
-    owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-    return owner.isdigit() and Path(f"/proc/{owner}/fd").exists()
-
-
 class _Session:
     """From opening the copy to the first failure that cannot be dealt with in place."""
 
@@ -206,6 +170,7 @@ class _Session:
         self._errors: dict[Feed, ToolkitError] = {}
         self._team = WorkTeam(layout, settings, writer, self._idle)
         self._last_beat = 0.0
+        self._said: dict[str, str] = {}
         self._said_current = False
         self._newest = ""
         self._groups_changed = True
@@ -255,6 +220,7 @@ class _Session:
     def _prepare(self) -> None:
         """Find out what cannot be trusted: after a crash of the machine, or with another configuration."""
         self._copy.check()
+        self._said = {problem.name: problem.message for problem in self._copy.problems()}
         shape = _shape_of_copy(self._settings)
         if self._copy.fact("shape") not in (None, shape):
             raise CopyDamaged("the copy was made with other bases or filters", where=str(self._layout.copy))
@@ -447,10 +413,15 @@ class _Session:
         elif count:
             for outcomes in self._team.few(self._copy):
                 self._count(outcomes)
-        self._team.projects(self._copy)
+        for project, trouble in self._team.projects(self._copy):
+            if trouble is not None:
+                self._say(f"project {project}", trouble)
         if self._groups_changed:
-            problems = {record.dn: members(record).problem or "" for record in self._copy.groups()}
-            self._copy.report("group", {dn: text for dn, text in problems.items() if text}, int(time.time()))
+            found = ((record.dn, members(record).problem) for record in self._copy.groups())
+            problems = {dn: problem for dn, problem in found if problem is not None}
+            self._copy.report("group", problems, int(time.time()))
+            for dn, problem in problems.items():
+                self._say(f"group {dn}", problem)
             self._groups_changed = False
         if count and self._newest:
             self._numbers.lag_seconds = max(0.0, time.time() - _time_of(self._newest))
@@ -460,8 +431,16 @@ class _Session:
         self._numbers.answers_written_total += sum(outcome.wrote for outcome in outcomes)
         self._numbers.answers_removed_total += sum(outcome.gone for outcome in outcomes)
         for outcome in outcomes:
-            if outcome.problem:
-                self._log.warning("%s: %s", outcome.name, outcome.problem)
+            if outcome.problem is None:
+                self._said.pop(outcome.name, None)
+            else:
+                self._say(outcome.name, outcome.problem)
+
+    def _say(self, name: str, problem: str) -> None:
+        """Log what cannot be classified once, and not each time that it is tried."""
+        if self._said.get(name) != problem:
+            self._said[name] = problem
+            self._log.warning("%s: %s", name, problem)
 
     def _advance(self) -> None:
         """Everything that the feeds said so far is on disk: the answers are as young as the oldest proof."""

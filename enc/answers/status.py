@@ -16,6 +16,9 @@ from enc.answers.layout import Layout
 from enc.answers.reader import read_contact
 from enc.config import Settings
 
+_STALLED = 30.0
+"""Seconds without a beat after which a follower that holds the lock is no longer believed to work."""
+
 
 @dataclass(frozen=True, slots=True)
 class FeedStatus:
@@ -38,7 +41,8 @@ class FollowerStatus:
     """Whether a follower holds the lock."""
     pid: int | None
     state: str
-    """`current`, `unreachable` (LDAP is), `stopped` (nobody follows) or `never` (nobody ever did)."""
+    """`current`, `unreachable` (LDAP is), `stalled` (it runs and gets nothing done, for want of disk space, say),
+    `stopped` (nobody follows) or `never` (nobody ever was up to date)."""
     age: int | None
     """Seconds since the answers were last known to be what LDAP says."""
     max_age: int
@@ -59,7 +63,9 @@ def status(settings: Settings) -> FollowerStatus:
     running, pid = _lock(layout)
     age = max(0, int(time.time()) - contact.contact) if contact else None
     limit = contact.max_age if contact else int(settings.answers.max_age)
-    state = "never" if contact is None else contact.state if running else "stopped"
+    state: str = "never" if contact is None else contact.state if running else "stopped"
+    if contact is not None and running and time.time() - contact.beat > max(_STALLED, 10 * settings.follow.beat):
+        state = "stalled"
     nodes = pending = None
     problems: tuple[Problem, ...] = ()
     feeds: tuple[FeedStatus, ...] = ()

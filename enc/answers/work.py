@@ -125,10 +125,12 @@ class WorkTeam:
         self._worker = Worker(layout, settings, writer)
         self._idle = idle
 
-    def projects(self, copy: Copy) -> None:
-        """Write the hiera data of the projects on the list."""
+    def projects(self, copy: Copy) -> Iterator[tuple[str, str | None]]:
+        """Write the hiera data of the projects on the list; yield each with what is wrong with it, if anything."""
         for name in copy.dirty_projects():
-            copy.settle_project(name, self._worker.project(copy, ProjectName(name)), int(time.time()))
+            problem = self._worker.project(copy, ProjectName(name))
+            copy.settle_project(name, problem, int(time.time()))
+            yield name, problem
 
     def few(self, copy: Copy) -> Iterator[list[Outcome]]:
         """Do the list in this process; yield what became of each part of it."""

@@ -29,6 +29,7 @@ def run(call: Call) -> int:
 _STATES = {
     "current": "keeps up with LDAP",
     "unreachable": "runs; LDAP cannot be reached",
+    "stalled": "runs and gets nothing done; see its log",
     "stopped": "does not run; the answers on disk get older",
     "never": "has not been up to date yet",
 }

@@ -46,6 +46,9 @@ def judge(found: FollowerStatus) -> Iterator[Finding]:
     elif found.state == "unreachable":
         do = "see ldap-connect above and the follower's log (journalctl -u puppetmaster-follow)"
         yield fault("follower", f"runs (pid {found.pid}) and cannot reach LDAP", do)
+    elif found.state == "stalled":
+        do = "see the follower's log (journalctl -u puppetmaster-follow); is the disk full?"
+        yield fault("follower", f"runs (pid {found.pid}) and gets nothing done", do)
     else:
         yield ok("follower", f"runs (pid {found.pid}) and keeps up with LDAP")
     yield from _age(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import time
 import urllib.request
 from pathlib import Path
 
@@ -9,7 +11,9 @@ import pytest
 
 from enc.answers import metrics
 from enc.answers.layout import Contact, Layout, link, link_of
+from enc.answers.status import status
 from enc.answers.writer import AnswerWriter
+from enc.config import AnswerSettings, Settings
 from enc.errors import ConfigurationError
 from enc.names import Certname, PrefixName, ProjectName
 
@@ -86,6 +90,20 @@ def test_the_link_beside_the_configuration(tmp_path: Path) -> None:
     assert link(configuration, tmp_path / "b")
     assert not link(configuration, tmp_path / "b")
     assert link_of(configuration).readlink() == tmp_path / "b"
+
+
+@pytest.mark.parametrize(
+    ("silent", "held", "state"), [(0, True, "current"), (0, False, "stopped"), (99, True, "stalled")]
+)
+def test_status_believes_the_lock_and_the_beat(layout: Layout, silent: int, held: bool, state: str) -> None:
+    now = int(time.time())
+    layout.contact.write_text(Contact(now - silent, now - silent, 3600, "current").line())
+    settings = Settings(answers=AnswerSettings(directory=layout.root))
+    with layout.lock.open("w") as lock:
+        if held:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        found = status(settings)
+    assert (found.state, found.running, found.unreadable) == (state, held, "there is no copy yet")
 
 
 def test_metrics_over_http() -> None:

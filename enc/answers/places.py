@@ -1,0 +1,38 @@
+"""What an entry of the copy is, judged by where it stands. Pure."""
+
+from __future__ import annotations
+
+from enc import dn as names_of_entries
+from enc.classify.model import Record
+from enc.config import Settings
+from enc.errors import InvalidName
+from enc.filters import parse
+from enc.names import ProjectName
+
+
+class Places:
+    """What entries are by where they stand. A feed's search is wider than what is meant: it takes whole subtrees."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._projects = names_of_entries.normalise(settings.projects_base)
+        self._filter = parse(settings.projects.filter, where="projects.filter")
+        self._site = names_of_entries.normalise(settings.site_dn)
+
+    def is_site(self, record: Record) -> bool:
+        """Tell whether this is the entry with the site's default."""
+        return names_of_entries.normalise(record.dn) == self._site
+
+    def in_projects(self, record: Record) -> tuple[str | None, bool]:
+        """Return the project that an entry belongs to, and whether it is a prefix of it; (None, False) for others."""
+        try:
+            above = names_of_entries.parent(record.dn)
+            if names_of_entries.normalise(above) == self._projects:
+                project, is_prefix = names_of_entries.rdn(record.dn)[1].lower(), False
+                meant = self._filter.matches(record)
+            else:
+                project, is_prefix = names_of_entries.rdn(above)[1].lower(), True
+                meant = names_of_entries.normalise(names_of_entries.parent(above)) == self._projects
+                meant = meant and "puppetmasterscope" in map(str.lower, record.all("objectClass"))
+        except InvalidName:
+            return None, False
+        return (project, is_prefix) if meant and ProjectName.accepts(project) else (None, False)
