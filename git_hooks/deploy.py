@@ -7,7 +7,7 @@ that wait, one brings the last state live, and the others find it done and can
 say so. No queue is kept anywhere, so none can be lost.
 
 A deploy that was killed is finished by the next one of its environment, or by
-`catch_up`: what is live, what the branch shows and which flush is owed are all
+`reconcile`: what is live, what the branch shows and which flush is owed are all
 read anew. Not here: who may push what (policy), words for people.
 """
 
@@ -28,7 +28,7 @@ from git_hooks.records import Hold, Outcome, Record, Records
 from git_hooks.refs import BranchName, ObjectId
 from git_hooks.repository import Repository
 from git_hooks.store import Order, Step, Store, nothing
-from git_hooks.versions import Versions
+from git_hooks.versions import ForeignEnvironment, Versions
 
 if TYPE_CHECKING:
     from enc.config import BranchSettings
@@ -268,9 +268,10 @@ class Deployer:
     def _base(self, environment: EnvironmentName) -> str | None:
         """Return the version that the new one most likely shares most with."""
         for candidate in (environment, *LIKELY_BASES):
-            live = self.versions.live(candidate)
-            if live is not None:
-                return self.layout.version(candidate, live)
+            with suppress(ForeignEnvironment):  # somebody's own test or production is no reason to fail here
+                live = self.versions.live(candidate)
+                if live is not None:
+                    return self.layout.version(candidate, live)
         return None
 
 

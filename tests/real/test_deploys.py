@@ -19,6 +19,7 @@ from enc.names import EnvironmentName
 from git_hooks.collect import collect
 from git_hooks.deploy import Deployer, Exact, Tip
 from git_hooks.environments import Rules
+from git_hooks.reconcile import look, reconcile
 from git_hooks.records import Record
 from git_hooks.refs import BranchName, ObjectId
 from git_hooks.store import nothing
@@ -246,6 +247,19 @@ def test_many_versions_are_built_ahead_and_one_that_is_unsound_hinders_none(bare
     assert inventory(bare) == made
     assert contents(bare.live("b59")) == shown("29")
     assert clean(bare) == []
+
+
+def test_an_empty_store_is_filled_again_from_the_repository(bare: Bare) -> None:
+    for branch in ("test", "production", "project/a", "project/b", "scratch"):
+        bare.commit(branch, tree(branch))
+    rules = Rules(bare.settings.rules)
+    with Deployer(bare.settings) as deployer:
+        records = list(reconcile(deployer, look(deployer, rules), "op"))
+        assert {record.environment: record.outcome for record in records} == dict.fromkeys(
+            ["test", "production", "project_a", "project_b"], "live"
+        )
+        assert look(deployer, rules).deploy == ()
+    assert contents(bare.live("project_b")) == shown("project/b")
 
 
 def test_a_branch_that_is_gone_takes_its_environment_along(bare: Bare) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from enc.config import BranchSettings
 from enc.errors import NotFound
+from enc.names import EnvironmentName
 from git_hooks.arrange import Arranger
 from git_hooks.deploy import Situation, decide
-from git_hooks.refs import ObjectId
+from git_hooks.environments import Rules
+from git_hooks.reconcile import due
+from git_hooks.refs import BranchName, ObjectId
 from git_hooks.trees import (
     DIRECTORY,
     FILE,
@@ -180,3 +184,20 @@ def test_what_a_deploy_does(
     live: ObjectId | None, wanted: ObjectId | None, held: bool, owes: bool, decision: str
 ) -> None:
     assert decide(Situation(live, wanted, held, owes)) == decision
+
+
+def test_what_is_due_is_what_differs_or_owes_a_flush_and_bases_come_first() -> None:
+    branches = {BranchName(name): NEW for name in ("production", "project/a", "project/b", "project/c", "test", "x")}
+    live = {EnvironmentName("project_a"): OLD, EnvironmentName("project_b"): NEW, EnvironmentName("project_c"): NEW}
+    found = due(branches, live, [EnvironmentName("project_c")], Rules(BranchSettings().rules))
+    assert [place.environment for place in found.deploy] == ["production", "test", "project_a", "project_c"]
+    assert (found.orphans, found.collisions) == ((), {})
+
+
+def test_what_is_contested_or_has_no_branch_is_named_and_left_alone() -> None:
+    branches = {BranchName(name): NEW for name in ("project/a-b", "project/a_b", "main")}
+    live = {EnvironmentName("project_a_b"): OLD, EnvironmentName("gone"): OLD}
+    found = due(branches, live, [], Rules([*BranchSettings().rules, "<topic> = <topic>"]))
+    assert found.deploy == ()
+    assert found.orphans == ("gone",)
+    assert found.collisions == {"project_a_b": ("project/a-b", "project/a_b")}

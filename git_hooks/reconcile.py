@@ -1,0 +1,82 @@
+"""Brings all environments in line with the branches: after a crash, a restore, a first installation.
+
+Owns the decision which environments are due, and in which order. The deploys
+are deploy.py's. An environment without a branch is only named, never removed
+here: that a rule changed, or a repository was restored, must not take hundreds
+of environments away. Branches that want one environment are named too, and
+what the environment shows stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+from enc.errors import InvalidName
+from enc.names import EnvironmentName
+from git_hooks.deploy import LIKELY_BASES, Deployer, Tip
+from git_hooks.environments import Place, Rules, collisions
+from git_hooks.records import Record
+from git_hooks.refs import BranchName, ObjectId
+from git_hooks.versions import ForeignEnvironment
+
+
+class Due(NamedTuple):
+    """What is not as the branches say."""
+
+    deploy: tuple[Place, ...]
+    """In this order: those that others share files with come first."""
+    orphans: tuple[EnvironmentName, ...]
+    """Environments that no branch wants."""
+    collisions: Mapping[EnvironmentName, tuple[BranchName, ...]]
+    """Environments that several branches want."""
+
+
+def due(
+    branches: Mapping[BranchName, ObjectId],
+    live: Mapping[EnvironmentName, ObjectId],
+    owing: Iterable[EnvironmentName],
+    rules: Rules,
+) -> Due:
+    """Return what is to be done. Pure. `live` is what environments show, `owing` those whose flush is owed."""
+    places = []
+    for branch in sorted(branches):
+        with suppress(InvalidName):
+            place = rules.place(branch)
+            if place is not None:
+                places.append(place)
+    rivals = collisions(places)
+    contested = {branch for group in rivals.values() for branch in group}
+    owed = set(owing)
+    wanting = [
+        place
+        for place in places
+        if place.branch not in contested
+        and (live.get(place.environment) != branches[place.branch] or place.environment in owed)
+    ]
+    wanting.sort(key=lambda place: (place.environment not in LIKELY_BASES, place.environment))
+    wanted = {place.environment.lower() for place in places}
+    orphans = tuple(sorted(environment for environment in live if environment.lower() not in wanted))
+    return Due(tuple(wanting), orphans, rivals)
+
+
+def look(deployer: Deployer, rules: Rules) -> Due:
+    """Return what is due now."""
+    live = {}
+    for environment in deployer.versions.environments():
+        with suppress(ForeignEnvironment):
+            commit = deployer.versions.live(environment)
+            if commit is not None:
+                live[environment] = commit
+    return due(deployer.repository.branches(), live, deployer.records.owing(), rules)
+
+
+def reconcile(deployer: Deployer, found: Due, who: str, why: str = "reconcile") -> Iterator[Record]:
+    """Deploy everything that is due, and yield what happened."""
+    first = [place for place in found.deploy if place.environment in LIKELY_BASES]
+    rest = [place for place in found.deploy if place.environment not in LIKELY_BASES]
+    for group in (first, rest):
+        deployer.build_ahead((place.environment, Tip(place.branch)) for place in group)
+        for place in group:
+            yield deployer.deploy(place.environment, Tip(place.branch), who, why)
