@@ -26,7 +26,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -229,21 +229,19 @@ class EmbeddedDirectory:
     def backup(self, path: Path) -> None:
         """Write everything as LDIF to `path` (mode 0600: it holds password hashes), running or not."""
         self._check_initialised()
-        # It is ours alone, also in a directory where others write: no name that somebody could have guessed and linked.
+        # Ours alone, also in a directory where others write: no name that somebody could have guessed and linked.
         aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        try:
-            with self._told():
-                os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            configuration = self._offline_configuration(self._database)
-            slapd_process.run_offline(
-                "slapcat", ["-f", configuration, "-b", self.suffix, "-l", aside], what="the backup failed"
-            )
-            with self._told():
+        with self._told():
+            os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            try:
+                configuration = self._offline_configuration(self._database)
+                slapd_process.run_offline(
+                    "slapcat", ["-f", configuration, "-b", self.suffix, "-l", aside], what="the backup failed"
+                )
                 place.sync(aside)
                 aside.replace(path)
-        finally:
-            with suppress(OSError):
-                aside.unlink()
+            finally:
+                aside.unlink(missing_ok=True)
 
     def restore(self, path: Path) -> None:
         """Replace everything by a backup; slapd must be stopped. On an error the old content stays."""

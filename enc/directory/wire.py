@@ -91,6 +91,8 @@ class Wire:
     def lost(self, error: Exception | str) -> DirectoryUnreachable:
         """Return the error that says what went wrong with this server."""
         text = str(error) or type(error).__name__
+        if isinstance(error, OSError) and error.strerror:
+            text = f"{error.strerror} ({self.address.host})" if self.address.scheme == "ldapi" else error.strerror
         if isinstance(error, TimeoutError):
             text = "no answer in time"
         return DirectoryUnreachable(text, where=self.address.uri)

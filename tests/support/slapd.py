@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -90,6 +91,11 @@ class Slapd:
         """Within: it accepts connections (the kernel does) and never answers."""
         pid = self.pid
         os.kill(pid, signal.SIGSTOP)
+        # The signal takes its time: a thread that still runs would answer.
+        while any(
+            task.read_text().rpartition(")")[2].split()[0] != "T" for task in Path(f"/proc/{pid}/task").glob("*/stat")
+        ):
+            time.sleep(0.001)
         try:
             yield
         finally:
