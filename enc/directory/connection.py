@@ -218,7 +218,10 @@ def _open(address: Address, settings: DirectorySettings, for_writing: bool, pers
         connection.timeout = _left(deadline)
         if bind is True:
             _succeed(connection, messages.bind_external(), "sign in by the socket's owner (EXTERNAL)")
-        elif bind is not False:  # a connection is anonymous until it says otherwise
+        elif bind is False:
+            # A connection is anonymous anyway; but a server that takes it and hangs must not keep us from the next.
+            connection.ask(messages.bind_simple("", ""))
+        else:
             _refuse_clear_text(wire)
             _succeed(connection, messages.bind_simple(*bind), f"sign in as {bind[0]}")
     except BaseException:

@@ -63,6 +63,9 @@ def settings(shared: Slapd) -> DirectorySettings:
 def test_the_first_server_that_answers_is_used(settings: DirectorySettings, shared: Slapd) -> None:
     with server(says_nothing) as silent, within(2.0):
         assert reads(replace(settings, uris=(CLOSED, f"ldap://{silent}", shared.ldap_uri)))
+    with server(says_nothing) as silent, within(2.0):
+        nobody = replace(settings, bind_dn=None, uris=(f"ldap://{silent}", shared.ldap_uri))
+        open_connection(nobody).search("", scope=Scope.BASE)
 
 
 def test_all_reasons_are_told_when_no_server_answers(settings: DirectorySettings) -> None:
