@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,20 @@ class Usage:
 
     def nodes(self, environment: EnvironmentName) -> tuple[Certname, ...]:
         """Return the nodes in `environment`, sorted; raise `UsageUnknown` if no follower keeps up."""
+        wanted = environment.lower()
+        return tuple(
+            sorted(
+                Certname(name)
+                for name, (_, used) in self._current().items()
+                if used.lower() == wanted and Certname.accepts(name)
+            )
+        )
+
+    def counts(self) -> Counter[str]:
+        """Return how many nodes are in each environment, by its name in lower case; raise as `nodes` does."""
+        return Counter(used.lower() for _, used in self._current().values())
+
+    def _current(self) -> dict[str, tuple[int, str]]:
         from enc.answers.layout import Layout
         from enc.answers.reader import read_contact
 
@@ -62,15 +77,7 @@ class Usage:
             raise UsageUnknown("the follower is behind; see enc-admin status")
         with self._lock:
             self._read()
-            files = self._files
-        wanted = environment.lower()
-        return tuple(
-            sorted(
-                Certname(name)
-                for name, (_, used) in files.items()
-                if used.lower() == wanted and Certname.accepts(name)
-            )
-        )
+            return self._files
 
     def nodes_for_certain(self, environment: EnvironmentName) -> tuple[Certname, ...]:
         """Return the same, from LDAP if need be, however long that takes; raise `UsageUnknown`."""

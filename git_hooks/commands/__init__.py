@@ -4,8 +4,22 @@ from __future__ import annotations
 
 COMMANDS: dict[str, str] = {
     "authorized-keys": "git_hooks.commands.authorized_keys",
+    "deploy": "git_hooks.commands.deploy",
+    "expire": "git_hooks.commands.expire",
+    "gc": "git_hooks.commands.gc",
+    "hold": "git_hooks.commands.hold",
+    "hooks": "git_hooks.commands.hooks",
+    "init": "git_hooks.commands.init",
+    "list": "git_hooks.commands.listing",
+    "release": "git_hooks.commands.release",
+    "restore": "git_hooks.commands.restore",
+    "rollback": "git_hooks.commands.rollback",
     "serve": "git_hooks.commands.serve",
     "ssh-shell": "git_hooks.commands.ssh_shell",
+    "status": "git_hooks.commands.status",
     "token": "git_hooks.commands.token",
+    "uninstall": "git_hooks.commands.uninstall",
+    "verify": "git_hooks.commands.verify",
+    "verify-store": "git_hooks.commands.verify_store",
 }
 """First word to module; a test holds docs/branch-manager.md to it."""

@@ -20,6 +20,8 @@ from gunicorn.app.base import BaseApplication
 from enc.config import Settings
 from enc.errors import ConfigurationError, ToolkitError
 from git_hooks import pusher
+from git_hooks.mirror.jobs import Jobs
+from git_hooks.mirror.receiver import PATH, Receiver
 from git_hooks.transport.http import GitOverHttp
 
 if TYPE_CHECKING:
@@ -31,16 +33,25 @@ def application(settings: Settings, beside: Mapping[str, WSGIApplication] | None
     places: dict[str, WSGIApplication] = {**(beside or {}), "healthz": _healthy}
     repository = GitOverHttp(settings)
 
-    def site(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+    def choose(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         first = str(environ.get("PATH_INFO", "")).lstrip("/").partition("/")[0]
         return places.get(first, repository)(environ, start)
 
-    return site
+    return choose
 
 
 def _healthy(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
     start("200 OK", [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "3")])
     return [b"ok\n"]
+
+
+def site(settings: Settings) -> WSGIApplication:
+    """Return the site of a process; for a repository at a forge with webhooks, and the thread that looks there."""
+    if settings.branches.mirror.forge is None:
+        return application(settings)
+    jobs = Jobs(settings)
+    jobs.start()
+    return application(settings, {PATH.strip("/"): Receiver(settings, jobs.add)})
 
 
 def serve(settings: Settings) -> None:
@@ -57,7 +68,7 @@ def serve(settings: Settings) -> None:
         pusher.read_key(str(settings.branches.repository))
     except ToolkitError as error:
         raise ConfigurationError(error.message, where=error.where) from error
-    _Server(application(settings), gunicorn_options(settings)).run()
+    _Server(settings, gunicorn_options(settings)).run()
 
 
 def gunicorn_options(settings: Settings) -> dict[str, Any]:
@@ -101,8 +112,8 @@ def _silence(seconds: float) -> Callable[[Any], None]:
 
 
 class _Server(BaseApplication):
-    def __init__(self, site: WSGIApplication, options: Mapping[str, Any]) -> None:
-        self._site = site
+    def __init__(self, settings: Settings, options: Mapping[str, Any]) -> None:
+        self._settings = settings
         self._options = options
         super().__init__()
 
@@ -111,4 +122,5 @@ class _Server(BaseApplication):
             self.cfg.set(key, value)
 
     def load(self) -> Any:
-        return self._site
+        # Called in the process that serves, where threads may begin.
+        return site(self._settings)

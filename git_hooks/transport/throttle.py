@@ -36,7 +36,7 @@ class Throttle:
         self._lock = threading.Lock()
 
     def begin(self, keys: tuple[str, ...], now: float) -> float:
-        """Return 0.0 if an attempt for all `keys` may be made now (end it with `bad` or `good`), else the seconds to wait."""
+        """Return 0.0 if an attempt may be made for all `keys` (tell `bad` or `good` then), else the seconds to wait."""
         with self._lock:
             wait = max((self._wait(key, now) for key in keys), default=0.0)
             if not wait:

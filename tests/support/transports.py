@@ -15,7 +15,6 @@ import yaml
 
 from enc import config
 from enc.directory.place import free_port
-from git_hooks.install import install
 from tests.support.bare import Bare
 from tests.support.slapd import ADD, Slapd
 
@@ -65,7 +64,8 @@ class Managed:
         self.log = base / "serve.log"
         first = self.bare.commit("test", {"manifests": {"site.pp": "# first\n"}})
         self.bare.commit_tree("project/red", self.bare.tree({"manifests": {"site.pp": "# red\n"}}), parent=first)
-        install(self.settings, self.configuration)
+        done = self.branch_manager("init")
+        assert done.returncode == 0, done.stderr
 
     def url(self, person: str | None = None, secret: str | None = None, scheme: str = "http") -> str:
         who = f"{person}:{secret or password(person)}@" if person else ""

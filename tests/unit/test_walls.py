@@ -33,6 +33,8 @@ WALLS = {
         "git_hooks.install",  # git config
         "git_hooks.mirror.upstream",  # git, over the network
         "git_hooks.repository",  # git
+        "git_hooks.resource_types",  # puppet generate types
+        "git_hooks.refstore",  # git
         "git_hooks.transport.backend",  # git http-backend
         "puppetmaster_self.*",  # puppetserver, puppet agent, java
     ],

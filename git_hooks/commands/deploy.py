@@ -1,0 +1,91 @@
+"""`branch-manager deploy`: make environments show their branches."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Container
+
+from enc.commands.call import Call, json_option, table
+from enc.errors import ExitStatus, NotFound, UsageError
+from enc.names import BranchName, EnvironmentName
+from git_hooks.commands.target import document, dry_run_option, environment, opened, places, told, who
+from git_hooks.deploy import Deployer, Exact, Tip
+from git_hooks.environments import collisions
+from git_hooks.refs import ObjectId
+from git_hooks.usage import Usage, UsageUnknown
+
+SUMMARY = "make environments show what their branches show, and finish what was interrupted"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("environments", metavar="ENVIRONMENT|BRANCH", nargs="*", help="none: all of them")
+    parser.add_argument(
+        "--commit", metavar="COMMIT", help="this one instead of the branch's; the next push replaces it"
+    )
+    parser.add_argument("--gone", action="store_true", help="also remove environments without branch and nodes")
+    dry_run_option(parser)
+    json_option(parser)
+
+
+def run(call: Call) -> int:
+    """Deploy; exit status 1 if an environment does not show what it should."""
+    arguments = call.arguments
+    if arguments.gone and arguments.environments:
+        raise UsageError("--gone is about all environments; name none")
+    if arguments.commit and len(arguments.environments) != 1:
+        raise UsageError("--commit goes with one environment")
+    with opened(call) as (deployer, _):
+        targets = _targets(call, deployer)
+        if arguments.dry_run:
+            plans = [deployer.plan(name, target) for name, target in targets.items()]
+            cells = [(plan.environment, plan.decision, _short(plan.old), _short(plan.new)) for plan in plans]
+            call.show([plan._asdict() for plan in plans], table(("ENVIRONMENT", "WOULD", "FROM", "TO"), cells))
+            return ExitStatus.DONE
+        records = [deployer.deploy(name, target, who(), "deploy") for name, target in targets.items()]
+    shown = [one for one in records if arguments.environments or one.outcome != "unchanged"]
+    lines = [told(record) for record in shown] or [f"all {len(records)} environments show their branches"]
+    call.show([document(record) for record in records], lines)
+    return ExitStatus.DONE if all(one.good or one.outcome == "held" for one in records) else ExitStatus.FAILED
+
+
+def _targets(call: Call, deployer: Deployer) -> dict[EnvironmentName, Tip | Exact]:
+    known = places(call, deployer)
+    rivals = {branch for branches in collisions(known.values()).values() for branch in branches}
+    if call.arguments.commit:
+        name = environment(call.arguments.environments[0], call)
+        return {name: Exact(deployer.repository.commit_of(call.arguments.commit))}
+    if not call.arguments.environments:
+        wanted: dict[EnvironmentName, Tip | Exact] = {
+            name: Tip(place.branch) for name, place in sorted(known.items()) if place.branch not in rivals
+        }
+        return wanted | (_gone(call, deployer, known) if call.arguments.gone else {})
+    chosen = [environment(text, call) for text in call.arguments.environments]
+    for name in chosen:
+        if name not in known:
+            raise NotFound("no branch becomes this environment", where=name)
+    return {name: Tip(known[name].branch) for name in chosen}
+
+
+def _gone(call: Call, deployer: Deployer, known: Container[EnvironmentName]) -> dict[EnvironmentName, Tip | Exact]:
+    """Return what removes the environments that have no branch any more and no nodes."""
+    usage = Usage(call.settings)
+    found: dict[EnvironmentName, Tip | Exact] = {}
+    for name in deployer.versions.environments():
+        absent = BranchName(f"no-branch/{name}")
+        if name in known or deployer.repository.tip(absent) is not None:
+            continue
+        try:
+            nodes = usage.nodes_for_certain(name)
+        except UsageUnknown as error:
+            call.say(f"{name} has no branch, and stays: {error}")
+            continue
+        if nodes:
+            call.say(f"{name} has no branch, and stays: {len(nodes)} of the nodes use it, for example {nodes[0]}")
+        else:
+            found[name] = Tip(absent)
+    return found
+
+
+def _short(commit: ObjectId | None) -> str:
+    return commit.abbreviated if commit is not None else "-"

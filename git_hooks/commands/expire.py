@@ -1,0 +1,46 @@
+"""`branch-manager expire`: short-lived branches that nobody uses are archived."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from enc.commands.call import Call, json_option, table
+from enc.errors import Conflict, ExitStatus
+from git_hooks.commands.target import dry_run_option, opened, told, who
+from git_hooks.expiry import Expiry, Judged
+
+SUMMARY = "archive short-lived branches that no node uses and nobody pushed to for long; `restore` brings them back"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    dry_run_option(parser)
+    json_option(parser)
+
+
+def run(call: Call) -> int:
+    """Archive what ended; exit status 1 if something could not be."""
+    status = ExitStatus.DONE
+    outcomes: list[tuple[Judged, str]] = []
+    now = time.time()
+    with opened(call) as (deployer, refs):
+        expiry = Expiry(call.settings, deployer, refs)
+        for judged in list(expiry.judged(now)):
+            if judged.reason or call.arguments.dry_run:
+                outcomes.append((judged, judged.reason or "would be archived"))
+                continue
+            try:
+                kept, record = expiry.end(judged, who(), now)
+            except Conflict as conflict:
+                outcomes.append((judged, str(conflict)))
+                continue
+            outcomes.append((judged, f"archived as {kept.ref}; {told(record)}"))
+            status = status if record.good else ExitStatus.FAILED
+    rows = [(one.topic.branch, time.strftime("%Y-%m-%d", time.gmtime(one.ends)), text) for one, text in outcomes]
+    document = [
+        {"branch": one.topic.branch, "ends": one.ends, "stays": bool(one.reason), "outcome": text}
+        for one, text in outcomes
+    ]
+    call.show(document, table(("BRANCH", "ENDS", "OUTCOME"), rows))
+    return status

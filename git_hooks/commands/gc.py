@@ -1,0 +1,35 @@
+"""`branch-manager gc`: what nobody needs any more goes."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from enc.commands.call import Call, json_option
+from git_hooks.collect import collect
+from git_hooks.commands.target import opened
+from git_hooks.tokens import Tokens
+
+SUMMARY = "remove versions that were live longer ago than branches.retain, and what killed deploys left"
+
+_TOKENS_KEPT = 90 * 86400.0
+"""Seconds for which a token that counts no more is still listed."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    json_option(parser)
+
+
+def run(call: Call) -> int:
+    """Collect."""
+    settings = call.settings.branches
+    with opened(call) as (deployer, _):
+        found = collect(deployer.layout, settings.retain, time.time())
+    tokens = Tokens(settings.transport.tokens).remove_old(time.time() - _TOKENS_KEPT)
+    lines = [
+        f"removed {found.versions} versions, {found.units} shared parts, {found.leftovers} leftovers, {tokens} tokens"
+    ]
+    lines += [f"{name}: passed over, it is not our link any more; move it away" for name in found.skipped]
+    call.show(found._asdict() | {"tokens": tokens}, lines)
+    return 0

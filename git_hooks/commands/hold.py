@@ -1,0 +1,26 @@
+"""`branch-manager hold`: an environment stays as it is, whatever is pushed."""
+
+from __future__ import annotations
+
+import argparse
+
+from enc.audit import check_reason
+from enc.commands.call import Call
+from git_hooks.commands.target import environment, opened, reason_option, who
+
+SUMMARY = "keep an environment as it is until `release`; pushes go on, and are told"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("environment", metavar="ENVIRONMENT|BRANCH")
+    reason_option(parser)
+
+
+def run(call: Call) -> int:
+    """Hold it."""
+    name, reason = environment(call.arguments.environment, call), check_reason(call.arguments.reason)
+    with opened(call) as (deployer, _):
+        deployer.hold(name, who(), reason)
+    call.say(f"{name} is held: {reason}")
+    return 0

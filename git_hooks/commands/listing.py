@@ -1,0 +1,61 @@
+"""`branch-manager list`: every environment with its branch."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from enc.commands.call import Call, json_option, table
+from enc.errors import ExitStatus
+from git_hooks.commands.target import opened
+from git_hooks.history import Divergence
+from git_hooks.listing import REFERENCES, Row, rows
+
+SUMMARY = "list environments: branch, commit, who, age, nodes, ahead and behind of test and production"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("--not-live", action="store_true", help="only those that do not show what their branch shows")
+    json_option(parser)
+
+
+def run(call: Call) -> int:
+    """Show them; exit status 1 if `--not-live` finds any."""
+    with opened(call) as (deployer, refs):
+        found = rows(call.settings, deployer, refs, time.time())
+    if call.arguments.not_live:
+        found = [row for row in found if row.state != "live"]
+    names = [f"VS {str(reference).upper()}" for reference in REFERENCES]
+    head = ("ENVIRONMENT", "BRANCH", "COMMIT", "STATE", "WHO", "AGE", "NODES", *names, "ENDS")
+    now = time.time()
+    call.show([_document(row) for row in found], table(head, (_cells(row, now) for row in found)))
+    return ExitStatus.FAILED if call.arguments.not_live and found else ExitStatus.DONE
+
+
+def _document(row: Row) -> dict[str, object]:
+    compared = {reference: far._asdict() for reference, far in row.compared}
+    return row._asdict() | {"compared": compared}
+
+
+def _cells(row: Row, now: float) -> tuple[object, ...]:
+    far: dict[str, Divergence] = {str(reference): divergence for reference, divergence in row.compared}
+    shown = row.live or row.tip
+    return (
+        row.environment,
+        row.branch or "-",
+        shown.abbreviated if shown else "-",
+        row.state,
+        row.who or "-",
+        _age(now - row.at) if row.at is not None else "-",
+        "?" if row.nodes is None else row.nodes,
+        *(f"+{far[ref].ahead} -{far[ref].behind}" if ref in far else "-" for ref in map(str, REFERENCES)),
+        time.strftime("%Y-%m-%d", time.gmtime(row.ends)) if row.ends is not None else "-",
+    )
+
+
+def _age(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{int(seconds / size)}{unit}"
+    return f"{max(int(seconds), 0)}s"

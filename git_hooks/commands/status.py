@@ -1,0 +1,86 @@
+"""`branch-manager status`: where is my commit?"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from enc.commands.call import Call, json_option
+from enc.errors import ExitStatus, NotFound
+from enc.names import BranchName
+from git_hooks.commands.target import opened, told
+from git_hooks.environments import Rules
+from git_hooks.listing import Whereabouts, rows, whereabouts
+from git_hooks.records import Record
+from git_hooks.refs import ObjectId
+
+SUMMARY = "tell where a commit or a branch's last commit has arrived: branches, environments, nodes; else how all is"
+
+_MOST = 20
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("what", metavar="BRANCH|COMMIT", nargs="?", help="none: whether all branches are live")
+    json_option(parser)
+
+
+def run(call: Call) -> int:
+    """Show it; exit status 1 if something is not live that should be."""
+    return _one(call, call.arguments.what) if call.arguments.what else _all(call)
+
+
+def _one(call: Call, what: str) -> int:
+    with opened(call) as (deployer, refs):
+        branch = BranchName(what) if BranchName.accepts(what) else None
+        tip = deployer.repository.tip(branch) if branch is not None else None
+        if tip is None and not (4 <= len(what) <= 64 and what.isascii() and what.isalnum()):
+            raise NotFound(f"no branch {what} in the repository", where=str(call.settings.branches.repository))
+        commit = tip or ObjectId(deployer.repository.commit_of(what))
+        found = whereabouts(commit, call.settings, deployer, refs)
+        records: tuple[Record, ...] = ()
+        place = Rules(call.settings.branches.rules).place(branch) if tip is not None and branch is not None else None
+        if place is not None:
+            records = deployer.records.of(place.environment, limit=5)
+    document: dict[str, Any] = found._asdict() | {"deploys": [record._asdict() for record in records]}
+    call.show(document, [*_lines(found), *(f"{_when(one.at)}  {one.who}  {told(one)}" for one in records)])
+    return ExitStatus.FAILED if found.waiting else ExitStatus.DONE
+
+
+def _lines(found: Whereabouts) -> list[str]:
+    nodes = "cannot be told; nobody follows LDAP" if found.nodes is None else _some(found.nodes)
+    return [
+        f"commit        {found.commit}",
+        f"branches      {_some(found.branches)}",
+        f"environments  {_some(found.environments)}",
+        f"not live in   {_some(found.waiting)}",
+        f"nodes         {nodes}",
+    ]
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+    return ", ".join(names[:_MOST]) + more if names else "none"
+
+
+def _all(call: Call) -> int:
+    with opened(call) as (deployer, refs):
+        found = rows(call.settings, deployer, refs, time.time())
+        owing = deployer.records.owing()
+    bad = [row for row in found if row.state not in ("live", "held", "no branch")]
+    held = [row for row in found if row.state == "held"]
+    lines = [f"{len(found)} environments, {len(found) - len(bad) - len(held)} show their branch, {len(held)} are held"]
+    lines += [f"{row.environment}: {row.state}" for row in (*bad, *held)]
+    document = {
+        "environments": len(found),
+        "held": [row.environment for row in held],
+        "wrong": {row.environment: row.state for row in bad},
+        "owed_flushes": owing,
+    }
+    call.show(document, lines)
+    return ExitStatus.FAILED if bad or owing else ExitStatus.DONE
+
+
+def _when(at: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))

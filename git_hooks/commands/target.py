@@ -1,0 +1,92 @@
+"""What several commands share: whom they act for, which environment is meant, how a deploy is told."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from enc import audit
+from enc.commands.call import Call
+from enc.errors import InvalidName, NotFound
+from enc.names import BranchName, EnvironmentName
+from git_hooks.deploy import Deployer
+from git_hooks.environments import Place, Rules
+from git_hooks.records import Record
+from git_hooks.refstore import RefStore
+
+
+def dry_run_option(parser: argparse.ArgumentParser) -> None:
+    """Offer `--dry-run`."""
+    parser.add_argument("--dry-run", action="store_true", help="tell what would be done, and do nothing")
+
+
+def reason_option(parser: argparse.ArgumentParser) -> None:
+    """Ask for a reason."""
+    parser.add_argument("--reason", required=True, help="why; stands in the record, and pushers are told")
+
+
+def who() -> str:
+    """Return who runs this command: behind sudo, the person."""
+    user, behind = audit.local_user()
+    return behind or user
+
+
+@contextmanager
+def opened(call: Call) -> Iterator[tuple[Deployer, RefStore]]:
+    """Give the deployer and the refs of the configured repository."""
+    settings = call.settings.branches
+    with Deployer(settings) as deployer:
+        yield deployer, RefStore(str(settings.repository))
+
+
+def places(call: Call, deployer: Deployer) -> dict[EnvironmentName, Place]:
+    """Return the environments that the branches of the repository become."""
+    rules = Rules(call.settings.branches.rules)
+    found = {}
+    for branch in deployer.repository.branches():
+        try:
+            place = rules.place(branch)
+        except InvalidName:
+            continue
+        if place is not None:
+            found[place.environment] = place
+    return found
+
+
+def environment(text: str, call: Call) -> EnvironmentName:
+    """Return the environment that `text` means: its name, or its branch's."""
+    if EnvironmentName.accepts(text) and not _is_branch(text, call):
+        return EnvironmentName(text)
+    place = Rules(call.settings.branches.rules).place(BranchName(text))
+    if place is None:
+        raise NotFound("no rule makes an environment of this branch (branches.rules)", where=text)
+    return place.environment
+
+
+def _is_branch(text: str, call: Call) -> bool:
+    try:
+        return Rules(call.settings.branches.rules).place(BranchName(text)) is not None
+    except InvalidName:
+        return False
+
+
+def told(record: Record) -> str:
+    """Return a line about a deploy."""
+    shown = record.new.abbreviated if record.new is not None else "nothing"
+    words = {
+        "live": f"live at {shown}",
+        "unchanged": f"unchanged at {shown}",
+        "removed": "removed",
+        "held": "not deployed, it is held",
+        "failed": f"NOT live, nothing was changed: {record.detail}",
+        "not flushed": f"switched to {shown}, but puppetserver may still serve the old version: {record.detail}",
+        "begun": "begun",
+    }
+    return f"{record.environment}: {words[record.outcome]}"
+
+
+def document(record: Record) -> dict[str, Any]:
+    """Return a deploy as programs read it."""
+    return record._asdict()

@@ -1,0 +1,22 @@
+"""`branch-manager uninstall`: the repository as it was before `init`."""
+
+from __future__ import annotations
+
+import argparse
+
+from enc.commands.call import Call, json_option
+from git_hooks import install
+
+SUMMARY = "put hooks and git's settings back as they were before `init`; environments stay as they are"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    json_option(parser)
+
+
+def run(call: Call) -> int:
+    """Put things back."""
+    done = install.uninstall(call.settings)
+    call.show(done, done)
+    return 0

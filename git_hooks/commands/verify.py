@@ -1,0 +1,23 @@
+"""`branch-manager verify`: are the hooks as `init` left them?"""
+
+from __future__ import annotations
+
+import argparse
+
+from enc.commands.call import Call, json_option
+from enc.errors import ExitStatus
+from git_hooks import install
+
+SUMMARY = "find what differs from what `init` left: hooks, git's settings, the key"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    json_option(parser)
+
+
+def run(call: Call) -> int:
+    """Compare; exit status 1 if anything differs."""
+    found = install.verify(call.settings, call.config_path.absolute())
+    call.show([one._asdict() for one in found], [f"{one.where}: {one.what}" for one in found] or ["all is well"])
+    return ExitStatus.FAILED if found else ExitStatus.DONE

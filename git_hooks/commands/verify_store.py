@@ -1,0 +1,32 @@
+"""`branch-manager verify-store`: every file against its blob, every environment against its branch."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from enc.commands.call import Call, json_option
+from enc.errors import ExitStatus
+from git_hooks.commands.target import opened
+from git_hooks.listing import rows
+from git_hooks.verify import Fault, verify_store
+
+SUMMARY = "compare every file that is served with what git says, and every environment with its branch"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    json_option(parser)
+
+
+def run(call: Call) -> int:
+    """Verify; exit status 1 if anything differs."""
+    with opened(call) as (deployer, refs):
+        faults = list(verify_store(deployer.layout, deployer.repository))
+        for row in rows(call.settings, deployer, refs, time.time()):
+            if row.state not in ("live", "held", "not flushed"):
+                faults.append(Fault(deployer.layout.live(row.environment), f"{row.state}; run branch-manager deploy"))
+    call.show(
+        [fault._asdict() for fault in faults], [f"{one.path}: {one.problem}" for one in faults] or ["all is well"]
+    )
+    return ExitStatus.FAILED if faults else ExitStatus.DONE
