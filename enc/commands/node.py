@@ -14,7 +14,7 @@ from enc.commands.call import Call, edit_options, json_option, table
 from enc.commands.wishes import desk_of, edit_result, wish, wish_options, withdrawal, withdrawal_options
 from enc.config import Duration
 from enc.directory.ldap_store import LdapSource
-from enc.errors import UsageError, one_line
+from enc.errors import NotFound, UsageError, one_line
 from enc.names import BranchName, Certname, ClassName, EnvironmentName, ProjectName
 from enc.service import effect, explain, history, nodes, survey, trials
 
@@ -93,6 +93,8 @@ def _list(call: Call) -> int:
 
     with LdapSource(settings) as source:
         rows = survey.rows(survey.Snapshot(source, settings), settings, wanted, time.time())
+        if project is not None and not rows and source.project(project) is None:
+            raise NotFound(f"no project {project} below {settings.projects_base}")
     documents = [
         {
             "certname": row.certname,

@@ -7,6 +7,8 @@ project's container ou=PROJECT, which is made when it is missing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from enc import dn
 from enc.changes import (
     Change,
@@ -26,7 +28,7 @@ from enc.classify.model import Record
 from enc.config import Settings
 from enc.directory.edits import DirectoryEditor
 from enc.errors import ClassificationError, Conflict, NotFound, UsageError
-from enc.filters import NodeFilter, folded
+from enc.filters import NodeFilter, escape, folded
 from enc.names import Certname, ProjectName
 from enc.service.desk import Desk, Plan, Receipt
 
@@ -139,8 +141,24 @@ def _in_good_case(record: Record) -> dict[str, tuple[str, ...]]:
     }
 
 
+def _shown(records: Sequence[Record]) -> str:
+    return ", ".join(record.dn for record in records[:10]) + (" …" if len(records) > 10 else "")
+
+
 def remove(desk: Desk, certname: Certname, *, reason: str, dry_run: bool = False) -> Receipt:
-    """Delete the node's entry. Its answer goes with it; `undo` brings it back."""
-    record = entry_of(certname, desk.editor, desk.settings)
-    plan = Plan("node remove", f"node {certname}", _project(record, desk.settings), (deleting(record),), node=certname)
+    """Delete the node's entry. Its answer goes with it; `undo` brings it back.
+
+    `Conflict` if nodes of the same project inherit from it. Other projects' nodes are told and do not stop it:
+    nobody may keep somebody else's node alive.
+    """
+    settings = desk.settings
+    record = entry_of(certname, desk.editor, settings)
+    project = _project(record, settings)
+    heirs = desk.editor.find(settings.nodes_base, f"({settings.nodes.parent_attribute}={escape(certname)})")
+    heirs = [heir for heir in heirs if heir.dn != record.dn]
+    if ours := [heir for heir in heirs if _project(heir, settings) == project]:
+        raise Conflict(f"{_shown(ours)} inherits from {certname}; take its parent away first (node unset --parent)")
+    remarks = (f"cannot be classified any more, because {certname} is the parent: {_shown(heirs)}",) if heirs else ()
+    steps = (deleting(record),)
+    plan = Plan("node remove", f"node {certname}", project, steps, node=certname, remarks=remarks)
     return desk.submit(plan, reason=reason, dry_run=dry_run)

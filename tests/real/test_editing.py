@@ -297,6 +297,24 @@ def test_a_half_made_project_is_completed_by_the_same_command(admin: Run, settin
     assert {row["uid"]: row["role"] for row in people} == {"anna": "admin", "mia": "member", "bert": "member"}
 
 
+def test_a_node_is_not_taken_from_under_those_that_inherit_from_it(settings: Settings) -> None:
+    heir, stranger = Certname("heir.example.org"), Certname("stranger.example.org")
+    with open_desk(settings) as desk:
+        for name, project in ((heir, RED), (stranger, BLUE)):
+            nodes.add(desk, name, project, Wish(parent=WEB1), reason=WHY)
+        with pytest.raises(Conflict, match="cn=heir"):
+            nodes.remove(desk, WEB1, reason=WHY)
+        nodes.remove(desk, heir, reason=WHY)
+        (remark,) = nodes.remove(desk, WEB1, reason=WHY).plan.remarks
+    assert "cn=stranger" in remark
+
+
+def test_a_project_that_does_not_exist_has_no_empty_list(admin: Run) -> None:
+    assert admin("node", "list", "--project", "blue")[0] == 0
+    status, out, err = admin("node", "list", "--project", "bleu")
+    assert (status, out, "no project bleu" in err) == (1, "", True)
+
+
 def test_a_prefix_comes_and_goes_with_what_stands_on_it(admin: Run, settings: Settings) -> None:
     words = ("red", "--prefix", "web", "--class", "ntp", "--reason", WHY)
     assert admin("project", "set", *words)[0] == 0
