@@ -14,7 +14,7 @@ from pathlib import Path
 from enc import config_reference
 from enc.cli import build_parser
 
-BEGIN = "<!-- made by: python -m enc.reference docs -->"
+MAKER = "python -m enc.reference docs"
 END = "<!-- end of what is made -->"
 PAGES = {"configuration.md": "settings", "commands.md": "commands"}
 
@@ -27,9 +27,20 @@ def made(page: str) -> str:
 
 def renewed(page: str, text: str) -> str:
     """Return the text of `page` with its made part as it should be."""
-    before, _, rest = text.partition(BEGIN)
+    return with_part(text, MAKER, made(page))
+
+
+def with_part(text: str, maker: str, part: str) -> str:
+    """Return the text of a page with `part` between the marks that name its `maker`."""
+    begin = f"<!-- made by: {maker} -->"
+    before, _, rest = text.partition(begin)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{made(page)}\n\n{END}{after}"
+    return f"{before}{begin}\n\n{part}\n\n{END}{after}"
+
+
+def commands(parser: argparse.ArgumentParser) -> str:
+    """Return the part about every command of `parser`."""
+    return "\n".join(_commands(parser))
 
 
 def _settings() -> Iterator[str]:
