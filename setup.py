@@ -19,7 +19,12 @@ setup(
     package_data={"": ["*.ldif", "*.schema", "*.yaml", "*.service", "*.sysusers", "py.typed"]},
     # Shell programs: puppetserver starts them for every catalog, so they must
     # cost little more than a process (docs/answers.md has the figures).
-    scripts=["enc/enc", "enc/enc-trusted"],
+    scripts=[
+        *("enc/enc", "enc/enc-trusted"),
+        "git_hooks/puppetmaster-code-id",
+        "git_hooks/puppetmaster-code-content",
+        "git_hooks/puppetmaster-config-version",
+    ],
     install_requires=[
         "ldap3 >= 2.9",
         "PyYAML >= 6.0",

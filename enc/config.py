@@ -257,7 +257,7 @@ class MirrorSettings:
 
     forge: Literal["github", "gitea", "gitlab", "gerrit"] | None = None
     """Whose webhooks are taken (`gitea`: Forgejo, too). null: the repository lives here."""
-    url: str = ""
+    url: str | None = None
     """Where git fetches: https://HOST/PATH or ssh://USER@HOST/PATH."""
     protocols: tuple[str, ...] = ("https", "ssh")
     """git's protocols that may be used."""
@@ -273,7 +273,7 @@ class MirrorSettings:
     """How long one run of git may take."""
     api: str | None = None
     """Where commit statuses are reported: https://api.github.com, https://HOST/api/v1, https://HOST/api/v4."""
-    project: str = ""
+    project: str | None = None
     """The repository in the forge's API: OWNER/NAME."""
     api_token_file: Path | None = None
     """Holds the token for the API; must not be readable by others."""
@@ -298,6 +298,8 @@ class BranchSettings:
     """BRANCH = ENVIRONMENT, the first that fits; <name> is a project, <topic> one more part of the branch."""
     split: tuple[str, ...] = ("modules", "site", "site-modules")
     """Directories whose sub-directories are shared one by one between versions; others are shared whole."""
+    types_program: Path | None = None
+    """puppet, to run `puppet generate types` in a new version if its types changed. None: types are shared."""
     retain: Duration = Duration(3600)
     """How long a version stays after it was live: at least as long as a compile can take."""
     topics_unused: Duration = Duration(2_592_000)
@@ -525,17 +527,18 @@ def _check(settings: Settings, where: str) -> None:
 def _check_mirror(mirror: MirrorSettings, where: str) -> None:
     if mirror.forge is None:
         return
-    if not re.fullmatch(r"[a-z]+://[^\s]+", mirror.url) or ("@" in mirror.url and not mirror.url.startswith("ssh://")):
+    url, project = mirror.url or "", mirror.project or ""
+    if not re.fullmatch(r"[a-z]+://[^\s]+", url) or ("@" in url and not url.startswith("ssh://")):
         raise ConfigurationError(
             "branches.mirror.url: not https://HOST/PATH or ssh://USER@HOST/PATH (tokens: credentials_file)", where=where
         )
-    if mirror.url.partition(":")[0] not in mirror.protocols:
-        raise ConfigurationError(f"branches.mirror.url: {mirror.url!r} is not among mirror.protocols", where=where)
+    if url.partition(":")[0] not in mirror.protocols:
+        raise ConfigurationError(f"branches.mirror.url: {url!r} is not among mirror.protocols", where=where)
     if mirror.api is not None:
         # The token goes there.
         if not re.fullmatch(r"https://[^\s?#@]+|http://(?:127\.0\.0\.1|localhost)(?::\d+)?(?:/[^\s?#@]*)?", mirror.api):
             raise ConfigurationError(f"branches.mirror.api: {mirror.api!r} is not https://HOST/PATH", where=where)
-        if mirror.api_token_file is None or not re.fullmatch(r"[\w.-]+(?:/[\w.-]+)+", mirror.project, re.ASCII):
+        if mirror.api_token_file is None or not re.fullmatch(r"[\w.-]+(?:/[\w.-]+)+", project, re.ASCII):
             raise ConfigurationError("branches.mirror.api needs project (OWNER/NAME) and api_token_file", where=where)
 
 

@@ -103,6 +103,7 @@ class Deployer:
         self.repository = Repository(str(settings.repository))
         self.versions = Versions(self.layout, at)
         self._store = Store(self.layout, frozenset(settings.split), at)
+        self._settings = settings
         self._servers = Puppetservers(settings.puppetserver)
         self._at = at
         self._clock = clock
@@ -239,6 +240,7 @@ class Deployer:
         if decision == "switch" and commit is not None:
             with locked(self.layout.store_lock, shared=True), watch.step("build"):
                 self._store.build(self.repository, environment, commit, self._base(environment))
+                self._describe_types(environment, commit)
         if decision in ("switch", "remove"):
             with watch.step("switch"):
                 self._at("owe flush")
@@ -252,6 +254,14 @@ class Deployer:
             self._at("flush")
             self._flush(environment)
         return outcome
+
+    def _describe_types(self, environment: EnvironmentName, commit: ObjectId) -> None:
+        if self._settings.types_program is not None:
+            from git_hooks.resource_types import ResourceTypes  # most sites pay nothing for it
+
+            self._at("types")
+            types = ResourceTypes(self.layout, self._settings.split, self._settings.types_program)
+            types.prepare(environment, self.layout.version(environment, commit))
 
     def _flush(self, environment: EnvironmentName) -> None:
         for pause in (*FLUSH_PAUSES, None):

@@ -17,6 +17,7 @@ from enc.names import EnvironmentName
 from git_hooks.layout import SPLIT, Layout
 from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository
+from git_hooks.resource_types import NAME
 from git_hooks.trees import DIRECTORY, FILE, LINK, PROGRAM, Entry, object_id, render_tree
 
 
@@ -47,7 +48,8 @@ def verify_store(layout: Layout, repository: Repository) -> Iterator[Fault]:
             except NotFound:
                 yield Fault(path, "its commit is not in the repository any more, so it cannot be verified")
                 continue
-            if verifier.tree(path, len(tree) // 2) != tree:
+            added = () if any(entry.name == NAME for entry in repository.tree(tree)) else (NAME,)
+            if verifier.tree(path, len(tree) // 2, added) != tree:
                 yield Fault(path, "holds something else than its commit")
 
 
@@ -58,11 +60,13 @@ class _Verifier:
         self._files: dict[tuple[int, int], str] = {}
         """Names of contents by inode: what is shared is read once."""
 
-    def tree(self, directory: str, id_size: int) -> str:
-        """Return the name of the tree that `directory` shows."""
+    def tree(self, directory: str, id_size: int, added: tuple[str, ...] = ()) -> str:
+        """Return the name of the tree that `directory` shows, without what was `added` to it."""
         entries = []
         with os.scandir(directory) as found:
             for item in found:
+                if item.name in added:
+                    continue
                 status = item.stat(follow_symlinks=False)
                 if item.is_symlink():
                     target = os.readlink(item.path)

@@ -124,6 +124,8 @@ class MasterSettings:
     launcher: tuple[str, ...] = ()
     """Put in front of the command, for example `ip netns exec NAME`; must exec, not fork."""
     jvm: tuple[str, ...] = SMALL_JVM
+    code_commands: tuple[Path, Path] | None = None
+    """Programs for static catalogs: code-id-command, code-content-command."""
     workers: int = 1
     """JRuby instances: so many catalogs at once."""
 
@@ -196,6 +198,7 @@ def files(base: Path, settings: MasterSettings) -> dict[str, str]:
                 }
             }
         ),
+        "server/conf.d/versioned-code.conf": _json({"versioned-code": _code_commands(settings)}),
         "server/conf.d/webserver.conf": _json(
             {
                 "webserver": {
@@ -226,6 +229,15 @@ def files(base: Path, settings: MasterSettings) -> dict[str, str]:
                 "product": {"check-for-updates": False},
             }
         ),
+    }
+
+
+def _code_commands(settings: MasterSettings) -> dict[str, str]:
+    if settings.code_commands is None:
+        return {}
+    return {
+        "code-id-command": str(settings.code_commands[0]),
+        "code-content-command": str(settings.code_commands[1]),
     }
 
 

@@ -44,7 +44,7 @@ def message(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, t
     """Return the request that reports `state` of `commit`; `mirror.api` must be set."""
     short = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
     if mirror.forge == "gitlab":
-        address = f"{mirror.api}/projects/{quote(mirror.project, safe='')}/statuses/{commit}"
+        address = f"{mirror.api}/projects/{quote(mirror.project or '', safe='')}/statuses/{commit}"
         said = {"state": "failed" if state == "failure" else state, "name": CONTEXT, "description": short}
         headers = {"PRIVATE-TOKEN": token}
     else:

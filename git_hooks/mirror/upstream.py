@@ -38,12 +38,13 @@ class Upstream:
     def __init__(self, settings: BranchSettings) -> None:
         """Connect to nothing yet."""
         self._mirror = settings.mirror
+        self._url = settings.mirror.url or ""
         self._repository = str(settings.repository)
 
     def branches(self) -> dict[BranchName, ObjectId]:
         """Return all branches at the forge whose names are taken here."""
         found = {}
-        for line in self._git("ls-remote", "--heads", "--", self._mirror.url).splitlines():
+        for line in self._git("ls-remote", "--heads", "--", self._url).splitlines():
             commit, _, ref = line.partition("\t")
             name = ref.removeprefix(HEADS)
             if ref.startswith(HEADS) and BranchName.accepts(name) and ObjectId.accepts(commit):
@@ -54,7 +55,7 @@ class Upstream:
         """Let `branches` here be what they are at the forge, also if that forgot commits."""
         specs = [f"+{branch.ref}:{branch.ref}" for branch in branches]
         options = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--atomic")
-        self._git("fetch", "--quiet", *options, "--", self._mirror.url, *specs)
+        self._git("fetch", "--quiet", *options, "--", self._url, *specs)
 
     def forget(self, branch: BranchName, commit: ObjectId) -> None:
         """Remove a branch here that is at `commit`; its commits stay below refs/archive/."""
@@ -87,7 +88,7 @@ class Upstream:
             out, told = process.communicate(stdin, timeout=self._mirror.timeout)
         except subprocess.TimeoutExpired as error:
             raise UpstreamFailed(
-                f"git {arguments[0]} gave no answer within {self._mirror.timeout:g} s", where=self._mirror.url
+                f"git {arguments[0]} gave no answer within {self._mirror.timeout:g} s", where=self._url
             ) from error
         finally:
             # Its own session: what it started goes with it.
@@ -96,7 +97,7 @@ class Upstream:
             process.wait()
         if process.returncode:
             last = next((line for line in reversed(told.splitlines()) if line.strip()), "no reason given")
-            raise UpstreamFailed(f"git {arguments[0]}: {last}", where=self._mirror.url)
+            raise UpstreamFailed(f"git {arguments[0]}: {last}", where=self._url)
         return out
 
     def _options(self) -> list[str]:

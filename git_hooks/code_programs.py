@@ -1,0 +1,37 @@
+"""The programs that puppetserver asks which version a catalog is of, and for its files.
+
+They are shell programs (puppetmaster-code-id, puppetmaster-code-content,
+puppetmaster-config-version): the first runs for every catalog. What they need
+of the configuration stands beside it as two links, since they read no YAML.
+docs/static-catalogs.md tells how puppetserver gets to know them.
+
+Failure modes: OSError if the links cannot be made.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from enc.config import BranchSettings
+
+
+def link(configuration: Path, settings: BranchSettings) -> bool:
+    """Let the programs find the store and the environments; return whether anything had to change.
+
+    To be called whenever a repository is taken under management or served.
+    """
+    changed = False
+    for name, target in {"store": settings.store, "environments": settings.environments}.items():
+        changed |= _link(configuration.with_name(f"{configuration.name}.{name}"), target)
+    return changed
+
+
+def _link(place: Path, target: Path) -> bool:
+    if place.is_symlink() and place.readlink() == target:
+        return False
+    aside = place.with_name(f"{place.name}.{os.getpid()}")
+    aside.unlink(missing_ok=True)
+    aside.symlink_to(target)
+    aside.replace(place)
+    return True

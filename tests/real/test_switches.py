@@ -1,0 +1,237 @@
+"""Switches under a real puppetserver: every catalog is one commit's, and gets its files later, too."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import ssl
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import git_hooks
+from enc.config import PuppetserverSettings
+from enc.names import BranchName, Certname, EnvironmentName
+from git_hooks import code_programs
+from git_hooks.deploy import Deployer, Tip
+from git_hooks.refs import ObjectId
+from puppetmaster_self.private_agent import PrivateAgent
+from puppetmaster_self.private_master import PrivateMaster
+from puppetmaster_self.puppetserver_files import AuthRule, MasterSettings
+from tests.support.bare import Bare, Content, git
+from tests.support.following import eventually
+from tests.support.puppetserver import MakeMaster
+
+PROGRAMS = Path(git_hooks.__file__).parent
+TEST, ENVIRONMENT = BranchName("test"), EnvironmentName("test")
+WEB = Certname("web1.example.org")
+SWITCHES, FILES, CATALOGS = 200, 500, 50
+
+
+def program(name: str, configuration: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PUPPETMASTER_CONFIG": str(configuration)}
+    return subprocess.run([PROGRAMS / name, *arguments], env=environment, capture_output=True, text=True, timeout=10)
+
+
+def content(word: str, result: Path) -> Content:
+    """An environment of which manifest, template, function, data and files all say `word`."""
+    wait = f"touch {result}.began; while ! test -e {result}.go; do sleep 0.1; done"
+    many = {f"f{number}.txt": f"{word} {number}\n" for number in range(FILES)}
+    return {
+        "environment.conf": f"config_version = {PROGRAMS}/puppetmaster-config-version $environment\n",
+        "manifests": {"site.pp": f"notify {{ 'site': message => '{word}' }}\ninclude demo\ninclude other\n"},
+        "modules": {
+            "demo": {
+                "manifests": {
+                    "init.pp": (
+                        "class demo {\n"
+                        f"  notify {{ 'class': message => '{word}' }}\n"
+                        "  notify { 'template': message => epp('demo/word.epp') }\n"
+                        "  notify { 'function': message => other::word() }\n"
+                        f"  exec {{ '/bin/sh -c \"{wait}\"':\n"
+                        f"    onlyif => '/usr/bin/test -e {result}.wait' }}\n"
+                        f"  -> file {{ '{result}': source => 'puppet:///modules/demo/f1.txt' }}\n"
+                        "}\n"
+                    )
+                },
+                "templates": {"word.epp": word},
+                "files": many,
+            },
+            "other": {
+                "manifests": {"init.pp": f"class other {{ notify {{ 'other': message => '{word}' }} }}\n"},
+                "functions": {"word.pp": f"function other::word() {{ '{word}' }}\n"},
+            },
+        },
+    }
+
+
+class Site:
+    """A puppetserver, an agent that may flush and compile, and two commits to switch between."""
+
+    def __init__(self, base: Path, make_master: MakeMaster) -> None:
+        self.result = base / "result"
+        self.configuration = base / "config.yaml"
+        self.bare = Bare(base / "git")
+        settings = MasterSettings(
+            server={"versioned_environment_dirs": "true", "environment_timeout": "unlimited"},
+            rules=(
+                AuthRule("flush", "/puppet-admin-api/v1/environment-cache", ("delete",), (str(WEB),)),
+                AuthRule("compile", "^/puppet/v4/catalog/?$", ("post",), (str(WEB),)),
+            ),
+            environment={"PUPPETMASTER_CONFIG": str(self.configuration)},
+            code_commands=(PROGRAMS / "puppetmaster-code-id", PROGRAMS / "puppetmaster-code-content"),
+        )
+        self.master: PrivateMaster = make_master(base / "m", settings)
+        servers = PuppetserverSettings()
+        self.settings = replace(self.bare.settings, environments=self.master.environments, puppetserver=servers)
+        code_programs.link(self.configuration, self.settings)
+        self.commits = {word: self.bare.commit("test", content(word, self.result)) for word in ("old", "new")}
+        with Deployer(self.settings) as deployer:
+            self.show(deployer, "old")
+        self.master.start()
+        self.agent: PrivateAgent = self.master.agent(WEB)
+        first = self.agent.run("--environment", "test")
+        assert first.status == 2, first.output
+        assert self.result.read_text() == "old 1\n"
+        servers = PuppetserverSettings(
+            urls=(f"https://localhost:{self.master.settings.port}",),
+            ca_file=self.agent.ca,
+            certificate_file=self.agent.certificate,
+            key_file=self.agent.key,
+        )
+        self.settings = replace(self.settings, puppetserver=servers)
+
+    def show(self, deployer: Deployer, word: str) -> None:
+        """Deploy; fail unless all went well."""
+        git(self.bare.path, "update-ref", TEST.ref, self.commits[word])
+        record = deployer.deploy(ENVIRONMENT, Tip(TEST), "somebody")
+        assert record.good, record
+
+    def connect(self) -> http.client.HTTPSConnection:
+        context = ssl.create_default_context(cafile=str(self.agent.ca))
+        context.load_cert_chain(self.agent.certificate, self.agent.key)
+        return http.client.HTTPSConnection("localhost", self.master.settings.port, context=context, timeout=60)
+
+    def compile(self, connection: http.client.HTTPSConnection) -> dict[str, str]:
+        """What each part of a fresh catalog says."""
+        asked = {
+            "certname": WEB,
+            "persistence": {"facts": False, "catalog": False},
+            "environment": "test",
+            "facts": {"values": {}},
+            "trusted_facts": {"values": {}},
+            "options": {"prefer_requested_environment": True},
+        }
+        connection.request("POST", "/puppet/v4/catalog", json.dumps(asked), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        body = answer.read()
+        assert answer.status == 200, body
+        resources = json.loads(body)["catalog"]["resources"]
+        return {r["title"]: r["parameters"]["message"] for r in resources if r["type"] == "Notify"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, make_master: MakeMaster) -> Iterator[Site]:
+    yield Site(tmp_path_factory.mktemp("switches"), make_master)
+
+
+def test_a_catalog_gets_the_files_of_its_own_version_after_a_switch(site: Site) -> None:
+    wait, began, go = (site.result.with_name(f"result.{name}") for name in ("wait", "began", "go"))
+    site.result.unlink()
+    wait.touch()
+    with ThreadPoolExecutor(1) as threads, Deployer(site.settings) as deployer:
+        run = threads.submit(site.agent.run, "--environment", "test")
+        try:
+            eventually(began.exists, "the agent applies its catalog", 60)
+            site.show(deployer, "new")
+        finally:
+            go.touch()
+        output = run.result().output
+    assert site.result.read_text() == "old 1\n", output
+    wait.unlink()
+    run_after = site.agent.run("--environment", "test")
+    assert site.result.read_text() == "new 1\n", run_after.output
+    hostname = subprocess.check_output(["hostname"], text=True).strip()
+    assert f"{hostname} test {site.commits['new'][:12]}" in run_after.output
+
+
+def test_every_catalog_during_many_switches_is_one_commits(site: Site) -> None:
+    seen: Counter[str] = Counter()
+    mixed: list[dict[str, str]] = []
+    ended = threading.Event()
+
+    def compile_in_a_loop() -> None:
+        connection = site.connect()
+        while not ended.is_set():
+            said = site.compile(connection)
+            if len(said) != 5 or len(set(said.values())) != 1:
+                mixed.append(said)
+            seen[said["site"]] += 1
+
+    with ThreadPoolExecutor(1) as threads, Deployer(site.settings) as deployer:
+        loop = threads.submit(compile_in_a_loop)
+        try:
+            number = 0
+            while number < SWITCHES or seen.total() < CATALOGS:
+                number += 1
+                site.show(deployer, ("old", "new")[number % 2])
+                assert not loop.done(), loop.exception()
+        finally:
+            ended.set()
+        loop.result()
+    assert mixed == []
+    assert min(seen["old"], seen["new"]) > 5, seen
+
+
+def test_the_programs(site: Site, tmp_path: Path) -> None:
+    with Deployer(site.settings) as deployer:
+        site.show(deployer, "old")
+    commit = site.commits["old"]
+
+    def told(name: str, *arguments: str) -> tuple[int, str]:
+        done = program(f"puppetmaster-{name}", site.configuration, *arguments)
+        return done.returncode, done.stdout
+
+    assert told("code-id", "test") == (0, f"{commit}\n")
+    assert told("code-id", "production") == (0, "live\n"), "no environment of ours"
+    assert told("code-id", "../test")[0] == 1
+    path = "modules/demo/files/f2.txt"
+    assert told("code-content", "test", commit, path) == (0, "old 2\n")
+    assert told("code-content", "test", site.commits["new"], path) == (0, "new 2\n")
+    assert told("code-content", "test", "live", path) == (0, "old 2\n")
+    for hostile in (
+        "modules/demo/files/../../../environment.conf",
+        "manifests/site.pp",
+        "/etc/passwd",
+        "modules/demo/files/\n",
+        "modules/demo/files",
+        "modules/demo/manifests/init.pp",
+    ):
+        assert told("code-content", "test", commit, hostile) == (1, ""), hostile
+    assert told("code-content", "test", ObjectId("0" * 40), path) == (1, "")
+    assert told("code-content", "test", "../x", path) == (1, "")
+    pending = site.settings.store / "pending/test"
+    pending.touch()
+    began = time.monotonic()
+    assert told("code-id", "test") == (0, "live\n"), "the server may have either version"
+    assert 0.5 < time.monotonic() - began < 5
+    timer = threading.Timer(0.3, pending.unlink)
+    timer.start()
+    assert told("code-id", "test") == (0, f"{commit}\n")
+    timer.join()
+
+
+def test_the_links_follow_the_settings(tmp_path: Path) -> None:
+    settings = Bare(tmp_path).settings
+    assert code_programs.link(tmp_path / "c.yaml", settings)
+    assert not code_programs.link(tmp_path / "c.yaml", settings)
+    assert code_programs.link(tmp_path / "c.yaml", replace(settings, store=tmp_path / "other"))
+    assert (tmp_path / "c.yaml.store").readlink() == tmp_path / "other"
