@@ -32,6 +32,8 @@ declare -Ar PACKAGES=(
     [git]=/usr/bin/git
     [openssh-server]=/usr/sbin/sshd
     [openssh-client]=/usr/bin/ssh
+    [r10k]=/usr/bin/r10k
+    [g10k]=/usr/bin/g10k
 )
 
 # The packages of the arguments that are missing, one a line.

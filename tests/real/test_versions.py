@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,25 @@ def test_a_new_branch_of_a_live_commit_costs_one_directory(bare: Bare) -> None:
     assert len(directories) <= before + 2
     deploy(bare, "test", "another")
     assert {path.lstat().st_ino for path in bare.settings.store.rglob("*") if path.is_symlink()} == links
+
+
+def test_a_file_system_that_allows_no_more_links_is_no_obstacle(bare: Bare) -> None:
+    bare.commit("test", changed("A\n"))
+    deploy(bare)
+    used_up = [(bare.live("test") / "modules/a/files/deep/x").resolve(), bare.live("test") / "modules/b"]
+    many = bare.base / "many"
+    many.mkdir()
+    for number, path in enumerate(used_up):
+        with suppress(OSError):  # ext4 has 65,000; where there are many more, nothing is tried here
+            for count in range(65_000):
+                os.link(path, many / f"{number}-{count}", follow_symlinks=False)
+    for content in ("B\n", "C\n"):
+        bare.commit("test", changed(content))
+        assert deploy(bare).outcome == "live"
+        assert contents(bare.live("test"))["modules/a/manifests/init.pp"] == content
+    assert faults(bare) == []
+    gc(bare)
+    assert contents(bare.live("test"))["modules/a/files/deep/x"] == "1"
 
 
 def test_a_link_between_modules_works_and_keeps_working(bare: Bare) -> None:
