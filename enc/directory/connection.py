@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from time import monotonic
 from types import TracebackType
@@ -40,7 +41,25 @@ Person = tuple[str, str]
 """DN and password of somebody who signs in as themselves."""
 
 
-class Connection:
+class Closing(ABC):
+    """What is closed at the end of a `with`."""
+
+    def __enter__(self) -> Self:
+        """Return the thing itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what is held."""
+
+
+class Connection(Closing):
     """An open, bound connection to one server."""
 
     def __init__(self, wire: Wire, timeout: float) -> None:
@@ -60,16 +79,6 @@ class Connection:
     def heard(self) -> float:
         """When (monotonic clock) the server last sent anything."""
         return self._wire.heard
-
-    def __enter__(self) -> Self:
-        """Return the connection itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the connection."""
-        self.close()
 
     def close(self) -> None:
         """Say good-bye and close the socket."""

@@ -18,14 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Self
 
 from enc import filters
 from enc.classify.model import Record
 from enc.config import Settings
 from enc.directory import ber, entries, messages, results
-from enc.directory.connection import Connection, Person, open_connection
+from enc.directory.connection import Closing, Connection, Person, open_connection
 from enc.directory.messages import Control, Message, Result, Scope
 from enc.errors import DirectoryUnreachable, NotFound
 
@@ -46,7 +44,7 @@ class ValueChange:
     add: tuple[str, ...] = ()
 
 
-class DirectoryEditor:
+class DirectoryEditor(Closing):
     """Writes over one connection, opened when first needed. Use it in a `with`."""
 
     def __init__(self, settings: Settings, as_person: Person | None = None) -> None:
@@ -54,16 +52,6 @@ class DirectoryEditor:
         self._settings = settings.directory
         self._person = as_person
         self._connection: Connection | None = None
-
-    def __enter__(self) -> Self:
-        """Return the editor itself; nothing is connected yet."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the connection, if there is one."""
-        self.close()
 
     def close(self) -> None:
         """Close the connection, if there is one; the next operation opens another."""

@@ -11,13 +11,12 @@ answer is an error (`DirectoryUnreachable`, `DirectoryRefused`), never emptiness
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from enc import dn
 from enc.classify.model import Record
 from enc.config import Settings
-from enc.directory.connection import Connection, open_connection
+from enc.directory.connection import Closing, Connection, open_connection
 from enc.directory.messages import Scope
 from enc.errors import DirectoryUnreachable, NotFound
 from enc.filters import NodeFilter
@@ -28,7 +27,7 @@ T = TypeVar("T")
 PREFIX_FILTER = "(objectClass=puppetmasterScope)"
 
 
-class LdapSource:
+class LdapSource(Closing):
     """A `Source` (enc.classify.model) over one connection, opened when first needed. Use it in a `with`."""
 
     def __init__(self, settings: Settings) -> None:
@@ -36,16 +35,6 @@ class LdapSource:
         self._settings = settings
         self._filter = NodeFilter(settings.nodes.filter)
         self._connection: Connection | None = None
-
-    def __enter__(self) -> Self:
-        """Return the source itself; nothing is connected yet."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the connection, if there is one."""
-        self.close()
 
     def close(self) -> None:
         """Close the connection, if there is one; the next question opens another."""

@@ -23,7 +23,6 @@ from enc.changes import (
     to_set,
     to_unset,
 )
-from enc.classify.gather import project_of
 from enc.classify.model import Record
 from enc.config import Settings
 from enc.directory.edits import DirectoryEditor
@@ -31,6 +30,7 @@ from enc.errors import ClassificationError, Conflict, NotFound, UsageError
 from enc.filters import NodeFilter, escape, folded
 from enc.names import Certname, ProjectName
 from enc.service.desk import Desk, Plan, Receipt
+from enc.service.survey import project_if_told
 
 
 def entry_of(certname: Certname, editor: DirectoryEditor, settings: Settings) -> Record:
@@ -42,13 +42,6 @@ def entry_of(certname: Certname, editor: DirectoryEditor, settings: Settings) ->
         places = "; ".join(record.dn for record in found)
         raise ClassificationError(f"{len(found)} entries answer to the name {certname}; remove one: {places}")
     return found[0]
-
-
-def _project(record: Record, settings: Settings) -> ProjectName | None:
-    try:
-        return project_of(record, settings)
-    except ClassificationError:
-        return None
 
 
 def change(
@@ -71,7 +64,7 @@ def change(
     plan = Plan(
         action or ("node set" if setting else "node unset"),
         f"node {certname}",
-        _project(record, desk.settings),
+        project_if_told(record, desk.settings),
         (modifying(record, changes),) if changes else (),
         node=certname,
     )
@@ -153,10 +146,10 @@ def remove(desk: Desk, certname: Certname, *, reason: str, dry_run: bool = False
     """
     settings = desk.settings
     record = entry_of(certname, desk.editor, settings)
-    project = _project(record, settings)
+    project = project_if_told(record, settings)
     heirs = desk.editor.find(settings.nodes_base, f"({settings.nodes.parent_attribute}={escape(certname)})")
     heirs = [heir for heir in heirs if heir.dn != record.dn]
-    if ours := [heir for heir in heirs if _project(heir, settings) == project]:
+    if ours := [heir for heir in heirs if project_if_told(heir, settings) == project]:
         raise Conflict(f"{_shown(ours)} inherits from {certname}; take its parent away first (node unset --parent)")
     remarks = (f"cannot be classified any more, because {certname} is the parent: {_shown(heirs)}",) if heirs else ()
     steps = (deleting(record),)

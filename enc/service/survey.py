@@ -101,7 +101,7 @@ def nodes_of(project: ProjectName, source: LdapSource, settings: Settings) -> li
     if settings.nodes.project == "container":
         base = dn.build("ou", project, settings.nodes_base)
         return source.search(base, NodeFilter(settings.nodes.filter).for_all())
-    return [record for record in source.all_nodes() if _project(record, settings) == project]
+    return [record for record in source.all_nodes() if project_if_told(record, settings) == project]
 
 
 def names(records: Iterable[Record], settings: Settings) -> list[str]:
@@ -110,7 +110,8 @@ def names(records: Iterable[Record], settings: Settings) -> list[str]:
     return [name for record in records for name in node_filter.names(record)]
 
 
-def _project(record: Record, settings: Settings) -> ProjectName | None:
+def project_if_told(record: Record, settings: Settings) -> ProjectName | None:
+    """Return the project of a node's entry, None if the entry does not tell it."""
     try:
         return project_of(record, settings)
     except ClassificationError:
@@ -127,7 +128,7 @@ def rows(
     classifier = Classifier(settings)
     found: dict[str, Row] = {}
     for record in snapshot.nodes:
-        project = _project(record, settings)
+        project = project_if_told(record, settings)
         for name in snapshot.names_of(record):
             try:
                 found_now = classifier.classify(name, snapshot)
