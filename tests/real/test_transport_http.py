@@ -5,15 +5,19 @@ from __future__ import annotations
 import base64
 import gzip
 import http.client
+import os
+import signal
 import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.real.conftest import SlapdMaker
 from tests.support.certificates import Authority
+from tests.support.following import eventually
 from tests.support.slapd import Slapd
 from tests.support.transports import Clone, Managed, S, password, people
 
@@ -231,10 +235,48 @@ def test_fifty_clients_at_once_all_end_live(slapd: Slapd, tmp_path: Path) -> Non
         assert clone.clone(managed.url("bob", word)).returncode == 0
         command = ["git", "-C", str(clone.place), "push", "origin"]
         pushes = [
-            subprocess.Popen([*command, f"HEAD:refs/heads/topic/red/t{number}"], env=clone.environment, stderr=subprocess.PIPE)
+            subprocess.Popen(
+                [*command, f"HEAD:refs/heads/topic/red/t{number}"], env=clone.environment, stderr=subprocess.PIPE
+            )
             for number in range(50)
         ]
         said = [push.communicate()[1].decode() for push in pushes]
     assert [text for push, text in zip(pushes, said, strict=True) if push.returncode] == []
     environments = managed.settings.branches.environments
     assert {f"red__t{number}" for number in range(50)} <= {path.name for path in environments.iterdir()}
+
+
+def test_a_push_is_deployed_though_its_client_went_away(managed: Managed, clone: Clone) -> None:
+    hook = managed.bare.path / "hooks" / "pre-receive.legacy"
+    started = managed.base / "started"
+    hook.write_text(f"#!/bin/sh\ntouch {started}; sleep 1\n")
+    hook.chmod(0o755)
+    try:
+        (clone.place / "manifests/site.pp").write_text("# from one who left\n")
+        clone.git("commit", "-qam", "left")
+        command = ["git", "-C", str(clone.place), "push", "-q", managed.url("bob"), "HEAD:project/red"]
+        push = subprocess.Popen(command, env=clone.environment, start_new_session=True, stderr=subprocess.DEVNULL)
+        eventually(started.exists, "the push has not begun")
+        os.killpg(push.pid, signal.SIGKILL)
+        push.wait()
+        live = managed.settings.branches.environments / "project_red/manifests/site.pp"
+        eventually(lambda: live.exists() and live.read_text() == "# from one who left\n", "the push is not live")
+    finally:
+        hook.unlink()
+
+
+def test_webhooks_stand_beside_the_repository(slapd: Slapd, tmp_path: Path) -> None:
+    managed = Managed(tmp_path / "managed", slapd)
+    secret = tmp_path / "secret"
+    secret.write_text("It's a Secret to Everybody")
+    secret.chmod(0o600)
+    document = yaml.safe_load(managed.configuration.read_text())
+    upstream = {"forge": "github", "url": "https://127.0.0.1:1/x.git", "secret_file": str(secret)}
+    document["branches"]["mirror"] = upstream
+    managed.configuration.write_text(yaml.safe_dump(document))
+    with managed.serving():
+        connection = http.client.HTTPConnection("127.0.0.1", managed.port, timeout=20)
+        connection.request("POST", "/webhook", b"{}", {"X-Hub-Signature-256": "sha256=00", "Content-Length": "2"})
+        assert connection.getresponse().status == 403
+        connection.close()
+        assert Clone(tmp_path / "clone").clone(managed.url("bob")).returncode == 0
