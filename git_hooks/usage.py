@@ -58,7 +58,7 @@ class Usage:
             sorted(
                 Certname(name)
                 for name, (_, used) in self._current().items()
-                if used.lower() == wanted and Certname.accepts(name)
+                if wanted in used.lower().split() and Certname.accepts(name)
             )
         )
 
@@ -110,22 +110,26 @@ class Usage:
         from enc.service.survey import Row, Snapshot, rows
 
         def uses(row: Row) -> bool:
-            chosen = row.classification.environment if row.classification is not None else None
-            return chosen is not None and chosen.lower() == environment.lower()
+            said = row.classification
+            chosen = (said.environment, said.otherwise) if said is not None else ()
+            return environment.lower() in (name.lower() for name in chosen if name is not None)
 
         try:
             with LdapSource(self._settings) as source:
-                return tuple(row.certname for row in rows(Snapshot(source, self._settings), self._settings, uses))
+                found = rows(Snapshot(source, self._settings), self._settings, uses, time.time())
+                return tuple(row.certname for row in found)
         except (DirectoryUnreachable, DirectoryRefused) as error:
             raise UsageUnknown(f"nobody follows LDAP here, and LDAP cannot be asked: {error}") from error
 
 
 def _environment(path: str) -> str:
-    """Return the environment that an answer names, or an empty text."""
+    """Return the environment that an answer names, behind a space the one after a trial; empty: none."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         head = os.read(descriptor, _HEAD)
     finally:
         os.close(descriptor)
     _, mark, rest = head.partition(_MARK)
-    return rest.partition(b'"')[0].decode("ascii", "replace") if mark else ""
+    parts = rest.partition(b"\n")[0].split(b'"')
+    # `X"`, or with a trial `X" # until SECONDS then "Y"` (enc/classify/render.py): a node in trial uses both.
+    return b" ".join(parts[0:3:2]).decode("ascii", "replace").strip() if mark else ""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from enc.commands.call import Call, json_option
 from enc.errors import UsageError
-from git_hooks import install
+from git_hooks import code_programs, install
 from git_hooks.commands.target import dry_run_option
 
 SUMMARY = "install the hooks into the repository; what was there before is kept, and `uninstall` puts it back"
@@ -33,5 +33,7 @@ def run(call: Call) -> int:
         call.show(found, found or ["all is as it should be"])
         return 0
     done = install.install(settings, call.config_path.absolute())
+    if code_programs.link(call.config_path.absolute(), settings.branches):
+        done = [*done, f"{call.config_path}.store, .environments: links for puppetmaster-code-id"]
     call.show(done, done or ["all was as it should be"])
     return 0

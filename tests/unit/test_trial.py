@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ from enc.changes import Change, Step, after
 from enc.classify.classify import Classifier
 from enc.classify.render import render_answer
 from enc.classify.trial import Trial
-from enc.config import Settings
+from enc.config import AnswerSettings, Settings
 from enc.environments import Rules
 from enc.errors import ClassificationError
 from enc.names import Certname, EnvironmentName, ProjectName
+from git_hooks.usage import Usage
 from tests.support.memory import MemorySource, record
 
 S = "dc=example,dc=org"
@@ -74,6 +76,19 @@ def test_an_answer_from_then_says_what_comes_next(
     answer = yaml.safe_load(look_up(layout, WEB, now).text)
     assert answer["environment"] == environment
     assert answer["parameters"]["hostile"] == 'x" # until 1 then "y"'
+
+
+@pytest.mark.parametrize("environment", ["project_red__fix", "project_red"])
+def test_a_node_in_trial_uses_both_environments(tmp_path: Path, environment: str) -> None:
+    settings = Settings(answers=AnswerSettings(directory=tmp_path))
+    layout = Layout(tmp_path)
+    layout.create()
+    now = int(time.time())
+    layout.contact.write_text(Contact(now, now, 3600, "current").line())
+    answer = render_answer(Classifier(settings).classify(WEB, node()).at(999), None, "copy")
+    (layout.nodes / "web1.yaml").write_text(answer)
+    assert Usage(settings).nodes(EnvironmentName(environment)) == (WEB,), "neither branch may be deleted"
+    assert Usage(settings).nodes(EnvironmentName("red")) == ()
 
 
 @pytest.mark.parametrize(
