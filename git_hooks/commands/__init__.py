@@ -11,6 +11,7 @@ COMMANDS: dict[str, str] = {
     "hooks": "git_hooks.commands.hooks",
     "init": "git_hooks.commands.init",
     "list": "git_hooks.commands.listing",
+    "make-branches": "git_hooks.commands.make_branches",
     "release": "git_hooks.commands.release",
     "restore": "git_hooks.commands.restore",
     "rollback": "git_hooks.commands.rollback",

@@ -153,3 +153,18 @@ def test_init_verify_and_uninstall(managed: Managed) -> None:
     assert managed.branch_manager("init", "/elsewhere.git").returncode == 2
     assert managed.branch_manager("uninstall").returncode == 0
     assert not (managed.bare.path / "hooks/pre-receive").exists()
+
+
+def test_a_new_project_gets_its_branch_from_test(managed: Managed, slapd: Slapd) -> None:
+    entry = {"objectClass": "groupOfNames", "cn": "blue", "member": f"uid=carol,ou=people,{S}"}
+    slapd.add(f"cn=blue,ou=projects,{S}", entry)
+    try:
+        assert "project/blue" in managed.branch_manager("make-branches", "--dry-run").stdout
+        assert managed.tip("project/blue") is None
+        assert managed.branch_manager("make-branches").returncode == 0
+        assert managed.tip("project/blue") == managed.tip("test")
+        assert shown(managed, "project_blue") == "# first\n"
+        assert managed.branch_manager("make-branches").stdout == "every project has its branch\n"
+        assert managed.branch_manager("make-branches", "no-such").returncode == 1
+    finally:
+        slapd.delete(f"cn=blue,ou=projects,{S}")

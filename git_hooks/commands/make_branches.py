@@ -1,0 +1,49 @@
+"""`branch-manager make-branches`: every project in LDAP has its branch."""
+
+from __future__ import annotations
+
+import argparse
+
+from enc import dn
+from enc.commands.call import Call, json_option, table
+from enc.directory.ldap_store import LdapSource
+from enc.errors import Conflict, ExitStatus
+from enc.names import ProjectName
+from git_hooks.commands.target import dry_run_option, opened, told, who
+from git_hooks.project_branches import make, missing
+
+SUMMARY = "make the branches of projects that have none, from test"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("projects", metavar="PROJECT", nargs="*", help="only these; none: all projects in LDAP")
+    dry_run_option(parser)
+    json_option(parser)
+
+
+def run(call: Call) -> int:
+    """Make them; exit status 1 if one could not be made."""
+    wanted = {ProjectName(text) for text in call.arguments.projects}
+    with LdapSource(call.settings) as source:
+        names = [dn.rdn(record.dn)[1] for record in source.projects()]
+    known = {ProjectName(name) for name in names if ProjectName.accepts(name)}
+    outcomes = [(name, "there is no such project in LDAP", False) for name in sorted(wanted - known)]
+    with opened(call) as (deployer, refs):
+        chosen = (wanted & known) if wanted else known
+        for one in missing(chosen, deployer.repository.branches(), call.settings.branches.rules):
+            if one.obstacle or one.place is None:
+                outcomes.append((one.project, one.obstacle, False))
+            elif call.arguments.dry_run:
+                outcomes.append((one.project, f"would get branch {one.place.branch}", True))
+            else:
+                try:
+                    record = make(one, deployer, refs, who())
+                except Conflict as conflict:
+                    outcomes.append((one.project, str(conflict), False))
+                else:
+                    outcomes.append((one.project, f"has branch {one.place.branch}; {told(record)}", record.good))
+    document = [{"project": name, "outcome": text, "good": good} for name, text, good in outcomes]
+    lines = table(("PROJECT", "OUTCOME"), [row[:2] for row in outcomes]) if outcomes else "every project has its branch"
+    call.show(document, lines)
+    return ExitStatus.DONE if all(good for *_, good in outcomes) else ExitStatus.FAILED

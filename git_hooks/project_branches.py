@@ -1,0 +1,73 @@
+"""Every project has its branch: made from `test` when the project is made, or soon after.
+
+LDAP knows which projects there are, git which branches. What is missing is
+made; nothing is ever taken away here. So it may run at any time, by a timer or
+right after `enc-admin project add`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from enc.errors import InvalidName, NotFound
+from enc.names import BranchName, ProjectName
+from git_hooks.deploy import Deployer, Tip
+from git_hooks.environments import Place, Rules, collisions
+from git_hooks.records import Record
+from git_hooks.refs import ObjectId
+from git_hooks.refstore import RefStore
+
+BEGINNING = BranchName("test")
+"""Where a project's branch begins."""
+
+
+class Missing(NamedTuple):
+    """A project without branch, and the branch that it should have."""
+
+    project: ProjectName
+    place: Place | None
+    obstacle: str = ""
+    """Why the branch cannot be made."""
+
+
+def missing(
+    projects: Iterable[ProjectName], branches: Mapping[BranchName, ObjectId], texts: Iterable[str]
+) -> list[Missing]:
+    """Return the projects without branch; `texts` are the rules. Pure."""
+    texts = tuple(texts)
+    rules = Rules(texts)
+    present = [place for branch in branches if (place := _place(rules, branch)) is not None]
+    having = {place.project for place in present if place.topic is None}
+    pattern = next((text.partition("=")[0].strip() for text in texts if "<name>" in text and "<topic>" not in text), "")
+    found = []
+    for project in sorted(set(projects) - having):
+        branch = pattern.replace("<name>", project)
+        place = _place(rules, BranchName(branch)) if BranchName.accepts(branch) else None
+        if place is None:
+            found.append(Missing(project, None, "no rule gives a project a branch (branches.rules)"))
+            continue
+        rivals = [rival for group in collisions([*present, place]).values() if branch in group for rival in group]
+        taken = next((rival for rival in rivals if rival != branch), None)
+        obstacle = f"environment {place.environment} is branch {taken}'s" if taken else ""
+        found.append(Missing(project, place, obstacle))
+        if not obstacle:
+            present.append(place)
+    return found
+
+
+def make(one: Missing, deployer: Deployer, refs: RefStore, who: str) -> Record:
+    """Make the branch and its environment; raise `NotFound` without `test`, `Conflict` if git cannot make it."""
+    assert one.place is not None and not one.obstacle
+    tip = deployer.repository.tip(BEGINNING)
+    if tip is None:
+        raise NotFound(f"there is no branch {BEGINNING} that projects' branches could begin from", where=refs.path)
+    refs.create(one.place.branch, tip)
+    return deployer.deploy(one.place.environment, Tip(one.place.branch), who, "new project")
+
+
+def _place(rules: Rules, branch: BranchName) -> Place | None:
+    try:
+        return rules.place(branch)
+    except InvalidName:
+        return None
