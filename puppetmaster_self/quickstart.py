@@ -1,8 +1,9 @@
 """The toolkit's story, told with real servers below one directory; `./quickstart` runs it.
 
 It does what a site would do, with the commands that a site would use, and
-shows each of them: a directory, a project, two instances, the follower, a
-puppetserver, an agent's run, an edit, and the run that brings it.
+shows each of them: a directory, projects with instances, the follower, a
+repository whose branches are environments, a puppetserver, agents' runs, an
+edit and a push, and the runs that bring them.
 
 Owns the directory that it is given: each telling begins by stopping what runs
 there and removing it. Servers listen on the loopback and are ended by their
@@ -15,12 +16,10 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 import sysconfig
-import textwrap
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
@@ -28,31 +27,36 @@ import yaml
 from enc.directory.embedded import EmbeddedDirectory
 from enc.entrypoint import run as run_entry_point
 from enc.errors import ExitStatus, ToolkitError, UsageError
-from enc.names import Certname, EnvironmentName, ProjectName
+from enc.names import BranchName, Certname, ProjectName
 from puppetmaster_self import compiled_classes
 from puppetmaster_self.owned_process import OwnedProcess, ProcessFailed
-from puppetmaster_self.private_agent import AgentRun, AgentSettings
+from puppetmaster_self.private_agent import AgentSettings
 from puppetmaster_self.private_master import PrivateMaster
-from puppetmaster_self.puppetserver_files import MasterSettings, exec_terminus
+from puppetmaster_self.puppetserver_files import AuthRule, MasterSettings, exec_terminus
+from puppetmaster_self.quickstart_branches import Repository
+from puppetmaster_self.storytelling import Speaker, chapter, show, tell, until
 
-PROJECT = ProjectName("demo")
+DEMO, SHOP = ProjectName("demo"), ProjectName("shop")
 WEB_1 = Certname("web-1.demo.example.org")
 WEB_2 = Certname("web-2.demo.example.org")
+TILL_1 = Certname("till-1.shop.example.org")
+INSTANCES = ((WEB_1, DEMO), (WEB_2, DEMO), (TILL_1, SHOP))
+SERVER = Certname("puppet.example.org")
 SUFFIX = "dc=example,dc=org"
+REASON = ("--reason", "quickstart")
 
-PEOPLE = f"""\
-dn: uid=alice,ou=people,{SUFFIX}
-objectClass: inetOrgPerson
-uid: alice
-cn: Alice
-sn: Alice
 
-dn: uid=bob,ou=people,{SUFFIX}
-objectClass: inetOrgPerson
-uid: bob
-cn: Bob
-sn: Bob
-"""
+def _person(name: str) -> str:
+    return f"dn: uid={name},ou=people,{SUFFIX}\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\nsn: {name}\n"
+
+
+def _branch(project: ProjectName) -> BranchName:
+    return BranchName(f"project/{project}")
+
+
+def _environment(project: ProjectName) -> str:
+    return f"project_{project}"
+
 
 HELLO = """\
 # Writes down what arrived, and by which way.
@@ -66,6 +70,7 @@ class hello (
       contact   ${getvar('contact')}   (variable, from LDAP through the ENC)
       colour    ${colour}   (hiera data, from LDAP)
       project   ${trusted['external']['project']}   (trusted external data, which no agent can forge)
+      code      first   (this class, as the project's branch has it)
       | TEXT
   }
 }
@@ -87,26 +92,33 @@ class Quickstart:
         }
         self.directory = EmbeddedDirectory(base / "directory")
         self.follower = OwnedProcess(base / "follower.pid", "enc-admin follow")
+        # Compiles keep to one version, code is read once, and whoever holds the server's own key may flush it.
+        environments = {"versioned_environment_dirs": "true", "environment_timeout": "unlimited"}
         settings = MasterSettings(
-            server=exec_terminus(self.scripts / "enc", trusted=self.scripts / "enc-trusted"),
+            certname=SERVER,
+            server=exec_terminus(self.scripts / "enc", trusted=self.scripts / "enc-trusted") | environments,
+            rules=(AuthRule("flush", "/puppet-admin-api/v1/environment-cache", ("delete",), (SERVER,)),),
             environment=self.environment,
         )
         compiled = shutil.which("java") and compiled_classes.cached(cache)
         self.master = PrivateMaster(base / "puppetserver", settings, cache=cache if compiled else None)
+        self.operator = Speaker(environment={**os.environ, **self.environment})
+        self.repository = Repository(base, self.master.environments, self.operator, self.scripts / "branch-manager")
 
     def stop(self) -> None:
         """End whatever runs."""
+        self.repository.service.stop()
         self.master.stop()
         self.follower.stop()
         self.directory.stop()
 
     def status(self) -> list[tuple[str, str]]:
         """Return what runs, as (name, state)."""
-        slapd, follower, server = self.directory.status(), self.follower.pid, self.master.process.pid
+        slapd = self.directory.status()
+        processes = (self.follower, self.master.process, self.repository.service)
         return [
             ("slapd", f"runs, pid {slapd.pid}, {' '.join(slapd.uris)}" if slapd.pid else "does not run"),
-            ("follower", f"runs, pid {follower}" if follower else "does not run"),
-            ("puppetserver", f"runs, pid {server}" if server else "does not run"),
+            *((process.name, f"runs, pid {pid}" if (pid := process.pid) else "does not run") for process in processes),
         ]
 
     def tell(self) -> None:
@@ -116,49 +128,49 @@ class Quickstart:
         self.base.mkdir(parents=True)
         try:
             self._directory()
-            self._project()
+            self._projects()
             self._answers()
+            self._branches()
             self._puppetserver()
-            self._runs()
+            self._first_runs()
+            self._edit()
+            self._push()
         except BaseException:
             self.stop()
             raise
 
     def _directory(self) -> None:
-        _chapter("1. A directory", "A private slapd with the schema, the access rules and an empty tree.")
-        data = self.directory.data_dir
-        settings = {
-            "directory": {
-                "data_directory": str(data),
-                "suffix": SUFFIX,
-                "uris": [self.directory.ldapi_uri],
-                "bind_dn": self.directory.reader_dn,
-                "bind_password_file": str(self.directory.reader_password_file),
-            },
-            "answers": {"directory": str(self.answers)},
-            "audit": {"file": str(self.base / "audit.jsonl")},
-        }
-        self.config.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-        self._command("enc-admin", "directory", "start")
+        chapter("1. A directory", "A private slapd with the schema, the access rules and an empty tree.")
+        self._configure()
+        self.operator.types("enc-admin", "directory", "start")
         people = self.base / "people.ldif"
-        people.write_text(PEOPLE, encoding="utf-8")
-        self._command("ldapadd", "-Q", "-Y", "EXTERNAL", "-H", self.directory.ldapi_uri, "-f", str(people))
+        people.write_text("\n".join(map(_person, ("alice", "bob", "carol"))), encoding="utf-8")
+        ldap = ("-Q", "-Y", "EXTERNAL", "-H", self.directory.ldapi_uri)
+        self.operator.types("ldapadd", *ldap, "-f", str(people))
+        self.bob = self.repository.person("bob")
+        password = self.repository.password(self.bob)
+        self.operator.types("ldappasswd", *ldap, "-T", str(password), f"uid=bob,ou=people,{SUFFIX}")
 
-    def _project(self) -> None:
-        _chapter("2. A project with two instances", "Alice administers it, Bob is a member.")
-        reason = ("--reason", "quickstart")
-        members = ("--admin", "alice", "--member", "alice", "--member", "bob")
-        self._command("enc-admin", "project", "add", PROJECT, *members, *reason)
-        for certname in (WEB_1, WEB_2):
-            self._command("enc-admin", "node", "add", certname, "--project", PROJECT, *reason)
-        print("  What the whole project gets stands on the project, what is one node's own on the node:\n")
-        data = ("--class", "hello", "--variable", "contact=alice@example.org", "--data", 'hello::colour="green"')
-        self._command("enc-admin", "project", "set", PROJECT, *data, *reason)
+    def _projects(self) -> None:
+        chapter(
+            "2. Two projects and their instances",
+            "Alice administers demo, Bob is a member of it. The project shop is Carol's.",
+        )
+        for project, admin, *members in ((DEMO, "alice", "alice", "bob"), (SHOP, "carol", "carol")):
+            people = ("--admin", admin, "--member", *members, "--environment", _environment(project))
+            self.operator.types("enc-admin", "project", "add", project, *people, *REASON)
+        for certname, project in INSTANCES:
+            self.operator.types("enc-admin", "node", "add", certname, "--project", project, *REASON)
+        tell("What the whole project gets stands on the project, what is one node's own on the node:")
+        green = ("--data", 'hello::colour="green"')
+        for project, contact, data in ((DEMO, "alice@example.org", green), (SHOP, "carol@example.org", ())):
+            said = ("--class", "hello", "--variable", f"contact={contact}", *data)
+            self.operator.types("enc-admin", "project", "set", project, *said, *REASON)
         own = ("--parameter", 'hello::greeting="Hello from LDAP"')
-        self._command("enc-admin", "node", "set", WEB_1, *own, *reason)
+        self.operator.types("enc-admin", "node", "set", WEB_1, *own, *REASON)
 
     def _answers(self) -> None:
-        _chapter(
+        chapter(
             "3. Answers on disk",
             "The follower keeps up with LDAP and writes the finished answer of each node; "
             "enc prints it, whether LDAP is there or not.",
@@ -168,37 +180,89 @@ class Quickstart:
             [str(self.scripts / "enc-admin"), "follow"],
             output=self.base / "follower.log",
             directory=self.base,
-            environment={**os.environ, **self.environment},
+            environment=self.operator.environment,
         )
-        self._wait_for(self.answers / f"nodes/{WEB_1}.yaml")
-        self._command("enc", WEB_1)
+        for certname, _ in INSTANCES:
+            self._wait_for(self.answers / f"nodes/{certname}.yaml")
+        self.operator.types("enc", WEB_1)
+
+    def _branches(self) -> None:
+        chapter(
+            "4. Branches that are environments",
+            "One repository, a branch for each project. The code of the class hello is its first commit.",
+        )
+        files = {"modules/hello/manifests/init.pp": HELLO, "manifests/site.pp": "", "hiera.yaml": self._hiera()}
+        self.repository.begin(self.repository.person("alice"), files, [_branch(DEMO), _branch(SHOP)])
+        self.operator.types("branch-manager", "init", str(self.repository.path))
+        self.operator.types("branch-manager", "deploy")
 
     def _puppetserver(self) -> None:
-        _chapter(
-            "4. A puppetserver that asks",
-            "node_terminus = exec, with enc as external_nodes; this takes 10 to 20 s.",
-        )
-        self.master.write()
-        self.master.add_environment(
-            EnvironmentName("production"),
-            {"modules/hello/manifests/init.pp": HELLO, "hiera.yaml": self._hiera()},
+        chapter(
+            "5. A puppetserver that asks",
+            "node_terminus = exec, with enc as external_nodes; this takes 10 to 20 s. "
+            "From then on each deploy tells it which environment has changed.",
         )
         began = time.monotonic()
         self.master.start()
-        print(f"  {self.master.url} is up after {time.monotonic() - began:.0f} s.")
+        print(f"  {self.master.url} is up after {time.monotonic() - began:.0f} s.\n")
+        ssl = self.master.base / "puppet/ssl"
+        self._configure(
+            puppetserver={
+                "urls": [f"https://localhost:{self.master.settings.port}"],
+                "ca_file": str(ssl / "certs/ca.pem"),
+                "certificate_file": str(ssl / f"certs/{SERVER}.pem"),
+                "key_file": str(ssl / f"private_keys/{SERVER}.pem"),
+            }
+        )
+        self.repository.serve(self.bob)
 
-    def _runs(self) -> None:
-        _chapter("5. The agent's first run", "A real one, for each instance, with its own key and certificate.")
-        for certname in (WEB_1, WEB_2):
+    def _first_runs(self) -> None:
+        chapter("6. The agent's first run", "A real one, for each instance, with its own key and certificate.")
+        for certname, _ in INSTANCES:
             self._agent(certname)
-        _chapter("6. An edit, and what it brings", "One command; the follower sees it at once.")
+
+    def _edit(self) -> None:
+        chapter("7. An edit, and what it brings", "One command; the follower sees it at once.")
         before = self._answer(WEB_1)
         change = ("--parameter", 'hello::greeting="Hello again"', "--variable", "contact=bob@example.org")
-        self._command("enc-admin", "node", "set", WEB_1, *change, "--reason", "Bob takes over")
+        self.operator.types("enc-admin", "node", "set", WEB_1, *change, "--reason", "Bob takes over")
         self._wait_for_change(WEB_1, before)
-        if not self._agent(WEB_1).changed:
-            raise ProcessFailed("the second run did not bring the change", where=str(self.base))
-        self._command("enc-admin", "node", "history", WEB_1)
+        self._agent(WEB_1, changes=True)
+        self.operator.types("enc-admin", "node", "history", WEB_1)
+
+    def _push(self) -> None:
+        chapter(
+            "8. A push, and what it brings",
+            "Bob changes the class on his project's branch. His password is that in LDAP, and so is his right to push.",
+        )
+        url = self.repository.url.replace("://", "://bob@")
+        self.bob.types("git", "clone", "--quiet", "--branch", _branch(DEMO), url, "puppet")
+        bob = self.bob.within("puppet")
+        bob.types("sed", "-i", "s/code      first/code      second/", "modules/hello/manifests/init.pp")
+        bob.types("git", "commit", "--quiet", "-am", "The second code")
+        bob.types("git", "push")
+        self._agent(WEB_1, changes=True)
+        tell("The other project's instance has nothing to do:")
+        self._agent(TILL_1, changes=False)
+        tell("Nor may Bob push there:")
+        bob.types("git", "push", "origin", f"HEAD:{_branch(SHOP)}", refused=True)
+        self.operator.types("branch-manager", "list")
+
+    def _configure(self, **branches: object) -> None:
+        """Write the configuration; `branches` are further settings of that section."""
+        settings = {
+            "directory": {
+                "data_directory": str(self.directory.data_dir),
+                "suffix": SUFFIX,
+                "uris": [self.directory.ldapi_uri],
+                "bind_dn": self.directory.reader_dn,
+                "bind_password_file": str(self.directory.reader_password_file),
+            },
+            "answers": {"directory": str(self.answers)},
+            "audit": {"file": str(self.base / "audit.jsonl")},
+            "branches": {**self.repository.settings(), **branches},
+        }
+        self.config.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
     def _hiera(self) -> str:
         levels = ("nodes/%{trusted.certname}.yaml", "projects/%{trusted.external.project}.yaml")
@@ -206,7 +270,8 @@ class Quickstart:
         defaults = {"datadir": str(self.answers / "hiera"), "data_hash": "yaml_data"}
         return yaml.safe_dump({"version": 5, "defaults": defaults, "hierarchy": hierarchy}, sort_keys=False)
 
-    def _agent(self, certname: Certname) -> AgentRun:
+    def _agent(self, certname: Certname, *, changes: bool = True) -> None:
+        """Let the agent run, and show what it did; it belongs to the story whether anything `changes`."""
         machine = self.base / "machines" / certname.short
         machine.mkdir(parents=True, exist_ok=True)
         settings = AgentSettings(
@@ -217,40 +282,14 @@ class Quickstart:
         )
         print(f"  {certname.short}$ puppet agent -t", flush=True)
         run = self.master.agent(certname, settings).run()
-        _show(line for line in run.output.splitlines() if _worth_showing(line))
+        show(line for line in run.output.splitlines() if _worth_showing(line))
         file = machine / "hello"
-        if not run.succeeded or not file.exists():
+        if not run.succeeded or run.changed != changes or not file.exists():
             failure = ProcessFailed(f"the agent's run ended with status {run.status}", where=certname)
             failure.add_note(run.output)
             raise failure
         print(f"  {certname.short}$ cat {os.path.relpath(file)}")
-        _show(file.read_text(encoding="utf-8").splitlines())
-        return run
-
-    def _command(self, *words: str) -> None:
-        """Show and run one command; its output belongs to the story."""
-        print(f"  $ {shlex.join(words)}", flush=True)
-        # Unbuffered, so that a Python program's words and data stay in their order.
-        environment = {**os.environ, **self.environment, "PYTHONUNBUFFERED": "1"}
-        try:
-            done = subprocess.run(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                errors="replace",
-                env=environment,
-                timeout=60,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise ProcessFailed(str(error), where=words[0]) from error
-        if done.returncode:
-            failure = ProcessFailed(f"ended with status {done.returncode}", where=shlex.join(words))
-            failure.add_note(done.stdout)
-            raise failure
-        _show(done.stdout.splitlines())
+        show(file.read_text(encoding="utf-8").splitlines())
 
     def _answer(self, certname: Certname) -> str:
         try:
@@ -265,25 +304,8 @@ class Quickstart:
         self._until(lambda: self._answer(certname) != before, f"the answer of {certname} did not change")
 
     def _until(self, condition: Callable[[], bool], problem: str) -> None:
-        deadline = time.monotonic() + 20
-        while not condition():
-            if time.monotonic() > deadline or self.follower.pid is None:
-                log = self.base / "follower.log"
-                failure = ProcessFailed(f"{problem}; what the follower says stands above", where=str(log))
-                failure.add_note(log.read_text(encoding="utf-8", errors="replace")[-4000:])
-                raise failure
-            time.sleep(0.02)
-
-
-def _chapter(title: str, text: str) -> None:
-    print(f"\n{title}\n{'-' * len(title)}")
-    print(textwrap.fill(text, 78), end="\n\n", flush=True)
-
-
-def _show(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(f"    {line}".rstrip())
-    print(flush=True)
+        log = self.base / "follower.log"
+        until(condition, problem, alive=lambda: self.follower.pid is not None, log=log)
 
 
 def _worth_showing(line: str) -> bool:
@@ -302,7 +324,7 @@ def main(arguments: Sequence[str]) -> int:
             print("Everything is stopped. The files are left in", os.path.relpath(base))
         elif action == "status":
             for name, state in quickstart.status():
-                print(f"{name:<13} {state}")
+                print(f"{name:<20} {state}")
         elif action == "start":
             _tell(quickstart)
         else:
@@ -326,7 +348,8 @@ Everything goes on running; its files are in {base}. To try it yourself:
 
   export PUPPETMASTER_CONFIG={shlex.quote(str(quickstart.config))} PATH={shlex.quote(str(quickstart.scripts))}:$PATH
   enc-admin node explain {WEB_1}
-  enc-admin --help
+  branch-manager status {_branch(DEMO)}
+  export HOME={shlex.quote(str(quickstart.base / "people/bob"))}    # to be Bob for git
   ./quickstart status
   ./quickstart stop
 """

@@ -1,4 +1,4 @@
-"""The quickstart's story, from nothing to the second run, in a directory with a space in its name."""
+"""The quickstart's story, from nothing to the run after a push, in a directory with a space in its name."""
 
 from __future__ import annotations
 
@@ -10,12 +10,28 @@ from pathlib import Path
 import pytest
 
 from puppetmaster_self.owned_process import start_time
+from puppetmaster_self.quickstart import WEB_1, WEB_2
 from tests.support.puppetserver import CACHE
 
 
 def quickstart(base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "puppetmaster_self.quickstart", str(base), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+
+
+def split(text: str, *marks: str) -> list[str]:
+    """Return what stands before, between and after the marks."""
+    parts = []
+    for mark in marks:
+        part, found, text = text.partition(mark)
+        assert found, mark
+        parts.append(part)
+    return [*parts, text]
+
+
+def column(hello: str) -> tuple[str, ...]:
+    """Return the values of the file that the agents write."""
+    return tuple(line.split(maxsplit=1)[1].split("  ")[0].strip() for line in hello.splitlines())
 
 
 @pytest.fixture
@@ -34,24 +50,30 @@ def test_the_whole_story(base: Path) -> None:
     told = quickstart(base)
     assert told.returncode == 0, told.stdout + told.stderr
     assert not (base / "left-over").exists()
-    first, _, second = told.stdout.partition("6. An edit")
-    assert "Hello from LDAP" in first
-    assert "Hello again" not in first.split("5. ")[1]
-    assert "ensure: defined content" in first
-    assert "content changed" in second
-    words = (base / "machines/web-1/hello").read_text()
-    for word in ("Hello again", "bob@example.org", "green", "demo"):
-        assert word in words
-    # Of the other instance only what the project gives.
-    words = (base / "machines/web-2/hello").read_text()
-    for word in ("nothing", "alice@example.org", "green", "demo"):
-        assert word in words
+    before, first, edit, push = split(told.stdout, "6. The agent's first run", "7. An edit", "8. A push")
+    assert "project_demo: live at" in before
+    assert "Hello from LDAP" in first and "Hello again" not in first
+    assert first.count("ensure: defined content") == 3
+    assert edit.count("content changed") == 1
+    assert "remote: project_demo: live at" in push
+    assert f"next run: {WEB_1}, {WEB_2}" in push
+    assert push.count("content changed") == 1
+    assert "remote:   project/shop: bob" in push
+    says = {
+        "web-1": ("Hello again", "bob@example.org", "green", "demo", "second"),
+        "web-2": ("nothing", "alice@example.org", "green", "demo", "first"),  # it did not run again
+        "till-1": ("nothing", "carol@example.org", "none", "shop", "first"),
+    }
+    for machine, words in says.items():
+        assert column((base / f"machines/{machine}/hello").read_text()) == words
 
-    assert quickstart(base, "status").stdout.count("runs, pid") == 3
+    password = (base / "people/bob/password").read_text()
+    assert password not in told.stdout + (base / "serve.log").read_text()
+    assert quickstart(base, "status").stdout.count("runs, pid") == 4
     pids = [int(line.split("pid ")[1].split(",")[0]) for line in quickstart(base, "status").stdout.splitlines()]
     assert quickstart(base, "stop").returncode == 0
     assert [pid for pid in pids if start_time(pid) is not None] == []
-    assert quickstart(base, "status").stdout.count("does not run") == 3
+    assert quickstart(base, "status").stdout.count("does not run") == 4
 
 
 def test_a_wrong_word_is_usage(base: Path) -> None:
