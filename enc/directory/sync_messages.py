@@ -63,10 +63,8 @@ def uuid_text(raw: bytes) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def state(content: bytes | None) -> tuple[EntryState, str, bytes | None]:
+def state(content: bytes) -> tuple[EntryState, str, bytes | None]:
     """Return state, UUID and cookie of a Sync State control's value."""
-    if not content:
-        raise Malformed("an entry without its Sync State control")
     _, start, end = ber.span(content, 0, len(content))
     parts = ber.spans(content, start, end)
     if len(parts) < 2:

@@ -222,7 +222,11 @@ class _Stream:
         # What else belongs to a search are references to other servers, whose content is not ours.
 
     def _entry(self, message: Message) -> Iterator[SyncEvent]:
-        state, uuid, cookie = sync_messages.state(message.control(sync_messages.STATE))
+        control = message.control(sync_messages.STATE)
+        if control is None:
+            # It took the critical control and does not know it: a proxy, or slapd as it loses its overlay.
+            raise SyncNotOffered("the server sends entries without Sync State controls", where=self._connection.uri)
+        state, uuid, cookie = sync_messages.state(control)
         if state is EntryState.DELETE:
             yield Deleted((uuid,))
         elif state is EntryState.PRESENT:

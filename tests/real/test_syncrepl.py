@@ -28,6 +28,7 @@ from enc.directory.syncrepl import (
 )
 from enc.errors import DirectoryRefused, DirectoryUnreachable
 from tests.real.conftest import SlapdMaker
+from tests.support.hostile_server import server, synchronizes_nothing
 from tests.support.slapd import ADD, REPLACE, Slapd
 
 BASE = "ou=hosts,dc=example,dc=org"
@@ -257,6 +258,13 @@ def test_without_syncprov_it_says_so_and_polling_reads_all(slapd: Slapd, copy: C
     with pytest.raises(SyncNotOffered):
         list(copy.feed.events(None))
     assert {record.uuid for record in copy.feed.poll()} == set(copy.entries)
+
+
+def test_a_server_that_only_seems_to_synchronize_does_not() -> None:
+    with server(synchronizes_nothing) as place:
+        feed = SyncFeed(config.DirectorySettings(uris=(f"ldap://{place}",)), BASE)
+        with pytest.raises(SyncNotOffered):
+            list(feed.events(None))
 
 
 def test_a_base_that_is_not_there_is_no_empty_directory(copy: Copy) -> None:
