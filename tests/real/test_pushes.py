@@ -1,0 +1,179 @@
+"""Real pushes through the installed hooks: the table of verdicts, and what no table can hold."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enc.answers.layout import Contact, Layout
+from enc.names import PersonName
+from git_hooks.pusher import sign
+from tests.real.conftest import SlapdMaker
+from tests.support.pushes import ManagedRepository, S, cases, populate
+from tests.support.slapd import ADD, DELETE, Slapd
+
+CASES = cases()
+RUNS = [(case, where) for case in CASES for where in ("warm", *case.get("also", ()))]
+
+
+@pytest.fixture(scope="module")
+def slapd(make_module_slapd: SlapdMaker) -> Slapd:
+    made = make_module_slapd()
+    populate(made)
+    return made
+
+
+class Sites:
+    """The repositories in which the table runs, each made when it is first needed."""
+
+    def __init__(self, base: Path, slapd: Slapd, stack: ExitStack) -> None:
+        self._base, self._slapd, self._stack = base, slapd, stack
+        self._made: dict[str, ManagedRepository] = {}
+
+    def __getitem__(self, where: str) -> ManagedRepository:
+        if where not in self._made:
+            object_format = "sha256" if where == "sha256" else "sha1"
+            made = self._made[where] = ManagedRepository(self._base / where, self._slapd, object_format)
+            if where != "cold":
+                self._stack.enter_context(made.serving())
+        return self._made[where]
+
+
+@pytest.fixture(scope="module")
+def sites(slapd: Slapd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
+    with ExitStack() as stack:
+        yield Sites(tmp_path_factory.mktemp("pushes"), slapd, stack)
+
+
+def test_the_table_is_as_large_as_it_should_be() -> None:
+    names = [case["name"] for case in CASES]
+    assert len(set(names)) == len(names) >= 150
+
+
+@pytest.mark.parametrize(("case", "where"), RUNS, ids=[f"{c['file']}: {c['name']} ({w})" for c, w in RUNS])
+def test_pushes(case: dict[str, Any], where: str, sites: Sites) -> None:
+    site = sites[where]
+    pushed = site.push(case["push"], case.get("who", "mia"), fsck=case.get("fsck", False), **case.get("environ", {}))
+    try:
+        assert (pushed.status == 0) == case["taken"], pushed.output
+        if case["taken"]:
+            moving = {site.full(ref["ref"]) for ref in case["push"]}
+            assert set(pushed.moved) == moving, pushed.output
+        else:
+            assert pushed.moved == {}, pushed.output
+        for text in case.get("says", ()):
+            assert text in pushed.output
+        for text in case.get("hides", ()):
+            assert text not in pushed.output
+        for environment, files in case.get("shows", {}).items():
+            assert {path: site.shown(environment, path) for path in files} == files
+        for environment in case.get("gone", ()):
+            assert not (site.base / "environments" / environment).exists()
+    finally:
+        site.reset()
+
+
+@pytest.fixture
+def site(slapd: Slapd, tmp_path: Path) -> ManagedRepository:
+    return ManagedRepository(tmp_path / "site", slapd, roles_kept=0)
+
+
+RED = {"ref": "project/red", "files": {"manifests/site.pp": "two"}}
+
+
+def test_a_refused_push_leaves_no_object_behind(site: ManagedRepository) -> None:
+    before = set((site.bare.path / "objects").rglob("*"))
+    refused = site.push([{"ref": "project/red", "files": {"out": "-> /etc", "large": {"bytes": 40_000}}}])
+    assert "out: is a link that leaves the tree" in refused.output
+    assert set((site.bare.path / "objects").rglob("*")) == before
+    assert site.push([RED]).status == 0
+
+
+def test_a_role_that_is_taken_away_is_gone_at_the_next_push(site: ManagedRepository, slapd: Slapd) -> None:
+    assert site.push([RED]).status == 0
+    slapd.modify(f"cn=red,ou=projects,{S}", {"member": [(DELETE, [f"uid=mia,ou=people,{S}"])]})
+    try:
+        refused = site.push([{"ref": "project/red", "files": {"manifests/site.pp": "three"}}])
+        assert "mia is other here" in refused.output
+    finally:
+        slapd.modify(f"cn=red,ou=projects,{S}", {"member": [(ADD, [f"uid=mia,ou=people,{S}"])]})
+
+
+def test_while_ldap_is_away_known_people_push_for_a_while(site: ManagedRepository, slapd: Slapd) -> None:
+    assert site.push([RED]).status == 0
+    site.reset()
+    slapd.stop()
+    try:
+        assert site.push([RED]).status == 0
+        site.reset()
+        stranger = site.push([RED], who="anna")
+        assert "what anna may push cannot be told, because LDAP cannot be reached" in stranger.output
+        site.configure(roles_kept_offline=0)
+        assert "what mia may push cannot be told" in site.push([RED]).output
+        assert site.push([{"ref": "topic/red/idle", "delete": True}], who="anna").moved == {}
+    finally:
+        slapd.start()
+
+
+def test_whether_a_branch_is_used_is_read_from_the_answers_if_there_are_any(site: ManagedRepository) -> None:
+    answers = Layout(site.settings.answers.directory)
+    answers.create()
+    text = '# {"project":"red"}\n---\nenvironment: "project_red__idle"\nclasses: {}\nparameters: {}\n'
+    (answers.nodes / "db1.example.org.yaml").write_text(text)
+    now = int(time.time())
+    answers.contact.write_text(Contact(now, now, 86400, "current").line())
+    told = site.push([{"ref": "topic/red/idle", "files": {"manifests/site.pp": "new"}}]).output
+    assert "project_red__idle: 1 node gets it at its next run: db1.example.org" in told
+    site.reset()
+    delete = [{"ref": "topic/red/idle", "delete": True}]
+    assert "1 node still uses environment project_red__idle: db1.example.org" in site.push(delete, who="anna").output
+    # A follower that is behind is not believed: LDAP knows of no such node.
+    answers.contact.write_text(Contact(now - 120, now - 120, 86400, "current").line())
+    assert site.push(delete, who="anna").status == 0
+
+
+def test_a_transport_vouches_for_one_person_one_repository_and_some_hours(slapd: Slapd, tmp_path: Path) -> None:
+    site = ManagedRepository(tmp_path / "signed", slapd, identity="transport")
+    other = ManagedRepository(tmp_path / "other", slapd, identity="transport")
+    mia, now = PersonName("mia"), time.time()
+    good = sign(mia, "ssh", str(site.bare.path), now)
+    assert site.push([RED], PUPPETMASTER_PUSHER=good).status == 0
+    record = (site.base / "store/records/project_red.jsonl").read_text()
+    assert '"mia"' in record
+    site.reset()
+    forged = [
+        "",
+        good.replace("mia", "olga"),
+        good[:-1],
+        sign(mia, "ssh", str(other.bare.path), now),
+        sign(mia, "ssh", str(site.bare.path), now - 7 * 3600),
+        sign(mia, "ssh", str(site.bare.path), now + 3600),
+        "1 x ssh mia 00",
+    ]
+    for word in forged:
+        refused = site.push([RED], who="olga", PUPPETMASTER_PUSHER=word)
+        assert "who is pushing is not known" in refused.output, word
+        assert refused.moved == {}
+
+
+@pytest.mark.parametrize("fault", ["configuration", "python", "key", "perl"])
+def test_whatever_is_broken_refuses_the_push(fault: str, slapd: Slapd, tmp_path: Path) -> None:
+    site = ManagedRepository(tmp_path / "site", slapd, identity="transport")
+    word = sign(PersonName("mia"), "ssh", str(site.bare.path), time.time())
+    hook = site.bare.path / "hooks/pre-receive"
+    if fault == "configuration":
+        site.configuration.write_text("pushes: [\n")
+    elif fault == "key":
+        (site.bare.path / "puppetmaster/pusher.key").chmod(0o644)
+    else:
+        program = sys.executable if fault == "python" else "/usr/bin/perl"
+        hook.write_text(hook.read_text().replace(program, "/nowhere/at/all"))
+    refused = site.push([RED], PUPPETMASTER_PUSHER=word)
+    assert refused.moved == {}
+    assert refused.status != 0

@@ -1,0 +1,97 @@
+"""Who may move which ref: the decision alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from enc.names import BranchName, Certname, ProjectName
+from enc.roles import TABLE, Action, Person, Role
+from git_hooks.environments import Rules
+from git_hooks.policy import Facts, judge, needs, obstacles, read, some
+from git_hooks.refs import ObjectId, RefUpdate
+from git_hooks.verdict import SHOWN, PushVerdict, RefVerdict
+
+RED = ProjectName("red")
+RULES = Rules(["test = test", "project/<name> = project_<name>", "project/<name>/<topic> = project_<name>__<topic>"])
+A, B, NONE = ObjectId("a" * 40), ObjectId("b" * 40), ObjectId("0" * 40)
+PEOPLE = {
+    Role.OPERATOR: Person("olga", operator=True),
+    Role.PROJECTADMIN: Person("anna", admin_of=frozenset({RED})),
+    Role.MEMBER: Person("mia", member_of=frozenset({RED})),
+    Role.OTHER: Person("zoe", admin_of=frozenset({ProjectName("blue")})),
+}
+
+
+def update(branch: str, old: ObjectId = A, new: ObjectId = B) -> RefUpdate:
+    return RefUpdate(old, new, branch if branch.startswith("refs/") else f"refs/heads/{branch}")
+
+
+@pytest.mark.parametrize(
+    ("ref", "old", "new", "rewrites", "action"),
+    [
+        ("project/red", A, B, False, Action.BRANCH_PUSH),
+        ("project/red", NONE, B, False, Action.BRANCH_PUSH),
+        ("project/red", A, B, True, Action.BRANCH_FORCE),
+        ("project/red", A, NONE, False, Action.BRANCH_DELETE),
+        ("project/red/topic", A, NONE, False, Action.BRANCH_DELETE),
+        ("test", A, B, False, Action.SITE_BRANCH_PUSH),
+        ("test", A, B, True, Action.SITE_BRANCH_FORCE),
+        ("refs/tags/v1", A, NONE, False, Action.TAG_PUSH),
+    ],
+)
+def test_what_a_move_needs_is_a_row_of_the_table(
+    ref: str, old: ObjectId, new: ObjectId, rewrites: bool, action: Action
+) -> None:
+    move = read(update(ref, old, new), RULES)
+    assert needs(move, rewrites=rewrites)[0] is action
+    for role, person in PEOPLE.items():
+        # What belongs to no project is nobody's but the operators'.
+        of = role if "project" in ref or role is Role.OPERATOR else Role.OTHER
+        assert judge(person, move, Facts(rewrites=rewrites)).allowed == (of in TABLE[action])
+
+
+@pytest.mark.parametrize("ref", ["refs/archive/x", "refs/notes/x", "feature", "project/RED", "refs/tags/-x", "refs/x"])
+def test_some_refs_are_nobodys(ref: str) -> None:
+    move = read(update(ref), RULES)
+    assert move.refused
+    assert not judge(PEOPLE[Role.OPERATOR], move, Facts()).allowed
+
+
+def test_a_branch_that_git_could_not_keep_is_refused_before_anything_moves() -> None:
+    moves = [read(update("project/red/topic", NONE, A), RULES), read(update("project/blue", NONE, A), RULES)]
+    found = obstacles(moves, [BranchName("project/red"), BranchName("project/blue/x")], RULES)
+    assert "beside branch project/red:" in found["refs/heads/project/red/topic"]
+    assert "beside branch project/blue/x:" in found["refs/heads/project/blue"]
+    gone = read(update("project/red", A, NONE), RULES)
+    assert "refs/heads/project/red/topic" not in obstacles([*moves, gone], [BranchName("project/red")], RULES)
+
+
+def test_a_branch_that_nodes_use_is_not_deleted_and_neither_is_one_of_which_that_is_not_known() -> None:
+    move = read(update("project/red", A, NONE), RULES)
+    names = tuple(Certname(f"n{n}.example.org") for n in range(7))
+    (told,) = judge(PEOPLE[Role.OPERATOR], move, Facts(used_by=names)).problems
+    assert "7 nodes still use environment project_red: n0.example.org" in told
+    assert told.count("example.org") == 5
+    assert "and 2 more" in told
+    (unknown,) = judge(PEOPLE[Role.OPERATOR], move, Facts(users_unknown="LDAP is away")).problems
+    assert unknown.endswith("cannot be told: LDAP is away")
+    assert some(names[:2]) == "n0.example.org, n1.example.org"
+
+
+def test_lines_of_a_verdict_are_bounded_and_cannot_be_forged() -> None:
+    bad = RefVerdict("refs/heads/a\nremote: b", tuple(f"{n} \x1b[31m" + "x" * 1000 for n in range(SHOWN + 3)))
+    lines = PushVerdict((RefVerdict("refs/heads/ok"), bad)).lines()
+    assert len(lines) == 2 + SHOWN + 1
+    assert lines[-1].endswith("… and 3 more")
+    assert max(map(len, lines)) < 400
+    assert "".join(lines).isprintable()
+
+
+def test_the_docs_show_the_table() -> None:
+    text = (Path(__file__).parents[2] / "docs/pushing.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \|[^|]*\| ([^|]+) \|$", text, re.MULTILINE))
+    actions = [action for action in Action if "BRANCH" in action.name or "TAG" in action.name]
+    assert rows == {a.name: ", ".join(role.value for role in Role if role in TABLE[a]) for a in actions}
