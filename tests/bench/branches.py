@@ -274,9 +274,10 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(dir=chosen.directory) as directory:
         rows = run(chosen.branches, chosen.rounds, Path(directory), lambda text: print(text, file=sys.stderr))
-    for row in rows:
-        verdict = "" if not row.target else f"  [{row.target}: {'met' if row.met else 'MISSED'}]"
-        print(f"{row.what:<58} {row.value:>26}{verdict}")
+        for row in rows:
+            verdict = "" if not row.target else f"  [{row.target}: {'met' if row.met else 'MISSED'}]"
+            print(f"{row.what:<58} {row.value:>26}{verdict}")
+        sys.stdout.flush()  # hundreds of thousands of files are removed next
     return int(not all(row.met for row in rows))
 
 
