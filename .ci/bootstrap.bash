@@ -116,7 +116,7 @@ find_python() {
 # Everything that decides what .venv holds. The scripts are copied into it.
 venv_stamp() {
     printf '%s\n' "$PWD"
-    sha256sum pyproject.toml setup.py enc/enc enc/enc-trusted
+    sha256sum pyproject.toml setup.py enc/enc enc/enc-trusted git_hooks/puppetmaster-*
 }
 
 # Whether .venv belongs to this place and has every module that we ask pip for.

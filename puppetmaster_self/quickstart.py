@@ -189,12 +189,13 @@ class Quickstart:
     def _branches(self) -> None:
         chapter(
             "4. Branches that are environments",
-            "One repository, a branch for each project. The code of the class hello is its first commit.",
+            "One repository. Its first commit has the class hello; each project gets a branch, made from test.",
         )
         files = {"modules/hello/manifests/init.pp": HELLO, "manifests/site.pp": "", "hiera.yaml": self._hiera()}
-        self.repository.begin(self.repository.person("alice"), files, [_branch(DEMO), _branch(SHOP)])
+        self.repository.begin(self.repository.person("alice"), files)
         self.operator.types("branch-manager", "init", str(self.repository.path))
         self.operator.types("branch-manager", "deploy")
+        self.operator.types("branch-manager", "make-branches")
 
     def _puppetserver(self) -> None:
         chapter(

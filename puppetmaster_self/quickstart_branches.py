@@ -88,8 +88,8 @@ class Repository:
             path.write_text(text, encoding="utf-8")
         return file
 
-    def begin(self, author: Speaker, files: Mapping[str, str], projects: list[BranchName]) -> None:
-        """Make the bare repository, with the same commit in `production`, `test` and the `projects`' branches."""
+    def begin(self, author: Speaker, files: Mapping[str, str]) -> None:
+        """Make the bare repository, with the same commit in `production` and `test`."""
         assert author.directory is not None
         tree = author.directory / "first"
         for name, text in files.items():
@@ -99,8 +99,7 @@ class Repository:
         author.types("git", "init", "--quiet", f"--initial-branch={PRODUCTION}")
         author.types("git", "add", ".")
         author.types("git", "commit", "--quiet", "-m", "The first code")
-        for branch in (TEST, *projects):
-            author.types("git", "branch", branch)
+        author.types("git", "branch", TEST)
         author.types("git", "clone", "--quiet", "--bare", ".", str(self.path))
 
     def serve(self, reader: Speaker) -> None:
