@@ -92,15 +92,18 @@ def test_killed_at_any_moment(slapd: Slapd, tmp_path: Path) -> None:
     for name in NODES:
         add_node(slapd, name, puppetVar=["a=v0", "b=v0", "c=v0"])
     following = Following(tmp_path / "f", slapd)
+    began = time.monotonic()
     following.start()
+    starting = time.monotonic() - began
     stream, reader = Stream(slapd), Reader(following)
     rng = random.Random(2)
     with running(reader), running(stream):
         for _ in range(KILLS):
             following.end(signal.SIGKILL)
             following.start(wait=False)
-            # Some die while they start, some in the refresh, most while changes stream in.
-            time.sleep(rng.uniform(0.1, 1.0))
+            # Some die while they start, some in the refresh, most while changes stream in:
+            # at moments that follow the pace of the machine, which the threads here slow down.
+            time.sleep(rng.uniform(0.2, 2.2) * starting)
     try:
         following.end(signal.SIGKILL)
         following.start()
