@@ -6,8 +6,7 @@ them when the person binds).
 
 from __future__ import annotations
 
-from enc import audit, dn
-from enc.authorize import Person
+from enc import dn
 from enc.classify.model import Record
 from enc.config import Settings
 from enc.directory.ldap_store import LdapSource
@@ -15,6 +14,7 @@ from enc.directory.messages import Scope
 from enc.errors import ClassificationError, InvalidName, NotFound
 from enc.filters import escape, folded
 from enc.names import PersonName, ProjectName
+from enc.roles import Person
 
 
 def local() -> Person:
@@ -24,6 +24,8 @@ def local() -> Person:
     the directory's own user) and the audit trail, which the system's file
     permissions guard.
     """
+    from enc import audit  # here, because a hook that asks for a person must not wait for what edits need
+
     user, behind = audit.local_user()
     return Person(f"{user} (sudo: {behind})" if behind else user, operator=True)
 
