@@ -35,7 +35,6 @@ FORMAT = 1
 
 SETTINGS = {
     "receive.fsckObjects": "true",  # objects that are malformed, or that some git would misread
-    "receive.autogc": "false",  # a push must not wait for it; `branch-manager gc` is for that
     "core.logAllRefUpdates": "true",  # what a branch was before a rewrite
     "transfer.hideRefs": "refs/archive",  # neither advertised to each client nor pushed to
     "receive.denyDeletes": "false",  # policy decides, not git
