@@ -32,7 +32,8 @@ class Program:
         )
         parser.add_argument("--version", action="version", version=version("puppetmaster-toolkit"))
         commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-        chosen = next((word for word in words if word in self.commands), None)
+        places = (word for before, word in zip(("", *words), words, strict=False) if before != "--config")
+        chosen = next((word for word in places if word in self.commands), None)
         for name, module_name in self.commands.items():
             if chosen in (None, name):
                 module = import_module(module_name)

@@ -293,9 +293,10 @@ class BranchSettings:
         "production = production",
         "test = test",
         "project/<name> = project_<name>",
-        "project/<name>/<topic> = project_<name>__<topic>",
+        "topic/<name>/<topic> = project_<name>__<topic>",
     )
-    """BRANCH = ENVIRONMENT, the first that fits; <name> is a project, <topic> one more part of the branch."""
+    """BRANCH = ENVIRONMENT, the first that fits; <name> is a project, <topic> one more part of the branch.
+    A branch beside `project/red` cannot be called `project/red/…`: git keeps both under one path."""
     split: tuple[str, ...] = ("modules", "site", "site-modules")
     """Directories whose sub-directories are shared one by one between versions; others are shared whole."""
     types_program: Path | None = None

@@ -18,6 +18,8 @@ DEEPEST = 32
 LONGEST_KEY = 160
 """Characters of a key. YAML takes only short keys without a '?' (1,024 characters, escapes counted)."""
 
+_TOO_LONG = "a number that does not fit Puppet's Integer (64 bits)"
+
 
 def read(text: str) -> Value:
     """Return the value that JSON `text` stands for; raise ValueError with the rule it breaks."""
@@ -27,6 +29,9 @@ def read(text: str) -> Value:
         raise ValueError(f"nested deeper than {DEEPEST} levels") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg} at character {error.pos + 1}); a text needs double quotes") from None
+    except ValueError as error:
+        # Python reads no number of thousands of digits, and its words for that speak to programmers.
+        raise ValueError(_TOO_LONG if "digits" in str(error) else str(error)) from None
     check(value)
     return value  # type: ignore[no-any-return]
 
@@ -63,7 +68,7 @@ def check(value: object, depth: int = 0) -> None:
         if value != value or value in (float("inf"), float("-inf")):
             raise ValueError("a number that is not finite")
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ValueError("a number that does not fit Puppet's Integer (64 bits)")
+        raise ValueError(_TOO_LONG)
     elif not isinstance(value, bool | int | None):
         raise ValueError(f"{type(value).__name__} is no JSON value")
 

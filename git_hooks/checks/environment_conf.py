@@ -27,14 +27,21 @@ KNOWN = (
     "static_catalogs",
     "rich_data",
 )
+OUR_PROGRAMS = ("/usr/bin/puppetmaster-config-version", "/usr/local/bin/puppetmaster-config-version")
+"""Programs of the toolkit that a config_version may name; any other outside the tree is refused."""
 _LONGEST = 65_536
 
-_LINE = re.compile(r"\s*(\w+)\s*=\s*(.*?)\s*", re.ASCII)
-_PATH = re.compile(r"(?:\./)?[A-Za-z0-9_+-][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)*/?|\./?", re.ASCII)
-_GLOB = re.compile(r"(?:\./)?[A-Za-z0-9_*+-][A-Za-z0-9_.*+-]*(?:/[A-Za-z0-9_*+-][A-Za-z0-9_.*+-]*)*/?|\./?", re.ASCII)
-_WORD = re.compile(r"\$environment(?:path)?|-{0,2}[A-Za-z0-9_][A-Za-z0-9_.,:=+-]*", re.ASCII)
-_PLAIN = re.compile(r"[A-Za-z0-9_.]*", re.ASCII)
+_LINE = r"\s*(\w+)\s*=\s*(.*?)\s*"
+_PATH = r"(?:\./)?[A-Za-z0-9_+-][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)*/?|\./?"
+_GLOB = r"(?:\./)?[A-Za-z0-9_*+-][A-Za-z0-9_.*+-]*(?:/[A-Za-z0-9_*+-][A-Za-z0-9_.*+-]*)*/?|\./?"
+_WORD = r"\$environment(?:path)?|-{0,2}[A-Za-z0-9_][A-Za-z0-9_.,:=+-]*"
+_PLAIN = r"[A-Za-z0-9_.]*"
 _BASE = "$basemodulepath"
+
+
+def _is(pattern: str, text: str) -> re.Match[str] | None:
+    # Not compiled above: few pushes bring an environment.conf, and none should wait for that.
+    return re.fullmatch(pattern, text, re.ASCII)
 
 
 def check(look: Look) -> Iterator[Problem]:
@@ -66,7 +73,7 @@ def problems(content: bytes) -> Iterator[str]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        match = _LINE.fullmatch(line)
+        match = _is(_LINE, line)
         what = _wrong(*match.groups()) if match else "is neither KEY = VALUE nor a comment (there are no sections)"
         if what:
             yield f"line {number} {what}"
@@ -77,18 +84,19 @@ def _wrong(key: str, value: str) -> str:
         return f"sets {key[:50]}, which is no setting of environment.conf (known: {', '.join(KNOWN)})"
     if key == "modulepath":
         parts = value.split(":")
-        sound = all(part == _BASE or _GLOB.fullmatch(part) for part in parts)
+        sound = all(part == _BASE or _is(_GLOB, part) for part in parts)
         rule = f"a modulepath has directories of this tree and {_BASE}, joined by ':'"
     elif key == "manifest":
-        sound = _PATH.fullmatch(value) is not None
+        sound = _is(_PATH, value) is not None
         rule = "a manifest is a file or directory of this tree"
     elif key == "config_version":
         if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
             value = value[1:-1]
         program, *words = value.split() or [""]
-        sound = _PATH.fullmatch(program) is not None and all(_WORD.fullmatch(word) for word in words)
-        rule = "a config_version is a program of this tree; plain words, $environment and $environmentpath may follow"
+        known = program in OUR_PROGRAMS or _is(_PATH, program) is not None
+        sound = known and all(_is(_WORD, word) for word in words)
+        rule = f"a config_version is a program of this tree or {OUR_PROGRAMS[0]}; plain words, $environment and $environmentpath may follow"
     else:
-        sound = _PLAIN.fullmatch(value) is not None
+        sound = _is(_PLAIN, value) is not None
         rule = "a plain word or number is wanted"
     return "" if sound else f"sets {key} to {value[:80]!r}: {rule}, without '..' or '~', and no absolute path"

@@ -14,7 +14,7 @@ RULES = Rules(BranchSettings().rules)
 A, ABSENT = "a" * 40, "0" * 40
 
 
-@pytest.mark.parametrize("name", ["production", "project/web/fix-1.2", "A_b", "a.lockx", "x" * 150])
+@pytest.mark.parametrize("name", ["production", "topic/web/fix-1.2", "A_b", "a.lockx", "x" * 150])
 def test_branch_names_that_are_taken(name: str) -> None:
     assert BranchName(name).ref == f"refs/heads/{name}"
 
@@ -36,7 +36,7 @@ def test_branch_names_that_are_refused(name: str) -> None:
         ("test", "test", None, None),
         ("project/web", "project_web", "web", None),
         ("project/web-1", "project_web_1", "web-1", None),
-        ("project/web/fix-1.2", "project_web__fix_1_2", "web", "fix-1.2"),
+        ("topic/web/fix-1.2", "project_web__fix_1_2", "web", "fix-1.2"),
     ],
 )
 def test_a_branch_becomes_its_environment(
@@ -73,11 +73,11 @@ def test_rules_that_are_refused(rule: str) -> None:
 
 
 def test_branches_that_want_one_environment_are_found() -> None:
-    branches = ["test", "project/a-b", "project/a_b", "project/a/t", "project/a__t", "project/c"]
+    branches = ["test", "project/a-b", "project/a_b", "topic/a/t", "project/a__t", "project/c"]
     places = [RULES.place(BranchName(branch)) for branch in branches]
     assert collisions(place for place in places if place) == {
         "project_a_b": ("project/a-b", "project/a_b"),
-        "project_a__t": ("project/a/t", "project/a__t"),
+        "project_a__t": ("project/a__t", "topic/a/t"),
     }
 
 
