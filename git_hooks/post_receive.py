@@ -3,7 +3,8 @@
 The deploys and their words are receive.py's; here is added which nodes they
 reach. It cannot refuse any more, so it tells the truth: a branch that is
 stored but not live is said to be so. Refs that become no environment (tags)
-need no word.
+need no word. Environments are deployed one after the other: the work is done by
+one processor, and most pushes move one branch.
 
 Failure modes: who pushed cannot be told: the push is deployed all the same,
 as `unknown`; git has taken it, and leaving it undeployed would help nobody.
@@ -18,12 +19,12 @@ from typing import TYPE_CHECKING
 from enc.errors import InvalidName, ToolkitError
 from enc.names import BranchName
 from git_hooks.environments import Place, Rules
-from git_hooks.policy import some
+from git_hooks.policy import obstacles, read, some
 from git_hooks.pusher import identify
 from git_hooks.receive import received
 from git_hooks.refs import RefUpdate, parse_updates
 from git_hooks.usage import Usage, UsageUnknown
-from git_hooks.verdict import clean
+from git_hooks.verdict import clean, shown
 
 if TYPE_CHECKING:
     from enc.config import Settings
@@ -68,11 +69,23 @@ class Report(Iterator[str]):
         except ToolkitError as error:
             yield f"this push is recorded without a name: {error}"
         for update in updates:
+            rival = self._rival(update)
+            if rival:
+                self.good = False
+                yield f"{shown(update.ref)}: stored, but NOT live: {rival}"
+                continue
             for good, line in received(self._deployer, self._rules, [update], who):
                 self.good = self.good and good
                 yield line
                 if good and not update.deletes and len(updates) <= _MOST_TOLD:
                     yield from self._reached(update)
+
+    def _rival(self, update: RefUpdate) -> str:
+        """Return why a new branch must not go live. Of two that are pushed at one moment, pre-receive sees neither."""
+        if not update.creates or update.deletes:
+            return ""
+        found = obstacles([read(update, self._rules)], self._deployer.repository.branches(), self._rules)
+        return found.get(update.ref, "")
 
     def _reached(self, update: RefUpdate) -> Iterator[str]:
         place = self._place(update)

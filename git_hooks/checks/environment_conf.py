@@ -95,7 +95,10 @@ def _wrong(key: str, value: str) -> str:
         program, *words = value.split() or [""]
         known = program in OUR_PROGRAMS or _is(_PATH, program) is not None
         sound = known and all(_is(_WORD, word) for word in words)
-        rule = f"a config_version is a program of this tree or {OUR_PROGRAMS[0]}; plain words, $environment and $environmentpath may follow"
+        rule = (
+            f"a config_version is a program of this tree or {OUR_PROGRAMS[0]}; "
+            "plain words, $environment and $environmentpath may follow"
+        )
     else:
         sound = _is(_PLAIN, value) is not None
         rule = "a plain word or number is wanted"

@@ -162,6 +162,16 @@ def test_a_transport_vouches_for_one_person_one_repository_and_some_hours(slapd:
         assert refused.moved == {}
 
 
+def test_of_two_branches_that_came_at_one_moment_none_takes_the_others_environment(site: ManagedRepository) -> None:
+    assert site.push([{"ref": "topic/red/idle", "files": {"manifests/site.pp": "mine"}}]).status == 0
+    # What pre-receive could not see because the other branch was not there yet.
+    (site.bare.path / "hooks/pre-receive").chmod(0o644)
+    told = site.push([{"ref": "topic/red/IDLE", "files": {"manifests/site.pp": "theirs"}}]).output
+    assert "topic/red/IDLE: stored, but NOT live: it would become environment project_red__IDLE, which is" in told
+    assert site.shown("project_red__idle", "manifests/site.pp") == "mine"
+    assert site.shown("project_red__IDLE", "manifests/site.pp") is None
+
+
 @pytest.mark.parametrize("fault", ["configuration", "python", "key", "perl"])
 def test_whatever_is_broken_refuses_the_push(fault: str, slapd: Slapd, tmp_path: Path) -> None:
     site = ManagedRepository(tmp_path / "site", slapd, identity="transport")
