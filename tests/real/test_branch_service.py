@@ -127,14 +127,14 @@ def test_a_service_that_was_killed_is_not_missed(site: Site) -> None:
 
 def test_only_what_was_pushed_is_touched(site: Site, service: Service) -> None:
     site.bare.commit("production", {"manifests": {"site.pp": "never pushed"}})
-    site.push("two", "HEAD:refs/heads/project/red/fix-1")
+    site.push("two", "HEAD:refs/heads/topic/red/fix-1")
     assert site.shown("project_red__fix_1") == "two"
     assert [path.name for path in site.bare.settings.environments.iterdir()] == ["project_red__fix_1"]
 
 
 def test_a_deleted_branchs_environment_goes(site: Site, service: Service) -> None:
-    site.push("two", "HEAD:refs/heads/project/red/t")
-    assert "project_red__t: removed" in site.push("three", ":refs/heads/project/red/t")
+    site.push("two", "HEAD:refs/heads/topic/red/t")
+    assert "project_red__t: removed" in site.push("three", ":refs/heads/topic/red/t")
     assert list(site.bare.settings.environments.iterdir()) == []
 
 
@@ -160,7 +160,7 @@ def test_a_git_that_was_killed_is_started_again(site: Site, service: Service) ->
 def test_many_developers_push_at_once(site: Site, service: Service) -> None:
     clones = [site.cloned(f"c{number}") for number in range(20)]
     pushes = [
-        site.pushing(clone, str(number), f"HEAD:refs/heads/project/red/t{number}")
+        site.pushing(clone, str(number), f"HEAD:refs/heads/topic/red/t{number}")
         for number, clone in enumerate(clones)
     ]
     for number, push in enumerate(pushes):
