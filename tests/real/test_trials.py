@@ -51,7 +51,7 @@ def environment(following: Following) -> object:
 
 
 def test_a_member_tries_a_branch_and_the_node_gets_back_what_it_had(following: Following) -> None:
-    status, out, err = admin(following, "try", WEB, "project/alpha/fix", "--for", "4s", as_mia=True)
+    status, out, err = admin(following, "try", WEB, "topic/alpha/fix", "--for", "4s", as_mia=True)
     assert status == 0 and "project_alpha__fix" in out, err
     eventually(lambda: environment(following) == "project_alpha__fix", "tried")
     shown = subprocess.run(
@@ -68,7 +68,7 @@ def test_a_member_tries_a_branch_and_the_node_gets_back_what_it_had(following: F
 
 
 def test_the_time_is_up_also_if_nobody_follows(following: Following) -> None:
-    assert admin(following, "try", WEB, "project/alpha/fix", "--for", "3s")[0] == 0
+    assert admin(following, "try", WEB, "topic/alpha/fix", "--for", "3s")[0] == 0
     eventually(lambda: environment(following) == "project_alpha__fix", "tried")
     following.end()
     eventually(lambda: environment(following) == "project_alpha", "over")
@@ -78,7 +78,7 @@ def test_the_time_is_up_also_if_nobody_follows(following: Following) -> None:
 
 
 def test_a_trial_can_be_ended_and_an_edit_of_it_undone(following: Following) -> None:
-    assert admin(following, "try", WEB, "project/alpha/fix")[0] == 0
+    assert admin(following, "try", WEB, "topic/alpha/fix")[0] == 0
     eventually(lambda: environment(following) == "project_alpha__fix", "tried")
     status, _, err = admin(following, "try", WEB, "--end", as_mia=True)
     assert status == 0, err
@@ -91,13 +91,13 @@ def test_a_trial_can_be_ended_and_an_edit_of_it_undone(following: Following) -> 
 @pytest.mark.parametrize(
     ("words", "status", "why"),
     [
-        (("project/beta/fix",), 1, "edit the nodes of project alpha"),
+        (("topic/beta/fix",), 1, "edit the nodes of project alpha"),
         (("production",), 1, "edit the nodes of project alpha"),
         (("elsewhere",), 1, "no rule"),
-        (("project/alpha/fix", "--for", "99d"), 2, "14d"),
-        (("project/alpha/fix", "--for", "soon"), 2, "duration"),
+        (("topic/alpha/fix", "--for", "99d"), 2, "14d"),
+        (("topic/alpha/fix", "--for", "soon"), 2, "duration"),
         ((), 2, "BRANCH"),
-        (("project/alpha/fix", "--end"), 2, "BRANCH"),
+        (("topic/alpha/fix", "--end"), 2, "BRANCH"),
     ],
 )
 def test_what_a_member_may_not_try(following: Following, words: tuple[str, ...], status: int, why: str) -> None:
