@@ -19,12 +19,12 @@ from enc.classify.gather import project_of
 from enc.classify.model import Record
 from enc.classify.statements import TRIAL
 from enc.classify.trial import Trial
-from enc.config import Settings
 from enc.environments import Rules
 from enc.errors import ClassificationError, InvalidName
 from enc.filters import folded
 from enc.names import ProjectName
 from enc.roles import TABLE, Action, Person, Role, Verdict, allowed
+from enc.settings import Settings
 
 __all__ = ["TABLE", "Action", "Need", "Person", "Role", "Verdict", "allowed", "first_refusal", "needed"]
 

@@ -28,10 +28,10 @@ from enc.classify import statements, values
 from enc.classify.model import Record, Value
 from enc.classify.statements import DATA, OURS, PARAMETER, REGION, REMOVE, ROLE, TRIAL, VARIABLE
 from enc.classify.trial import Trial
-from enc.config import NodeSettings
 from enc.errors import ClassificationError, Conflict, UsageError, one_line
 from enc.filters import folded
 from enc.names import Certname, ClassName, DataKey, EnvironmentName, ParameterName, VariableName
+from enc.settings import NodeSettings
 
 Do = Literal["add", "modify", "delete"]
 State = Literal["made", "not made", "changed since"]

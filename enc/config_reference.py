@@ -1,6 +1,6 @@
 """Every setting as text: its dotted key, what it takes, its default and its meaning.
 
-Read from the dataclasses of config.py and the docstrings below their fields,
+Read from the dataclasses of settings.py and the docstrings below their fields,
 so `config example` and docs/configuration.md (which a test compares with this)
 say what the program does. Not here: reading anybody's file.
 """
@@ -21,9 +21,8 @@ from typing import Any, Literal
 
 import yaml
 
-from enc import config
-from enc.config import Duration, Settings
 from enc.names import EnvironmentName
+from enc.settings import Duration, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +121,7 @@ def _settings(kind: type, section: tuple[str, ...]) -> Iterator[Setting]:
 
 def _meanings(kind: type) -> dict[str, str]:
     """Return field → the docstring that follows it; Python itself does not keep those."""
-    tree = ast.parse(Path(inspect.getfile(config)).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(inspect.getfile(kind)).read_text(encoding="utf-8"))
     (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == kind.__name__)
     found: dict[str, str] = {}
     for field, text in itertools.pairwise(body):

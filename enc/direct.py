@@ -35,7 +35,7 @@ from enc.names import Certname
 
 if TYPE_CHECKING:
     from enc.answers.layout import Layout
-    from enc.config import Settings
+    from enc.settings import Settings
 
 
 def main(arguments: list[str], config_path: Path | None = None) -> int:

@@ -19,11 +19,11 @@ from enc import dn
 from enc.classify.classify import Classifier
 from enc.classify.model import Classification, Record
 from enc.classify.render import render_answer
-from enc.config import Settings
 from enc.directory.ldap_store import LdapSource
 from enc.errors import ClassificationError, NotFound, ToolkitError
 from enc.names import Certname
 from enc.service.survey import Snapshot
+from enc.settings import Settings
 
 _WIDTH = 76
 """Columns of a line of LDIF (RFC 2849 suggests to fold; tools write 76 to 78)."""

@@ -12,8 +12,8 @@ import os
 import sys
 import time
 
-from enc.config import LogSettings
 from enc.errors import one_line
+from enc.settings import LogSettings
 
 _ROOT = "puppetmaster"
 

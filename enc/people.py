@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from enc import dn
 from enc.classify.model import Record
-from enc.config import Settings
 from enc.directory.ldap_store import LdapSource
 from enc.directory.messages import Scope
 from enc.errors import ClassificationError, InvalidName, NotFound
 from enc.filters import escape, folded
 from enc.names import PersonName, ProjectName
 from enc.roles import Person
+from enc.settings import Settings
 
 
 def local() -> Person:

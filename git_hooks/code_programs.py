@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from enc.config import BranchSettings
+from enc.settings import BranchSettings
 
 
 def link(configuration: Path, settings: BranchSettings) -> bool:

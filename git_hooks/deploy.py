@@ -31,7 +31,7 @@ from git_hooks.store import Order, Step, Store, nothing
 from git_hooks.versions import ForeignEnvironment, Versions
 
 if TYPE_CHECKING:
-    from enc.config import BranchSettings
+    from enc.settings import BranchSettings
 
 LIKELY_BASES = (EnvironmentName("test"), EnvironmentName("production"))
 """A new environment shares files with one of these, if a unit cannot be shared whole."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from enc.config import Settings
 from enc.errors import Conflict, InvalidName, NotFound, ToolkitError
 from enc.names import BranchName, Certname, EnvironmentName
+from enc.settings import Settings
 from git_hooks.deploy import Deployer, Tip
 from git_hooks.environments import Place, Rules, collisions
 from git_hooks.records import Record, Records

@@ -18,6 +18,7 @@ from pathlib import Path
 from enc import config, log
 from enc.entrypoint import run
 from enc.errors import ExitStatus, ToolkitError, UsageError
+from enc.settings import Settings
 from git_hooks.deploy import Deployer
 from git_hooks.membership import Membership
 from git_hooks.post_receive import Report
@@ -37,7 +38,7 @@ def main(arguments: list[str], updates: bytes) -> int:
     return _pre(settings, updates) if arguments[1] == "pre-receive" else _post(settings, updates)
 
 
-def _pre(settings: config.Settings, updates: bytes) -> int:
+def _pre(settings: Settings, updates: bytes) -> int:
     membership = Membership(settings, time.time)
     try:
         verdict = Judge(settings, membership, Usage(settings)).judge(updates, os.environ, os.getuid())
@@ -50,7 +51,7 @@ def _pre(settings: config.Settings, updates: bytes) -> int:
     return ExitStatus.DONE if verdict.allowed else ExitStatus.FAILED
 
 
-def _post(settings: config.Settings, updates: bytes) -> int:
+def _post(settings: Settings, updates: bytes) -> int:
     # The push is in. A developer who hangs up now must not leave an old environment behind.
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

@@ -22,8 +22,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from enc.config import Settings
 from enc.errors import NotFound, ToolkitError
+from enc.settings import Settings
 from git_hooks import pusher
 from git_hooks.repository import git_environment
 from git_hooks.service import socket_path

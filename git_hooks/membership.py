@@ -25,8 +25,8 @@ from enc.names import PersonName, ProjectName
 from enc.roles import Person
 
 if TYPE_CHECKING:
-    from enc.config import Settings
     from enc.directory.ldap_store import LdapSource
+    from enc.settings import Settings
 
 
 class Membership:

@@ -27,7 +27,7 @@ from git_hooks.usage import Usage, UsageUnknown
 from git_hooks.verdict import clean, shown
 
 if TYPE_CHECKING:
-    from enc.config import Settings
+    from enc.settings import Settings
     from git_hooks.deploy import Deployer
 
 UNKNOWN = "unknown"

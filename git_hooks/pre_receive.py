@@ -28,7 +28,7 @@ from git_hooks.usage import Usage, UsageUnknown
 from git_hooks.verdict import PushVerdict, RefVerdict
 
 if TYPE_CHECKING:
-    from enc.config import Settings
+    from enc.settings import Settings
     from git_hooks.membership import Membership
 
 _BASES = 4

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from http.client import HTTPSConnection
     from ssl import SSLContext
 
-    from enc.config import PuppetserverSettings
+    from enc.settings import PuppetserverSettings
 
 _PATH = "/puppet-admin-api/v1/environment-cache?environment="
 

@@ -28,6 +28,7 @@ from typing import NamedTuple
 from enc import config
 from enc.errors import ToolkitError, one_line
 from enc.log import get
+from enc.settings import BranchSettings, Settings
 from git_hooks.deploy import Deployer
 from git_hooks.locks import locked
 from git_hooks.membership import Membership
@@ -51,7 +52,7 @@ def socket_path(store: Path) -> Path:
 class Workplace:
     """What one push needs at a time; kept open for the next one."""
 
-    def __init__(self, settings: config.Settings, usage: Usage) -> None:
+    def __init__(self, settings: Settings, usage: Usage) -> None:
         """Start git."""
         self.settings = settings
         self.usage = usage
@@ -81,7 +82,7 @@ class Service:
         self._running: set[threading.Thread] = set()
 
     @property
-    def settings(self) -> config.BranchSettings:
+    def settings(self) -> BranchSettings:
         """The settings that the last push was served with."""
         return self._settings.branches
 

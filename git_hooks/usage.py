@@ -22,7 +22,7 @@ from enc.errors import DirectoryRefused, DirectoryUnreachable, ToolkitError
 from enc.names import Certname, EnvironmentName
 
 if TYPE_CHECKING:
-    from enc.config import Settings
+    from enc.settings import Settings
 
 _BEHIND = 30
 """Seconds since the follower's last contact after which it is not believed any more."""

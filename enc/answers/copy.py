@@ -31,10 +31,10 @@ from urllib.parse import quote
 
 from enc.answers.places import Places
 from enc.classify.model import Record
-from enc.config import Settings
 from enc.errors import ToolkitError
 from enc.filters import folded
 from enc.names import ProjectName
+from enc.settings import Settings
 
 Feed = Literal["nodes", "projects", "groups", "site"]
 

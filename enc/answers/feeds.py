@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from enc import log
 from enc.answers.copy import Feed
 from enc.classify.model import Record
-from enc.config import Settings
 from enc.directory.ldap_store import PREFIX_FILTER
 from enc.directory.syncrepl import (
     BaseMissing,
@@ -42,6 +41,7 @@ from enc.directory.syncrepl import (
 )
 from enc.errors import DirectoryRefused, DirectoryUnreachable, NotFound, ToolkitError
 from enc.filters import NodeFilter
+from enc.settings import Settings
 
 _BATCH = 256
 """Events handed over together while a refresh runs; later each goes at once."""

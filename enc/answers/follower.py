@@ -46,9 +46,9 @@ from enc.answers.reader import read_contact
 from enc.answers.work import WorkTeam
 from enc.answers.writer import AnswerWriter
 from enc.classify.gather import members
-from enc.config import Settings
 from enc.directory.syncrepl import Alive, Connected, Deleted, NewCookie, Present, RefreshDone, RefreshRequired, Upsert
 from enc.errors import ToolkitError
+from enc.settings import Settings
 
 _TAKEN = 4000
 """Events taken together at most, so that a refresh is committed in pieces."""

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from enc.config import DEFAULT_PATH, AnswerSettings
+from enc.config import DEFAULT_PATH
+from enc.settings import AnswerSettings
 
 State = Literal["current", "unreachable"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from enc import dn as names_of_entries
 from enc.classify.model import Record
-from enc.config import Settings
 from enc.errors import InvalidName
 from enc.filters import parse
 from enc.names import ProjectName
+from enc.settings import Settings
 
 
 class Places:

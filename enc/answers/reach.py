@@ -25,9 +25,9 @@ from enc import dn as names_of_entries
 from enc.answers.copy import Copy, Feed
 from enc.classify.gather import members, project_of
 from enc.classify.model import Record
-from enc.config import Settings
 from enc.errors import ClassificationError
 from enc.filters import NodeFilter, folded
+from enc.settings import Settings
 
 
 class _Keys(NamedTuple):

@@ -14,7 +14,7 @@ from enc.answers.copy import Copy, CopyDamaged, CopyFailed, Problem, guarded
 from enc.answers.feeds import plans
 from enc.answers.layout import Layout
 from enc.answers.reader import read_contact
-from enc.config import Settings
+from enc.settings import Settings
 
 _STALLED = 30.0
 """Seconds without a beat after which a follower that holds the lock is no longer believed to work."""

@@ -34,9 +34,9 @@ from enc.classify import statements
 from enc.classify.classify import Classifier
 from enc.classify.gather import prefix_of
 from enc.classify.render import render_answer, render_data
-from enc.config import Settings
 from enc.errors import ClassificationError, ToolkitError, one_line
 from enc.names import Certname, PrefixName, ProjectName
+from enc.settings import Settings
 
 _CHUNK = 250
 MANY = 4000

@@ -33,9 +33,9 @@ from functools import lru_cache
 
 from enc.classify.model import Classification, Event, Lineage, Origin, Record, Value
 from enc.classify.statements import OURS, Statement, bad_value, read, scalar
-from enc.config import NodeSettings, ProjectSettings
 from enc.errors import InvalidName
 from enc.names import ClassName, EnvironmentName, ProjectName
+from enc.settings import NodeSettings, ProjectSettings
 
 _QUIET = frozenset({"objectclass", "dn", *(name.lower() for name in OURS)})
 

@@ -25,10 +25,10 @@ from urllib.parse import unquote
 
 from enc import dn as names_of_entries
 from enc.classify.model import Lineage, Record, Source
-from enc.config import Settings
 from enc.errors import ClassificationError, ConfigurationError, InvalidName, NotFound, one_line
 from enc.filters import parse
 from enc.names import Certname, PrefixName, ProjectName
+from enc.settings import Settings
 
 DEFAULT_NODE = "default"
 LONGEST_CHAIN = 100

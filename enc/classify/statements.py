@@ -14,9 +14,9 @@ from typing import TypeVar
 from enc.classify import values
 from enc.classify.model import Record, Value
 from enc.classify.trial import Trial
-from enc.config import NodeSettings
 from enc.errors import ClassificationError, InvalidName, one_line
 from enc.names import RESERVED_VARIABLES, ClassName, DataKey, EnvironmentName, ParameterName, VariableName
+from enc.settings import NodeSettings
 
 PARAMETER = "puppetmasterParameter"
 VARIABLE = "puppetmasterVariable"

@@ -29,8 +29,8 @@ from collections.abc import Iterable
 
 from enc.classify.model import Classification, Event, Lineage, Origin, Record, Value
 from enc.classify.statements import bad_value, class_names, environment_of, scalar
-from enc.config import NodeSettings
 from enc.names import RESERVED_VARIABLES
+from enc.settings import NodeSettings
 
 
 def classify(lineage: Lineage, settings: NodeSettings, *, events: bool = False) -> Classification:

@@ -13,6 +13,7 @@ from typing import Any
 
 from enc import config, log
 from enc.errors import one_line
+from enc.settings import Settings
 
 
 def json_option(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,7 @@ class Call:
     config_path: Path
 
     @cached_property
-    def settings(self) -> config.Settings:
+    def settings(self) -> Settings:
         """The configuration, read when first needed; logging is set up with it."""
         settings = config.load(self.config_path)
         log.setup(settings.log)

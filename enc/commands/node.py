@@ -12,11 +12,11 @@ from enc.changes import Wish
 from enc.classify.classify import Classifier
 from enc.commands.call import Call, edit_options, json_option, table
 from enc.commands.wishes import desk_of, edit_result, wish, wish_options, withdrawal, withdrawal_options
-from enc.config import Duration
 from enc.directory.ldap_store import LdapSource
 from enc.errors import NotFound, UsageError, one_line
 from enc.names import BranchName, Certname, ClassName, EnvironmentName, ProjectName
 from enc.service import effect, explain, history, nodes, survey, trials
+from enc.settings import Duration
 
 SUMMARY = "show, explain and edit nodes"
 

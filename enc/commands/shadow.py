@@ -7,11 +7,11 @@ import os
 
 from enc import export, shadow
 from enc.commands.call import Call, json_option
-from enc.config import Duration
 from enc.directory.ldap_store import LdapSource
 from enc.errors import ExitStatus, UsageError
 from enc.names import Certname
 from enc.service.survey import Snapshot
+from enc.settings import Duration
 
 SUMMARY = "run another ENC for all nodes and show where its answers differ from ours"
 

@@ -23,11 +23,12 @@ from types import TracebackType
 from typing import Self
 
 from enc.classify.model import Record
-from enc.config import DirectorySettings, read_secret
+from enc.config import read_secret
 from enc.directory import ber, entries, messages, results
 from enc.directory.messages import Control, Message, Scope
 from enc.directory.wire import Address, Wire
 from enc.errors import ConfigurationError, DirectoryRefused, DirectoryUnreachable, ToolkitError
+from enc.settings import DirectorySettings
 
 PAGE = 1000
 """Entries in one page of a paged reading."""

@@ -21,11 +21,11 @@ from dataclasses import dataclass, replace
 
 from enc import filters
 from enc.classify.model import Record
-from enc.config import Settings
 from enc.directory import ber, entries, messages, results
 from enc.directory.connection import Closing, Connection, Person, open_connection
 from enc.directory.messages import Control, Message, Result, Scope
 from enc.errors import DirectoryUnreachable, NotFound
+from enc.settings import Settings
 
 _UNIQUE_OVERLAY = "unique_search failed"
 """slapd's unique overlay (2.5) applies our assertion to its own search for duplicates too, where it cannot hold.

@@ -15,12 +15,12 @@ from typing import TypeVar
 
 from enc import dn
 from enc.classify.model import Record
-from enc.config import Settings
 from enc.directory.connection import Closing, Connection, open_connection
 from enc.directory.messages import Scope
 from enc.errors import DirectoryUnreachable, NotFound
 from enc.filters import NodeFilter
 from enc.names import ProjectName
+from enc.settings import Settings
 
 T = TypeVar("T")
 

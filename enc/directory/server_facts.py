@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from time import monotonic
 
 from enc import dn as names
-from enc.config import DirectorySettings
 from enc.directory import ber, messages, results
 from enc.directory.connection import Connection
 from enc.directory.messages import Scope
 from enc.directory.schema.install import Missing, missing, names_in
 from enc.directory.syncrepl import RefreshDone, SyncFeed, SyncNotOffered
 from enc.errors import DirectoryRefused, DirectoryUnreachable, NotAllowed, NotFound
+from enc.settings import DirectorySettings
 
 SYNC_CONTROL = "1.3.6.1.4.1.4203.1.9.1.1"
 """Sync Request, RFC 4533 section 2.2."""

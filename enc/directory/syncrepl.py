@@ -39,12 +39,12 @@ from dataclasses import dataclass
 from time import monotonic
 
 from enc.classify.model import Record
-from enc.config import DirectorySettings
 from enc.directory import ber, entries, messages, results, sync_messages
 from enc.directory.connection import Connection, open_connection
 from enc.directory.messages import Message, Scope
 from enc.directory.sync_messages import EntryState, Info, InfoKind
 from enc.errors import DirectoryRefused, DirectoryUnreachable
+from enc.settings import DirectorySettings
 
 _SLICE = 0.25
 """So many seconds after `stop` is set the stream ends at the latest."""

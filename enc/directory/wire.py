@@ -27,9 +27,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from enc.config import TlsSettings
 from enc.directory import ber
 from enc.errors import ConfigurationError, DirectoryUnreachable
+from enc.settings import TlsSettings
 
 if TYPE_CHECKING:
     import ssl

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from enc.answers.layout import Layout, link_of
-from enc.config import ENVIRONMENT_VARIABLE, Settings
+from enc.config import ENVIRONMENT_VARIABLE
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.errors import ToolkitError, UsageError, one_line
 from enc.names import Certname
+from enc.settings import Settings
 
 PUPPETSERVER_USER = "puppet"
 """Of Debian's, Puppet's and OpenVox's packages."""

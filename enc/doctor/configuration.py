@@ -14,10 +14,11 @@ from pathlib import Path
 
 from enc import filters
 from enc.answers.layout import Layout, link_of, needs_link
-from enc.config import Settings, read_secret
+from enc.config import read_secret
 from enc.doctor import directory
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.errors import ToolkitError
+from enc.settings import Settings
 
 
 def check(path: Path, settings: Settings) -> Iterator[Finding]:

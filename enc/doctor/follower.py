@@ -11,8 +11,8 @@ from pathlib import Path
 from enc.answers.layout import CLOCK_TOLERANCE, Layout
 from enc.answers.reader import read_contact
 from enc.answers.status import FollowerStatus, status
-from enc.config import Settings
 from enc.doctor.findings import Finding, fault, note, ok, warning
+from enc.settings import Settings
 
 START = "systemctl start puppetmaster-follow (or: enc-admin follow)"
 LITTLE_SPACE = 100 << 20

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enc.answers.layout import Layout
-from enc.config import DEFAULT_PATH, ENVIRONMENT_VARIABLE, Settings
+from enc.config import DEFAULT_PATH, ENVIRONMENT_VARIABLE
 from enc.doctor.findings import Finding, fault, note, ok, warning
+from enc.settings import Settings
 
 PROGRAM = "enc"
 _PROGRAMS = ("puppet", "/opt/puppetlabs/bin/puppet")

@@ -15,13 +15,13 @@ from enc import dn
 from enc.changes import Change, Step, making, modifying
 from enc.classify import gather, statements, terminus
 from enc.classify.model import Record
-from enc.config import Settings
 from enc.errors import ClassificationError, Conflict, DirectoryUnreachable, InvalidName, ToolkitError
 from enc.filters import NodeFilter, folded
 from enc.importing.ldif import Entry
 from enc.importing.outcome import Outcome, Problem
 from enc.names import Certname, ProjectName
 from enc.service.desk import Desk, Plan
+from enc.settings import Settings
 
 _OF_NAMES = frozenset({"member", "roleoccupant", "owner", "seealso", "uniquemember", "manager"})
 """Attributes that hold names of entries, which a server may write back in another form."""

@@ -23,7 +23,6 @@ from enc.audit import Edit, Trail
 from enc.authorize import Person, first_refusal, needed
 from enc.changes import Step, after, part_of, slice_of
 from enc.classify.model import Record
-from enc.config import Settings
 from enc.directory.connection import Person as Credentials
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.directory.ldap_store import LdapSource
@@ -32,6 +31,7 @@ from enc.filters import folded
 from enc.names import Certname, PersonName, ProjectName
 from enc.service import effect
 from enc.service.effect import Effect
+from enc.settings import Settings
 
 _TRIES = 10
 """How often a step is tried while others keep changing other parts of the same entry."""

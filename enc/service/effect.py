@@ -17,10 +17,10 @@ from enc.changes import Step, after
 from enc.classify.classify import Classifier
 from enc.classify.model import Classification, Record, Source, Value
 from enc.classify.trial import Trial
-from enc.config import Settings
 from enc.errors import ClassificationError, NotFound, one_line
 from enc.filters import NodeFilter, folded, parse
 from enc.names import Certname, ProjectName
+from enc.settings import Settings
 
 
 class Overlay:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from enc import dn
 from enc.audit import INTERRUPTED, Edit, Trail
 from enc.changes import Step, after, reverse, state
-from enc.config import Settings
 from enc.directory.edits import DirectoryEditor
 from enc.directory.ldap_store import LdapSource
 from enc.errors import Conflict, NotFound
 from enc.names import Certname, ProjectName
 from enc.service.desk import Desk, Plan, Receipt
+from enc.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,13 @@ from enc.changes import (
     to_unset,
 )
 from enc.classify.model import Record
-from enc.config import Settings
 from enc.directory.edits import DirectoryEditor
 from enc.errors import ClassificationError, Conflict, NotFound, UsageError
 from enc.filters import NodeFilter, escape, folded
 from enc.names import Certname, ProjectName
 from enc.service.desk import Desk, Plan, Receipt
 from enc.service.survey import project_if_told
+from enc.settings import Settings
 
 
 def entry_of(certname: Certname, editor: DirectoryEditor, settings: Settings) -> Record:

@@ -15,12 +15,12 @@ from enc.classify.classify import Classifier
 from enc.classify.gather import project_of
 from enc.classify.model import Classification, Record
 from enc.classify.statements import PARAMETER, REMOVE
-from enc.config import Settings
 from enc.directory.ldap_store import PREFIX_FILTER, LdapSource
 from enc.directory.messages import Scope
 from enc.errors import ClassificationError, InvalidName
 from enc.filters import NodeFilter, folded
 from enc.names import Certname, ClassName, ProjectName
+from enc.settings import Settings
 
 
 class Snapshot:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from enc.changes import Wish, Withdrawal
 from enc.classify.trial import Trial
-from enc.config import Duration, Settings
 from enc.environments import Rules
 from enc.errors import NotFound, UsageError
 from enc.names import BranchName, Certname, EnvironmentName
 from enc.service import nodes
 from enc.service.desk import Desk, Receipt
+from enc.settings import Duration, Settings
 
 LONGEST = Duration(14 * 86400)
 """What should last longer is no trial: set the environment."""

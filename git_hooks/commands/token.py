@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from enc import audit
 from enc.commands.call import Call, json_option, table
-from enc.config import Duration
 from enc.directory.ldap_store import LdapSource
 from enc.errors import UsageError
 from enc.names import PersonName
 from enc.people import entry_of
+from enc.settings import Duration
 from git_hooks.tokens import Token, TokenId, TokenPurpose, Tokens
 
 SUMMARY = "make, list and revoke tokens, which programs show instead of a person's password"

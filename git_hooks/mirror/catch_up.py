@@ -15,9 +15,9 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from enc import log
-from enc.config import Settings
 from enc.errors import ConfigurationError, InvalidName, ToolkitError
 from enc.names import BranchName
+from enc.settings import Settings
 from git_hooks.deploy import Deployer, Tip
 from git_hooks.environments import Place, Rules, collisions
 from git_hooks.mirror.report import ReportFailed, State, report

@@ -13,9 +13,9 @@ import time
 from typing import NamedTuple
 
 from enc import log
-from enc.config import Settings
 from enc.errors import ToolkitError
 from enc.names import BranchName
+from enc.settings import Settings
 from git_hooks.deploy import Deployer
 from git_hooks.mirror.catch_up import CatchUp
 

@@ -18,9 +18,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from enc import log
-from enc.config import Settings, read_secret
+from enc.config import read_secret
 from enc.errors import ConfigurationError
 from enc.names import BranchName
+from enc.settings import Settings
 from git_hooks.mirror import forges
 from git_hooks.mirror.deliveries import Deliveries
 

@@ -22,7 +22,7 @@ from enc.errors import ToolkitError
 from git_hooks.refs import ObjectId
 
 if TYPE_CHECKING:
-    from enc.config import MirrorSettings
+    from enc.settings import MirrorSettings
 
 State = Literal["success", "failure", "pending"]
 

@@ -25,7 +25,7 @@ from git_hooks.refs import ObjectId
 from git_hooks.repository import git_environment
 
 if TYPE_CHECKING:
-    from enc.config import BranchSettings
+    from enc.settings import BranchSettings
 
 
 class UpstreamFailed(ToolkitError):

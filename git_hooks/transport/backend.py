@@ -18,10 +18,10 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import IO, Literal, NamedTuple, NoReturn
 
-from enc.config import Settings
 from enc.errors import ToolkitError
 from enc.log import get
 from enc.names import PersonName
+from enc.settings import Settings
 from git_hooks import pusher
 
 Service = Literal["git-upload-pack", "git-receive-pack"]

@@ -20,9 +20,9 @@ from http import HTTPStatus
 from ipaddress import ip_address
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from enc.config import Settings
 from enc.errors import ToolkitError
 from enc.log import get
+from enc.settings import Settings
 from git_hooks.transport.backend import NO_BODY, Answer, Request, Service
 from git_hooks.transport.body import BadBody, taken
 from git_hooks.transport.reading import refusal

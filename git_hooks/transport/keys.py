@@ -21,12 +21,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from enc.classify.model import Record
-from enc.config import Settings
 from enc.directory.ldap_store import LdapSource
 from enc.errors import InvalidName
 from enc.filters import escape
 from enc.log import get
 from enc.names import Name, PersonName
+from enc.settings import Settings
 
 TYPES = frozenset(
     {

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 
-from enc.config import Settings
 from enc.errors import ConfigurationError, ToolkitError
+from enc.settings import Settings
 from git_hooks import pusher
 from git_hooks.mirror.jobs import Jobs
 from git_hooks.mirror.receiver import PATH, Receiver

@@ -20,7 +20,6 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from enc import people
-from enc.config import Settings
 from enc.directory.connection import open_connection
 from enc.directory.ldap_store import LdapSource
 from enc.errors import DirectoryRefused, DirectoryUnreachable, NotFound, ToolkitError
@@ -28,6 +27,7 @@ from enc.filters import folded
 from enc.log import get
 from enc.names import PersonName
 from enc.roles import Person
+from enc.settings import Settings
 from git_hooks.membership import Membership
 from git_hooks.tokens import Tokens, looks_like_one
 from git_hooks.transport.throttle import Throttle

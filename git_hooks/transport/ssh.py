@@ -12,10 +12,10 @@ import time
 from collections.abc import Mapping
 from typing import NoReturn
 
-from enc.config import Settings
 from enc.errors import NotAllowed, NotFound, UsageError
 from enc.log import get
 from enc.names import PersonName
+from enc.settings import Settings
 from git_hooks.membership import Membership
 from git_hooks.transport.backend import Service, run_in_place
 from git_hooks.transport.reading import refusal

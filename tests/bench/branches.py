@@ -23,7 +23,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from enc.config import BranchSettings, load
+from enc.config import load
+from enc.settings import BranchSettings
 from git_hooks.deploy import Deployer, Tip
 from git_hooks.environments import Rules
 from git_hooks.install import install

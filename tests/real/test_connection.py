@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from enc import config
-from enc.config import DirectorySettings, Duration, TlsSettings
 from enc.directory.connection import open_connection
 from enc.directory.embedded_config import StartOptions, TlsFiles
 from enc.directory.messages import Scope
 from enc.errors import ConfigurationError, DirectoryRefused, DirectoryUnreachable, ToolkitError
+from enc.settings import DirectorySettings, Duration, TlsSettings
 from tests.real.conftest import SlapdMaker
 from tests.support.certificates import Authority
 from tests.support.hostile_server import (
@@ -151,7 +151,7 @@ def test_an_address_that_is_none(settings: DirectorySettings, uri: str) -> None:
 CLEAR_TEXT = """
 import sys
 from pathlib import Path
-from enc.config import DirectorySettings
+from enc.settings import DirectorySettings
 from enc.directory.connection import open_connection
 from enc.errors import ConfigurationError
 from tests.support.hostile_server import server

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from enc.config import BranchSettings, PuppetserverSettings
 from enc.names import EnvironmentName
+from enc.settings import BranchSettings, PuppetserverSettings
 from git_hooks.collect import collect
 from git_hooks.deploy import Deployer, Exact, Tip
 from git_hooks.environments import Rules

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from enc import config
-from enc.config import Duration, Settings
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.errors import Conflict, DirectoryRefused, DirectoryUnreachable, NotAllowed, NotFound, ToolkitError
+from enc.settings import Duration, Settings
 from tests.support.slapd import Slapd
 
 S = "dc=example,dc=org"

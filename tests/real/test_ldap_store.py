@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from enc import config
-from enc.config import Duration, Settings
 from enc.directory.connection import open_connection
 from enc.directory.ldap_store import LdapSource
 from enc.errors import DirectoryRefused, DirectoryUnreachable
 from enc.names import ProjectName
+from enc.settings import Duration, Settings
 from tests.real.conftest import SlapdMaker
 from tests.support.slapd import Slapd
 

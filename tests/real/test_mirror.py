@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from enc.answers.layout import Contact, Layout
-from enc.config import AnswerSettings, Duration, MirrorSettings, Settings
 from enc.names import BranchName
+from enc.settings import AnswerSettings, Duration, MirrorSettings, Settings
 from git_hooks.deploy import Deployer
 from git_hooks.mirror.catch_up import CatchUp
 from git_hooks.mirror.jobs import Jobs

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 import git_hooks
-from enc.config import PuppetserverSettings
 from enc.names import BranchName, Certname, EnvironmentName
+from enc.settings import PuppetserverSettings
 from git_hooks import code_programs
 from git_hooks.deploy import Deployer, Tip
 from git_hooks.refs import ObjectId

@@ -27,6 +27,7 @@ from enc.directory.syncrepl import (
     Upsert,
 )
 from enc.errors import DirectoryRefused, DirectoryUnreachable
+from enc.settings import DirectorySettings, Duration
 from tests.real.conftest import SlapdMaker
 from tests.support.hostile_server import server, synchronizes_nothing
 from tests.support.slapd import ADD, REPLACE, Slapd
@@ -39,7 +40,7 @@ class Copy:
     """What a follower does with the events, at its simplest."""
 
     def __init__(self, slapd: Slapd) -> None:
-        settings = replace(config.parse(slapd.configuration()).directory, timeout=config.Duration(1))
+        settings = replace(config.parse(slapd.configuration()).directory, timeout=Duration(1))
         self.feed = SyncFeed(settings, BASE, beat=0.2)
         self.entries: dict[str, tuple[str, str, tuple[str, ...]]] = {}
         self.cookie: bytes | None = None
@@ -262,7 +263,7 @@ def test_without_syncprov_it_says_so_and_polling_reads_all(slapd: Slapd, copy: C
 
 def test_a_server_that_only_seems_to_synchronize_does_not() -> None:
     with server(synchronizes_nothing) as place:
-        feed = SyncFeed(config.DirectorySettings(uris=(f"ldap://{place}",)), BASE)
+        feed = SyncFeed(DirectorySettings(uris=(f"ldap://{place}",)), BASE)
         with pytest.raises(SyncNotOffered):
             list(feed.events(None))
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from enc.config import BranchSettings
+from enc.settings import BranchSettings
 from git_hooks.refs import BranchName, ObjectId
 from git_hooks.trees import DIRECTORY, FILE, LINK, PROGRAM, Entry, render_tree
 

@@ -21,9 +21,9 @@ from enc import config
 from enc.classify.classify import Classifier
 from enc.classify.model import Source
 from enc.classify.render import render_answer
-from enc.config import AnswerSettings, Settings
 from enc.errors import ClassificationError, NotFound
 from enc.names import Certname
+from enc.settings import AnswerSettings, Settings
 
 CASES = Path(__file__).parent.parent / "cases"
 LEAKED = frozenset({"objectclass", "dn", "puppetclass", "puppetvar", "parentnode", "environment"})

@@ -24,6 +24,7 @@ from enc.directory.ldap_store import LdapSource
 from enc.errors import ClassificationError
 from enc.filters import NodeFilter
 from enc.names import Certname
+from enc.settings import Duration
 from tests.support.slapd import Slapd
 
 SUFFIX = "dc=example,dc=org"
@@ -140,7 +141,7 @@ class Following:
 
     def from_scratch(self) -> dict[str, tuple[str | None, str | None]]:
         """The same, classified anew straight from LDAP."""
-        settings = replace(self.settings, directory=replace(self.settings.directory, timeout=config.Duration(10)))
+        settings = replace(self.settings, directory=replace(self.settings.directory, timeout=Duration(10)))
         classifier, nodes = Classifier(settings), NodeFilter(settings.nodes.filter)
         found: dict[str, tuple[str | None, str | None]] = {}
         with LdapSource(settings) as source:

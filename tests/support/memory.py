@@ -9,9 +9,9 @@ from pathlib import Path
 
 from enc import dn
 from enc.classify.model import Record
-from enc.config import Settings
 from enc.filters import NodeFilter, folded
 from enc.names import ProjectName
+from enc.settings import Settings
 
 
 def record(place: str, csn: str = "", **attributes: str | Sequence[str]) -> Record:

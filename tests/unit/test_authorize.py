@@ -10,8 +10,8 @@ import pytest
 from enc.authorize import TABLE, Action, Need, Person, Role, allowed, first_refusal, needed
 from enc.changes import Change, Step, after
 from enc.classify.model import Record
-from enc.config import NodeSettings, Settings
 from enc.names import ProjectName
+from enc.settings import NodeSettings, Settings
 from tests.support.memory import record
 
 S = "dc=example,dc=org"

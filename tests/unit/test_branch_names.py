@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from enc.config import BranchSettings
 from enc.errors import ConfigurationError, InvalidName
+from enc.settings import BranchSettings
 from git_hooks.environments import Rules, collisions
 from git_hooks.refs import BranchName, ObjectId, parse_updates
 from git_hooks.repository import git_environment

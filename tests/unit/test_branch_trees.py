@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from enc.config import BranchSettings
 from enc.errors import NotFound
 from enc.names import EnvironmentName
+from enc.settings import BranchSettings
 from git_hooks.arrange import Arranger
 from git_hooks.deploy import Situation, decide
 from git_hooks.environments import Rules

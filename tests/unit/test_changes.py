@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from enc.changes import Change, Step, Wish, Withdrawal, apply, modifying, reverse, state, to_set, to_unset
 from enc.classify import statements
 from enc.classify.model import Record
-from enc.config import NodeSettings
 from enc.errors import Conflict, UsageError
 from enc.names import ClassName, DataKey, EnvironmentName, ParameterName, VariableName
+from enc.settings import NodeSettings
 from tests.support.memory import record
 
 SETTINGS = NodeSettings()

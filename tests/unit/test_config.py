@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from enc import config
-from enc.config import Duration, Settings
 from enc.errors import ConfigurationError
+from enc.settings import Duration, Settings
 
 # The keys that people's files and scripts stand on.
 FIXED = """

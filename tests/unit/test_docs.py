@@ -12,6 +12,7 @@ import pytest
 from enc import config, config_reference, reference
 from enc.answers.metrics import Metrics
 from enc.errors import ExitStatus
+from enc.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -32,7 +33,7 @@ def test_the_example_is_valid_as_it_is_and_with_everything_taken_in() -> None:
     example = config_reference.example()
     taken_in = re.sub(r"^( *)#(\w+:)", r"\1\2", example, flags=re.MULTILINE)
     assert taken_in.count("\n") == example.count("\n") and taken_in != example
-    assert config.parse(example) == config.parse(taken_in) == config.Settings()
+    assert config.parse(example) == config.parse(taken_in) == Settings()
 
 
 def test_what_config_show_prints_can_be_read_again() -> None:

@@ -10,12 +10,13 @@ import pytest
 
 from enc.answers.copy import Problem
 from enc.answers.status import FollowerStatus
-from enc.config import DEFAULT_PATH, Settings, parse
+from enc.config import DEFAULT_PATH, parse
 from enc.directory.schema.install import missing
 from enc.directory.server_facts import _read_indexes
 from enc.doctor import account, directory, follower, puppet
 from enc.doctor.findings import Finding, fault, lines, ok, verdict, warning
 from enc.errors import DirectoryUnreachable
+from enc.settings import Settings
 
 EXTENDED = Settings()
 TERMINUS = parse("nodes: {semantics: terminus}")

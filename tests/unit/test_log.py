@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from enc import log
-from enc.config import LogSettings
+from enc.settings import LogSettings
 
 HOSTILE = "a\nerror: forged\r\x1b[31m\u2028\x85 b"
 

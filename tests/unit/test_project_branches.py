@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from enc.config import BranchSettings
 from enc.names import BranchName, ProjectName
+from enc.settings import BranchSettings
 from git_hooks.project_branches import missing
 from git_hooks.refs import ObjectId
 

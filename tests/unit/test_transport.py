@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enc.config import Settings
 from enc.errors import UsageError
 from enc.names import PersonName, ProjectName
 from enc.roles import Person
+from enc.settings import Settings
 from git_hooks.transport import throttle
 from git_hooks.transport.body import BadBody, taken
 from git_hooks.transport.http import Refused, wanted

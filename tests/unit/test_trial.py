@@ -15,10 +15,10 @@ from enc.changes import Change, Step, after
 from enc.classify.classify import Classifier
 from enc.classify.render import render_answer
 from enc.classify.trial import Trial
-from enc.config import AnswerSettings, Settings
 from enc.environments import Rules
 from enc.errors import ClassificationError
 from enc.names import Certname, EnvironmentName, ProjectName
+from enc.settings import AnswerSettings, Settings
 from git_hooks.usage import Usage
 from tests.support.memory import MemorySource, record
 

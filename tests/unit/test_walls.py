@@ -59,7 +59,7 @@ EFFECTS = frozenset(
     }
 )
 
-GROUND = ("enc.names", "enc.dn", "enc.filters", "enc.errors", "enc.config")
+GROUND = ("enc.names", "enc.dn", "enc.filters", "enc.errors", "enc.config", "enc.settings")
 MAY_USE = {
     "enc.classify": ("enc.classify", *GROUND),
     "enc.directory": ("enc.directory", "enc.classify", *GROUND),

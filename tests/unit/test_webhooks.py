@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from enc.config import BranchSettings, MirrorSettings, Settings, parse
+from enc.config import parse
 from enc.environments import Rules
 from enc.errors import ConfigurationError
 from enc.names import BranchName
+from enc.settings import BranchSettings, MirrorSettings, Settings
 from git_hooks.mirror.catch_up import plan
 from git_hooks.mirror.forges import Delivery, Forge, Look, asked, genuine
 from git_hooks.mirror.receiver import LONGEST, Receiver

@@ -1,0 +1,370 @@
+"""What can be set: a frozen dataclass for each section of the configuration, with its defaults. Pure.
+
+Each field's docstring is its meaning in docs/configuration.md and in `enc-admin
+config example` (config_reference.py reads it here). Reading a file, and refusing
+what is wrong in it, is config.py's.
+
+Durations are written as `90s`, `15m`, `24h`, `7d` or plain seconds, and are
+held in seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from enc.names import EnvironmentName
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Duration(float):
+    """A length of time in seconds."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: object) -> Duration:
+        """Read `3s`, `24h` or a number of seconds; raise ValueError with the rule."""
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
+            return cls(value)
+        if isinstance(value, str):
+            match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)", value)
+            if match:
+                return cls(float(match[1]) * _UNITS[match[2]])
+        raise ValueError("a duration such as 500ms, 3s, 15m, 24h or 7d")
+
+
+@dataclass(frozen=True)
+class TlsSettings:
+    """How the connection to LDAP is protected. Certificates are always verified."""
+
+    start: bool = False
+    """Use StartTLS on ldap:// addresses. ldaps:// addresses need no setting."""
+    ca_file: Path | None = None
+    """Certificates of the authorities that are trusted (PEM); none: the system's."""
+    certificate_file: Path | None = None
+    """Our own certificate (PEM), where the server asks for one."""
+    key_file: Path | None = None
+    """The key of our own certificate (PEM)."""
+
+
+@dataclass(frozen=True)
+class DirectorySettings:
+    """Where LDAP is and who we are there."""
+
+    uris: tuple[str, ...] = ("ldapi:///",)
+    """Servers, tried in order: ldap://, ldaps://, ldapi:// with the socket's path percent-encoded."""
+    bind_dn: str | None = None
+    """Who reads. None: EXTERNAL over ldapi, anonymous elsewhere."""
+    bind_password_file: Path | None = None
+    """Holds the password of bind_dn; must not be readable by others."""
+    write_bind_dn: str | None = None
+    """Who writes for `enc-admin`, if the reading account may not. None: EXTERNAL over ldapi, else bind_dn."""
+    write_bind_password_file: Path | None = None
+    """Holds the password of write_bind_dn; must not be readable by others."""
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    """How connections are protected."""
+    timeout: Duration = Duration(3)
+    """How long connecting, and each answer, may take."""
+    data_directory: Path = Path("/var/lib/puppetmaster/directory")
+    """Where `enc-admin directory start` keeps the embedded slapd."""
+    suffix: str = "dc=example,dc=org"
+    """The top of the tree; the bases below default to places in it."""
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """How a certname becomes an LDAP entry, and what of the entry counts."""
+
+    base: str | None = None
+    """Where nodes are. None: ou=hosts below the suffix."""
+    filter: str = "(&(objectClass=puppetClient)(cn=%s))"
+    """Finds the entry of a name; every %s is the escaped name."""
+    class_attributes: tuple[str, ...] = ("puppetClass",)
+    """Attributes whose values are class names."""
+    variable_attributes: tuple[str, ...] = ("puppetVar",)
+    """Attributes whose values are NAME=VALUE."""
+    parent_attribute: str = "parentNode"
+    """Attribute that names the node from which this one inherits."""
+    environment_attribute: str = "environment"
+    """Attribute that holds the environment."""
+    attributes: Literal["all"] | tuple[str, ...] = "all"
+    """Which attributes become variables (semantics terminus)."""
+    semantics: Literal["terminus", "extended"] = "extended"
+    """terminus: exactly the LDAP node terminus; extended: with site, projects, groups and prefixes."""
+    strict_compatibility: bool = False
+    """With semantics terminus: also show what leaked there (puppetclass, puppetvar, parentnode, objectclass
+    and dn as variables) and leave class names as they stand."""
+    default_environment: EnvironmentName = EnvironmentName("production")
+    """Environment where nothing else names one."""
+    project: str = "container"
+    """Where a node's project stands: `container` (the ou above it), `attribute NAME`, or `variable NAME`."""
+
+
+@dataclass(frozen=True)
+class ProjectSettings:
+    """Where projects are; used by semantics extended."""
+
+    base: str | None = None
+    """Where projects are. None: ou=projects below the suffix."""
+    filter: str = "(objectClass=groupOfNames)"
+    """Which entries directly below the base are projects."""
+    admin_role: str = "projectadmin"
+    """The cn of the organizationalRole below a project whose occupants administer it."""
+    environment: str | None = None
+    """Environment of a project whose entry names none; every %s is the project, with '-' as '_'.
+    None: the site's environment."""
+
+
+@dataclass(frozen=True)
+class GroupSettings:
+    """Groups of nodes by LDAP filter (groupOfURLs); used by semantics extended."""
+
+    base: str | None = None
+    """Where groups are. None: ou=groups below the suffix."""
+    filter: str = "(objectClass=groupOfURLs)"
+    """Which entries below the base are groups."""
+
+
+@dataclass(frozen=True)
+class SiteSettings:
+    """The entry with what every node gets; used by semantics extended."""
+
+    dn: str | None = None
+    """The entry. None: cn=site below the suffix."""
+
+
+@dataclass(frozen=True)
+class PeopleSettings:
+    """Who may edit."""
+
+    base: str | None = None
+    """Where people are. None: ou=people below the suffix."""
+    filter: str = "(&(objectClass=inetOrgPerson)(uid=%s))"
+    """Finds the entry of a person; every %s is the escaped user name."""
+    operators: str | None = None
+    """The group of operators. None: cn=operators,ou=groups below the suffix."""
+
+
+@dataclass(frozen=True)
+class AnswerSettings:
+    """The finished answers on disk."""
+
+    directory: Path = Path("/var/lib/puppetmaster/answers")
+    """Where they are; one follower writes there."""
+    max_age: Duration = Duration(86400)
+    """How long the copy may have been without contact to LDAP before `enc` refuses."""
+    variable: str | None = "puppetmaster_answer"
+    """Top-scope variable with source, age (seconds) and version of the answer. null: none."""
+    on_bad_entry: Literal["last-good", "refuse"] = "last-good"
+    """What a node gets whose entry cannot be classified any more."""
+
+
+@dataclass(frozen=True)
+class FollowSettings:
+    """How the follower keeps up with LDAP."""
+
+    poll_interval: Duration = Duration(30)
+    """Time between two readings where the server does not offer syncrepl."""
+    beat: Duration = Duration(2)
+    """How often the follower says that it lives, and tries to reconnect."""
+    metrics_file: Path | None = None
+    """Prometheus text file, for the node exporter's textfile collector."""
+    metrics_listen: str | None = None
+    """ADDRESS:PORT of an HTTP endpoint /metrics, for example 127.0.0.1:9164."""
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """The append-only trail of edits."""
+
+    file: Path = Path("/var/lib/puppetmaster/audit/trail.jsonl")
+    """The trail itself, one JSON document a line."""
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """What is written to stderr while working."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is worth a line."""
+    format: Literal["text", "json"] = "text"
+    """Lines for people, or one JSON document a line."""
+
+
+@dataclass(frozen=True)
+class PuppetserverSettings:
+    """The puppetservers that serve this machine's environments."""
+
+    urls: tuple[str, ...] = ()
+    """Asked after each deploy to forget the environment: https://HOST:8140. None: nobody is asked."""
+    ca_file: Path | None = None
+    """Certificates of the authority that signed theirs (PEM); none: the system's."""
+    certificate_file: Path | None = None
+    """Our own certificate (PEM), which their auth.conf allows to flush."""
+    key_file: Path | None = None
+    """The key of our own certificate (PEM)."""
+    timeout: Duration = Duration(10)
+    """How long connecting, and the answer, may take."""
+
+
+@dataclass(frozen=True)
+class TransportSettings:
+    """The repository over HTTPS (`branch-manager serve`) and ssh: who may read, and how people sign in."""
+
+    read: Literal["members", "authenticated", "everyone"] = "authenticated"
+    """Who may clone and fetch: `members` of any project (and operators), every person in LDAP, or everyone."""
+    listen: str = "127.0.0.1:8418"
+    """ADDRESS:PORT of the HTTP service. Beyond this machine it needs a certificate."""
+    certificate_file: Path | None = None
+    """Our certificate (PEM). None: plain HTTP, on this machine only, for a proxy that speaks TLS."""
+    key_file: Path | None = None
+    """The key of our certificate (PEM)."""
+    threads: int = 64
+    """How many requests are served at once."""
+    silence: Duration = Duration(60)
+    """How long a client may send or take nothing before its connection is closed."""
+    upload_bytes: int = 536_870_912
+    """The largest request, after decompression."""
+    tokens: Path = Path("/var/lib/puppetmaster/tokens")
+    """Where tokens are kept (only their digests)."""
+    token_life: Duration = Duration(31_536_000)
+    """The longest that a token may be valid."""
+    passwords: bool = True
+    """Take LDAP passwords over HTTPS too, not only tokens."""
+
+
+@dataclass(frozen=True)
+class MirrorSettings:
+    """A repository that lives at a forge: it is fetched from there and deployed here."""
+
+    forge: Literal["github", "gitea", "gitlab", "gerrit"] | None = None
+    """Whose webhooks are taken (`gitea`: Forgejo, too). null: the repository lives here."""
+    url: str | None = None
+    """Where git fetches: https://HOST/PATH or ssh://USER@HOST/PATH."""
+    protocols: tuple[str, ...] = ("https", "ssh")
+    """git's protocols that may be used."""
+    credentials_file: Path | None = None
+    """For https: `https://USER:TOKEN@HOST` in a line (git-credential-store); must not be readable by others."""
+    ssh_key_file: Path | None = None
+    """For ssh: our private key. The host must be known (ssh_known_hosts)."""
+    secret_file: Path | None = None
+    """Holds the webhook's secret; for gerrit the last part of the webhook's address. None: all are refused."""
+    poll: Duration = Duration(300)
+    """How often the forge is asked without a webhook; one may get lost."""
+    timeout: Duration = Duration(120)
+    """How long one run of git may take."""
+    api: str | None = None
+    """Where commit statuses are reported: https://api.github.com, https://HOST/api/v1, https://HOST/api/v4."""
+    project: str | None = None
+    """The repository in the forge's API: OWNER/NAME."""
+    api_token_file: Path | None = None
+    """Holds the token for the API; must not be readable by others."""
+
+
+@dataclass(frozen=True)
+class BranchSettings:
+    """The branch manager: from branches of the repository to environments."""
+
+    repository: Path = Path("/var/lib/puppetmaster/repository.git")
+    """The bare repository that is pushed to."""
+    store: Path = Path("/var/lib/puppetmaster/store")
+    """Where versions of environments are kept."""
+    environments: Path = Path("/etc/puppet/code/environments")
+    """puppetserver's environmentpath; environments are links in there."""
+    rules: tuple[str, ...] = (
+        "production = production",
+        "test = test",
+        "project/<name> = project_<name>",
+        "topic/<name>/<topic> = project_<name>__<topic>",
+    )
+    """BRANCH = ENVIRONMENT, the first that fits; <name> is a project, <topic> one more part of the branch.
+    A branch beside `project/red` cannot be called `project/red/…`: git keeps both under one path."""
+    split: tuple[str, ...] = ("modules", "site", "site-modules")
+    """Directories whose sub-directories are shared one by one between versions; others are shared whole."""
+    types_program: Path | None = None
+    """puppet, to run `puppet generate types` in a new version if its types changed. None: types are shared."""
+    retain: Duration = Duration(3600)
+    """How long a version stays after it was live: at least as long as a compile can take."""
+    topics_unused: Duration = Duration(2_592_000)
+    """How long a short-lived branch (one with a <topic>) stays after its last push, if no node uses it."""
+    puppetserver: PuppetserverSettings = field(default_factory=PuppetserverSettings)
+    """Who is told about a deploy."""
+    transport: TransportSettings = field(default_factory=TransportSettings)
+    """How the repository is reached."""
+    mirror: MirrorSettings = field(default_factory=MirrorSettings)
+    """Where the repository lives, if not here."""
+
+
+@dataclass(frozen=True)
+class PushSettings:
+    """Pushes to the managed repository: who pushes, and what a tree may hold."""
+
+    identity: Literal["transport", "gitolite", "gitea", "gitlab", "system"] = "transport"
+    """Who says who is pushing: `transport` our own (signed), `gitolite` GL_USER, `gitea` (and Forgejo)
+    GITEA_PUSHER_NAME, `gitlab` GL_USERNAME, `system` the user of the hook's process."""
+    roles_kept: Duration = Duration(10)
+    """How long the roles that LDAP gave for a person are used again without asking."""
+    roles_kept_offline: Duration = Duration(900)
+    """How old they may be while LDAP cannot be reached; after that, pushes are refused."""
+    submodules: bool = False
+    """Let trees hold submodules and .gitmodules. They are not fetched."""
+    file_bytes: int = 10_485_760
+    """The largest file."""
+    push_bytes: int = 268_435_456
+    """The most that all new files of one push may hold together."""
+    files: int = 100_000
+    """The most files and directories that one push may bring or change."""
+    directory_entries: int = 20_000
+    """The most entries of one directory."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole configuration file, and where it was read."""
+
+    directory: DirectorySettings = field(default_factory=DirectorySettings)
+    nodes: NodeSettings = field(default_factory=NodeSettings)
+    projects: ProjectSettings = field(default_factory=ProjectSettings)
+    groups: GroupSettings = field(default_factory=GroupSettings)
+    site: SiteSettings = field(default_factory=SiteSettings)
+    people: PeopleSettings = field(default_factory=PeopleSettings)
+    answers: AnswerSettings = field(default_factory=AnswerSettings)
+    follow: FollowSettings = field(default_factory=FollowSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    branches: BranchSettings = field(default_factory=BranchSettings)
+    pushes: PushSettings = field(default_factory=PushSettings)
+
+    @property
+    def nodes_base(self) -> str:
+        """DN below which nodes are."""
+        return self.nodes.base or f"ou=hosts,{self.directory.suffix}"
+
+    @property
+    def projects_base(self) -> str:
+        """DN below which projects are."""
+        return self.projects.base or f"ou=projects,{self.directory.suffix}"
+
+    @property
+    def groups_base(self) -> str:
+        """DN below which groups are."""
+        return self.groups.base or f"ou=groups,{self.directory.suffix}"
+
+    @property
+    def people_base(self) -> str:
+        """DN below which people are."""
+        return self.people.base or f"ou=people,{self.directory.suffix}"
+
+    @property
+    def site_dn(self) -> str:
+        """DN of the site default's entry."""
+        return self.site.dn or f"cn=site,{self.directory.suffix}"
+
+    @property
+    def operators_dn(self) -> str:
+        """DN of the operators' group."""
+        return self.people.operators or f"cn=operators,ou=groups,{self.directory.suffix}"
