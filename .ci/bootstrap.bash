@@ -34,12 +34,15 @@ declare -Ar PACKAGES=(
     [openssh-client]=/usr/bin/ssh
     [r10k]=/usr/bin/r10k
     [g10k]=/usr/bin/g10k
+    [systemd]=/usr/bin/systemd-analyze
+    [iproute2]=/usr/bin/ip
 )
 
 # The packages of the arguments that are missing, one a line.
 missing_packages() {
     local package
     for package; do
+        [[ -v PACKAGES[$package] ]] || fail "PACKAGES does not say which file shows that $package is here"
         [[ -e ${PACKAGES[$package]} ]] || printf '%s\n' "$package"
     done
 }
@@ -94,11 +97,12 @@ install_packages() {
 
 # need_packages NAME...: installs those that are missing.
 need_packages() {
-    local -a missing
-    mapfile -t missing < <(missing_packages "$@")
-    ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
-    mapfile -t missing < <(missing_packages "$@")
-    ((${#missing[@]} == 0)) || fail "still missing after installation: ${missing[*]}"
+    local missing
+    missing=$(missing_packages "$@")
+    # shellcheck disable=SC2086 # one word a package
+    [[ -z $missing ]] || install_packages $missing
+    missing=$(missing_packages "$@")
+    [[ -z $missing ]] || fail "still missing after installation: $missing"
 }
 
 # Prints a Python that is new enough; `$1` is what else it must be able to import.

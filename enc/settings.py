@@ -323,6 +323,18 @@ class PushSettings:
 
 
 @dataclass(frozen=True)
+class InstanceSettings:
+    """Instances: how they are named, and how they come to their certificate."""
+
+    name: str = "%{name}.%{project}.example.org"
+    """The certname of an instance that is given by its short name."""
+    token_life: Duration = Duration(86400)
+    """How long an instance may take from its creation (or rebuild) to its certificate request."""
+    token_key_file: Path = Path("/etc/puppetmaster/token.key")
+    """Holds the key that tokens are made with (64 hex digits); made at first use, must not be readable by others."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole configuration file, and where it was read."""
 
@@ -338,6 +350,7 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
     branches: BranchSettings = field(default_factory=BranchSettings)
     pushes: PushSettings = field(default_factory=PushSettings)
+    instances: InstanceSettings = field(default_factory=InstanceSettings)
 
     @property
     def nodes_base(self) -> str:

@@ -57,6 +57,8 @@ _NODE_ATTRIBUTES = (
     "owner",
     "serialNumber",
     "associatedDomain",
+    "puppetmasterEnrolment",
+    "puppetmasterBuilt",
     *CLASSIFICATION,
 )
 _PREFIX_ATTRIBUTES = ("entry", "cn", "description", *CLASSIFICATION)

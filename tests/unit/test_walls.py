@@ -50,6 +50,7 @@ WALLS = {
 
 PURE = (
     *("enc.classify.*", "enc.names", "enc.dn", "enc.filters", "enc.errors", "enc.directory.entries"),
+    "enc.instances.enrolment",
     *("enc.directory.ber", "enc.directory.messages", "enc.directory.search_filter", "enc.directory.sync_messages"),
 )
 EFFECTS = frozenset(

@@ -149,6 +149,8 @@ PUPPETMASTER = Schema(
             "Environment that the node tries for a while: ENVIRONMENT until SECONDS-SINCE-1970 REASON",
             single=True,
         ),
+        _ours(9, "puppetmasterEnrolment", "Whether the instance may get a certificate, and for which key", single=True),
+        _ours(10, "puppetmasterBuilt", "When the instance was built: SECONDS-SINCE-1970 took SECONDS", single=True),
     ),
     classes=(
         ObjectClass(
@@ -165,6 +167,8 @@ PUPPETMASTER = Schema(
                 "puppetmasterRegion",
                 "puppetmasterRole",
                 "puppetmasterTrial",
+                "puppetmasterEnrolment",
+                "puppetmasterBuilt",
             ),
         ),
         ObjectClass(
