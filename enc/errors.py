@@ -66,7 +66,12 @@ class UsageError(ToolkitError):
 
 
 class InvalidName(ToolkitError):
-    """A certname, project, class or the like that breaks its rule."""
+    """A certname, project, class or the like that breaks its rule: wrong usage, for it was written so.
+
+    Names that were read from somewhere (LDAP, a ref, a file) are caught where they are read, and are no usage.
+    """
+
+    exit_status = ExitStatus.USAGE
 
 
 class DirectoryUnreachable(ToolkitError):

@@ -120,13 +120,29 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
+_STANDING = {
+    Role.OPERATOR: "is an operator, but",
+    Role.PROJECTADMIN: "is an admin of project {project}, but",
+    Role.MEMBER: "is a member of project {project}, but",
+    Role.OTHER: "is not a member of project {project} and",
+}
+_PLURAL = {
+    Role.OPERATOR: "operators",
+    Role.PROJECTADMIN: "its admins",
+    Role.MEMBER: "its members",
+    Role.OTHER: "everybody",
+}
+
+
 def allowed(person: Person, action: Action, project: ProjectName | None) -> Verdict:
     """Say whether `person` may do `action` to `project`."""
     role = person.role(project)
     if role in TABLE[action]:
         return Verdict(True)
-    what = action.value
-    if action not in _OF_NO_PROJECT:
-        what += f" project {project}" if project else " something that belongs to no project"
-    needs = " or ".join(role.value for role in Role if role in TABLE[action])
-    return Verdict(False, f"{person.name} is {role.value} here and may not {what}; that takes {needs}")
+    *others, last = [_PLURAL[role] for role in reversed(tuple(Role)) if role in TABLE[action]]
+    who = f"{', '.join(others)} and {last}" if others else last
+    if project is not None and action not in _OF_NO_PROJECT:
+        standing = _STANDING[role].format(project=project)
+        return Verdict(False, f"{person.name} {standing} may not {action.value} it; {who} may")
+    what = action.value if action in _OF_NO_PROJECT else f"{action.value} something that belongs to no project"
+    return Verdict(False, f"{person.name} is not an operator and may not {what}; operators may")

@@ -311,7 +311,7 @@ class PushSettings:
     roles_kept_offline: Duration = Duration(900)
     """How old they may be while LDAP cannot be reached; after that, pushes are refused."""
     submodules: bool = False
-    """Let trees hold submodules and .gitmodules. They are not fetched."""
+    """Let trees hold submodules and .gitmodules. A submodule is not fetched: it becomes an empty directory."""
     file_bytes: int = 10_485_760
     """The largest file."""
     push_bytes: int = 268_435_456

@@ -32,7 +32,7 @@ from git_hooks.arrange import Arranger, Unit, entries_of
 from git_hooks.layout import SPLIT, Layout
 from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository
-from git_hooks.trees import DIRECTORY, LINK, PROGRAM, Entry, join
+from git_hooks.trees import DIRECTORY, LINK, PROGRAM, SUBMODULE, Entry, join
 
 Step = Callable[[str], None]
 """Told before each change of the disk what comes next; a test ends the process there."""
@@ -196,11 +196,8 @@ class _Build:
         self._at("make directory")
         os.mkdir(directory)
         for entry in unit.entries:
-            target = f"{directory}/{entry.name}"
-            if not entry.is_directory and (
-                old.get(entry.name) != entry or not self._share(f"{base_directory}/{entry.name}", target)
-            ):
-                self._entry(entry, target)
+            if not entry.is_directory:
+                self._lay(entry, f"{directory}/{entry.name}", old.get(entry.name), f"{base_directory}/{entry.name}")
 
     def _leaf(self, directory: str, path: str, tree: str, base: str | None, base_directory: str) -> None:
         """Lay `tree` out in `directory`; what `base` has too is linked from there."""
@@ -216,8 +213,16 @@ class _Build:
                     continue
                 base_tree = before.id if before is not None and before.is_directory else None
                 self._leaf(target, join(path, entry.name), entry.id, base_tree, below)
-            elif before != entry or not self._share(below, target):
-                self._entry(entry, target)
+            else:
+                self._lay(entry, target, before, below)
+
+    def _lay(self, entry: Entry, target: str, before: Entry | None, below: str) -> None:
+        """Lay out what is no tree; if `before` is the same, share what stands at `below`."""
+        if entry.mode == SUBMODULE:
+            self._at("make directory")
+            os.mkdir(target)
+        elif before != entry or not self._share(below, target):
+            self._entry(entry, target)
 
     def _entry(self, entry: Entry, target: str) -> None:
         """Make a link now, and a file with all the others."""

@@ -20,6 +20,7 @@ FILE = 0o100644
 PROGRAM = 0o100755
 LINK = 0o120000
 SUBMODULE = 0o160000
+"""Becomes an empty directory, as in a plain clone; whether a push may bring one is policy."""
 
 _GIT_ITSELF = re.compile(r"\.git[ .]*|git~\d+", re.IGNORECASE | re.ASCII)
 """Names that some file system takes for .git (git itself knows more, for systems that no Puppet is served from)."""
@@ -69,9 +70,7 @@ def check_entries(entries: Iterable[Entry], path: str) -> None:
         where = join(path, entry.name)
         if entry.name in ("", ".", "..") or "/" in entry.name or _GIT_ITSELF.fullmatch(entry.name):
             raise UnsoundTree("a file of this name is not laid out", where=where)
-        if entry.mode == SUBMODULE:
-            raise UnsoundTree("is a submodule; put the files themselves into the repository", where=where)
-        if entry.mode not in (DIRECTORY, FILE, PROGRAM, LINK):
+        if entry.mode not in (DIRECTORY, FILE, PROGRAM, LINK, SUBMODULE):
             raise UnsoundTree(f"has the unknown mode {entry.mode:o}", where=where)
         if entry.name in seen:
             raise UnsoundTree("stands twice in its tree", where=where)

@@ -2,7 +2,9 @@
 
 A unit is named after its tree, so it proves itself: the names of its files'
 contents give the trees' names, up to its own. A version is held against its
-commit in the repository. Reads only; a fault is a value, not an error.
+commit in the repository. A submodule is an empty directory, which does not tell
+its commit; there, and only there, git is asked what it should be. Reads only; a
+fault is a value, not an error.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from enc.errors import NotFound
@@ -18,7 +21,7 @@ from git_hooks.layout import SPLIT, Layout
 from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository
 from git_hooks.resource_types import NAME
-from git_hooks.trees import DIRECTORY, FILE, LINK, PROGRAM, Entry, object_id, render_tree
+from git_hooks.trees import DIRECTORY, FILE, LINK, PROGRAM, SUBMODULE, Entry, object_id, render_tree
 
 
 class Fault(NamedTuple):
@@ -30,13 +33,13 @@ class Fault(NamedTuple):
 
 def verify_store(layout: Layout, repository: Repository) -> Iterator[Fault]:
     """Yield every fault of every unit and version."""
-    verifier = _Verifier(layout)
+    verifier = _Verifier(layout, repository)
     for part in sorted(os.listdir(layout.units)):
         for unit in sorted(os.listdir(f"{layout.units}/{part}")):
             path = layout.unit(unit)
             tree = unit.removesuffix(SPLIT)
             try:
-                if verifier.tree(path, len(tree) // 2) != tree:
+                if verifier.tree(path, tree) != tree:
                     yield Fault(path, "holds something else than its tree; see which file with git diff --no-index")
             except OSError as error:
                 yield Fault(path, f"cannot be read: {error}")
@@ -49,20 +52,25 @@ def verify_store(layout: Layout, repository: Repository) -> Iterator[Fault]:
                 yield Fault(path, "its commit is not in the repository any more, so it cannot be verified")
                 continue
             added = () if any(entry.name == NAME for entry in repository.tree(tree)) else (NAME,)
-            if verifier.tree(path, len(tree) // 2, added) != tree:
+            if verifier.tree(path, tree, added=added) != tree:
                 yield Fault(path, "holds something else than its commit")
 
 
 class _Verifier:
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, repository: Repository) -> None:
         self._layout = layout
+        self._repository = repository
         self._units = layout.units + "/"
         self._files: dict[tuple[int, int], str] = {}
         """Names of contents by inode: what is shared is read once."""
 
-    def tree(self, directory: str, id_size: int, added: tuple[str, ...] = ()) -> str:
-        """Return the name of the tree that `directory` shows, without what was `added` to it."""
+    def tree(self, directory: str, root: str, within: tuple[str, ...] = (), *, added: tuple[str, ...] = ()) -> str:
+        """Return the name of the tree that `directory` shows, without what was `added` to it.
+
+        It should be the tree at the path `within` the tree `root`.
+        """
         entries = []
+        id_size = len(root) // 2
         with os.scandir(directory) as found:
             for item in found:
                 if item.name in added:
@@ -79,11 +87,24 @@ class _Verifier:
                         content = os.fsencode(target)
                         entries.append(Entry(LINK, item.name, object_id("blob", content, id_size)))
                 elif item.is_dir():
-                    entries.append(Entry(DIRECTORY, item.name, self.tree(item.path, id_size)))
+                    entries.append(self._directory(item.path, root, (*within, item.name)))
                 else:
                     mode = PROGRAM if status.st_mode & stat.S_IXUSR else FILE
                     entries.append(Entry(mode, item.name, self._file(item.path, status, id_size)))
         return object_id("tree", render_tree(entries), id_size)
+
+    def _directory(self, path: str, root: str, within: tuple[str, ...]) -> Entry:
+        if not os.listdir(path):
+            tree = root
+            with suppress(NotFound):
+                for name in within:
+                    found = next((one for one in self._repository.tree(tree) if one.name == name), None)
+                    if found is None:
+                        break
+                    if found.mode == SUBMODULE:
+                        return found
+                    tree = found.id
+        return Entry(DIRECTORY, within[-1], self.tree(path, root, within))
 
     def _file(self, path: str, status: os.stat_result, id_size: int) -> str:
         key = (status.st_dev, status.st_ino)

@@ -36,7 +36,8 @@ def _one(call: Call, what: str) -> int:
         branch = BranchName(what) if BranchName.accepts(what) else None
         tip = deployer.repository.tip(branch) if branch is not None else None
         if tip is None and not (4 <= len(what) <= 64 and what.isascii() and what.isalnum()):
-            raise NotFound(f"no branch {what} in the repository", where=str(call.settings.branches.repository))
+            where = str(call.settings.branches.repository)
+            raise NotFound(f"no branch {BranchName(what)} in the repository", where=where)
         commit = tip or ObjectId(deployer.repository.commit_of(what))
         found = whereabouts(commit, call.settings, deployer, refs)
         records: tuple[Record, ...] = ()

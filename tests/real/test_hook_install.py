@@ -80,7 +80,7 @@ def test_a_foreign_hook_may_still_refuse_and_is_not_asked_about_what_we_refuse(s
     install(site.settings, site.configuration)
     assert "pre-receive hook declined" in site.push(RED).output
     assert note.read_text().count("refs/heads") == 1
-    assert "zoe is other here" in site.push(RED, who="zoe").output
+    assert "zoe is not a member of project red" in site.push(RED, who="zoe").output
     assert note.read_text().count("refs/heads") == 1
 
 

@@ -100,7 +100,7 @@ def test_a_role_that_is_taken_away_is_gone_at_the_next_push(site: ManagedReposit
     slapd.modify(f"cn=red,ou=projects,{S}", {"member": [(DELETE, [f"uid=mia,ou=people,{S}"])]})
     try:
         refused = site.push([{"ref": "project/red", "files": {"manifests/site.pp": "three"}}])
-        assert "mia is other here" in refused.output
+        assert "mia is not a member of project" in refused.output
     finally:
         slapd.modify(f"cn=red,ou=projects,{S}", {"member": [(ADD, [f"uid=mia,ou=people,{S}"])]})
 
@@ -170,6 +170,16 @@ def test_of_two_branches_that_came_at_one_moment_none_takes_the_others_environme
     assert "topic/red/IDLE: stored, but NOT live: it would become environment project_red__IDLE, which is" in told
     assert site.shown("project_red__idle", "manifests/site.pp") == "mine"
     assert site.shown("project_red__IDLE", "manifests/site.pp") is None
+
+
+def test_a_submodule_that_is_allowed_becomes_an_empty_directory(site: ManagedRepository) -> None:
+    site.configure(submodules=True)
+    raw = {"modules": [{"name": "sub", "mode": "160000", "id": "1234567890"}]}
+    files = {".gitmodules": '[submodule "sub"]\n path = modules/sub\n url = https://example.org/sub\n'}
+    pushed = site.push([{"ref": "project/red", "raw": raw, "files": files}], fsck=True)
+    assert pushed.status == 0, pushed.output
+    assert list((site.base / "environments/project_red/modules/sub").iterdir()) == []
+    assert site.shown("project_red", "modules/a/files/data") == "data"
 
 
 @pytest.mark.parametrize("fault", ["configuration", "python", "key", "perl"])

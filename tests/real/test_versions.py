@@ -14,7 +14,7 @@ from git_hooks.collect import Collected, collect
 from git_hooks.deploy import Deployer, Tip
 from git_hooks.records import Record
 from git_hooks.refs import BranchName
-from git_hooks.trees import PROGRAM, SUBMODULE, Entry
+from git_hooks.trees import DIRECTORY, FILE, PROGRAM, SUBMODULE, Entry
 from git_hooks.verify import verify_store
 from tests.support.bare import Bare, Content, contents
 
@@ -166,11 +166,36 @@ def test_an_unsound_tree_is_not_laid_out(bare: Bare, content: Content, words: st
     assert not list((bare.settings.store / "work").iterdir())
 
 
-def test_a_submodule_and_an_unknown_mode_are_not_laid_out(bare: Bare) -> None:
-    for entry in (Entry(SUBMODULE, "x", "a" * 40), Entry(0o10644, "x", bare.blob(""))):
-        bare.commit_tree("test", bare.raw_tree([entry]))
-        record = deploy(bare)
-        assert (record.outcome, record.detail[:3]) == ("failed", "x: ")
+def test_an_unknown_mode_is_not_laid_out(bare: Bare) -> None:
+    bare.commit_tree("test", bare.raw_tree([Entry(0o10644, "x", bare.blob(""))]))
+    record = deploy(bare)
+    assert (record.outcome, record.detail[:3]) == ("failed", "x: ")
+
+
+def test_a_submodule_is_an_empty_directory_wherever_it_stands(bare: Bare) -> None:
+    def show(text: str) -> None:
+        deeper = Entry(DIRECTORY, "deeper", bare.raw_tree([Entry(SUBMODULE, "sub", "b" * 40)]))
+        module = Entry(DIRECTORY, "a", bare.raw_tree([deeper, Entry(FILE, "file", bare.blob(text))]))
+        modules = Entry(DIRECTORY, "modules", bare.raw_tree([module, Entry(SUBMODULE, "sub", "c" * 40)]))
+        bare.commit_tree("test", bare.raw_tree([modules, Entry(SUBMODULE, "sub", "d" * 40)]))
+        assert deploy(bare).outcome == "live"
+
+    for text in ("one", "two"):  # the second is made from the first
+        show(text)
+        for place in ("sub", "modules/sub", "modules/a/deeper/sub"):
+            assert list((bare.live("test") / place).iterdir()) == []
+        assert contents(bare.live("test")) == {"modules/a/file": text}
+        assert faults(bare) == []
+    (bare.live("test") / "modules/a/deeper/sub/file").write_text("")
+    (bare.live("test") / "sub").rmdir()
+    assert faults(bare) == sorted(str((bare.live("test") / place).resolve()) for place in ("modules/a", "."))
+
+
+def test_an_empty_directory_that_should_be_none_is_a_fault(bare: Bare) -> None:
+    bare.commit("test", TREE)
+    deploy(bare)
+    (bare.live("test") / "modules/a/files/extra").mkdir()
+    assert faults(bare) == [str((bare.live("test") / "modules/a").resolve())]
 
 
 def test_somebody_elses_environment_is_not_touched(bare: Bare) -> None:

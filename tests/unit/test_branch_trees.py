@@ -17,7 +17,6 @@ from git_hooks.trees import (
     FILE,
     LINK,
     PROGRAM,
-    SUBMODULE,
     Entry,
     UnsoundTree,
     check_entries,
@@ -65,7 +64,7 @@ def test_names_that_never_become_files(name: str) -> None:
         check_entries([Entry(FILE, name, EMPTY_SHA1)], "dir")
 
 
-@pytest.mark.parametrize("mode", [SUBMODULE, 0o10644, 0])
+@pytest.mark.parametrize("mode", [0o10644, 0o170000, 0])
 def test_kinds_that_never_become_files(mode: int) -> None:
     with pytest.raises(UnsoundTree, match="dir/x"):
         check_entries([Entry(mode, "x", EMPTY_SHA1)], "dir")

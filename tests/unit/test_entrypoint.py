@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from enc import errors
+from enc.cli import main as enc_admin
 from enc.entrypoint import run
+from git_hooks.cli import main as branch_manager
 
 
 def _raise(error: BaseException) -> int:
@@ -25,6 +28,7 @@ def _raise(error: BaseException) -> int:
         (errors.Conflict("x"), 1),
         (errors.ConfigurationError("x"), 2),
         (errors.UsageError("x"), 2),
+        (errors.InvalidName("x"), 2),
         (KeyboardInterrupt(), 130),
     ],
 )
@@ -33,6 +37,41 @@ def test_statuses(error: BaseException, status: int, capsys: pytest.CaptureFixtu
     captured = capsys.readouterr()
     assert captured.out == ""
     assert len(captured.err.splitlines()) == 1
+
+
+_NODE = ("node", "set", "web1.example.org", "--reason", "r")
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "rule"),
+    [
+        (enc_admin, ("node", "show", "../x"), "is not a certname: a-z"),
+        (enc_admin, ("node", "set", "WEB1", "--class", "a", "--reason", "r"), "is not a certname: a-z"),
+        (enc_admin, (*_NODE, "--class", "Not A Class"), "is not a class name: lower-case words"),
+        (enc_admin, ("project", "add", "a b", "--admin", "anna", "--reason", "r"), "is not a project name: a-z"),
+        (enc_admin, ("node", "try", "web1.example.org", "a b", "--for", "1h", "--reason", "r"), "is not a branch name"),
+        (branch_manager, ("deploy", "a b"), "is not a branch name: parts of"),
+        (branch_manager, ("hold", "../x", "--reason", "r"), "is not a branch name: parts of"),
+        (branch_manager, ("status", "a b"), "is not a branch name: parts of"),
+        (branch_manager, ("restore", "x y@1"), "is not a branch name: parts of"),
+        (branch_manager, ("make-branches", "a b"), "is not a project name: a-z"),
+    ],
+)
+def test_a_name_that_breaks_its_rule_is_wrong_usage(
+    program: Callable[[list[str]], int],
+    words: tuple[str, ...],
+    rule: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    places = "".join(f" {name}: {tmp_path}/{name}," for name in ("repository", "store", "environments"))
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "repository")], check=True)
+    configuration = tmp_path / "config.yaml"
+    configuration.write_text(f"directory: {{uris: ['ldap://127.0.0.1:1'], timeout: 1s}}\nbranches: {{{places}}}\n")
+    assert program(["--config", str(configuration), *words]) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert rule in told.err
 
 
 def test_an_expected_error_is_one_line_with_its_place(capsys: pytest.CaptureFixture[str]) -> None:
