@@ -266,6 +266,22 @@ class MirrorSettings:
 
 
 @dataclass(frozen=True)
+class UpkeepSettings:
+    """What `branch-manager hooks` does by itself, and how often; 0: never."""
+
+    projects: Duration = Duration(3)
+    """LDAP is asked for projects without a branch; each gets one, from test. Not with a mirror."""
+    flushes: Duration = Duration(30)
+    """puppetservers that did not forget an old version are asked again."""
+    reconcile: Duration = Duration(3600)
+    """Environments that do not show their branch are deployed."""
+    expire: Duration = Duration(3600)
+    """Short-lived branches that ended are archived. Not with a mirror."""
+    collect: Duration = Duration(3600)
+    """Versions that nobody needs any more are removed."""
+
+
+@dataclass(frozen=True)
 class BranchSettings:
     """The branch manager: from branches of the repository to environments."""
 
@@ -293,6 +309,8 @@ class BranchSettings:
     """How long a short-lived branch (one with a <topic>) stays after its last push, if no node uses it."""
     puppetserver: PuppetserverSettings = field(default_factory=PuppetserverSettings)
     """Who is told about a deploy."""
+    upkeep: UpkeepSettings = field(default_factory=UpkeepSettings)
+    """What happens without being asked for."""
     transport: TransportSettings = field(default_factory=TransportSettings)
     """How the repository is reached."""
     mirror: MirrorSettings = field(default_factory=MirrorSettings)

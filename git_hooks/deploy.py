@@ -154,6 +154,18 @@ class Deployer:
                 waiting = []
         self._build_some(waiting)
 
+    def make_up_flush(self, environment: EnvironmentName) -> bool:
+        """Flush if a flush is owed, and change nothing else; tell whether it was. Raise `FlushFailed`.
+
+        It is tried once: whoever calls this comes again.
+        """
+        with locked(self.layout.lock(environment)):
+            owed = self.records.owes_flush(environment)
+            if owed:
+                self._servers.flush(environment)
+                self.records.flushed(environment)
+            return owed
+
     def rollback(self, environment: EnvironmentName, commit: ObjectId | None, who: str, reason: str) -> Record:
         """Show an earlier commit (None: what was live before), and hold the environment there.
 

@@ -71,6 +71,10 @@ class Membership:
         """Ask LDAP whether there is such a project; raise `DirectoryUnreachable` or `DirectoryRefused`."""
         return self._ldap().project(project) is not None
 
+    def projects(self) -> frozenset[ProjectName]:
+        """Ask LDAP which projects there are; raise as `project_exists` does."""
+        return self._ldap().project_names()
+
     def _ldap(self) -> LdapSource:
         if self._source is None:
             from enc.directory.ldap_store import LdapSource

@@ -133,6 +133,21 @@ class Records:
         return f"{self._root}/records/{environment}.jsonl"
 
 
+def told(record: Record) -> str:
+    """Return a line about a deploy."""
+    shown = record.new.abbreviated if record.new is not None else "nothing"
+    words = {
+        "live": f"live at {shown}",
+        "unchanged": f"unchanged at {shown}",
+        "removed": "removed",
+        "held": "not deployed, it is held",
+        "failed": f"NOT live, nothing was changed: {record.detail}",
+        "not flushed": f"switched to {shown}, but puppetserver may still serve the old version: {record.detail}",
+        "begun": "begun",
+    }
+    return f"{record.environment}: {words[record.outcome]}"
+
+
 def _read(fields: dict[str, Any]) -> Record:
     record = Record(**fields)
     return record._replace(

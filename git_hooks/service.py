@@ -20,7 +20,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -50,7 +50,7 @@ def socket_path(store: Path) -> Path:
 
 
 class Workplace:
-    """What one push needs at a time; kept open for the next one."""
+    """What one push or chore needs at a time; kept open for the next one."""
 
     def __init__(self, settings: Settings, usage: Usage) -> None:
         """Start git."""
@@ -86,8 +86,8 @@ class Service:
         """The settings that the last push was served with."""
         return self._settings.branches
 
-    def run(self) -> None:
-        """Serve; a second service of the same store waits until the first has ended."""
+    def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Serve, after one call of `ready`; a second service of the same store waits until the first has ended."""
         path = socket_path(self.settings.store)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(f"{path}.lock"), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
@@ -96,9 +96,10 @@ class Service:
             path.chmod(0o600)
             listener.listen(128)
             self._listener = listener
-            with self._borrowed():
+            with self.workplace():
                 pass  # the first push finds git started
             self._log.info("serving hooks at %s", path)
+            ready()
             try:
                 while True:
                     connection, _ = listener.accept()
@@ -115,12 +116,14 @@ class Service:
                 with self._lock:
                     self._close_idle()
 
-    def stop(self) -> None:
-        """Let `run` end after the pushes that are being served."""
+    def stop(self) -> bool:
+        """Let `run` end after the pushes that are being served; tell whether it serves."""
         listener, self._listener = self._listener, None
-        if listener is not None:
-            with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
+        if listener is None:
+            return False
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        return True
 
     def _serve(self, connection: socket.socket) -> None:
         try:
@@ -150,7 +153,7 @@ class Service:
             return  # no status: the hook does the work itself
         good = False
         try:
-            with self._borrowed() as place:
+            with self.workplace() as place:
                 if request.kind == "pre-receive":
                     verdict = place.judge.judge(request.updates, request.environ, request.user)
                     good = verdict.allowed
@@ -165,8 +168,8 @@ class Service:
         yield f"={0 if good else 1}\n".encode()
 
     @contextmanager
-    def _borrowed(self) -> Iterator[Workplace]:
-        """A workplace for the time of one push; one that met an error is not used again."""
+    def workplace(self) -> Iterator[Workplace]:
+        """Give a workplace for the time of one push or chore; one that met an error is not used again."""
         place, stamp = self._take()
         kept = False
         try:

@@ -28,6 +28,9 @@ from typing import Any, NamedTuple
 from enc.errors import InvalidName, NotFound, ToolkitError
 from enc.names import Name, PersonName
 
+KEPT = 90 * 86400.0
+"""Seconds for which a token that counts no more is still listed."""
+
 _WORD = re.compile(r"pmt_([a-z2-7]{10})_([a-z2-7]{52})", re.ASCII)
 
 

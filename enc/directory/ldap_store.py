@@ -58,6 +58,16 @@ class LdapSource(Closing):
         """Return the entries of all projects."""
         return self.search(self._settings.projects_base, self._settings.projects.filter, Scope.ONE_LEVEL)
 
+    def project_names(self) -> frozenset[ProjectName]:
+        """Return which projects there are, and ask for nothing else of them; names that are none are left out."""
+        base, wanted = self._settings.projects_base, self._settings.projects.filter
+        try:
+            found = self._ask(lambda connection: list(connection.read_all(base, wanted, Scope.ONE_LEVEL, ("1.1",))))
+        except NotFound:
+            return frozenset()
+        names = (dn.rdn(record.dn)[1] for record in found)
+        return frozenset(ProjectName(name) for name in names if ProjectName.accepts(name))
+
     def prefixes(self, project: ProjectName) -> Sequence[Record]:
         """Return the prefix entries directly below a project."""
         return self.search(self._project_dn(project), PREFIX_FILTER, Scope.ONE_LEVEL)

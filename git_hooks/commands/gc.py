@@ -8,12 +8,9 @@ import time
 from enc.commands.call import Call, json_option
 from git_hooks.collect import collect
 from git_hooks.commands.target import opened
-from git_hooks.tokens import Tokens
+from git_hooks.tokens import KEPT, Tokens
 
 SUMMARY = "remove versions that were live longer ago than branches.retain, and what killed deploys left"
-
-_TOKENS_KEPT = 90 * 86400.0
-"""Seconds for which a token that counts no more is still listed."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +23,7 @@ def run(call: Call) -> int:
     settings = call.settings.branches
     with opened(call) as (deployer, _):
         found = collect(deployer.layout, settings.retain, time.time())
-    tokens = Tokens(settings.transport.tokens).remove_old(time.time() - _TOKENS_KEPT)
+    tokens = Tokens(settings.transport.tokens).remove_old(time.time() - KEPT)
     lines = [
         f"removed {found.versions} versions, {found.units} shared parts, {found.leftovers} leftovers, {tokens} tokens"
     ]

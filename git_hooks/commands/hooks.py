@@ -1,4 +1,4 @@
-"""`branch-manager hooks`: the warm process that hooks hand their work to."""
+"""`branch-manager hooks`: the process that stays: hooks hand their work to it, and it looks after the branches."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import argparse
 import signal
 
 from enc.commands.call import Call
+from enc.errors import ExitStatus
+from enc.systemd import notify
 from git_hooks.service import Service
+from git_hooks.upkeep import Upkeep
 
-SUMMARY = "do the hooks' work in a process that stays, which makes pushes faster; hooks work without it, too"
+SUMMARY = "do the hooks' work in a process that stays, and the upkeep: new projects' branches, expire, gc, reconcile"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +22,20 @@ def run(call: Call) -> int:
     """Serve hooks until SIGTERM or SIGINT (exit status 0), after the pushes that are being served."""
     _ = call.settings  # sets up the log
     service = Service(call.config_path.absolute())
+    upkeep = Upkeep(service)
+
+    def end(*_: object) -> None:
+        if not service.stop():
+            raise SystemExit(ExitStatus.DONE)  # it waits for another one's end
+
+    def ready() -> None:
+        upkeep.start()
+        notify.send("READY=1")
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: service.stop())
-    service.run()
-    return 0
+        signal.signal(number, end)
+    try:
+        service.run(ready)
+    finally:
+        upkeep.stop()
+    return ExitStatus.DONE

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from enc import dn
 from enc.commands.call import Call, json_option, table
 from enc.directory.ldap_store import LdapSource
 from enc.errors import Conflict, ExitStatus
 from enc.names import ProjectName
-from git_hooks.commands.target import dry_run_option, opened, told, who
+from git_hooks.commands.target import dry_run_option, opened, who
 from git_hooks.project_branches import make, missing
+from git_hooks.records import told
 
 SUMMARY = "make the branches of projects that have none, from test"
 
@@ -26,8 +26,7 @@ def run(call: Call) -> int:
     """Make them; exit status 1 if one could not be made."""
     wanted = {ProjectName(text) for text in call.arguments.projects}
     with LdapSource(call.settings) as source:
-        names = [dn.rdn(record.dn)[1] for record in source.projects()]
-    known = {ProjectName(name) for name in names if ProjectName.accepts(name)}
+        known = source.project_names()
     outcomes = [(name, "there is no such project in LDAP", False) for name in sorted(wanted - known)]
     with opened(call) as (deployer, refs):
         chosen = (wanted & known) if wanted else known

@@ -8,8 +8,9 @@ import time
 from enc.commands.call import Call, json_option, table
 from enc.errors import ExitStatus
 from enc.names import BranchName
-from git_hooks.commands.target import document, dry_run_option, opened, told, who
+from git_hooks.commands.target import document, dry_run_option, opened, who
 from git_hooks.expiry import Expiry
+from git_hooks.records import told
 
 SUMMARY = "bring an archived branch and its environment back; without a name, list what is archived"
 

@@ -9,10 +9,10 @@ from typing import Any
 from enc.commands.call import Call, json_option
 from enc.errors import ExitStatus, NotFound
 from enc.names import BranchName
-from git_hooks.commands.target import opened, told
+from git_hooks.commands.target import opened
 from git_hooks.environments import Rules
 from git_hooks.listing import Whereabouts, rows, whereabouts
-from git_hooks.records import Record
+from git_hooks.records import Record, told
 from git_hooks.refs import ObjectId
 
 SUMMARY = "tell where a commit or a branch's last commit has arrived: branches, environments, nodes; else how all is"

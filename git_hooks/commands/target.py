@@ -72,21 +72,6 @@ def _is_branch(text: str, call: Call) -> bool:
         return False
 
 
-def told(record: Record) -> str:
-    """Return a line about a deploy."""
-    shown = record.new.abbreviated if record.new is not None else "nothing"
-    words = {
-        "live": f"live at {shown}",
-        "unchanged": f"unchanged at {shown}",
-        "removed": "removed",
-        "held": "not deployed, it is held",
-        "failed": f"NOT live, nothing was changed: {record.detail}",
-        "not flushed": f"switched to {shown}, but puppetserver may still serve the old version: {record.detail}",
-        "begun": "begun",
-    }
-    return f"{record.environment}: {words[record.outcome]}"
-
-
 def document(record: Record) -> dict[str, Any]:
     """Return a deploy as programs read it."""
     return record._asdict()

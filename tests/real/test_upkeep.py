@@ -1,0 +1,184 @@
+"""`branch-manager hooks` looks after the branches: real process, real LDAP, real git."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from enc.names import EnvironmentName
+from git_hooks.layout import Layout
+from git_hooks.records import Records
+from git_hooks.service import Service
+from git_hooks.upkeep import Upkeep
+from tests.real.conftest import SlapdMaker
+from tests.support.bare import git
+from tests.support.slapd import Slapd
+from tests.support.transports import PROGRAM, Managed, S, people
+
+
+@pytest.fixture
+def slapd(make_slapd: SlapdMaker) -> Slapd:
+    made = make_slapd()
+    people(made)
+    return made
+
+
+class Kept(Managed):
+    """A managed repository that a process looks after."""
+
+    def settle(self, **upkeep: object) -> None:
+        """Set how often what is done."""
+        document = yaml.safe_load(self.configuration.read_text())
+        document["audit"] = {"file": str(self.base / "trail.jsonl")}
+        document["branches"]["upkeep"] = {"projects": "100ms", "reconcile": "100ms", "flushes": "100ms", **upkeep}
+        self.configuration.write_text(yaml.safe_dump(document))
+
+    @property
+    def words(self) -> str:
+        return (self.base / "hooks.log").read_text()
+
+    @contextmanager
+    def looked_after(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Within: `branch-manager hooks` runs."""
+        with (self.base / "hooks.log").open("ab") as log:
+            command = [str(PROGRAM), "--config", str(self.configuration), "hooks"]
+            process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            assert process.wait(30) in (0, -signal.SIGKILL)
+
+    def shows(self, environment: str, text: str = "# first\n") -> bool:
+        try:
+            return (self.bare.live(environment) / "manifests/site.pp").read_text() == text
+        except FileNotFoundError:
+            return False
+
+    def enc_admin(self, *words: str) -> None:
+        command = [str(PROGRAM.with_name("enc-admin")), "--config", str(self.configuration), *words, "--reason", "test"]
+        subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.fixture
+def kept(slapd: Slapd, tmp_path: Path) -> Kept:
+    made = Kept(tmp_path / "managed", slapd)
+    made.settle()
+    return made
+
+
+def soon(condition: Callable[[], bool]) -> None:
+    """Wait until `condition` holds; far longer than it takes, so that a slow machine is no failure."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def project(slapd: Slapd, name: str) -> None:
+    entry = {"objectClass": "groupOfNames", "cn": name, "member": f"uid=alice,ou=people,{S}"}
+    slapd.add(f"cn={name},ou=projects,{S}", entry)
+
+
+def test_a_project_that_is_added_has_its_branch_at_once_and_it_is_live(kept: Kept) -> None:
+    with kept.looked_after():
+        soon(lambda: kept.shows("test") and kept.shows("project_red", "# red\n"))
+        kept.enc_admin("project", "add", "blue", "--admin", "alice")
+        soon(lambda: kept.shows("project_blue"))
+        assert kept.tip("project/blue") == kept.tip("test")
+        soon(lambda: "project blue has branch project/blue now; project_blue: live at" in kept.words)
+    records = Records(Layout(str(kept.settings.branches.store), "").root).of(EnvironmentName("project_blue"))
+    assert (records[0].who, records[0].why) == ("upkeep", "new project")
+
+
+def test_without_ldap_nothing_happens_and_with_it_again_everything_does(kept: Kept, slapd: Slapd) -> None:
+    with kept.looked_after():
+        soon(lambda: kept.shows("project_red", "# red\n"))
+        before = git(kept.bare.path, "for-each-ref")
+        slapd.stop()
+        soon(lambda: "projects cannot be done, and is tried again" in kept.words)
+        time.sleep(2.5)  # two more tries
+        assert kept.words.count("projects cannot be done") == 1, "what stays wrong is said once"
+        assert (git(kept.bare.path, "for-each-ref"), kept.shows("project_red", "# red\n")) == (before, True)
+        slapd.start()
+        project(slapd, "blue")
+        soon(lambda: kept.shows("project_blue"))
+        soon(lambda: "projects can be done again" in kept.words)
+
+
+def test_a_project_whose_branch_cannot_be_made_stops_no_other(kept: Kept, slapd: Slapd) -> None:
+    git(kept.bare.path, "update-ref", "refs/heads/project/a_b", kept.tip("test") or "")
+    with kept.looked_after():
+        project(slapd, "a-b")
+        project(slapd, "blue")
+        soon(lambda: kept.shows("project_blue"))
+        soon(lambda: "project a-b has no branch: environment project_a_b is branch project/a_b's" in kept.words)
+    assert kept.words.count("project a-b has no branch") == 1
+
+
+def test_what_a_killed_process_left_its_successor_finishes(kept: Kept, slapd: Slapd) -> None:
+    with kept.looked_after() as process:
+        soon(lambda: kept.shows("project_red", "# red\n"))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    # As far as a kill between the branch and its environment lets it come:
+    git(kept.bare.path, "update-ref", "refs/heads/project/blue", kept.tip("test") or "")
+    kept.bare.commit("test", {"manifests": {"site.pp": "# second\n"}}, parent=kept.tip("test"))
+    with kept.looked_after():
+        soon(lambda: kept.shows("project_blue") and kept.shows("test", "# second\n"))
+
+
+def test_an_owed_flush_is_made_up_for_even_where_the_environment_is_gone(kept: Kept) -> None:
+    with kept.looked_after():
+        soon(lambda: kept.shows("project_red", "# red\n"))
+        records = Records(str(kept.settings.branches.store))
+        for name in ("project_red", "was_removed"):
+            records.owe_flush(EnvironmentName(name))
+        soon(lambda: records.owing() == ())
+        assert kept.shows("project_red", "# red\n")
+
+
+def test_what_is_held_stays_and_short_lived_branches_end(kept: Kept) -> None:
+    git(kept.bare.path, "update-ref", "refs/heads/topic/red/x", kept.tip("test") or "")
+    assert kept.branch_manager("deploy").returncode == 0
+    assert kept.branch_manager("hold", "project_red", "--reason", "test").returncode == 0
+    kept.bare.commit("project/red", {"manifests": {"site.pp": "# newer\n"}}, parent=kept.tip("project/red"))
+    kept.settle(expire="100ms", collect="100ms")
+    document = yaml.safe_load(kept.configuration.read_text())
+    document["branches"] |= {"topics_unused": 0, "retain": 0}
+    kept.configuration.write_text(yaml.safe_dump(document))
+    with kept.looked_after():
+        soon(lambda: kept.tip("topic/red/x") is None and not kept.bare.live("red__x").exists())
+        soon(lambda: not (kept.settings.branches.store / "versions/red__x").exists())
+        assert kept.shows("project_red", "# red\n")
+
+
+def test_a_repository_that_is_away_for_a_while_is_waited_for(kept: Kept) -> None:
+    kept.bare.path.joinpath("HEAD").rename(kept.base / "HEAD")  # git finds no repository
+    with kept.looked_after() as process:
+        soon(lambda: "projects cannot be done" in kept.words)
+        (kept.base / "HEAD").rename(kept.bare.path / "HEAD")
+        soon(lambda: kept.shows("project_red", "# red\n"))
+        assert process.poll() is None
+
+
+def test_a_second_process_waits_and_can_be_ended(kept: Kept) -> None:
+    with kept.looked_after():
+        soon(lambda: kept.shows("test"))
+        second = subprocess.Popen([str(PROGRAM), "--config", str(kept.configuration), "hooks"])
+        time.sleep(1)
+        assert second.poll() is None
+        second.terminate()
+        assert second.wait(30) == 0
+
+
+def test_an_end_before_the_beginning_is_no_error(kept: Kept) -> None:
+    Upkeep(Service(kept.configuration)).stop()
