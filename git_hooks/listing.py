@@ -85,7 +85,7 @@ def _row(deployer: Deployer, name: EnvironmentName, branch: BranchName | None, t
         state = "waits"
     elif deployer.records.owes_flush(name):
         state = "not flushed"
-    last = next((one for one in deployer.records.of(name) if one.outcome in ("live", "not flushed")), None)
+    last = next((one for one in deployer.records.of(name, limit=None) if one.outcome in ("live", "not flushed")), None)
     return Row(name, branch, tip, live, state, last.who if last else "", last.at if last else None)
 
 

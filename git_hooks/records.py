@@ -5,6 +5,8 @@ holds the environment's lock when it writes.
 
 - A record is one JSON line, begun before the work and completed after it, so
   a deploy that was killed shows as begun only.
+  A file that has grown past `_MOST` bytes is cut to its last records and the
+  last switches, which a rollback needs.
 - A hold keeps an environment as it is until it is released.
 - A flush is owed from before the switch until every puppetserver confirmed it.
 
@@ -22,6 +24,11 @@ from typing import Any, Literal, NamedTuple
 from enc.errors import InvalidName
 from enc.names import EnvironmentName
 from git_hooks.refs import ObjectId
+
+_MOST = 131_072
+"""Bytes of one environment's records after which they are cut; some 200 deploys."""
+_KEPT = 100
+"""Records that a cut leaves, and as many switches before them."""
 
 Outcome = Literal["begun", "live", "unchanged", "held", "failed", "not flushed", "removed"]
 
@@ -45,6 +52,11 @@ class Record(NamedTuple):
     """What went wrong, in one line."""
 
     @property
+    def switched(self) -> bool:
+        """Whether the environment was to show something else than before."""
+        return self.old != self.new
+
+    @property
     def good(self) -> bool:
         """Whether the environment shows what it should, as far as puppetserver can know."""
         return self.outcome in ("live", "unchanged", "removed")
@@ -66,7 +78,7 @@ class Records:
 
     def add(self, record: Record) -> None:
         """Append a record."""
-        line = json.dumps(record._asdict(), separators=(",", ":")).encode("ascii") + b"\n"
+        line = _line(record)
         descriptor = os.open(self._path(record.environment), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             end = os.lseek(descriptor, 0, os.SEEK_END)
@@ -75,9 +87,11 @@ class Records:
             os.write(descriptor, line)
         finally:
             os.close(descriptor)
+        if end + len(line) > _MOST:
+            self._cut(record.environment)
 
-    def of(self, environment: EnvironmentName, limit: int = 20) -> tuple[Record, ...]:
-        """Return the last records of `environment`, the newest first; what began and went on counts once."""
+    def of(self, environment: EnvironmentName, limit: int | None = 20) -> tuple[Record, ...]:
+        """Return the last records of `environment` (None: all), the newest first; what began and went on counts once."""
         try:
             with open(self._path(environment), "rb") as stream:
                 lines = stream.read().splitlines()
@@ -129,8 +143,26 @@ class Records:
         names = sorted(os.listdir(f"{self._root}/pending"))
         return tuple(EnvironmentName(name) for name in names if EnvironmentName.accepts(name))
 
+    def _cut(self, environment: EnvironmentName) -> None:
+        """Forget the oldest records. Killed in between, the next record cuts."""
+        records = self.of(environment, limit=None)
+        recent, older = records[:_KEPT], records[_KEPT:]
+        kept = [*recent, *[record for record in older if record.switched][:_KEPT]]
+        path = self._path(environment)
+        # Beside it under one name: who writes has the environment's lock, and a kill leaves no more than this file.
+        aside = f"{path}.new"
+        with open(aside, "wb") as stream:
+            stream.writelines(_line(record) for record in reversed(kept))
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.rename(aside, path)
+
     def _path(self, environment: EnvironmentName) -> str:
         return f"{self._root}/records/{environment}.jsonl"
+
+
+def _line(record: Record) -> bytes:
+    return json.dumps(record._asdict(), separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def told(record: Record) -> str:

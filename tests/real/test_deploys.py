@@ -313,6 +313,17 @@ def test_a_rollback_goes_to_what_was_live_before_and_stays_there(bare: Bare) -> 
         )  # fmt: skip
 
 
+def test_a_rollback_finds_what_was_before_a_kill_and_a_flush_that_was_made_up_for(bare: Bare) -> None:
+    first = bare.commit("test", tree("1"))
+    deploy(bare)
+    bare.commit("test", tree("2"))
+    assert killed_at(bare, lambda at: deploy(bare, at=at), "flush")
+    assert deploy(bare).outcome == "live"
+    with Deployer(bare.settings) as deployer:
+        assert deployer.rollback(TEST, None, "op", "it broke").new == first
+    assert contents(bare.live("test")) == shown("1")
+
+
 def test_an_exact_commit_is_deployed_wherever_the_branch_is(bare: Bare) -> None:
     first = bare.commit("test", tree("1"))
     bare.commit("test", tree("2"))

@@ -1,0 +1,70 @@
+"""Records of deploys stay bounded, whatever happens, and keep what a rollback needs."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from enc.names import EnvironmentName
+from git_hooks.records import Outcome, Record, Records
+from git_hooks.refs import ObjectId
+
+TEST = EnvironmentName("test")
+A, B = ObjectId("a" * 40), ObjectId("b" * 40)
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Records:
+    (tmp_path / "records").mkdir()
+    return Records(str(tmp_path))
+
+
+def record(at: int, old: ObjectId = B, new: ObjectId = B, outcome: Outcome = "live") -> Record:
+    return Record(TEST, outcome, old, new, "me", "push", float(at), {"build": 1.0}, "x" * 200)
+
+
+def test_what_is_old_goes_and_the_last_switches_stay(records: Records, tmp_path: Path) -> None:
+    records.add(record(0, A, B))
+    for at in range(1, 1000):
+        records.add(record(at, outcome="begun"))
+        records.add(record(at))
+    path = tmp_path / "records/test.jsonl"
+    assert path.stat().st_size < 200_000
+    kept = records.of(TEST, limit=None)
+    assert [one.at for one in kept[:50]] == list(range(999, 949, -1))
+    assert {one.outcome for one in kept} == {"live"} and len(kept) < 500
+    assert kept[-1] == record(0, A, B), "without it nobody knows what was before"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_many_switches_are_bounded_too(records: Records, tmp_path: Path) -> None:
+    for at in range(1500):
+        records.add(record(at, A, B))
+    assert (tmp_path / "records/test.jsonl").stat().st_size < 200_000
+
+
+@pytest.mark.parametrize("call", ["fsync", "rename"])
+def test_a_cut_that_is_killed_loses_nothing_and_the_next_one_succeeds(
+    records: Records, tmp_path: Path, call: str
+) -> None:
+    def work() -> None:
+        # Killed as the kernel is asked for this, the first time that records are cut.
+        setattr(os, call, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        for at in range(1000):
+            records.add(record(at))
+
+    process = FORK.Process(target=work)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    written = records.of(TEST, limit=None)
+    assert [one.at for one in written] == list(range(len(written) - 1, -1, -1)) and len(written) > 100
+    records.add(record(5000))
+    assert [one.at for one in records.of(TEST, limit=2)] == [5000, len(written) - 1]
+    assert len(records.of(TEST, limit=None)) < len(written)
+    assert os.listdir(tmp_path / "records") == ["test.jsonl"]
