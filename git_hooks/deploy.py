@@ -203,8 +203,8 @@ class Deployer:
     def _before(self, environment: EnvironmentName) -> ObjectId:
         live = self.versions.live(environment)
         for record in self.records.of(environment, limit=None):
-            # Whatever the outcome: what is live was switched to, even if the deploy was killed over it. A flush that was
-            # made up for later has the same commit as old and new, and says nothing about what was before.
+            # Whatever the outcome: what is live was switched to, even if the deploy was killed over it. A flush that
+            # was made up for later has the same commit as old and new, and says nothing about what was before.
             if record.new == live and record.old is not None and record.switched:
                 return record.old
         raise NotFound("no earlier version is recorded; name the commit", where=environment)

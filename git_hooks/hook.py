@@ -17,14 +17,13 @@ from pathlib import Path
 
 from enc import config, log
 from enc.entrypoint import run
-from enc.errors import ExitStatus, ToolkitError, UsageError
+from enc.errors import ExitStatus, UsageError
 from enc.settings import Settings
 from git_hooks.deploy import Deployer
 from git_hooks.membership import Membership
 from git_hooks.post_receive import Report
 from git_hooks.pre_receive import Judge
 from git_hooks.usage import Usage
-from git_hooks.verdict import refusal
 
 KINDS = ("pre-receive", "post-receive")
 
@@ -41,14 +40,12 @@ def main(arguments: list[str], updates: bytes) -> int:
 def _pre(settings: Settings, updates: bytes) -> int:
     membership = Membership(settings, time.time)
     try:
-        verdict = Judge(settings, membership, Usage(settings)).judge(updates, os.environ, os.getuid())
-    except ToolkitError as error:
-        print(refusal(error))
-        return ExitStatus.FAILED
+        answer = Judge(settings, membership, Usage(settings)).answer(updates, os.environ, os.getuid())
     finally:
         membership.close()
-    print("\n".join(verdict.lines()), end="" if verdict.allowed else "\n")
-    return ExitStatus.DONE if verdict.allowed else ExitStatus.FAILED
+    for line in answer.lines:
+        print(line)
+    return ExitStatus.DONE if answer.allowed else ExitStatus.FAILED
 
 
 def _post(settings: Settings, updates: bytes) -> int:

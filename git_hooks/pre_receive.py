@@ -3,16 +3,18 @@
 Gathers the facts that policy.py decides on, in the order of what they cost,
 and lets the checks look at trees only if the person may push at all. The
 objects are read where git keeps them meanwhile (quarantine). Changes nothing
-but what membership.py keeps.
+but what membership.py keeps, and the list of what was refused.
 
 Fails closed: an error is a refusal, told in one line.
 """
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 from enc.errors import NotFound, ToolkitError
 from enc.roles import Person
@@ -22,10 +24,11 @@ from git_hooks.checks.look import Limits
 from git_hooks.environments import Place, Rules
 from git_hooks.incoming import Incoming, Inspection
 from git_hooks.policy import Facts, Move
-from git_hooks.pusher import identify
-from git_hooks.refs import BranchName, ObjectId, parse_updates
+from git_hooks.pusher import Pusher, identify
+from git_hooks.refs import BranchName, ObjectId, RefUpdate, parse_updates
+from git_hooks.refusals import MOST_REFS, Refusal, keep
 from git_hooks.usage import Usage, UsageUnknown
-from git_hooks.verdict import PushVerdict, RefVerdict
+from git_hooks.verdict import PushVerdict, RefVerdict, clean, refusal
 
 if TYPE_CHECKING:
     from enc.settings import Settings
@@ -33,6 +36,16 @@ if TYPE_CHECKING:
 
 _BASES = 4
 """So many branches of its project, and so many of none, a new one is compared with at most."""
+
+
+class Answer(NamedTuple):
+    """What a hook says and does about a push."""
+
+    allowed: bool
+    lines: list[str]
+    """For the person who pushes."""
+    refused: tuple[Refusal, ...] = ()
+    """For the log; they are kept already."""
 
 
 class Judge:
@@ -48,15 +61,47 @@ class Judge:
             pushes.file_bytes, pushes.push_bytes, pushes.files, pushes.directory_entries, pushes.submodules
         )
 
-    def judge(self, updates: bytes, environ: Mapping[str, str], user: int) -> PushVerdict:
-        """Return the verdict about the moved refs in `updates` (pre-receive's standard input).
+    def answer(self, updates: bytes, environ: Mapping[str, str], user: int) -> Answer:
+        """Judge the moved refs in `updates` (pre-receive's standard input), and keep what is refused.
 
-        `environ` and `user` are those of the hook. Raise `ToolkitError` if who
-        pushes cannot be told, or not what they may.
+        `environ` and `user` are those of the hook. What cannot be judged is refused.
+        """
+        moved: tuple[RefUpdate, ...] = ()
+        pusher: Pusher | None = None
+        try:
+            moved = parse_updates(updates)
+            repository = str(self._settings.branches.repository)
+            pusher = identify(self._settings.pushes.identity, repository, environ, time.time(), user)
+            verdict = self.judge(moved, pusher, environ)
+        except ToolkitError as error:
+            reasons = dict.fromkeys((update.ref for update in moved), str(error)) or {"-": str(error)}
+            return self._refuse([refusal(error)], moved, pusher, reasons)
+        if verdict.allowed:
+            return Answer(True, [])
+        reasons = {one.ref: "; ".join(one.problems) or "could be taken, without the others" for one in verdict.refs}
+        return self._refuse(verdict.lines(), moved, pusher, reasons)
+
+    def _refuse(
+        self, lines: list[str], moved: tuple[RefUpdate, ...], pusher: Pusher | None, reasons: Mapping[str, str]
+    ) -> Answer:
+        number = secrets.token_hex(4)
+        who, via = (pusher.name, pusher.via) if pusher is not None else ("-", "-")
+        ends = {update.ref: (str(update.old), str(update.new)) for update in moved}
+        refused = tuple(
+            Refusal(time.time(), number, who, via, clean(ref), *ends.get(ref, ("-", "-")), clean(reason))
+            for ref, reason in list(reasons.items())[:MOST_REFS]
+        )
+        with suppress(OSError):  # a full disk is no reason to let the hook die before the person knows why
+            keep(str(self._settings.branches.repository), refused)
+        return Answer(False, [*lines, f"(push {number} in the server's log)"], refused)
+
+    def judge(self, updates: tuple[RefUpdate, ...], pusher: Pusher, environ: Mapping[str, str]) -> PushVerdict:
+        """Return the verdict about a push of `pusher`; `environ` is that of the hook.
+
+        Raise `ToolkitError` if it cannot be told what they may.
         """
         repository = str(self._settings.branches.repository)
-        moves = [policy.read(update, self._rules) for update in parse_updates(updates)]
-        pusher = identify(self._settings.pushes.identity, repository, environ, time.time(), user)
+        moves = [policy.read(update, self._rules) for update in updates]
         objects = Incoming(repository, environ)
         with objects:
             person = self._membership.person(pusher.name)

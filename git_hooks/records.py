@@ -91,7 +91,10 @@ class Records:
             self._cut(record.environment)
 
     def of(self, environment: EnvironmentName, limit: int | None = 20) -> tuple[Record, ...]:
-        """Return the last records of `environment` (None: all), the newest first; what began and went on counts once."""
+        """Return the last records of `environment`, the newest first; what began and went on counts once.
+
+        At most `limit` of them, None: all that are kept.
+        """
         try:
             with open(self._path(environment), "rb") as stream:
                 lines = stream.read().splitlines()

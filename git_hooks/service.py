@@ -155,9 +155,11 @@ class Service:
         try:
             with self.workplace() as place:
                 if request.kind == "pre-receive":
-                    verdict = place.judge.judge(request.updates, request.environ, request.user)
-                    good = verdict.allowed
-                    yield from map(_line, verdict.lines())
+                    answer = place.judge.answer(request.updates, request.environ, request.user)
+                    for one in answer.refused:
+                        self._log.warning("%s", one.told())
+                    good = answer.allowed
+                    yield from map(_line, answer.lines)
                 else:
                     parts = place.settings, place.deployer, place.usage
                     report = Report(*parts, request.updates, request.environ, request.user)

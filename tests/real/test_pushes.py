@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,28 @@ def test_a_refused_push_leaves_no_object_behind(site: ManagedRepository) -> None
     assert "out: is a link that leaves the tree" in refused.output
     assert set((site.bare.path / "objects").rglob("*")) == before
     assert site.push([RED]).status == 0
+
+
+@pytest.mark.parametrize("where", ["cold", "warm"])
+def test_what_was_refused_stands_on_the_server_a_line_for_each_ref(
+    site: ManagedRepository, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The toolkit's log does not reach the root logger, where caplog listens.
+    logging.getLogger("puppetmaster").propagate = True
+    with site.serving() if where == "warm" else nullcontext():
+        refused = site.push([RED, {"ref": "production", "to": "test"}])
+        nobody = site.push([RED], "nobody\\x")
+    assert refused.status and nobody.status
+    kept = (site.bare.path / "puppetmaster/refused.jsonl").read_text().splitlines()
+    first, second, third = (json.loads(line) for line in kept)
+    assert (first["who"], first["via"], first["ref"]) == ("mia", "gitolite", "refs/heads/production")
+    assert second["ref"] == "refs/heads/project/red" and "could be taken" in second["verdict"]
+    assert first["push"] == second["push"] != third["push"] and third["who"] == "-"
+    assert f"push {first['push']} in the server's log" in refused.output
+    assert first["verdict"] in refused.output
+    logged = [record.message for record in caplog.records if "refused" in record.message]
+    assert len(logged) == (3 if where == "warm" else 0), "a cold hook's words go to the person who pushes"
+    assert all(one["push"] in line for one, line in zip((first, second, third), logged, strict=False))
 
 
 def test_a_role_that_is_taken_away_is_gone_at_the_next_push(site: ManagedRepository, slapd: Slapd) -> None:

@@ -67,4 +67,4 @@ def test_a_cut_that_is_killed_loses_nothing_and_the_next_one_succeeds(
     records.add(record(5000))
     assert [one.at for one in records.of(TEST, limit=2)] == [5000, len(written) - 1]
     assert len(records.of(TEST, limit=None)) < len(written)
-    assert os.listdir(tmp_path / "records") == ["test.jsonl"]
+    assert list((tmp_path / "records").iterdir()) == [tmp_path / "records/test.jsonl"]

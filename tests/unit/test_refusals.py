@@ -1,0 +1,42 @@
+"""The list of refused pushes is bounded and whole, whoever writes to it at once."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from git_hooks.refusals import Refusal, keep
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    (tmp_path / "puppetmaster").mkdir()
+    return tmp_path
+
+
+def refusal(number: int, verdict: str = "no\ud800") -> Refusal:
+    return Refusal(1.0, str(number), "mia", "http", "refs/x", "a" * 40, "b" * 40, verdict)
+
+
+def test_what_is_old_goes(repository: Path) -> None:
+    for number in range(30):
+        keep(str(repository), [refusal(number, "x" * 100_000)])
+    sizes = {path.name: path.stat().st_size for path in repository.glob("puppetmaster/*.jsonl*")}
+    assert set(sizes) == {"refused.jsonl", "refused.jsonl.1"}
+    assert sum(sizes.values()) < 2_500_000
+    last = (repository / "puppetmaster/refused.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["push"] == "29"
+
+
+def test_many_at_once_lose_no_line(repository: Path) -> None:
+    threads = [threading.Thread(target=keep, args=(str(repository), [refusal(n), refusal(n)])) for n in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = (repository / "puppetmaster/refused.jsonl").read_text().splitlines()
+    pushes = [json.loads(line)["push"] for line in lines]
+    assert pushes[::2] == pushes[1::2] and len(set(pushes)) == 40
