@@ -2,10 +2,10 @@
 
 It holds the records of each feed (nodes, projects, groups, site) in the order
 in which the server gave them, what is needed to find them again (names,
-parents, projects), each feed's sync cookie, and what is still to be done: the
-names whose answers have to be made anew ("dirty"). Changes, the cookie that
-stands for them and the dirty names are committed together; a dirty name is
-taken off the list when its answer is on disk. So a process that is killed
+parents, projects), each feed's sync cookie, and the list of names whose answers
+have to be made anew (worklist.py). Changes, the cookie that stands for them and
+the names are committed together; a name is taken off the list when its answer is
+on disk. So a process that is killed
 loses nothing: it either asks the server again from the older cookie, or
 finds the names on the list.
 
@@ -30,6 +30,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from enc.answers.places import Places
+from enc.answers.worklist import Worklist
 from enc.classify.model import Record
 from enc.errors import ToolkitError
 from enc.filters import folded
@@ -84,30 +85,6 @@ def discard(path: Path) -> None:
         path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one name whose answer was to be made anew."""
-
-    name: str
-    digest: str | None
-    """Of the answer that is on disk now; None: the name has no answer."""
-    problem: str | None = None
-    gone: bool = False
-    """The directory has no entry of this name any more."""
-    wrote: bool = False
-    until: int | None = None
-    """The answer is good until then only (seconds since 1970); None: until something changes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """An entry that cannot be classified."""
-
-    name: str
-    message: str
-    since: int
-
-
 class Copy:
     """One open copy; used by one thread."""
 
@@ -123,6 +100,7 @@ class Copy:
             except BaseException:
                 self._db.close()
                 raise
+        self.worklist = Worklist(self._db, self.transaction)
         self._decoded: dict[int, Record] = {}
         self._shared: _Shared | None = None
         self._primed: dict[str, list[Record]] = {}
@@ -346,6 +324,18 @@ class Copy:
                 self._parents[key] = found
         return found
 
+    def prime(self, names: Sequence[str]) -> None:
+        """Read the records of `names` at one go, so that `nodes_named` has them at hand."""
+        self._primed = {name: [] for name in names}
+        if names:
+            marks = ",".join("?" * len(names))
+            for name, *row in self._db.execute(
+                "SELECT n.name, r.dn, r.csn, r.body, r.uuid FROM name n JOIN record r ON r.id = n.id"  # noqa: S608
+                f" WHERE n.name IN ({marks}) ORDER BY n.name, n.id",  # nothing but question marks
+                names,
+            ):
+                self._primed[name].append(self._decode(*row))
+
     @property
     def _common(self) -> _Shared:
         if self._shared is None:
@@ -391,140 +381,6 @@ class Copy:
         """Return the names of all projects that have an entry."""
         return list(self._common.projects)
 
-    # What is to be done
-
-    def mark(self, names: Iterable[str]) -> None:
-        """Put names on the list of those whose answers have to be made anew."""
-        self._db.executemany("INSERT OR IGNORE INTO dirty VALUES (?)", [(name,) for name in names])
-
-    def mark_all(self, *, rewrite: bool = False) -> None:
-        """Put every name and project on the list; with `rewrite`, trust nothing that is on disk."""
-        if rewrite:
-            self._db.execute("INSERT OR IGNORE INTO dirty SELECT name FROM written")
-            self._db.execute("DELETE FROM written")
-        self._db.execute("INSERT OR IGNORE INTO dirty SELECT name FROM name")
-        self.mark_projects(self.project_names())
-
-    def mark_projects(self, projects: Iterable[str]) -> None:
-        """Put projects on the list of those whose hiera data has to be written anew."""
-        self._db.executemany("INSERT OR IGNORE INTO dirty_project VALUES (?)", [(name,) for name in projects])
-
-    def mark_missing(self, on_disk: set[str]) -> None:
-        """Put names on the list whose answers should be on disk and are not."""
-        missing = [(name,) for name in self._column("SELECT name FROM written") if name not in on_disk]
-        self._db.executemany("DELETE FROM written WHERE name = ?", missing)
-        self._db.executemany("INSERT OR IGNORE INTO dirty VALUES (?)", missing)
-
-    def mark_over(self, now: float) -> None:
-        """Put names on the list whose answers were good until now (seconds since 1970)."""
-        self._db.execute("INSERT OR IGNORE INTO dirty SELECT name FROM expiry WHERE until <= ?", (now,))
-
-    def doubt(self) -> None:
-        """Forget what was written for the names on the list: the last attempt may have got half-way."""
-        self._db.execute("DELETE FROM written WHERE name IN (SELECT name FROM dirty)")
-
-    def dirty_count(self) -> int:
-        """Return how many names are on the list."""
-        return int(self._column("SELECT count(*) FROM dirty")[0])
-
-    def dirty_bounds(self, parts: int) -> list[tuple[str, str | None]]:
-        """Cut the list into `parts` ranges of names [first, end) of about the same length."""
-        total = self.dirty_count()
-        starts = [""] + [
-            self._column("SELECT name FROM dirty ORDER BY name LIMIT 1 OFFSET ?", total * part // parts)[0]
-            for part in range(1, parts)
-        ]
-        return list(zip(starts, [*starts[1:], None], strict=True))
-
-    def dirty(self, limit: int, after: str = "", before: str | None = None) -> list[tuple[str, str | None]]:
-        """Return up to `limit` names of the list in [after, before), each with the digest of its answer on disk.
-
-        Their records are read along, so that `nodes_named` has them at hand.
-        """
-        chosen = self._db.execute(
-            "SELECT d.name, w.digest FROM dirty d LEFT JOIN written w ON w.name = d.name"
-            " WHERE d.name >= ?1 AND (?2 IS NULL OR d.name < ?2) ORDER BY d.name LIMIT ?3",
-            (after, before, limit),
-        ).fetchall()
-        self._primed = {name: [] for name, _ in chosen}
-        if chosen:
-            marks = ",".join("?" * len(chosen))
-            for name, *row in self._db.execute(
-                "SELECT n.name, r.dn, r.csn, r.body, r.uuid FROM name n JOIN record r ON r.id = n.id"  # noqa: S608
-                f" WHERE n.name IN ({marks}) ORDER BY n.name, n.id",  # nothing but question marks
-                [name for name, _ in chosen],
-            ):
-                self._primed[name].append(self._decode(*row))
-        return chosen
-
-    def dirty_projects(self) -> list[str]:
-        """Return the projects whose hiera data has to be written anew."""
-        return self._column("SELECT name FROM dirty_project")
-
-    def settle(self, outcomes: Sequence[Outcome], now: int) -> None:
-        """Take names off the list and note what became of them."""
-        with self.transaction():
-            self._db.executemany("DELETE FROM dirty WHERE name = ?", [(o.name,) for o in outcomes])
-            self._db.executemany(
-                "INSERT OR REPLACE INTO written VALUES (?, ?)", [(o.name, o.digest) for o in outcomes if o.digest]
-            )
-            self._db.executemany("DELETE FROM written WHERE name = ?", [(o.name,) for o in outcomes if not o.digest])
-            self._db.executemany("DELETE FROM expiry WHERE name = ?", [(o.name,) for o in outcomes if not o.until])
-            self._db.executemany(
-                "INSERT OR REPLACE INTO expiry VALUES (?, ?)", [(o.name, o.until) for o in outcomes if o.until]
-            )
-            self._db.executemany("DELETE FROM problem WHERE name = ?", [(o.name,) for o in outcomes if not o.problem])
-            self._db.executemany(
-                "INSERT INTO problem VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET message = ?2",
-                [(o.name, o.problem, now) for o in outcomes if o.problem],
-            )
-            self._db.executemany("DELETE FROM tombstone WHERE name = ?", [(o.name,) for o in outcomes if not o.gone])
-            self._db.executemany(
-                "INSERT OR REPLACE INTO tombstone VALUES (?, ?)", [(o.name, now) for o in outcomes if o.gone]
-            )
-
-    def settle_project(self, project: str, problem: str | None, now: int) -> None:
-        """Take a project off the list and note what is wrong with its data."""
-        key = f"project {project}"
-        with self.transaction():
-            self._db.execute("DELETE FROM dirty_project WHERE name = ?", (project,))
-            if problem is None:
-                self._db.execute("DELETE FROM problem WHERE name = ?", (key,))
-            else:
-                self._db.execute(
-                    "INSERT INTO problem VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET message = ?2",
-                    (key, problem, now),
-                )
-
-    def report(self, kind: str, problems: Mapping[str, str], now: int) -> None:
-        """Make `problems` (name to what is wrong) all that is wrong with things of `kind`, such as groups."""
-        with self.transaction():
-            keys = {f"{kind} {name}": message for name, message in problems.items()}
-            for old in self._column("SELECT name FROM problem WHERE name GLOB ?", f"{kind} *"):
-                if old not in keys:
-                    self._db.execute("DELETE FROM problem WHERE name = ?", (old,))
-            self._db.executemany(
-                "INSERT INTO problem VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET message = ?2",
-                [(key, message, now) for key, message in keys.items()],
-            )
-
-    def problems(self) -> list[Problem]:
-        """Return the entries that cannot be classified, by name."""
-        return [Problem(*row) for row in self._db.execute("SELECT name, message, since FROM problem ORDER BY name")]
-
-    def count_problems(self) -> int:
-        """Return how many entries cannot be classified."""
-        return int(self._column("SELECT count(*) FROM problem")[0])
-
-    def deleted(self, name: str) -> int | None:
-        """Return when a node was seen to be deleted (epoch seconds); None if it was not."""
-        found = self._column("SELECT deleted FROM tombstone WHERE name = ?", name)
-        return found[0] if found else None
-
-    def bury(self, before: int) -> None:
-        """Forget deletions that are older than `before`."""
-        self._db.execute("DELETE FROM tombstone WHERE deleted < ?", (before,))
-
 
 @dataclass(slots=True)
 class _Shared:
@@ -544,6 +400,6 @@ def deleted_at(path: Path, settings: Settings, name: str) -> int | None:
     with guarded(path):
         copy = Copy(path, settings, read_only=True)
         try:
-            return copy.deleted(name)
+            return copy.worklist.deleted(name)
         finally:
             copy.close()

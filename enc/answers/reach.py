@@ -121,14 +121,14 @@ class Reach:
                     if name not in reached:
                         reached.add(name)
                         waiting.append(name)
-        self._copy.mark(reached)
+        self._copy.worklist.mark(reached)
 
     def _mark_shared(self, feed: Feed, records: list[Record]) -> None:
         if feed == "site":
             if any(map(self._copy.places.is_site, records)):
-                self._copy.mark_all()
+                self._copy.worklist.mark_all(self._copy.project_names())
         elif feed == "groups":
-            self._copy.mark(self._matched(records))
+            self._copy.worklist.mark(self._matched(records))
         else:
             for record in records:
                 project, is_prefix = self._copy.places.in_projects(record)
@@ -138,8 +138,8 @@ class Reach:
                 if is_prefix:
                     prefix = names_of_entries.rdn(record.dn)[1]
                     names = [name for name in names if name.startswith(prefix)]
-                self._copy.mark(names)
-                self._copy.mark_projects([project])
+                self._copy.worklist.mark(names)
+                self._copy.worklist.mark_projects([project])
 
     def _matched(self, groups: list[Record]) -> set[str]:
         urls = [url for group in groups for url in members(group).urls]

@@ -10,10 +10,11 @@ import os
 import time
 from dataclasses import dataclass
 
-from enc.answers.copy import Copy, CopyDamaged, CopyFailed, Problem, guarded
+from enc.answers.copy import Copy, CopyDamaged, CopyFailed, guarded
 from enc.answers.feeds import plans
 from enc.answers.layout import Layout
 from enc.answers.reader import read_contact
+from enc.answers.worklist import Problem
 from enc.settings import Settings
 
 _STALLED = 30.0
@@ -75,7 +76,8 @@ def status(settings: Settings) -> FollowerStatus:
             with guarded(layout.copy):
                 copy = Copy(layout.copy, settings, read_only=True)
                 try:
-                    nodes, pending, problems = copy.count_nodes(), copy.dirty_count(), tuple(copy.problems())
+                    nodes, work = copy.count_nodes(), copy.worklist
+                    pending, problems = work.dirty_count(), tuple(work.problems())
                     feeds = tuple(
                         FeedStatus(plan.feed, plan.base, copy.complete(plan.feed), _text(copy.cookie(plan.feed)))
                         for plan in plans(settings)

@@ -11,7 +11,7 @@ the answers directory with the follower (a locked file stays locked as long as
 a child has it open), end when the follower ends, and only the follower writes
 to the copy.
 
-Not here: what is on the list (reach.py), and when to work (follower.py).
+Not here: what is on the list (reach.py), and when to work (session.py).
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from contextlib import suppress
 from dataclasses import astuple
 
 from enc import log
-from enc.answers.copy import Copy, CopyFailed, Outcome
+from enc.answers.copy import Copy, CopyFailed
 from enc.answers.layout import Layout
+from enc.answers.worklist import Outcome
 from enc.answers.writer import AnswerWriter
 from enc.classify import statements
 from enc.classify.classify import Classifier
@@ -55,6 +56,7 @@ class Worker:
 
     def names(self, copy: Copy, names: list[tuple[str, str | None]]) -> list[Outcome]:
         """Bring the answers of `names` (each with the digest of the one on disk) up to date."""
+        copy.prime([name for name, _ in names])
         return [self._name(copy, name, digest) for name, digest in names]
 
     def _name(self, copy: Copy, name: str, on_disk: str | None) -> Outcome:
@@ -127,16 +129,16 @@ class WorkTeam:
 
     def projects(self, copy: Copy) -> Iterator[tuple[str, str | None]]:
         """Write the hiera data of the projects on the list; yield each with what is wrong with it, if anything."""
-        for name in copy.dirty_projects():
+        for name in copy.worklist.dirty_projects():
             problem = self._worker.project(copy, ProjectName(name))
-            copy.settle_project(name, problem, int(time.time()))
+            copy.worklist.settle_project(name, problem, int(time.time()))
             yield name, problem
 
     def few(self, copy: Copy) -> Iterator[list[Outcome]]:
         """Do the list in this process; yield what became of each part of it."""
-        while names := copy.dirty(_CHUNK):
+        while names := copy.worklist.dirty(_CHUNK):
             outcomes = self._worker.names(copy, names)
-            copy.settle(outcomes, int(time.time()))
+            copy.worklist.settle(outcomes, int(time.time()))
             yield outcomes
             self._idle()
 
@@ -194,7 +196,7 @@ class WorkTeam:
             copy = Copy(self._layout.copy, self._settings, read_only=True)
             with AnswerWriter(self._layout) as writer, open(writable, "wb") as results:
                 worker = Worker(self._layout, self._settings, writer)
-                while os.getppid() == parent and (names := copy.dirty(_CHUNK, first, end)):
+                while os.getppid() == parent and (names := copy.worklist.dirty(_CHUNK, first, end)):
                     outcomes = [astuple(outcome) for outcome in worker.names(copy, names)]
                     results.write(json.dumps(outcomes).encode() + b"\n")
                     first = names[-1][0] + "\0"

@@ -10,7 +10,7 @@ Directories are kept open and files named relative to them: of the time that a
 hundred thousand answers take, resolving their paths would be a good part.
 
 Not here: what an answer says (enc.classify.render), and which to write
-(follower.py). OSError goes to the caller: a full disk stops the writing, and
+(session.py). OSError goes to the caller: a full disk stops the writing, and
 what was there before stays.
 """
 

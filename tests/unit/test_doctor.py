@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from enc.answers.copy import Problem
 from enc.answers.status import FollowerStatus
+from enc.answers.worklist import Problem
 from enc.config import DEFAULT_PATH, parse
 from enc.directory.schema.install import missing
 from enc.directory.server_facts import _read_indexes

@@ -15,7 +15,7 @@ PACKAGES = ("enc", "git_hooks", "puppetmaster_self")
 
 WALLS = {
     "ldap3": ["enc.directory.*"],
-    "sqlite3": ["enc.answers.copy"],
+    "sqlite3": ["enc.answers.copy", "enc.answers.worklist"],
     "pygit2": ["git_hooks.repository"],
     "ssl": ["enc.directory.wire", "git_hooks.puppetserver"],
     "http": ["enc.answers.metrics", "git_hooks.puppetserver", "git_hooks.transport.http", "git_hooks.mirror.*"],
