@@ -16,7 +16,7 @@ setup(
     packages=find_packages(
         include=["enc", "enc.*", "git_hooks", "git_hooks.*", "puppetmaster_self", "puppetmaster_self.*"]
     ),
-    package_data={"": ["*.ldif", "*.schema", "*.yaml", "*.service", "*.sysusers", "py.typed"]},
+    package_data={"": ["*.ldif", "*.schema", "*.yaml", "*.service", "*.sysusers", "*.sh", "py.typed"]},
     # Shell programs: puppetserver starts them for every catalog, so they must
     # cost little more than a process (docs/answers.md has the figures).
     scripts=[
@@ -31,7 +31,10 @@ setup(
         "gunicorn >= 22",
     ],
     extras_require={
+        # Nova's vendordata and list of servers (docs/openstack.md).
+        "openstack": ["openstacksdk >= 3"],
         "test": [
+            "openstacksdk >= 3",
             "hypothesis >= 6.100",
             "mypy >= 1.10",
             "pytest >= 8",

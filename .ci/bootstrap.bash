@@ -36,6 +36,9 @@ declare -Ar PACKAGES=(
     [g10k]=/usr/bin/g10k
     [systemd]=/usr/bin/systemd-analyze
     [iproute2]=/usr/bin/ip
+    [cloud-init]=/usr/bin/cloud-init
+    [mmdebstrap]=/usr/bin/mmdebstrap
+    [systemd-container]=/usr/bin/systemd-nspawn
 )
 
 # The packages of the arguments that are missing, one a line.
@@ -77,6 +80,8 @@ install_packages() {
     # Without this, slapd's package would make a database with a password that nobody knows.
     [[ " $* " != *" slapd "* ]] ||
         as_root sh -c 'echo slapd slapd/no_configuration boolean true | debconf-set-selections' || true
+    # This machine was made long ago: cloud-init is here to be asked, and its next boot is none of its business.
+    [[ " $* " != *" cloud-init "* ]] || as_root install -D -m 0644 /dev/null /etc/cloud/cloud-init.disabled
     "${apt[@]}" update >.cache/apt.log 2>&1 ||
         say "apt-get update failed (.cache/apt.log); going on with the package lists that are here"
     "${apt[@]}" install --no-install-recommends "$@" >>.cache/apt.log 2>&1 || {

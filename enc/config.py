@@ -22,7 +22,7 @@ import yaml
 
 from enc.errors import ConfigurationError
 from enc.names import EnvironmentName
-from enc.settings import Duration, MirrorSettings, Settings
+from enc.settings import AgentSettings, Duration, MirrorSettings, Settings
 
 DEFAULT_PATH = Path("/etc/puppetmaster/config.yaml")
 ENVIRONMENT_VARIABLE = "PUPPETMASTER_CONFIG"
@@ -161,6 +161,7 @@ def _check(settings: Settings, where: str) -> None:
     if (transport.certificate_file is None) != (transport.key_file is None):
         raise ConfigurationError("branches.transport: certificate_file and key_file go together", where=where)
     _check_mirror(settings.branches.mirror, where)
+    _check_agent(settings.instances.agent, where)
     project = settings.nodes.project
     rule = re.compile(r"container|(?:attribute|variable) [A-Za-z][\w;-]*", re.ASCII)
     if not rule.fullmatch(project):
@@ -185,6 +186,44 @@ def _check_mirror(mirror: MirrorSettings, where: str) -> None:
             raise ConfigurationError(f"branches.mirror.api: {mirror.api!r} is not https://HOST/PATH", where=where)
         if mirror.api_token_file is None or not re.fullmatch(r"[\w.-]+(?:/[\w.-]+)+", project, re.ASCII):
             raise ConfigurationError("branches.mirror.api needs project (OWNER/NAME) and api_token_file", where=where)
+
+
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?", re.ASCII)
+
+
+def _check_agent(agent: AgentSettings, where: str) -> None:
+    """These go into files of other programs on the instance, where they must stay the words that they are."""
+    rules = (
+        ("server", (agent.server or "x",), _HOST, "a host name"),
+        ("ca_server", (agent.ca_server or "x",), _HOST, "a host name"),
+        ("packages", agent.packages, re.compile(r"[A-Za-z0-9][A-Za-z0-9.+:=~_-]*", re.ASCII), "a package's name"),
+        (
+            "apt_repository",
+            (agent.apt_repository or "file:/x ./",),
+            re.compile(r"(?:https?|file):/[^\s\[\]|]* (?:\./|[\w.%{}/-]+(?: [\w.-]+)+)", re.ASCII),
+            "URL SUITE COMPONENT… (or URL ./)",
+        ),
+        (
+            "yum_repository",
+            (agent.yum_repository or "file:/x",),
+            re.compile(r"(?:https?|file):/[!-~]*", re.ASCII),
+            "a URL",
+        ),
+        (
+            "ca_fingerprints",
+            agent.ca_fingerprints,
+            re.compile(r"(?:[0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}", re.ASCII),
+            "a SHA-256 fingerprint (64 hex digits)",
+        ),
+    )
+    for key, values, rule, wanted in rules:
+        for value in values:
+            if not rule.fullmatch(value):
+                raise ConfigurationError(f"instances.agent.{key}: {value!r} is not {wanted}", where=where)
+    if agent.port > 65535:
+        raise ConfigurationError(f"instances.agent.port: {agent.port} is no port", where=where)
+    if (agent.apt_repository or agent.yum_repository) and agent.repository_key_file is None:
+        raise ConfigurationError("instances.agent: a repository needs its repository_key_file", where=where)
 
 
 def read_secret(path: Path) -> str:

@@ -341,6 +341,46 @@ class PushSettings:
 
 
 @dataclass(frozen=True)
+class AgentSettings:
+    """What user data tells a new instance: which agent, from where, and to which master it goes."""
+
+    server: str | None = None
+    """The host name of the master, as in its certificate. None: no user data can be made."""
+    port: int = 8140
+    """The master's port."""
+    ca_server: str | None = None
+    """The host name of the CA, where it is not the master."""
+    ca_file: Path = Path("/etc/puppetmaster/ca.pem")
+    """The CA's certificates (PEM), which the instance trusts from the beginning: the master's localcacert."""
+    ca_fingerprints: tuple[str, ...] = ()
+    """SHA-256 fingerprints that certificates in ca_file must have, for a file that others can change.
+    None: not looked at."""
+    packaging: Literal["distribution", "puppet", "openvox"] = "distribution"
+    """Whose agent: Debian's puppet-agent or the puppet of Fedora and EPEL, puppet-agent of Puppet, openvox-agent."""
+    packages: tuple[str, ...] = ()
+    """The packages to install. None: the agent of the packaging."""
+    apt_repository: str | None = None
+    """`URL SUITE COMPONENT…` where apt finds it; SUITE may hold %{codename}, %{id} and %{version} of /etc/os-release.
+    null: the image knows where."""
+    yum_repository: str | None = None
+    """The URL where dnf finds it ($releasever and $basearch are dnf's). null: the image knows where."""
+    repository_key_file: Path | None = None
+    """The OpenPGP key (armoured) that signs the repository; needed with one."""
+    install_time: Duration = Duration(900)
+    """How long one attempt of the package manager may take."""
+    signing_time: Duration = Duration(900)
+    """How long the instance waits for its certificate."""
+    run_time: Duration = Duration(3600)
+    """How long one attempt of the first run may take."""
+    runs: int = 3
+    """How often the first run is attempted before the instance says that it failed."""
+    service: bool = True
+    """Start the agent's service afterwards, and at every boot."""
+    longest: int = 16_384
+    """Bytes of user data that the cloud takes."""
+
+
+@dataclass(frozen=True)
 class InstanceSettings:
     """Instances: how they are named, and how they come to their certificate."""
 
@@ -350,6 +390,8 @@ class InstanceSettings:
     """How long an instance may take from its creation (or rebuild) to its certificate request."""
     token_key_file: Path = Path("/etc/puppetmaster/token.key")
     """Holds the key that tokens are made with (64 hex digits); made at first use, must not be readable by others."""
+    agent: AgentSettings = field(default_factory=AgentSettings)
+    """What new instances install, and where they go."""
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ WALLS = {
     "fcntl": ["enc.answers.*", "enc.audit", "enc.directory.embedded", "git_hooks.locks"],
     "yaml": [
         *("enc.config", "enc.config_reference", "enc.directory.embedded_config", "enc.importing.*", "enc.shadow"),
+        "enc.instances.user_data",
         "puppetmaster_self.quickstart",
     ],
 }

@@ -1,0 +1,220 @@
+#!/bin/sh
+# The first hour of an instance: install the agent, ask for the certificate, run once, say how it went.
+#
+# Owns: this directory, the log, and of puppet.conf the settings server, serverport, ca_server, certname.
+# Not its business: which values are right (user_data.py), whether the master signs (docs/signing.md).
+# Reads beside itself: values (NAME='…'), csr_attributes.yaml (with the token), ca.pem, repository.*
+# Leaves beside itself: result, one line: `built SECONDS-SINCE-1970 took SECONDS` or `failed SECONDS-SINCE-1970 REASON`.
+#
+# May be run again, by hand, after a failure or a reset in the middle; once it is built, it does nothing.
+# Every wait is bounded. Exit status: 0 built, 1 not, so that cloud-init's status tells.
+set -u
+umask 077
+here=$(dirname -- "$(readlink -f -- "$0")")
+PATH=/opt/puppetlabs/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+log=/var/log/puppetmaster-first-run.log
+began=$(date +%s)
+certificate=/nonexistent
+
+# shellcheck disable=SC1091 # made by user_data.py
+. "$here/values"
+
+say() {
+    printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*" | tee -a -- "$log"
+}
+
+# The outcome, where people look: the result, the log, cloud-init's output, the machine's console.
+conclude() {
+    printf '%s\n' "$1" >"$here/result.new" && mv -f -- "$here/result.new" "$here/result"
+    say "$1"
+    { printf 'puppetmaster first run: %s: %s\n' "$CERTNAME" "$1" >/dev/console; } 2>/dev/null || :
+}
+
+fail() {
+    release_agent
+    conclude "failed $(date +%s) $*"
+    exit 1
+}
+
+# The last error of a program, as one harmless line.
+last_error() {
+    tail -n 200 -- "$log" | grep -a -E '^(Error|E|Err|error)[: ]' | tail -n 1 | tr -cd '[:print:]' | cut -c 1-300
+}
+
+# again TRIES PAUSE COMMAND…: until it succeeds; its output goes to the log.
+again() {
+    tries=$1 pause=$2
+    shift 2
+    until "$@" >>"$log" 2>&1; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || return 1
+        sleep "$pause"
+    done
+}
+
+# A real systemd, or nothing: images for other uses of this script have none.
+service() {
+    [ ! -d /run/systemd/system ] || systemctl "$@" >>"$log" 2>&1 || :
+}
+
+# The package would start an agent that knows neither its name nor its master.
+hold_agent() {
+    service mask --runtime puppet.service
+}
+
+# An agent with a certificate goes on trying, also after a first run that failed; one without has nothing to do.
+release_agent() {
+    service unmask --runtime puppet.service
+    if [ "$SERVICE" = yes ] && [ -s "$certificate" ]; then service enable --now puppet.service
+    else service disable --now puppet.service
+    fi
+}
+
+install_agent() {
+    command -v puppet >/dev/null && return
+    # Without a word from the configuration, the distribution's own package.
+    if command -v apt-get >/dev/null; then program=apt-get PACKAGES=${PACKAGES:-puppet-agent}
+    elif command -v dnf >/dev/null; then program=dnf PACKAGES=${PACKAGES:-puppet}
+    elif command -v yum >/dev/null; then program=yum PACKAGES=${PACKAGES:-puppet}
+    else fail "there is neither apt-get nor dnf nor yum to install the agent with"
+    fi
+    say "installing $PACKAGES"
+    case $program in
+    apt-get) install_with_apt ;;
+    *) install_with_rpm "$program" ;;
+    esac
+    command -v puppet >/dev/null || fail "$PACKAGES is installed, and there is no puppet on $PATH"
+}
+
+install_with_apt() {
+    if [ -e "$here/repository.sources" ]; then
+        # shellcheck disable=SC1091 # the system's
+        release=$(. /etc/os-release && printf 's|%%{codename}|%s|g;s|%%{id}|%s|g;s|%%{version}|%s|g' \
+            "${VERSION_CODENAME-}" "${ID-}" "${VERSION_ID-}")
+        mkdir -p /etc/apt/keyrings
+        cp -- "$here/repository.key" /etc/apt/keyrings/puppetmaster-agent.asc
+        sed "$release" "$here/repository.sources" >/etc/apt/sources.list.d/puppetmaster-agent.sources
+        # apt reads them as a user of its own
+        chmod 0755 /etc/apt/keyrings
+        chmod 0644 /etc/apt/keyrings/puppetmaster-agent.asc /etc/apt/sources.list.d/puppetmaster-agent.sources
+    fi
+    set -- timeout "$INSTALL_SECONDS" apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0
+    again 5 15 "$@" update || fail "apt-get update: $(last_error)"
+    # shellcheck disable=SC2086 # one word a package
+    again 3 15 "$@" -o Dpkg::Options::=--force-confold install --no-install-recommends $PACKAGES ||
+        fail "apt-get install $PACKAGES: $(last_error)"
+}
+
+install_with_rpm() {
+    if [ -e "$here/repository.repo" ]; then
+        cp -- "$here/repository.key" /etc/pki/rpm-gpg/RPM-GPG-KEY-puppetmaster-agent
+        cp -- "$here/repository.repo" /etc/yum.repos.d/puppetmaster-agent.repo
+        chmod 0644 /etc/pki/rpm-gpg/RPM-GPG-KEY-puppetmaster-agent /etc/yum.repos.d/puppetmaster-agent.repo
+    fi
+    # shellcheck disable=SC2086 # one word a package
+    again 5 15 timeout "$INSTALL_SECONDS" "$1" -q -y install $PACKAGES || fail "$1 install $PACKAGES: $(last_error)"
+}
+
+# setting NAME: what the agent has; the places differ from one packaging to the next.
+setting() {
+    puppet config print --section agent "$1" 2>>"$log"
+}
+
+# puppet edits its own file, so what else stands there stays.
+set_to() {
+    [ "$(setting "$1")" = "$2" ] && return
+    for section in main agent; do
+        puppet config set --section "$section" "$1" "$2" >>"$log" 2>&1 || fail "puppet.conf: $1 cannot be set: $(last_error)"
+        # A value under [agent] would win over the one under [main].
+        [ "$(setting "$1")" = "$2" ] && return
+    done
+    fail "puppet.conf: $1 is $(setting "$1") whatever is set"
+}
+
+put() {
+    if ! { mkdir -p -- "$(dirname -- "$2")" && cp -- "$here/$1" "$2.new" && chmod "$3" "$2.new" &&
+        mv -f -- "$2.new" "$2"; }; then
+        fail "$2 cannot be written"
+    fi
+}
+
+configure() {
+    set_to certname "$CERTNAME"
+    set_to server "$SERVER"
+    set_to serverport "$PORT"
+    [ -z "$CA_SERVER" ] || set_to ca_server "$CA_SERVER"
+    attributes=$(setting csr_attributes)
+    authority=$(setting localcacert)
+    certificate=$(setting hostcert)
+    if [ -z "$attributes" ] || [ -z "$authority" ] || [ -z "$certificate" ]; then
+        fail "puppet does not tell where its files are: $(last_error)"
+    fi
+    [ -e "$here/csr_attributes.yaml" ] || return 0
+    # What an image or an earlier life left must go, once: a second start goes on with the key that was asked for.
+    token=$(sha256sum <"$here/csr_attributes.yaml")
+    if [ "$(cat "$here/begun" 2>/dev/null)" != "$token" ]; then
+        if [ -e "$authority" ] || [ -e "$(setting hostprivkey)" ]; then
+            puppet ssl clean --localca >>"$log" 2>&1 || fail "what was there before cannot be removed: $(last_error)"
+        fi
+        printf '%s\n' "$token" >"$here/begun"
+    fi
+    # With the authority's certificates in place, nothing is trusted on first use.
+    put ca.pem "$authority" 0644
+    put csr_attributes.yaml "$attributes" 0600
+}
+
+enrol() {
+    [ -e "$here/csr_attributes.yaml" ] || return 0
+    say "asking $SERVER for the certificate of $CERTNAME"
+    # Without keep-alive: over TLS 1.3, some agents would wait 30 s after their request.
+    timeout "$((SIGNED_SECONDS + 120))" puppet ssl bootstrap --color false --waitforcert 5 \
+        --maxwaitforcert "$SIGNED_SECONDS" --http_keepalive_timeout 0 --waitforlock 5 --maxwaitforlock 60 >>"$log" 2>&1
+    [ -s "$certificate" ] || fail "no certificate: $(last_error) (on the master: enc-admin signing log)"
+    if ! cmp -s "$here/ca.pem" "$authority"; then
+        certificate=/nonexistent
+        fail "$authority is not what the user data brought"
+    fi
+    # The token did its work.
+    rm -f -- "$attributes" "$here/csr_attributes.yaml"
+}
+
+first_run() {
+    say "first run"
+    puppet agent --enable >>"$log" 2>&1
+    tries=$RUNS
+    while :; do
+        timeout "$RUN_SECONDS" puppet agent --onetime --no-daemonize --verbose --color false --detailed-exitcodes \
+            --no-usecacheonfailure --no-splay --waitforcert 0 --waitforlock 10 --maxwaitforlock 300 >>"$log" 2>&1
+        status=$?
+        case $status in
+        0 | 2) return 0 ;;
+        124) reason="not ready within $RUN_SECONDS s" ;;
+        4 | 6) reason="some resources failed: $(last_error)" ;;
+        *) reason="no catalog: $(last_error)" ;;
+        esac
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || return 1
+        say "the run failed, $tries more: $reason"
+        sleep 30
+    done
+}
+
+if [ -e "$here/result" ] && [ ! -e "$here/csr_attributes.yaml" ]; then
+    case $(cat -- "$here/result") in built*)
+        say "$(cat -- "$here/result") (earlier)"
+        exit 0
+        ;;
+    esac
+fi
+exec 9>"$here/lock"
+flock -n 9 || { echo "the first run is under way" >&2; exit 1; }
+
+hold_agent
+install_agent
+configure
+enrol
+first_run || fail "the first run: $reason"
+release_agent
+now=$(date +%s)
+conclude "built $now took $((now - began))"
