@@ -307,6 +307,8 @@ class BranchSettings:
     """How long a version stays after it was live: at least as long as a compile can take."""
     topics_unused: Duration = Duration(2_592_000)
     """How long a short-lived branch (one with a <topic>) stays after its last push, if no node uses it."""
+    archive_kept: Duration = Duration(7_776_000)
+    """How long a branch that ended or was deleted, and what a forced push threw away, can be restored."""
     puppetserver: PuppetserverSettings = field(default_factory=PuppetserverSettings)
     """Who is told about a deploy."""
     upkeep: UpkeepSettings = field(default_factory=UpkeepSettings)

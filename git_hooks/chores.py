@@ -19,6 +19,7 @@ from enc.errors import Conflict, NotFound
 from git_hooks.collect import collect
 from git_hooks.environments import Rules
 from git_hooks.expiry import Expiry
+from git_hooks.leaving import settle
 from git_hooks.project_branches import make, missing
 from git_hooks.puppetserver import FlushFailed
 from git_hooks.reconcile import look, reconcile
@@ -113,8 +114,15 @@ def expiry(place: Workplace, now: float) -> Iterator[Remark]:
 
 
 def collection(place: Workplace, now: float) -> Iterator[Remark]:
-    """Remove versions that nobody can need any more, and tokens that ended long ago."""
+    """Remove what nobody can need any more: versions, and what was archived or ended long ago.
+
+    Before that, keep what killed pushes took away.
+    """
     settings = place.settings.branches
+    for one in settle(place.deployer.repository, now):
+        yield Remark(one.branch, f"{one.branch}: what an interrupted push took away is kept as {one.name}")
+    for one in RefStore(str(settings.repository)).prune(now - settings.archive_kept):
+        yield Remark(one.name, f"{one.name}: was archived longer ago than branches.archive_kept, and is forgotten")
     found = collect(place.deployer.layout, settings.retain, now)
     tokens = Tokens(settings.transport.tokens).remove_old(now - KEPT)
     if found.versions or found.units or found.leftovers or tokens:

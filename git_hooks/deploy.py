@@ -136,6 +136,16 @@ class Deployer:
         with locked(self.layout.lock(environment)):
             return self._carry_out(environment, target, who, why)
 
+    def refuse(self, environment: EnvironmentName, commit: ObjectId, who: str, why: str, detail: str) -> Record:
+        """Record that `commit` does not go live, and what is wrong with it; the environment stays as it is."""
+        with locked(self.layout.lock(environment)):
+            live = None
+            with suppress(ForeignEnvironment):
+                live = self.versions.live(environment)
+            record = Record(environment, "failed", live, commit, who, why, self._clock(), {}, detail)
+            self.records.add(record)
+            return record
+
     def build_ahead(self, targets: Iterable[tuple[EnvironmentName, Tip | Exact]]) -> None:
         """Build what `deploy` of each target will need, many with one sync; switch nothing.
 

@@ -10,7 +10,7 @@ Not here: how branches are kept (refstore.py), what a deploy does.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from enc.errors import Conflict, InvalidName, NotFound, ToolkitError
 from enc.names import BranchName, Certname, EnvironmentName
@@ -19,8 +19,10 @@ from git_hooks.deploy import Deployer, Tip
 from git_hooks.environments import Place, Rules, collisions
 from git_hooks.records import Record, Records
 from git_hooks.refs import ObjectId
-from git_hooks.refstore import Archived, RefStore
 from git_hooks.usage import Usage, UsageUnknown
+
+if TYPE_CHECKING:
+    from git_hooks.refstore import Archived, RefStore
 
 
 class Topic(NamedTuple):
@@ -101,33 +103,34 @@ class Expiry:
         kept = self._refs.archive(judged.topic.branch, judged.topic.commit, int(now))
         return kept, self._deployer.deploy(judged.topic.environment, Tip(judged.topic.branch), who, "expire")
 
-    def find(self, branch: BranchName) -> Archived:
-        """Return what was archived of `branch` last, if it can come back.
+    def find(self, kept: BranchName, at: int | None, branch: BranchName) -> Archived:
+        """Return what was archived of the branch `kept` last (or `at` this time), if it can come back as `branch`.
 
-        Raise `NotFound`, or `Conflict` if its place is taken.
+        Raise `NotFound`, or `Conflict` if the place is taken.
         """
-        found = next((one for one in self._refs.archived() if one.branch == branch), None)
+        found = next((one for one in self._refs.archived() if one.branch == kept and at in (None, one.at)), None)
         if found is None:
-            raise NotFound("is not in the archive; `restore` without a name lists what is", where=branch)
+            name = kept if at is None else f"{kept}@{at}"
+            raise NotFound("is not in the archive; `restore` without a name lists what is", where=name)
         place = _place(self._rules, branch)
         if place is None:
-            raise Conflict("no rule makes an environment of it any more (branches.rules)", where=branch)
+            raise Conflict("no rule makes an environment of this branch (branches.rules)", where=branch)
         present = [_place(self._rules, other) for other in self._deployer.repository.branches()]
         rivals = collisions([place, *(one for one in present if one is not None)])
         if branch in self._deployer.repository.branches():
-            raise Conflict("there is a branch of this name again", where=branch)
+            raise Conflict("there is a branch of this name; --as brings it back under another", where=branch)
         for environment, branches in rivals.items():
             if branch in branches:
                 raise Conflict(f"environment {environment} is another branch's now", where=branch)
         return found
 
-    def restore(self, kept: Archived, who: str) -> Record:
-        """Bring an archived branch and its environment back."""
-        place = self._rules.place(kept.branch)
+    def restore(self, kept: Archived, branch: BranchName, who: str) -> Record:
+        """Bring what is archived back as `branch`, and make it live."""
+        place = self._rules.place(branch)
         if place is None:
-            raise ToolkitError("no rule makes an environment of it any more (branches.rules)", where=kept.branch)
-        self._refs.restore(kept)
-        return self._deployer.deploy(place.environment, Tip(kept.branch), who, "restore")
+            raise ToolkitError("no rule makes an environment of this branch (branches.rules)", where=branch)
+        self._refs.restore(kept, branch)
+        return self._deployer.deploy(place.environment, Tip(branch), who, "restore")
 
 
 def last_touched(records: Records, environment: EnvironmentName, committed: int, now: float) -> float:

@@ -42,6 +42,11 @@ class Incoming(Repository):
         super().__init__(path, quarantine=True, environ=environ)
         self._commits: dict[str, tuple[str, tuple[str, ...]]] = {}
 
+    def __enter__(self) -> Incoming:
+        """Start git early."""
+        super().__enter__()
+        return self
+
     def raw_tree(self, tree: str) -> tuple[Entry, ...]:
         """Return the entries of `tree`, whatever they are; raise `UnsoundTree` if it is damaged or none."""
         kind, _, content = self._one(tree)
@@ -123,6 +128,8 @@ class Inspection:
         self._bytes = 0
         self.entries = 0
         """Entries that were looked at so far."""
+        self.files = 0
+        """Those among them that are no directories."""
 
     def problems(self, tree: str, known: Iterable[str]) -> Iterator[Problem]:
         """Yield what is wrong with `tree`, apart from what a tree in `known` has at the same place."""
@@ -135,6 +142,7 @@ class Inspection:
             olds = [_by_name(self._objects.raw_tree(base)) for base in bases]
             new = tuple(entry for entry in entries if not any(old.get(entry.name) == entry for old in olds))
             self.entries += len(new)
+            self.files += sum(entry.mode != DIRECTORY for entry in new)
             if self.entries > self._limits.files:
                 limit = f"more than {self._limits.files} files and directories, the limit of one push (pushes.files)"
                 yield Problem("", f"it brings or changes {limit}")

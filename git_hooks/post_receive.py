@@ -1,10 +1,13 @@
 """After git has taken a push: makes it live, and tells what that means for whom.
 
 The deploys and their words are receive.py's; here is added which nodes they
-reach. It cannot refuse any more, so it tells the truth: a branch that is
-stored but not live is said to be so. Refs that become no environment (tags)
-need no word. Environments are deployed one after the other: the work is done by
-one processor, and most pushes move one branch.
+reach, when a short-lived branch ends, and how commits that left a branch come
+back. It cannot refuse any more, so it tells the truth: a branch that is stored
+but not live is said to be so. Refs that become no environment (tags) need no word.
+
+Several environments are built together first, with one sync for all their
+files, and then switched one after the other: a second processor would not help
+(docs/pushing.md has the figures).
 
 Failure modes: who pushed cannot be told: the push is deployed all the same,
 as `unknown`; git has taken it, and leaving it undeployed would help nobody.
@@ -16,19 +19,24 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from enc import log
 from enc.errors import InvalidName, ToolkitError
 from enc.names import BranchName
+from git_hooks.deploy import LIKELY_BASES, Tip
 from git_hooks.environments import Place, Rules
+from git_hooks.expiry import ends_at
+from git_hooks.leaving import settle
 from git_hooks.policy import obstacles, read, some
 from git_hooks.pusher import identify
-from git_hooks.receive import received
-from git_hooks.refs import RefUpdate, parse_updates
+from git_hooks.receive import UNDER, Told, received
+from git_hooks.refs import ObjectId, RefUpdate, parse_updates
 from git_hooks.usage import Usage, UsageUnknown
 from git_hooks.verdict import clean, shown
 
 if TYPE_CHECKING:
     from enc.settings import Settings
     from git_hooks.deploy import Deployer
+    from git_hooks.refstore import Archived
 
 UNKNOWN = "unknown"
 """Who pushed, in the record of a deploy, if nobody says so."""
@@ -54,6 +62,7 @@ class Report(Iterator[str]):
         self._deployer = deployer
         self._usage = usage
         self._rules = Rules(settings.branches.rules)
+        self._began = time.perf_counter()
         self._lines = self._all(parse_updates(updates), environ, user)
         self.good = True
 
@@ -68,38 +77,85 @@ class Report(Iterator[str]):
             who = identify(self._settings.pushes.identity, repository, environ, time.time(), user).name
         except ToolkitError as error:
             yield f"this push is recorded without a name: {error}"
+        found: list[tuple[RefUpdate, Place]] = []
         for update in updates:
-            rival = self._rival(update)
-            if rival:
+            refused = self._refused(update)
+            place = None if refused else self._place(update)
+            if refused:
                 self.good = False
-                yield f"{shown(update.ref)}: stored, but NOT live: {rival}"
-                continue
-            for good, line in received(self._deployer, self._rules, [update], who):
-                self.good = self.good and good
-                yield line
-                if good and not update.deletes and len(updates) <= _MOST_TOLD:
-                    yield from self._reached(update)
+                yield f"{shown(update.ref)}: stored, but NOT live: {refused}"
+            elif place is not None:
+                found.append((update, place))
+        few = len(found) <= _MOST_TOLD
+        bad = 0
+        kept = self._kept()
+        for told, update, place in self._deployed(found, who):
+            yield from told.lines
+            bad += not told.good
+            if (place.branch, update.old) in kept:
+                yield self._way_back(kept.pop((place.branch, update.old)), update)
+            if told.good and not update.deletes and few:
+                yield from self._reached(place)
+                yield from self._ends(place)
+        for one in kept.values():
+            yield f"{one.branch}: what an interrupted push took away is kept as {one.name}"
+        if bad and len(found) > 1:
+            yield f"{bad} of {len(found)} environments are not as this push wants them, see above"
+        self.good = self.good and not bad
 
-    def _rival(self, update: RefUpdate) -> str:
-        """Return why a new branch must not go live. Of two that are pushed at one moment, pre-receive sees neither."""
+    def _deployed(self, found: list[tuple[RefUpdate, Place]], who: str) -> Iterator[tuple[Told, RefUpdate, Place]]:
+        # Those that others share files with come first, as in reconcile.py.
+        first = [one for one in found if one[1].environment in LIKELY_BASES]
+        rest = [one for one in found if one[1].environment not in LIKELY_BASES]
+        for group in (first, rest):
+            if len(group) > 1:
+                self._deployer.build_ahead((place.environment, Tip(place.branch)) for _, place in group)
+            for update, place in group:
+                yield received(self._deployer, place, update, who, self._began), update, place
+
+    def _kept(self) -> dict[tuple[BranchName, ObjectId], Archived]:
+        """Keep what left its branch by this push, or by one that was killed, and return it."""
+        try:
+            found = settle(self._deployer.repository, time.time())
+        except (ToolkitError, OSError) as error:
+            # The notes stay, and the next push, expire or gc tries again; what was pushed goes live all the same.
+            log.get("hooks").error("what pushes took away is noted, and not yet kept: %s", error)
+            return {}
+        return {(one.branch, one.commit): one for one in found}
+
+    def _way_back(self, kept: Archived, update: RefUpdate) -> str:
+        until = _day(kept.at + self._settings.branches.archive_kept)
+        command = f"branch-manager restore {kept.branch}"
+        if not update.deletes:
+            command = f"branch-manager restore {kept.name} --as BRANCH"
+        what = "it is" if update.deletes else f"what it had before ({kept.commit.abbreviated}) is"
+        return f"{UNDER}{what} kept until {until}; an operator brings it back with: {command}"
+
+    def _refused(self, update: RefUpdate) -> str:
+        """Return why what was stored must not go live."""
+        move = read(update, self._rules)
+        if move.refused:
+            return "" if update.deletes else move.refused
+        # Of two branches that are pushed at one moment, pre-receive sees neither.
         if not update.creates or update.deletes:
             return ""
-        found = obstacles([read(update, self._rules)], self._deployer.repository.branches(), self._rules)
-        return found.get(update.ref, "")
+        return obstacles([move], self._deployer.repository.branches(), self._rules).get(update.ref, "")
 
-    def _reached(self, update: RefUpdate) -> Iterator[str]:
-        place = self._place(update)
-        if place is None:
-            return
+    def _reached(self, place: Place) -> Iterator[str]:
         try:
             nodes = self._usage.nodes(place.environment)
         except UsageUnknown:
             return  # it is no part of the deploy; doctor and status tell about the follower
         if nodes:
             count = "1 node gets it at its" if len(nodes) == 1 else f"{len(nodes)} nodes get it at their"
-            yield f"{place.environment}: {count} next run: {some(nodes)}"
+            yield f"{UNDER}{count} next run: {some(nodes)}"
         else:
-            yield f"{place.environment}: no node uses it"
+            yield f"{UNDER}no node uses it"
+
+    def _ends(self, place: Place) -> Iterator[str]:
+        if place.topic is not None:
+            ends = ends_at(time.time(), self._settings.branches.topics_unused)
+            yield f"{UNDER}ends on {_day(ends)} unless somebody pushes to it before, or a node uses it"
 
     def _place(self, update: RefUpdate) -> Place | None:
         try:
@@ -107,3 +163,7 @@ class Report(Iterator[str]):
             return self._rules.place(branch) if branch is not None else None
         except InvalidName:
             return None
+
+
+def _day(at: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(at))

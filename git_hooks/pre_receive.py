@@ -3,7 +3,8 @@
 Gathers the facts that policy.py decides on, in the order of what they cost,
 and lets the checks look at trees only if the person may push at all. The
 objects are read where git keeps them meanwhile (quarantine). Changes nothing
-but what membership.py keeps, and the list of what was refused.
+but what membership.py keeps, the list of what was refused, and the notes of
+leaving.py about commits that an allowed push takes away.
 
 Fails closed: an error is a refusal, told in one line.
 """
@@ -16,26 +17,32 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from enc.errors import NotFound, ToolkitError
+from enc.errors import ToolkitError
 from enc.roles import Person
-from git_hooks import policy
-from git_hooks.checks import CHECKS
-from git_hooks.checks.look import Limits
-from git_hooks.environments import Place, Rules
-from git_hooks.incoming import Incoming, Inspection
+from git_hooks import leaving, policy
+from git_hooks.environments import Rules
+from git_hooks.examine import Examination
+from git_hooks.incoming import Incoming
+from git_hooks.leaving import Leaving
 from git_hooks.policy import Facts, Move
 from git_hooks.pusher import Pusher, identify
 from git_hooks.refs import BranchName, ObjectId, RefUpdate, parse_updates
 from git_hooks.refusals import MOST_REFS, Refusal, keep
 from git_hooks.usage import Usage, UsageUnknown
-from git_hooks.verdict import PushVerdict, RefVerdict, clean, refusal
+from git_hooks.verdict import Checked, PushVerdict, RefVerdict, clean, refusal
 
 if TYPE_CHECKING:
     from enc.settings import Settings
     from git_hooks.membership import Membership
 
-_BASES = 4
-"""So many branches of its project, and so many of none, a new one is compared with at most."""
+
+class _Judged(NamedTuple):
+    """What was found out about one moved ref."""
+
+    move: Move
+    verdict: RefVerdict
+    leaving: Leaving | None = None
+    """The commit that the branch will not have any more."""
 
 
 class Answer(NamedTuple):
@@ -56,10 +63,6 @@ class Judge:
         self._membership = membership
         self._usage = usage
         self._rules = Rules(settings.branches.rules)
-        pushes = settings.pushes
-        self._limits = Limits(
-            pushes.file_bytes, pushes.push_bytes, pushes.files, pushes.directory_entries, pushes.submodules
-        )
 
     def answer(self, updates: bytes, environ: Mapping[str, str], user: int) -> Answer:
         """Judge the moved refs in `updates` (pre-receive's standard input), and keep what is refused.
@@ -77,7 +80,7 @@ class Judge:
             reasons = dict.fromkeys((update.ref for update in moved), str(error)) or {"-": str(error)}
             return self._refuse([refusal(error)], moved, pusher, reasons)
         if verdict.allowed:
-            return Answer(True, [])
+            return Answer(True, verdict.lines())
         reasons = {one.ref: "; ".join(one.problems) or "could be taken, without the others" for one in verdict.refs}
         return self._refuse(verdict.lines(), moved, pusher, reasons)
 
@@ -101,6 +104,7 @@ class Judge:
         Raise `ToolkitError` if it cannot be told what they may.
         """
         repository = str(self._settings.branches.repository)
+        began = time.perf_counter()
         moves = [policy.read(update, self._rules) for update in updates]
         objects = Incoming(repository, environ)
         with objects:
@@ -108,17 +112,32 @@ class Judge:
             making = any(move.update.creates for move in moves)
             existing = objects.branches() if making else {}
             obstacles = policy.obstacles(moves, existing, self._rules)
-            verdicts = [self._judge(person, move, objects, obstacles.get(move.update.ref, "")) for move in moves]
+            judged = [self._judge(person, move, objects, obstacles.get(move.update.ref, "")) for move in moves]
+            verdicts = [one.verdict for one in judged]
+            if not all(verdict.allowed for verdict in verdicts):
+                return PushVerdict(tuple(verdicts))
+            examination = Examination(objects, self._settings)
+            verdicts = [_examined(move, existing, examination) for move in moves]
             if all(verdict.allowed for verdict in verdicts):
-                inspection = Inspection(objects, CHECKS, self._limits)
-                verdicts = [self._inspect(move, objects, existing, inspection) for move in moves]
-            return PushVerdict(tuple(verdicts))
+                leaving.note(repository, [one.leaving for one in judged if one.leaving is not None])
+            checked = Checked(
+                pusher.name,
+                examination.files,
+                deletes=any(one.move.update.deletes and one.leaving is not None for one in judged),
+                brings=any(not move.update.deletes for move in moves),
+                seconds=time.perf_counter() - began,
+            )
+            return PushVerdict(tuple(verdicts), checked)
 
-    def _judge(self, person: Person, move: Move, objects: Incoming, obstacle: str) -> RefVerdict:
+    def _judge(self, person: Person, move: Move, objects: Incoming, obstacle: str) -> _Judged:
         try:
-            return policy.judge(person, move, self._facts(person, move, objects), obstacle)
+            facts = self._facts(person, move, objects)
         except ToolkitError as error:
-            return RefVerdict(move.update.ref, (str(error),))
+            return _Judged(move, RefVerdict(move.update.ref, (str(error),)))
+        left = None
+        if move.place is not None and (move.update.deletes or facts.rewrites):
+            left = Leaving(move.place.branch, move.update.old)
+        return _Judged(move, policy.judge(person, move, facts, obstacle), left)
 
     def _facts(self, person: Person, move: Move, objects: Incoming) -> Facts:
         """Find out what the verdict needs, and nothing that the person's role makes superfluous."""
@@ -142,39 +161,10 @@ class Judge:
         assert move.place is not None and move.place.project is not None
         return self._membership.project_exists(move.place.project)
 
-    def _inspect(
-        self, move: Move, objects: Incoming, existing: Mapping[BranchName, ObjectId], inspection: Inspection
-    ) -> RefVerdict:
-        update = move.update
-        if update.deletes:
-            return RefVerdict(update.ref)
-        try:
-            tree = objects.commit(objects.commit_of(update.new) if move.place is None else update.new)[0]
-            known = [objects.commit(tip)[0] for tip in self._tips(move, objects, existing)]
-            problems = tuple(problem.text for problem in inspection.problems(tree, dict.fromkeys(known)))
-        except NotFound:
-            problems = ("does not name a commit",)
-        except ToolkitError as error:
-            problems = (str(error),)
-        return RefVerdict(update.ref, problems)
 
-    def _tips(self, move: Move, objects: Incoming, existing: Mapping[BranchName, ObjectId]) -> list[str]:
-        """Return the commits whose trees are known: the branch's own, for a new one those that it likely began from."""
-        update = move.update
-        if not update.creates:
-            return [objects.commit_of(update.old)]
-        project = move.place.project if move.place is not None else None
-        common, own = [], []
-        for branch, tip in existing.items():
-            place = self._place(branch)
-            if place is not None and place.project is None:
-                common.append(str(tip))
-            elif place is not None and place.project == project:
-                own.append(str(tip))
-        return [*common[:_BASES], *own[:_BASES]]
-
-    def _place(self, branch: BranchName) -> Place | None:
-        try:
-            return self._rules.place(branch)
-        except ToolkitError:
-            return None
+def _examined(move: Move, existing: Mapping[BranchName, ObjectId], examination: Examination) -> RefVerdict:
+    update = move.update
+    if update.deletes:
+        return RefVerdict(update.ref)
+    old = None if update.creates else update.old
+    return RefVerdict(update.ref, examination.problems(update.new, old, move.place, existing))

@@ -1,9 +1,10 @@
 """Reads the history of a repository's branches, and moves branches to refs/archive/ and back.
 
 Owns: the only writing of refs that is no push, and the names below
-refs/archive/: BRANCH@SECONDS, the time when it was archived. ('@' is in no
-branch name, so an archived branch never stands in the way of another.) A move
-is one transaction of git's: after a kill, a branch is here or there, and a
+refs/archive/: BRANCH@SECONDS, the time when it was archived, or the next second
+that is free. ('@' is in no branch name, so an archived branch never stands in
+the way of another.) What is kept there is a branch that went away, or commits
+that a branch forgot. A move is one transaction of git's: after a kill, a branch is here or there, and a
 branch that somebody pushed to meanwhile is not moved.
 
 Failure modes: git refuses or fails: `RepositoryError`; moved meanwhile: `Conflict`.
@@ -33,9 +34,14 @@ class Archived(NamedTuple):
     """When, in seconds since 1970."""
 
     @property
+    def name(self) -> str:
+        """What it is called in the archive."""
+        return f"{self.branch}@{self.at}"
+
+    @property
     def ref(self) -> str:
         """Where it is kept."""
-        return f"{ARCHIVE}{self.branch}@{self.at}"
+        return ARCHIVE + self.name
 
 
 class RefStore:
@@ -77,20 +83,45 @@ class RefStore:
 
     def archive(self, branch: BranchName, commit: ObjectId, at: int) -> Archived:
         """Take `branch`, which is at `commit`, away, and keep it."""
-        kept = Archived(branch, commit, at)
+        kept = self._free(branch, commit, at)
         self._move(f"create {kept.ref} {commit}", f"delete {branch.ref} {commit}", branch)
         return kept
 
-    def restore(self, kept: Archived) -> None:
-        """Bring an archived branch back."""
-        self._move(f"create {kept.branch.ref} {kept.commit}", f"delete {kept.ref} {kept.commit}", kept.branch)
+    def keep(self, branch: BranchName, commit: ObjectId, at: int) -> Archived:
+        """Keep what `branch` had before."""
+        kept = self._free(branch, commit, at)
+        self._move(f"create {kept.ref} {commit}", "", branch)
+        return kept
+
+    def restore(self, kept: Archived, branch: BranchName) -> None:
+        """Bring what is archived back as `branch`."""
+        self._move(f"create {branch.ref} {kept.commit}", f"delete {kept.ref} {kept.commit}", branch)
+
+    def prune(self, before: float) -> tuple[Archived, ...]:
+        """Forget what was archived before this time (seconds since 1970); git collects the commits later."""
+        old = tuple(one for one in self.archived() if one.at < before)
+        for one in old:
+            self._move("", f"delete {one.ref} {one.commit}", one.branch)
+        return old
+
+    def move(self, branch: BranchName, commit: ObjectId, old: ObjectId | None, *, keep_at: int | None = None) -> None:
+        """Let `branch`, which is at `old` (None: there is none), be at `commit`; keep `old` if `keep_at` is a time."""
+        kept = self._free(branch, old, keep_at) if old is not None and keep_at is not None else None
+        create = f"create {kept.ref} {kept.commit}" if kept is not None else ""
+        self._move(create, f"update {branch.ref} {commit} {old or '0' * len(commit)}", branch)
 
     def create(self, branch: BranchName, commit: ObjectId) -> None:
         """Make a new branch."""
         self._move(f"create {branch.ref} {commit}", "", branch)
 
-    def _move(self, create: str, delete: str, branch: BranchName) -> None:
-        commands = "\n".join(line for line in ("start", create, delete, "prepare", "commit") if line) + "\n"
+    def _free(self, branch: BranchName, commit: ObjectId, at: int) -> Archived:
+        taken = {one.at for one in self.archived() if one.branch == branch}
+        while at in taken:
+            at += 1
+        return Archived(branch, commit, at)
+
+    def _move(self, create: str, change: str, branch: BranchName) -> None:
+        commands = "\n".join(line for line in ("start", create, change, "prepare", "commit") if line) + "\n"
         done = self._run(["update-ref", "--stdin"], commands)
         if done.returncode:
             raise Conflict(f"the branch was not moved, git says: {done.stderr.strip()}", where=branch)

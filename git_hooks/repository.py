@@ -87,6 +87,10 @@ class Repository:
             raise NotFound(f"no commit {revision}", where=self.path)
         return ObjectId(commit)
 
+    def has(self, commit: ObjectId) -> bool:
+        """Tell whether `commit` is here."""
+        return self._one(commit)[0] == "commit"
+
     def tip(self, branch: BranchName) -> ObjectId | None:
         """Return the commit of `branch`, None if there is no such branch.
 

@@ -30,10 +30,35 @@ class RefVerdict(NamedTuple):
         return not self.problems
 
 
+class Checked(NamedTuple):
+    """What was looked at, and how long that took."""
+
+    who: str
+    files: int
+    """New and changed files whose names, kinds and sizes were looked at."""
+    deletes: bool
+    """Branches go away, and it was asked whether nodes use them."""
+    brings: bool
+    """Commits come."""
+    seconds: float
+
+    def line(self) -> str:
+        """Return the sentence for the person who pushes."""
+        found = [f"{self.who} may push this"]
+        if self.brings:
+            files = {0: "no file is new", 1: "1 new or changed file is sound"}
+            found.append(files.get(self.files, f"{self.files} new or changed files are sound"))
+        if self.deletes:
+            found.append("no node uses what is deleted")
+        return f"checked in {took(self.seconds)}: {', '.join(found)}"
+
+
 class PushVerdict(NamedTuple):
     """What is said about all refs of a push."""
 
     refs: tuple[RefVerdict, ...]
+    checked: Checked | None = None
+    """What was looked at; None: the push is refused before that."""
 
     @property
     def allowed(self) -> bool:
@@ -41,11 +66,12 @@ class PushVerdict(NamedTuple):
         return all(verdict.allowed for verdict in self.refs)
 
     def lines(self) -> list[str]:
-        """Return what the person who pushes reads: nothing if all is well, else at least a line for each ref."""
+        """Return what the person who pushes reads: one line if all is well, else at least a line for each ref."""
         if self.allowed:
-            return []
+            return [clean(self.checked.line())] if self.checked is not None else []
         refused = sum(not verdict.allowed for verdict in self.refs)
-        found = [f"refused: nothing of this push is taken, because of {refused} of its {len(self.refs)} refs"]
+        because = f", because of {refused} of its {len(self.refs)} refs" if len(self.refs) > 1 else ""
+        found = [f"refused: nothing of this push is taken{because}"]
         for verdict in self.refs:
             name = shown(verdict.ref)
             if verdict.allowed:
@@ -59,6 +85,11 @@ class PushVerdict(NamedTuple):
 def shown(ref: str) -> str:
     """Return a ref as it is told: a branch by its name."""
     return clean(ref.removeprefix("refs/heads/"))
+
+
+def took(seconds: float) -> str:
+    """Return a time as people read it."""
+    return f"{max(1, round(seconds * 1000))} ms" if seconds < 0.9995 else f"{seconds:.1f} s"
 
 
 def clean(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Container
 from enc.commands.call import Call, json_option, table
 from enc.errors import ExitStatus, NotFound, UsageError
 from enc.names import BranchName, EnvironmentName
-from git_hooks.commands.target import document, dry_run_option, environment, opened, places, who
+from git_hooks.commands.target import document, dry_run_option, environment, opened, places, settled, who
 from git_hooks.deploy import Deployer, Exact, Tip
 from git_hooks.environments import collisions
 from git_hooks.records import told
@@ -43,6 +43,7 @@ def run(call: Call) -> int:
             cells = [(plan.environment, plan.decision, _short(plan.old), _short(plan.new)) for plan in plans]
             call.show([plan._asdict() for plan in plans], table(("ENVIRONMENT", "WOULD", "FROM", "TO"), cells))
             return ExitStatus.DONE
+        settled(call, deployer)
         records = [deployer.deploy(name, target, who(), "deploy") for name, target in targets.items()]
     shown = [one for one in records if arguments.environments or one.outcome != "unchanged"]
     lines = [told(record) for record in shown] or [f"all {len(records)} environments show their branches"]

@@ -7,7 +7,7 @@ import time
 
 from enc.commands.call import Call, json_option, table
 from enc.errors import Conflict, ExitStatus
-from git_hooks.commands.target import dry_run_option, opened, who
+from git_hooks.commands.target import dry_run_option, opened, settled, who
 from git_hooks.expiry import Expiry, Judged
 from git_hooks.records import told
 
@@ -26,6 +26,8 @@ def run(call: Call) -> int:
     outcomes: list[tuple[Judged, str]] = []
     now = time.time()
     with opened(call) as (deployer, refs):
+        if not call.arguments.dry_run:
+            settled(call, deployer)
         expiry = Expiry(call.settings, deployer, refs)
         for judged in list(expiry.judged(now)):
             if judged.reason or call.arguments.dry_run:

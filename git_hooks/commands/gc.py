@@ -7,10 +7,13 @@ import time
 
 from enc.commands.call import Call, json_option
 from git_hooks.collect import collect
-from git_hooks.commands.target import opened
+from git_hooks.commands.target import opened, settled
 from git_hooks.tokens import KEPT, Tokens
 
-SUMMARY = "remove versions that were live longer ago than branches.retain, and what killed deploys left"
+SUMMARY = (
+    "remove versions that were live longer ago than branches.retain, archived branches older than"
+    " branches.archive_kept, and what killed deploys left"
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,12 +24,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(call: Call) -> int:
     """Collect."""
     settings = call.settings.branches
-    with opened(call) as (deployer, _):
+    with opened(call) as (deployer, refs):
+        settled(call, deployer)
         found = collect(deployer.layout, settings.retain, time.time())
+        pruned = refs.prune(time.time() - settings.archive_kept)
     tokens = Tokens(settings.transport.tokens).remove_old(time.time() - KEPT)
     lines = [
-        f"removed {found.versions} versions, {found.units} shared parts, {found.leftovers} leftovers, {tokens} tokens"
+        f"removed {found.versions} versions, {found.units} shared parts, {found.leftovers} leftovers, {tokens} tokens,"
+        f" {len(pruned)} archived branches"
     ]
     lines += [f"{name}: passed over, it is not our link any more; move it away" for name in found.skipped]
-    call.show(found._asdict() | {"tokens": tokens}, lines)
+    call.show(found._asdict() | {"tokens": tokens, "archived": [one.name for one in pruned]}, lines)
     return 0

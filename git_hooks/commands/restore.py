@@ -1,42 +1,69 @@
-"""`branch-manager restore`: an archived branch comes back."""
+"""`branch-manager restore`: an archived branch, or commits that a branch forgot, come back."""
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 
 from enc.commands.call import Call, json_option, table
-from enc.errors import ExitStatus
+from enc.errors import ExitStatus, UsageError
 from enc.names import BranchName
-from git_hooks.commands.target import document, dry_run_option, opened, who
+from git_hooks.commands.target import document, dry_run_option, opened, settled, who
 from git_hooks.expiry import Expiry
 from git_hooks.records import told
+from git_hooks.refstore import Archived
 
-SUMMARY = "bring an archived branch and its environment back; without a name, list what is archived"
+SUMMARY = "bring an archived branch and its environment back; without a name, list what is archived, and until when"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("branch", metavar="BRANCH", nargs="?")
+    parser.add_argument(
+        "branch", metavar="BRANCH[@SECONDS]", nargs="?", help="as the list names it; without @, what was archived last"
+    )
+    parser.add_argument("--as", dest="target", metavar="BRANCH", help="the branch that it becomes; default: the same")
     dry_run_option(parser)
     json_option(parser)
 
 
 def run(call: Call) -> int:
     """Restore, or list; exit status 1 if the environment is not live then."""
+    text = call.arguments.branch
+    name, at = _wanted(text) if text is not None else (None, None)
     with opened(call) as (deployer, refs):
-        if call.arguments.branch is None:
-            found = refs.archived()
-            rows = [
-                (one.branch, one.commit.abbreviated, time.strftime("%Y-%m-%d", time.gmtime(one.at))) for one in found
-            ]
-            call.show([one._asdict() for one in found], table(("BRANCH", "COMMIT", "ARCHIVED"), rows))
+        settled(call, deployer)
+        if name is None:
+            _list(call, refs.archived())
             return ExitStatus.DONE
+        branch = BranchName(call.arguments.target) if call.arguments.target is not None else name
         expiry = Expiry(call.settings, deployer, refs)
-        kept = expiry.find(BranchName(call.arguments.branch))
+        kept = expiry.find(name, at, branch)
         if call.arguments.dry_run:
-            call.show(kept._asdict(), f"{kept.branch} would come back at {kept.commit.abbreviated}")
+            call.show(kept._asdict(), f"{kept.name} would come back as {branch} at {kept.commit.abbreviated}")
             return ExitStatus.DONE
-        record = expiry.restore(kept, who())
+        record = expiry.restore(kept, branch, who())
     call.show(document(record), told(record))
     return ExitStatus.DONE if record.good else ExitStatus.FAILED
+
+
+def _wanted(text: str) -> tuple[BranchName, int | None]:
+    """Return the branch and the time that `text` names."""
+    name, separator, at = text.partition("@")
+    branch = BranchName(name)
+    if not separator:
+        return branch, None
+    if not (at.isascii() and at.isdigit() and len(at) < 12):
+        raise UsageError(f"{text!r} is not BRANCH@SECONDS; `restore` without a name lists what is in the archive")
+    return branch, int(at)
+
+
+def _list(call: Call, found: Sequence[Archived]) -> None:
+    kept = call.settings.branches.archive_kept
+    rows = [(one.name, one.commit.abbreviated, _day(one.at), _day(one.at + kept)) for one in found]
+    document = [one._asdict() | {"name": one.name, "until": one.at + kept} for one in found]
+    call.show(document, table(("NAME", "COMMIT", "ARCHIVED", "KEPT UNTIL"), rows))
+
+
+def _day(at: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(at))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from enc import audit
 from enc.commands.call import Call
 from enc.errors import InvalidName, NotFound
 from enc.names import BranchName, EnvironmentName
+from git_hooks import leaving
 from git_hooks.deploy import Deployer
 from git_hooks.environments import Place, Rules
 from git_hooks.records import Record
@@ -39,6 +41,12 @@ def opened(call: Call) -> Iterator[tuple[Deployer, RefStore]]:
     settings = call.settings.branches
     with Deployer(settings) as deployer:
         yield deployer, RefStore(str(settings.repository))
+
+
+def settled(call: Call, deployer: Deployer) -> None:
+    """Keep the commits that pushes took away and, because somebody was killed, did not keep."""
+    for one in leaving.settle(deployer.repository, time.time()):
+        call.say(f"{one.branch}: commits that an interrupted push took away are kept as {one.name}")
 
 
 def places(call: Call, deployer: Deployer) -> dict[EnvironmentName, Place]:

@@ -5,26 +5,37 @@ branch stands for itself: one that fails stops no other. A branch that is gone
 at the forge is kept here while nodes use its environment, or while that cannot
 be told; and nothing is forgotten if the forge suddenly shows no branch at all.
 A second branch of an environment that has one is not taken.
+
+What was fetched passes the same checks as a push (examine.py) before its
+branch moves here. If it does not, branch and environment stay as they are; the
+record, the log and the commit's status say why. It is looked at again if the
+forge sends a webhook about that branch, and by the next process.
 """
 
 from __future__ import annotations
 
+import os
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
 from enc import log
-from enc.errors import ConfigurationError, InvalidName, ToolkitError
+from enc.errors import ConfigurationError, Conflict, InvalidName, ToolkitError
 from enc.names import BranchName
 from enc.settings import Settings
-from git_hooks.deploy import Deployer, Tip
+from git_hooks.deploy import LIKELY_BASES, Deployer, Tip
 from git_hooks.environments import Place, Rules, collisions
+from git_hooks.examine import Examination
+from git_hooks.incoming import Incoming
 from git_hooks.mirror.report import ReportFailed, State, report
 from git_hooks.mirror.upstream import Upstream
 from git_hooks.records import Record
 from git_hooks.refs import ObjectId
+from git_hooks.refstore import RefStore
 from git_hooks.usage import Usage, UsageUnknown
+from git_hooks.verdict import SHOWN, clean
 from git_hooks.versions import ForeignEnvironment
 
 _TRIES = 3
@@ -82,6 +93,8 @@ class CatchUp:
         self._log = log.get("mirror")
         self._tries: Counter[tuple[BranchName, ObjectId]] = Counter()
         self._told: set[tuple[BranchName, str]] = set()
+        self._refs = RefStore(str(settings.branches.repository))
+        self._unsound: dict[BranchName, ObjectId] = {}
 
     def look(self, wanted: Iterable[BranchName] | None = None) -> list[Record]:
         """Look at the forge and do what differs, only about `wanted` if given; return the deploys.
@@ -98,15 +111,51 @@ class CatchUp:
                 self._told.add((branch, why))
                 self._log.warning("%s: not taken: %s", branch, why)
                 self._report(there[branch], "failure", f"{branch}: not taken: {why}")
-        moved = [b for b in todo.fetch if chosen is None or b in chosen]
+        moved = [b for b in todo.fetch if (b in chosen if chosen is not None else self._unsound.get(b) != there[b])]
         behind = self._behind(here) if chosen is None else chosen
         again = [b for b in behind if b in here and b in there and b not in todo.fetch]
         gone = [b for b in todo.gone if (chosen is None or b in chosen) and self._may_go(b)]
         # First: `a` must be gone before git can have `a/b`.
         for branch in gone:
-            self._upstream.forget(branch, here[branch])
-        fetched = self._fetch(moved)
-        return [record for b in (*fetched, *again, *gone) for record in self._deploy(b)]
+            self._refs.archive(branch, here.pop(branch), int(time.time()))
+        records = self._take(self._fetch(moved), here, there)
+        return [*records, *(record for b in (*again, *gone) for record in self._deploy(b))]
+
+    def _take(
+        self, fetched: list[BranchName], here: dict[BranchName, ObjectId], there: Mapping[BranchName, ObjectId]
+    ) -> list[Record]:
+        """Check what was fetched; let each branch whose tree is sound move and go live."""
+        records = []
+        with Incoming(str(self._settings.branches.repository), os.environ) as objects:
+            # Those that others are compared with, and share files with, come first.
+            places = [place for branch in fetched if (place := self._rules.place(branch)) is not None]
+            for place in sorted(places, key=lambda place: place.environment not in LIKELY_BASES):
+                branch = place.branch
+                commit, old = there[branch], here.get(branch)
+                if not objects.has(commit):
+                    continue  # the branch moved once more before it was fetched; the next look finds that
+                problems = Examination(objects, self._settings).problems(commit, old, place, here)
+                if problems:
+                    records.append(self._refuse(place, commit, problems))
+                    continue
+                forgets = old is not None and not objects.contains(commit, old)
+                try:
+                    self._refs.move(branch, commit, old, keep_at=int(time.time()) if forgets else None)
+                except Conflict as conflict:
+                    self._log.warning("%s", conflict)
+                    continue
+                here[branch] = commit
+                self._unsound.pop(branch, None)
+                records += self._deploy(branch)
+        return records
+
+    def _refuse(self, place: Place, commit: ObjectId, problems: tuple[str, ...]) -> Record:
+        self._unsound[place.branch] = commit
+        more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        detail = f"refused, nothing was changed: {'; '.join(clean(one) for one in problems[:SHOWN])}{more}"
+        self._log.warning("%s at %s: %s", place.branch, commit, detail)
+        self._report(commit, "failure", f"{place.environment}: {detail}")
+        return self._deployer.refuse(place.environment, commit, WHO, "mirror", detail)
 
     def _behind(self, here: Mapping[BranchName, ObjectId]) -> list[BranchName]:
         """Return branches that were fetched but did not go live: somebody was killed, a disk was full.

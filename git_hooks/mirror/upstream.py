@@ -1,4 +1,4 @@
-"""git against the forge: what branches there are, fetch these, forget those.
+"""git against the forge: what branches there are, and their commits.
 
 The only module here that runs git over the network. Each run has a time-out,
 after which git and what it started (ssh, git-remote-https) are ended. Nothing
@@ -52,17 +52,12 @@ class Upstream:
         return found
 
     def fetch(self, branches: Iterable[BranchName]) -> None:
-        """Let `branches` here be what they are at the forge, also if that forgot commits."""
-        specs = [f"+{branch.ref}:{branch.ref}" for branch in branches]
-        options = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--atomic")
-        self._git("fetch", "--quiet", *options, "--", self._url, *specs)
+        """Bring the commits of `branches` here; no branch moves. What is not used, git collects some weeks later."""
+        refs = [branch.ref for branch in branches]
+        options = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance")
+        self._git("fetch", "--quiet", *options, "--", self._url, *refs)
 
-    def forget(self, branch: BranchName, commit: ObjectId) -> None:
-        """Remove a branch here that is at `commit`; its commits stay below refs/archive/."""
-        archive = f"refs/archive/{branch}/{commit.abbreviated}"
-        self._git("update-ref", "--stdin", stdin=f"update {archive} {commit}\ndelete {branch.ref} {commit}\n")
-
-    def _git(self, *arguments: str, stdin: str = "") -> str:
+    def _git(self, *arguments: str) -> str:
         command = [
             "git",
             f"--git-dir={self._repository}",
@@ -75,7 +70,7 @@ class Upstream:
             process = subprocess.Popen(
                 command,
                 env=self._environment(os.environ),
-                stdin=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -85,7 +80,7 @@ class Upstream:
         except OSError as error:
             raise UpstreamFailed(f"git cannot be started: {error.strerror}") from error
         try:
-            out, told = process.communicate(stdin, timeout=self._mirror.timeout)
+            out, told = process.communicate(timeout=self._mirror.timeout)
         except subprocess.TimeoutExpired as error:
             raise UpstreamFailed(
                 f"git {arguments[0]} gave no answer within {self._mirror.timeout:g} s", where=self._url

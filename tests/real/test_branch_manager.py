@@ -141,7 +141,8 @@ def test_gc_and_verify_store(managed: Managed) -> None:
     site.write_text("# somebody was here\n")
     done = managed.branch_manager("verify-store")
     assert done.returncode == 1 and "holds something else" in done.stdout
-    assert data(managed, "gc") == {"versions": 0, "units": 0, "leftovers": 0, "skipped": [], "tokens": 0}
+    nothing = {"versions": 0, "units": 0, "leftovers": 0, "skipped": [], "tokens": 0, "archived": []}
+    assert data(managed, "gc") == nothing
 
 
 def test_init_verify_and_uninstall(managed: Managed) -> None:

@@ -102,7 +102,7 @@ def service(site: Site) -> Iterator[Service]:
 def test_a_push_is_live_when_it_is_over_and_says_so(site: Site, service: Service) -> None:
     output = site.push("two")
     commit = git(site.clone, "rev-parse", "HEAD")
-    assert f"remote: test: live at {commit[:10]} (" in output
+    assert f"remote: test: live at {commit[:10]} in " in output
     assert site.shown() == "two"
     with Deployer(service.settings) as deployer:
         assert deployer.records.of(EnvironmentName("test"))[0].who == "olga"

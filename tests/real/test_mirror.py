@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from enc.answers.layout import Contact, Layout
-from enc.names import BranchName
+from enc.names import BranchName, EnvironmentName
 from enc.settings import AnswerSettings, Duration, MirrorSettings, Settings
 from git_hooks.deploy import Deployer
 from git_hooks.mirror.catch_up import CatchUp
@@ -24,6 +24,7 @@ from git_hooks.mirror.jobs import Jobs
 from git_hooks.mirror.receiver import Receiver
 from git_hooks.mirror.upstream import Upstream, UpstreamFailed
 from git_hooks.refs import ObjectId
+from git_hooks.refstore import RefStore
 from tests.support.bare import Bare, git
 from tests.support.following import eventually
 from tests.support.webhooks import github
@@ -182,7 +183,8 @@ def test_branches_come_are_rewritten_and_go(forge: Forge, look: Callable[..., li
     forge.follower_says(())
     assert look() == ["removed"]
     assert forge.shows("project_alpha") is None
-    assert git(forge.here.path, "for-each-ref", "--format=%(objectname)", "refs/archive") == second != first
+    archived = RefStore(str(forge.here.path)).archived()
+    assert {(one.branch, one.commit) for one in archived} == {("project/alpha", first), ("project/alpha", second)}
     assert "feature" not in git(forge.here.path, "for-each-ref")
 
 
@@ -193,10 +195,33 @@ def test_one_bad_branch_stops_no_other(forge: Forge, look: Callable[..., list[st
     second = forge.push("project/a_b", "# 2")
     assert sorted(look()) == ["failed", "live"]
     forge.push("production", "# p")
-    assert sorted(look()) == ["failed", "live"], "and goes on stopping none"
-    assert [look() for _ in range(4)] == [["failed"], ["failed"], [], []], "it is not tried for ever"
+    assert look() == ["live"], "it is not tried for ever"
+    assert look("project/bad") == ["failed"], "but if the forge sends its webhook again"
+    assert "refs/heads/project/bad" not in git(forge.here.path, "for-each-ref")
     told = {path.rsplit("/", 1)[1]: said["state"] for path, _, said in forge.statuses}
     assert told[bad] == told[second] == "failure"
+
+
+def test_a_fetched_tree_passes_the_checks_of_a_push_or_does_not_go_live(
+    forge: Forge, look: Callable[..., list[str]]
+) -> None:
+    forge.push("test", "# 1")
+    good = forge.push("project/red", "# red")
+    assert look() == ["live", "live"]
+    bad = forge.upstream.commit("project/red", {"environment.conf": "modulepath = /etc\n", "A": "1", "a": "2"})
+    forge.push("test", "# 2")
+    assert sorted(look()) == ["failed", "live"]
+    assert (forge.shows("project_red"), forge.shows("test")) == ("# red", "# 2")
+    assert git(forge.here.path, "rev-parse", "refs/heads/project/red") == good
+    with Deployer(forge.settings.branches) as deployer:
+        last = deployer.records.of(EnvironmentName("project_red"))[0]
+    assert (last.outcome, last.old, last.new, last.who) == ("failed", good, bad, "mirror")
+    assert "differs only in case" in last.detail and "environment.conf" in last.detail
+    told = [said for path, _, said in forge.statuses if path.endswith(bad)]
+    assert [one["state"] for one in told] == ["failure"] and "differs only in case" in told[0]["description"]
+    forge.push("project/red", "# mended")
+    assert look() == ["live"]
+    assert forge.shows("project_red") == "# mended"
 
 
 def test_a_fetch_without_its_deploy_is_finished(forge: Forge, look: Callable[..., list[str]]) -> None:

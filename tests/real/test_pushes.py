@@ -75,6 +75,7 @@ def test_pushes(case: dict[str, Any], where: str, sites: Sites) -> None:
             assert text not in pushed.output
         for environment, files in case.get("shows", {}).items():
             assert {path: site.shown(environment, path) for path in files} == files
+        assert pushed.kept == site.left(pushed.moved), pushed.output
         for environment in case.get("gone", ()):
             assert not (site.base / "environments" / environment).exists()
     finally:
@@ -153,7 +154,7 @@ def test_whether_a_branch_is_used_is_read_from_the_answers_if_there_are_any(site
     now = int(time.time())
     answers.contact.write_text(Contact(now, now, 86400, "current").line())
     told = site.push([{"ref": "topic/red/idle", "files": {"manifests/site.pp": "new"}}]).output
-    assert "project_red__idle: 1 node gets it at its next run: db1.example.org" in told
+    assert "remote:   1 node gets it at its next run: db1.example.org" in told
     site.reset()
     delete = [{"ref": "topic/red/idle", "delete": True}]
     assert "1 node still uses environment project_red__idle: db1.example.org" in site.push(delete, who="anna").output

@@ -106,7 +106,9 @@ class Pushed:
     status: int
     output: str
     moved: dict[str, str | None] = field(default_factory=dict)
-    """Refs that are not as they were, with what they are now."""
+    """Refs that are not as they were, with what they are now; not those below refs/archive/."""
+    kept: dict[str, str] = field(default_factory=dict)
+    """What came into refs/archive/: branch and commit."""
 
 
 class ManagedRepository:
@@ -187,7 +189,9 @@ class ManagedRepository:
         )
         now = self.refs()
         moved = {ref: now.get(ref) for ref in {*now, *self._before} if now.get(ref) != self._before.get(ref)}
-        return Pushed(done.returncode, done.stderr.decode("utf-8", "replace"), moved)
+        new = {ref: moved.pop(ref) for ref in sorted(moved) if ref.startswith("refs/archive/")}
+        kept = {ref.removeprefix("refs/archive/").partition("@")[0]: commit for ref, commit in new.items() if commit}
+        return Pushed(done.returncode, done.stderr.decode("utf-8", "replace"), moved, kept)
 
     def shown(self, environment: str, path: str) -> str | None:
         """Return what a file of an environment says; None if it is not there."""
@@ -195,6 +199,17 @@ class ManagedRepository:
             return (self.base / "environments" / environment / path).read_text()
         except FileNotFoundError:
             return None
+
+    def left(self, moved: Mapping[str, str | None]) -> dict[str, str]:
+        """Return branch and old commit of those that do not have it any more."""
+        found = {}
+        for ref, new in moved.items():
+            old = self._before.get(ref)
+            if old and ref.startswith("refs/heads/"):
+                only = git(self.bare.path, "rev-list", "-1", old, *([f"^{new}"] if new else []))
+                if only:
+                    found[ref.removeprefix("refs/heads/")] = old
+        return found
 
     def full(self, ref: str) -> str:
         """Return the whole name of a branch or ref."""

@@ -1,0 +1,85 @@
+"""Looks at what commits bring, whichever way they came: pushed, fetched from a forge, merged by Gerrit.
+
+Owns what a commit's tree is compared with, so that only what is new is looked
+at: the branch's own tree, and for a new branch the trees of those that it
+likely began from. What those have was looked at when it came.
+
+Not here: the walk and its bounds (incoming.py), the checks (checks/), who may
+move a branch (policy.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from enc.errors import InvalidName, NotFound, ToolkitError
+from git_hooks.checks import CHECKS
+from git_hooks.checks.look import Limits
+from git_hooks.environments import Place, Rules
+from git_hooks.incoming import Incoming, Inspection
+from git_hooks.refs import BranchName, ObjectId
+
+if TYPE_CHECKING:
+    from enc.settings import Settings
+
+_BASES = 4
+"""So many branches of its project, and so many of none, a new one is compared with at most."""
+
+
+class Examination:
+    """One look at one or more commits; the bounds (settings `pushes`) are for all together."""
+
+    def __init__(self, objects: Incoming, settings: Settings) -> None:
+        pushes = settings.pushes
+        limits = Limits(
+            pushes.file_bytes, pushes.push_bytes, pushes.files, pushes.directory_entries, pushes.submodules
+        )
+        self._objects = objects
+        self._rules = Rules(settings.branches.rules)
+        self._inspection = Inspection(objects, CHECKS, limits)
+
+    @property
+    def files(self) -> int:
+        """How many new and changed files were looked at so far."""
+        return self._inspection.files
+
+    def problems(
+        self, new: ObjectId, old: ObjectId | None, place: Place | None, existing: Mapping[BranchName, ObjectId]
+    ) -> tuple[str, ...]:
+        """Return what is wrong with the tree of `new`, a sentence each.
+
+        `old` is what the branch showed before (None: it is new), `place` its
+        environment (None: a tag), `existing` are the branches there are.
+        """
+        objects = self._objects
+        try:
+            tree = objects.commit(objects.commit_of(new) if place is None else new)[0]
+            known = [objects.commit(tip)[0] for tip in self._known(old, place, existing)]
+            return tuple(problem.text for problem in self._inspection.problems(tree, dict.fromkeys(known)))
+        except NotFound:
+            return ("does not name a commit",)
+        except ToolkitError as error:
+            return (str(error),)
+
+    def _known(
+        self, old: ObjectId | None, place: Place | None, existing: Mapping[BranchName, ObjectId]
+    ) -> list[ObjectId]:
+        """Return the commits whose trees are known."""
+        if old is not None:
+            return [self._objects.commit_of(old)]
+        project = place.project if place is not None else None
+        common, own = [], []
+        for branch, tip in existing.items():
+            other = self._place(branch)
+            if other is not None and other.project is None:
+                common.append(tip)
+            elif other is not None and other.project == project:
+                own.append(tip)
+        return [*common[:_BASES], *own[:_BASES]]
+
+    def _place(self, branch: BranchName) -> Place | None:
+        try:
+            return self._rules.place(branch)
+        except InvalidName:
+            return None
