@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from enc import config
-from enc.errors import ToolkitError, one_line
+from enc.errors import ConfigurationError, ToolkitError, one_line
 from enc.log import get
 from enc.settings import BranchSettings, Settings
 from git_hooks.deploy import Deployer
@@ -40,6 +40,9 @@ from git_hooks.verdict import refusal
 _LONGEST = 16 << 20
 """Bytes of a request: a push of 100,000 refs."""
 
+_LONGEST_PATH = 107
+"""Bytes of a unix socket's path on Linux (unix(7))."""
+
 _KEPT = 4
 """Deployers kept for the next push."""
 
@@ -47,6 +50,17 @@ _KEPT = 4
 def socket_path(store: Path) -> Path:
     """Where the service of a store listens."""
     return store / "run/socket"
+
+
+def check_socket_path(store: Path) -> None:
+    """Raise `ConfigurationError` if the kernel takes no socket below `store`. Hooks work without it all the same."""
+    path = socket_path(store)
+    length = len(os.fsencode(path))
+    if length > _LONGEST_PATH:
+        raise ConfigurationError(
+            f"{path} has {length} bytes, and a socket's path may have {_LONGEST_PATH}; choose a shorter place",
+            where="branches.store",
+        )
 
 
 class Workplace:
@@ -88,6 +102,7 @@ class Service:
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve, after one call of `ready`; a second service of the same store waits until the first has ended."""
+        check_socket_path(self.settings.store)
         path = socket_path(self.settings.store)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(f"{path}.lock"), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from enc.errors import UsageError
@@ -16,13 +17,26 @@ def files(program: Path, config: Path | None) -> dict[str, str]:
 
     Raise `UsageError` for a path that cannot stand in a unit.
     """
-    words = [str(program), *(["--config", str(config)] if config else [])]
-    for word in words:
-        if not word.isprintable() or any(character in word for character in ' "\'\\%$;'):
+    return filled(Path(__file__).parent, UNITS, ACCOUNTS, {_SHIPPED_PROGRAM: command(program, config)})
+
+
+def command(program: Path, config: Path | None) -> str:
+    """Return how a unit calls `program`; raise `UsageError` for a path that cannot stand in one."""
+    return words([str(program), *(["--config", str(config)] if config else [])])
+
+
+def words(paths: Iterable[str]) -> str:
+    """Return `paths` as words of a unit's line; raise `UsageError` for one that cannot be."""
+    paths = list(paths)
+    for word in paths:
+        if not word.isprintable() or any(character in word for character in ' "\'%\\$;'):
             raise UsageError(f"{word!r} cannot stand in a unit; use a path without spaces and quotes")
-    place = Path(__file__).parent
-    texts = {name: place.joinpath(name).read_text(encoding="utf-8") for name in UNITS}
-    return {
-        **{name: text.replace(_SHIPPED_PROGRAM, " ".join(words)) for name, text in texts.items()},
-        ACCOUNTS.replace(".sysusers", ".conf"): place.joinpath(ACCOUNTS).read_text(encoding="utf-8"),
-    }
+    return " ".join(paths)
+
+
+def filled(place: Path, units: Iterable[str], accounts: str, instead: dict[str, str]) -> dict[str, str]:
+    """Return file name → text of what is shipped in `place`; `instead`: shipped words → those of the installation."""
+    texts = {name: place.joinpath(name).read_text(encoding="utf-8") for name in units}
+    for shipped, installed in instead.items():
+        texts = {name: text.replace(shipped, installed) for name, text in texts.items()}
+    return {**texts, accounts.replace(".sysusers", ".conf"): place.joinpath(accounts).read_text(encoding="utf-8")}

@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "status": "git_hooks.commands.status",
     "token": "git_hooks.commands.token",
     "uninstall": "git_hooks.commands.uninstall",
+    "units": "git_hooks.commands.units",
     "verify": "git_hooks.commands.verify",
     "verify-store": "git_hooks.commands.verify_store",
 }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -174,10 +176,30 @@ def test_a_second_process_waits_and_can_be_ended(kept: Kept) -> None:
     with kept.looked_after():
         soon(lambda: kept.shows("test"))
         second = subprocess.Popen([str(PROGRAM), "--config", str(kept.configuration), "hooks"])
-        time.sleep(1)
-        assert second.poll() is None
+        caught = re.compile(r"^SigCgt:\t.*[4-7c-f]...$", re.MULTILINE)  # 15 is SIGTERM: from now on it has its own end
+        soon(lambda: caught.search(Path(f"/proc/{second.pid}/status").read_text()) is not None)
+        time.sleep(0.5)
+        assert second.poll() is None, "it does not fight with the first"
         second.terminate()
         assert second.wait(30) == 0
+
+
+def test_a_store_whose_path_is_too_long_for_a_socket_is_told_and_hooks_go_on(kept: Kept) -> None:
+    document = yaml.safe_load(kept.configuration.read_text())
+    document["branches"]["store"] = str(kept.base / ("s" * 100))
+    kept.configuration.write_text(yaml.safe_dump(document))
+    done = kept.branch_manager("hooks")
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert "branches.store: " in done.stderr and "107; choose a shorter place" in done.stderr
+
+
+def test_systemd_is_told_that_it_is_ready(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(kept.base / "notify"))
+        listening.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(kept.base / "notify"))
+        with kept.looked_after():
+            assert listening.recv(100) == b"READY=1"
 
 
 def test_an_end_before_the_beginning_is_no_error(kept: Kept) -> None:

@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from enc.answers.layout import Contact, Layout
+from enc.config import parse
 from enc.errors import UsageError
 from enc.systemd import units
 from enc.systemd.notify import Notifier
+from git_hooks import systemd
 
+ALL = (*units.UNITS, *systemd.UNITS)
 EXPOSURE = 1.5
 """At most, on systemd's scale from 0 to 10."""
 
@@ -25,7 +28,12 @@ def written(tmp_path: Path) -> Path:
     program = tmp_path / "enc-admin"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    for name, text in units.files(program, Path("/etc/other.yaml")).items():
+    manager = program.with_name("branch-manager")
+    manager.symlink_to(program.name)
+    other = Path("/etc/other.yaml")
+    branches = parse("branches: {store: /srv/store, environments: /srv/environments}").branches
+    texts = units.files(program, other) | systemd.files(manager, other, branches)
+    for name, text in texts.items():
         (tmp_path / name).write_text(text)
     return tmp_path
 
@@ -33,11 +41,12 @@ def written(tmp_path: Path) -> Path:
 def test_systemd_accepts_the_units_and_rates_them_confined(written: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     assert analyze, "systemd is not installed: apt-get install systemd"
-    paths = [written / name for name in units.UNITS]
+    paths = [written / name for name in ALL]
     checked = subprocess.run([analyze, "verify", *paths], capture_output=True, text=True)
     assert (checked.returncode, checked.stderr) == (0, "")
     for path in paths:
-        assert f"ExecStart={written}/enc-admin --config /etc/other.yaml " in path.read_text()
+        program = "enc-admin" if path.name in units.UNITS else "branch-manager"
+        assert f"ExecStart={written}/{program} --config /etc/other.yaml " in path.read_text()
         rated = subprocess.run(
             [analyze, "security", "--offline=yes", "--no-pager", path], capture_output=True, text=True
         )
@@ -46,14 +55,24 @@ def test_systemd_accepts_the_units_and_rates_them_confined(written: Path) -> Non
 
 
 def test_every_account_of_a_unit_is_made(written: Path) -> None:
-    accounts = set(re.findall(r"^[ug] (\S+)", (written / "puppetmaster.conf").read_text(), re.MULTILINE))
-    for name in units.UNITS:
+    for name in ALL:
+        file = "puppetmaster.conf" if name in units.UNITS else "puppetmaster-git.conf"
+        accounts = set(re.findall(r"^[ug] (\S+)", (written / file).read_text(), re.MULTILINE))
         assert set(re.findall(r"^(?:User|Group)=(\S+)", (written / name).read_text(), re.MULTILINE)) <= accounts
+
+
+def test_the_branch_managers_units_write_where_the_configuration_says(written: Path) -> None:
+    for name in systemd.UNITS:
+        lines = re.findall(r"^ReadWritePaths=(.*)", (written / name).read_text(), re.MULTILINE)
+        repository, tokens = "/var/lib/puppetmaster/repository.git", "/var/lib/puppetmaster/tokens"
+        assert lines == [f"{repository} /srv/store /srv/environments {tokens}"]
 
 
 def test_a_path_that_a_unit_cannot_hold_is_refused() -> None:
     with pytest.raises(UsageError):
         units.files(Path("/a b/enc-admin"), None)
+    with pytest.raises(UsageError):
+        systemd.files(Path("/b"), None, parse("branches: {store: '/a b'}").branches)
 
 
 def test_ready_with_the_lock_alive_with_the_beat_and_silent_when_it_stops(tmp_path: Path) -> None:

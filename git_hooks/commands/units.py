@@ -1,0 +1,34 @@
+"""`branch-manager units`: the systemd units of this installation."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from enc.commands.call import Call
+from enc.config import DEFAULT_PATH
+from enc.errors import ExitStatus, ToolkitError
+from git_hooks import systemd
+
+SUMMARY = "write the systemd units of `hooks` and `serve`, and their account, for this installation"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("directory", type=Path, metavar="DIR", help="where to; docs/operation.md says what next")
+
+
+def run(call: Call) -> int:
+    """Write them, and print where."""
+    config = call.config_path.absolute()
+    program = Path(sys.argv[0]).absolute()
+    texts = systemd.files(program, None if config == DEFAULT_PATH else config, call.settings.branches)
+    for name, text in texts.items():
+        path = call.arguments.directory / name
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ToolkitError(f"cannot be written: {error.strerror}", where=str(path)) from error
+        print(path)
+    return ExitStatus.DONE
