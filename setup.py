@@ -28,6 +28,7 @@ setup(
     install_requires=[
         "ldap3 >= 2.9",
         "PyYAML >= 6.0",
+        "cryptography >= 42",
         "gunicorn >= 22",
     ],
     extras_require={

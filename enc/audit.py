@@ -98,7 +98,7 @@ def step_document(step: Step) -> dict[str, Any]:
 
 def _step(document: Mapping[str, Any]) -> Step:
     changes = (Change(str(c["attribute"]), tuple(c["before"]), tuple(c["after"])) for c in document["changes"])
-    if document["do"] not in ("add", "modify", "delete"):
+    if document["do"] not in ("add", "modify", "delete", "rename"):
         raise ValueError(document["do"])
     return Step(document["do"], str(document["dn"]), tuple(changes))
 

@@ -40,7 +40,7 @@ def needed(step: Step, before: Record | None, after: Record | None, settings: Se
             return frozenset({(Action.SITE_EDIT, None)})
         if dn.is_below(place, settings.groups_base):
             return frozenset({(Action.GROUP_EDIT, None)})
-        if dn.is_below(place, settings.nodes_base):
+        if all(dn.is_below(found, settings.nodes_base) for found in (place, *([after.dn] if after else []))):
             return _node(step, before, after, settings)
         if dn.is_below(place, settings.projects_base):
             return _project(step, before or after, settings)
@@ -56,7 +56,9 @@ def _node(step: Step, before: Record | None, after: Record | None, settings: Set
     projects = {project_of(record, settings) for record in records}
     if step.do == "modify" and all(_is_trial(step, project, settings) for project in projects):
         return frozenset((Action.NODE_TRY, project) for project in projects)
-    action = {"add": Action.NODE_ADD, "delete": Action.NODE_REMOVE, "modify": Action.NODE_EDIT}[step.do]
+    action = {"add": Action.NODE_ADD, "delete": Action.NODE_REMOVE, "modify": Action.NODE_EDIT}.get(
+        step.do, Action.NODE_MOVE
+    )
     needs: set[Need] = {(action, project) for project in projects}
     if len(projects) > 1 or any(c.attribute.lower() == "puppetmasterproject" for c in step.changes):
         needs |= {(Action.NODE_MOVE, project) for project in projects}

@@ -33,7 +33,7 @@ from enc.filters import folded
 from enc.names import Certname, ClassName, DataKey, EnvironmentName, ParameterName, VariableName
 from enc.settings import NodeSettings
 
-Do = Literal["add", "modify", "delete"]
+Do = Literal["add", "modify", "delete", "rename"]
 State = Literal["made", "not made", "changed since"]
 
 _PUPPET = frozenset({"puppetclass", "puppetvar", "parentnode", "environment"})
@@ -67,7 +67,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One LDAP write: an entry made, changed or deleted."""
+    """One LDAP write: an entry made, changed, deleted, or given another name (its one change is of `dn`)."""
 
     do: Do
     dn: str
@@ -361,6 +361,8 @@ def after(step: Step, record: Record | None) -> Record | None:
     """Return the entry of `step` as it is when the step is done; None: there is none."""
     if step.do == "delete":
         return None
+    if step.do == "rename":
+        return replace(record or Record(step.dn, {}), dn=step.changes[0].after[0])
     return apply(record or Record(step.dn, {}), step.changes)
 
 
@@ -381,10 +383,17 @@ def modifying(record: Record, changes: tuple[Change, ...]) -> Step:
     return Step("modify", record.dn, changes, record.csn)
 
 
+def renaming(record: Record, new_dn: str) -> Step:
+    """Return the step that gives an entry the name `new_dn`. Whatever its version is: do it after other steps."""
+    return Step("rename", record.dn, (Change("dn", (record.dn,), (new_dn,)),))
+
+
 def state(step: Step, record: Record | None, settings: NodeSettings) -> State:
     """Tell from the entry as it is now whether `step` is in effect. Other parts of the entry do not count."""
     if record is None:
-        return {"add": "not made", "delete": "made"}.get(step.do, "changed since")  # type: ignore[return-value]
+        return {"add": "not made", "delete": "made", "rename": "made"}.get(step.do, "changed since")  # type: ignore[return-value]
+    if step.do == "rename":
+        return "not made"
     if step.do == "delete":
         return "not made" if _same_entry(record, {c.attribute: c.before for c in step.changes}) else "changed since"
     if step.do == "add":
@@ -419,6 +428,8 @@ def reverse(step: Step, record: Record | None, settings: NodeSettings) -> Step |
         return None
     if how == "changed since":
         raise Conflict("what this edit changed has been changed again since; undo the later edit first", where=step.dn)
+    if step.do == "rename":
+        raise Conflict("a move has more to it than the entry; use `enc-admin instance move` again", where=step.dn)
     if step.do == "delete":
         return Step("add", step.dn, tuple(Change(c.attribute, (), c.before) for c in step.changes))
     assert record is not None

@@ -21,8 +21,8 @@ from typing import Any, Literal, TypeVar
 import yaml
 
 from enc.errors import ConfigurationError
-from enc.names import EnvironmentName
-from enc.settings import AgentSettings, Duration, MirrorSettings, Settings
+from enc.names import EnvironmentName, ProjectName
+from enc.settings import AgentSettings, AuthoritiesSettings, Duration, MirrorSettings, Settings
 
 DEFAULT_PATH = Path("/etc/puppetmaster/config.yaml")
 ENVIRONMENT_VARIABLE = "PUPPETMASTER_CONFIG"
@@ -88,6 +88,13 @@ def _section(cls: type[T], value: object, path: str, where: str) -> T:
         # Only what is an empty list by default may be one.
         empty = item == [] and defaults[key] == ()
         chosen[key] = () if empty else _value(known[key], item, dotted, where)
+    needed = [
+        f.name
+        for f in dataclasses.fields(cls)  # type: ignore[arg-type]
+        if f.default is f.default_factory is dataclasses.MISSING and f.name not in chosen
+    ]
+    if needed:
+        raise ConfigurationError(f"{path}: needs {', '.join(needed)}", where=where)
     return cls(**chosen)
 
 
@@ -111,9 +118,12 @@ def _value(kind: Any, value: object, path: str, where: str) -> Any:
             return value
         wanted = "one of " + ", ".join(typing.get_args(kind))
     elif origin is tuple:
+        (item_kind, _) = typing.get_args(kind)
+        if isinstance(value, list) and value and item_kind is not str:
+            return tuple(_value(item_kind, item, f"{path}[{index}]", where) for index, item in enumerate(value))
         if isinstance(value, list) and value and all(isinstance(item, str) and item for item in value):
             return tuple(value)
-        wanted = "a list of texts, not empty"
+        wanted = "a list, not empty" if item_kind is not str else "a list of texts, not empty"
     elif kind is bool:
         if isinstance(value, bool):
             return value
@@ -162,6 +172,7 @@ def _check(settings: Settings, where: str) -> None:
         raise ConfigurationError("branches.transport: certificate_file and key_file go together", where=where)
     _check_mirror(settings.branches.mirror, where)
     _check_agent(settings.instances.agent, where)
+    _check_authorities(settings.authorities, where)
     project = settings.nodes.project
     rule = re.compile(r"container|(?:attribute|variable) [A-Za-z][\w;-]*", re.ASCII)
     if not rule.fullmatch(project):
@@ -224,6 +235,24 @@ def _check_agent(agent: AgentSettings, where: str) -> None:
         raise ConfigurationError(f"instances.agent.port: {agent.port} is no port", where=where)
     if (agent.apt_repository or agent.yum_repository) and agent.repository_key_file is None:
         raise ConfigurationError("instances.agent: a repository needs its repository_key_file", where=where)
+
+
+def _check_authorities(section: AuthoritiesSettings, where: str) -> None:
+    names = [server.name for server in section.servers]
+    for index, server in enumerate(section.servers):
+        path = f"authorities.servers[{index}]"
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", server.name, re.ASCII) or names.count(server.name) > 1:
+            raise ConfigurationError(
+                f"{path}.name: {server.name!r} is not a word of letters, digits, '.', '_' and '-', once each",
+                where=where,
+            )
+        if not re.fullmatch(r"https://[^/@?#\s]+", server.url):
+            raise ConfigurationError(f"{path}.url: {server.url!r} is not https://HOST:PORT", where=where)
+        if (server.certificate_file is None) != (server.key_file is None):
+            raise ConfigurationError(f"{path}: certificate_file and key_file go together", where=where)
+        for project in server.projects:
+            if not ProjectName.accepts(project):
+                raise ConfigurationError(f"{path}.projects: {project!r} is not {ProjectName.rule}", where=where)
 
 
 def read_secret(path: Path) -> str:

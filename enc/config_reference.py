@@ -35,6 +35,8 @@ class Setting:
     takes: str
     """What kind of value it has, for people."""
     meaning: str
+    parts: tuple[Setting, ...] = ()
+    """Of a list of sections: the settings of each."""
 
     @property
     def key(self) -> str:
@@ -43,8 +45,8 @@ class Setting:
 
     @property
     def default_yaml(self) -> str:
-        """The default as it would stand in the file."""
-        return _yaml(self.default)
+        """The default as it would stand in the file; empty if there is none."""
+        return "" if self.default is dataclasses.MISSING else _yaml(self.default)
 
 
 def settings() -> Iterator[Setting]:
@@ -81,6 +83,10 @@ def example() -> str:
         last = setting.section
         indent = "  " * len(setting.section)
         lines += [f"{indent}# {line}" for line in _wrapped(setting.meaning)]
+        for part in setting.parts:
+            words = _wrapped(f"{part.name}: {part.meaning}")
+            lines += [f"{indent}#   {'- ' if part is setting.parts[0] else '  '}{words[0]}"]
+            lines += [f"{indent}#       {line}" for line in words[1:]]
         lines.append(f"{indent}#{setting.name}: {setting.default_yaml}")
     return "\n".join(lines) + "\n"
 
@@ -91,7 +97,7 @@ def effective(given: Settings) -> dict[str, Any]:
     def plain(value: Any) -> Any:
         if dataclasses.is_dataclass(value):
             return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return _plain(value)
+        return [plain(item) for item in value] if isinstance(value, tuple) else _plain(value)
 
     shown = plain(given)
     shown["nodes"]["base"] = given.nodes_base
@@ -116,7 +122,15 @@ def _settings(kind: type, section: tuple[str, ...]) -> Iterator[Setting]:
         if dataclasses.is_dataclass(hint):
             yield from _settings(typing.cast(type, hint), (*section, field.name))
         else:
-            yield Setting(section, field.name, field.default, _takes(hint), meanings[field.name])
+            parts = tuple(_settings(_items(hint), (*section, f"{field.name}[]"))) if _items(hint) else ()
+            yield Setting(section, field.name, field.default, _takes(hint), meanings[field.name], parts)
+
+
+def _items(hint: Any) -> Any:
+    """Return the dataclass of which `hint` is a list, None if it is none."""
+    options = typing.get_args(hint)
+    is_list = typing.get_origin(hint) is tuple and dataclasses.is_dataclass(options[0])
+    return options[0] if is_list else None
 
 
 def _meanings(kind: type) -> dict[str, str]:
@@ -145,7 +159,9 @@ def _takes(hint: Any) -> str:
     if origin is Literal:
         return " or ".join(f"`{option}`" for option in options)
     if origin is tuple:
-        return "list of texts"
+        if dataclasses.is_dataclass(options[0]):
+            return "list of sections"
+        return "list of paths" if options[0] is Path else "list of texts"
     words: dict[Any, str] = {
         bool: "true or false",
         int: "whole number",
@@ -162,7 +178,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Duration):
         return _duration(value)
     if isinstance(value, tuple):
-        return list(value)
+        return [_plain(item) for item in value]
     if isinstance(value, Path | str):
         return str(value)
     return value

@@ -56,7 +56,9 @@ def _settings() -> Iterator[str]:
             yield ""
             yield "| key | takes | default | meaning |"
             yield "|---|---|---|---|"
-        yield f"| `{setting.key}` | {setting.takes} | `{setting.default_yaml}` | {_cell(setting.meaning)} |"
+        for shown in (setting, *setting.parts):
+            default = f"`{shown.default_yaml}`" if shown.default_yaml else "none, needed"
+            yield f"| `{shown.key}` | {shown.takes} | {default} | {_cell(shown.meaning)} |"
 
 
 def _commands(parser: argparse.ArgumentParser) -> Iterator[str]:

@@ -392,8 +392,54 @@ class InstanceSettings:
     """How long an instance may take from its creation (or rebuild) to its certificate request."""
     token_key_file: Path = Path("/etc/puppetmaster/token.key")
     """Holds the key that tokens are made with (64 hex digits); made at first use, must not be readable by others."""
+    journal: Path = Path("/var/lib/puppetmaster/instances/journal")
+    """Where operations are noted before they are carried out, so that `instance resume` can finish them."""
+    runs: Path = Path("/var/lib/puppetmaster/instances/runs")
+    """Where `instance collect` keeps the last run of each instance that reported to this master."""
+    vardir: Path | None = None
+    """puppetserver's vardir, below which facts and cached nodes are. None: puppet is asked."""
+    reports: Path | None = None
+    """puppetserver's reportdir (`reports = store`). None: puppet is asked."""
+    poll: Duration = Duration(10)
+    """How often `instance collect --watch` looks for new reports."""
+    silent_after: Duration = Duration(10_800)
+    """How long an instance may send no report before it is called silent."""
     agent: AgentSettings = field(default_factory=AgentSettings)
     """What new instances install, and where they go."""
+
+
+@dataclass(frozen=True)
+class AuthoritySettings:
+    """One puppetserver that is a certificate authority."""
+
+    name: str
+    """How it is called in messages."""
+    url: str
+    """Where it is: https://HOST:8140."""
+    ca_file: Path | None = None
+    """Certificates of the authority that signed its own (PEM); none: the system's."""
+    certificate_file: Path | None = None
+    """Our certificate (PEM), which its auth.conf allows to revoke (docs/instances.md)."""
+    key_file: Path | None = None
+    """The key of our certificate (PEM)."""
+    projects: tuple[str, ...] = ()
+    """The projects whose instances it signs for. None: all."""
+
+
+@dataclass(frozen=True)
+class AuthoritiesSettings:
+    """The certificate authorities, and what they give to this machine."""
+
+    servers: tuple[AuthoritySettings, ...] = ()
+    """The central authority and those of project masters."""
+    timeout: Duration = Duration(10)
+    """How long connecting to one, and each of its answers, may take."""
+    keep: tuple[str, ...] = ()
+    """Certnames that are no nodes in LDAP and whose certificates are never revoked by `instance reconcile`."""
+    crl_files: tuple[Path, ...] = ()
+    """Where `certificate crl` writes the first server's revocation list: where this master's puppet.conf has it."""
+    warn_before: Duration = Duration(2_592_000)
+    """So long before its end, a certificate or revocation list is worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -413,6 +459,7 @@ class Settings:
     branches: BranchSettings = field(default_factory=BranchSettings)
     pushes: PushSettings = field(default_factory=PushSettings)
     instances: InstanceSettings = field(default_factory=InstanceSettings)
+    authorities: AuthoritiesSettings = field(default_factory=AuthoritiesSettings)
 
     @property
     def nodes_base(self) -> str:

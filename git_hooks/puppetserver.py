@@ -1,9 +1,9 @@
-"""Tells puppetservers that an environment has changed: the only HTTP client of the deploy.
+"""Tells puppetservers that an environment has changed.
 
-Owns: one TLS connection to each configured server, kept as long as the
-process lives; certificates are verified on both sides. puppetserver forgets an
-environment through `DELETE /puppet-admin-api/v1/environment-cache`, for which
-its auth.conf needs a rule (none is shipped; docs/branches.md has it).
+Keeps one connection (enc/https.py) to each configured server as long as the
+process lives. puppetserver forgets an environment through
+`DELETE /puppet-admin-api/v1/environment-cache`, for which its auth.conf needs
+a rule (none is shipped; docs/branches.md has it).
 
 Failure modes: `FlushFailed` with the server and what to do. Nothing is assumed
 about what the server has cached then.
@@ -11,17 +11,10 @@ about what the server has cached then.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-
 from enc.errors import ToolkitError
+from enc.https import KeptConnection, Tls
 from enc.names import EnvironmentName
-
-if TYPE_CHECKING:
-    from http.client import HTTPSConnection
-    from ssl import SSLContext
-
-    from enc.settings import PuppetserverSettings
+from enc.settings import PuppetserverSettings
 
 _PATH = "/puppet-admin-api/v1/environment-cache?environment="
 
@@ -35,16 +28,15 @@ class Puppetservers:
 
     def __init__(self, settings: PuppetserverSettings) -> None:
         """Connect to nothing yet."""
-        self._settings = settings
-        self._connections: dict[str, HTTPSConnection] = {}
-        self._context: SSLContext | None = None
+        tls = Tls(settings.ca_file, settings.certificate_file, settings.key_file)
+        self._connections = [KeptConnection(url, tls, settings.timeout) for url in settings.urls]
 
     def flush(self, environment: EnvironmentName) -> None:
         """Let every server forget `environment`; raise `FlushFailed` after having asked all of them."""
         failures = []
-        for url in self._settings.urls:
+        for connection in self._connections:
             try:
-                self._flush(url, environment)
+                _flush(connection, environment)
             except FlushFailed as failure:
                 failures.append(failure)
         if failures:
@@ -52,52 +44,17 @@ class Puppetservers:
 
     def close(self) -> None:
         """Close the connections; the next flush opens them anew."""
-        for connection in self._connections.values():
-            connection.close()
-        self._connections.clear()
-
-    def _flush(self, url: str, environment: EnvironmentName) -> None:
-        from http.client import HTTPException
-
-        kept = url in self._connections
-        try:
-            status = self._delete(url, environment)
-        except (OSError, HTTPException) as error:
-            self._forget(url)
-            if not kept:
-                raise FlushFailed(f"could not be asked to forget {environment}: {error}", where=url) from error
-            # The server closes connections that were idle; a fresh one tells whether that was all.
-            self._flush(url, environment)
-            return
-        if status != 204:
-            hint = "; its auth.conf must allow this certificate to flush" if status in (401, 403) else ""
-            raise FlushFailed(f"answered {status} when asked to forget {environment}{hint}", where=url)
-
-    def _delete(self, url: str, environment: EnvironmentName) -> int:
-        connection = self._connections.get(url)
-        if connection is None:
-            connection = self._connections[url] = self._connect(url)
-        connection.request("DELETE", _PATH + environment)
-        response = connection.getresponse()
-        response.read()
-        return response.status
-
-    def _forget(self, url: str) -> None:
-        connection = self._connections.pop(url, None)
-        if connection is not None:
+        for connection in self._connections:
             connection.close()
 
-    def _connect(self, url: str) -> HTTPSConnection:
-        # Here and not above: a process that flushes nothing does not pay 15 ms for TLS.
-        import ssl
-        from http.client import HTTPSConnection
 
-        settings = self._settings
-        if self._context is None:
-            context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
-            if settings.certificate_file is not None:
-                context.load_cert_chain(settings.certificate_file, settings.key_file)
-            self._context = context
-        parts = urlsplit(url)
-        assert parts.hostname is not None
-        return HTTPSConnection(parts.hostname, parts.port or 8140, context=self._context, timeout=settings.timeout)
+def _flush(connection: KeptConnection, environment: EnvironmentName) -> None:
+    from http.client import HTTPException  # a process that flushes nothing does not wait for it
+
+    try:
+        status = connection.ask("DELETE", _PATH + environment).status
+    except (OSError, HTTPException) as error:
+        raise FlushFailed(f"could not be asked to forget {environment}: {error}", where=connection.url) from error
+    if status != 204:
+        hint = "; its auth.conf must allow this certificate to flush" if status in (401, 403) else ""
+        raise FlushFailed(f"answered {status} when asked to forget {environment}{hint}", where=connection.url)

@@ -26,7 +26,9 @@ PROJECT = "puppetmasterProject"
 REGION = "puppetmasterRegion"
 ROLE = "puppetmasterRole"
 TRIAL = "puppetmasterTrial"
-OURS = (PARAMETER, VARIABLE, DATA, REMOVE, PROJECT, REGION, ROLE, TRIAL)
+ENROLMENT, BUILT = "puppetmasterEnrolment", "puppetmasterBuilt"
+"""About an instance (enc/instances); no business of its classification."""
+OURS = (PARAMETER, VARIABLE, DATA, REMOVE, PROJECT, REGION, ROLE, TRIAL, ENROLMENT, BUILT)
 
 
 @dataclass(frozen=True, slots=True)

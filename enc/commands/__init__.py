@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "export": "enc.commands.export",
     "follow": "enc.commands.follow",
     "import": "enc.commands.importing",
+    "instance": "enc.commands.instance",
     "node": "enc.commands.node",
     "project": "enc.commands.project",
     "schema": "enc.commands.schema",

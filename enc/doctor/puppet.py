@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from enc import puppet_settings
 from enc.answers.layout import Layout
 from enc.config import DEFAULT_PATH, ENVIRONMENT_VARIABLE
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.settings import Settings
 
 PROGRAM = "enc"
-_PROGRAMS = ("puppet", "/opt/puppetlabs/bin/puppet")
 _ASKED = (
     "config",
     "environmentpath",
@@ -30,9 +28,6 @@ _ASKED = (
     "trusted_external_command",
 )
 _OURS = ("node_terminus", "external_nodes", "trusted_external_command")
-_TIMEOUT = 60.0
-_FOREIGN = ("RUBY", "GEM_", "BUNDLE_")
-"""Beginnings of environment variables that would make puppet load other code than it does as a service."""
 _ENVIRONMENTS_READ = 500
 
 
@@ -53,26 +48,10 @@ class PuppetFacts:
 
 def gather(settings: Settings, confdir: Path | None = None) -> PuppetFacts | str:
     """Return what Puppet says; a text if it could not be asked."""
-    program = next((path for name in _PROGRAMS if (path := shutil.which(name))), None)
-    if program is None:
-        return "puppet is not installed here"
-    where = ["--confdir", str(confdir)] if confdir else []
     try:
-        done = subprocess.run(
-            [program, "config", "print", *where, "--section", "server", *_ASKED],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            env={name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)},
-            timeout=_TIMEOUT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{program} cannot be asked: {error}"
-    if done.returncode != 0:
-        return f"{program} config print failed: {done.stderr.strip()[-300:]}"
-    found = parse_printed(done.stdout)
+        found = puppet_settings.ask(_ASKED, confdir)
+    except puppet_settings.NoPuppet as error:
+        return error.message
     words = [*found.get("external_nodes", "").split(), found.get("trusted_external_command", "")]
     return PuppetFacts(
         found,
@@ -81,12 +60,6 @@ def gather(settings: Settings, confdir: Path | None = None) -> PuppetFacts | str
         any(str(Layout(settings.answers.directory).hiera) in _read(path) for path in _hiera_files(found)),
         _has_hiera_data(Layout(settings.answers.directory)),
     )
-
-
-def parse_printed(text: str) -> dict[str, str]:
-    """Read `NAME = VALUE` lines."""
-    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
-    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def parse_sections(text: str) -> dict[str, frozenset[str]]:

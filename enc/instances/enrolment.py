@@ -7,7 +7,7 @@ away by name: of two requests with one token, the second finds it gone.
 
     closed since T                                           nobody is signed
     waiting since T until T token DIGEST [nonce NONCE]       whoever brings the token, in time
-    signed since T until T token DIGEST key DIGEST           that key only, until T also once more
+    signed since T until T token DIGEST key DIGEST from T    that key only, until T also once more
 
 A node without the attribute is no instance: nobody is signed for it. T is in
 whole seconds since 1970. DIGEST is the SHA-256 of the token, or of the public
@@ -35,12 +35,12 @@ _FORM = re.compile(
     r"|(?P<waiting>waiting) since (?P<at1>\d{1,11}) until (?P<end1>\d{1,11}) token (?P<token1>[0-9a-f]{64})"
     r"(?: nonce (?P<nonce>[0-9a-f]{1,64}))?"
     r"|(?P<signed>signed) since (?P<at2>\d{1,11}) until (?P<end2>\d{1,11}) token (?P<token2>[0-9a-f]{64})"
-    r" key (?P<key>[0-9a-f]{64}))",
+    r" key (?P<key>[0-9a-f]{64})(?: from (?P<began>\d{1,11}))?)",
     re.ASCII,
 )
 RULE = (
     "write `closed since T`, `waiting since T until T token DIGEST [nonce NONCE]` "
-    "or `signed since T until T token DIGEST key DIGEST`"
+    "or `signed since T until T token DIGEST key DIGEST [from T]`"
 )
 
 
@@ -58,6 +58,8 @@ class Enrolment(NamedTuple):
     """What the token can be made again from; empty: it cannot."""
     key: str = ""
     """Digest of the public key that was signed; only with `signed`."""
+    began: int = 0
+    """When the token was given, if that is known; only with `signed`."""
 
     @classmethod
     def read(cls, text: str) -> Enrolment:
@@ -69,7 +71,8 @@ class Enrolment(NamedTuple):
             return cls("closed", int(match["at0"]))
         if match["waiting"]:
             return cls("waiting", int(match["at1"]), int(match["end1"]), match["token1"], match["nonce"] or "")
-        return cls("signed", int(match["at2"]), int(match["end2"]), match["token2"], key=match["key"])
+        began = int(match["began"] or 0)
+        return cls("signed", int(match["at2"]), int(match["end2"]), match["token2"], key=match["key"], began=began)
 
     def text(self) -> str:
         """Return the attribute's value."""
@@ -77,7 +80,7 @@ class Enrolment(NamedTuple):
             return f"closed since {self.since}"
         said = f"{self.state} since {self.since} until {self.until} token {self.token}"
         if self.state == "signed":
-            return f"{said} key {self.key}"
+            return f"{said} key {self.key}" + (f" from {self.began}" if self.began else "")
         return f"{said} nonce {self.nonce}" if self.nonce else said
 
     def in_time(self, now: float) -> bool:
@@ -87,7 +90,7 @@ class Enrolment(NamedTuple):
     def signed_for(self, key: str, now: int) -> Enrolment:
         """Return what it becomes when the public key with digest `key` is signed. Only from `waiting`."""
         assert self.state == "waiting"
-        return Enrolment("signed", now, self.until, self.token, key=key)
+        return Enrolment("signed", now, self.until, self.token, key=key, began=self.since)
 
 
 class Built(NamedTuple):

@@ -180,6 +180,10 @@ class Desk:
         if step.do == "delete":
             self.editor.delete(step.dn, step.csn or None)
             return
+        if step.do == "rename":
+            name, *above = dn.split(step.changes[0].after[0])
+            self.editor.rename(step.dn, name, new_parent=",".join(above))
+            return
         csn, present = step.csn, frozenset[str]()
         for attempt in range(1, _TRIES + 1):
             try:

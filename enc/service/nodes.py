@@ -24,6 +24,7 @@ from enc.changes import (
     to_unset,
 )
 from enc.classify.model import Record
+from enc.classify.statements import ENROLMENT
 from enc.directory.edits import DirectoryEditor
 from enc.errors import ClassificationError, Conflict, NotFound, UsageError
 from enc.filters import NodeFilter, escape, folded
@@ -83,7 +84,7 @@ def add(
     steps = _container(container, project, editor)
     present = editor.find(settings.nodes_base, NodeFilter(settings.nodes.filter).for_name(certname))
     if not present:
-        steps += (_new_entry(place, certname, project, wish, settings),)
+        steps += (new_entry(place, certname, project, wish, settings),)
     elif len(present) > 1 or dn.normalise(present[0].dn) != dn.normalise(place):
         raise Conflict(f"there is a node {certname} already: {'; '.join(record.dn for record in present)}")
     elif to_set(present[0], wish, settings.nodes):
@@ -103,7 +104,8 @@ def container_step(project: ProjectName, desk: Desk) -> tuple[Step, ...]:
     return _container(dn.build("ou", project, desk.settings.nodes_base), project, desk.editor)
 
 
-def _new_entry(place: str, certname: Certname, project: ProjectName, wish: Wish, settings: Settings) -> Step:
+def new_entry(place: str, certname: Certname, project: ProjectName, wish: Wish, settings: Settings) -> Step:
+    """Return the step that makes a node's entry at `place`; raise `UsageError` if `nodes.filter` would not find it."""
     # With semantics terminus, the directory may not have our schema.
     ours = () if settings.nodes.semantics == "terminus" else ("puppetmasterClassification",)
     classes = ("device", "puppetClient", *ours)
@@ -141,17 +143,25 @@ def _shown(records: Sequence[Record]) -> str:
 def remove(desk: Desk, certname: Certname, *, reason: str, dry_run: bool = False) -> Receipt:
     """Delete the node's entry. Its answer goes with it; `undo` brings it back.
 
+    `Conflict` for an instance, and if nodes of the same project inherit from it.
+    """
+    record = entry_of(certname, desk.editor, desk.settings)
+    if record.first(ENROLMENT) is not None:
+        raise Conflict(f"{certname} is an instance and may have a certificate; use `enc-admin instance delete`")
+    return desk.submit(removal(desk, certname, record, "node remove"), reason=reason, dry_run=dry_run)
+
+
+def removal(desk: Desk, certname: Certname, record: Record, action: str) -> Plan:
+    """Return the plan that deletes a node's entry.
+
     `Conflict` if nodes of the same project inherit from it. Other projects' nodes are told and do not stop it:
     nobody may keep somebody else's node alive.
     """
     settings = desk.settings
-    record = entry_of(certname, desk.editor, settings)
     project = project_if_told(record, settings)
     heirs = desk.editor.find(settings.nodes_base, f"({settings.nodes.parent_attribute}={escape(certname)})")
     heirs = [heir for heir in heirs if heir.dn != record.dn]
     if ours := [heir for heir in heirs if project_if_told(heir, settings) == project]:
         raise Conflict(f"{_shown(ours)} inherits from {certname}; take its parent away first (node unset --parent)")
     remarks = (f"cannot be classified any more, because {certname} is the parent: {_shown(heirs)}",) if heirs else ()
-    steps = (deleting(record),)
-    plan = Plan("node remove", f"node {certname}", project, steps, node=certname, remarks=remarks)
-    return desk.submit(plan, reason=reason, dry_run=dry_run)
+    return Plan(action, f"node {certname}", project, (deleting(record),), node=certname, remarks=remarks)

@@ -17,18 +17,22 @@ WALLS = {
     "ldap3": ["enc.directory.*"],
     "sqlite3": ["enc.answers.copy", "enc.answers.worklist"],
     "pygit2": ["git_hooks.repository"],
-    "ssl": ["enc.directory.wire", "git_hooks.puppetserver"],
-    "http": ["enc.answers.metrics", "git_hooks.puppetserver", "git_hooks.transport.http", "git_hooks.mirror.*"],
+    "ssl": ["enc.directory.wire", "enc.https"],
+    "http": [
+        *("enc.answers.metrics", "enc.https", "enc.authority.client"),
+        *("git_hooks.puppetserver", "git_hooks.transport.http", "git_hooks.mirror.*"),
+    ],
     "gunicorn": ["git_hooks.transport.serve"],
     "socket": [
         *("enc.directory.wire", "enc.directory.place", "enc.directory.slapd_process", "enc.systemd.notify"),
+        "enc.https",
         *("git_hooks.service", "git_hooks.transport.serve"),
         "puppetmaster_self.private_master",
     ],
     "subprocess": [
         "enc.directory.slapd_process",  # slapd, slapadd, slapcat, slaptest
         "enc.doctor.account",  # this program again, as the puppet user
-        "enc.doctor.puppet",  # puppet config print
+        "enc.puppet_settings",  # puppet config print
         "enc.shadow",  # another ENC
         "git_hooks.install",  # git config
         "git_hooks.mirror.upstream",  # git, over the network
@@ -40,7 +44,7 @@ WALLS = {
     ],
     "getpass": ["enc.commands.*"],
     "argparse": ["enc.cli", "enc.commands.*", "enc.reference", "git_hooks.commands.*"],
-    "fcntl": ["enc.answers.*", "enc.audit", "enc.directory.embedded", "git_hooks.locks"],
+    "fcntl": ["enc.answers.*", "enc.audit", "enc.directory.embedded", "enc.instances.journal", "git_hooks.locks"],
     "yaml": [
         *("enc.config", "enc.config_reference", "enc.directory.embedded_config", "enc.importing.*", "enc.shadow"),
         "enc.instances.user_data",
@@ -51,7 +55,7 @@ WALLS = {
 
 PURE = (
     *("enc.classify.*", "enc.names", "enc.dn", "enc.filters", "enc.errors", "enc.directory.entries"),
-    "enc.instances.enrolment",
+    *("enc.instances.enrolment", "enc.instances.entry", "enc.instances.naming", "enc.instances.states"),
     *("enc.directory.ber", "enc.directory.messages", "enc.directory.search_filter", "enc.directory.sync_messages"),
 )
 EFFECTS = frozenset(

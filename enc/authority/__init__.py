@@ -1,0 +1,1 @@
+"""puppetserver's certificate authority over its HTTP API: what it holds, revoking, its revocation list."""

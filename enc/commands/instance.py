@@ -1,0 +1,241 @@
+"""`enc-admin instance`: create, look at, rebuild, move and delete instances, and finish what was interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from enc.authority.client import close_all, open_all
+from enc.commands.call import Call, edit_options, json_option, table
+from enc.commands.wishes import desk_of, wish, wish_options
+from enc.directory.ldap_store import LdapSource
+from enc.errors import ExitStatus, ToolkitError, UsageError, one_line
+from enc.instances import lifecycle, listing, states
+from enc.instances.journal import Journal, Operation
+from enc.instances.lifecycle import Lifecycle, Outcome, Ticket
+from enc.names import Certname, ProjectName
+
+SUMMARY = "create, list, rebuild, move and delete instances"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the commands below `instance`."""
+    below = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def verb(name: str, summary: str, do: Callable[[Call], int]) -> argparse.ArgumentParser:
+        added = below.add_parser(name, help=summary, description=summary)
+        added.set_defaults(do=do)
+        json_option(added)
+        return added
+
+    creating = verb("create", "make an instance, and print its user data", _create)
+    words = "a short name, completed by instances.name; or a certname; `web-#` takes the lowest free number"
+    creating.add_argument("name", metavar="NAME", help=words)
+    creating.add_argument("--project", metavar="PROJECT", required=True)
+    creating.add_argument("--serial", metavar="ID", default="", help="the cloud's id of the server, if it is known")
+    wish_options(creating)
+    all_of_them = verb("list", "list instances and how they are", _list)
+    all_of_them.add_argument("--project", metavar="PROJECT", help="only instances of this project")
+    all_of_them.add_argument("--state", choices=states.STATES, help="only instances in this state")
+    words = "instead: operations that were begun and are not finished"
+    all_of_them.add_argument("--unfinished", action="store_true", help=words)
+    showing = verb("show", "show an instance", _show)
+    again = verb("user-data", "print the user data of a waiting instance once more", _user_data)
+    rebuilding = verb("rebuild", "let an instance come to a new certificate; the old one ends", _rebuild)
+    moving = verb("move", "put an instance into another project or region (operators)", _move)
+    moving.add_argument("--project", metavar="PROJECT", help="where it goes")
+    moving.add_argument("--region", metavar="TEXT", help="where it goes")
+    deleting = verb("delete", "remove an instance and everything that is known of it", _delete)
+    for parser_ in (showing, again, rebuilding, moving, deleting):
+        parser_.add_argument("certname", metavar="CERTNAME")
+    resuming = verb("resume", "finish what was interrupted, or could not reach an authority", _resume)
+    resuming.add_argument("certname", metavar="CERTNAME", nargs="?", help="only this one; default: everything")
+    for editing in (creating, rebuilding, moving, deleting):
+        edit_options(editing)
+
+
+def run(call: Call) -> int:
+    """Do what the second word says."""
+    do: Callable[[Call], int] = call.arguments.do
+    return do(call)
+
+
+@contextmanager
+def _work(call: Call) -> Iterator[tuple[Lifecycle, Journal]]:
+    authorities = open_all(call.settings.authorities)
+    journal = Journal(call.settings.instances.journal)
+    try:
+        with desk_of(call) as desk:
+            yield Lifecycle(desk, authorities, journal, call.say), journal
+    finally:
+        close_all(authorities)
+
+
+def _create(call: Call) -> int:
+    arguments, project, wanted = call.arguments, ProjectName(call.arguments.project), wish(call.arguments)
+    if not (arguments.serial.isprintable() and len(arguments.serial) <= 64):
+        raise UsageError("--serial takes up to 64 printable characters")
+    with _work(call) as (work, _):
+        outcome = work.create(
+            arguments.name,
+            project,
+            wanted,
+            serial=arguments.serial,
+            reason=arguments.reason,
+            dry_run=arguments.dry_run,
+        )
+    return _result(call, outcome)
+
+
+def _rebuild(call: Call) -> int:
+    arguments = call.arguments
+    with _work(call) as (work, _):
+        outcome = work.rebuild(Certname(arguments.certname), reason=arguments.reason, dry_run=arguments.dry_run)
+    return _result(call, outcome)
+
+
+def _move(call: Call) -> int:
+    arguments = call.arguments
+    project = None if arguments.project is None else ProjectName(arguments.project)
+    region = arguments.region
+    if region is not None and not (region.isprintable() and region.strip() == region and 0 < len(region) <= 200):
+        raise UsageError("--region takes printable text of 1 to 200 characters")
+    with _work(call) as (work, _):
+        outcome = work.move(
+            Certname(arguments.certname), project, region, reason=arguments.reason, dry_run=arguments.dry_run
+        )
+    return _result(call, outcome)
+
+
+def _delete(call: Call) -> int:
+    arguments = call.arguments
+    with _work(call) as (work, _):
+        outcome = work.delete(Certname(arguments.certname), reason=arguments.reason, dry_run=arguments.dry_run)
+    return _result(call, outcome)
+
+
+def _user_data(call: Call) -> int:
+    certname = Certname(call.arguments.certname)
+    with LdapSource(call.settings) as source:
+        row = listing.one(certname, source, call.settings, time.time())
+    ticket = lifecycle.ticket_of(row.instance, call.settings)
+    if row.told.state != "waiting":
+        raise ToolkitError(f"{certname}: {row.told.remark}")
+    call.show(_document(ticket), _lines(call, ticket))
+    return ExitStatus.DONE
+
+
+def _result(call: Call, outcome: Outcome) -> int:
+    """Print what an operation does or did: the change and what follows with a dry run, else the user data."""
+    receipt, ticket = outcome.receipt, outcome.ticket
+    document: dict[str, Any] = {"certname": outcome.certname, "dry_run": bool(receipt and receipt.dry_run)}
+    document |= _document(ticket) if ticket else {}
+    lines = _lines(call, ticket) if ticket else []
+    if receipt is not None and receipt.dry_run:
+        document |= {"change": receipt.document(), "follows": list(outcome.follows)}
+        lines = [*receipt.lines(), *map(one_line, outcome.follows)]
+        call.say(f"{outcome.certname}: dry run, nothing was done")
+    if receipt is not None:
+        for remark in receipt.plan.remarks:
+            call.say(remark)
+    call.show(document, lines)
+    return ExitStatus.DONE
+
+
+def _document(ticket: Ticket) -> dict[str, Any]:
+    return {
+        "certname": ticket.certname,
+        "project": ticket.project,
+        "region": ticket.region or None,
+        "role": ticket.role or None,
+        "token": ticket.token,
+        "token_until": ticket.until,
+    }
+
+
+def _lines(call: Call, ticket: Ticket) -> list[str]:
+    return [f"{name}: {value}" for name, value in _document(ticket).items() if value is not None]
+
+
+def _list(call: Call) -> int:
+    if call.arguments.unfinished:
+        return _unfinished(call)
+    arguments = call.arguments
+    project = None if arguments.project is None else ProjectName(arguments.project)
+    with LdapSource(call.settings) as source:
+        rows = listing.rows(source, call.settings, time.time(), project)
+    rows = [row for row in rows if arguments.state in (None, row.told.state)]
+    cells = [
+        (
+            row.instance.certname,
+            row.instance.project or "-",
+            row.instance.region or "-",
+            row.told.state,
+            day(row.told.since),
+            day(row.run.at) if row.run else "-",
+            row.told.remark,
+        )
+        for row in rows
+    ]
+    head = ("CERTNAME", "PROJECT", "REGION", "STATE", "SINCE", "LAST RUN", "")
+    call.show([row.document() for row in rows], table(head, cells))
+    return ExitStatus.DONE
+
+
+def day(seconds: int) -> str:
+    """Return a time in UTC for people."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _show(call: Call) -> int:
+    certname = Certname(call.arguments.certname)
+    with LdapSource(call.settings) as source:
+        document = listing.one(certname, source, call.settings, time.time()).document()
+    times = ("since", "token_until")
+    shown = {key: day(value) if key in times and value else value for key, value in document.items()}
+    call.show(document, [one_line(f"{key}: {value}") for key, value in shown.items() if value is not None])
+    return ExitStatus.DONE
+
+
+def _unfinished(call: Call) -> int:
+    found, problems = Journal(call.settings.instances.journal).read()
+    rows = [(op.kind, op.certname, op.project, day(op.begun), op.who, op.trouble or "interrupted") for op in found]
+    documents = [
+        {"id": op.id, "kind": op.kind, "certname": op.certname, "project": op.project, "begun": op.begun}
+        | {"who": op.who, "why": op.why, "authorities": list(op.authorities), "trouble": op.trouble or None}
+        for op in found
+    ]
+    call.show(documents, table(("WHAT", "CERTNAME", "PROJECT", "BEGUN", "BY", "TROUBLE"), rows))
+    for problem in problems:
+        call.say(problem)
+    return ExitStatus.DONE
+
+
+def _resume(call: Call) -> int:
+    wanted = None if call.arguments.certname is None else Certname(call.arguments.certname)
+    failed: list[str] = []
+    documents = []
+    with _work(call) as (work, journal):
+        found, problems = journal.read()
+        chosen = [operation for operation in found if wanted in (None, operation.certname)]
+        for operation in chosen:
+            documents.append(_resumed(operation, work, failed))
+    call.show(documents, [f"{document['certname']}: {document['outcome']}" for document in documents])
+    for text in (*problems, *failed):
+        call.say(text)
+    return ExitStatus.FAILED if problems or failed else ExitStatus.DONE
+
+
+def _resumed(operation: Operation, work: Lifecycle, failed: list[str]) -> dict[str, Any]:
+    document: dict[str, Any] = {"kind": operation.kind, "certname": operation.certname}
+    try:
+        outcome = work.resume(operation)
+    except ToolkitError as error:
+        # The others may be at another authority, which answers.
+        failed.append(str(error))
+        return document | {"outcome": str(error)}
+    waits = "; `enc-admin instance user-data` prints its user data" if outcome.ticket else ""
+    return document | {"outcome": f"{operation.kind} is finished{waits}"}

@@ -1,0 +1,68 @@
+"""The last run of each instance that reported to this master: one small file each, which only this module reads.
+
+It can be thrown away; the next reports make it anew. `collect` (collector.py)
+writes it, `instance list` reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+
+from enc.errors import ToolkitError
+from enc.instances.states import Run
+from enc.names import Certname
+
+
+class Record(NamedTuple):
+    """What is known of one instance's reports."""
+
+    run: Run | None
+    seen: int
+    """When the newest report that was read was written (st_mtime_ns)."""
+    directory: int
+    """When the directory of its reports last changed (st_mtime_ns), as it was read."""
+
+
+class RunRecords:
+    """The records below one directory. Making the object does nothing."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def read(self, certname: Certname) -> Record | None:
+        """Return what is known; None: nothing, or nothing that can be read."""
+        try:
+            document = json.loads(self._place(certname).read_text(encoding="utf-8"))
+            run = document["run"]
+            return Record(
+                None if run is None else Run(**run), int(document["seen"]), int(document["directory"])
+            )
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def write(self, certname: Certname, record: Record) -> None:
+        """Keep what is known; raise `ToolkitError`. Not synced: what a crash takes away is read again."""
+        document = {**record._asdict(), "run": None if record.run is None else record.run._asdict()}
+        place = self._place(certname)
+        aside = self._directory / f".{secrets.token_hex(8)}"
+        try:
+            self._directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+            with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="utf-8") as stream:
+                json.dump(document, stream)
+            aside.replace(place)
+        except OSError as error:
+            raise ToolkitError(f"cannot be written: {error.strerror}", where=str(place)) from error
+
+    def forget(self, certname: Certname) -> None:
+        """Remove what is known."""
+        try:
+            self._place(certname).unlink(missing_ok=True)
+        except OSError as error:
+            raise ToolkitError(f"cannot be removed: {error.strerror}", where=str(self._place(certname))) from error
+
+    def _place(self, certname: Certname) -> Path:
+        return self._directory / f"{certname}.json"

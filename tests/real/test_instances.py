@@ -1,0 +1,418 @@
+"""The life of instances over a real slapd: one name for one creator, nothing open half-way, nothing lost by a kill."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from enc import cli
+from enc.changes import Wish
+from enc.config import load
+from enc.directory.edits import DirectoryEditor, ValueChange
+from enc.errors import Conflict, NotAllowed, ToolkitError
+from enc.instances import tokens
+from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE
+from enc.instances.journal import Journal
+from enc.instances.lifecycle import Lifecycle, Ticket
+from enc.names import Certname, PersonName
+from enc.service import nodes
+from enc.service.desk import open_desk
+from enc.settings import Settings
+from tests.real.conftest import SlapdMaker
+from tests.support.instances import (
+    BLUE,
+    RED,
+    WHY,
+    S,
+    add_people_and_projects,
+    found,
+    killed_at,
+    write_config,
+)
+from tests.support.slapd import Slapd
+
+WEB1 = "web-1.red.example.org"
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def slapd(make_module_slapd: SlapdMaker, tmp_path_factory: pytest.TempPathFactory) -> Slapd:
+    made = make_module_slapd()
+    add_people_and_projects(made, write_config(tmp_path_factory.mktemp("first") / "config.yaml", made))
+    made.directory.backup(made.directory.data_dir / "backup.ldif")
+    return made
+
+
+@pytest.fixture
+def config(slapd: Slapd, tmp_path: Path) -> Path:
+    slapd.stop()
+    slapd.directory.restore(slapd.directory.data_dir / "backup.ldif")
+    slapd.start()
+    return write_config(tmp_path / "config.yaml", slapd)
+
+
+@pytest.fixture
+def settings(config: Path) -> Settings:
+    return load(config)
+
+
+@pytest.fixture
+def admin(config: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `enc-admin instance` and returns exit status, stdout and stderr."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = cli.main(["--config", str(config), "instance", *words])
+        told = capsys.readouterr()
+        return status, told.out, told.err
+
+    return run
+
+
+def edit(settings: Settings, place: str, *changes: ValueChange) -> None:
+    with DirectoryEditor(settings) as editor:
+        editor.modify(place, changes)
+
+
+def version(settings: Settings) -> str:
+    """Return the version of WEB1's entry."""
+    instance = found(settings, WEB1)
+    assert instance is not None
+    return instance.record.csn
+
+
+def sign(settings: Settings, certname: str, at: int = 10) -> None:
+    """Let an instance be signed, as enc-autosign would."""
+    instance = found(settings, certname)
+    assert instance is not None
+    signed = instance.enrolment.signed_for("a" * 64, at).text()
+    edit(settings, instance.record.dn, ValueChange(ATTRIBUTE, (instance.enrolment.text(),), (signed,)))
+
+
+def test_from_create_to_delete(admin: Run, settings: Settings) -> None:
+    status, out, err = admin("create", "web-1", "--project", "red", "--region", "eu", "--reason", WHY, "--json")
+    assert status == 0, err
+    told = json.loads(out)
+    instance = found(settings, WEB1)
+    assert instance is not None and instance.enrolment.state == "waiting"
+    binding = tokens.Binding(Certname(WEB1), RED, "eu")
+    key = tokens.read_key(settings.instances.token_key_file)
+    assert told["token"] == tokens.token(key, binding, instance.enrolment.nonce)
+    assert tokens.digest(told["token"]) == instance.enrolment.token
+    assert json.loads(admin("user-data", WEB1, "--json")[1])["token"] == told["token"]
+    (row,) = json.loads(admin("list", "--json")[1])
+    assert (row["certname"], row["project"], row["region"], row["state"]) == (WEB1, "red", "eu", "waiting")
+    sign(settings, WEB1)
+    assert admin("user-data", WEB1)[0] == 1
+    assert admin("delete", WEB1, "--reason", WHY)[0] == 0
+    assert found(settings, WEB1) is None
+    assert list(settings.instances.journal.glob("*.json")) == []
+    assert admin("create", "web-1", "--project", "red", "--reason", WHY)[0] == 0
+    again = found(settings, WEB1)
+    assert again is not None and again.enrolment.token != instance.enrolment.token
+
+
+def test_a_dry_run_does_nothing(admin: Run, settings: Settings) -> None:
+    status, out, _ = admin("create", "web-1", "--project", "red", "--reason", WHY, "--dry-run")
+    assert (status, f"add cn={WEB1},ou=red,ou=hosts,{S}" in out, "a token is made" in out) == (0, True, True)
+    assert found(settings, WEB1) is None
+    assert not settings.audit.file.exists() or WEB1 not in settings.audit.file.read_text()
+    admin("create", "web-1", "--project", "red", "--reason", WHY)
+    before = version(settings)
+    for words in (("rebuild", WEB1), ("delete", WEB1), ("move", WEB1, "--project", "blue")):
+        assert admin(*words, "--reason", WHY, "--dry-run")[0] == 0
+    assert version(settings) == before
+    assert list(settings.instances.journal.glob("*.json")) == []
+
+
+def test_a_name_is_taken_in_every_project(admin: Run) -> None:
+    assert admin("create", WEB1, "--project", "red", "--reason", WHY)[0] == 0
+    status, _, err = admin("create", WEB1, "--project", "blue", "--reason", WHY)
+    assert (status, "already" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "words, wanted, hint",
+    [
+        (("create", "web-1", "--project", "green"), 1, "no project green"),
+        (("create", "Web", "--project", "red"), 2, "not a certname"),
+        (("create", "../x", "--project", "red"), 2, "not a certname"),
+        (("rebuild", "nobody.example.org"), 1, "no instance"),
+        (("delete", "nobody.example.org"), 1, "no instance"),
+        (("show", "nobody.example.org"), 1, "no instance"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    admin: Run, settings: Settings, words: tuple[str, ...], wanted: int, hint: str
+) -> None:
+    reason = () if words[0] == "show" else ("--reason", WHY)
+    status, out, err = admin(*words, *reason)
+    assert (status, out) == (wanted, ""), err
+    assert hint in err
+    assert list(settings.instances.journal.glob("*.json")) == []
+
+
+def test_a_rebuild_closes_gives_another_token_and_forgets_what_was_built(admin: Run, settings: Settings) -> None:
+    admin("create", "web-1", "--project", "red", "--reason", WHY)
+    first = found(settings, WEB1)
+    sign(settings, WEB1)
+    assert first is not None
+    edit(settings, first.record.dn, ValueChange(BUILT_ATTRIBUTE, (), ("20 took 10",)))
+    assert admin("rebuild", WEB1, "--reason", WHY)[0] == 0
+    second = found(settings, WEB1)
+    assert second is not None
+    assert (second.enrolment.state, second.built) == ("waiting", None)
+    assert second.enrolment.token != first.enrolment.token
+
+
+def test_a_plain_node_becomes_an_instance_by_a_rebuild_and_is_then_no_more_removed_as_a_node(
+    admin: Run, settings: Settings
+) -> None:
+    plain = Certname("old.example.org")
+    with open_desk(settings) as desk:
+        nodes.add(desk, plain, RED, Wish(), reason=WHY)
+        assert admin("delete", plain, "--reason", WHY)[0] == 1
+        assert admin("rebuild", plain, "--reason", WHY)[0] == 0
+        with pytest.raises(Conflict, match="instance delete"):
+            nodes.remove(desk, plain, reason=WHY)
+
+
+def test_a_move_takes_the_entry_along(admin: Run, settings: Settings) -> None:
+    admin("create", "web-1", "--project", "red", "--region", "eu", "--class", "role::web", "--reason", WHY)
+    first = found(settings, WEB1)
+    assert admin("move", WEB1, "--project", "blue", "--region", "us", "--reason", WHY)[0] == 0
+    moved = found(settings, WEB1)
+    assert first is not None and moved is not None
+    assert (moved.project, moved.region, moved.enrolment.state) == (BLUE, "us", "waiting")
+    assert moved.record.dn == f"cn={WEB1},ou=blue,ou=hosts,{S}"
+    assert moved.record.uuid == first.record.uuid
+    assert moved.record.all("puppetClass") == ("role::web",)
+    assert admin("move", WEB1, "--project", "blue", "--reason", WHY)[0] == 2
+
+
+def test_admins_work_in_their_project_and_only_operators_move(settings: Settings) -> None:
+    anna = (PersonName("anna"), "pw-anna")
+    with open_desk(settings, *anna) as desk:
+        work = Lifecycle(desk, (), Journal(settings.instances.journal))
+        work.create("web-1", RED, Wish(), reason=WHY)
+        work.rebuild(Certname(WEB1), reason=WHY)
+        with pytest.raises(NotAllowed):
+            work.create("web-1", BLUE, Wish(), reason=WHY)
+        before = version(settings)
+        with pytest.raises(NotAllowed):
+            work.move(Certname(WEB1), BLUE, None, reason=WHY)
+        assert version(settings) == before
+    with open_desk(settings, PersonName("bert"), "pw-bert") as desk:
+        work = Lifecycle(desk, (), Journal(settings.instances.journal))
+        for verb in (work.rebuild, work.delete):
+            with pytest.raises(NotAllowed):
+                verb(Certname(WEB1), reason=WHY)
+        assert version(settings) == before
+    assert list(settings.instances.journal.glob("*.json")) == []
+
+
+def together(count: int, work: Callable[[int], object]) -> list[object]:
+    """Call `work` in so many threads at one moment; return what each returned, or its expected error."""
+    outcomes: list[object] = [None] * count
+    start = threading.Barrier(count)
+
+    def one(number: int) -> None:
+        start.wait()
+        try:
+            outcomes[number] = work(number)
+        except ToolkitError as error:
+            outcomes[number] = error
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return outcomes
+
+
+@pytest.mark.parametrize("machines", [1, 50])
+def test_fifty_creators_get_fifty_names_and_fifty_deletions_leave_none(
+    settings: Settings, tmp_path: Path, machines: int
+) -> None:
+    """With a journal each they are as on different masters, where no lock of ours reaches."""
+
+    def journal(number: int) -> Journal:
+        return Journal(tmp_path / f"journal{number % machines}")
+
+    def create(number: int) -> Ticket:
+        with open_desk(settings) as desk:
+            ticket = Lifecycle(desk, (), journal(number)).create("web-#", RED, Wish(), reason=WHY).ticket
+        assert ticket is not None
+        return ticket
+
+    tickets = together(50, create)
+    assert [ticket for ticket in tickets if not isinstance(ticket, Ticket)] == []
+    names = {ticket.certname for ticket in tickets if isinstance(ticket, Ticket)}
+    assert names == {f"web-{number}.red.example.org" for number in range(1, 51)}
+    for ticket in tickets:
+        assert isinstance(ticket, Ticket)
+        instance = found(settings, ticket.certname)
+        assert instance is not None and instance.enrolment.token == tokens.digest(ticket.token)
+
+    def delete(number: int) -> None:
+        with open_desk(settings) as desk:
+            Lifecycle(desk, (), journal(number)).delete(Certname(sorted(names)[number]), reason=WHY)
+
+    assert together(50, delete) == [None] * 50
+    with DirectoryEditor(settings) as editor:
+        assert editor.find(settings.nodes_base, f"({ATTRIBUTE}=*)") == []
+    assert list(tmp_path.glob("journal*/*.json")) == []
+
+
+def test_of_two_creators_of_one_name_one_gets_it(settings: Settings, tmp_path: Path) -> None:
+    def create(number: int) -> object:
+        with open_desk(settings) as desk:
+            work = Lifecycle(desk, (), Journal(tmp_path / f"journal{number}"))
+            return work.create(WEB1, (RED, BLUE)[number % 2], Wish(region=f"r{number}"), reason=WHY).ticket
+
+    outcomes = together(8, create)
+    (ticket,) = [outcome for outcome in outcomes if isinstance(outcome, Ticket)]
+    assert sum(isinstance(outcome, Conflict) for outcome in outcomes) == 7, outcomes
+    instance = found(settings, WEB1)
+    assert instance is not None and (instance.project, instance.region) == (ticket.project, ticket.region)
+    assert list(tmp_path.glob("journal*/*.json")) == []
+
+
+@pytest.mark.parametrize("verb", ["create", "rebuild", "move", "delete"])
+def test_killed_after_any_act_it_is_finished_by_resume(config: Path, admin: Run, verb: str) -> None:
+    settings = load(config)
+    for step in range(1, 20):
+        name = f"web-{step}.red.example.org"
+        if verb != "create":
+            admin("create", name, "--project", "red", "--reason", WHY)
+            sign(settings, name)
+        killed = killed_at(config, verb, name, step)
+        instance = found(settings, name)
+        assert instance is None or instance.enrolment.state in ("closed", "waiting", "signed")
+        assert admin("resume")[0] == 0
+        assert list(settings.instances.journal.glob("*.json")) == []
+        after = found(settings, name)
+        if step == 1 and verb == "create":
+            assert after is None, "killed before the entry was made: there is nothing to finish"
+        elif step == 1 and verb != "delete":
+            assert after is not None and after.enrolment.state == "signed"
+        elif verb == "delete":
+            assert after is None
+        else:
+            assert after is not None and after.enrolment.state == "waiting"
+            assert after.project == (BLUE if verb == "move" else RED)
+        if not killed:
+            assert step > 3
+            return
+    raise AssertionError("it had more acts than were tried")
+
+
+UNREACHABLE = """authorities:
+  timeout: 1s
+  servers:
+    - {name: central, url: "https://127.0.0.1:1"}
+    - {name: blue, url: "https://127.0.0.1:1", projects: [blue]}
+"""
+
+
+def test_without_an_authority_nobody_is_signed_until_resume(
+    slapd: Slapd, config: Path, admin: Run, settings: Settings
+) -> None:
+    write_config(config, slapd, UNREACHABLE)
+    status, out, err = admin("create", "web-1", "--project", "red", "--reason", WHY)
+    assert (status, out) == (1, ""), err
+    assert "central" in err and "instance resume" in err and "blue" not in err
+    instance = found(settings, WEB1)
+    assert instance is not None and instance.enrolment.state == "closed"
+    (unfinished,) = json.loads(admin("list", "--unfinished", "--json")[1])
+    assert (unfinished["certname"], unfinished["authorities"]) == (WEB1, ["central"])
+    assert admin("resume")[0] == 1
+    # An authority that is configured no more cannot be finished with silently.
+    write_config(config, slapd)
+    assert "no authority central" in admin("resume")[2]
+    assert admin("delete", WEB1, "--reason", WHY)[0] == 0
+
+
+def test_what_another_operation_did_since_is_left_alone(slapd: Slapd, config: Path, settings: Settings) -> None:
+    write_config(config, slapd, UNREACHABLE)
+    with_authority = load(config)
+    journal = Journal(settings.instances.journal)
+    from enc.authority.client import open_all
+
+    with open_desk(with_authority) as desk:
+        stuck = Lifecycle(desk, open_all(with_authority.authorities), journal)
+        with pytest.raises(ToolkitError, match="central"):
+            stuck.create("web-1", RED, Wish(), reason=WHY)
+        (operation,) = journal.read()[0]
+        other = Lifecycle(desk, (), Journal(settings.instances.journal / "other"))
+        ticket = other.rebuild(Certname(WEB1), reason=WHY).ticket
+        assert ticket is not None
+        assert stuck.resume(operation).ticket is None
+    instance = found(settings, WEB1)
+    assert instance is not None and instance.enrolment.token == tokens.digest(ticket.token)
+    assert journal.read() == ([], [])
+
+
+def test_a_journal_file_that_is_none_is_told_and_stops_nothing(admin: Run, settings: Settings) -> None:
+    journal = settings.instances.journal
+    journal.mkdir(parents=True)
+    (journal / "1-00000000.json").write_text('{"format": 1, "id": "../x"')
+    status, _, err = admin("resume")
+    assert (status, "1-00000000.json" in err) == (1, True)
+    assert admin("create", "web-1", "--project", "red", "--reason", WHY)[0] == 0
+
+
+def test_a_deletion_removes_what_puppetserver_keeps_and_follows_no_link(admin: Run, settings: Settings) -> None:
+    admin("create", "web-1", "--project", "red", "--reason", WHY)
+    vardir = settings.instances.vardir
+    assert vardir is not None
+    other = vardir.parent / "elsewhere"
+    (other / "facts").mkdir(parents=True)
+    kept = other / f"facts/{WEB1}.json"
+    kept.write_text("{}")
+    for place in ("yaml/facts", "yaml/node", "reports", f"reports/{WEB1}"):
+        (vardir / place).mkdir(parents=True)
+    (vardir / "server_data").symlink_to(other)
+    (vardir / f"yaml/facts/{WEB1}.yaml").write_text("---\n")
+    (vardir / f"yaml/node/{WEB1}.yaml").symlink_to(kept)
+    (vardir / f"reports/{WEB1}/202601010000.yaml").write_text("---\n")
+    (vardir / "yaml/facts/other.example.org.yaml").write_text("---\n")
+    status, _, err = admin("delete", WEB1, "--reason", WHY)
+    # A link instead of puppetserver's own directory is not what we made: told, and nothing behind it goes.
+    assert (status, "cannot be removed" in err) == (1, True)
+    assert kept.exists()
+    (vardir / "server_data").unlink()
+    assert admin("resume")[0] == 0
+    left = sorted(str(path.relative_to(vardir)) for path in vardir.rglob("*") if not path.is_dir())
+    assert left == ["yaml/facts/other.example.org.yaml"]
+    assert kept.exists()
+
+
+def test_the_enrolment_is_no_variable(admin: Run, settings: Settings, config: Path, capsys: object) -> None:
+    from enc.classify.classify import Classifier
+    from enc.directory.ldap_store import LdapSource
+
+    admin("create", "web-1", "--project", "red", "--reason", WHY)
+    with LdapSource(settings) as source:
+        assert set(Classifier(settings).classify(Certname(WEB1), source).variables) == {"cn"}
+
+
+def test_a_token_of_another_key_is_not_printed(admin: Run, settings: Settings) -> None:
+    admin("create", "web-1", "--project", "red", "--reason", WHY)
+    settings.instances.token_key_file.unlink()
+    status, out, err = admin("user-data", WEB1)
+    assert (status, out, "another key" in err) == (1, "", True)
+
+
+def test_a_bad_enrolment_counts_as_closed(admin: Run, settings: Settings) -> None:
+    admin("create", "web-1", "--project", "red", "--reason", WHY)
+    instance = found(settings, WEB1)
+    assert instance is not None
+    edit(settings, instance.record.dn, ValueChange(ATTRIBUTE, instance.record.all(ATTRIBUTE), ("open to all",)))
+    assert json.loads(admin("show", WEB1, "--json")[1])["state"] == "closed"
+    assert admin("rebuild", WEB1, "--reason", WHY)[0] == 0
