@@ -323,9 +323,9 @@ class BranchSettings:
 class PushSettings:
     """Pushes to the managed repository: who pushes, and what a tree may hold."""
 
-    identity: Literal["transport", "gitolite", "gitea", "gitlab", "system"] = "transport"
+    identity: Literal["transport", "gitolite", "gitea", "gitlab", "gerrit", "system"] = "transport"
     """Who says who is pushing: `transport` our own (signed), `gitolite` GL_USER, `gitea` (and Forgejo)
-    GITEA_PUSHER_NAME, `gitlab` GL_USERNAME, `system` the user of the hook's process."""
+    GITEA_PUSHER_NAME, `gitlab` GL_USERNAME, `gerrit` the arguments of its hooks, `system` the user of the process."""
     roles_kept: Duration = Duration(10)
     """How long the roles that LDAP gave for a person are used again without asking."""
     roles_kept_offline: Duration = Duration(900)

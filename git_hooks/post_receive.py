@@ -6,8 +6,9 @@ back. It cannot refuse any more, so it tells the truth: a branch that is stored
 but not live is said to be so. Refs that become no environment (tags) need no word.
 
 Several environments are built together first, with one sync for all their
-files, and then switched one after the other: a second processor would not help
-(docs/pushing.md has the figures).
+files, and then switched one after the other. Several deployers at once would
+gain a little more, and cost a git and connections each (docs/pushing.md has
+the figures).
 
 Failure modes: who pushed cannot be told: the push is deployed all the same,
 as `unknown`; git has taken it, and leaving it undeployed would help nobody.
@@ -56,26 +57,31 @@ class Report(Iterator[str]):
         updates: bytes,
         environ: Mapping[str, str],
         user: int,
+        *,
+        who: str | None = None,
     ) -> None:
-        """Do nothing yet: each line is preceded by the work that it tells of."""
+        """Do nothing yet: each line is preceded by the work that it tells of; `who` if who pushed is known already."""
         self._settings = settings
         self._deployer = deployer
         self._usage = usage
         self._rules = Rules(settings.branches.rules)
         self._began = time.perf_counter()
-        self._lines = self._all(parse_updates(updates), environ, user)
+        self._lines = self._all(parse_updates(updates), environ, user, who)
         self.good = True
 
     def __next__(self) -> str:
         """Do the next piece of work, and return what there is to say about it."""
         return clean(next(self._lines))
 
-    def _all(self, updates: tuple[RefUpdate, ...], environ: Mapping[str, str], user: int) -> Iterator[str]:
-        who: str = UNKNOWN
+    def _all(
+        self, updates: tuple[RefUpdate, ...], environ: Mapping[str, str], user: int, who: str | None
+    ) -> Iterator[str]:
         try:
-            repository = str(self._settings.branches.repository)
-            who = identify(self._settings.pushes.identity, repository, environ, time.time(), user).name
+            if who is None:
+                repository = str(self._settings.branches.repository)
+                who = identify(self._settings.pushes.identity, repository, environ, time.time(), user).name
         except ToolkitError as error:
+            who = UNKNOWN
             yield f"this push is recorded without a name: {error}"
         found: list[tuple[RefUpdate, Place]] = []
         for update in updates:

@@ -64,17 +64,20 @@ class Judge:
         self._usage = usage
         self._rules = Rules(settings.branches.rules)
 
-    def answer(self, updates: bytes, environ: Mapping[str, str], user: int) -> Answer:
+    def answer(
+        self, updates: bytes, environ: Mapping[str, str], user: int, pusher: Pusher | None = None
+    ) -> Answer:
         """Judge the moved refs in `updates` (pre-receive's standard input), and keep what is refused.
 
-        `environ` and `user` are those of the hook. What cannot be judged is refused.
+        `environ` and `user` are those of the hook; `pusher` if that is known
+        already. What cannot be judged is refused.
         """
         moved: tuple[RefUpdate, ...] = ()
-        pusher: Pusher | None = None
         try:
             moved = parse_updates(updates)
             repository = str(self._settings.branches.repository)
-            pusher = identify(self._settings.pushes.identity, repository, environ, time.time(), user)
+            if pusher is None:
+                pusher = identify(self._settings.pushes.identity, repository, environ, time.time(), user)
             verdict = self.judge(moved, pusher, environ)
         except ToolkitError as error:
             reasons = dict.fromkeys((update.ref for update in moved), str(error)) or {"-": str(error)}

@@ -8,6 +8,8 @@ git. So exactly one source is believed, the setting `pushes.identity`:
   The signature binds name, repository and time.
 - `gitolite`, `gitea` (and Forgejo), `gitlab`: the host's own variable. These
   hosts set it for each push; the repository must be out of reach otherwise.
+- `gerrit`: Gerrit runs none of git's hooks and says the name to hooks of its own
+  (gerrit.py); whoever comes to git's hooks then came past it.
 - `system`: the user of the process, as the kernel has it.
 
 Nobody is nobody: without a name that is sound, the push is refused. Owns the
@@ -39,7 +41,7 @@ class Pusher(NamedTuple):
 
     name: PersonName
     via: str
-    """What vouches for the name: `http`, `ssh`, `gitolite`, `gitea`, `gitlab`, `system`."""
+    """What vouches for the name: `http`, `ssh`, `gitolite`, `gitea`, `gitlab`, `gerrit`, `system`."""
 
 
 def identify(identity: str, repository: str, environ: Mapping[str, str], now: float, user: int) -> Pusher:
@@ -49,6 +51,8 @@ def identify(identity: str, repository: str, environ: Mapping[str, str], now: fl
     """
     if identity == "transport":
         return _signed(environ.get(VARIABLE, ""), repository, now)
+    if identity == "gerrit":
+        raise NotAllowed("who is pushing is not known: this push came past Gerrit (setting pushes.identity)")
     if identity == "system":
         import pwd
 

@@ -7,6 +7,7 @@ COMMANDS: dict[str, str] = {
     "deploy": "git_hooks.commands.deploy",
     "expire": "git_hooks.commands.expire",
     "gc": "git_hooks.commands.gc",
+    "gerrit-hook": "git_hooks.commands.gerrit_hook",
     "hold": "git_hooks.commands.hold",
     "hooks": "git_hooks.commands.hooks",
     "init": "git_hooks.commands.init",

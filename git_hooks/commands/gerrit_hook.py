@@ -1,0 +1,65 @@
+"""`branch-manager gerrit-hook`: what Gerrit's hooks plugin calls, through a script of two lines."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+
+from enc.commands.call import Call
+from enc.errors import ExitStatus, ToolkitError
+from git_hooks import gerrit
+from git_hooks.deploy import Deployer
+from git_hooks.membership import Membership
+from git_hooks.pre_receive import Judge
+from git_hooks.usage import Usage
+from git_hooks.verdict import refusal
+
+SUMMARY = "judge a push past Gerrit's review, or make live what Gerrit has moved; called by Gerrit's hooks plugin"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("hook", metavar="HOOK", choices=gerrit.KINDS, help=", ".join(gerrit.KINDS))
+    parser.add_argument("words", metavar="ARGUMENT", nargs=argparse.REMAINDER, help="what Gerrit calls the hook with")
+
+
+def run(call: Call) -> int:
+    """Do the work of one hook; whatever goes wrong before a ref moves refuses it."""
+    event = gerrit.read(call.arguments.words)
+    if not gerrit.concerns(call.settings, os.environ):
+        return ExitStatus.DONE
+    if call.arguments.hook == "ref-updated":
+        return _after(call, event)
+    try:
+        allowed, lines = _update(call, event) if call.arguments.hook == "ref-update" else _commit(call, event)
+    except ToolkitError as error:
+        allowed, lines = False, [refusal(error)]
+    for line in lines:
+        print(line)
+    return ExitStatus.DONE if allowed else ExitStatus.FAILED
+
+
+def _update(call: Call, event: gerrit.Event) -> tuple[bool, list[str]]:
+    membership = Membership(call.settings, time.time)
+    try:
+        judge = Judge(call.settings, membership, Usage(call.settings))
+        answer = gerrit.before(judge, event, os.environ, os.getuid())
+    finally:
+        membership.close()
+    return answer.allowed, answer.lines
+
+
+def _commit(call: Call, event: gerrit.Event) -> tuple[bool, list[str]]:
+    verdict = gerrit.received(call.settings, event, os.environ)
+    return verdict.allowed, verdict.lines()
+
+
+def _after(call: Call, event: gerrit.Event) -> int:
+    if not event.ours:
+        return ExitStatus.DONE
+    with Deployer(call.settings.branches) as deployer:
+        report = gerrit.after(call.settings, deployer, Usage(call.settings), event, os.environ, os.getuid())
+        for line in report:
+            print(line, flush=True)
+    return ExitStatus.DONE if report.good else ExitStatus.FAILED
