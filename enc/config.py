@@ -22,7 +22,7 @@ import yaml
 
 from enc.errors import ConfigurationError
 from enc.names import EnvironmentName, ProjectName
-from enc.settings import AgentSettings, AuthoritiesSettings, Duration, MirrorSettings, Settings
+from enc.settings import AgentSettings, AuthoritiesSettings, Duration, MirrorSettings, PuppetfileSettings, Settings
 
 DEFAULT_PATH = Path("/etc/puppetmaster/config.yaml")
 ENVIRONMENT_VARIABLE = "PUPPETMASTER_CONFIG"
@@ -173,6 +173,7 @@ def _check(settings: Settings, where: str) -> None:
     _check_mirror(settings.branches.mirror, where)
     _check_agent(settings.instances.agent, where)
     _check_authorities(settings.authorities, where)
+    _check_puppetfile(settings.branches.puppetfile, where)
     project = settings.nodes.project
     rule = re.compile(r"container|(?:attribute|variable) [A-Za-z][\w;-]*", re.ASCII)
     if not rule.fullmatch(project):
@@ -253,6 +254,23 @@ def _check_authorities(section: AuthoritiesSettings, where: str) -> None:
         for project in server.projects:
             if not ProjectName.accepts(project):
                 raise ConfigurationError(f"{path}.projects: {project!r} is not {ProjectName.rule}", where=where)
+
+
+def _check_puppetfile(puppetfile: PuppetfileSettings, where: str) -> None:
+    path = "branches.puppetfile"
+    if puppetfile.program is not None and puppetfile.program.name not in ("r10k", "g10k"):
+        raise ConfigurationError(f"{path}.program: {puppetfile.program} is called neither r10k nor g10k", where=where)
+    # A whole host at least, and nothing that git takes for a helper (ext::) or ssh for an option.
+    address = r"(?:https?|ssh|git)://[A-Za-z0-9][^\s'\"?#\\]*/|file:///[^\s'\"?#\\]*/|[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:[\w./-]*"
+    for source in puppetfile.sources:
+        if (
+            not re.fullmatch(address, source, re.ASCII)
+            or source[-1] not in "/:"
+            or re.match(r"https?://[^/]*@", source)
+        ):
+            raise ConfigurationError(f"{path}.sources: {source!r} is not https://HOST/… or USER@HOST:…", where=where)
+    if puppetfile.forge is not None and not re.fullmatch(r"https?://[A-Za-z0-9][\w.:/-]*", puppetfile.forge, re.ASCII):
+        raise ConfigurationError(f"{path}.forge: {puppetfile.forge!r} is not https://HOST", where=where)
 
 
 def read_secret(path: Path) -> str:

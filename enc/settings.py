@@ -282,6 +282,30 @@ class UpkeepSettings:
 
 
 @dataclass(frozen=True)
+class PuppetfileSettings:
+    """Modules that a tree names in a Puppetfile, fetched by r10k or g10k (docs/puppetfile.md)."""
+
+    program: Path | None = None
+    """r10k or g10k, by its absolute path. null: Puppetfiles are not followed, and pushers are told so."""
+    sources: tuple[str, ...] = ()
+    """What the address of a module's git repository must begin with, up to a `/` or `:`:
+    https://github.com/puppetlabs/, git@git.example.org:. None: no module comes from git."""
+    forge: str | None = "https://forgeapi.puppet.com"
+    """The Forge's API. null: no module comes from a Forge."""
+    credentials_file: Path | None = None
+    """For https: `https://USER:TOKEN@HOST` in a line (git-credential-store); must not be readable by others."""
+    ssh_key_file: Path | None = None
+    """For ssh: our private key. The host must be known (ssh_known_hosts)."""
+    timeout: Duration = Duration(300)
+    """How long one run of the program may take. A push waits for it."""
+    reuse: Duration = Duration(3600)
+    """How long modules are shared by new versions if the Puppetfile names a branch or :latest, which may
+    move on; longer, they are installed anew. Those with exact versions are shared for ever."""
+    bytes: int = 1_073_741_824
+    """The most that the modules of one Puppetfile may hold together."""
+
+
+@dataclass(frozen=True)
 class BranchSettings:
     """The branch manager: from branches of the repository to environments."""
 
@@ -303,6 +327,8 @@ class BranchSettings:
     """Directories whose sub-directories are shared one by one between versions; others are shared whole."""
     types_program: Path | None = None
     """puppet, to run `puppet generate types` in a new version if its types changed. None: types are shared."""
+    puppetfile: PuppetfileSettings = field(default_factory=PuppetfileSettings)
+    """Modules from a Puppetfile."""
     retain: Duration = Duration(3600)
     """How long a version stays after it was live: at least as long as a compile can take."""
     topics_unused: Duration = Duration(2_592_000)

@@ -125,8 +125,11 @@ def collection(place: Workplace, now: float) -> Iterator[Remark]:
         yield Remark(one.name, f"{one.name}: was archived longer ago than branches.archive_kept, and is forgotten")
     found = collect(place.deployer.layout, settings.retain, now)
     tokens = Tokens(settings.transport.tokens).remove_old(now - KEPT)
-    if found.versions or found.units or found.leftovers or tokens:
-        counts = f"{found.versions} versions, {found.units} shared parts, {found.leftovers} leftovers, {tokens} tokens"
+    if found.versions or found.units or found.puppetfiles or found.leftovers or tokens:
+        counts = (
+            f"{found.versions} versions, {found.units} shared parts, {found.puppetfiles} sets of modules,"
+            f" {found.leftovers} leftovers, {tokens} tokens"
+        )
         yield Remark("gc", f"removed {counts}")
     for name in found.skipped:
         yield Remark(name, f"{name}: its versions stay, because it is not our link any more; move it away", wrong=True)

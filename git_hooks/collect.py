@@ -2,7 +2,7 @@
 
 Needed is: what an environment shows; a version that was live within the
 retention time, since a compile that began then may still read it; and every
-unit that these lead to. All else goes, and with it what killed processes left
+unit and set of modules that these lead to. All else goes, and with it what killed processes left
 in work/.
 
 How this is safe beside running deploys: versions are taken away under their
@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from enc.names import EnvironmentName
-from git_hooks.layout import SPLIT, Layout
+from git_hooks.layout import JOINED, SPLIT, Layout
 from git_hooks.locks import locked
 from git_hooks.store import Step, nothing
 from git_hooks.versions import ForeignEnvironment, Versions
@@ -33,6 +33,8 @@ class Collected(NamedTuple):
     versions: int
     units: int
     leftovers: int
+    puppetfiles: int
+    """Sets of modules of a Puppetfile."""
     skipped: tuple[EnvironmentName, ...]
     """Environments that are not ours any more: their versions stay until somebody has looked."""
 
@@ -51,6 +53,7 @@ class _Collector:
         self._trash = f"{layout.work}/trash"
         self._number = 0
         self._units = layout.units + "/"
+        self._puppetfiles = layout.puppetfiles + "/"
 
     def run(self, before: float) -> Collected:
         # What an earlier run was killed over; emptied first, so that numbers are free again.
@@ -70,10 +73,11 @@ class _Collector:
         with locked(self._layout.store_lock):
             used |= self._used(seen)
             units = self._unused_units(used)
+            puppetfiles = self._unused_puppetfiles(used)
             leftovers = self._leftovers()
         self._at("empty the trash")
         shutil.rmtree(self._trash)
-        return Collected(versions, units, leftovers, tuple(skipped))
+        return Collected(versions, units, leftovers, puppetfiles, tuple(skipped))
 
     def _old_versions(self, environment: EnvironmentName, before: float) -> int:
         removed = 0
@@ -90,7 +94,7 @@ class _Collector:
         return removed
 
     def _used(self, seen: set[str]) -> set[str]:
-        """Return the units that versions lead to; directories in `seen` are passed over, others added to it."""
+        """Return the units and sets that versions lead to; directories in `seen` are passed over, others added."""
         used: set[str] = set()
         waiting = [
             f"{self._layout.versions}/{environment}/{commit}"
@@ -102,15 +106,17 @@ class _Collector:
             if directory in seen:
                 continue
             seen.add(directory)
-            for unit in self.units_in(directory):
-                if unit not in used:
+            for unit in self._parts_in(directory):
+                if unit == JOINED:
+                    waiting.append(f"{directory}/{JOINED}")
+                elif unit not in used:
                     used.add(unit)
                     if unit.endswith(SPLIT):
                         waiting.append(self._layout.unit(unit))
         return used
 
-    def units_in(self, directory: str) -> list[str]:
-        """Return the units that the links of a version or split unit lead to; none if it went meanwhile."""
+    def _parts_in(self, directory: str) -> list[str]:
+        """Return the units and sets that the links of a directory lead to, and JOINED; none if it went meanwhile."""
         found = []
         with suppress(FileNotFoundError), os.scandir(directory) as entries:
             for entry in entries:
@@ -118,6 +124,10 @@ class _Collector:
                     target = os.readlink(entry.path)
                     if target.startswith(self._units):
                         found.append(os.path.basename(target))
+                    elif target.startswith(self._puppetfiles):
+                        found.append(target.removeprefix(self._puppetfiles).partition("/")[0])
+                elif entry.name == JOINED:
+                    found.append(JOINED)
         return found
 
     def _unused_units(self, used: set[str]) -> int:
@@ -130,6 +140,14 @@ class _Collector:
                         os.unlink(self._layout.link(unit))
                     removed += 1
         return removed
+
+    def _unused_puppetfiles(self, used: set[str]) -> int:
+        unused = []
+        with suppress(FileNotFoundError):
+            unused = [name for name in os.listdir(self._layout.puppetfiles) if name not in used]
+        for name in unused:
+            self._away(f"{self._layout.puppetfiles}/{name}")
+        return len(unused)
 
     def _leftovers(self) -> int:
         """Take away what killed deploys left; nobody builds while the store's lock is held exclusively."""

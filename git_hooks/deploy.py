@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from enc.errors import NotFound, ToolkitError
 from enc.names import EnvironmentName
-from git_hooks.layout import Layout
+from git_hooks import puppetfile
+from git_hooks.layout import JOINED, Layout
 from git_hooks.locks import locked
 from git_hooks.puppetserver import FlushFailed, Puppetservers
 from git_hooks.records import Hold, Outcome, Record, Records
@@ -246,6 +247,8 @@ class Deployer:
                 return record._replace(outcome="unchanged" if decision == "nothing" else "held")
             self._at("begin record")
             self.records.add(record._replace(outcome="begun"))
+            if decision == "switch" and situation.wanted is not None:
+                record = record._replace(note=self._build(environment, situation.wanted, watch))
             outcome = self._do(decision, environment, situation.wanted, watch)
             if decision == "flush" and situation.live != situation.wanted:
                 outcome = "held"
@@ -261,10 +264,6 @@ class Deployer:
 
     def _do(self, decision: Decision, environment: EnvironmentName, commit: ObjectId | None, watch: _Watch) -> Outcome:
         outcome: Outcome = "live"
-        if decision == "switch" and commit is not None:
-            with locked(self.layout.store_lock, shared=True), watch.step("build"):
-                self._store.build(self.repository, environment, commit, self._base(environment))
-                self._describe_types(environment, commit)
         if decision in ("switch", "remove"):
             with watch.step("switch"):
                 self._at("owe flush")
@@ -279,12 +278,35 @@ class Deployer:
             self._flush(environment)
         return outcome
 
+    def _build(self, environment: EnvironmentName, commit: ObjectId, watch: _Watch) -> str:
+        """Make the version, complete; return what people should know about it."""
+        with locked(self.layout.store_lock, shared=True):
+            with watch.step("build"):
+                self._store.build(self.repository, environment, commit, self._base(environment))
+            note = ""
+            if os.path.lexists(f"{self.layout.version(environment, commit)}/{puppetfile.NAME}"):
+                with watch.step("modules"):
+                    note = self._add_modules(environment, commit)
+            with watch.step("build"):
+                self._describe_types(environment, commit)
+        return note
+
+    def _add_modules(self, environment: EnvironmentName, commit: ObjectId) -> str:
+        settings = self._settings.puppetfile
+        if settings.program is None:
+            return "its Puppetfile is not followed, no program is set for that (branches.puppetfile.program)"
+        from git_hooks.puppetfile.sets import Sets  # most trees have no Puppetfile
+
+        sets = Sets(self.layout, settings, self.repository, self._at, self._clock)
+        return sets.show(environment, commit)
+
     def _describe_types(self, environment: EnvironmentName, commit: ObjectId) -> None:
         if self._settings.types_program is not None:
             from git_hooks.resource_types import ResourceTypes  # most sites pay nothing for it
 
             self._at("types")
-            types = ResourceTypes(self.layout, self._settings.split, self._settings.types_program)
+            directories = (*self._settings.split, JOINED)  # there, in whatever directory they are shown
+            types = ResourceTypes(self.layout, directories, self._settings.types_program)
             types.prepare(environment, self.layout.version(environment, commit))
 
     def _flush(self, environment: EnvironmentName) -> None:
@@ -321,4 +343,5 @@ class _Watch:
         try:
             yield
         finally:
-            self.milliseconds[name] = round((time.perf_counter() - began) * 1000, 1)
+            passed = (time.perf_counter() - began) * 1000
+            self.milliseconds[name] = round(self.milliseconds.get(name, 0.0) + passed, 1)

@@ -18,6 +18,7 @@ from git_hooks.checks import CHECKS
 from git_hooks.checks.look import Limits
 from git_hooks.environments import Place, Rules
 from git_hooks.incoming import Incoming, Inspection
+from git_hooks.puppetfile import sources
 from git_hooks.refs import BranchName, ObjectId
 
 if TYPE_CHECKING:
@@ -33,7 +34,12 @@ class Examination:
     def __init__(self, objects: Incoming, settings: Settings) -> None:
         pushes = settings.pushes
         limits = Limits(
-            pushes.file_bytes, pushes.push_bytes, pushes.files, pushes.directory_entries, pushes.submodules
+            pushes.file_bytes,
+            pushes.push_bytes,
+            pushes.files,
+            pushes.directory_entries,
+            pushes.submodules,
+            sources(settings.branches.puppetfile),
         )
         self._objects = objects
         self._rules = Rules(settings.branches.rules)

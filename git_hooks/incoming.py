@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping
 
 from enc.errors import NotFound
-from git_hooks.checks.environment_conf import NAME
+from git_hooks import puppetfile
+from git_hooks.checks import environment_conf
 from git_hooks.checks.look import Blob, Check, Limits, Look, Problem, run
 from git_hooks.checks.sizes import DEEPEST
 from git_hooks.refs import ObjectId
@@ -26,6 +27,9 @@ from git_hooks.trees import DIRECTORY, LINK, SUBMODULE, Entry, UnsoundTree, join
 
 _KEPT = 65_536
 """Bytes up to which the content of what is read by a check (links, environment.conf) is kept."""
+
+_READ = (environment_conf.NAME, puppetfile.NAME.lower())
+"""Files at the top, in lower case, whose content is read."""
 
 _NEAR = 64
 """So many commits are read one by one to find an ancestor; farther ones are left to git's own walk."""
@@ -161,7 +165,7 @@ class Inspection:
 
     def _look(self, path: str, entries: tuple[Entry, ...], new: tuple[Entry, ...]) -> Iterator[Problem]:
         readable = [entry for entry in new if entry.mode not in (DIRECTORY, SUBMODULE)]
-        kept = {entry.id for entry in readable if entry.mode == LINK or (not path and entry.name.lower() == NAME)}
+        kept = {entry.id for entry in readable if entry.mode == LINK or (not path and entry.name.lower() in _READ)}
         files = self._objects.sized((entry.id for entry in readable), kept)
         self._bytes += sum(blob.size for name, blob in files.items() if name not in self._counted)
         self._counted |= files.keys()

@@ -4,6 +4,8 @@
     units/AB/TREE.s      one git tree as a directory of links to the units of its parts ("split")
     links/AB/UNIT        the one symbolic link to that unit; wherever it is needed it is hard-linked
     versions/ENV/COMMIT  an environment at one commit: files, and links to units
+    puppetfiles/SET/     the modules of one Puppetfile, as files; SET: see puppetfile/sets.py
+    puppetfile-cache/    what r10k and g10k keep between runs
     work/                what is being built or removed; nothing here outlives its process
     locks/               one file for each environment, one for the store, one for gc
     records/ENV.jsonl    what was deployed; holds/ENV, pending/ENV: see records.py
@@ -20,6 +22,10 @@ from git_hooks.refs import ObjectId
 
 SPLIT = ".s"
 """What a split unit's name ends in; it never occurs in a tree's name."""
+
+
+JOINED = ".puppetfile-modules"
+"""In a version whose Puppetfile is followed: its modules, and the tree's own ones beside them, as links."""
 
 
 class Layout(NamedTuple):
@@ -42,6 +48,21 @@ class Layout(NamedTuple):
     def links(self) -> str:
         """Where the units' links are."""
         return f"{self.root}/links"
+
+    @property
+    def puppetfiles(self) -> str:
+        """Where the modules of Puppetfiles are; not there before the first."""
+        return f"{self.root}/puppetfiles"
+
+    @property
+    def puppetfile_cache(self) -> str:
+        """Where r10k and g10k keep what they fetched; may be missing."""
+        return f"{self.root}/puppetfile-cache"
+
+    @property
+    def puppetfile_lock(self) -> str:
+        """Held while r10k or g10k runs: they do not lock their caches."""
+        return f"{self.root}/locks/puppetfile"
 
     @property
     def versions(self) -> str:

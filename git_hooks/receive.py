@@ -56,7 +56,8 @@ def _lines(deployer: Deployer, place: Place, update: RefUpdate, record: Record, 
             f"{name}: switched to {shown}, but puppetserver may still serve the old version: {record.detail}",
             f"{UNDER}the next push tries again, or an operator's: branch-manager deploy {name}",
         ]
-    return [_good(deployer, place, update, record, seconds)]
+    note = [f"{UNDER}{record.note}"] if record.note else []
+    return [_good(deployer, place, update, record, seconds), *note]
 
 
 def _good(deployer: Deployer, place: Place, update: RefUpdate, record: Record, seconds: float) -> str:

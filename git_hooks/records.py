@@ -50,6 +50,8 @@ class Record(NamedTuple):
     """How long each step took."""
     detail: str = ""
     """What went wrong, in one line."""
+    note: str = ""
+    """What people should know though nothing went wrong, in one line."""
 
     @property
     def switched(self) -> bool:
@@ -180,7 +182,8 @@ def told(record: Record) -> str:
         "not flushed": f"switched to {shown}, but puppetserver may still serve the old version: {record.detail}",
         "begun": "begun",
     }
-    return f"{record.environment}: {words[record.outcome]}"
+    note = f" ({record.note})" if record.note else ""
+    return f"{record.environment}: {words[record.outcome]}{note}"
 
 
 def _read(fields: dict[str, Any]) -> Record:

@@ -136,9 +136,11 @@ class _Bases:
         if self._version is None or not path:
             return None
         try:
-            return os.path.basename(os.readlink(f"{self._version}/{path}"))
+            unit = os.path.basename(os.readlink(f"{self._version}/{path}"))
         except OSError:
             return None
+        # A version with a Puppetfile has links to other things, too.
+        return unit if ObjectId.accepts(unit.removesuffix(SPLIT)) else None
 
 
 class _Build:

@@ -2,7 +2,8 @@
 
 A unit is named after its tree, so it proves itself: the names of its files'
 contents give the trees' names, up to its own. A version is held against its
-commit in the repository. A submodule is an empty directory, which does not tell
+commit in the repository. What r10k or g10k fetched is held against what they
+had fetched; what it should have been is not known here. A submodule is an empty directory, which does not tell
 its commit; there, and only there, git is asked what it should be. Reads only; a
 fault is a value, not an error.
 """
@@ -17,11 +18,14 @@ from typing import NamedTuple
 
 from enc.errors import NotFound
 from enc.names import EnvironmentName
-from git_hooks.layout import SPLIT, Layout
+from git_hooks.layout import JOINED, SPLIT, Layout
 from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository
 from git_hooks.resource_types import NAME
 from git_hooks.trees import DIRECTORY, FILE, LINK, PROGRAM, SUBMODULE, Entry, object_id, render_tree
+
+_NO_TREE = "0" * 64
+"""What a tree that is not in the repository is looked up as."""
 
 
 class Fault(NamedTuple):
@@ -51,9 +55,25 @@ def verify_store(layout: Layout, repository: Repository) -> Iterator[Fault]:
             except NotFound:
                 yield Fault(path, "its commit is not in the repository any more, so it cannot be verified")
                 continue
-            added = () if any(entry.name == NAME for entry in repository.tree(tree)) else (NAME,)
+            own = {entry.name for entry in repository.tree(tree)}
+            added = tuple(name for name in (NAME, JOINED) if name not in own)
             if verifier.tree(path, tree, added=added) != tree:
                 yield Fault(path, "holds something else than its commit")
+    yield from _faults_of_puppetfiles(layout, verifier)
+
+
+def tree_of_files(layout: Layout, repository: Repository, directory: str) -> str:
+    """Return the name (sha256) of the tree that `directory` holds; the repository does not know it."""
+    return _Verifier(layout, repository).tree(directory, _NO_TREE)
+
+
+def _faults_of_puppetfiles(layout: Layout, verifier: _Verifier) -> Iterator[Fault]:
+    """Yield what was changed since r10k or g10k fetched it: a set's name ends in what it held then."""
+    names = sorted(os.listdir(layout.puppetfiles)) if os.path.isdir(layout.puppetfiles) else []
+    for name in names:
+        path = f"{layout.puppetfiles}/{name}"
+        if verifier.tree(path, _NO_TREE) != name.rpartition(".")[2]:
+            yield Fault(path, "holds something else than was fetched for its Puppetfile")
 
 
 class _Verifier:
@@ -61,6 +81,7 @@ class _Verifier:
         self._layout = layout
         self._repository = repository
         self._units = layout.units + "/"
+        self._puppetfiles = layout.puppetfiles + "/"
         self._files: dict[tuple[int, int], str] = {}
         """Names of contents by inode: what is shared is read once."""
 
@@ -69,6 +90,9 @@ class _Verifier:
 
         It should be the tree at the path `within` the tree `root`.
         """
+        return object_id("tree", render_tree(self._entries(directory, root, within, added)), len(root) // 2)
+
+    def _entries(self, directory: str, root: str, within: tuple[str, ...], added: tuple[str, ...] = ()) -> list[Entry]:
         entries = []
         id_size = len(root) // 2
         with os.scandir(directory) as found:
@@ -83,6 +107,13 @@ class _Verifier:
                         # The unit itself is verified on its own; here it must only be there.
                         tree = unit.removesuffix(SPLIT) if os.path.isdir(self._layout.unit(unit)) else "0" * 40
                         entries.append(Entry(DIRECTORY, item.name, tree))
+                    elif target == JOINED and JOINED in added:
+                        # The tree's own modules; without any, the tree has no such directory.
+                        own = self._entries(f"{directory}/{JOINED}", root, (*within, item.name))
+                        if own:
+                            entries.append(Entry(DIRECTORY, item.name, object_id("tree", render_tree(own), id_size)))
+                    elif target.startswith(self._puppetfiles) and os.path.isdir(item.path):
+                        continue  # a Puppetfile's module, verified with its set
                     else:
                         content = os.fsencode(target)
                         entries.append(Entry(LINK, item.name, object_id("blob", content, id_size)))
@@ -91,7 +122,7 @@ class _Verifier:
                 else:
                     mode = PROGRAM if status.st_mode & stat.S_IXUSR else FILE
                     entries.append(Entry(mode, item.name, self._file(item.path, status, id_size)))
-        return object_id("tree", render_tree(entries), id_size)
+        return entries
 
     def _directory(self, path: str, root: str, within: tuple[str, ...]) -> Entry:
         if not os.listdir(path):

@@ -6,8 +6,15 @@ here, and cases in tests/cases/pushes/.
 
 from __future__ import annotations
 
-from git_hooks.checks import environment_conf, links, names, sizes, submodules
+from git_hooks.checks import environment_conf, links, names, puppetfile, sizes, submodules
 from git_hooks.checks.look import Check
 
-CHECKS: tuple[Check, ...] = (names.check, submodules.check, links.check, sizes.check, environment_conf.check)
+CHECKS: tuple[Check, ...] = (
+    names.check,
+    submodules.check,
+    links.check,
+    sizes.check,
+    environment_conf.check,
+    puppetfile.check,
+)
 """All checks, in the order in which their findings are told."""

@@ -8,19 +8,24 @@ repository shows already was checked when it came.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from git_hooks.trees import Entry, join
 
+if TYPE_CHECKING:
+    from git_hooks.puppetfile import Sources
+
 
 class Limits(NamedTuple):
-    """The bounds of a push (settings `pushes`)."""
+    """The bounds of a push (settings `pushes` and `branches.puppetfile`)."""
 
     file_bytes: int
     push_bytes: int
     files: int
     directory_entries: int
     submodules: bool
+    sources: Sources | None = None
+    """Where a Puppetfile may take modules from; None: Puppetfiles are not followed."""
 
 
 class Problem(NamedTuple):

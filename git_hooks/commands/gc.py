@@ -30,7 +30,8 @@ def run(call: Call) -> int:
         pruned = refs.prune(time.time() - settings.archive_kept)
     tokens = Tokens(settings.transport.tokens).remove_old(time.time() - KEPT)
     lines = [
-        f"removed {found.versions} versions, {found.units} shared parts, {found.leftovers} leftovers, {tokens} tokens,"
+        f"removed {found.versions} versions, {found.units} shared parts, {found.puppetfiles} sets of modules,"
+        f" {found.leftovers} leftovers, {tokens} tokens,"
         f" {len(pruned)} archived branches"
     ]
     lines += [f"{name}: passed over, it is not our link any more; move it away" for name in found.skipped]

@@ -212,8 +212,8 @@ def test_gc_keeps_what_is_live_or_was_until_lately(bare: Bare) -> None:
         bare.commit("test", changed(content))
         deploy(bare)
     retired = max(path.stat().st_mtime for path in (bare.settings.store / "versions/test").iterdir())
-    assert gc(bare, retain=3600, now=retired + 3000) == Collected(0, 0, 0, ())
-    assert gc(bare, retain=3600, now=retired + 4000) == Collected(2, 4, 0, ())
+    assert gc(bare, retain=3600, now=retired + 3000) == Collected(0, 0, 0, 0, ())
+    assert gc(bare, retain=3600, now=retired + 4000) == Collected(2, 4, 0, 0, ())
     assert faults(bare) == []
     assert contents(bare.live("test"))["modules/a/manifests/init.pp"] == "C\n"
 

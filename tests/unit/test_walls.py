@@ -36,6 +36,7 @@ WALLS = {
         "enc.shadow",  # another ENC
         "git_hooks.install",  # git config
         "git_hooks.mirror.upstream",  # git, over the network
+        "git_hooks.puppetfile.program",  # r10k, g10k
         "git_hooks.repository",  # git
         "git_hooks.resource_types",  # puppet generate types
         "git_hooks.refstore",  # git

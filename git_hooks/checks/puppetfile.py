@@ -1,0 +1,34 @@
+"""A Puppetfile, if they are followed here: it asks for modules, and does nothing else (puppetfile/language.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from git_hooks.checks.look import Look, Problem
+from git_hooks.layout import JOINED
+from git_hooks.puppetfile import NAME
+from git_hooks.trees import FILE, PROGRAM
+
+
+def check(look: Look) -> Iterator[Problem]:
+    """Yield what is wrong with a new Puppetfile at the top."""
+    if look.path or look.limits.sources is None:
+        return
+    for entry in look.new:
+        if entry.name == JOINED:
+            yield Problem(JOINED, "is what the branch manager calls the modules of a Puppetfile; choose another name")
+        if entry.name != NAME:
+            continue
+        if entry.mode not in (FILE, PROGRAM):
+            yield Problem(NAME, "must be a file")
+            return
+        from git_hooks.puppetfile import language  # few pushes bring one, and none should wait for that
+
+        content = look.blobs(entry.id).content
+        if content is None:
+            yield Problem(NAME, f"is larger than {language.LONGEST} bytes")
+            return
+        try:
+            language.read(content, look.limits.sources)
+        except language.UnsoundPuppetfile as error:
+            yield Problem("", str(error))

@@ -1,0 +1,332 @@
+"""Modules of a Puppetfile in environments: real r10k and g10k, real git over loopback, kills, outages."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from enc.names import BranchName, EnvironmentName
+from enc.settings import BranchSettings, Duration, PuppetfileSettings
+from git_hooks.collect import collect
+from git_hooks.deploy import Deployer, Exact, Tip
+from git_hooks.records import Record
+from git_hooks.refs import ObjectId
+from git_hooks.store import nothing
+from git_hooks.verify import verify_store
+from tests.support.bare import Bare, Content, contents, git
+
+PROGRAMS = {"r10k": Path("/usr/bin/r10k"), "g10k": Path("/usr/bin/g10k")}
+OWN: Content = {"own": {"manifests": {"init.pp": "class own {}"}}}
+THING = {"thing/manifests/init.pp": "class thing {}", "thing/files/a": "1", "thing/files/same": "1"}
+
+
+class GitServer:
+    """Repositories of modules behind `git daemon`, on an address of its own."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self._modules: dict[str, Bare] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"git://127.0.0.1:{self.port}/"
+
+    def module(self, name: str, content: Content, tag: str = "v1") -> ObjectId:
+        """Let the branch `main` of a module, and a tag, show `content`."""
+        if name not in self._modules:
+            (self.base / name).mkdir(parents=True)
+            self._modules[name] = Bare(self.base / name)
+        bare = self._modules[name]
+        commit = bare.commit("main", content)
+        git(bare.path, "update-ref", f"refs/tags/{tag}", commit)
+        return commit
+
+    def start(self) -> None:
+        """Answer; returns when it does."""
+        command = ["git", "daemon", "--listen=127.0.0.1", f"--port={self.port}", "--reuseaddr", "--export-all"]
+        self._process = subprocess.Popen(
+            [*command, f"--base-path={self.base}"], stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Answer no more."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+class Site:
+    """A repository whose Puppetfiles are followed."""
+
+    def __init__(self, base: Path, server: GitServer, program: str, **settings: object) -> None:
+        base.mkdir(exist_ok=True)
+        self.bare = Bare(base)
+        self.server = server
+        self.settings = replace(
+            self.bare.settings,
+            puppetfile=replace(
+                PuppetfileSettings(program=PROGRAMS[program], sources=(server.url,), timeout=Duration(60)),
+                **settings,  # type: ignore[arg-type]
+            ),
+        )
+
+    def mod(self, name: str, revision: str = ":tag => 'v1'", repository: str = "") -> str:
+        return f"mod '{name}', :git => '{self.server.url}{repository or name}/repository.git', {revision}\n"
+
+    def commit(self, puppetfile: str, branch: str = "test", **more: Content | str) -> ObjectId:
+        return self.bare.commit(branch, {"Puppetfile": puppetfile, "manifests": {"site.pp": "#"}, **more})
+
+    def deploy(
+        self,
+        branch: str = "test",
+        *,
+        settings: BranchSettings | None = None,
+        at: Callable[[str], None] = nothing,
+        now: float = 0.0,
+        exact: ObjectId | None = None,
+    ) -> Record:
+        with Deployer(settings or self.settings, at=at, clock=lambda: time.time() + now) as deployer:
+            target = Exact(exact) if exact else Tip(BranchName(branch))
+            return deployer.deploy(EnvironmentName(branch), target, "me")
+
+    def shown(self, environment: str = "test", directory: str = "modules") -> dict[str, str]:
+        return contents(self.bare.live(environment) / directory)
+
+    def sets(self) -> list[str]:
+        place = self.settings.store / "puppetfiles"
+        return sorted(path.name for path in place.iterdir()) if place.exists() else []
+
+    def faults(self) -> list[str]:
+        with Deployer(self.settings) as deployer:
+            return [f"{fault.path}: {fault.problem}" for fault in verify_store(deployer.layout, deployer.repository)]
+
+    def gc(self) -> int:
+        with Deployer(self.settings) as deployer:
+            return collect(deployer.layout, 0, 9e9).puppetfiles
+
+
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
+    made = GitServer(tmp_path_factory.mktemp("modules"))
+    made.module("thing", {"manifests": {"init.pp": "class thing {}"}, "files": {"a": "1", "same": "-> a"}})
+    made.module("other", {"manifests": {"init.pp": "class other {}"}, "files": {"run": "#!/bin/sh\n"}})
+    made.module("leaving", {"files": {"a": "-> ../../../../../etc/passwd"}})
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(params=PROGRAMS)
+def site(request: pytest.FixtureRequest, tmp_path: Path, modules: GitServer) -> Site:
+    return Site(tmp_path / "site", modules, request.param)
+
+
+def test_modules_stand_beside_the_trees_own_and_are_fetched_once(site: Site) -> None:
+    site.commit(site.mod("thing"), modules=OWN)
+    record = site.deploy()
+    assert record.outcome == "live" and record.milliseconds["modules"] > 0, record
+    assert "fetched the module of its Puppetfile in" in record.note and "exact versions" in record.note
+    assert site.shown() == {**THING, "own/manifests/init.pp": "class own {}"}
+    # Another commit, another branch, other comments: the same modules, and nobody is asked.
+    inode = (site.bare.live("test") / "modules/thing/files/a").stat().st_ino
+    site.commit("# said differently\n" + site.mod("thing"), branch="production", modules=OWN)
+    record = site.deploy("production", now=9e6)
+    assert record.outcome == "live" and record.note == "", record
+    assert (site.bare.live("production") / "modules/thing/files/a").stat().st_ino == inode
+    assert len(site.sets()) == 1 and site.faults() == []
+    assert (site.bare.live("test") / "modules/thing/files/a").stat().st_mode & 0o777 == 0o444
+
+
+def test_a_directory_of_their_own(site: Site) -> None:
+    site.commit("moduledir 'thirdparty'\n" + site.mod("thing") + site.mod("other"), modules=OWN)
+    assert site.deploy().outcome == "live"
+    assert site.shown() == {"own/manifests/init.pp": "class own {}"}
+    other = {"other/manifests/init.pp": "class other {}", "other/files/run": "#!/bin/sh\n"}
+    assert site.shown(directory="thirdparty") == {**THING, **other}
+    assert os.access(site.bare.live("test") / "thirdparty/other/files/run", os.X_OK)
+    assert site.faults() == []
+
+
+def test_what_moves_on_comes_with_a_later_commit_and_versions_stay_as_they_are(site: Site, tmp_path: Path) -> None:
+    site.server.module("moving", {"files": {"a": "old"}})
+    puppetfile = site.mod("moving", ":branch => 'main'")
+    first = site.commit(puppetfile)
+    record = site.deploy()
+    assert "fetched anew at times" in record.note
+    site.server.module("moving", {"files": {"a": "new"}})
+    assert site.deploy(now=9e6).outcome == "unchanged"
+    site.commit(puppetfile, modules=OWN)
+    assert site.deploy().outcome == "live"
+    assert site.shown()["moving/files/a"] == "old", "within branches.puppetfile.reuse"
+    site.commit(puppetfile, modules={**OWN, "more": {"files": {"x": "x"}}})
+    assert site.deploy(now=9e6).note
+    assert site.shown()["moving/files/a"] == "new"
+    assert site.deploy(exact=first, now=9e6).outcome == "live"
+    assert site.shown() == {"moving/files/a": "old"}, "a version never changes"
+    assert len(site.sets()) == 2 and site.faults() == []
+
+
+def test_gc_removes_modules_that_nobody_uses(site: Site) -> None:
+    site.commit(site.mod("thing"), modules=OWN)
+    site.deploy()
+    assert site.gc() == 0
+    site.commit(site.mod("other"), modules=OWN)
+    site.deploy()
+    assert len(site.sets()) == 2
+    assert site.gc() == 1 and len(site.sets()) == 1
+    assert site.shown()["own/manifests/init.pp"] == "class own {}"
+    assert site.shown()["other/files/run"] and site.faults() == []
+    site.bare.commit("test", {"manifests": {"site.pp": "# no Puppetfile"}})
+    assert site.deploy().outcome == "live"
+    assert site.gc() == 1 and site.sets() == []
+
+
+def test_verify_store_sees_what_was_changed_afterwards(site: Site) -> None:
+    site.commit(site.mod("thing"))
+    site.deploy()
+    file = (site.bare.live("test") / "modules/thing/files/a").resolve()
+    file.chmod(0o644)
+    file.write_text("2")
+    (fault,) = site.faults()
+    assert "than was fetched for its Puppetfile" in fault
+    file.unlink()
+    assert len(site.faults()) == 1
+
+
+@pytest.mark.parametrize(
+    ("puppetfile", "more", "says"),
+    [
+        ("system('touch PWNED')\n", {}, "Puppetfile line 1: only moduledir"),
+        ("mod 'b', :git => 'file:///etc', :tag => 'v1'\n", {}, "branches.puppetfile.sources"),
+        ("THING", {"thing": {"files": {"a": "mine"}}}, "module thing is in the tree, too (modules/thing)"),
+        ("mod 'thing', :git => 'THE_URLthing/repository.git', :tag => 'nosuch'\n", OWN, "nosuch"),
+        ("mod 'none', :git => 'THE_URLnone/repository.git', :tag => 'v1'\n", OWN, "none"),
+        ("mod 'leaving', :git => 'THE_URLleaving/repository.git', :tag => 'v1'\n", OWN, "is a link that leaves"),
+    ],
+    ids=["code", "source", "collision", "revision", "repository", "link"],
+)
+def test_what_is_refused_leaves_the_environment_as_it_was(
+    site: Site, puppetfile: str, more: Content, says: str
+) -> None:
+    good = site.commit(site.mod("thing"), modules=OWN)
+    site.deploy()
+    text = puppetfile.replace("THE_URL", site.server.url).replace("THING", site.mod("thing"))
+    site.commit(text, modules=more)
+    for _ in range(2):
+        record = site.deploy()
+        assert record.outcome == "failed" and says in record.detail, record
+        assert site.bare.live("test").readlink().name == good
+        assert site.shown() == {**THING, "own/manifests/init.pp": "class own {}"}
+    assert not list(site.settings.store.rglob("PWNED"))
+    assert list((site.settings.store / "work").iterdir()) == []
+    site.commit(site.mod("thing") + "# mended\n", modules=OWN)
+    assert site.deploy().outcome == "live" and site.faults() == []
+
+
+def test_an_outage_fails_the_deploy_and_the_next_makes_up_for_it(tmp_path: Path, modules: GitServer) -> None:
+    server = GitServer(tmp_path / "modules")
+    server.module("thing", {"files": {"a": "1"}})
+    server.module("other", {"files": {"a": "1"}})
+    site = Site(tmp_path / "site", server, "g10k")
+    server.start()
+    try:
+        site.commit(site.mod("thing"))
+        assert site.deploy().outcome == "live"
+        server.stop()
+        site.commit(site.mod("thing"), more={"x": "1"})
+        assert site.deploy().outcome == "live", "what is here needs no network"
+        site.commit(site.mod("thing") + site.mod("other"))
+        record = site.deploy()
+        assert record.outcome == "failed" and record.detail.startswith("g10k: "), record
+        assert site.shown() == {"thing/files/a": "1"}
+        server.start()
+        assert site.deploy().outcome == "live"
+        assert set(site.shown()) == {"thing/files/a", "other/files/a"}
+    finally:
+        server.stop()
+
+
+def test_a_server_that_says_nothing_is_waited_for_no_longer_than_said(tmp_path: Path, modules: GitServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"git://127.0.0.1:{silent.getsockname()[1]}/"
+        site = Site(tmp_path / "site", modules, "g10k", timeout=Duration(0.5), sources=(url,))
+        site.commit(f"mod 'thing', :git => '{url}x', :tag => 'v1'\n")
+        record = site.deploy()
+        assert record.outcome == "failed" and "branches.puppetfile.timeout" in record.detail, record
+    assert list((site.settings.store / "work").iterdir()) == []
+
+
+def test_more_bytes_than_allowed(tmp_path: Path, modules: GitServer) -> None:
+    site = Site(tmp_path / "site", modules, "g10k", bytes=20)
+    site.commit(site.mod("thing"))
+    assert site.deploy().outcome == "live"
+    site.commit(site.mod("thing") + site.mod("other"))
+    record = site.deploy()
+    assert record.outcome == "failed" and "branches.puppetfile.bytes" in record.detail, record
+
+
+def test_killed_at_every_step_the_next_deploy_finishes_and_gc_removes_the_rest(
+    tmp_path: Path, modules: GitServer
+) -> None:
+    own = {"own/manifests/init.pp": "class own {}"}
+    killed_at: list[str] = []
+    for number in range(1000):
+        site = Site(tmp_path / str(number), modules, "g10k")
+        site.commit("# before\n", modules=OWN)
+        assert site.deploy().outcome == "live"
+        site.commit(site.mod("thing"), modules=OWN)
+        step = _killed(site, number)
+        if step is None:
+            break
+        killed_at.append(step)
+        assert site.shown() in (own, {**THING, **own}), step
+        assert site.deploy().outcome in ("live", "unchanged"), step
+        assert site.shown() == {**THING, **own}, step
+        site.gc()
+        assert list((site.settings.store / "work").iterdir()) == [], step
+        assert len(site.sets()) == 1 and site.faults() == [], step
+    ours = [step for step in killed_at if "modules" in step or "cache" in step]
+    assert len(ours) == 7, killed_at
+
+
+def _killed(site: Site, number: int) -> str | None:
+    """Deploy in a process that is killed at a step; return the step's name, None if there are not so many."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        left = iter(range(number, -1, -1))
+
+        def at(name: str) -> None:
+            if next(left, None) == 0:
+                os.write(writing, name.encode())
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        site.deploy(at=at)
+        os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as told:
+        name = told.read().decode()
+    os.waitpid(child, 0)
+    return name or None
+
+
+def test_without_a_program_a_puppetfile_is_not_followed_and_that_is_said(tmp_path: Path, modules: GitServer) -> None:
+    site = Site(tmp_path / "site", modules, "g10k")
+    site.commit("system('touch PWNED')\n", modules=OWN)
+    record = site.deploy(settings=site.bare.settings)
+    assert record.outcome == "live" and "is not followed" in record.note, record
+    assert site.shown() == {"own/manifests/init.pp": "class own {}"}
