@@ -20,12 +20,13 @@ setup(
     # Shell programs: puppetserver starts them for every catalog, so they must
     # cost little more than a process (docs/answers.md has the figures).
     scripts=[
-        *("enc/enc", "enc/enc-trusted"),
+        *("enc/enc", "enc/enc-trusted", "enc/enc-autosign"),
         "git_hooks/puppetmaster-code-id",
         "git_hooks/puppetmaster-code-content",
         "git_hooks/puppetmaster-config-version",
     ],
     install_requires=[
+        "cryptography >= 38",
         "ldap3 >= 2.9",
         "PyYAML >= 6.0",
         "cryptography >= 42",

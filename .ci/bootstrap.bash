@@ -125,14 +125,14 @@ find_python() {
 # Everything that decides what .venv holds. The scripts are copied into it.
 venv_stamp() {
     printf '%s\n' "$PWD"
-    sha256sum pyproject.toml setup.py enc/enc enc/enc-trusted git_hooks/puppetmaster-*
+    sha256sum pyproject.toml setup.py enc/enc enc/enc-trusted enc/enc-autosign git_hooks/puppetmaster-*
 }
 
 # Whether .venv belongs to this place and has every module that we ask pip for.
 venv_works() {
     [[ -x .venv/bin/python && -x .venv/bin/enc-admin && -x .venv/bin/branch-manager ]] && .venv/bin/python - "$PWD/.venv" 2>/dev/null <<'PYTHON'
 import importlib.util, os, sys
-wanted = "gunicorn ldap3 yaml pytest hypothesis mypy ruff enc.errors git_hooks puppetmaster_self".split()
+wanted = "cryptography gunicorn ldap3 yaml pytest hypothesis mypy ruff enc.errors git_hooks puppetmaster_self".split()
 sys.exit(not (os.path.samefile(sys.prefix, sys.argv[1]) and all(map(importlib.util.find_spec, wanted))))
 PYTHON
 }

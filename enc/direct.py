@@ -15,14 +15,12 @@ nobody should wait for what the answer does not need.
 
 from __future__ import annotations
 
-import queue
 import sys
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from enc.bounded import within
 from enc.errors import (
     DirectoryRefused,
     DirectoryUnreachable,
@@ -58,30 +56,6 @@ def main(arguments: list[str], config_path: Path | None = None) -> int:
     return status
 
 
-def _bounded(question: Callable[[], str], seconds: float) -> str:
-    """Return what `question` returns, or raise what it raises; raise `DirectoryUnreachable` after `seconds`.
-
-    It is asked in a thread that is left behind if need be: some waits know no
-    time-out of their own (looking up a host name, say).
-    """
-    answers: queue.SimpleQueue[str | Exception] = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            answers.put(question())
-        except Exception as error:  # handed over, not swallowed
-            answers.put(error)
-
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        found = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise DirectoryUnreachable(f"no answer within {seconds:g} s; see enc-admin doctor") from None
-    if isinstance(found, Exception):
-        raise found
-    return found
-
-
 def answer(certname: Certname, settings: Settings, *, trusted: bool = False) -> tuple[int, str]:
     """Return exit status and text for `certname`: from disk if it is there, else from LDAP.
 
@@ -98,7 +72,7 @@ def answer(certname: Certname, settings: Settings, *, trusted: bool = False) -> 
     if found.kind in ("refused", "too old"):
         return ExitStatus.FAILED, f"{found.text}\n"
     try:
-        text = _bounded(lambda: _from_ldap(certname, settings, trusted=trusted), 2 * settings.directory.timeout)
+        text = within(2 * settings.directory.timeout, lambda: _from_ldap(certname, settings, trusted=trusted))
     except NotFound as error:
         return (ExitStatus.DONE, "{}\n") if trusted else (ExitStatus.FAILED, f"{error}\n")
     except (DirectoryUnreachable, DirectoryRefused) as error:

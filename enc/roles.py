@@ -37,6 +37,7 @@ class Action(Enum):
     NODE_TRY = "try a branch on a node of"
     NODE_REMOVE = "remove nodes of"
     NODE_MOVE = "move a node into or out of"
+    SIGNING_READ = "read the journal of signing of"
     PREFIX_EDIT = "edit the prefixes of"
     PROJECT_EDIT = "edit the classification of"
     PROJECT_MEMBERS = "change who is in"
@@ -64,6 +65,7 @@ TABLE: dict[Action, frozenset[Role]] = {
     Action.NODE_TRY: _MEMBERS,
     Action.NODE_REMOVE: _ADMINS,
     Action.NODE_MOVE: _OPERATORS,
+    Action.SIGNING_READ: _MEMBERS,
     Action.PREFIX_EDIT: _ADMINS,
     Action.PROJECT_EDIT: _ADMINS,
     Action.PROJECT_MEMBERS: _ADMINS,

@@ -469,6 +469,25 @@ class AuthoritiesSettings:
 
 
 @dataclass(frozen=True)
+class SigningSettings:
+    """The policy of signing (`enc-autosign`): who signs, and where its verdicts are kept."""
+
+    bind_dn: str | None = None
+    """Who reads instances and notes the use of a token. None: the writing account (directory.write_bind_dn)."""
+    bind_password_file: Path | None = None
+    """Holds the password of bind_dn; must not be readable by others."""
+    timeout: Duration = Duration(0.7)
+    """How long LDAP may take for one request, all servers together; after that, the request is refused."""
+    journal: Path = Path("/var/lib/puppetmaster/signing/journal.jsonl")
+    """Every verdict, one JSON document a line. puppetserver's account writes there."""
+    journal_bytes: int = 10_485_760
+    """A longer journal is moved to `….1` (one generation) before the next line."""
+    renew_after: Duration | None = None
+    """How long after its certificate an instance may have another for the same key. None: never. The CA
+    must allow it, too (docs/signing.md)."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole configuration file, and where it was read."""
 
@@ -486,6 +505,7 @@ class Settings:
     pushes: PushSettings = field(default_factory=PushSettings)
     instances: InstanceSettings = field(default_factory=InstanceSettings)
     authorities: AuthoritiesSettings = field(default_factory=AuthoritiesSettings)
+    signing: SigningSettings = field(default_factory=SigningSettings)
 
     @property
     def nodes_base(self) -> str:

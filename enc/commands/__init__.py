@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "project": "enc.commands.project",
     "schema": "enc.commands.schema",
     "shadow": "enc.commands.shadow",
+    "signing": "enc.commands.signing",
     "status": "enc.commands.status",
     "who-uses": "enc.commands.who_uses",
 }

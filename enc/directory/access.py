@@ -4,6 +4,7 @@ The project is the boundary. Its admins (roleOccupant of its projectadmin entry)
 edit its nodes, its prefixes, its own classification, its members and its
 admins, and its members may say which environment one of its nodes tries
 (puppetmasterTrial); operators edit everything; the reading account reads everything;
+the signing account notes on nodes who got a certificate and was built, and writes nothing else;
 everybody who has logged in reads. Nobody reads passwords.
 
 slapd takes the first rule whose target matches, and in it the first `by` that
@@ -32,6 +33,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from enc.directory.service_accounts import READER, SIGNER
+
 CLASSIFICATION = (
     "puppetClass",
     "parentNode",
@@ -49,6 +52,9 @@ CLASSIFICATION = (
 _TRIAL = "puppetmasterTrial"
 """On nodes only. Members may push what their nodes run, so trying it gives them nothing more."""
 
+_SIGNERS = ("puppetmasterEnrolment", "puppetmasterBuilt")
+"""What the signing account may write, on nodes only."""
+
 _NODE_ATTRIBUTES = (
     "entry",
     "cn",
@@ -57,8 +63,7 @@ _NODE_ATTRIBUTES = (
     "owner",
     "serialNumber",
     "associatedDomain",
-    "puppetmasterEnrolment",
-    "puppetmasterBuilt",
+    *_SIGNERS,
     *CLASSIFICATION,
 )
 _PREFIX_ATTRIBUTES = ("entry", "cn", "description", *CLASSIFICATION)
@@ -81,6 +86,7 @@ def access_rules(suffix: str) -> str:
     operators = f'group/groupOfNames/member="cn=operators,ou=groups,{suffix}"'
     admins = 'group/organizationalRole/roleOccupant.expand="cn=projectadmin,cn=$1,ou=projects,' + suffix + '"'
     members = 'group/groupOfNames/member.expand="cn=$1,ou=projects,' + suffix + '"'
+    signer = f'dn.exact="{SIGNER.dn(suffix)}"'
     people = f'dn.onelevel="ou=people,{suffix}"'
     # One RDN with one value: neither a comma nor a plus can hide a second one.
     container = f'dn.regex="^ou=([^,+]+),ou=hosts,{top}$"'
@@ -95,7 +101,7 @@ def access_rules(suffix: str) -> str:
             _rule("* attrs=userPassword", f"{operators} =xw", "anonymous auth"),
             _rule(
                 "*",
-                f'dn.exact="cn=enc,ou=services,{suffix}" read',
+                f'dn.exact="{READER.dn(suffix)}" read',
                 f"{operators} write",
                 "anonymous auth",
                 "* break",
@@ -113,6 +119,7 @@ def access_rules(suffix: str) -> str:
                 may_change=("puppetmasterClassification", "domainRelatedObject"),
             ),
             _rule(f"{node} filter={_NODE_FILTER} attrs={_TRIAL}", f"{members} write", *admins_write),
+            _rule(f"{node} filter={_NODE_FILTER} attrs={','.join(_SIGNERS)}", f"{signer} write", *admins_write),
             _rule(f"{node} filter={_NODE_FILTER} attrs={','.join(_NODE_ATTRIBUTES)}", *admins_write),
             *_classes(
                 f"{project} filter=(objectClass=groupOfNames)",

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from enc.directory import embedded_config, place, slapd_process
+from enc.directory import accounts, embedded_config, place, slapd_process
 from enc.directory.embedded_config import StartOptions
 from enc.directory.schema.definitions import SCHEMAS
 from enc.errors import DirectoryUnreachable, ToolkitError, UsageError
@@ -73,6 +73,7 @@ class EmbeddedDirectory:
             raise UsageError(f"holds {kept}, not {self.suffix}", where=str(self.data_dir))
         self.configuration = self.data_dir / "slapd.conf"
         self.reader_password_file = self.data_dir / "reader-password"
+        self.signer_password_file = self.data_dir / "signer-password"
         self.example_configuration = self.data_dir / "config.yaml"
         self.log_file = self.data_dir / "log" / "slapd.log"
         self._first_entries_file = self.data_dir / "first-entries.ldif"
@@ -91,6 +92,11 @@ class EmbeddedDirectory:
     def reader_dn(self) -> str:
         """The reading account; its password is in `reader_password_file`."""
         return embedded_config.reader_dn(self.suffix)
+
+    @property
+    def signer_dn(self) -> str:
+        """The signing account; its password is in `signer_password_file`."""
+        return accounts.SIGNER.dn(self.suffix)
 
     @property
     def socket_path(self) -> Path:
@@ -155,6 +161,7 @@ class EmbeddedDirectory:
             try:
                 if self._take(alive, timeout):
                     self._launch(options, alive, timeout)
+                    accounts.ensure(accounts.SIGNER, self.signer_password_file, self.ldapi_uri, self.suffix)
             finally:
                 os.close(alive)
         return self.status()
@@ -333,24 +340,15 @@ class EmbeddedDirectory:
                 shutil.rmtree(old, ignore_errors=True)
 
     def _first_entries(self) -> Path:
-        if not self.reader_password_file.exists():
-            place.write_whole(self.reader_password_file, secrets.token_urlsafe(32) + "\n", mode=0o600)
-        # slappasswd hashes the file to its last byte; a client strips the newline.
-        password = self.data_dir / "reader-password.bare"
-        try:
-            place.write_whole(password, self.reader_password_file.read_text().rstrip("\n"), mode=0o600)
-            hashed = slapd_process.run_offline(
-                "slappasswd", ["-n", "-h", "{SSHA}", "-T", password], what="the password cannot be hashed"
-            )
-        finally:
-            password.unlink(missing_ok=True)
-        place.write_whole(self._first_entries_file, embedded_config.first_entries(self.suffix, hashed), mode=0o600)
+        hashes = [accounts.password_hash(file) for file in (self.reader_password_file, self.signer_password_file)]
+        place.write_whole(self._first_entries_file, embedded_config.first_entries(self.suffix, *hashes), mode=0o600)
         return self._first_entries_file
 
     def _write_example_configuration(self) -> None:
         reader = self.reader_password_file if self.reader_password_file.exists() else None
+        signer = self.signer_password_file if self.signer_password_file.exists() else None
         text = embedded_config.example_configuration(
-            self.suffix, [self.ldapi_uri, self.ldap_uri], self.data_dir, reader
+            self.suffix, [self.ldapi_uri, self.ldap_uri], self.data_dir, reader, signer
         )
         place.write_whole(self.example_configuration, text)
 

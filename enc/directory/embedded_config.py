@@ -17,6 +17,7 @@ from urllib.parse import quote
 import yaml
 
 from enc.directory.access import ADMINS_ATTRIBUTES, access_rules
+from enc.directory.service_accounts import READER, SIGNER
 from enc.errors import UsageError
 
 SYSTEM_SCHEMAS = ("core", "cosine", "nis", "inetorgperson", "dyngroup")
@@ -96,7 +97,7 @@ def manager_dn(suffix: str) -> str:
 
 def reader_dn(suffix: str) -> str:
     """Return the reading account: the follower and `enc` bind with it."""
-    return f"cn=enc,ou=services,{suffix}"
+    return READER.dn(suffix)
 
 
 def slapd_conf(place: Placement, options: StartOptions) -> str:
@@ -192,8 +193,8 @@ def _path(path: Path) -> str:
     return f'"{text}"'
 
 
-def first_entries(suffix: str, reader_password_hash: str) -> str:
-    """Return the LDIF of an empty site: the containers, the site default, the groups, the reading account."""
+def first_entries(suffix: str, reader_password_hash: str, signer_password_hash: str) -> str:
+    """Return the LDIF of an empty site: the containers, the site default, the groups, the programs' accounts."""
     kind, _, name = suffix.partition(",")[0].partition("=")
     top = {
         "dc": ["objectClass: dcObject", "objectClass: organization", f"dc: {name}", f"o: {name}"],
@@ -221,20 +222,25 @@ def first_entries(suffix: str, reader_password_hash: str) -> str:
             "cn: operators",
             f"member: {manager_dn(suffix)}",
         ],
-        [
-            f"dn: {reader_dn(suffix)}",
-            "objectClass: organizationalRole",
-            "objectClass: simpleSecurityObject",
-            "cn: enc",
-            "description: reads everything for the classifier",
-            f"userPassword: {reader_password_hash}",
-        ],
+        *(
+            [
+                f"dn: {account.dn(suffix)}",
+                *(f"{name}: {value}" for name, held in account.attributes(hashed).items() for value in held),
+            ]
+            for account, hashed in ((READER, reader_password_hash), (SIGNER, signer_password_hash))
+        ),
     ]
     return "\n\n".join("\n".join(entry) for entry in entries) + "\n"
 
 
-def example_configuration(suffix: str, uris: Iterable[str], data_directory: Path, reader_password: Path | None) -> str:
-    """Return a configuration file (enc/config.py) for this directory; without a reader, EXTERNAL over ldapi."""
+def example_configuration(
+    suffix: str,
+    uris: Iterable[str],
+    data_directory: Path,
+    reader_password: Path | None,
+    signer_password: Path | None = None,
+) -> str:
+    """Return a configuration file (enc/config.py) for this directory; without the accounts, EXTERNAL over ldapi."""
     directory: dict[str, object] = {
         "uris": list(uris),
         "suffix": suffix,
@@ -242,5 +248,8 @@ def example_configuration(suffix: str, uris: Iterable[str], data_directory: Path
     }
     if reader_password:
         directory |= {"bind_dn": reader_dn(suffix), "bind_password_file": str(reader_password)}
-    text: str = yaml.safe_dump({"directory": directory}, sort_keys=False, allow_unicode=True)
+    sections = {"directory": directory}
+    if signer_password:
+        sections["signing"] = {"bind_dn": SIGNER.dn(suffix), "bind_password_file": str(signer_password)}
+    text: str = yaml.safe_dump(sections, sort_keys=False, allow_unicode=True)
     return f"# For the embedded directory. Every setting: docs/configuration.md\n{text}"

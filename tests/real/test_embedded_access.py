@@ -121,6 +121,8 @@ ALLOWED = {
         ),
     ),
     "operator sets a password": ("olga", change("uid=zoe,ou=people", REPLACE, "userPassword", "new one")),
+    "signer notes who got a certificate": ("signer", change(RED_NODE, ADD, "puppetmasterEnrolment", "closed since 1")),
+    "signer notes who was built": ("signer", change(BLUE_NODE, ADD, "puppetmasterBuilt", "1 took 1")),
     "person sets the own password": ("zoe", change("uid=zoe,ou=people", REPLACE, "userPassword", "new one")),
     "person sets the own key": ("zoe", change("uid=zoe,ou=people", ADD, "sshPublicKey", KEY)),
 }
@@ -241,6 +243,28 @@ REFUSED = {
     "own uid": ("zoe", change("uid=zoe,ou=people", ADD, "uid", "anna")),
     "reader writes": ("enc", change(RED_NODE, ADD, "puppetClass", "evil")),
     "reader's own password": ("enc", change("cn=enc,ou=services", REPLACE, "userPassword", "x")),
+    "signer classifies": ("signer", change(RED_NODE, ADD, "puppetClass", "evil")),
+    "signer classifies with the extension": ("signer", change(RED_NODE, ADD, "puppetmasterData", "a=1")),
+    "signer moves a node": ("signer", change(RED_NODE, ADD, "puppetmasterProject", "blue")),
+    "signer names a node": ("signer", change(RED_NODE, ADD, "cn", "other.example")),
+    "signer says who a node is": ("signer", change(RED_NODE, ADD, "serialNumber", "1")),
+    "signer says where a node is": ("signer", change(RED_NODE, ADD, "puppetmasterRegion", "eu")),
+    "signer changes object classes": ("signer", change(RED_NODE, ADD, "objectClass", "domainRelatedObject")),
+    "signer adds a node": ("signer", node("red7.example")),
+    "signer deletes a node": ("signer", Do("delete", f"{RED_NODE},{S}")),
+    "signer renames a node": ("signer", Do("rename", f"{RED_NODE},{S}", "cn=red8.example")),
+    "signer enrols a prefix": ("signer", change(f"cn=web,{RED}", ADD, "puppetmasterEnrolment", "closed since 1")),
+    "signer enrols a project": ("signer", change(RED, ADD, "puppetmasterEnrolment", "closed since 1")),
+    "signer writes the site": ("signer", change("cn=site", ADD, "puppetClass", "evil")),
+    "signer joins the operators": (
+        "signer",
+        change("cn=operators,ou=groups", ADD, "member", f"cn=signer,ou=services,{S}"),
+    ),
+    "signer's own password": ("signer", change("cn=signer,ou=services", REPLACE, "userPassword", "x")),
+    "signer sets a person's password": ("signer", change("uid=mia,ou=people", REPLACE, "userPassword", "x")),
+    "reader enrols": ("enc", change(RED_NODE, ADD, "puppetmasterEnrolment", "closed since 1")),
+    "member enrols": ("mia", change(RED_NODE, ADD, "puppetmasterEnrolment", "closed since 1")),
+    "other's enrolment": ("anna", change(BLUE_NODE, ADD, "puppetmasterEnrolment", "closed since 1")),
     "anonymous writes": ("", change(RED_NODE, ADD, "puppetClass", "evil")),
 }
 
@@ -262,6 +286,9 @@ def _as(site: Slapd, who: str) -> Connection:
     if who == "enc":
         password = site.directory.reader_password_file.read_text().rstrip("\n")
         return site.connect(site.directory.reader_dn, password)
+    if who == "signer":
+        password = site.directory.signer_password_file.read_text().rstrip("\n")
+        return site.connect(site.directory.signer_dn, password)
     return site.connect(f"uid={who},ou=people,{S}", PASSWORD)
 
 
@@ -287,13 +314,13 @@ def test_slapd_allows(site: Slapd, who: str, do: Do) -> None:
         site.start()
 
 
-@pytest.mark.parametrize("who", ["", "zoe", "anna", "enc", "olga"])
+@pytest.mark.parametrize("who", ["", "zoe", "anna", "enc", "signer", "olga"])
 def test_reading(site: Slapd, who: str) -> None:
     """Anonymous sees nothing, everybody else everything, and nobody a password."""
     with _as(site, who) as connection:
         connection.search(S, "(objectClass=*)", attributes=["*"])
         entries = [item for item in connection.response or [] if item["type"] == "searchResEntry"]
-    assert len(entries) == (0 if who == "" else 26)
+    assert len(entries) == (0 if who == "" else 27)
     assert not [item["dn"] for item in entries if "userPassword" in item["attributes"]]
 
 

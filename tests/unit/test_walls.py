@@ -43,9 +43,13 @@ WALLS = {
         "git_hooks.transport.backend",  # git http-backend
         "puppetmaster_self.*",  # puppetserver, puppet agent, java
     ],
+    "cryptography": ["enc.signing.request"],
     "getpass": ["enc.commands.*"],
     "argparse": ["enc.cli", "enc.commands.*", "enc.reference", "git_hooks.commands.*"],
-    "fcntl": ["enc.answers.*", "enc.audit", "enc.directory.embedded", "enc.instances.journal", "git_hooks.locks"],
+    "fcntl": [
+        *("enc.answers.*", "enc.audit", "enc.directory.embedded", "enc.instances.journal", "enc.signing.refusals"),
+        "git_hooks.locks",
+    ],
     "yaml": [
         *("enc.config", "enc.config_reference", "enc.directory.embedded_config", "enc.importing.*", "enc.shadow"),
         "enc.instances.user_data",
@@ -57,6 +61,8 @@ WALLS = {
 PURE = (
     *("enc.classify.*", "enc.names", "enc.dn", "enc.filters", "enc.errors", "enc.directory.entries"),
     *("enc.instances.enrolment", "enc.instances.entry", "enc.instances.naming", "enc.instances.states"),
+    "enc.signing.request",
+    "enc.signing.policy",
     *("enc.directory.ber", "enc.directory.messages", "enc.directory.search_filter", "enc.directory.sync_messages"),
 )
 EFFECTS = frozenset(

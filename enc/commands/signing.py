@@ -1,0 +1,162 @@
+"""`enc-admin signing`: why certificate requests were signed or not, and what `enc-autosign` calls."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from enc.commands.call import Call, json_option, table
+from enc.errors import ExitStatus, NotAllowed, UsageError, one_line
+
+if TYPE_CHECKING:
+    from enc.roles import Person
+    from enc.signing.refusals import Line
+
+# What only one verb needs is imported there: puppetserver's agents wait for `judge`.
+
+SUMMARY = "tell why certificate requests were signed or refused"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the commands below `signing`."""
+    below = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def verb(name: str, summary: str, do: Callable[[Call], int]) -> argparse.ArgumentParser:
+        added = below.add_parser(name, help=summary, description=summary)
+        added.set_defaults(do=do)
+        return added
+
+    log = verb("log", "show the journal of signing: every request and the verdict about it", _log)
+    log.add_argument("certname", metavar="CERTNAME", nargs="?", help="only requests for this name")
+    log.add_argument("--project", metavar="PROJECT", help="only requests for this project's instances")
+    log.add_argument("--since", metavar="TIME", help="only the last 30m, 2h, 7d")
+    log.add_argument("--refused", action="store_true", help="only refusals")
+    log.add_argument("--follow", action="store_true", help="go on with what comes, until interrupted")
+    log.add_argument("--as", dest="person", metavar="UID", help="what this person may read (asks for the password)")
+    json_option(log)
+    explaining = verb("explain", "tell what the request on stdin would be answered, and why; uses nothing up", _explain)
+    explaining.add_argument("certname", metavar="CERTNAME")
+    json_option(explaining)
+    judging = verb("judge", "what enc-autosign runs: judge the request on stdin; exit status 0 signs", _judge)
+    judging.add_argument("certname", metavar="CERTNAME")
+
+
+def run(call: Call) -> int:
+    """Do what the second word says."""
+    do: Callable[[Call], int] = call.arguments.do
+    return do(call)
+
+
+def _judge(call: Call) -> int:
+    from enc.signing import autosign
+
+    return autosign.main(call.arguments.certname, call.config_path, sys.stdin.buffer)
+
+
+def _explain(call: Call) -> int:
+    """Exit status 0 if it would be signed."""
+    from enc.signing import autosign
+    from enc.signing.policy import CODES
+
+    octets = autosign.read_all(sys.stdin.buffer)
+    outcome = autosign.explain(call.arguments.certname, octets, call.settings)
+    verdict, request, instance = outcome
+    code = CODES[verdict.code]
+    document: dict[str, Any] = {
+        "certname": call.arguments.certname,
+        "would_sign": verdict.signs,
+        "code": verdict.code,
+        "reason": verdict.reason,
+        "meaning": code.meaning,
+        "do": code.do,
+        "request": request and {"name": request.name, "key": request.key, "extensions": dict(request.extensions)},
+        "instance": instance
+        and {
+            "dn": instance.dn,
+            "project": instance.project,
+            "region": instance.region or None,
+            "state": instance.enrolment.state if instance.enrolment else None,
+        },
+    }
+    rows = [
+        ("answer", "would be signed" if verdict.signs else "would be refused"),
+        ("code", f"{verdict.code}: {code.meaning}"),
+        ("reason", verdict.reason),
+        *([] if verdict.signs else [("do", code.do)]),
+        *([("key", request.key)] if request else []),
+        *([("entry", f"{instance.dn} (project {instance.project})")] if instance else []),
+    ]
+    call.show(document, [f"{name:<8} {one_line(text)}" for name, text in rows])
+    return ExitStatus.DONE if verdict.signs else ExitStatus.FAILED
+
+
+def _log(call: Call) -> int:
+    from enc.signing.refusals import Journal
+
+    wanted = _wanted(call)
+    journal = Journal(call.settings.signing.journal, call.settings.signing.journal_bytes)
+    if call.arguments.follow:
+        for new in journal.follow():
+            _print(call, [line for line in new if wanted(line)])
+    found = [line for line in journal.read() if wanted(line)]
+    call.show([dataclasses.asdict(line) for line in found], _lines(found))
+    return ExitStatus.DONE
+
+
+def _wanted(call: Call) -> Callable[[Line], bool]:
+    """Return which lines are asked for, and may be read by whoever asks."""
+    from enc.names import ProjectName
+    from enc.settings import Duration
+    from enc.signing.refusals import readable_by
+
+    arguments = call.arguments
+    project = ProjectName(arguments.project) if arguments.project is not None else None
+    person = _person(call)
+    since = ""
+    if arguments.since is not None:
+        try:
+            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - Duration.parse(arguments.since)))
+        except ValueError as error:
+            raise UsageError(f"--since {arguments.since!r}: write {error}") from error
+    if project is not None:
+        from enc.roles import Action, allowed
+
+        may = allowed(person, Action.SIGNING_READ, project)
+        if not may.allowed:
+            raise NotAllowed(may.reason)
+    return lambda line: (
+        readable_by(person, line)
+        and project in (None, line.project)
+        and arguments.certname in (None, line.certname)
+        and not (arguments.refused and line.signed)
+        and line.time >= since
+    )
+
+
+def _person(call: Call) -> Person:
+    from enc import people
+    from enc.commands.wishes import desk_of
+
+    if call.arguments.person is None:
+        return people.local()
+    with desk_of(call) as desk:
+        return desk.person
+
+
+def _print(call: Call, found: list[Line]) -> None:
+    for line in found:
+        print(json.dumps(dataclasses.asdict(line), ensure_ascii=False) if call.json else "  ".join(_row(line)))
+    sys.stdout.flush()
+
+
+def _row(line: Line) -> tuple[str, ...]:
+    return (line.time, one_line(line.code), one_line(line.certname), line.project or "-", one_line(line.reason))
+
+
+def _lines(found: list[Line]) -> list[str]:
+    return table(("TIME", "CODE", "CERTNAME", "PROJECT", "REASON"), map(_row, found))

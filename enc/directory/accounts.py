@@ -1,0 +1,50 @@
+"""The accounts of the embedded directory's programs: their passwords in files, their entries in LDAP.
+
+A password is made once and kept in a file of mode 0600 below the data directory;
+LDAP holds its hash. A directory that was made before an account existed gets the
+account at its next start. The file comes first and the entry after it, and both
+steps find out for themselves whether they are done: a kill between them loses nothing.
+
+What an account may do is access.py's.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from enc.directory import place, slapd_process
+from enc.directory.edits import DirectoryEditor
+from enc.directory.service_accounts import SIGNER, ServiceAccount
+from enc.errors import Conflict
+from enc.settings import DirectorySettings, Settings
+
+__all__ = ["SIGNER", "ServiceAccount", "ensure", "password_hash"]
+
+
+def password_hash(file: Path) -> str:
+    """Return the hash of the password in `file`; make both if there is none."""
+    if not file.exists():
+        place.write_whole(file, secrets.token_urlsafe(32) + "\n", mode=0o600)
+    # slappasswd hashes the file to its last byte; a client strips the newline.
+    bare = file.with_name(file.name + ".bare")
+    try:
+        place.write_whole(bare, file.read_text().rstrip("\n"), mode=0o600)
+        return slapd_process.run_offline(
+            "slappasswd", ["-n", "-h", "{SSHA}", "-T", bare], what="the password cannot be hashed"
+        )
+    finally:
+        bare.unlink(missing_ok=True)
+
+
+def ensure(account: ServiceAccount, file: Path, uri: str, suffix: str) -> None:
+    """Make `account` in the running directory at `uri` (ldapi, as its owner), unless it is there."""
+    settings = Settings(directory=DirectorySettings(uris=(uri,), suffix=suffix))
+    with DirectoryEditor(settings) as editor:
+        above = f"ou=services,{suffix}"
+        if editor.read(account.dn(suffix)) is not None or editor.read(above) is None:
+            return  # a tree of its owner's own has accounts of its own
+        try:
+            editor.add(account.dn(suffix), account.attributes(password_hash(file)))
+        except Conflict:
+            return  # made this moment by somebody else

@@ -1,0 +1,33 @@
+"""The accounts with which our programs sign in to the embedded directory, as entries. Pure.
+
+Their passwords are accounts.py's, what they may do is access.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class ServiceAccount(NamedTuple):
+    """An account below ou=services."""
+
+    name: str
+    description: str
+
+    def dn(self, suffix: str) -> str:
+        """Return its entry's name."""
+        return f"cn={self.name},ou=services,{suffix}"
+
+    def attributes(self, password_hash: str) -> Mapping[str, tuple[str, ...]]:
+        """Return its entry."""
+        return {
+            "objectClass": ("organizationalRole", "simpleSecurityObject"),
+            "cn": (self.name,),
+            "description": (self.description,),
+            "userPassword": (password_hash,),
+        }
+
+
+READER = ServiceAccount("enc", "reads everything for the classifier")
+SIGNER = ServiceAccount("signer", "notes which instances got their certificate")

@@ -1,0 +1,236 @@
+"""Whether a certificate request is signed: the one place that says yes. Pure.
+
+`judge` compares what a request asks for (request.py) with what LDAP holds about
+the instance and with the time. Every verdict has a code of `CODES`; the codes
+and their reasons are the same in the journal, on the command line and in
+docs/signing.md.
+
+A yes is not final: a new certificate's verdict carries the `enrolment` that
+must be put in the place of the old one, and only who succeeds with that in
+LDAP may sign. If somebody else was first, `judge` is asked again about what
+LDAP holds then (autosign.py).
+
+The order of the rules decides which code is told where several fit: what the
+request says of itself, then the instance, then its token, then what the token
+was bound to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from enc import dn
+from enc.classify.gather import project_of
+from enc.classify.model import Record
+from enc.classify.statements import REGION, ROLE
+from enc.errors import ClassificationError, InvalidName, one_line
+from enc.instances.enrolment import ATTRIBUTE, Enrolment
+from enc.names import Certname, ProjectName
+from enc.settings import Settings
+from enc.signing.request import INSTANCE_ID, PROJECT, Request
+from enc.signing.request import REGION as PP_REGION
+from enc.signing.request import ROLE as PP_ROLE
+
+
+class Code(NamedTuple):
+    """What a code means, and what to do about it."""
+
+    meaning: str
+    do: str
+    signs: bool = False
+
+
+_AS_MADE = "let the instance make its request as its user data says"
+_REBUILD = "`enc-admin instance rebuild`, and start the instance with the user data that it prints"
+
+CODES: dict[str, Code] = {
+    "signed": Code("the token was right and is used up now", "nothing", True),
+    "signed-again": Code("the same key asked once more before the token's end", "nothing", True),
+    "renewed": Code("the same key asked again when a renewal was due", "nothing", True),
+    "certname": Code("the name that puppetserver gives is no certname", "lower-case names only; look at the agent"),
+    "too-big": Code("the request is longer than 64 KiB", _AS_MADE),
+    "not-a-request": Code("it is not exactly one readable certificate request", _AS_MADE),
+    "key": Code("the key is weak or of a kind that is not taken", "RSA of 2048 to 8192 bits, or P-256, P-384, P-521"),
+    "hash": Code("the request is signed with a weak hash", "sign it with SHA-256"),
+    "signature": Code("the request's own signature is wrong", "somebody forged or changed it: find out who"),
+    "subject": Code("the subject is not one CN that is the certname", _AS_MADE),
+    "attribute": Code("an attribute that is not known, or one twice", _AS_MADE),
+    "san": Code("it asks for subject alternative names", "take dns_alt_names out of the agent's puppet.conf"),
+    "authorization": Code("it asks for Puppet's authorization extensions", "an operator signs such requests by hand"),
+    "extension": Code("it asks for an extension that instances do not get", _AS_MADE),
+    "unknown": Code("LDAP has no entry of that name", "`enc-admin instance create`"),
+    "several": Code("several entries in LDAP have that name", "remove or rename all but one"),
+    "not-an-instance": Code("the node was not made as an instance", "sign it by hand, or `enc-admin instance create`"),
+    "bad-entry": Code("the instance's entry cannot be understood", "mend what the reason names"),
+    "closed": Code("creation, rebuild or move is not finished", "`enc-admin instance resume`"),
+    "no-token": Code("the request brings no token", "start the instance with its user data"),
+    "wrong-token": Code("the token is not this instance's present one", _REBUILD),
+    "expired": Code("the token's time was over", _REBUILD),
+    "used": Code("another key has used the token already", "if it was not you, find out who; then " + _REBUILD),
+    "too-early": Code("the instance has its certificate, and no renewal is due", _REBUILD),
+    "no-project": Code("the request does not say its project (pp_project)", _AS_MADE),
+    "wrong-project": Code("pp_project is not the instance's project", _AS_MADE),
+    "wrong-region": Code("pp_region is not the instance's region", _AS_MADE),
+    "wrong-role": Code("pp_role is not the instance's role", _AS_MADE),
+    "wrong-instance-id": Code("pp_instance_id is not the instance's serial number", _AS_MADE),
+    "busy": Code("the entry changed too often while it was read", "let the agent ask again"),
+    "ldap-unreachable": Code("LDAP did not answer in time", "`enc-admin doctor`; then let the agent ask again"),
+    "ldap-refused": Code("LDAP refused the signing account", "`enc-admin doctor`: signing.bind_dn and its rights"),
+    "configuration": Code("the configuration cannot be used", "`enc-admin config check` as puppetserver's account"),
+    "journal": Code("the journal of signing cannot be written", "free disk space, rights of signing.journal"),
+    "bug": Code("a mistake in this program", "report it with the line that it printed"),
+}
+"""Every verdict there is (docs/signing.md shows this table)."""
+
+
+class Instance(NamedTuple):
+    """What LDAP holds about a certname, as far as signing goes."""
+
+    certname: Certname
+    dn: str
+    csn: str
+    project: ProjectName | None
+    enrolment: Enrolment | None
+    """None: the node is no instance."""
+    stored: str = ""
+    """The enrolment as LDAP holds it."""
+    region: str = ""
+    role: str = ""
+    serial: str = ""
+
+
+class Verdict(NamedTuple):
+    """Whether the request is signed, and why."""
+
+    code: str
+    reason: str
+    enrolment: Enrolment | None = None
+    """What must take the place of the instance's enrolment before anything is signed; None: nothing changes."""
+
+    @property
+    def signs(self) -> bool:
+        """Whether the answer is yes."""
+        return CODES[self.code].signs
+
+
+class Refused(Exception):
+    """Carries a verdict out of a rule; `judge` and autosign.py return it."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.verdict = Verdict(code, one_line(reason))
+
+
+def certname_of(text: str) -> Certname:
+    """Return the name that puppetserver gives; raise `Refused` if it is none."""
+    try:
+        return Certname(text)
+    except InvalidName as error:
+        raise Refused("certname", str(error)) from error
+
+
+def check_subject(request: Request, certname: Certname) -> None:
+    """Raise `Refused` unless the request is for exactly `certname`."""
+    if request.name != certname:
+        raise Refused("subject", f"the subject is {request.name[:80]!r}, and the request came for {certname}")
+
+
+def instance_of(certname: Certname, found: Sequence[Record], settings: Settings) -> Instance:
+    """Return the instance among the entries that LDAP found for `certname`; raise `Refused`."""
+    if not found:
+        raise Refused("unknown", f"no node {certname} in LDAP")
+    if len(found) > 1:
+        raise Refused("several", f"{len(found)} entries are called {certname}: {'; '.join(r.dn for r in found)}")
+    (record,) = found
+    try:
+        # An entry may have further names that its project's admins gave it; a token is for one.
+        if dn.rdn(record.dn)[1].lower() != certname:
+            raise Refused("bad-entry", f"{record.dn} is found for {certname}, and is the entry of another name")
+        project = project_of(record, settings)
+        values = record.all(ATTRIBUTE)
+        stored = values[0] if values else ""
+        enrolment = Enrolment.read(stored) if values else None
+    except (ClassificationError, InvalidName) as error:
+        raise Refused("bad-entry", str(error)) from error
+    except ValueError as error:
+        raise Refused("bad-entry", f"{record.dn}: {ATTRIBUTE}: {error}") from error
+    text = {name: record.first(name) or "" for name in (REGION, ROLE, "serialNumber")}
+    return Instance(
+        certname, record.dn, record.csn, project, enrolment, stored, text[REGION], text[ROLE], text["serialNumber"]
+    )
+
+
+def judge(
+    request: Request, certname: Certname, instance: Instance, now: float, renew_after: float | None = None
+) -> Verdict:
+    """Return the verdict about `request` at `now` (seconds since 1970).
+
+    `renew_after`: seconds after its certificate from which a key may have
+    another without a token; None: never.
+    """
+    try:
+        check_subject(request, certname)
+        verdict = _of_enrolment(request, instance, int(now), renew_after)
+        _check_binding(request, instance)
+    except Refused as refused:
+        return refused.verdict
+    return verdict
+
+
+def _of_enrolment(request: Request, instance: Instance, now: int, renew_after: float | None) -> Verdict:
+    enrolment = instance.enrolment
+    if enrolment is None:
+        raise Refused("not-an-instance", f"{instance.certname} is a node, but was not made as an instance")
+    if enrolment.state == "closed":
+        raise Refused("closed", f"{instance.certname} is closed: its creation, rebuild or move is not finished")
+    if enrolment.state == "signed" and hmac.compare_digest(request.key, enrolment.key):
+        return _same_key(request, enrolment, now, renew_after)
+    _check_token(request, enrolment)
+    if enrolment.state == "signed":
+        raise Refused("used", f"another key has used this token {now - enrolment.since} s ago")
+    if not enrolment.in_time(now):
+        raise Refused("expired", f"the token's time was over {now - enrolment.until} s ago")
+    return Verdict("signed", "the token is right", enrolment.signed_for(request.key, now))
+
+
+def _same_key(request: Request, enrolment: Enrolment, now: int, renew_after: float | None) -> Verdict:
+    """Judge a request with the key that was signed already; its signature proves that it comes from the key's owner."""
+    if enrolment.in_time(now):
+        _check_token(request, enrolment)
+        return Verdict("signed-again", "the key that has used the token asks again, in time")
+    if renew_after is None:
+        raise Refused("too-early", "this key has its certificate, and signing.renew_after is not set")
+    due = enrolment.since + int(renew_after)
+    if now < due:
+        raise Refused("too-early", f"this key has its certificate, and may have another in {due - now} s")
+    return Verdict("renewed", f"the certificate is {now - enrolment.since} s old", enrolment._replace(since=now))
+
+
+def _check_token(request: Request, enrolment: Enrolment) -> None:
+    if not request.challenge:
+        raise Refused("no-token", "the request has no challengePassword")
+    shown = hashlib.sha256(request.challenge.encode("utf-8", "surrogatepass")).hexdigest()
+    if not hmac.compare_digest(shown, enrolment.token):
+        raise Refused("wrong-token", "the token is not the one that LDAP holds for this instance")
+
+
+def _check_binding(request: Request, instance: Instance) -> None:
+    """Compare what the certificate would say with what LDAP says; others read it there and believe it."""
+    said = request.extensions
+    if instance.project is None:
+        raise Refused("bad-entry", f"{instance.dn} belongs to no project")
+    if PROJECT not in said:
+        raise Refused("no-project", f"the request has no {PROJECT}")
+    for name, code, ours in (
+        (PROJECT, "wrong-project", instance.project),
+        (PP_REGION, "wrong-region", instance.region),
+        (PP_ROLE, "wrong-role", instance.role),
+        (INSTANCE_ID, "wrong-instance-id", instance.serial),
+    ):
+        if name in said and (said[name] != ours or not ours):
+            raise Refused(code, f"{name} is {said[name][:80]!r}, and LDAP says {ours or 'nothing'!r}")
+    if instance.region and PP_REGION not in said:
+        raise Refused("wrong-region", f"the request has no {PP_REGION}, and the instance is in {instance.region}")
