@@ -127,14 +127,14 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(admin: Run, settings: Setti
 @pytest.mark.parametrize(
     "words, status, hint",
     [
-        (("node", "set", "../x", "--class", "a"), 1, "not a certname"),
+        (("node", "set", "../x", "--class", "a"), 2, "not a certname"),
         (("node", "set", "nobody.example", "--class", "a"), 1, "no node"),
-        (("node", "set", WEB1, "--class", "Not::A b"), 1, "not a class name"),
+        (("node", "set", WEB1, "--class", "Not::A b"), 2, "not a class name"),
         (("node", "set", WEB1, "--variable", "x"), 2, "has no '='"),
         (("node", "set", WEB1, "--variable", "environment=x"), 2, "--environment"),
         (("node", "set", WEB1, "--variable", "x=ü"), 2, "--json-variable"),
         (("node", "set", WEB1, "--json-variable", "x=text"), 2, "not JSON"),
-        (("node", "set", WEB1, "--environment", "../x"), 1, "not an environment"),
+        (("node", "set", WEB1, "--environment", "../x"), 2, "not an environment"),
         (("node", "set", WEB1, "--parent", "nobody"), 1, "Could not find parent"),
         (("node", "set", WEB1, "--parent", WEB1), 1, "Found loop"),
         (("node", "add", WEB1, "--project", "blue"), 1, "already"),

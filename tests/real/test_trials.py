@@ -91,8 +91,8 @@ def test_a_trial_can_be_ended_and_an_edit_of_it_undone(following: Following) -> 
 @pytest.mark.parametrize(
     ("words", "status", "why"),
     [
-        (("topic/beta/fix",), 1, "edit the nodes of project alpha"),
-        (("production",), 1, "edit the nodes of project alpha"),
+        (("topic/beta/fix",), 1, "member of project alpha, but may not edit the nodes"),
+        (("production",), 1, "member of project alpha, but may not edit the nodes"),
         (("elsewhere",), 1, "no rule"),
         (("topic/alpha/fix", "--for", "99d"), 2, "14d"),
         (("topic/alpha/fix", "--for", "soon"), 2, "duration"),
