@@ -136,7 +136,9 @@ def render_vendor_data(told: UserData) -> str:
         lines += [f"chmod {file.mode:04o} {aside}", f"mv -f {aside} {shlex.quote(file.path)}"]
     lines += [f"exec {shlex.quote(SCRIPT)}", ""]
     message = EmailMessage(policy=policy.SMTP.clone(linesep="\n"))
-    message.make_mixed()
+    message["MIME-Version"] = "1.0"
+    # Always the same, so that two answers are; base64 has no '-'.
+    message.make_mixed(boundary="puppetmaster-first-run")
     # The name keeps it apart from the scripts of other vendor data.
     message.add_attachment("\n".join(lines), subtype="x-shellscript", filename="puppetmaster-first-run", cte="7bit")
     return str(message)

@@ -1,0 +1,284 @@
+"""Whole machines for tests: Debian with real systemd and cloud-init, in a network that no other machine is in.
+
+`base_root` makes the root file system once and keeps it below .cache; a
+`Machine` boots on an overlay of it (systemd-nspawn), so it is up in seconds and
+leaves nothing. `Network` is a bridge in a network namespace of its own, with a
+namespace for each host: addresses there cannot be mistaken for real ones.
+
+Needs root. Mounts are private to the machine's process, which dies with the
+test's; namespaces carry the test's pid and are removed when that is gone.
+
+Not here: what the machines are for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+CACHE = Path(__file__).resolve().parents[2] / ".cache/machines"
+SUITE = "bookworm"
+PACKAGES = ("systemd-sysv", "dbus", "iproute2", "ca-certificates", "procps", "cloud-init")
+OFFERED = ("puppet-agent",)
+"""What the machine's own apt can install, without a network."""
+REPOSITORY = "/srv/debs"
+_CGROUPS = Path("/sys/fs/cgroup")
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+_IN_CHROOT = r"""set -eu
+root=$1 debs=$2; shift 2
+mount --bind "$root" "$root"
+mount -t proc proc "$root/proc"
+printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"; chmod 755 "$root/usr/sbin/policy-rc.d"
+export DEBIAN_FRONTEND=noninteractive
+cp /etc/resolv.conf "$root/etc/resolv.conf"
+# As mmdebstrap had it: this machine's certificates and proxy, too
+cp -a /etc/apt/apt.conf.d/. "$root/etc/apt/apt.conf.d/" 2>/dev/null || :
+cp -a /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+chroot "$root" apt-get -q update
+chroot "$root" apt-get -q -y install --no-install-recommends --download-only "$@"
+mkdir -p "$debs"
+cp "$root"/var/cache/apt/archives/*.deb "$debs/"
+chroot "$root" apt-get clean
+rm -rf "$root"/var/lib/apt/lists/* "$root/usr/sbin/policy-rc.d" "$root"/etc/apt/sources.list.d/*
+"""
+
+# The network stands before the machine boots, and there are neither locales nor an ssh server in it.
+_CLOUD_INIT = """datasource_list: [NoCloud]
+network: {config: disabled}
+locale: C.UTF-8
+cloud_init_modules: [migrator, seed_random, bootcmd, write-files, set_hostname, users-groups]
+cloud_config_modules: [runcmd]
+"""
+
+_BOOT = r"""set -eu
+work=$1 base=$2 seed=$3 cgroups=$4; shift 4
+mount -t tmpfs -o mode=755 tmpfs "$work"
+mkdir "$work/up" "$work/work" "$work/root"
+mount -t overlay overlay -o "lowerdir=$base,upperdir=$work/up,workdir=$work/work" "$work/root"
+cp -a "$seed/." "$work/root/"
+# systemd-nspawn --keep-unit puts "payload" below our own group, so two machines cannot share one.
+for group in $cgroups; do mkdir -p "$group"; echo $$ >"$group/cgroup.procs"; done
+exec setpriv --pdeathsig KILL "$@"
+"""
+
+
+def needs_root() -> None:
+    """End the test where it cannot work; with CI=true that counts as a failure."""
+    if os.geteuid() != 0:
+        pytest.skip("whole machines need root")
+
+
+def base_root() -> Path:
+    """Return the directory with `root` (a Debian) and `debs` (a repository for it); make it the first time (1 min)."""
+    sources = _apt_sources()
+    words = " ".join((SUITE, *PACKAGES, "/", *OFFERED, _IN_CHROOT, _CLOUD_INIT, *sources))
+    place = CACHE / hashlib.sha256(words.encode()).hexdigest()[:16]
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            for old in CACHE.glob("*/root"):
+                shutil.rmtree(old.parent)
+            made = Path(tempfile.mkdtemp(dir=CACHE, prefix="new-"))
+            made.chmod(0o755)
+            _make_root(made, sources)
+            made.rename(place)
+    return place
+
+
+def _make_root(made: Path, sources: Sequence[str]) -> None:
+    root, debs = made / "root", made / "debs"
+    include = ",".join(PACKAGES)
+    _checked(
+        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", SUITE, str(root), "-"],
+        "\n".join(sources) + "\n",
+    )
+    (root / "etc/apt/sources.list").write_text("\n".join(sources) + "\n")
+    _checked(["unshare", "--mount", "sh", "-c", _IN_CHROOT, "sh", str(root), str(debs), *OFFERED])
+    (debs / "Packages").write_text("\n".join(_control(deb) for deb in sorted(debs.glob("*.deb"))))
+    (root / "etc/apt/sources.list").write_text(f"deb [trusted=yes] file:{REPOSITORY} ./\n")
+    for name in ("etc/machine-id", "etc/resolv.conf", "etc/hostname"):
+        (root / name).write_text("")
+    (root / "etc/cloud/cloud.cfg.d/90-tests.cfg").write_text(_CLOUD_INIT)
+
+
+def _apt_sources() -> list[str]:
+    """Return this machine's own Debian sources as one-line entries."""
+    found = []
+    for file in (Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*.list"))):
+        lines = file.read_text().splitlines() if file.exists() else []
+        found += [line for line in lines if line.startswith("deb ") and f" {SUITE}" in line and "signed-by" not in line]
+    for file in sorted(Path("/etc/apt/sources.list.d").glob("*.sources")):
+        for stanza in file.read_text().split("\n\n"):
+            fields = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line and line[0] != "#")
+            suites = [suite for suite in fields.get("Suites", "").split() if suite.startswith(SUITE)]
+            found += [f"deb {fields['URIs']} {suite} {fields.get('Components', '')}".strip() for suite in suites]
+    assert found, f"apt's sources have no {SUITE}; whole machines are made from it"
+    return found
+
+
+def _control(deb: Path) -> str:
+    """Return the stanza of a package for a repository's Packages file."""
+    fields = _checked(["dpkg-deb", "--field", str(deb)])
+    digest = hashlib.sha256(deb.read_bytes()).hexdigest()
+    return f"{fields.rstrip()}\nFilename: ./{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {digest}\n"
+
+
+def _checked(command: Sequence[str], words: str = "") -> str:
+    done = subprocess.run(command, input=words, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command[:3]}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
+    return done.stdout
+
+
+class Network:
+    """A bridge in a namespace of its own; `host` adds a namespace with an address on it."""
+
+    def __init__(self, prefix: str = "pmt") -> None:
+        self._prefix = f"{prefix}{os.getpid()}"
+        self._made: list[str] = []
+        _forget_the_dead(prefix)
+        self._switch = self._namespace("sw")
+        self._ip("-n", self._switch, "link", "add", "br0", "type", "bridge")
+        self._ip("-n", self._switch, "link", "set", "br0", "up")
+
+    def host(self, name: str, address: str) -> str:
+        """Return the namespace of a new host with `address` (10.x.y.z, the network is its /24)."""
+        namespace = self._namespace(name)
+        peer = f"p{len(self._made)}"
+        self._ip("-n", self._switch, "link", "add", peer, "type", "veth", "peer", "name", "host0", "netns", namespace)
+        self._ip("-n", self._switch, "link", "set", peer, "master", "br0", "up")
+        self._ip("-n", namespace, "addr", "add", f"{address}/24", "dev", "host0")
+        for link in ("host0", "lo"):
+            self._ip("-n", namespace, "link", "set", link, "up")
+        return namespace
+
+    def close(self) -> None:
+        """Remove all namespaces."""
+        for name in reversed(self._made):
+            subprocess.run(["ip", "netns", "del", name], check=False)
+        self._made.clear()
+
+    def _namespace(self, name: str) -> str:
+        namespace = f"{self._prefix}-{name}"
+        self._ip("netns", "add", namespace)
+        self._made.append(namespace)
+        return namespace
+
+    def _ip(self, *arguments: str) -> None:
+        _checked(["ip", *arguments])
+
+
+def _forget_the_dead(prefix: str) -> None:
+    """Remove namespaces of test runs that were killed."""
+    place = Path("/run/netns")
+    for entry in place.glob(f"{prefix}*-*") if place.exists() else ():
+        pid = entry.name[len(prefix) :].partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            subprocess.run(["ip", "netns", "del", entry.name], check=False)
+
+
+class Machine:
+    """One machine: `boot`, `run` commands in it, `stop`. Everything that it wrote is gone then."""
+
+    def __init__(self, directory: Path, name: str, namespace: str, files: Mapping[str, str | bytes]) -> None:
+        """`files`: path → content, put over the base, such as the NoCloud seed or /etc/hosts."""
+        self.name = name
+        self._directory = directory
+        self._namespace = namespace
+        self._base = base_root()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.console = directory / "console.log"
+        seed = directory / "seed"
+        for path, content in {"etc/hostname": f"{name}\n", **files}.items():
+            file = seed / path.lstrip("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    def boot(self, *, timeout: float = 60) -> None:
+        """Start it; return when its systemd takes commands."""
+        work = self._directory / "work"
+        work.mkdir()
+        groups = " ".join(str(group) for group in self._cgroups())
+        command = [
+            *("unshare", "--mount", "sh", "-c", _BOOT, "sh", str(work), str(self._base / "root")),
+            *(str(self._directory / "seed"), groups),
+            *("systemd-nspawn", "--quiet", "--boot", f"--machine={self.name}", "-D", str(work / "root")),
+            *("--register=no", "--keep-unit", f"--network-namespace-path=/run/netns/{self._namespace}"),
+            *(f"--bind-ro={self._base / 'debs'}:{REPOSITORY}", "--resolv-conf=off", "--timezone=off"),
+            *("--link-journal=no", "--console=read-only"),
+        ]
+        with self.console.open("wb") as console:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        deadline = time.monotonic() + timeout
+        while not self._answers():
+            assert self._process.poll() is None, f"ended: {self.console_text()}"
+            assert time.monotonic() < deadline, f"not up after {timeout} s: {self.console_text()}"
+            time.sleep(0.1)
+
+    def run(self, *command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a command in it as root; the result is a value, whatever the exit status."""
+        entering = ["nsenter", "-t", str(self._leader()), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"]
+        environment = ["env", "-i", f"PATH={_PATH}", "HOME=/root", "LANG=C.UTF-8", "TERM=dumb"]
+        return subprocess.run([*entering, *environment, *command], capture_output=True, text=True, timeout=timeout)
+
+    def read(self, path: str) -> str:
+        """Return a file's text; empty if there is none."""
+        return self.run("cat", path).stdout
+
+    def console_text(self) -> str:
+        """Return the end of what it printed on its console."""
+        return self.console.read_text(errors="replace")[-4000:]
+
+    def stop(self) -> None:
+        """Let it shut down, and end it if it does not."""
+        if self._process is None:
+            return
+        with contextlib.suppress(AssertionError, ProcessLookupError):
+            os.kill(self._leader(), signal.SIGRTMIN + 4)  # systemd: power off
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+        for group in self._cgroups():
+            for inner, _, _ in os.walk(group, topdown=False):
+                with contextlib.suppress(OSError):
+                    Path(inner).rmdir()
+
+    def _cgroups(self) -> Iterator[Path]:
+        name = f"{self._namespace}-{self.name}"
+        if (_CGROUPS / "cgroup.controllers").exists():
+            yield _CGROUPS / name
+        else:
+            yield from (_CGROUPS / kind / name for kind in ("systemd", "unified") if (_CGROUPS / kind).exists())
+
+    def _leader(self) -> int:
+        """Return the pid, outside, of the machine's first process."""
+        assert self._process is not None, "it is not booted"
+        pid = self._process.pid
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            if children:
+                return int(children[0])
+        raise AssertionError(f"{self.name} does not run")
+
+    def _answers(self) -> bool:
+        try:
+            return self.run("systemctl", "is-system-running").stdout.strip() in {"running", "degraded", "starting"}
+        except (AssertionError, subprocess.TimeoutExpired):
+            return False
