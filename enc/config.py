@@ -165,11 +165,15 @@ def _check(settings: Settings, where: str) -> None:
     for url in settings.branches.puppetserver.urls:
         if not re.fullmatch(r"https://[^/@?#]+", url):
             raise ConfigurationError(f"branches.puppetserver.urls: {url!r} is not https://HOST:PORT", where=where)
-    transport = settings.branches.transport
-    if not re.fullmatch(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", transport.listen):
-        raise ConfigurationError(f"branches.transport.listen: {transport.listen!r} is not ADDRESS:PORT", where=where)
-    if (transport.certificate_file is None) != (transport.key_file is None):
-        raise ConfigurationError("branches.transport: certificate_file and key_file go together", where=where)
+    services = (("branches.transport", settings.branches.transport), ("openstack", settings.openstack))
+    for path, service in services:
+        if not re.fullmatch(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", service.listen):
+            raise ConfigurationError(f"{path}.listen: {service.listen!r} is not ADDRESS:PORT", where=where)
+        if (service.certificate_file is None) != (service.key_file is None):
+            raise ConfigurationError(f"{path}: certificate_file and key_file go together", where=where)
+    for line in settings.openstack.projects:
+        if not ProjectName.accepts(line.rpartition("=")[2].strip()) or not line.partition("=")[0].strip():
+            raise ConfigurationError(f"openstack.projects: {line!r} is not ID-OR-NAME = PROJECT", where=where)
     _check_mirror(settings.branches.mirror, where)
     _check_agent(settings.instances.agent, where)
     _check_authorities(settings.authorities, where)

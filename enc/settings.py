@@ -488,6 +488,35 @@ class SigningSettings:
 
 
 @dataclass(frozen=True)
+class OpenStackSettings:
+    """Instances that OpenStack starts (docs/openstack.md)."""
+
+    cloud: str | None = None
+    """The cloud's name in clouds_file. None: there is no OpenStack."""
+    clouds_file: Path = Path("/etc/puppetmaster/clouds.yaml")
+    """OpenStack's own file with addresses and our credentials; must not be readable by others."""
+    projects: tuple[str, ...] = ()
+    """`ID-OR-NAME = PROJECT`: which project of LDAP an OpenStack project is. What no line names is refused.
+    None: an OpenStack project's name is the project."""
+    caller_role: str = "service"
+    """The role that Nova's user must have in Keystone to be answered."""
+    caller_users: tuple[str, ...] = ()
+    """Names or ids of the users that are answered. None: any with the role."""
+    region: str | None = None
+    """Region of the instances that are made here."""
+    listen: str = "127.0.0.1:8419"
+    """ADDRESS:PORT of the service that Nova asks. Beyond this machine it needs a certificate."""
+    certificate_file: Path | None = None
+    """Our certificate (PEM). None: plain HTTP, on this machine only, for a proxy that speaks TLS."""
+    key_file: Path | None = None
+    """The key of our certificate (PEM)."""
+    threads: int = 16
+    """How many requests are served at once."""
+    timeout: Duration = Duration(10)
+    """How long Keystone and Nova may take to answer."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole configuration file, and where it was read."""
 
@@ -506,6 +535,7 @@ class Settings:
     instances: InstanceSettings = field(default_factory=InstanceSettings)
     authorities: AuthoritiesSettings = field(default_factory=AuthoritiesSettings)
     signing: SigningSettings = field(default_factory=SigningSettings)
+    openstack: OpenStackSettings = field(default_factory=OpenStackSettings)
 
     @property
     def nodes_base(self) -> str:

@@ -10,13 +10,10 @@ Failure modes: an address that is taken, a certificate that cannot be read:
 
 from __future__ import annotations
 
-import socket
-import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.app.base import BaseApplication
-
+from enc import web_server
 from enc.errors import ConfigurationError, ToolkitError
 from enc.settings import Settings
 from git_hooks import pusher
@@ -57,8 +54,7 @@ def site(settings: Settings) -> WSGIApplication:
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     transport = settings.branches.transport
-    host = transport.listen.rpartition(":")[0].strip("[]")
-    if transport.certificate_file is None and host not in ("127.0.0.1", "::1", "localhost"):
+    if transport.certificate_file is None and not web_server.is_local(transport.listen):
         raise ConfigurationError(
             "without a certificate, people's passwords would cross the network in clear: set certificate_file and "
             "key_file, or listen on 127.0.0.1 behind a proxy that speaks TLS",
@@ -68,59 +64,16 @@ def serve(settings: Settings) -> None:
         pusher.read_key(str(settings.branches.repository))
     except ToolkitError as error:
         raise ConfigurationError(error.message, where=error.where) from error
-    _Server(settings, gunicorn_options(settings)).run()
+    web_server.run(lambda: site(settings), gunicorn_options(settings))
 
 
 def gunicorn_options(settings: Settings) -> dict[str, Any]:
-    """Return gunicorn's settings; those that say nothing are its own defaults."""
+    """Return gunicorn's settings for this service."""
     transport = settings.branches.transport
     return {
-        "bind": transport.listen,
-        "worker_class": "gthread",
-        "workers": 1,
-        "threads": transport.threads,
-        "worker_connections": max(1000, 4 * transport.threads),
+        **web_server.options("branch-manager", transport.listen, transport.threads, transport.silence),
         "certfile": str(transport.certificate_file) if transport.certificate_file else None,
         "keyfile": str(transport.key_file) if transport.key_file else None,
-        "when_ready": _silence(transport.silence),
         "graceful_timeout": 600,  # a push that is being deployed ends first
         "timeout": 300,
-        "umask": 0o022,
-        # Of what is below `error`, some lines hold a client's header, and so perhaps a password.
-        "loglevel": "error",
-        "accesslog": None,
-        "control_socket_disable": True,
-        "forwarder_headers": "",  # a proxy tells the scheme, no path
-        "proc_name": "branch-manager",
     }
-
-
-def _silence(seconds: float) -> Callable[[Any], None]:
-    """Return a hook that lets a connection end on which nothing moved for `seconds`.
-
-    Linux hands these options down from a listening socket to its connections;
-    gunicorn itself waits for ever for the rest of a request.
-    """
-    limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
-
-    def limit_listeners(arbiter: Any) -> None:
-        for listener in arbiter.LISTENERS:
-            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-                listener.sock.setsockopt(socket.SOL_SOCKET, option, limit)
-
-    return limit_listeners
-
-
-class _Server(BaseApplication):
-    def __init__(self, settings: Settings, options: Mapping[str, Any]) -> None:
-        self._settings = settings
-        self._options = options
-        super().__init__()
-
-    def load_config(self) -> None:
-        for key, value in self._options.items():
-            self.cfg.set(key, value)
-
-    def load(self) -> Any:
-        # Called in the process that serves, where threads may begin.
-        return site(self._settings)

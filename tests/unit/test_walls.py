@@ -15,18 +15,19 @@ PACKAGES = ("enc", "git_hooks", "puppetmaster_self")
 
 WALLS = {
     "ldap3": ["enc.directory.*"],
+    "openstack": ["enc.cloud.client"],
+    "keystoneauth1": ["enc.cloud.client"],
     "sqlite3": ["enc.answers.copy", "enc.answers.worklist"],
     "pygit2": ["git_hooks.repository"],
     "ssl": ["enc.directory.wire", "enc.https"],
     "http": [
-        *("enc.answers.metrics", "enc.https", "enc.authority.client"),
+        *("enc.answers.metrics", "enc.https", "enc.authority.client", "enc.cloud.vendordata"),
         *("git_hooks.puppetserver", "git_hooks.transport.http", "git_hooks.mirror.*"),
     ],
-    "gunicorn": ["git_hooks.transport.serve"],
+    "gunicorn": ["enc.web_server"],
     "socket": [
         *("enc.directory.wire", "enc.directory.place", "enc.directory.slapd_process", "enc.systemd.notify"),
-        "enc.https",
-        *("git_hooks.service", "git_hooks.transport.serve"),
+        *("enc.https", "enc.web_server", "git_hooks.service"),
         "puppetmaster_self.private_master",
     ],
     "subprocess": [
@@ -63,6 +64,7 @@ PURE = (
     *("enc.instances.enrolment", "enc.instances.entry", "enc.instances.naming", "enc.instances.states"),
     "enc.signing.request",
     "enc.signing.policy",
+    "enc.cloud.nova",
     *("enc.directory.ber", "enc.directory.messages", "enc.directory.search_filter", "enc.directory.sync_messages"),
 )
 EFFECTS = frozenset(

@@ -1,0 +1,158 @@
+"""The one place that speaks to OpenStack: through its own client library, with our own credentials.
+
+Owns the connection (clouds.yaml, OpenStack's own format), what a token that
+somebody shows is worth, and what there is of projects and servers. Every wait
+is bounded by `openstack.timeout`.
+
+Failure modes: `ConfigurationError` (no such cloud, a file that others can
+read), `CloudRefused` (*our* credentials or rights),
+`CloudUnreachable` (nobody answered, or not in the documented form; nothing
+follows from it). The library itself is an extra (`pip install
+puppetmaster-toolkit[openstack]`).
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from enc.errors import ConfigurationError, NotFound, ToolkitError
+from enc.settings import OpenStackSettings
+
+try:
+    import openstack
+    from keystoneauth1 import exceptions as refusals
+except ImportError as missing:  # the extra
+    _MISSING: ImportError | None = missing
+else:
+    _MISSING = None
+
+
+class CloudUnreachable(ToolkitError):
+    """Keystone or Nova did not answer, or not as documented. Nothing follows about what they hold."""
+
+
+class CloudRefused(ToolkitError):
+    """OpenStack does not take our credentials, or our user lacks a right."""
+
+
+class Caller(NamedTuple):
+    """Whom Keystone says a token belongs to."""
+
+    user_id: str
+    user_name: str
+    roles: frozenset[str]
+
+
+class Server(NamedTuple):
+    """A server as Nova lists it."""
+
+    id: str
+    name: str
+    status: str
+    """In Nova's words: ACTIVE, BUILD, SHUTOFF, ERROR …"""
+    project_id: str
+
+
+class Cloud:
+    """A connection; several threads may use it. The first use signs in."""
+
+    def __init__(self, settings: OpenStackSettings) -> None:
+        """Read clouds.yaml; nothing is asked yet. Raise `ConfigurationError`."""
+        if settings.cloud is None:
+            raise ConfigurationError("is not set, so there is no OpenStack to ask", where="openstack.cloud")
+        if _MISSING is not None:
+            raise ConfigurationError(
+                f"openstacksdk is not installed: pip install 'puppetmaster-toolkit[openstack]' ({_MISSING})"
+            )
+        self._where = f"cloud {settings.cloud}"
+        file = settings.clouds_file
+        try:
+            mode = stat.S_IMODE(file.stat().st_mode)
+        except OSError as error:
+            raise ConfigurationError(f"cannot be read (openstack.clouds_file): {error}", where=str(file)) from error
+        if mode & 0o007:
+            raise ConfigurationError(
+                f"mode {mode:04o} lets everybody read our password; chmod o-rwx it", where=str(file)
+            )
+        try:
+            # Only what the file says counts: neither OS_… variables nor clouds.yaml in the working directory.
+            region = openstack.config.OpenStackConfig(
+                config_files=[str(file)], secure_files=[], vendor_files=[], load_envvars=False
+            ).get_one(cloud=settings.cloud, api_timeout=float(settings.timeout))
+            self._connection = openstack.connection.Connection(config=region)
+        except (openstack.exceptions.SDKException, refusals.ClientException, OSError) as error:
+            raise ConfigurationError(f"cloud {settings.cloud}: {_line(error)}", where=str(file)) from error
+
+    def caller(self, token: str) -> Caller | None:
+        """Return whose `token` is, None if Keystone does not take it (any more)."""
+        with self._asking("Keystone"):
+            answer = self._connection.identity.get("/auth/tokens", headers={"X-Subject-Token": token})
+            if answer.status_code == 404:
+                return None
+            self._check("Keystone", answer)
+            told = _mapping(_mapping(answer.json()).get("token"))
+            user = _mapping(told.get("user"))
+            roles = told.get("roles")
+            if not isinstance(roles, list):
+                raise TypeError("a token without roles")
+            names = frozenset(str(_mapping(role).get("name")) for role in roles)
+            return Caller(_text(user.get("id")), _text(user.get("name")), names)
+
+    def project_name(self, project_id: str) -> str:
+        """Return the name of an OpenStack project; raise `NotFound`."""
+        with self._asking("Keystone"):
+            answer = self._connection.identity.get(f"/projects/{project_id}")
+            if answer.status_code == 404:
+                raise NotFound(f"Keystone knows no project {project_id}")
+            self._check("Keystone", answer)
+            return _text(_mapping(_mapping(answer.json()).get("project")).get("name"))
+
+    def servers(self) -> tuple[Server, ...]:
+        """Return all servers of all projects, or raise: part of a list would make living servers look gone."""
+        with self._asking("Nova"):
+            return tuple(
+                Server(_text(found.id), _text(found.name), str(found.status or ""), _text(found.project_id))
+                for found in self._connection.compute.servers(details=True, all_projects=True)
+            )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connection.close()
+
+    def _check(self, service: str, answer: Any) -> None:
+        if answer.status_code in (401, 403):
+            raise CloudRefused(
+                f"{service} does not let our user do this (HTTP {answer.status_code})", where=self._where
+            )
+        if answer.status_code != 200:
+            raise CloudUnreachable(f"{service} answered HTTP {answer.status_code}", where=self._where)
+
+    @contextmanager
+    def _asking(self, service: str) -> Iterator[None]:
+        try:
+            yield
+        except (refusals.Unauthorized, openstack.exceptions.ForbiddenException, refusals.Forbidden) as error:
+            raise CloudRefused(
+                f"{service} does not take our credentials or lacks our rights: {_line(error)}", where=self._where
+            ) from error
+        except (openstack.exceptions.SDKException, refusals.ClientException, ValueError, TypeError) as error:
+            raise CloudUnreachable(f"{service} cannot be asked: {_line(error)}", where=self._where) from error
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError("the answer is not of the documented form")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError("the answer is not of the documented form")
+    return value
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

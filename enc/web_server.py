@@ -1,0 +1,85 @@
+"""A WSGI application under gunicorn: one process with threads, which ends in order.
+
+Owns what the services of the toolkit have in common; each says what it serves
+and where. One process, because what is counted (wrong passwords, say) must be
+counted in one place.
+
+Failure modes: an address that is taken, a certificate that cannot be read:
+gunicorn's own line, and exit status 1.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.app.base import BaseApplication
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+LOCAL = ("127.0.0.1", "::1", "localhost")
+
+
+def options(name: str, listen: str, threads: int, silence: float) -> dict[str, Any]:
+    """Return gunicorn's settings for a service called `name`; those that say nothing are its own defaults.
+
+    A connection ends on which nothing moved for `silence` seconds.
+    """
+    return {
+        "bind": listen,
+        "worker_class": "gthread",
+        "workers": 1,
+        "threads": threads,
+        "worker_connections": max(1000, 4 * threads),
+        "when_ready": _silence(silence),
+        "umask": 0o022,
+        # Of what is below `error`, some lines hold a client's header, and so perhaps a password.
+        "loglevel": "error",
+        "accesslog": None,
+        "control_socket_disable": True,
+        "forwarder_headers": "",  # a proxy tells the scheme, no path
+        "proc_name": name,
+    }
+
+
+def is_local(listen: str) -> bool:
+    """Tell whether only this machine can reach ADDRESS:PORT."""
+    return listen.rpartition(":")[0].strip("[]") in LOCAL
+
+
+def run(load: Callable[[], WSGIApplication], given: Mapping[str, Any]) -> None:
+    """Serve until SIGTERM or SIGINT what `load` returns; it is called in the process that serves."""
+    _Server(load, given).run()
+
+
+def _silence(seconds: float) -> Callable[[Any], None]:
+    """Return a hook that lets a connection end on which nothing moved for `seconds`.
+
+    Linux hands these options down from a listening socket to its connections;
+    gunicorn itself waits for ever for the rest of a request.
+    """
+    limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
+
+    def limit_listeners(arbiter: Any) -> None:
+        for listener in arbiter.LISTENERS:
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                listener.sock.setsockopt(socket.SOL_SOCKET, option, limit)
+
+    return limit_listeners
+
+
+class _Server(BaseApplication):
+    def __init__(self, load: Callable[[], WSGIApplication], given: Mapping[str, Any]) -> None:
+        self._load = load
+        self._given = given
+        super().__init__()
+
+    def load_config(self) -> None:
+        for key, value in self._given.items():
+            self.cfg.set(key, value)
+
+    def load(self) -> Any:
+        return self._load()
