@@ -64,9 +64,7 @@ class Judge:
         self._usage = usage
         self._rules = Rules(settings.branches.rules)
 
-    def answer(
-        self, updates: bytes, environ: Mapping[str, str], user: int, pusher: Pusher | None = None
-    ) -> Answer:
+    def answer(self, updates: bytes, environ: Mapping[str, str], user: int, pusher: Pusher | None = None) -> Answer:
         """Judge the moved refs in `updates` (pre-receive's standard input), and keep what is refused.
 
         `environ` and `user` are those of the hook; `pusher` if that is known

@@ -55,7 +55,7 @@ def fetch(puppetfile: Puppetfile, settings: PuppetfileSettings, program: Path, w
             process = subprocess.Popen(
                 _command(str(program), work),
                 cwd=work,
-                env=_environment(settings, os.environ, work),
+                env=_environment(settings, program.name, os.environ, work),
                 stdin=subprocess.DEVNULL,
                 stdout=stream_told,
                 stderr=stream_told,
@@ -91,12 +91,14 @@ def _configuration(settings: PuppetfileSettings, work: str) -> dict[str, object]
 
 def _command(program: str, work: str) -> list[str]:
     if os.path.basename(program) == "g10k":
-        return [program, "-puppetfile", "-cachedir", f"{work}/{CACHE}", "-moduledir", f"{work}/{MODULES}"]
+        # Without -usemove its cache and the modules of the Forge would be the same files.
+        places = ["-cachedir", f"{work}/{CACHE}", "-moduledir", f"{work}/{MODULES}"]
+        return [program, "-puppetfile", "-usemove", *places]
     places = [f"--config={work}/r10k.yaml", f"--puppetfile={work}/{NAME}", f"--moduledir={work}/{MODULES}"]
     return [program, "puppetfile", "install", *places]
 
 
-def _environment(settings: PuppetfileSettings, environ: Mapping[str, str], work: str) -> dict[str, str]:
+def _environment(settings: PuppetfileSettings, kind: str, environ: Mapping[str, str], work: str) -> dict[str, str]:
     kept = {name: environ[name] for name in _HANDED_ON if name in environ}
     ssh = "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes"
     if settings.ssh_key_file is not None:
@@ -116,15 +118,16 @@ def _environment(settings: PuppetfileSettings, environ: Mapping[str, str], work:
             "GIT_CONFIG_GLOBAL": "/dev/null",
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
-            "GIT_ALLOW_PROTOCOL": ":".join(_protocols(settings.sources)),
+            "GIT_ALLOW_PROTOCOL": ":".join(_protocols(settings.sources, kind)),
             "GIT_SSH_COMMAND": ssh,
         }
     )
 
 
-def _protocols(sources: Iterable[str]) -> list[str]:
-    # file: r10k fetches from its cache so. What a Puppetfile may name is decided in language.py.
-    return sorted({"file", *(source.partition("://")[0] if "://" in source else "ssh" for source in sources)})
+def _protocols(sources: Iterable[str], kind: str) -> list[str]:
+    # r10k fetches from its own cache through `file`. What a Puppetfile may name is decided in language.py.
+    own = {"file"} if kind == "r10k" else set()
+    return sorted(own | {source.partition("://")[0] if "://" in source else "ssh" for source in sources})
 
 
 def _end(path: str) -> str:

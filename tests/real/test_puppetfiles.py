@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import os
 import signal
 import socket
 import subprocess
+import tarfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 
+import git_hooks
 from enc.names import BranchName, EnvironmentName
 from enc.settings import BranchSettings, Duration, PuppetfileSettings
+from git_hooks import code_programs
 from git_hooks.collect import collect
 from git_hooks.deploy import Deployer, Exact, Tip
 from git_hooks.records import Record
 from git_hooks.refs import ObjectId
 from git_hooks.store import nothing
 from git_hooks.verify import verify_store
+from tests.real.conftest import SlapdMaker
 from tests.support.bare import Bare, Content, contents, git
+from tests.support.pushes import ManagedRepository, populate
 
 PROGRAMS = {"r10k": Path("/usr/bin/r10k"), "g10k": Path("/usr/bin/g10k")}
 OWN: Content = {"own": {"manifests": {"init.pp": "class own {}"}}}
@@ -330,3 +341,135 @@ def test_without_a_program_a_puppetfile_is_not_followed_and_that_is_said(tmp_pat
     record = site.deploy(settings=site.bare.settings)
     assert record.outcome == "live" and "is not followed" in record.note, record
     assert site.shown() == {"own/manifests/init.pp": "class own {}"}
+
+
+class Forge:
+    """As much of the Forge's API as r10k and g10k ask for, with one module in two releases."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.archives = {version: _archive(version) for version in ("1.0.0", "1.1.0")}
+        forge = self
+
+        class Api(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                forge.asked.append(self.path)
+                body = forge.answer(self.path.partition("?")[0])
+                self.send_response(200 if body is not None else 404)
+                self.send_header("Content-Length", str(len(body or b"")))
+                kind = "application/gzip" if self.path.endswith(".gz") else "application/json"
+                self.send_header("Content-Type", kind)
+                self.send_header("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT")
+                self.end_headers()
+                self.wfile.write(body or b"")
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self._thread = threading.Thread(target=self.server.serve_forever)
+        self._thread.start()
+
+    def answer(self, path: str) -> bytes | None:
+        """Return what stands at a path."""
+        if path == "/v3/modules/acme-tool":
+            releases = [self.release(version) for version in sorted(self.archives, reverse=True)]
+            module = {"slug": "acme-tool", "name": "tool", "owner": {"slug": "acme", "username": "acme"}}
+            return json.dumps(module | {"current_release": releases[0], "releases": releases}).encode()
+        name = path.rpartition("/")[2].removesuffix(".tar.gz").removeprefix("acme-tool-")
+        if name not in self.archives:
+            return None
+        return json.dumps(self.release(name)).encode() if "releases" in path else self.archives[name]
+
+    def release(self, version: str) -> dict[str, object]:
+        """Return what is said about a release."""
+        archive = self.archives[version]
+        sums = {"file_md5": hashlib.md5(archive).hexdigest(), "file_sha256": hashlib.sha256(archive).hexdigest()}
+        place = {"uri": f"/v3/releases/acme-tool-{version}", "file_uri": f"/v3/files/acme-tool-{version}.tar.gz"}
+        metadata = {"name": "acme-tool", "version": version, "dependencies": []}
+        names = {"slug": f"acme-tool-{version}", "version": version, "deleted_at": None}
+        return {**names, **place, **sums, "file_size": len(archive), "metadata": metadata}
+
+    def stop(self) -> None:
+        """Answer no more."""
+        self.server.shutdown()
+        self.server.server_close()
+        self._thread.join()
+
+
+def _archive(version: str) -> bytes:
+    written = io.BytesIO()
+    files = {
+        "metadata.json": json.dumps({"name": "acme-tool", "version": version, "author": "acme", "dependencies": []}),
+        "files/version": version,
+    }
+    with tarfile.open(fileobj=written, mode="w:gz") as archive:
+        for directory in ("", "/files"):
+            member = tarfile.TarInfo(f"acme-tool-{version}{directory}")
+            member.type, member.mode = tarfile.DIRTYPE, 0o700
+            archive.addfile(member)
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"acme-tool-{version}/{name}")
+            member.size, member.mode = len(content), 0o600
+            archive.addfile(member, io.BytesIO(content.encode()))
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_modules_of_a_forge(tmp_path: Path, modules: GitServer, program: str) -> None:
+    forge = Forge()
+    try:
+        site = Site(tmp_path / "site", modules, program, forge=forge.url)
+        for version, shown in (("'1.0.0'", "1.0.0"), (":latest", "1.1.0")):
+            site.commit(f"forge 'https://forge.puppet.com'\nmod 'acme/tool', {version}\n" + site.mod("thing"))
+            record = site.deploy()
+            assert record.outcome == "live", (record.detail, forge.asked)
+            assert site.shown()["tool/files/version"] == shown
+        file = site.bare.live("test") / "modules/tool/files/version"
+        assert file.stat().st_mode & 0o777 == 0o444 and file.stat().st_nlink == 1
+        assert site.faults() == [] and len(site.sets()) == 2
+        site.commit("mod 'acme/tool', '9.9.9'\n")
+        assert site.deploy().outcome == "failed"
+    finally:
+        forge.stop()
+
+
+def test_a_catalog_gets_a_modules_files_of_its_own_version_after_a_switch(tmp_path: Path, modules: GitServer) -> None:
+    site = Site(tmp_path / "site", modules, "g10k")
+    old = site.commit(site.mod("thing") + site.mod("other"))
+    site.deploy()
+    new = site.commit(site.mod("thing"))
+    site.deploy()
+    code_programs.link(tmp_path / "config.yaml", site.settings)
+
+    def told(commit: str, path: str) -> str:
+        program = Path(git_hooks.__file__).parent / "puppetmaster-code-content"
+        environment = os.environ | {"PUPPETMASTER_CONFIG": str(tmp_path / "config.yaml")}
+        done = subprocess.run([program, "test", commit, path], env=environment, capture_output=True, text=True)
+        return done.stdout
+
+    assert told(old, "modules/other/files/run") == "#!/bin/sh\n"
+    assert told(new, "modules/other/files/run") == ""
+    assert told(new, "modules/thing/files/a") == "1"
+
+
+def test_a_push_is_told_what_was_fetched_and_refused_if_the_puppetfile_is_not_sound(
+    tmp_path: Path, modules: GitServer, make_slapd: SlapdMaker
+) -> None:
+    slapd = make_slapd()
+    populate(slapd)
+    managed = ManagedRepository(tmp_path / "managed", slapd)
+    puppetfile = f"mod 'thing', :git => '{modules.url}thing/repository.git', :tag => 'v1'\n"
+    pushed = managed.push([{"ref": "project/red", "files": {"Puppetfile": puppetfile}}])
+    assert pushed.status == 0 and "its Puppetfile is not followed" in pushed.output, pushed.output
+    document = yaml.safe_load(managed.configuration.read_text())
+    document["branches"]["puppetfile"] = {"program": "/usr/bin/g10k", "sources": [modules.url]}
+    managed.configuration.write_text(yaml.safe_dump(document))
+    managed.reset()
+    refused = managed.push([{"ref": "project/red", "files": {"Puppetfile": "system('touch PWNED')\n"}}])
+    assert refused.status != 0 and "Puppetfile line 1: only moduledir, forge and mod" in refused.output
+    pushed = managed.push([{"ref": "project/blue", "files": {"Puppetfile": puppetfile}}], "bert")
+    assert pushed.status == 0 and "g10k fetched the module of its Puppetfile in" in pushed.output, pushed.output
+    assert managed.shown("project_blue", "modules/thing/files/a") == "1"
+    assert managed.shown("project_blue", "modules/a/files/data") == "data"
