@@ -5,7 +5,24 @@ The repository root is at the same time the Puppet module `puppetmaster`
 instead of searching for them.
 """
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
+
+MODULE = "share/puppetmaster-toolkit/module"
+"""Where the Puppet module is below the prefix: puppetmaster-self applies it."""
+
+
+def _module_files() -> list[tuple[str, list[str]]]:
+    """Return the files of the Puppet module by directory, as data_files wants them."""
+    names = ("manifests", "templates", "types", "functions", "lib", "files", "data")
+    found = [path for name in names for path in Path(name).rglob("*") if path.is_file()]
+    found += [Path(name) for name in ("metadata.json", "hiera.yaml") if Path(name).exists()]
+    places = sorted({path.parent for path in found})
+    return [
+        (f"{MODULE}/{place}", sorted(str(path) for path in found if path.parent == place)) for place in places
+    ]
+
 
 setup(
     name="puppetmaster-toolkit",
@@ -17,6 +34,7 @@ setup(
         include=["enc", "enc.*", "git_hooks", "git_hooks.*", "puppetmaster_self", "puppetmaster_self.*"]
     ),
     package_data={"": ["*.ldif", "*.schema", "*.yaml", "*.service", "*.sysusers", "*.sh", "py.typed"]},
+    data_files=_module_files(),
     # Shell programs: puppetserver starts them for every catalog, so they must
     # cost little more than a process (docs/answers.md has the figures).
     scripts=[
@@ -50,6 +68,7 @@ setup(
         "console_scripts": [
             "enc-admin = enc.cli:main",
             "branch-manager = git_hooks.cli:main",
+            "puppetmaster-self = puppetmaster_self.cli:main",
         ],
     },
 )

@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 
 from enc.errors import ConfigurationError
-from enc.names import EnvironmentName, ProjectName
+from enc.names import BranchName, EnvironmentName, ProjectName
 from enc.settings import AgentSettings, AuthoritiesSettings, Duration, MirrorSettings, PuppetfileSettings, Settings
 
 DEFAULT_PATH = Path("/etc/puppetmaster/config.yaml")
@@ -145,6 +145,10 @@ def _value(kind: Any, value: object, path: str, where: str) -> Any:
         if isinstance(value, str) and EnvironmentName.accepts(value):
             return EnvironmentName(value)
         wanted = EnvironmentName.rule
+    elif kind is BranchName:
+        if isinstance(value, str) and BranchName.accepts(value):
+            return BranchName(value)
+        wanted = BranchName.rule
     else:
         if isinstance(value, str) and value:
             return value

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import yaml
 
-from enc.names import EnvironmentName
+from enc.names import BranchName, EnvironmentName
 from enc.settings import Duration, Settings
 
 
@@ -167,6 +167,7 @@ def _takes(hint: Any) -> str:
         int: "whole number",
         Duration: "duration",
         Path: "absolute path",
+        BranchName: "branch",
         EnvironmentName: "environment",
         str: "text",
     }

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from enc.names import EnvironmentName
+from enc.names import BranchName, EnvironmentName
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -517,6 +517,48 @@ class OpenStackSettings:
 
 
 @dataclass(frozen=True)
+class SelfMasterSettings:
+    """`puppetmaster-self`: this instance as its own Puppet master."""
+
+    base: Path = Path("/var/lib/puppetmaster/self")
+    """Everything of the self-master stands here: certificates, repository, environments, answers, journal."""
+    upstream: str | None = None
+    """The central repository, as git fetches and pushes it. None: `enable` must be given --upstream."""
+    branch: BranchName | None = None
+    """Branch of the central repository that is built on. None: `project/PROJECT`, or what `enable` is given."""
+    local_branch: BranchName = BranchName("local")
+    """Branch of the instance's own repository that holds the local commits, and is served."""
+    working_copy: Path = Path("/srv/puppet")
+    """Where people edit; a commit in there is live at once."""
+    modulepath: tuple[str, ...] = ()
+    """More directories with Puppet modules that the module `puppetmaster` needs. None: Puppet's own."""
+    code: str | None = None
+    """Puppet code that makes this machine a master, from $master, $classifier and $commands.
+    None: the classes of the module `puppetmaster`."""
+    keep_as: str = "topic/%{project}/%{name}-%{time}"
+    """Branch of the central repository to which `disable` pushes the local commits."""
+    packages: tuple[str, ...] = (
+        "puppetserver",
+        "git",
+        "puppet-module-puppetlabs-stdlib",
+        "puppet-module-puppetlabs-inifile",
+    )
+    """What is installed, and removed again if it was not there before."""
+    port: int = 8140
+    """Where the own puppetserver listens."""
+    memory: int = 1_000_000_000
+    """Bytes of memory that must be free."""
+    disk: int = 1_500_000_000
+    """Bytes of disk that must be free below `base`."""
+    start_timeout: Duration = Duration(300)
+    """How long the own puppetserver may take until it answers."""
+    run_timeout: Duration = Duration(1800)
+    """How long one run of the agent, of puppet apply or of the package program may take."""
+    dead_after: Duration = Duration(900)
+    """The own puppetserver may be dead for so long; then the instance goes back to the central one."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole configuration file, and where it was read."""
 
@@ -536,6 +578,7 @@ class Settings:
     authorities: AuthoritiesSettings = field(default_factory=AuthoritiesSettings)
     signing: SigningSettings = field(default_factory=SigningSettings)
     openstack: OpenStackSettings = field(default_factory=OpenStackSettings)
+    self_master: SelfMasterSettings = field(default_factory=SelfMasterSettings)
 
     @property
     def nodes_base(self) -> str:

@@ -27,7 +27,7 @@ from puppetmaster_self.owned_process import OwnedProcess, ProcessFailed
 from puppetmaster_self.private_agent import AgentSettings, PrivateAgent
 from puppetmaster_self.puppetserver_files import JAR, JRUBY_LIBRARY, MasterSettings, check_base, files
 
-_READY_PROBE = (
+READY_PROBE = (
     "import ssl, sys, urllib.request\n"
     "context = ssl._create_unverified_context()\n"
     "print(urllib.request.urlopen(sys.argv[1], timeout=5, context=context).status)\n"
@@ -195,7 +195,7 @@ class PrivateMaster:
 
     def _answers(self) -> bool:
         status = f"{self.url}/status/v1/simple"
-        command = [*self.settings.launcher, sys.executable, "-I", "-c", _READY_PROBE, status]
+        command = [*self.settings.launcher, sys.executable, "-I", "-c", READY_PROBE, status]
         try:
             probe = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
         except subprocess.TimeoutExpired:

@@ -28,7 +28,7 @@ WALLS = {
     "socket": [
         *("enc.directory.wire", "enc.directory.place", "enc.directory.slapd_process", "enc.systemd.notify"),
         *("enc.https", "enc.web_server", "git_hooks.service"),
-        "puppetmaster_self.private_master",
+        *("puppetmaster_self.private_master", "puppetmaster_self.facts"),
     ],
     "subprocess": [
         "enc.directory.slapd_process",  # slapd, slapadd, slapcat, slaptest
@@ -46,15 +46,15 @@ WALLS = {
     ],
     "cryptography": ["enc.signing.request"],
     "getpass": ["enc.commands.*"],
-    "argparse": ["enc.cli", "enc.commands.*", "enc.reference", "git_hooks.commands.*"],
+    "argparse": ["enc.cli", "enc.commands.*", "enc.reference", "git_hooks.commands.*", "puppetmaster_self.commands.*"],
     "fcntl": [
         *("enc.answers.*", "enc.audit", "enc.directory.embedded", "enc.instances.journal", "enc.signing.refusals"),
-        "git_hooks.locks",
+        *("git_hooks.locks", "puppetmaster_self.journal"),
     ],
     "yaml": [
         *("enc.config", "enc.config_reference", "enc.directory.embedded_config", "enc.importing.*", "enc.shadow"),
         "enc.instances.user_data",
-        "puppetmaster_self.quickstart",
+        *("puppetmaster_self.quickstart", "puppetmaster_self.facts"),
     ],
 }
 """Module of an effect or a format: our modules that may import it. No other may."""
@@ -65,6 +65,7 @@ PURE = (
     "enc.signing.request",
     "enc.signing.policy",
     "enc.cloud.nova",
+    *("puppetmaster_self.states", "puppetmaster_self.puppet_conf", "puppetmaster_self.preflight"),
     *("enc.directory.ber", "enc.directory.messages", "enc.directory.search_filter", "enc.directory.sync_messages"),
 )
 EFFECTS = frozenset(
@@ -142,7 +143,10 @@ def test_imports_point_inwards() -> None:
     assert wrong == []
 
 
-COMMAND_LINES = ("enc.commands", "enc.cli", "git_hooks.commands", "git_hooks.cli")
+COMMAND_LINES = (
+    *("enc.commands", "enc.cli", "git_hooks.commands", "git_hooks.cli"),
+    *("puppetmaster_self.commands", "puppetmaster_self.cli"),
+)
 
 
 def test_services_do_not_know_the_command_line() -> None:
@@ -168,7 +172,7 @@ def test_every_public_name_is_documented() -> None:
 
 def _told_elsewhere(module: str) -> set[tuple[str, str]]:
     """The two functions of a command module are described once, in enc.commands."""
-    command = module.startswith(("enc.commands.", "git_hooks.commands."))
+    command = module.startswith(("enc.commands.", "git_hooks.commands.", "puppetmaster_self.commands."))
     return {(module, "configure"), (module, "run")} if command else set()
 
 

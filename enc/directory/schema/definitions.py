@@ -151,6 +151,7 @@ PUPPETMASTER = Schema(
         ),
         _ours(9, "puppetmasterEnrolment", "Whether the instance may get a certificate, and for which key", single=True),
         _ours(10, "puppetmasterBuilt", "When the instance was built: SECONDS-SINCE-1970 took SECONDS", single=True),
+        _ours(11, "puppetmasterSelf", "Since when the instance is its own Puppet master, and which", single=True),
     ),
     classes=(
         ObjectClass(
@@ -169,6 +170,7 @@ PUPPETMASTER = Schema(
                 "puppetmasterTrial",
                 "puppetmasterEnrolment",
                 "puppetmasterBuilt",
+                "puppetmasterSelf",
             ),
         ),
         ObjectClass(

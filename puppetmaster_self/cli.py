@@ -1,0 +1,22 @@
+"""`puppetmaster-self`: finds the command module of the first word and calls it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from enc.cli import Program
+from puppetmaster_self.commands import COMMANDS
+
+PUPPETMASTER_SELF = Program(
+    "puppetmaster-self", "This instance as its own Puppet master, and back: for a project's admins.", COMMANDS
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `puppetmaster-self` and return its exit status (docs/commands.md)."""
+    return PUPPETMASTER_SELF.main(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,12 @@
+"""The commands of `puppetmaster-self`: one module for each first word, of the form that enc.commands describes."""
+
+from __future__ import annotations
+
+COMMANDS: dict[str, str] = {
+    "disable": "puppetmaster_self.commands.disable",
+    "doctor": "puppetmaster_self.commands.doctor",
+    "enable": "puppetmaster_self.commands.enable",
+    "recover": "puppetmaster_self.commands.recover",
+    "status": "puppetmaster_self.commands.status",
+}
+"""First word to module; a test holds docs/self-master.md to it."""

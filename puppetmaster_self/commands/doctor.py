@@ -1,0 +1,62 @@
+"""`puppetmaster-self doctor`: could this instance become its own master; is it a sound one?"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from enc.commands.call import Call, json_option
+from enc.doctor.findings import Finding, document, fault, lines, ok, verdict
+from enc.errors import ToolkitError
+from puppetmaster_self import preflight
+from puppetmaster_self.classified import of_this_node
+from puppetmaster_self.commands.session import places, read_journal
+from puppetmaster_self.facts import gather
+from puppetmaster_self.journal import Journal
+from puppetmaster_self.machine import Machine
+from puppetmaster_self.plan import Wish, branch_of, upstream_of
+from puppetmaster_self.steps.master import answers
+
+SUMMARY = "say whether this instance could be its own master, or whether it is a sound one"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    json_option(parser)
+
+
+def run(call: Call) -> int:
+    """Look; exit status 1 if anything has to be mended."""
+    found = list(_examine(call))
+    call.show(document(found), lines(found))
+    return verdict(found)
+
+
+def _examine(call: Call) -> Iterator[Finding]:
+    journal, machine = read_journal(call), Machine(places(call))
+    if journal.state == "serving":
+        yield from _serving(call, machine, journal)
+    elif journal.state != "client":
+        yield fault("state", f"the instance is {journal.state}", "puppetmaster-self recover, unless it is under way")
+    else:
+        environment, project = of_this_node(call.settings, machine, call.say)
+        wish = Wish(environment=environment, project=project)
+        try:
+            upstream, branch = upstream_of(wish, call.settings), branch_of(wish, call.settings)
+        except ToolkitError as error:
+            yield fault("repository", str(error), "or set them in the configuration")
+            upstream, branch = None, None
+        own = call.settings.self_master
+        yield from preflight.judge(gather(machine, own, upstream, branch), own)
+
+
+def _serving(call: Call, machine: Machine, journal: Journal) -> Iterator[Finding]:
+    if answers(machine, call.settings.self_master.port):
+        yield ok("master", "the own puppetserver answers")
+    else:
+        yield fault("master", "the own puppetserver does not answer", "systemctl status puppetserver")
+    standing = {begun.step for begun in journal.standing()}
+    if "switch" in standing:
+        yield ok("agent", f"goes to {journal.opened.get('server')}")
+    else:
+        yield fault("agent", "was not switched", "puppetmaster-self disable, then enable")

@@ -1,0 +1,49 @@
+"""`puppetmaster-self status`: who serves this instance, since when, and how far from the central branch."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from enc.commands.call import Call, json_option
+from enc.errors import ExitStatus
+from puppetmaster_self.commands.session import places, read_journal
+from puppetmaster_self.machine import Machine
+from puppetmaster_self.presence import standing
+
+SUMMARY = "tell who serves this instance, since when, how far ahead and behind, and what is kept"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    json_option(parser)
+
+
+def run(call: Call) -> int:
+    """Show it; exit status 1 while a change is under way or was interrupted."""
+    journal, where = read_journal(call), places(call)
+    found = standing(Machine(where), journal, call.settings.self_master)
+    kept = sorted(str(path) for path in where.kept.glob("*")) if where.kept.exists() else []
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found.since)) if found.since else None
+    document = {
+        "state": found.state,
+        "since": since,
+        "served_by": "self" if found.state in ("serving", "disabling") else "central",
+        "commit": found.commit,
+        "ahead": found.ahead,
+        "behind": found.behind,
+        **{name: journal.opened.get(name) for name in ("who", "upstream", "branch", "environment", "for_project")},
+        "steps": [{"step": begun.step, "done": begun.done} for begun in reversed(journal.standing())],
+        "kept": kept,
+    }
+    lines = [f"state    {found.state}" + (f" since {since}" if since else "")]
+    if found.state != "client":
+        lines.append(f"branch   {document['branch']} of {document['upstream']}")
+        lines.append(f"commits  {_number(found.ahead)} ahead, {_number(found.behind)} behind")
+    lines += [f"kept     {path}" for path in kept]
+    call.show(document, lines)
+    return ExitStatus.DONE if found.state in ("client", "serving") else ExitStatus.FAILED
+
+
+def _number(count: int | None) -> str:
+    return "?" if count is None else str(count)

@@ -1,0 +1,54 @@
+"""Before the instance goes back: the local commits are bundled and pushed, and what became of them is written down."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+from enc.errors import ToolkitError
+from enc.names import BranchName, Certname
+from enc.settings import SelfMasterSettings
+from puppetmaster_self import keep
+from puppetmaster_self.journal import Journal
+from puppetmaster_self.machine import Machine
+from puppetmaster_self.steps.repository import Repository
+
+_PUSH = 120.0
+
+
+def keep_commits(journal: Journal, machine: Machine, settings: SelfMasterSettings) -> list[str]:
+    """Bundle and push the local commits; return what to tell. Raise `ToolkitError` if they cannot be bundled."""
+    made = journal.last(Repository.name)
+    if made is None:
+        return []
+    repository, place = Path(made["repository"]), Path(made["kept"])
+    branch = BranchName(journal.opened["branch"])
+    work = keep.work(machine, repository, settings.local_branch, branch)
+    file = keep.bundle(machine, repository, settings.local_branch, place)
+    if file is None:
+        return ["there are no local commits"]
+    target, reason = None, ""
+    try:
+        target = branch_to_keep(
+            settings, journal.opened.get("project"), Certname(journal.opened["certname"]), machine.now()
+        )
+        reason = keep.push(machine, repository, settings.local_branch, target, _PUSH)
+    except ToolkitError as error:
+        reason = str(error)
+    pushed = target if target is not None and not reason else None
+    keep.record(place, keep.Kept(work.ahead, str(file), pushed, reason))
+    told = f"{work.ahead} local commits are kept in {file}"
+    return [told, f"and pushed as {pushed}" if pushed else f"and not pushed: {reason}"]
+
+
+def branch_to_keep(settings: SelfMasterSettings, project: str | None, certname: Certname, now: float) -> BranchName:
+    """Return the central branch for local commits; raise `ToolkitError` if it needs a project that is not known."""
+    if project is None and "%{project}" in settings.keep_as:
+        raise ToolkitError("the project is not known", where="self_master.keep_as")
+    words = {
+        "project": project or "",
+        "name": certname.short,
+        "time": time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)),
+    }
+    return BranchName(re.sub(r"%\{(project|name|time)\}", lambda match: words[match[1]], settings.keep_as))

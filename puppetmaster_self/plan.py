@@ -1,0 +1,193 @@
+"""From facts and a wish to the steps of `enable`. Pure; `--dry-run` shows this very plan.
+
+The self-master's classifier reads the instance's own configuration. What its
+branch manager reads is decided here: the same, with places of its own, and with
+one rule that lets the local branch be the environment that LDAP says for this
+node.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from enc.config_reference import as_yaml, effective
+from enc.errors import ToolkitError
+from enc.names import BranchName, EnvironmentName, ProjectName
+from enc.settings import MirrorSettings, PuppetserverSettings, Settings
+from puppetmaster_self.facts import Facts
+from puppetmaster_self.machine import Places
+from puppetmaster_self.steps import Step
+from puppetmaster_self.steps.agent import Pause, RealRun, Rehearsal, Resume, Switch
+from puppetmaster_self.steps.base import Base
+from puppetmaster_self.steps.master import Answering, Apply, Classifier, program
+from puppetmaster_self.steps.packages import Packages
+from puppetmaster_self.steps.repository import Deploy, Repository
+from puppetmaster_self.steps.snapshot import Mark, Snapshot
+from puppetmaster_self.steps.units import Units
+
+_SITE = EnvironmentName("production")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the person who enables wants."""
+
+    upstream: str | None = None
+    branch: BranchName | None = None
+    for_project: bool = False
+    environment: EnvironmentName | None = None
+    """Environment of this node, as LDAP says."""
+    project: ProjectName | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps, in their order."""
+
+    upstream: str
+    branch: BranchName
+    environment: EnvironmentName
+    server: str
+    steps: tuple[Step, ...]
+
+
+def upstream_of(wish: Wish, settings: Settings) -> str:
+    """Return the central repository; raise `ToolkitError` if nobody named it."""
+    chosen = wish.upstream or settings.self_master.upstream
+    if not chosen or chosen.startswith("-") or not chosen.isprintable():
+        raise ToolkitError("name the central repository: --upstream URL, or self_master.upstream")
+    return chosen
+
+
+def branch_of(wish: Wish, settings: Settings) -> BranchName:
+    """Return the branch to build on; raise `ToolkitError` if nobody named it and the project is not known."""
+    chosen = wish.branch or settings.self_master.branch
+    if chosen is None and wish.project is not None:
+        chosen = BranchName(f"project/{wish.project}")
+    if chosen is None:
+        raise ToolkitError("name the branch to build on: --branch BRANCH, or self_master.branch")
+    return chosen
+
+
+def decide(facts: Facts, wish: Wish, settings: Settings, config: Path, places: Places) -> Plan:
+    """Return the steps that make this instance its own master; raise `ToolkitError` for what is not known."""
+    own = settings.self_master
+    environment = wish.environment or EnvironmentName(facts.agent["environment"])
+    server = str(facts.certname) if facts.own_name_is_local else "localhost"
+    agent = {"server": server, "serverport": str(own.port), "ssldir": str(places.ssl)}
+    upstream, branch = upstream_of(wish, settings), branch_of(wish, settings)
+    configured = ("--config", str(places.configuration))
+    deploy = (*program("git_hooks.cli"), *configured, "deploy")
+    roots, without = _roots(facts, places), (places.base,)
+    tool = facts.tool or "apt"
+    timeout = float(own.run_timeout)
+    steps: Sequence[Step] = (
+        Units((*program("puppetmaster_self.cli"), "--config", str(config))),
+        Snapshot(roots, without),
+        Pause(),
+        Packages(tool, own.packages, timeout),
+        Base(_configuration(settings, places, environment), module_root(), _made(settings)),
+        Repository(upstream, branch, own.local_branch, own.working_copy, deploy, timeout),
+        Deploy(deploy, timeout),
+        Apply(_manifest(facts, settings, places, wish), (str(places.modules), *modulepath(facts, settings)), timeout),
+        Answering(own.port, float(own.start_timeout)),
+        Classifier(facts.certname, (*program("enc.cli"), "--config", str(config), "answer")),
+        Mark(roots, without, tool),
+        Rehearsal(agent, timeout),
+        Switch(Path(facts.agent["config"]), agent),
+        RealRun(timeout),
+        Resume(facts.agent_runs),
+    )
+    return Plan(upstream, branch, environment, server, tuple(steps))
+
+
+def _roots(facts: Facts, places: Places) -> tuple[Path, ...]:
+    """Return what is kept: all that packages, module and agent may touch, each tree once."""
+    wanted = [facts.agent["confdir"], facts.agent["ssldir"], facts.server["confdir"], facts.server["ssldir"]]
+    wanted += [facts.server["cadir"], "/etc/puppetmaster", "/etc/default", str(places.units)]
+    chosen: list[Path] = []
+    for path in sorted({Path(text) for text in wanted if text.startswith("/")}):
+        if not any(path.is_relative_to(root) for root in chosen):
+            chosen.append(path)
+    return tuple(chosen)
+
+
+def modulepath(facts: Facts, settings: Settings) -> tuple[str, ...]:
+    """Return where Puppet finds the modules that make a master."""
+    return (*settings.self_master.modulepath, *facts.server["basemodulepath"].split(":"))
+
+
+def _configuration(settings: Settings, places: Places, environment: EnvironmentName) -> str:
+    own = [f"{settings.self_master.local_branch} = {environment}"]
+    site = [f"{_SITE} = {_SITE}"] if environment != _SITE else []
+    branches = replace(
+        settings.branches,
+        repository=places.repository,
+        store=places.store,
+        environments=places.environments,
+        rules=(*own, *site),
+        # Its puppetserver keeps no environment in memory, so it need not be told; and it mirrors no forge.
+        puppetserver=PuppetserverSettings(),
+        mirror=MirrorSettings(),
+    )
+    return as_yaml(effective(replace(settings, branches=branches)))
+
+
+def module_root() -> Path:
+    """Return where the Puppet module `puppetmaster` is: installed with these programs, or the checkout itself."""
+    installed = Path(sys.prefix) / "share/puppetmaster-toolkit/module"
+    return installed if installed.exists() else Path(__file__).resolve().parents[1]
+
+
+def _made(settings: Settings) -> tuple[Path, ...]:
+    """Return what may be made outside of the base by packages, module and puppetserver."""
+    kept = settings.answers.directory
+    return (
+        *(kept, Path("/var/lib/puppetmaster/originals")),
+        *(Path("/var/lib/puppetserver"), Path("/var/log/puppetserver"), Path("/etc/puppet/puppetserver")),
+        *(Path("/opt/puppetlabs/server/data"), Path("/var/log/puppetlabs/puppetserver")),
+    )
+
+
+def _manifest(facts: Facts, settings: Settings, places: Places, wish: Wish) -> str:
+    """Return the Puppet code that is applied: a hash of what this self-master is, and the classes that make it so."""
+    commands = Path(sys.prefix) / "bin"
+    autosign = commands / "enc-autosign"
+    master = {
+        "certname": str(facts.certname),
+        "dns_alt_names": sorted({str(facts.certname), "localhost"}),
+        "ssldir": str(places.ssl),
+        "cadir": str(places.authority),
+        "port": settings.self_master.port,
+        "environmentpath": str(places.environments),
+        "environment_timeout": "0",
+        "autosign": str(autosign) if wish.for_project else False,
+        "listen_address": "0.0.0.0" if wish.for_project else "127.0.0.1",  # noqa: S104
+        "manage_package": False,
+    }
+    classifier = {"answers": str(settings.answers.directory)}
+    lines = [f"${name} = {_puppet(value)}" for name, value in (("master", master), ("classifier", classifier))]
+    lines.append(f"$commands = {_puppet(str(commands))}")
+    return "\n".join((*lines, settings.self_master.code or _CLASSES))
+
+
+def _puppet(value: object) -> str:
+    """Return a value as Puppet writes it: single quotes know no variables."""
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    if isinstance(value, list):
+        return "[" + ", ".join(_puppet(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_puppet(key)} => {_puppet(item)}" for key, item in value.items()) + "}"
+    return json.dumps(value)
+
+
+_CLASSES = """
+class { 'puppetmaster::toolkit': directory => dirname($commands) }
+class { 'puppetmaster': * => $master }
+class { 'puppetmaster::enc': * => $classifier }
+"""

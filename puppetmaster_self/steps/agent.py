@@ -1,0 +1,207 @@
+"""The agent: paused while things change, rehearsed against the own master, switched to it, run, resumed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from puppetmaster_self import puppet_conf
+from puppetmaster_self.machine import Machine
+from puppetmaster_self.tree import write_whole
+
+UNIT = "puppet.service"
+SECTION = "agent"
+_TIMEOUT = 300.0
+_CHANGED = frozenset({0, 2})
+_NOOP = re.compile(r"Notice: (/Stage\[main\].*should be.*\(noop\).*)")
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Stops the agent's service, if it runs: it must not read a configuration that is being made."""
+
+    name: ClassVar[str] = "pause"
+
+    def summary(self) -> str:
+        """See Step."""
+        return "stop the agent's service for the time being"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        return {"active": is_active(machine)}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        if undo["active"]:
+            machine.run("systemctl", "stop", UNIT, timeout=_TIMEOUT)
+        return "stopped" if undo["active"] else "it does not run"
+
+
+def undo_pause(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
+    """Start it, if it ran."""
+    if undo["active"]:
+        machine.run("systemctl", "start", UNIT, timeout=_TIMEOUT)
+    return []
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Runs the agent against the own master without changing anything, and shows what would differ."""
+
+    settings: Mapping[str, str]
+    timeout: float
+    name: ClassVar[str] = "rehearsal"
+
+    def summary(self) -> str:
+        """See Step."""
+        return "run the agent in noop against the own master, and show the differences"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        del machine
+        return {}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        del undo
+        words = [word for name, value in self.settings.items() for word in (f"--{name}", value)]
+        output = run(machine, *words, "--noop", timeout=self.timeout)
+        write_whole(machine.places.transaction / "rehearsal.log", output.encode(), mode=0o600)
+        found = differences(output)
+        return "\n".join([f"{len(found)} differences", *found])
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Gives the agent its new master, in one rename of puppet.conf."""
+
+    config: Path
+    settings: Mapping[str, str]
+    name: ClassVar[str] = "switch"
+
+    def summary(self) -> str:
+        """See Step."""
+        lines = "; ".join(f"{name} = {value}" for name, value in self.settings.items())
+        return f"switch the agent, [{SECTION}] in {self.config}: {lines}"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        del machine
+        text = _read(self.config)
+        wanted = {name: puppet_conf.setting_line(name, value) for name, value in self.settings.items()}
+        return {
+            "config": str(self.config),
+            "settings": dict(self.settings),
+            "lines": puppet_conf.lines_of(SECTION, text, frozenset(wanted)),
+            "before": text,
+            "after": puppet_conf.changed(SECTION, text, wanted),
+        }
+
+    @classmethod
+    def from_undo(cls, undo: Mapping[str, Any]) -> Switch:
+        """Return the step of which `undo` was remembered."""
+        return cls(Path(undo["config"]), undo["settings"])
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        _write(self.config, undo["after"])
+        machine.run("systemctl", "try-restart", UNIT, timeout=_TIMEOUT)
+        return self.settings["server"]
+
+
+def undo_switch(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
+    """Give the agent its old master back; what others changed in puppet.conf since stays."""
+    config = Path(undo["config"])
+    text = _read(config)
+    back = undo["before"] if text == undo["after"] else puppet_conf.changed(SECTION, text, undo["lines"])
+    if back != text:
+        _write(config, back)
+    machine.run("systemctl", "try-restart", UNIT, timeout=_TIMEOUT)
+    return []
+
+
+@dataclass(frozen=True)
+class RealRun:
+    """Runs the agent as it is configured now."""
+
+    timeout: float
+    name: ClassVar[str] = "run"
+
+    def summary(self) -> str:
+        """See Step."""
+        return "run the agent"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        del machine
+        return {}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        del undo
+        output = run(machine, timeout=self.timeout)
+        return f"{sum(line.startswith('Notice: /') for line in output.splitlines())} changes"
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Starts the agent's service again, if it ran."""
+
+    active: bool
+    name: ClassVar[str] = "resume"
+
+    def summary(self) -> str:
+        """See Step."""
+        return "start the agent's service again"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        del machine
+        return {"active": self.active}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        if undo["active"]:
+            machine.run("systemctl", "start", UNIT, timeout=_TIMEOUT)
+        return "started" if undo["active"] else "it did not run"
+
+
+def undo_resume(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
+    """Stop it: the files change again. The undo of `Pause` starts it."""
+    if undo["active"]:
+        machine.run("systemctl", "stop", UNIT, timeout=_TIMEOUT)
+    return []
+
+
+def run(machine: Machine, *words: str, timeout: float) -> str:
+    """Run the agent once and return its output; raise `ProgramFailed` if it has no catalog or a resource fails."""
+    command = ("puppet", "agent", "--test", "--color", "false", "--waitforcert", "0", *words)
+    return machine.run(*command, "--waitforlock", "5", "--maxwaitforlock", "600", timeout=timeout, good=_CHANGED).output
+
+
+def differences(output: str) -> list[str]:
+    """Return the lines of a run in noop that tell what it would change. Pure."""
+    return [match[1] for line in output.splitlines() if (match := _NOOP.match(line))]
+
+
+def is_active(machine: Machine) -> bool:
+    """Tell whether the agent's service runs."""
+    return machine.ask("systemctl", "is-active", UNIT, timeout=_TIMEOUT).output.strip() in {"active", "activating"}
+
+
+def _read(config: Path) -> str:
+    try:
+        return config.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def _write(config: Path, text: str) -> None:
+    mode, owner = 0o644, None
+    if config.exists():
+        status = config.stat()
+        mode, owner = status.st_mode & 0o7777, (status.st_uid, status.st_gid)
+    write_whole(config.resolve(), text.encode(), mode=mode, owner=owner)

@@ -1,0 +1,149 @@
+"""The own puppetserver: put up by the Puppet module, awaited, and its classifier tried."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, ClassVar
+
+from enc.names import Certname
+from puppetmaster_self.machine import Machine, ProgramFailed
+from puppetmaster_self.private_master import READY_PROBE
+from puppetmaster_self.steps import units
+from puppetmaster_self.tree import write_whole
+
+SERVICE = "puppetserver.service"
+_OURS = (SERVICE, "puppetmaster-*", "branch-manager*")
+"""Units that the module may start."""
+_OWN = (units.RECOVER, units.WATCH, units.TIMER)
+_CHANGED = frozenset({0, 2})
+_TIMEOUT = 300.0
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Applies the manifest that makes this machine a master."""
+
+    manifest: str
+    modulepath: tuple[str, ...]
+    timeout: float
+    name: ClassVar[str] = "apply"
+
+    def summary(self) -> str:
+        """See Step."""
+        return "puppet apply what makes this machine a master"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        return {"active": sorted(_active(machine))}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        del undo
+        file = machine.places.base / "master.pp"
+        write_whole(file, self.manifest.encode(), mode=0o600)
+        path = ("--modulepath", ":".join(self.modulepath)) if self.modulepath else ()
+        command = ("puppet", "apply", "--detailed-exitcodes", "--color", "false", *path, str(file))
+        done = machine.run(*command, timeout=self.timeout, good=_CHANGED)
+        return f"{sum(line.startswith('Notice: /') for line in done.output.splitlines())} changes"
+
+
+def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
+    """Stop what is running that was not; its files go when the snapshot is brought back."""
+    for unit in sorted(_active(machine) - set(undo["active"])):
+        machine.run("systemctl", "stop", unit, timeout=_TIMEOUT)
+        machine.ask("systemctl", "disable", unit, timeout=_TIMEOUT)
+    return []
+
+
+@dataclass(frozen=True)
+class Answering:
+    """Waits until the own puppetserver answers."""
+
+    port: int
+    timeout: float
+    name: ClassVar[str] = "answering"
+
+    def summary(self) -> str:
+        """See Step."""
+        return f"wait until the own puppetserver answers on port {self.port}"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        del machine
+        return {}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        del undo
+        began = time.monotonic()
+        while not answers(machine, self.port):
+            if time.monotonic() - began > self.timeout:
+                raise ProgramFailed(f"did not answer within {self.timeout:.0f} s", where=SERVICE)
+            state = machine.ask("systemctl", "is-failed", SERVICE, timeout=_TIMEOUT).output.strip()
+            if state == "failed":
+                words = machine.ask("journalctl", "-q", "-n", "5", "-o", "cat", "-u", SERVICE, timeout=_TIMEOUT)
+                raise ProgramFailed(f"failed: {' '.join(words.output.split())[-600:]}", where=SERVICE)
+            time.sleep(0.3)
+        return f"after {time.monotonic() - began:.0f} s"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Asks the own classifier about this instance."""
+
+    certname: Certname
+    program: tuple[str, ...]
+    """`enc` with its configuration."""
+    timeout: float = 60.0
+    name: ClassVar[str] = "classifier"
+
+    def summary(self) -> str:
+        """See Step."""
+        return f"ask the own classifier about {self.certname}"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        del machine
+        return {}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        del undo
+        began = time.monotonic()
+        while True:
+            done = machine.ask(*self.program, self.certname, timeout=_TIMEOUT)
+            if done.status == 0 and done.output.strip():
+                return "it answers"
+            if time.monotonic() - began > self.timeout:
+                words = " ".join(done.output.split())[-400:]
+                raise ProgramFailed(f"has no answer about {self.certname}: {words}", where=self.program[0])
+            time.sleep(0.5)
+
+
+def answers(machine: Machine, port: int) -> bool:
+    """Tell whether the own puppetserver says that it serves."""
+    url = f"https://localhost:{port}/status/v1/simple"
+    try:
+        done = machine.ask(sys.executable, "-I", "-c", READY_PROBE, url, timeout=15)
+    except ProgramFailed:
+        return False
+    return done.output.strip() == "200"
+
+
+def _active(machine: Machine) -> set[str]:
+    listed = machine.run(
+        *("systemctl", "list-units", "--no-legend", "--plain", "--full", "--state=active,activating,reloading"),
+        timeout=_TIMEOUT,
+    ).output.splitlines()
+    names = {line.split()[0] for line in listed if line.split()}
+    return {name for name in names if any(fnmatchcase(name, ours) for ours in _OURS) and name not in _OWN}
+
+
+def program(module: str) -> tuple[str, ...]:
+    """Return the command that runs a program of this installation."""
+    return (str(Path(sys.executable)), "-I", "-m", module)

@@ -1,0 +1,110 @@
+"""The units that look after an instance while it is its own master, and when it starts in the middle of a change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from enc.errors import UsageError
+from puppetmaster_self.machine import Machine
+from puppetmaster_self.tree import write_whole
+
+RECOVER = "puppetmaster-self-recover.service"
+WATCH = "puppetmaster-self-watch.service"
+TIMER = "puppetmaster-self-watch.timer"
+_WANTS = {RECOVER: "multi-user.target.wants", TIMER: "timers.target.wants"}
+_TIMEOUT = 120.0
+
+_TEXTS = {
+    RECOVER: """\
+# Finishes or undoes what a crash interrupted, before the agent starts. Needs no network.
+[Unit]
+Description=Recover an interrupted puppetmaster-self
+Before=puppet.service puppetserver.service
+After=local-fs.target systemd-tmpfiles-setup.service
+
+[Service]
+Type=oneshot
+ExecStart=%s recover
+TimeoutStartSec=1h
+
+[Install]
+WantedBy=multi-user.target
+""",
+    WATCH: """\
+# Goes back to the central master when the own one has been dead for self_master.dead_after.
+[Unit]
+Description=Watch over the instance's own Puppet master
+
+[Service]
+Type=oneshot
+ExecStart=%s recover --watch
+TimeoutStartSec=1h
+""",
+    TIMER: """\
+[Unit]
+Description=Watch over the instance's own Puppet master
+
+[Timer]
+OnActiveSec=1min
+OnUnitInactiveSec=1min
+
+[Install]
+WantedBy=timers.target
+""",
+}
+
+
+def texts(program: tuple[str, ...]) -> dict[str, str]:
+    """Return unit → text, running `program`; raise `UsageError` for a path that cannot stand in a unit. Pure."""
+    for word in program:
+        if not word.isprintable() or any(character in word for character in ' "\'\\%$;'):
+            raise UsageError(f"{word!r} cannot stand in a unit; use a path without spaces and quotes")
+    return {name: text.replace("%s", " ".join(program)) for name, text in _TEXTS.items()}
+
+
+@dataclass(frozen=True)
+class Units:
+    """Puts the units in place. First to be done, so last to be undone."""
+
+    program: tuple[str, ...]
+    name: ClassVar[str] = "units"
+
+    def summary(self) -> str:
+        """See Step."""
+        return f"watch over the change: {RECOVER}, {TIMER}"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        del machine
+        return {}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        del undo
+        directory = machine.places.units
+        for name, text in texts(self.program).items():
+            write_whole(directory / name, text.encode())
+        for name, wants in _WANTS.items():
+            (directory / wants).mkdir(exist_ok=True)
+            link = directory / wants / name
+            if not link.is_symlink():
+                link.symlink_to(directory / name)
+        machine.run("systemctl", "daemon-reload", timeout=_TIMEOUT)
+        machine.run("systemctl", "start", TIMER, timeout=_TIMEOUT)
+        return f"{len(_TEXTS)} units"
+
+
+def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
+    """Take the units away."""
+    del undo
+    directory = machine.places.units
+    if (directory / TIMER).exists():
+        machine.ask("systemctl", "stop", TIMER, timeout=_TIMEOUT)
+    for name, wants in _WANTS.items():
+        (directory / wants / name).unlink(missing_ok=True)
+    for name in _TEXTS:
+        (directory / name).unlink(missing_ok=True)
+    machine.run("systemctl", "daemon-reload", timeout=_TIMEOUT)
+    return []
