@@ -160,8 +160,7 @@ def test_a_git_that_was_killed_is_started_again(site: Site, service: Service) ->
 def test_many_developers_push_at_once(site: Site, service: Service) -> None:
     clones = [site.cloned(f"c{number}") for number in range(20)]
     pushes = [
-        site.pushing(clone, str(number), f"HEAD:refs/heads/topic/red/t{number}")
-        for number, clone in enumerate(clones)
+        site.pushing(clone, str(number), f"HEAD:refs/heads/topic/red/t{number}") for number, clone in enumerate(clones)
     ]
     for number, push in enumerate(pushes):
         assert f"project_red__t{number}: live at" in push.communicate()[1]

@@ -155,9 +155,7 @@ def test_a_link_that_leads_elsewhere_and_a_configuration_that_changed(site: Site
 
 def test_a_bad_entry_and_an_account_with_limits(site: Site) -> None:
     person = f"uid=eve,ou=people,{S}"
-    site.slapd.add(
-        person, {"objectClass": "inetOrgPerson", "uid": "eve", "cn": "e", "sn": "e", "userPassword": "eve"}
-    )
+    site.slapd.add(person, {"objectClass": "inetOrgPerson", "uid": "eve", "cn": "e", "sn": "e", "userPassword": "eve"})
     site.slapd.load_ldif(
         "\n\n".join(
             f"dn: cn=n{number},ou=alpha,ou=hosts,{S}\nobjectClass: device\nobjectClass: puppetClient"

@@ -22,10 +22,12 @@ import yaml
 
 import git_hooks
 from enc.names import BranchName, EnvironmentName
-from enc.settings import BranchSettings, Duration, PuppetfileSettings
+from enc.settings import AnswerSettings, BranchSettings, Duration, MirrorSettings, PuppetfileSettings, Settings
 from git_hooks import code_programs
 from git_hooks.collect import collect
 from git_hooks.deploy import Deployer, Exact, Tip
+from git_hooks.mirror.catch_up import CatchUp
+from git_hooks.mirror.upstream import UpstreamFailed
 from git_hooks.records import Record
 from git_hooks.refs import ObjectId
 from git_hooks.store import nothing
@@ -473,3 +475,37 @@ def test_a_push_is_told_what_was_fetched_and_refused_if_the_puppetfile_is_not_so
     assert pushed.status == 0 and "g10k fetched the module of its Puppetfile in" in pushed.output, pushed.output
     assert managed.shown("project_blue", "modules/thing/files/a") == "1"
     assert managed.shown("project_blue", "modules/a/files/data") == "data"
+
+
+def test_a_mirror_without_network_keeps_what_is_live_and_catches_up(tmp_path: Path) -> None:
+    server = GitServer(tmp_path / "modules")
+    server.module("thing", {"files": {"a": "1"}})
+    server.module("other", {"files": {"a": "1"}})
+    site = Site(tmp_path / "site", server, "g10k")
+    (tmp_path / "forge").mkdir()
+    upstream = Bare(tmp_path / "forge")
+    mirror = MirrorSettings(forge="github", url=f"file://{upstream.path}", protocols=("file",), timeout=Duration(30))
+    settings = Settings(branches=replace(site.settings, mirror=mirror), answers=AnswerSettings(tmp_path / "answers"))
+    with Deployer(settings.branches) as deployer:
+        catch_up = CatchUp(settings, deployer)
+        server.start()
+        try:
+            upstream.commit("test", {"Puppetfile": site.mod("thing"), "manifests": {"site.pp": "# 1"}})
+            assert [record.outcome for record in catch_up.look()] == ["live"]
+            server.stop()
+            upstream.commit("test", {"Puppetfile": site.mod("thing"), "manifests": {"site.pp": "# 2"}})
+            assert [record.outcome for record in catch_up.look()] == ["live"], "what is here needs no network"
+            upstream.commit("test", {"Puppetfile": site.mod("other"), "manifests": {"site.pp": "# 3"}})
+            for _ in range(2):
+                assert [record.outcome for record in catch_up.look()] == ["failed"]
+                assert site.shown() == {"thing/files/a": "1"}
+            upstream.path.rename(upstream.path.with_suffix(".away"))
+            with pytest.raises(UpstreamFailed):
+                catch_up.look()
+            upstream.path.with_suffix(".away").rename(upstream.path)
+            assert site.shown() == {"thing/files/a": "1"}
+            server.start()
+            assert [record.outcome for record in catch_up.look()] == ["live"]
+            assert site.shown() == {"other/files/a": "1"}
+        finally:
+            server.stop()

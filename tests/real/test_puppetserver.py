@@ -68,9 +68,7 @@ class Site:
         )
         terminus = exec_terminus(SCRIPTS / "enc", trusted=SCRIPTS / "enc-trusted")
         # Data and classes must arrive although nothing flushes the environment.
-        settings = MasterSettings(
-            server={**terminus, "environment_timeout": "unlimited"}, environment=self.environment
-        )
+        settings = MasterSettings(server={**terminus, "environment_timeout": "unlimited"}, environment=self.environment)
         self.master: PrivateMaster = make_master(base / "master", settings)
         assert DOCUMENTED_HIERA is not None
         hiera = DOCUMENTED_HIERA[1].replace("/var/lib/puppetmaster/answers", str(self.answers))

@@ -194,9 +194,7 @@ def test_a_configuration_or_account_that_cannot_be_used_is_a_refusal(site: Site,
         (site.configured(signing={"bind_password_file": str(wrong)}), "ldap-refused"),
         # The reading account may read it all, and use up nothing.
         (
-            site.configured(
-                signing={"bind_dn": reader["bind_dn"], "bind_password_file": reader["bind_password_file"]}
-            ),
+            site.configured(signing={"bind_dn": reader["bind_dn"], "bind_password_file": reader["bind_password_file"]}),
             "ldap-refused",
         ),
     ):

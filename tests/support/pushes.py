@@ -277,9 +277,7 @@ class ManagedRepository:
     def _read(self, tree: str) -> dict[str, Any]:
         size = len(tree) // 2
         raw = subprocess.check_output(["git", "-C", str(self._client), "cat-file", "tree", tree])
-        return {
-            entry.name: self._read(entry.id) if entry.is_directory else entry for entry in parse_tree(raw, size)
-        }
+        return {entry.name: self._read(entry.id) if entry.is_directory else entry for entry in parse_tree(raw, size)}
 
 
 class _Objects:

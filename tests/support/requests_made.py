@@ -420,7 +420,9 @@ def of_instances() -> Iterator[Case]:
     yield Case("no_token", "no challengePassword", pem(request(token=None)), "no-token")
     yield Case("empty_token", "an empty one", pem(request(token="")), "no-token")
     yield Case("wrong_token", "a token that nobody gave", pem(request(token=OTHER_TOKEN)), "wrong-token")
-    yield Case("token_digest", "the digest that stands in LDAP as the token", pem(request(token=digest(TOKEN))), "wrong-token")
+    yield Case(
+        "token_digest", "the digest that stands in LDAP as the token", pem(request(token=digest(TOKEN))), "wrong-token"
+    )
     yield Case("token_with_newline", "the token and a newline", pem(request(token=TOKEN + "\n")), "wrong-token")
     yield Case("old_token", "the token of before the rebuild", good, "wrong-token",
                enrolment=WAITING.replace(digest(TOKEN), digest(OTHER_TOKEN)))  # fmt: skip
@@ -463,7 +465,9 @@ def of_bindings() -> Iterator[Case]:
     yield Case("project_empty", "an empty project", wants(project=""), "wrong-project")
     yield Case("wrong_region", "another region", wants(project="red", region="us"), "wrong-region", entry=eu)
     yield Case("no_region", "no region, and the instance has one", wants(project="red"), "wrong-region", entry=eu)
-    yield Case("region_of_none", "a region, and the instance has none", wants(project="red", region="eu"), "wrong-region")
+    yield Case(
+        "region_of_none", "a region, and the instance has none", wants(project="red", region="eu"), "wrong-region"
+    )
     yield Case("wrong_role", "another role", wants(project="red", role="x"), "wrong-role",
                entry={"puppetmasterRole": ["front"]})  # fmt: skip
     yield Case("role_of_none", "a role, and the instance has none", wants(project="red", role="x"), "wrong-role")
