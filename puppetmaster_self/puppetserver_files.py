@@ -118,6 +118,8 @@ class MasterSettings:
     """Further settings of puppet.conf's [server], such as those of `exec_terminus`."""
     autosign: bool | Path = True
     """True signs every request; a program decides for itself (path without spaces)."""
+    duplicates: bool = False
+    """Take a request for a name that has a request or a certificate already (allow-duplicate-certs)."""
     rules: tuple[AuthRule, ...] = ()
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Environment variables for the server, and so for the ENC that it runs."""
@@ -180,7 +182,14 @@ def files(base: Path, settings: MasterSettings) -> dict[str, str]:
         ),
         "server/conf.d/global.conf": _json({"global": {"logging-config": str(server / "logback.xml")}}),
         "server/conf.d/web-routes.conf": _json({"web-router-service": ROUTES}),
-        "server/conf.d/ca.conf": _json({"certificate-authority": {"allow-subject-alt-names": True}}),
+        "server/conf.d/ca.conf": _json(
+            {
+                "certificate-authority": {
+                    "allow-subject-alt-names": True,
+                    "allow-duplicate-certs": settings.duplicates,
+                }
+            }
+        ),
         "server/conf.d/metrics.conf": _json({"metrics": {"server-id": str(settings.certname)}}),
         "server/conf.d/auth.conf": _json(
             {
