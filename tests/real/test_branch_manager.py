@@ -141,7 +141,7 @@ def test_gc_and_verify_store(managed: Managed) -> None:
     site.write_text("# somebody was here\n")
     done = managed.branch_manager("verify-store")
     assert done.returncode == 1 and "holds something else" in done.stdout
-    nothing = {"versions": 0, "units": 0, "leftovers": 0, "skipped": [], "tokens": 0, "archived": []}
+    nothing = {"versions": 0, "units": 0, "leftovers": 0, "skipped": [], "tokens": 0, "archived": [], "puppetfiles": 0}
     assert data(managed, "gc") == nothing
 
 
