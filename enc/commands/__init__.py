@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "shadow": "enc.commands.shadow",
     "signing": "enc.commands.signing",
     "status": "enc.commands.status",
+    "vendordata": "enc.commands.vendordata",
     "who-uses": "enc.commands.who_uses",
 }
 """First word to module; a test holds docs/commands.md to it."""

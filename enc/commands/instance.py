@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,10 +13,11 @@ from enc.authority.client import close_all, open_all
 from enc.commands.call import Call, edit_options, json_option, table
 from enc.commands.wishes import desk_of, wish, wish_options
 from enc.directory.ldap_store import LdapSource
-from enc.errors import ExitStatus, ToolkitError, UsageError, one_line
-from enc.instances import lifecycle, listing, states
+from enc.errors import ConfigurationError, ExitStatus, ToolkitError, UsageError, one_line
+from enc.instances import agent_profile, lifecycle, listing, states, user_data
 from enc.instances.journal import Journal, Operation
 from enc.instances.lifecycle import Lifecycle, Outcome, Ticket
+from enc.instances.user_data import AgentProfile, UserData
 from enc.names import Certname, ProjectName
 
 SUMMARY = "create, list, rebuild, move and delete instances"
@@ -44,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     all_of_them.add_argument("--unfinished", action="store_true", help=words)
     showing = verb("show", "show an instance", _show)
     again = verb("user-data", "print the user data of a waiting instance once more", _user_data)
+    again.add_argument("--gzip", action="store_true", help="compressed, as cloud-init takes it, too")
     rebuilding = verb("rebuild", "let an instance come to a new certificate; the old one ends", _rebuild)
     moving = verb("move", "put an instance into another project or region (operators)", _move)
     moving.add_argument("--project", metavar="PROJECT", help="where it goes")
@@ -78,6 +81,7 @@ def _create(call: Call) -> int:
     arguments, project, wanted = call.arguments, ProjectName(call.arguments.project), wish(call.arguments)
     if not (arguments.serial.isprintable() and len(arguments.serial) <= 64):
         raise UsageError("--serial takes up to 64 printable characters")
+    profile = _profile(call)  # what is wrong with it is told before anything is made
     with _work(call) as (work, _):
         outcome = work.create(
             arguments.name,
@@ -87,14 +91,15 @@ def _create(call: Call) -> int:
             reason=arguments.reason,
             dry_run=arguments.dry_run,
         )
-    return _result(call, outcome)
+    return _result(call, outcome, profile, arguments.serial)
 
 
 def _rebuild(call: Call) -> int:
     arguments = call.arguments
+    profile = _profile(call)
     with _work(call) as (work, _):
         outcome = work.rebuild(Certname(arguments.certname), reason=arguments.reason, dry_run=arguments.dry_run)
-    return _result(call, outcome)
+    return _result(call, outcome, profile)
 
 
 def _move(call: Call) -> int:
@@ -103,18 +108,19 @@ def _move(call: Call) -> int:
     region = arguments.region
     if region is not None and not (region.isprintable() and region.strip() == region and 0 < len(region) <= 200):
         raise UsageError("--region takes printable text of 1 to 200 characters")
+    profile = _profile(call)
     with _work(call) as (work, _):
         outcome = work.move(
             Certname(arguments.certname), project, region, reason=arguments.reason, dry_run=arguments.dry_run
         )
-    return _result(call, outcome)
+    return _result(call, outcome, profile)
 
 
 def _delete(call: Call) -> int:
     arguments = call.arguments
     with _work(call) as (work, _):
         outcome = work.delete(Certname(arguments.certname), reason=arguments.reason, dry_run=arguments.dry_run)
-    return _result(call, outcome)
+    return _result(call, outcome, None)
 
 
 def _user_data(call: Call) -> int:
@@ -124,16 +130,47 @@ def _user_data(call: Call) -> int:
     ticket = lifecycle.ticket_of(row.instance, call.settings)
     if row.told.state != "waiting":
         raise ToolkitError(f"{certname}: {row.told.remark}")
-    call.show(_document(ticket), _lines(call, ticket))
+    told = _told(ticket, _profile(call), row.instance.serial)
+    if call.arguments.gzip:
+        if told is None:
+            raise ConfigurationError("is not set, so a new instance would not know its master", where=_SERVER)
+        sys.stdout.buffer.write(user_data.render_compressed(told))
+        return ExitStatus.DONE
+    _show_ticket(call, {}, ticket, told)
     return ExitStatus.DONE
 
 
-def _result(call: Call, outcome: Outcome) -> int:
+_SERVER = "instances.agent.server"
+
+
+def _profile(call: Call) -> AgentProfile | None:
+    """Return what all instances are told, None where the configuration does not say it; raise `ConfigurationError`."""
+    agent = call.settings.instances.agent
+    return agent_profile.load(agent) if agent.server is not None else None
+
+
+def _told(ticket: Ticket, profile: AgentProfile | None, serial: str) -> UserData | None:
+    if profile is None:
+        return None
+    return UserData(profile, ticket.certname, ticket.project, ticket.token, ticket.region, serial, ticket.role)
+
+
+def _show_ticket(call: Call, document: dict[str, Any], ticket: Ticket, told: UserData | None) -> None:
+    """Print the user data; where there is no profile, what somebody needs to write one."""
+    document |= _document(ticket)
+    if told is None:
+        call.say(f"{_SERVER} is not set, so this is the token and no user data (docs/user-data.md)")
+        call.show(document, [f"{name}: {value}" for name, value in document.items() if value is not None])
+        return
+    text = user_data.render(told)
+    call.show({**document, "user_data": text}, text.removesuffix("\n"))
+
+
+def _result(call: Call, outcome: Outcome, profile: AgentProfile | None, serial: str = "") -> int:
     """Print what an operation does or did: the change and what follows with a dry run, else the user data."""
     receipt, ticket = outcome.receipt, outcome.ticket
     document: dict[str, Any] = {"certname": outcome.certname, "dry_run": bool(receipt and receipt.dry_run)}
-    document |= _document(ticket) if ticket else {}
-    lines = _lines(call, ticket) if ticket else []
+    lines: list[str] = []
     if receipt is not None and receipt.dry_run:
         document |= {"change": receipt.document(), "follows": list(outcome.follows)}
         lines = [*receipt.lines(), *map(one_line, outcome.follows)]
@@ -141,7 +178,10 @@ def _result(call: Call, outcome: Outcome) -> int:
     if receipt is not None:
         for remark in receipt.plan.remarks:
             call.say(remark)
-    call.show(document, lines)
+    if ticket is not None:
+        _show_ticket(call, document, ticket, _told(ticket, profile, serial))
+    else:
+        call.show(document, lines)
     return ExitStatus.DONE
 
 
@@ -154,10 +194,6 @@ def _document(ticket: Ticket) -> dict[str, Any]:
         "token": ticket.token,
         "token_until": ticket.until,
     }
-
-
-def _lines(call: Call, ticket: Ticket) -> list[str]:
-    return [f"{name}: {value}" for name, value in _document(ticket).items() if value is not None]
 
 
 def _list(call: Call) -> int:

@@ -205,7 +205,8 @@ def _check_size(size: int, longest: int) -> None:
     if size > longest:
         raise ToolkitError(
             f"the user data has {size} bytes, and the cloud takes {longest} (instances.agent.longest); "
-            "compress it (--gzip), or leave what is not needed out of ca_file and repository_key_file"
+            "compress it (`enc-admin instance user-data CERTNAME --gzip`), or leave what is not needed out of ca_file "
+            "and repository_key_file"
         )
 
 

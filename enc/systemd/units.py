@@ -8,7 +8,7 @@ from pathlib import Path
 from enc.errors import UsageError
 
 _SHIPPED_PROGRAM = "/usr/local/bin/enc-admin"
-UNITS = ("puppetmaster-follow.service", "puppetmaster-directory.service")
+UNITS = ("puppetmaster-follow.service", "puppetmaster-directory.service", "puppetmaster-vendordata.service")
 ACCOUNTS = "puppetmaster.sysusers"
 
 
