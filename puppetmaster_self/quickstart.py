@@ -107,7 +107,7 @@ class Quickstart:
 
     def stop(self) -> None:
         """End whatever runs."""
-        self.repository.service.stop()
+        self.repository.stop()
         self.master.stop()
         self.follower.stop()
         self.directory.stop()
@@ -115,7 +115,7 @@ class Quickstart:
     def status(self) -> list[tuple[str, str]]:
         """Return what runs, as (name, state)."""
         slapd = self.directory.status()
-        processes = (self.follower, self.master.process, self.repository.service)
+        processes = (self.follower, self.master.process, self.repository.hooks, self.repository.service)
         return [
             ("slapd", f"runs, pid {slapd.pid}, {' '.join(slapd.uris)}" if slapd.pid else "does not run"),
             *((process.name, f"runs, pid {pid}" if (pid := process.pid) else "does not run") for process in processes),
@@ -189,13 +189,15 @@ class Quickstart:
     def _branches(self) -> None:
         chapter(
             "4. Branches that are environments",
-            "One repository. Its first commit has the class hello; each project gets a branch, made from test.",
+            "One repository. Its first commit has the class hello. The process behind the hooks makes pushes quick and "
+            "looks after the branches: each project in LDAP gets one, from test, and each becomes its environment.",
         )
         files = {"modules/hello/manifests/init.pp": HELLO, "manifests/site.pp": "", "hiera.yaml": self._hiera()}
         self.repository.begin(self.repository.person("alice"), files)
         self.operator.types("branch-manager", "init", str(self.repository.path))
-        self.operator.types("branch-manager", "deploy")
-        self.operator.types("branch-manager", "make-branches")
+        own = map(_environment, (DEMO, SHOP))
+        self.repository.look_after([*self.repository.first_environments, *own])
+        self.operator.types("branch-manager", "list")
 
     def _puppetserver(self) -> None:
         chapter(
@@ -263,7 +265,10 @@ class Quickstart:
             "audit": {"file": str(self.base / "audit.jsonl")},
             "branches": {**self.repository.settings(), **branches},
         }
-        self.config.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+        # Whole or not at all: servers that run read it again when it changes.
+        aside = self.config.with_name("config.new")
+        aside.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+        aside.replace(self.config)
 
     def _hiera(self) -> str:
         levels = ("nodes/%{trusted.certname}.yaml", "projects/%{trusted.external.project}.yaml")

@@ -1,7 +1,7 @@
 """The quickstart's repository: branches that are environments, served to developers over HTTP.
 
 Owns, below the quickstart's directory: repository.git, store/, tokens/, the
-HTTP service, and people/ (a home directory with git's settings and, for who
+process behind the hooks, the HTTP service, and people/ (a home directory with git's settings and, for who
 pushes, a password made at random). The machine's own git configuration is
 neither read nor changed. All work is done by the commands that a site would
 use; `ProcessFailed` where one fails.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from enc.directory.place import free_port
@@ -42,17 +42,22 @@ class Repository:
         """`environments` is puppetserver's; `operator` runs `branch-manager`, which is `program`."""
         self.path = base / "repository.git"
         self.service = OwnedProcess(base / "serve.pid", "branch-manager serve")
+        self.hooks = OwnedProcess(base / "hooks.pid", "branch-manager hooks")
         self._base = base
         self._environments = environments
         self._operator = operator
         self._program = program
-        self._log = base / "serve.log"
         self._port = 0
 
     @property
     def url(self) -> str:
         """Where developers clone it, without a name."""
         return f"http://127.0.0.1:{self._port}/{self.path.name}"
+
+    @property
+    def first_environments(self) -> tuple[str, ...]:
+        """Those of the branches that `begin` makes, which are called so too."""
+        return PRODUCTION, TEST
 
     def settings(self) -> dict[str, object]:
         """Return the section `branches` of the configuration; the port is chosen now, once."""
@@ -102,18 +107,31 @@ class Repository:
         author.types("git", "branch", TEST)
         author.types("git", "clone", "--quiet", "--bare", ".", str(self.path))
 
+    def look_after(self, environments: Iterable[str]) -> None:
+        """Start the process that does the hooks' work and the upkeep; return when it has made `environments` live."""
+        wanted = [self._environments / name for name in environments]
+        missing = "not every branch became its environment"
+        self._start(self.hooks, "hooks", lambda: all(place.exists() for place in wanted), missing)
+
     def serve(self, reader: Speaker) -> None:
         """Start the HTTP service; return when `reader` can read from it."""
-        print("  $ branch-manager serve &\n", flush=True)
-        self.service.start(
-            [str(self._program), "serve"],
-            output=self._log,
+        url = self.url.replace("://", f"://{reader.name}@")
+        self._start(
+            self.service, "serve", lambda: reader.succeeds("git", "ls-remote", url), "the repository is not served"
+        )
+
+    def stop(self) -> None:
+        """End both."""
+        self.service.stop()
+        self.hooks.stop()
+
+    def _start(self, process: OwnedProcess, command: str, begun: Callable[[], bool], problem: str) -> None:
+        print(f"  $ branch-manager {command} &\n", flush=True)
+        log = self._base / f"{command}.log"
+        process.start(
+            [str(self._program), command],
+            output=log,
             directory=self._base,
             environment=self._operator.environment,
         )
-        until(
-            lambda: reader.succeeds("git", "ls-remote", self.url.replace("://", f"://{reader.name}@")),
-            "the repository is not served",
-            alive=lambda: self.service.pid is not None,
-            log=self._log,
-        )
+        until(begun, problem, alive=lambda: process.pid is not None, log=log)

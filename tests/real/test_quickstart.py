@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,7 +52,9 @@ def test_the_whole_story(base: Path) -> None:
     assert told.returncode == 0, told.stdout + told.stderr
     assert not (base / "left-over").exists()
     before, first, edit, push = split(told.stdout, "6. The agent's first run", "7. An edit", "8. A push")
-    assert "project_demo: live at" in before
+    for project in ("demo", "shop"):
+        assert re.search(rf"^ +project_{project} +project/{project} +\w{{10}} +live", before, re.MULTILINE), before
+        assert f"project {project} has branch project/{project} now" in (base / "hooks.log").read_text()
     assert "Hello from LDAP" in first and "Hello again" not in first
     assert first.count("ensure: defined content") == 3
     assert edit.count("content changed") == 1
@@ -69,11 +72,11 @@ def test_the_whole_story(base: Path) -> None:
 
     password = (base / "people/bob/password").read_text()
     assert password not in told.stdout + (base / "serve.log").read_text()
-    assert quickstart(base, "status").stdout.count("runs, pid") == 4
+    assert quickstart(base, "status").stdout.count("runs, pid") == 5
     pids = [int(line.split("pid ")[1].split(",")[0]) for line in quickstart(base, "status").stdout.splitlines()]
     assert quickstart(base, "stop").returncode == 0
     assert [pid for pid in pids if start_time(pid) is not None] == []
-    assert quickstart(base, "status").stdout.count("does not run") == 4
+    assert quickstart(base, "status").stdout.count("does not run") == 5
 
 
 def test_a_wrong_word_is_usage(base: Path) -> None:
