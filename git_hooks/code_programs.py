@@ -22,9 +22,15 @@ def link(configuration: Path, settings: BranchSettings) -> bool:
     To be called whenever a repository is taken under management or served.
     """
     changed = False
-    for name, target in {"store": settings.store, "environments": settings.environments}.items():
-        changed |= _link(configuration.with_name(f"{configuration.name}.{name}"), target)
+    for place, target in links(configuration, settings).items():
+        changed |= _link(place, target)
     return changed
+
+
+def links(configuration: Path, settings: BranchSettings) -> dict[Path, Path]:
+    """Return where the links stand, and where each leads."""
+    targets = {"store": settings.store, "environments": settings.environments}
+    return {configuration.with_name(f"{configuration.name}.{name}"): target for name, target in targets.items()}
 
 
 def _link(place: Path, target: Path) -> bool:

@@ -11,6 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def is_locked(path: str) -> bool:
+    """Tell whether somebody holds the lock at `path`; raise OSError if there is no such file or it cannot be opened."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 @contextmanager
 def locked(path: str, *, shared: bool = False) -> Iterator[None]:
     """Hold the lock at `path` for a while, after waiting for it."""

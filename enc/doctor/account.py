@@ -71,7 +71,7 @@ def check(
     needed += [layout.nodes / f"{node}.yaml"] if node else []
     secret = settings.directory.bind_password_file
     wanted = [str(path) for path in (*needed, *([secret] if secret else [])) if _is_there(path)]
-    failures: dict[str, str] = as_user(who, lambda: _unreadable(wanted))
+    failures: dict[str, str] = as_user(who, lambda: unreadable(wanted))
     yield from judge_reading(who.name, failures, str(secret))
     if node is None:
         yield note("enc", "there is no answer to try enc with", "name a node: doctor --node CERTNAME")
@@ -149,7 +149,7 @@ def _all_of(reading: int) -> bytes:
     return found
 
 
-def _unreadable(paths: Sequence[str]) -> dict[str, str]:
+def unreadable(paths: Sequence[str]) -> dict[str, str]:
     """Return path → why, for what the calling process cannot read."""
     found = {}
     for path in paths:

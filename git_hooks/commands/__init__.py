@@ -5,6 +5,7 @@ from __future__ import annotations
 COMMANDS: dict[str, str] = {
     "authorized-keys": "git_hooks.commands.authorized_keys",
     "deploy": "git_hooks.commands.deploy",
+    "doctor": "git_hooks.commands.doctor",
     "expire": "git_hooks.commands.expire",
     "gc": "git_hooks.commands.gc",
     "gerrit-hook": "git_hooks.commands.gerrit_hook",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pwd
 import re
 import subprocess
 import sys
@@ -18,6 +21,14 @@ from tests.support.puppetserver import CACHE
 def quickstart(base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "puppetmaster_self.quickstart", str(base), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+
+
+def doctor(base: Path, *words: str) -> dict[str, str]:
+    """Return what `branch-manager doctor` finds: check → level."""
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    command = ["branch-manager", "--config", str(base / "config.yaml"), "doctor", "--user", user, "--json", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return {one["id"]: one["level"] for one in json.loads(done.stdout)["findings"]}
 
 
 def split(text: str, *marks: str) -> list[str]:
@@ -69,6 +80,12 @@ def test_the_whole_story(base: Path) -> None:
     }
     for machine, words in says.items():
         assert column((base / f"machines/{machine}/hello").read_text()) == words
+
+    server = base / "puppetserver"
+    places = ("--puppet-confdir", str(server / "puppet"), "--puppetserver-conf", str(server / "server/conf.d"))
+    found = doctor(base, *places)
+    assert {check for check, level in found.items() if level != "ok"} == {"puppet-static-catalogs"}, found
+    assert found["puppetserver-flush"] == found["service"] == found["project-branches"] == "ok"
 
     password = (base / "people/bob/password").read_text()
     assert password not in told.stdout + (base / "serve.log").read_text()

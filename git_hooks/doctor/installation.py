@@ -1,0 +1,124 @@
+"""Are hooks, store and environments as they should be on this machine's disk, and can puppetserver read them?"""
+
+from __future__ import annotations
+
+import pwd
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from enc.doctor.account import Account, as_user, unreadable
+from enc.doctor.findings import Finding, fault, note, ok, warning
+from enc.errors import ToolkitError
+from enc.settings import BranchSettings, Settings
+from git_hooks import install
+from git_hooks.layout import Layout
+from git_hooks.service import check_socket_path
+
+
+def check(config: Path, settings: Settings, who: Account) -> Iterator[Finding]:
+    """Look at the repository and at what is made of it; `who` is puppetserver's account."""
+    yield from _hooks(config, settings)
+    yield from _owners(settings.branches)
+    yield _one_file_system(settings.branches)
+    yield from _readable(settings.branches, who)
+    yield _socket(settings.branches)
+
+
+def _hooks(config: Path, settings: Settings) -> Iterator[Finding]:
+    try:
+        drifts = install.verify(settings, config)
+    except ToolkitError as error:
+        yield fault("hooks", str(error), "mend the repository, then branch-manager init")
+        return
+    for drift in drifts:
+        yield fault("hooks", f"{drift.where}: {drift.what}", "branch-manager init")
+    if not drifts:
+        yield ok("hooks", f"the hooks in {settings.branches.repository} are as init left them")
+
+
+def _owners(settings: BranchSettings) -> Iterator[Finding]:
+    """Whoever runs the hooks must own all three; nobody else may write what becomes code."""
+    try:
+        owner = settings.repository.stat().st_uid
+    except OSError as error:
+        yield fault("store-owner", f"{settings.repository}: {error.strerror}", "see branches.repository, or make it")
+        return
+    wrong = False
+    for place in (settings.repository, settings.store, settings.environments):
+        try:
+            status = place.stat()
+        except FileNotFoundError:
+            wrong = True
+            yield fault("store-owner", f"{place} does not exist", f"branch-manager deploy, as {_name(owner)}")
+            continue
+        except OSError as error:
+            wrong = True
+            yield note("store-owner", f"{place}: {error.strerror}", "run this as root or as the repository's owner")
+            continue
+        if status.st_uid != owner:
+            wrong = True
+            found = f"{place} belongs to {_name(status.st_uid)}, and the repository to {_name(owner)}"
+            yield fault("store-owner", found, f"chown -R {_name(owner)} {place}")
+        if status.st_mode & stat.S_IWOTH:
+            wrong = True
+            found = f"everybody may write {place}, and so change what agents apply"
+            yield fault("store-owner", found, f"chmod o-w {place}")
+    if not wrong:
+        yield ok("store-owner", f"repository, store and environments belong to {_name(owner)}")
+
+
+def _one_file_system(settings: BranchSettings) -> Finding:
+    layout = Layout(str(settings.store), str(settings.environments))
+    devices = {}
+    for name in (layout.work, layout.units, layout.links, layout.versions):
+        try:
+            devices[name] = Path(name).stat().st_dev
+        except OSError:
+            return note("store-file-system", f"{name} is not there yet", "branch-manager deploy")
+    if len(set(devices.values())) > 1:
+        found = f"{', '.join(devices)} are on different file systems: nothing can be moved or linked between them"
+        return fault("store-file-system", found, "mount one file system for the whole store")
+    return ok("store-file-system", f"{settings.store} is on one file system")
+
+
+def _readable(settings: BranchSettings, who: Account) -> Iterator[Finding]:
+    """What is live is read in a process of puppetserver's user, up to the first file of a version."""
+    if not settings.environments.exists():
+        return  # told above
+    places = [str(settings.environments), *_samples(settings)]
+    try:
+        failures: dict[str, str] = as_user(who, lambda: unreadable(places))
+    except ToolkitError as error:
+        yield note("store-readable", str(error), "run this as root")
+        return
+    for path, why in failures.items():
+        found = f"{who.name} cannot read {path}: {why}"
+        yield fault("store-readable", found, "let it pass each directory above (chmod o+x)")
+    if not failures:
+        yield ok("store-readable", f"{who.name} can read the environments")
+
+
+def _samples(settings: BranchSettings) -> Iterator[str]:
+    try:
+        links = sorted(path for path in settings.environments.iterdir() if path.is_symlink())
+    except OSError:
+        return
+    for link in links[:3]:
+        yield str(link)
+        yield from (str(path) for path in sorted(link.rglob("*"))[:3])
+
+
+def _socket(settings: BranchSettings) -> Finding:
+    try:
+        check_socket_path(settings.store)
+    except ToolkitError as error:
+        return warning("service-socket", str(error), "until then every push waits for Python to start")
+    return ok("service-socket", "the path of the service's socket is short enough")
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

@@ -1,0 +1,123 @@
+"""Does the service run, has every project its branch, and does every environment show its branch?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from enc.directory.ldap_store import LdapSource
+from enc.doctor.findings import Finding, fault, note, ok, warning
+from enc.errors import ToolkitError
+from enc.names import BranchName, EnvironmentName
+from enc.settings import BranchSettings, Settings
+from git_hooks.environments import Rules
+from git_hooks.layout import Layout
+from git_hooks.locks import is_locked
+from git_hooks.project_branches import missing
+from git_hooks.reconcile import due
+from git_hooks.records import Records
+from git_hooks.refs import ObjectId
+from git_hooks.repository import Repository
+from git_hooks.service import socket_path
+from git_hooks.versions import ForeignEnvironment, Versions
+
+_MOST = 5
+"""Names that a line holds."""
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    """Look at what is live."""
+    yield service(settings.branches)
+    try:
+        with Repository(str(settings.branches.repository)) as repository:
+            branches = repository.branches()
+    except ToolkitError as error:
+        yield fault("branches", str(error), "see branches.repository")
+        return
+    yield from projects(settings, branches)
+    try:
+        yield from environments(settings.branches, branches)
+    except OSError as error:
+        yield note("environments", f"the store cannot be read: {error}", "run this as root or as the store's owner")
+
+
+def service(settings: BranchSettings) -> Finding:
+    """Tell whether `branch-manager hooks` runs; it holds a lock for as long as it does."""
+    try:
+        runs = is_locked(f"{socket_path(settings.store)}.lock")
+    except FileNotFoundError:
+        runs = False
+    except OSError as error:
+        return note("service", f"{socket_path(settings.store)}.lock: {error.strerror}", "run this as the store's owner")
+    if runs:
+        return ok("service", "branch-manager hooks runs")
+    return warning(
+        "service",
+        "branch-manager hooks does not run: pushes are slower, and no new project gets its branch",
+        "systemctl start puppetmaster-hooks (branch-manager units), or run the commands of the upkeep from a timer",
+    )
+
+
+def projects(settings: Settings, branches: dict[BranchName, ObjectId]) -> Iterator[Finding]:
+    """Name projects without branch."""
+    if settings.branches.mirror.forge is not None:
+        return
+    try:
+        with LdapSource(settings) as source:
+            known = source.project_names()
+    except ToolkitError as error:
+        yield note("project-branches", f"which projects there are cannot be told: {error}", "enc-admin doctor")
+        return
+    found = missing(known, branches, settings.branches.rules)
+    for one in found:
+        why = f": {one.obstacle}" if one.obstacle else ""
+        do = "rename one of the two, or see branches.rules" if one.obstacle else "branch-manager make-branches"
+        yield warning("project-branches", f"project {one.project} has no branch{why}", do)
+    if not found:
+        yield ok("project-branches", f"each of the {len(known)} projects has its branch")
+
+
+def environments(settings: BranchSettings, branches: dict[BranchName, ObjectId]) -> Iterator[Finding]:
+    """Name environments that do not show their branch, and what is odd about them."""
+    layout = Layout(str(settings.store), str(settings.environments))
+    versions, records = Versions(layout), Records(layout.root)
+    rules = Rules(settings.rules)
+    live = {}
+    for name in versions.environments():
+        commit = versions.live(name)
+        if commit is not None:
+            live[name] = commit
+    owing = records.owing()
+    found = due(branches, live, owing, rules)
+    places = [one.environment for one in found.deploy if records.held(one.environment) is None]
+    waiting = [name for name in places if name not in owing]
+    foreign = [name for name in waiting if _foreign(versions, name)]
+    for name in foreign:
+        do = f"move {layout.live(name)} away, then branch-manager deploy {name}"
+        yield fault("environments", f"{name} is not ours: something else stands where its link should be", do)
+    stale = [name for name in waiting if name not in foreign]
+    if stale:
+        yield fault("environments", f"{len(stale)} do not show their branch: {_some(stale)}", "branch-manager deploy")
+    for environment, rivals in found.collisions.items():
+        text = f"{environment} is wanted by several branches and stays as it is: {', '.join(rivals)}"
+        yield warning("environments", text, "delete all but one of these branches, or see branches.rules")
+    if found.orphans:
+        text = f"{len(found.orphans)} have no branch and stay: {_some(found.orphans)}"
+        yield warning("environments", text, "branch-manager deploy --gone")
+    if owing:
+        text = f"puppetserver may still serve an older version of {len(owing)}: {_some(owing)}"
+        yield fault("flushes", text, "see puppetserver-flush; then branch-manager deploy")
+    if not (waiting or found.collisions or found.orphans):
+        yield ok("environments", f"all {len(live)} show their branches, or are held")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+    return ", ".join(names[:_MOST]) + more
+
+
+def _foreign(versions: Versions, name: EnvironmentName) -> bool:
+    with suppress(ForeignEnvironment):
+        versions.live(name)
+        return False
+    return True

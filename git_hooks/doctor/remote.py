@@ -1,0 +1,66 @@
+"""Do puppetservers and the forge answer us? Both are really asked, about nothing that matters to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from enc.config import read_secret
+from enc.doctor.findings import Finding, fault, note, ok, warning
+from enc.errors import ToolkitError
+from enc.names import EnvironmentName
+from enc.settings import BranchSettings, MirrorSettings, PuppetserverSettings
+from git_hooks.mirror.upstream import Upstream
+from git_hooks.puppetserver import Puppetservers
+
+_NOBODYS = EnvironmentName("branch_manager_doctor")
+"""An environment that is in no use: forgetting it costs nobody anything."""
+
+
+def check(settings: BranchSettings) -> Iterator[Finding]:
+    """Ask all of them."""
+    yield from _puppetservers(settings.puppetserver)
+    if settings.mirror.forge is not None:
+        yield from _forge(settings)
+
+
+def _puppetservers(settings: PuppetserverSettings) -> Iterator[Finding]:
+    if not settings.urls:
+        what = "no puppetserver is told about a deploy; right only if all have environment_timeout = 0"
+        yield note("puppetserver-flush", what, "set branches.puppetserver.urls")
+        return
+    servers = Puppetservers(settings)
+    try:
+        servers.flush(_NOBODYS)
+    except (ToolkitError, OSError) as error:
+        yield fault("puppetserver-flush", str(error), "see branches.puppetserver, and the rule in docs/branches.md")
+    else:
+        yield ok("puppetserver-flush", f"forgets environments when asked to: {', '.join(settings.urls)}")
+    finally:
+        servers.close()
+
+
+def _forge(settings: BranchSettings) -> Iterator[Finding]:
+    mirror = settings.mirror
+    try:
+        branches = Upstream(settings).branches()
+    except ToolkitError as error:
+        yield fault("mirror-url", str(error), "see branches.mirror.url, credentials_file and ssh_key_file")
+    else:
+        yield ok("mirror-url", f"{mirror.url} has {len(branches)} branches")
+    yield from _secrets(mirror)
+
+
+def _secrets(mirror: MirrorSettings) -> Iterator[Finding]:
+    if mirror.secret_file is None:
+        what = f"no secret_file: webhooks are refused, and a push goes live after {mirror.poll:.0f} s at most"
+        yield warning("mirror-secret", what, "set branches.mirror.secret_file (docs/mirror.md)")
+    for key in ("secret_file", "api_token_file", "credentials_file", "ssh_key_file"):
+        file = getattr(mirror, key)
+        if file is None:
+            continue
+        try:
+            read_secret(file)
+        except ToolkitError as error:
+            yield fault("mirror-secret", f"branches.mirror.{key}: {error}", "see docs/mirror.md")
+        else:
+            yield ok("mirror-secret", f"branches.mirror.{key}: {file} is readable, and not by everybody")

@@ -1,0 +1,89 @@
+"""What the branch manager's doctor concludes from puppetserver's configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from enc.settings import BranchSettings, PuppetserverSettings
+from git_hooks.code_programs import link
+from git_hooks.doctor.puppet import PuppetFacts, judge, parse_commands
+
+SETTINGS = BranchSettings(puppetserver=PuppetserverSettings(urls=("https://p:8140",)))
+SOUND = {
+    "config": "/etc/puppet/puppet.conf",
+    "environmentpath": str(SETTINGS.environments),
+    "versioned_environment_dirs": "true",
+    "environment_timeout": "unlimited",
+}
+BOTH = {"code-id-command": "/b/id", "code-content-command": "/b/content"}
+CONF_D = Path("/conf.d")
+
+
+def bad(facts: PuppetFacts | str, config: Path, settings: BranchSettings = SETTINGS) -> dict[str, str]:
+    return {one.id: one.level for one in judge(facts, config, settings) if one.level != "ok"}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """With the links that `init` makes."""
+    link(tmp_path / "config.yaml", SETTINGS)
+    return tmp_path / "config.yaml"
+
+
+def test_a_sound_configuration_needs_nothing(config: Path) -> None:
+    assert bad(PuppetFacts(SOUND, CONF_D, BOTH, frozenset()), config) == {}
+    assert bad("puppet is not installed here", config) == {"puppet": "note"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "expected"),
+    [
+        ("environmentpath", "/elsewhere", {"puppet-environmentpath": "fault"}),
+        ("environmentpath", f"{SETTINGS.environments}:/more", {"puppet-environmentpath": "fault"}),
+        ("environmentpath", f"{SETTINGS.environments}/../environments", {"puppet-environmentpath": "warning"}),
+        ("versioned_environment_dirs", "false", {"puppet-versioned": "fault"}),
+        ("environment_timeout", "0", {}),
+        ("environment_timeout", "3m", {"puppet-timeout": "warning"}),
+    ],
+)
+def test_each_setting(config: Path, setting: str, value: str, expected: dict[str, str]) -> None:
+    facts = PuppetFacts({**SOUND, setting: value}, CONF_D, BOTH, frozenset())
+    assert bad(facts, config) == expected
+
+
+def test_a_cache_that_nobody_flushes_is_a_fault(config: Path) -> None:
+    facts = PuppetFacts(SOUND, CONF_D, BOTH, frozenset())
+    assert bad(facts, config, BranchSettings()) == {"puppet-timeout": "fault"}
+
+
+@pytest.mark.parametrize(
+    ("commands", "broken", "level"),
+    [
+        ({}, [], "note"),
+        ({"code-id-command": "/b/id"}, [], "fault"),
+        (BOTH, ["/b/content"], "fault"),
+    ],
+)
+def test_the_two_programs_go_together(config: Path, commands: dict[str, str], broken: list[str], level: str) -> None:
+    facts = PuppetFacts(SOUND, CONF_D, commands, frozenset(broken))
+    assert bad(facts, config) == {"puppet-static-catalogs": level}
+
+
+def test_programs_that_do_not_find_the_store(config: Path) -> None:
+    config.with_name("config.yaml.store").unlink()
+    assert bad(PuppetFacts(SOUND, CONF_D, BOTH, frozenset()), config) == {"puppet-static-catalogs": "fault"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "versioned-code: {\n  code-id-command: /b/id\n  code-content-command: /b/content\n}\n",
+        '{"versioned-code": {"code-id-command": "/b/id", "code-content-command": "/b/content"}}',
+        "versioned-code { code-id-command = /b/id, code-content-command = /b/content }\n# code-id-command = /c",
+    ],
+)
+def test_the_forms_of_hocon(text: str) -> None:
+    assert parse_commands(text) == BOTH
+    assert parse_commands("versioned-code: {\n  # code-id-command: /b/id\n}") == {}
