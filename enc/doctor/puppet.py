@@ -20,6 +20,7 @@ from enc.settings import Settings
 
 PROGRAM = "enc"
 _ASKED = (
+    "autosign",
     "config",
     "environmentpath",
     "external_nodes",

@@ -42,16 +42,27 @@ class Site:
         self.document["directory"]["bind_password_file"] = str(base / "secret")
         self.document |= {"answers": {"directory": str(self.answers)}, "audit": {"file": str(base / "trail")}}
         self.write()
-        for name in ("enc", "enc-trusted"):  # where the user may run it, wherever the checkout is
+        shutil.copy(self.document["signing"]["bind_password_file"], base / "signer-secret")
+        self.document["signing"] |= {
+            "bind_password_file": str(base / "signer-secret"),
+            "journal": str(base / "signing/journal.jsonl"),
+            "timeout": "30s",
+        }
+        (base / "signing").mkdir()
+        self.write()
+        for name in ("enc", "enc-trusted", "enc-autosign"):  # where the user may run it, wherever the checkout is
             shutil.copy(SCRIPTS / name, base / name)
         terminus = exec_terminus(base / "enc", "--config", str(self.config), trusted=base / "enc-trusted")
-        self.master = PrivateMaster(base / "master", MasterSettings(server=terminus))
+        self.master = PrivateMaster(base / "master", MasterSettings(server=terminus, autosign=base / "enc-autosign"))
         self.master.write()
         self.follower: subprocess.Popen[str] | None = None
         if os.geteuid() == 0:
             self.answers.mkdir(mode=0o750)
             shutil.chown(self.answers, group=USER)
             shutil.chown(base / "secret", group=USER)
+            shutil.chown(base / "signer-secret", group=USER)
+            (base / "signer-secret").chmod(0o640)
+            shutil.chown(base / "signing", USER)
             (base / "secret").chmod(0o640)
 
     def write(self) -> None:
@@ -94,6 +105,13 @@ def site(make_module_slapd: SlapdMaker) -> Iterator[Site]:
     slapd.add(f"ou=alpha,ou=hosts,{S}", {"objectClass": "organizationalUnit"})
     slapd.add(f"cn=alpha,ou=projects,{S}", {"objectClass": "groupOfNames", "member": f"cn=manager,{S}"})
     slapd.add(f"cn=web-1.example.org,ou=alpha,ou=hosts,{S}", {**NODE, "puppetClass": "web"})
+    slapd.add(
+        f"cn=web-2.example.org,ou=alpha,ou=hosts,{S}",
+        {
+            "objectClass": [*NODE["objectClass"], "puppetmasterClassification"],
+            "puppetmasterEnrolment": "closed since 1",
+        },
+    )
     # pytest's own directories are closed to other accounts.
     with tempfile.TemporaryDirectory(prefix="test-doctor-") as base:
         Path(base).chmod(0o755)
@@ -122,6 +140,37 @@ def test_answers_and_secrets_that_puppetserver_cannot_read(site: Site) -> None:
     assert found["account"] == "fault"
     assert found["follower"] in ("fault", "note")
     assert found["account-secret" if os.geteuid() == 0 else "config-secret"] in ("warning", "fault")
+
+
+def test_what_keeps_requests_from_being_signed(site: Site) -> None:
+    program, secret, signing = site.base / "enc-autosign", site.base / "signer-secret", site.base / "signing"
+    before = dict(site.document["signing"])
+    try:
+        program.chmod(0o644)
+        signing.chmod(0o500)
+        if os.geteuid() == 0:
+            shutil.chown(signing, "root")
+            secret.chmod(0o600)
+        found = site.doctor()
+        assert (found["signing-autosign"], found["signing-journal"]) == ("fault", "fault")
+        assert found.get("signing-account") == ("fault" if os.geteuid() == 0 else None)
+        secret.chmod(0o640)
+        # The reader signs in as well, and may note nothing.
+        reader = site.document["directory"]
+        site.document["signing"] |= {name: reader[name] for name in ("bind_dn", "bind_password_file")}
+        site.write()
+        assert site.doctor()["signing-account"] == "fault"
+    finally:
+        site.document["signing"] = before
+        site.write()
+        program.chmod(0o755)
+        signing.chmod(0o700)
+        secret.chmod(0o640)
+        if os.geteuid() == 0:
+            shutil.chown(signing, USER)
+    site.stop_following()
+    site.follow()
+    assert site.doctor() == {}
 
 
 def test_what_anybody_could_read_or_write(site: Site) -> None:

@@ -13,7 +13,7 @@ from enc.answers.worklist import Problem
 from enc.config import DEFAULT_PATH, parse
 from enc.directory.schema.install import missing
 from enc.directory.server_facts import _read_indexes
-from enc.doctor import account, directory, follower, puppet
+from enc.doctor import account, directory, follower, puppet, signing
 from enc.doctor.findings import Finding, fault, lines, ok, verdict, warning
 from enc.errors import DirectoryUnreachable
 from enc.settings import Settings
@@ -179,3 +179,19 @@ def test_what_the_account_may_read_and_how_fast_enc_is() -> None:
     assert account.judge_runs("puppet", "n", [(0, "---", 0.5)]).level == "warning"
     refused = account.judge_runs("puppet", "n", [(1, "enc: too old", 0.01)])
     assert refused.level == "fault" and "enc: too old" in refused.found
+
+
+@pytest.mark.parametrize(
+    "value, executable, level",
+    [
+        ("/b/enc-autosign", True, "ok"),
+        ("/b/enc-autosign", False, "fault"),
+        ("enc-autosign", True, "fault"),
+        ("true", False, "fault"),
+        ("false", False, "note"),
+        ("/etc/puppet/autosign.conf", False, "note"),
+        ("/b/other", True, "note"),
+    ],
+)
+def test_who_is_asked_about_requests(value: str, executable: bool, level: str) -> None:
+    assert signing.judge_autosign(value, "puppet", executable=executable).level == level

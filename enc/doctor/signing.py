@@ -1,0 +1,115 @@
+"""Will puppetserver ask `enc-autosign`, and can that do its work?
+
+What puppetserver's user may do is tried by a process that has become the user. Whether the signing account may note
+the use of a token is tried with a change that cannot be made: a value is taken away that no node has, and the server
+says either that it is not there or that the account may not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from enc.directory.connection import open_connection
+from enc.directory.edits import DirectoryEditor, ValueChange
+from enc.doctor.account import Account, as_user
+from enc.doctor.findings import Finding, fault, note, ok, warning
+from enc.doctor.puppet import PuppetFacts
+from enc.errors import Conflict, NotAllowed, ToolkitError
+from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE
+from enc.settings import Settings
+from enc.signing.autosign import account
+
+PROGRAM = "enc-autosign"
+_NEVER = "0 took 0"
+"""A time at which nothing was built."""
+
+
+def check(facts: PuppetFacts | str, who: Account, settings: Settings) -> Iterator[Finding]:
+    """Look at puppetserver's autosign; if it is our program, at all that the program needs."""
+    value = "" if isinstance(facts, str) else facts.settings.get("autosign", "")
+    if not value:
+        return  # puppet could not be asked, which is told elsewhere
+    tried: Mapping[str, str] = as_user(who, lambda: _tried(Path(value), settings))
+    yield judge_autosign(value, who.name, executable=not tried["program"])
+    if Path(value).name != PROGRAM:
+        return
+    if tried["secret"]:
+        secret = settings.signing.bind_password_file
+        yield fault(
+            "signing-account",
+            f"{who.name} cannot read {secret}: {tried['secret']}",
+            f"chgrp {who.name} {secret} && chmod 0640 {secret}",
+        )
+    else:
+        yield _account(settings)
+    if tried["journal"]:
+        yield fault(
+            "signing-journal",
+            f"{who.name} cannot write {settings.signing.journal} ({tried['journal']}): nothing is signed",
+            f"install -d -o {who.name} -m 0750 {settings.signing.journal.parent}",
+        )
+    else:
+        yield ok("signing-journal", f"{who.name} can write {settings.signing.journal}")
+
+
+def judge_autosign(value: str, user: str, *, executable: bool) -> Finding:
+    """Judge puppetserver's setting `autosign`."""
+    if value == "true":
+        return fault(
+            "signing-autosign",
+            "autosign is true: everybody who reaches puppetserver gets a certificate under any name",
+            f"in [server]: autosign = /PATH/{PROGRAM} (docs/signing.md)",
+        )
+    if Path(value).name != PROGRAM:
+        said = f"autosign is {value}: requests of instances are not signed by their tokens"
+        return note("signing-autosign", said, f"in [server]: autosign = /PATH/{PROGRAM} (docs/signing.md)")
+    if not value.startswith("/"):
+        return fault("signing-autosign", f"autosign is {value!r}", "name the program by its absolute path")
+    if not executable:
+        return fault(
+            "signing-autosign",
+            f"{user} cannot execute {value}: puppetserver reads it as a list of names, and signs nobody",
+            f"chmod a+rx {value}, and let {user} pass through the directories above",
+        )
+    return ok("signing-autosign", f"puppetserver asks {value} about each request")
+
+
+def _tried(program: Path, settings: Settings) -> dict[str, str]:
+    """Return, for the calling process, why it cannot do each thing; an empty text if it can."""
+    found = {"program": "", "secret": "", "journal": ""}
+    if not (program.is_file() and os.access(program, os.X_OK)):
+        found["program"] = "not an executable file"
+    secret = settings.signing.bind_password_file
+    try:
+        if settings.signing.bind_dn is not None and secret is not None:
+            secret.read_bytes()
+    except OSError as error:
+        found["secret"] = error.strerror or str(error)
+    place = settings.signing.journal
+    while not os.path.lexists(place):
+        place = place.parent
+    if not os.access(place, os.W_OK):
+        found["journal"] = f"{place} is not writable"
+    return found
+
+
+def _account(settings: Settings) -> Finding:
+    changed = account(settings)
+    who = settings.signing.bind_dn or "the writing account"
+    try:
+        with open_connection(changed.directory, for_writing=True) as connection:
+            instances = connection.read_all(settings.nodes_base, f"({ATTRIBUTE}=*)")
+            instance = next(instances, None)
+        if instance is None:
+            return note("signing-account", f"{who} signs in; there is no instance to try its rights on")
+        with DirectoryEditor(changed) as editor:
+            editor.modify(instance.dn, [ValueChange(BUILT_ATTRIBUTE, (_NEVER,))])
+    except Conflict:
+        return ok("signing-account", f"{who} reads instances, and may note who got a certificate")
+    except NotAllowed as error:
+        return fault("signing-account", str(error), "let it write that attribute of nodes (docs/signing.md)")
+    except ToolkitError as error:
+        return fault("signing-account", str(error), "see signing.bind_dn and signing.timeout (docs/signing.md)")
+    return warning("signing-account", f"{instance.dn} was said to be built in 1970", "find out who wrote that")
