@@ -44,7 +44,6 @@ setup(
         "git_hooks/puppetmaster-config-version",
     ],
     install_requires=[
-        "cryptography >= 38",
         "ldap3 >= 2.9",
         "PyYAML >= 6.0",
         "cryptography >= 42",

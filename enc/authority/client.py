@@ -84,6 +84,11 @@ class Authority:
         answer = self._ask("GET", "/certificate_statuses/all", connection=self._slow, limit=_LISTING)
         return self._read(statuses.read_all, self._expect(answer, 200, "list its certificates"))
 
+    def certificate(self, certname: Certname) -> bytes | None:
+        """Return somebody's certificate (PEM); None: there is none."""
+        answer = self._ask("GET", f"/certificate/{certname}")
+        return None if answer.status == 404 else self._expect(answer, 200, f"give the certificate of {certname}")
+
     def remove(self, certname: Certname) -> bool:
         """Revoke and forget what it holds under a name, and delete a pending request; tell whether there was any."""
         found = self.status(certname)

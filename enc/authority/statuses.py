@@ -10,7 +10,6 @@ from __future__ import annotations
 import calendar
 import json
 import re
-import time
 from typing import Any, Literal, NamedTuple
 
 from enc.names import Certname
@@ -90,4 +89,4 @@ def _seconds(text: str) -> int:
     match = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:UTC|Z)", text, re.ASCII)
     if match is None:
         raise ValueError("has a time of another form than YYYY-MM-DDTHH:MM:SSUTC")
-    return calendar.timegm(time.strptime(" ".join(match.groups()), "%Y %m %d %H %M %S"))
+    return calendar.timegm(tuple(map(int, match.groups())))

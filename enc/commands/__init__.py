@@ -17,6 +17,7 @@ from __future__ import annotations
 
 COMMANDS: dict[str, str] = {
     "answer": "enc.commands.answer",
+    "certificate": "enc.commands.certificate",
     "completion": "enc.commands.completion",
     "config": "enc.commands.config",
     "directory": "enc.commands.directory",

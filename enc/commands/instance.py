@@ -11,6 +11,7 @@ from typing import Any
 
 from enc.authority.client import close_all, open_all
 from enc.commands.call import Call, edit_options, json_option, table
+from enc.commands.instance_upkeep import configure_upkeep
 from enc.commands.wishes import desk_of, wish, wish_options
 from enc.directory.ldap_store import LdapSource
 from enc.errors import ConfigurationError, ExitStatus, ToolkitError, UsageError, one_line
@@ -56,6 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser_.add_argument("certname", metavar="CERTNAME")
     resuming = verb("resume", "finish what was interrupted, or could not reach an authority", _resume)
     resuming.add_argument("certname", metavar="CERTNAME", nargs="?", help="only this one; default: everything")
+    configure_upkeep(verb)
     for editing in (creating, rebuilding, moving, deleting):
         edit_options(editing)
 

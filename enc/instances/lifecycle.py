@@ -65,6 +65,8 @@ class Ticket:
     token: str
     until: int
     """The first second in which the token counts no more, since 1970."""
+    serial: str = ""
+    """The cloud's id of the server, where it is known."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,9 @@ def ticket_of(instance: Instance, settings: Settings) -> Ticket:
     token = tokens.token(key, tokens.Binding(certname, instance.project, instance.region), enrolment.nonce)
     if not enrolment.nonce or tokens.digest(token) != enrolment.token:
         raise ToolkitError(f"the token of {certname} was made with another key; `enc-admin instance rebuild` makes one")
-    return Ticket(certname, instance.project, instance.region, instance.role, token, enrolment.until)
+    return Ticket(
+        certname, instance.project, instance.region, instance.role, token, enrolment.until, instance.serial
+    )
 
 
 class Lifecycle:
@@ -409,7 +413,7 @@ class Lifecycle:
         )
         self._desk.submit(plan, reason=operation.why)
         self._told(f"{found.certname}: waits for its request")
-        return Ticket(found.certname, found.project, found.region, found.role, token, waiting.until)
+        return Ticket(found.certname, found.project, found.region, found.role, token, waiting.until, found.serial)
 
     # Looking
 

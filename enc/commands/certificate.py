@@ -1,0 +1,139 @@
+"""`enc-admin certificate`: what the authorities hold and when it ends; the revocation list of this master."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from enc.authority import crl_files
+from enc.authority.client import Authority, close_all, open_all
+from enc.authority.statuses import CertificateStatus
+from enc.commands.call import Call, json_option, table
+from enc.directory.ldap_store import LdapSource
+from enc.errors import ConfigurationError, ExitStatus, NotFound, ToolkitError, UsageError
+from enc.filters import NodeFilter, folded
+from enc.service.survey import project_if_told
+from enc.settings import Duration, Settings
+
+SUMMARY = "list certificates and when they end; bring the revocation list to this master"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the commands below `certificate`."""
+    below = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    words = "list certificates and requests of all authorities"
+    listing = below.add_parser("list", help=words, description=words)
+    listing.add_argument("--ends-within", metavar="TIME", help="only certificates that end so soon: 30d")
+    listing.add_argument("--authority", metavar="NAME", help="only of this authority")
+    listing.set_defaults(do=_list)
+    words = "fetch the revocation list, verify it, and write it where this master reads it"
+    fetching = below.add_parser("crl", help=words, description=words)
+    words = "write there, and not to authorities.crl_files (may be repeated)"
+    fetching.add_argument("--write", dest="files", metavar="FILE", type=Path, action="append", default=[], help=words)
+    fetching.add_argument("--authority", metavar="NAME", help="of this authority; default: the first")
+    fetching.add_argument("--dry-run", action="store_true", help="fetch and verify, and write nothing")
+    fetching.set_defaults(do=_crl)
+    for each in (listing, fetching):
+        json_option(each)
+
+
+def run(call: Call) -> int:
+    """Do what the second word says."""
+    do: Callable[[Call], int] = call.arguments.do
+    return do(call)
+
+
+def _chosen(call: Call) -> tuple[Authority, ...]:
+    authorities = open_all(call.settings.authorities)
+    if not authorities:
+        raise ConfigurationError("names no authority; see docs/instances.md", where="authorities.servers")
+    wanted = call.arguments.authority
+    chosen = tuple(authority for authority in authorities if wanted in (None, authority.name))
+    if not chosen:
+        raise NotFound(f"no authority {wanted} (there are: {', '.join(a.name for a in authorities)})")
+    return chosen
+
+
+def _list(call: Call) -> int:
+    within = None
+    if call.arguments.ends_within is not None:
+        try:
+            within = Duration.parse(call.arguments.ends_within)
+        except ValueError as error:
+            raise UsageError(f"--ends-within {call.arguments.ends_within!r}: write {error}") from error
+    projects = _projects(call.settings)
+    rows: list[tuple[str, CertificateStatus]] = []
+    troubles, now = [], time.time()
+    authorities = _chosen(call)
+    for authority in authorities:
+        try:
+            held = authority.all()
+        except ToolkitError as error:
+            troubles.append(str(error))
+            continue
+        if held.odd:
+            call.say(f"{authority.name}: left out {held.odd} whose name is no certname")
+        rows += [(authority.name, one) for one in held.known if within is None or _ends(one, now + within)]
+    close_all(authorities)
+    rows.sort(key=lambda row: (row[1].ends or 0, row[1].name))
+    documents = [
+        {"project": projects.get(one.name), "authority": name, **one._asdict()} for name, one in rows
+    ]
+    cells = [
+        (one.name, projects.get(one.name) or "-", name, one.state, _day(one.ends) if one.ends else "-")
+        for name, one in rows
+    ]
+    call.show(documents, table(("CERTNAME", "PROJECT", "AUTHORITY", "STATE", "ENDS"), cells))
+    for trouble in troubles:
+        call.say(trouble)
+    return ExitStatus.FAILED if troubles else ExitStatus.DONE
+
+
+def _ends(one: CertificateStatus, until: float) -> bool:
+    return one.ends is not None and one.state == "signed" and one.ends <= until
+
+
+def _projects(settings: Settings) -> dict[str, str | None]:
+    node_filter = NodeFilter(settings.nodes.filter)
+    with LdapSource(settings) as source:
+        return {
+            folded(name): project_if_told(record, settings)
+            for record in source.all_nodes()
+            for name in node_filter.names(record)
+        }
+
+
+def _crl(call: Call) -> int:
+    authority, *others = _chosen(call)
+    close_all(others)
+    files = tuple(call.arguments.files) or call.settings.authorities.crl_files
+    fetched = crl_files.fetch(authority)
+    written = crl_files.write(fetched, files, authority, dry_run=call.arguments.dry_run)
+    authority.close()
+    document = {
+        "authority": authority.name,
+        "lists": [
+            {"issuer": one.issuer, "number": one.number, "made": one.made, "ends": one.ends} for one in fetched.lists
+        ],
+        "files": [{"file": one.file, "changed": one.changed} for one in written],
+    }
+    lines = [f"{one.issuer}: number {one.number}, ends {_ending(one.ends)}" for one in fetched.lists]
+    if not call.arguments.dry_run:
+        lines += [f"{one.file}: {'written' if one.changed else 'is so already'}" for one in written]
+    call.show(document, lines)
+    if not files:
+        call.say("no file is named: give --write FILE, or authorities.crl_files in the configuration")
+    if any(one.ends is not None and one.ends < datetime.now(UTC) for one in fetched.lists):
+        call.say(f"{authority.name}: its revocation list has ended; agents will not believe it")
+    return ExitStatus.DONE
+
+
+def _ending(ends: datetime | None) -> str:
+    return "never" if ends is None else f"{ends:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _day(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

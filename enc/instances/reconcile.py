@@ -1,0 +1,193 @@
+"""Sees what LDAP, the authorities, answers, cloud and journal hold, and carries out repairs.
+
+What was seen is old when it is acted on, so each repair looks again at its one
+name, and is made only if it is still to be made. Authorities are asked before
+LDAP: who has a certificate by then had an entry before.
+
+Failure modes: an authority that cannot be asked is left out and told; LDAP
+that cannot be asked ends it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from cryptography import x509
+
+from enc.answers.layout import Layout
+from enc.authority.client import Authority
+from enc.classify.model import Record
+from enc.directory.edits import DirectoryEditor
+from enc.errors import Conflict, ToolkitError
+from enc.filters import NodeFilter
+from enc.instances import repairs
+from enc.instances.entry import enrolment_of
+from enc.instances.journal import Journal
+from enc.instances.lifecycle import Lifecycle
+from enc.instances.repairs import Entry, Held, Repair, Seen
+from enc.names import Certname
+from enc.service.survey import project_if_told
+from enc.settings import Settings
+
+_PP_PROJECT = x509.ObjectIdentifier("1.3.6.1.4.1.34380.1.1.7")
+_FEW = 10
+_SHARE = 0.2
+"""More than `_FEW` revocations, and more than this share of all certificates, are no repair but a mistake."""
+
+
+class Reconciler:
+    """Compares and repairs with one set of connections."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        editor: DirectoryEditor,
+        authorities: Sequence[Authority],
+        journal: Journal,
+        patience: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Leave alone what changed less than `patience` seconds ago."""
+        self._settings = settings
+        self._editor = editor
+        self._authorities = authorities
+        self._journal = journal
+        self._patience = patience
+        self._clock = clock
+        self.troubles: list[str] = []
+        """What could not be seen or done, a line each."""
+        self._certificates = 0
+
+    def look(self, cloud: frozenset[str] | None = None) -> tuple[Repair, ...]:
+        """Return what is to be repaired. `cloud`: ids of the servers that there are, if the cloud was asked."""
+        held, projects = [], {}
+        for authority in self._authorities:
+            try:
+                statuses = authority.all()
+            except ToolkitError as error:
+                self.troubles.append(str(error))
+                continue
+            held += [Held(authority.name, status) for status in statuses.known]
+            projects[authority.name] = authority.server.projects
+        self._certificates = len(held)
+        operations, problems = self._journal.read()
+        self.troubles += problems
+        entries = self._entries(self._editor.find(self._settings.nodes_base, self._filter.for_all()))
+        if held and not entries:
+            raise ToolkitError(
+                f"LDAP has no node at all below {self._settings.nodes_base}, and authorities hold {len(held)} "
+                "certificates; look at nodes.base and nodes.filter"
+            )
+        by_name = {authority.name: authority for authority in self._authorities}
+        held = [
+            one if one.status.name in entries else self._with_origin(one, by_name[one.authority]) for one in held
+        ]
+        seen = Seen(
+            entries,
+            tuple(held),
+            projects,
+            frozenset(operation.certname for operation in operations),
+            frozenset(self._settings.authorities.keep),
+            self._answers(),
+            cloud,
+        )
+        return repairs.find(seen, self._clock(), self._patience)
+
+    def check_amount(self, found: Sequence[Repair]) -> None:
+        """Raise `ToolkitError` if so much would be revoked that a wrong setting is likelier than so many leaks."""
+        count = sum(repair.act in ("revoke", "delete") for repair in found)
+        if count > _FEW and count > _SHARE * self._certificates:
+            raise ToolkitError(
+                f"{count} of {self._certificates} certificates would go; look with --dry-run; if it is so, say --many"
+            )
+
+    def repair(self, repair: Repair, work: Lifecycle, cloud: frozenset[str] | None = None) -> bool:
+        """Carry out a repair; False: it is not needed any more. Raise `ToolkitError`."""
+        why = f"reconcile: {repair.why}"
+        if repair.act == "resume":
+            operations = [one for one in self._journal.read()[0] if one.certname == repair.certname]
+            for operation in operations:
+                work.resume(operation)
+            return bool(operations)
+        if repair.act in ("rebuild", "delete"):
+            if repair not in self._look_again(repair, cloud):
+                return False
+            do = work.rebuild if repair.act == "rebuild" else work.delete
+            do(repair.certname, reason=why)
+            return True
+        authority = next(one for one in self._authorities if one.name == repair.authority)
+        with self._journal.name_lock(repair.certname), self._journal.authority_lock(authority.name):
+            if repair not in self._look_again(repair, cloud):
+                return False
+            if repair.act == "revoke":
+                authority.remove(repair.certname)
+            else:
+                authority.delete_request(repair.certname)
+        return True
+
+    def _look_again(self, repair: Repair, cloud: frozenset[str] | None) -> tuple[Repair, ...]:
+        """Return the repairs of one name as things are now."""
+        held, projects = [], {}
+        for authority in self._authorities:
+            if repair.authority in ("", authority.name) and repair.act not in ("rebuild", "delete"):
+                status = authority.status(repair.certname)
+                held += [self._with_origin(Held(authority.name, status), authority)] if status else []
+            projects[authority.name] = authority.server.projects
+        entries = self._entries(self._editor.find(self._settings.nodes_base, self._filter.for_name(repair.certname)))
+        journal = frozenset(one.certname for one in self._journal.read()[0])
+        keep = frozenset(self._settings.authorities.keep)
+        seen = Seen(entries, tuple(held), projects, journal, keep, cloud=cloud)
+        return repairs.find(seen, self._clock(), self._patience)
+
+    @property
+    def _filter(self) -> NodeFilter:
+        return NodeFilter(self._settings.nodes.filter)
+
+    def _entries(self, records: Sequence[Record]) -> Mapping[Certname, Entry]:
+        found: dict[Certname, Entry] = {}
+        for record in records:
+            entry = Entry(
+                enrolment_of(record), project_if_told(record, self._settings), record.first("serialNumber") or ""
+            )
+            for name in self._filter.names(record):
+                if Certname.accepts(name):
+                    found[Certname(name)] = entry
+        return found
+
+    def _with_origin(self, held: Held, authority: Authority) -> Held:
+        """Look into the certificate: only those that our policy gave name a project."""
+        if held.status.state == "requested":
+            return held
+        try:
+            pem = authority.certificate(held.status.name)
+            certificate = x509.load_pem_x509_certificate(pem) if pem else None
+            ours = certificate is not None and any(one.oid == _PP_PROJECT for one in certificate.extensions)
+        except (ToolkitError, ValueError, x509.DuplicateExtension) as error:
+            self.troubles.append(f"{held.status.name}: its certificate cannot be looked at: {error}")
+            ours = False
+        return held._replace(ours=ours)
+
+    def _answers(self) -> frozenset[Certname]:
+        try:
+            files = list(Layout(self._settings.answers.directory).nodes.iterdir())
+        except OSError:
+            return frozenset()
+        names = (file.name.removesuffix(".yaml") for file in files)
+        return frozenset(Certname(name) for name in names if Certname.accepts(name))
+
+
+def carry_out(
+    reconciler: Reconciler, found: Sequence[Repair], work: Lifecycle, cloud: frozenset[str] | None = None
+) -> list[str]:
+    """Carry out all repairs; return a line about each that failed."""
+    troubles = []
+    for repair in found:
+        try:
+            reconciler.repair(repair, work, cloud)
+        except Conflict:
+            continue  # somebody works on it this moment; the next run looks again
+        except ToolkitError as error:
+            # The other names have nothing to do with this one.
+            troubles.append(str(error))
+    return troubles

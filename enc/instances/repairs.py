@@ -1,0 +1,162 @@
+"""What is not as it should be between LDAP, the authorities, the answers, the cloud and the journal. Pure.
+
+`find` compares what was seen and returns what is to be done about it, or only
+told; `reconcile.py` sees and does. The rules, for one certname:
+
+- nothing that LDAP does not allow may be good at an authority: a certificate
+  without an entry, of an instance that waits for another, or at an authority
+  of another project, is revoked; a request that nobody waits for is deleted;
+- a certificate without `pp_project` was not given by our policy, so it is no
+  instance's (a master's, say): it is told and never touched;
+- an instance that is closed and in nobody's journal gets what was begun: it is
+  rebuilt;
+- what cannot be mended without a decision is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+from enc.authority.statuses import CertificateStatus
+from enc.instances.enrolment import Enrolment
+from enc.names import Certname, ProjectName
+
+Act = Literal["resume", "rebuild", "revoke", "delete request", "delete", "tell"]
+ACTS: tuple[Act, ...] = ("resume", "rebuild", "revoke", "delete request", "delete", "tell")
+
+
+class Entry(NamedTuple):
+    """What LDAP says about a name."""
+
+    enrolment: Enrolment | None
+    """None: a node, but no instance."""
+    project: ProjectName | None = None
+    serial: str = ""
+    """The cloud's id of the server."""
+
+
+class Held(NamedTuple):
+    """What an authority holds under a name."""
+
+    authority: str
+    status: CertificateStatus
+    ours: bool = True
+    """Whether the certificate has a `pp_project`; looked at where there is no entry."""
+
+
+class Seen(NamedTuple):
+    """Everything that was seen. The authorities were asked before LDAP."""
+
+    entries: Mapping[Certname, Entry]
+    held: tuple[Held, ...]
+    projects: Mapping[str, tuple[str, ...]]
+    """Authority that answered → the projects that it signs for; empty: all."""
+    journal: frozenset[Certname] = frozenset()
+    keep: frozenset[str] = frozenset()
+    """Names whose certificates are no nodes' in LDAP, and stay."""
+    answers: frozenset[Certname] = frozenset()
+    cloud: frozenset[str] | None = None
+    """Ids of the servers that there are; None: nobody was asked."""
+
+
+class Repair(NamedTuple):
+    """One thing to be done, or told."""
+
+    act: Act
+    certname: Certname
+    why: str
+    authority: str = ""
+
+
+def find(seen: Seen, now: float, patience: float = 0.0) -> tuple[Repair, ...]:
+    """Return the repairs, by what is done and by name.
+
+    Instances whose enrolment changed less than `patience` seconds ago may be
+    in work elsewhere and are left alone.
+    """
+    found: list[Repair] = [
+        Repair("resume", name, "an operation was begun and is not finished") for name in seen.journal
+    ]
+    certified: dict[Certname, set[str]] = {}
+    for held in seen.held:
+        if held.status.state != "requested":
+            certified.setdefault(held.status.name, set()).add(held.authority)
+        if held.status.name not in seen.journal and held.status.name not in seen.keep:
+            found += _of_authority(held, seen, now, patience)
+    for name, entry in seen.entries.items():
+        if entry.enrolment is not None and name not in seen.journal:
+            found += _of_entry(name, entry, entry.enrolment, certified.get(name, set()), seen, now, patience)
+    found += [
+        Repair("tell", name, "there is an answer on disk and no entry in LDAP; does the follower run?")
+        for name in seen.answers - seen.entries.keys()
+    ]
+    return tuple(sorted(set(found), key=lambda repair: (ACTS.index(repair.act), repair.certname, repair.authority)))
+
+
+def _of_authority(held: Held, seen: Seen, now: float, patience: float) -> Iterable[Repair]:
+    name, status = held.status.name, held.status
+    entry = seen.entries.get(name)
+    if status.state == "requested":
+        if (why := _closed_to(entry, now)) and not _fresh(entry, now, patience):
+            yield Repair("delete request", name, why, held.authority)
+        return
+    if status.authorized:
+        return
+    if entry is None:
+        if held.ours:
+            yield Repair("revoke", name, "there is no entry in LDAP", held.authority)
+        elif status.state == "signed":
+            yield Repair("tell", name, "a certificate without an entry in LDAP, and not an instance's", held.authority)
+        return
+    if entry.enrolment is None or _fresh(entry, now, patience):
+        return
+    projects = seen.projects.get(held.authority, ())
+    if projects and entry.project not in projects:
+        yield Repair("revoke", name, f"it belongs to project {entry.project}, which is not signed here", held.authority)
+    elif entry.enrolment.state == "waiting":
+        yield Repair("revoke", name, "the instance waits for another certificate", held.authority)
+
+
+def _closed_to(entry: Entry | None, now: float) -> str:
+    """Return why a request cannot be signed; empty if it may be."""
+    if entry is None:
+        return "there is no entry in LDAP"
+    if entry.enrolment is None:
+        return ""  # no instance: whoever signs by hand may be about to
+    if entry.enrolment.state == "waiting":
+        return "" if entry.enrolment.in_time(now) else "the token's time is up"
+    return f"the instance is {entry.enrolment.state}"
+
+
+def _of_entry(
+    name: Certname,
+    entry: Entry,
+    enrolment: Enrolment,
+    certified: set[str],
+    seen: Seen,
+    now: float,
+    patience: float,
+) -> Iterable[Repair]:
+    if seen.cloud is not None and entry.serial and entry.serial not in seen.cloud:
+        yield Repair("delete", name, f"the cloud has no server {entry.serial}")
+        return
+    if _fresh(entry, now, patience):
+        return
+    if enrolment.state == "closed" and not enrolment.since:
+        yield Repair("tell", name, "what stands in LDAP about its enrolment cannot be read; rebuild or delete it")
+    elif enrolment.state == "closed":
+        yield Repair("rebuild", name, "it is closed, and no operation here will open it")
+    elif enrolment.state == "waiting" and not enrolment.in_time(now):
+        yield Repair("tell", name, "waited for its request until the token's time was up; rebuild or delete it")
+    elif enrolment.state == "signed" and not certified and _all_answered(entry, seen):
+        yield Repair("tell", name, "was signed, and no authority has its certificate; rebuild it")
+
+
+def _all_answered(entry: Entry, seen: Seen) -> bool:
+    """Tell whether an authority that signs for the entry's project was seen at all."""
+    return any(not projects or entry.project in projects for projects in seen.projects.values())
+
+
+def _fresh(entry: Entry | None, now: float, patience: float) -> bool:
+    return entry is not None and entry.enrolment is not None and now - entry.enrolment.since < patience

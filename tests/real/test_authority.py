@@ -1,0 +1,197 @@
+"""A real puppetserver's CA: instances leave nothing there that is good, whatever is killed and however many at once."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from enc import cli
+from enc.authority.client import Authority, AuthorityRefused, AuthorityUnreachable, open_all
+from enc.changes import Wish
+from enc.config import load
+from enc.directory.edits import DirectoryEditor, ValueChange
+from enc.instances.enrolment import ATTRIBUTE
+from enc.instances.journal import Journal
+from enc.instances.lifecycle import Lifecycle
+from enc.names import Certname
+from enc.service.desk import open_desk
+from enc.settings import AuthoritySettings, Settings
+from puppetmaster_self.private_master import PrivateMaster
+from puppetmaster_self.puppetserver_files import MasterSettings
+from tests.real.conftest import SlapdMaker
+from tests.support.ca_requests import CA_RULES, OPERATOR, CertificateClient, Keeper, serial
+from tests.support.instances import RED, WHY, add_people_and_projects, found, killed_at, write_config
+from tests.support.puppetserver import MakeMaster
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+class Site:
+    """slapd and a CA that signs everything, so that tests decide when somebody is signed."""
+
+    def __init__(self, base: Path, config: Path, master: PrivateMaster, client: CertificateClient) -> None:
+        self.base, self.config, self.master, self.client = base, config, master, client
+        self.settings: Settings = load(config)
+
+    @property
+    def authority(self) -> Authority:
+        return open_all(self.settings.authorities)[0]
+
+    def instance(self, certname: str) -> Keeper:
+        """Make an instance and let it be signed."""
+        with self.work() as work:
+            work.create(certname, RED, Wish(), reason=WHY)
+        return self.enrol(certname)
+
+    def enrol(self, certname: str) -> Keeper:
+        keeper = self.client.enrol(certname)
+        instance = found(self.settings, certname)
+        assert instance is not None
+        change = ValueChange(
+            ATTRIBUTE, (instance.enrolment.text(),), (instance.enrolment.signed_for("a" * 64, 10).text(),)
+        )
+        with DirectoryEditor(self.settings) as editor:
+            editor.modify(instance.record.dn, [change])
+        return keeper
+
+    @contextmanager
+    def work(self) -> Iterator[Lifecycle]:
+        authorities = open_all(self.settings.authorities)
+        with open_desk(self.settings) as desk:
+            yield Lifecycle(desk, authorities, Journal(self.settings.instances.journal))
+        for authority in authorities:
+            authority.close()
+
+
+@pytest.fixture(scope="module")
+def site(make_module_slapd: SlapdMaker, make_master: MakeMaster, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    base = tmp_path_factory.mktemp("authority")
+    slapd = make_module_slapd()
+    master = make_master(base / "master", MasterSettings(rules=CA_RULES))
+    master.start()
+    client = CertificateClient(master.settings.port, base / "keys")
+    operator = client.enrol(OPERATOR)
+    files = f"ca_file: {operator.ca}, certificate_file: {operator.certificate}, key_file: {operator.key}"
+    central = f"{{name: central, url: 'https://localhost:{master.settings.port}', {files}}}"
+    more = f"authorities:\n  keep: [{OPERATOR}]\n  crl_files: [{base}/crl.pem]\n  servers:\n    - {central}\n"
+    config = write_config(base / "config.yaml", slapd, more)
+    add_people_and_projects(slapd, config)
+    return Site(base, config, master, client)
+
+
+@pytest.fixture
+def admin(site: Site, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = cli.main(["--config", str(site.config), *words])
+        told = capsys.readouterr()
+        return status, told.out, told.err
+
+    return run
+
+
+def test_a_deleted_instance_is_revoked_and_its_name_is_free_again(site: Site, admin: Run) -> None:
+    old = site.instance("web.example.org")
+    assert site.client.ask("GET", "expirations", who=old)[0] == 200
+    status = site.authority.status(Certname("web.example.org"))
+    assert status is not None and (status.state, status.serial) == ("signed", serial(old))
+    old = Keeper(old.directory, old.certname)
+    number = serial(old)
+    assert admin("instance", "delete", "web.example.org", "--reason", WHY)[0] == 0
+    assert site.authority.status(Certname("web.example.org")) is None
+    assert number in site.client.revoked()
+    kept = [path.read_bytes() for path in (old.certificate, old.key)]
+    new = site.instance("web.example.org")
+    assert site.client.ask("GET", "expirations", who=new)[0] == 200
+    new.certificate.write_bytes(kept[0])
+    new.key.write_bytes(kept[1])
+    with pytest.raises(OSError, match=r"(?i)alert|reset|eof|closed"):
+        site.client.ask("GET", "expirations", who=old)
+
+
+def test_a_rebuild_ends_the_old_certificate_before_the_new_token_is_good(site: Site, admin: Run) -> None:
+    old = serial(site.instance("again.example.org"))
+    status, out, err = admin("instance", "rebuild", "again.example.org", "--reason", WHY, "--json")
+    assert status == 0, err
+    assert json.loads(out)["token"]
+    assert old in site.client.revoked()
+    assert site.client.request("again.example.org") == 200
+
+
+def test_all_certificates_are_told(site: Site) -> None:
+    keeper = site.instance("told.example.org")
+    by_name = {status.name: status for status in site.authority.all().known}
+    told = by_name[Certname("told.example.org")]
+    assert (told.state, told.serial, told.authorized) == ("signed", serial(keeper), False)
+    assert told.ends is not None and told.ends > 1_800_000_000
+
+
+def test_an_authority_that_does_not_allow_it_says_so(site: Site) -> None:
+    nobody = site.client.enrol("nobody.example.org")
+    server = site.settings.authorities.servers[0]
+    refused = AuthoritySettings("x", server.url, nobody.ca, nobody.certificate, nobody.key)
+    authority = Authority(refused, 10)
+    for ask in (authority.all, lambda: authority.remove(Certname("nobody.example.org"))):
+        with pytest.raises(AuthorityRefused, match=r"auth\.conf"):
+            ask()
+    assert site.authority.remove(Certname("nobody.example.org"))
+    assert not site.authority.remove(Certname("nobody.example.org"))
+
+
+def test_another_ca_is_not_believed(site: Site, tmp_path: Path) -> None:
+    server = site.settings.authorities.servers[0]
+    with pytest.raises(AuthorityUnreachable, match=r"(?i)certificate"):
+        Authority(AuthoritySettings("x", server.url), 5).all()
+
+
+def test_fifty_deletions_at_once_revoke_all_fifty(site: Site) -> None:
+    names = [f"many-{number}.example.org" for number in range(50)]
+    serials = {serial(site.instance(name)) for name in names}
+    troubles: list[BaseException] = []
+    start = threading.Barrier(len(names))
+
+    def delete(name: str) -> None:
+        try:
+            start.wait()
+            with site.work() as work:
+                work.delete(Certname(name), reason=WHY)
+        except BaseException as error:
+            troubles.append(error)
+
+    threads = [threading.Thread(target=delete, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert troubles == []
+    assert serials <= site.client.revoked()
+    assert not {status.name for status in site.authority.all().known} & set(names)
+    assert [name for name in names if found(site.settings, name)] == []
+
+
+@pytest.mark.parametrize("verb", ["create", "rebuild", "delete"])
+def test_killed_after_any_act_resume_brings_ldap_and_ca_together(site: Site, admin: Run, verb: str) -> None:
+    for step in range(1, 20):
+        name = f"{verb}-{step}.example.org"
+        # A predecessor's certificate is at the CA, whatever is done.
+        keeper = site.client.enrol(name) if verb == "create" else site.instance(name)
+        old = serial(keeper)
+        killed = killed_at(site.config, verb, name, step)
+        assert admin("instance", "resume")[0] == 0
+        assert list(site.settings.instances.journal.glob("*.json")) == []
+        instance, status = found(site.settings, name), site.authority.status(Certname(name))
+        if step == 1:
+            # Killed before LDAP was touched: it was not done, or it is done now.
+            assert verb == "delete" or status is not None
+        else:
+            assert status is None and old in site.client.revoked()
+            assert instance is None if verb == "delete" else instance and instance.enrolment.state == "waiting"
+        if not killed:
+            assert step > 3
+            return
+    raise AssertionError("it had more acts than were tried")

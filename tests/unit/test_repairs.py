@@ -1,0 +1,106 @@
+"""The table of repairs: tests/cases/repairs.yaml says what is seen, and what is to be done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from enc.authority.statuses import CertificateStatus, read_all, read_one
+from enc.instances.enrolment import Enrolment
+from enc.instances.repairs import ACTS, Entry, Held, Seen, find
+from enc.names import Certname, ProjectName
+
+FILE = Path(__file__).parents[1] / "cases/repairs.yaml"
+CASES: dict[str, Any] = yaml.safe_load(FILE.read_text())
+NOW = 10_000
+TOKEN = "a" * 64
+ENROLMENTS = {
+    None: None,
+    "closed": Enrolment("closed", 1000),
+    "unreadable": Enrolment("closed", 0),
+    "waiting": Enrolment("waiting", 1000, 20_000, TOKEN),
+    "expired": Enrolment("waiting", 1000, 9000, TOKEN),
+    "signed": Enrolment("waiting", 1000, 20_000, TOKEN).signed_for("b" * 64, 1100),
+}
+NAME = Certname("web.example.org")
+
+
+def seen(case: dict[str, Any]) -> Seen:
+    entries = {}
+    if "entry" in case:
+        given = {"enrolment": "signed", "project": "red", "serial": "", **case["entry"]}
+        entries[NAME] = Entry(ENROLMENTS[given["enrolment"]], ProjectName(given["project"]), given["serial"])
+    held = [
+        Held(
+            one["at"],
+            CertificateStatus(NAME, one["state"], authorized=one.get("authorized", False)),
+            one.get("ours", True),
+        )
+        for one in case.get("held", ())
+    ]
+    return Seen(
+        entries,
+        tuple(held),
+        {"central": (), "blue": ("blue",)} if case.get("answered", True) else {},
+        frozenset([NAME] if case.get("journal") else ()),
+        frozenset([NAME] if case.get("keep") else ()),
+        frozenset([NAME] if case.get("answer") else ()),
+        None if "cloud" not in case else frozenset(case["cloud"]),
+    )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_repairs(name: str) -> None:
+    case = CASES[name]
+    found = find(seen(case), NOW, case.get("patience", 0))
+    assert [" ".join(filter(None, (one.act, one.authority))) for one in found] == case["repairs"]
+    assert all(one.certname == NAME and one.why for one in found)
+
+
+def test_every_repair_is_in_the_table() -> None:
+    told = {text.removesuffix(" central").removesuffix(" blue") for case in CASES.values() for text in case["repairs"]}
+    assert told == set(ACTS)
+
+
+STATUS = b"""{"name": "web.example.org", "state": "signed", "serial_number": 7, "not_after": "2031-11-21T21:48:37UTC",
+"fingerprint": "AA:BB", "authorization_extensions": {}}"""
+
+
+def test_a_status_is_read() -> None:
+    assert read_one(STATUS) == CertificateStatus(NAME, "signed", 7, 1_953_064_117, "AA:BB", False)
+
+
+def test_names_that_are_none_are_counted() -> None:
+    body = b"[" + STATUS + b', {"name": "../x", "state": "signed"}, 7, {"name": "Web"}]'
+    found = read_all(body)
+    assert ([one.name for one in found.known], found.odd) == ([NAME], 3)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[" * 100_000,
+        b"\xff",
+        STATUS.replace(b'"signed"', b'"good"'),
+        STATUS.replace(b"web.example.org", b"../x"),
+        STATUS.replace(b": 7", b": []"),
+        STATUS.replace(b": 7", b": true"),
+        STATUS.replace(b": 7", b": " + b"9" * 5000),
+        STATUS.replace(b"2031-11", b"2031-13"),
+        STATUS.replace(b"UTC", b""),
+    ],
+)
+def test_a_status_of_another_form_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_one(body)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[" * 100_000, b"[" + STATUS.replace(b": 7", b": []") + b"]"])
+def test_a_list_of_another_form_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_all(body)
