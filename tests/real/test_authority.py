@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from enc import cli
+from enc.authority import crl_files
 from enc.authority.client import Authority, AuthorityRefused, AuthorityUnreachable, open_all
+from enc.authority.revocations import NotTrusted, lists
 from enc.changes import Wish
 from enc.config import load
 from enc.directory.edits import DirectoryEditor, ValueChange
@@ -172,6 +175,52 @@ def test_fifty_deletions_at_once_revoke_all_fifty(site: Site) -> None:
     assert serials <= site.client.revoked()
     assert not {status.name for status in site.authority.all().known} & set(names)
     assert [name for name in names if found(site.settings, name)] == []
+
+
+def test_reconcile_revokes_what_ldap_does_not_know_and_nothing_else(site: Site, admin: Run) -> None:
+    good = serial(site.instance("good.example.org"))
+    lost = serial(site.instance("lost.example.org"))
+    with DirectoryEditor(site.settings) as editor:
+        instance = found(site.settings, "lost.example.org")
+        assert instance is not None
+        editor.delete(instance.record.dn)
+    foreign = serial(site.client.enrol("foreign.example.org", project=""))
+    status, out, err = admin("instance", "reconcile", "--dry-run", "--older-than", "0s")
+    assert status == 0, err
+    assert "revoke" in out and lost not in site.client.revoked()
+    assert admin("instance", "reconcile", "--older-than", "0s")[0] == 0
+    revoked = site.client.revoked()
+    assert lost in revoked
+    assert not {good, foreign} & revoked
+    assert site.authority.all().known, "the master's own certificate and the operator's are still there"
+    again = admin("instance", "reconcile", "--older-than", "0s")[1]
+    assert {line.split()[0] for line in again.splitlines()} <= {"tell", "nothing"}
+
+
+def test_the_revocation_list_comes_to_this_master_and_never_an_older_one(site: Site, admin: Run) -> None:
+    (file,) = site.settings.authorities.crl_files
+    old = serial(site.instance("listed.example.org"))
+    assert admin("certificate", "crl")[0] == 0
+    before = file.read_bytes()
+    assert admin("instance", "delete", "listed.example.org", "--reason", WHY)[0] == 0
+    assert admin("certificate", "crl")[0] == 0
+    crl = x509.load_pem_x509_crl(file.read_bytes())
+    assert crl.get_revoked_certificate_by_serial_number(old) is not None
+    assert before != file.read_bytes()
+    assert "is so already" in admin("certificate", "crl")[1]
+    fetched = crl_files.fetch(site.authority)
+    stale = crl_files.Fetched(before, lists(before, crl_files.trusted(site.authority)))
+    with pytest.raises(NotTrusted, match="older"):
+        crl_files.write(stale, (file,), site.authority)
+    assert file.read_bytes() == fetched.pem
+
+
+def test_certificates_are_listed_with_project_and_end(site: Site, admin: Run) -> None:
+    site.instance("ending.example.org")
+    rows = {row["name"]: row for row in json.loads(admin("certificate", "list", "--json")[1])}
+    assert (rows["ending.example.org"]["project"], rows["ending.example.org"]["state"]) == ("red", "signed")
+    assert json.loads(admin("certificate", "list", "--ends-within", "30d", "--json")[1]) == []
+    assert "ending.example.org" in admin("certificate", "list", "--ends-within", "3000d")[1]
 
 
 @pytest.mark.parametrize("verb", ["create", "rebuild", "delete"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from enc import cli
 from enc.changes import Wish
 from enc.config import load
 from enc.directory.edits import DirectoryEditor, ValueChange
+from enc.directory.messages import Scope
 from enc.errors import Conflict, NotAllowed, ToolkitError
 from enc.instances import tokens
 from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE
@@ -416,3 +418,97 @@ def test_a_bad_enrolment_counts_as_closed(admin: Run, settings: Settings) -> Non
     edit(settings, instance.record.dn, ValueChange(ATTRIBUTE, instance.record.all(ATTRIBUTE), ("open to all",)))
     assert json.loads(admin("show", WEB1, "--json")[1])["state"] == "closed"
     assert admin("rebuild", WEB1, "--reason", WHY)[0] == 0
+
+
+def report(settings: Settings, certname: str, name: str, text: str) -> None:
+    """Let a report be there, as puppetserver stores it."""
+    assert settings.instances.vardir is not None
+    directory = settings.instances.vardir / "reports" / certname
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / name).write_text(f"--- !ruby/object:Puppet::Transaction::Report\n{text}")
+
+
+def test_the_first_run_that_succeeds_builds_and_later_ones_show_how_it_is(admin: Run, settings: Settings) -> None:
+    admin("create", "web-1", "--project", "red", "--reason", WHY)
+    assert json.loads(admin("collect", "--json")[1]) == []
+    report(settings, WEB1, "1.yaml", "status: changed\nnoop: false\n")
+    admin("collect")
+    assert (instance := found(settings, WEB1)) and instance.built is None, "it has no certificate: not its report"
+    sign(settings, WEB1, int(time.time()) - 1)
+    for number, text, state in (
+        (2, "status: unchanged\nnoop: true\n", "signed"),
+        (3, "status: failed\nnoop: false\n", "failing"),
+        (4, "status: [\n", "failing"),
+        (5, "status: changed\nnoop: false\nenvironment: test\n", "built"),
+        (6, "status: failed\nnoop: false\n", "failing"),
+        (7, "status: unchanged\nnoop: false\n", "built"),
+    ):
+        report(settings, WEB1, f"{number}.yaml", text)
+        assert admin("collect")[0] == 0
+        assert json.loads(admin("show", WEB1, "--json")[1])["state"] == state, number
+        instance = found(settings, WEB1)
+        assert instance is not None
+        assert (instance.built is not None) == (number >= 5)
+        if number == 5:
+            assert instance.built is not None
+            first = instance.built
+            assert 0 <= first.took < 600
+    assert instance is not None and instance.built == first
+    assert admin("collect")[1] == "", "nothing is new"
+    (row,) = json.loads(admin("list", "--state", "built", "--json")[1])
+    assert row["certname"] == WEB1
+    admin("delete", WEB1, "--reason", WHY)
+    assert not (settings.instances.runs / f"{WEB1}.json").exists()
+
+
+def test_reports_of_others_and_links_say_nothing_about_it(admin: Run, settings: Settings, tmp_path: Path) -> None:
+    admin("create", "web-1", "--project", "red", "--reason", WHY)
+    sign(settings, WEB1)
+    report(settings, "web-2.red.example.org", "1.yaml", f"host: {WEB1}\nstatus: changed\nnoop: false\n")
+    assert settings.instances.vardir is not None
+    (settings.instances.vardir / "reports" / WEB1).symlink_to("web-2.red.example.org")
+    assert admin("collect")[0] == 0
+    instance = found(settings, WEB1)
+    assert instance is not None and instance.built is None
+
+
+def test_what_is_built_is_recorded_by_the_signing_account(slapd: Slapd, admin: Run, settings: Settings) -> None:
+    assert settings.signing.bind_dn == slapd.directory.signer_dn
+    admin("create", "web-1", "--project", "red", "--reason", WHY)
+    sign(settings, WEB1)
+    report(settings, WEB1, "1.yaml", "status: changed\nnoop: false\n")
+    assert admin("collect")[0] == 0
+    instance = found(settings, WEB1)
+    assert instance is not None and instance.built is not None
+    with DirectoryEditor(settings) as editor:
+        (by,) = editor._open().read_all(instance.record.dn, "(objectClass=*)", Scope.BASE, ("modifiersName",))
+    assert by.first("modifiersName") == slapd.directory.signer_dn
+
+
+def test_reconcile_finds_what_a_lost_journal_knew(admin: Run, settings: Settings, config: Path) -> None:
+    assert killed_at(config, "create", WEB1, 2)
+    for file in settings.instances.journal.glob("*.json"):
+        file.unlink()
+    assert admin("reconcile")[1] == "nothing to do\n", "it may be in work on another machine"
+    status, out, _ = admin("reconcile", "--older-than", "0s", "--dry-run")
+    assert (status, out.split()[:2]) == (0, ["rebuild", f"{WEB1}:"])
+    assert (instance := found(settings, WEB1)) and instance.enrolment.state == "closed"
+    assert admin("reconcile", "--older-than", "0s")[0] == 0
+    assert (instance := found(settings, WEB1)) and instance.enrolment.state == "waiting"
+
+
+def test_instances_whose_server_is_gone_are_told_and_only_deleted_on_demand(
+    admin: Run, settings: Settings, tmp_path: Path
+) -> None:
+    for number in (1, 2):
+        admin("create", f"web-{number}", "--project", "red", "--serial", f"id-{number}", "--reason", WHY)
+    servers = tmp_path / "servers"
+    servers.write_text("")
+    assert admin("reconcile", "--servers", str(servers), "--delete-missing")[0] == 2, "an empty list is a mistake"
+    servers.write_text("id-2\n")
+    out = admin("reconcile", "--servers", str(servers))[1]
+    assert WEB1 in out and "web-2" not in out
+    assert found(settings, WEB1) is not None
+    assert admin("reconcile", "--servers", str(servers), "--delete-missing")[0] == 0
+    assert found(settings, WEB1) is None
+    assert found(settings, "web-2.red.example.org") is not None

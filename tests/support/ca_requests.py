@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 from enc.names import Certname
 from puppetmaster_self.puppetserver_files import AuthRule
 
+PP_PROJECT = x509.ObjectIdentifier("1.3.6.1.4.1.34380.1.1.7")
 OPERATOR = Certname("operator.example.org")
 """Whose certificate may do at the CA what the toolkit does."""
 CA_RULES = (
@@ -70,8 +71,8 @@ class CertificateClient:
         finally:
             connection.close()
 
-    def request(self, certname: str) -> int:
-        """Make a key and send a request; return the status."""
+    def request(self, certname: str, project: str = "red") -> int:
+        """Make a key and send a request; return the status. With an empty `project`, it names none."""
         keeper = Keeper(self._directory, certname)
         key = ec.generate_private_key(ec.SECP256R1())
         keeper.key.write_bytes(
@@ -80,12 +81,17 @@ class CertificateClient:
             )
         )
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, certname)])
-        request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+        builder = x509.CertificateSigningRequestBuilder().subject_name(name)
+        if project:
+            # A UTF8String, as Puppet writes it.
+            value = b"\x0c" + bytes([len(project)]) + project.encode()
+            builder = builder.add_extension(x509.UnrecognizedExtension(PP_PROJECT, value), critical=False)
+        request = builder.sign(key, hashes.SHA256())
         return self.ask("PUT", f"certificate_request/{certname}", request.public_bytes(serialization.Encoding.PEM))[0]
 
-    def enrol(self, certname: str) -> Keeper:
+    def enrol(self, certname: str, project: str = "red") -> Keeper:
         """Get a certificate from a CA that signs everything."""
-        assert self.request(certname) == 200
+        assert self.request(certname, project) == 200
         keeper = Keeper(self._directory, certname)
         status, body = self.ask("GET", f"certificate/{certname}")
         assert status == 200, f"{certname} was not signed"
