@@ -93,7 +93,7 @@ def _create(call: Call) -> int:
             reason=arguments.reason,
             dry_run=arguments.dry_run,
         )
-    return _result(call, outcome, profile, arguments.serial)
+    return _result(call, outcome, profile)
 
 
 def _rebuild(call: Call) -> int:
@@ -132,7 +132,7 @@ def _user_data(call: Call) -> int:
     ticket = lifecycle.ticket_of(row.instance, call.settings)
     if row.told.state != "waiting":
         raise ToolkitError(f"{certname}: {row.told.remark}")
-    told = _told(ticket, _profile(call), row.instance.serial)
+    told = _told(ticket, _profile(call))
     if call.arguments.gzip:
         if told is None:
             raise ConfigurationError("is not set, so a new instance would not know its master", where=_SERVER)
@@ -151,10 +151,10 @@ def _profile(call: Call) -> AgentProfile | None:
     return agent_profile.load(agent) if agent.server is not None else None
 
 
-def _told(ticket: Ticket, profile: AgentProfile | None, serial: str) -> UserData | None:
+def _told(ticket: Ticket, profile: AgentProfile | None) -> UserData | None:
     if profile is None:
         return None
-    return UserData(profile, ticket.certname, ticket.project, ticket.token, ticket.region, serial, ticket.role)
+    return UserData(profile, ticket.certname, ticket.project, ticket.token, ticket.region, ticket.serial, ticket.role)
 
 
 def _show_ticket(call: Call, document: dict[str, Any], ticket: Ticket, told: UserData | None) -> None:
@@ -168,7 +168,7 @@ def _show_ticket(call: Call, document: dict[str, Any], ticket: Ticket, told: Use
     call.show({**document, "user_data": text}, text.removesuffix("\n"))
 
 
-def _result(call: Call, outcome: Outcome, profile: AgentProfile | None, serial: str = "") -> int:
+def _result(call: Call, outcome: Outcome, profile: AgentProfile | None) -> int:
     """Print what an operation does or did: the change and what follows with a dry run, else the user data."""
     receipt, ticket = outcome.receipt, outcome.ticket
     document: dict[str, Any] = {"certname": outcome.certname, "dry_run": bool(receipt and receipt.dry_run)}
@@ -181,7 +181,7 @@ def _result(call: Call, outcome: Outcome, profile: AgentProfile | None, serial: 
         for remark in receipt.plan.remarks:
             call.say(remark)
     if ticket is not None:
-        _show_ticket(call, document, ticket, _told(ticket, profile, serial))
+        _show_ticket(call, document, ticket, _told(ticket, profile))
     else:
         call.show(document, lines)
     return ExitStatus.DONE

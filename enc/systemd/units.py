@@ -8,7 +8,15 @@ from pathlib import Path
 from enc.errors import UsageError
 
 _SHIPPED_PROGRAM = "/usr/local/bin/enc-admin"
-UNITS = ("puppetmaster-follow.service", "puppetmaster-directory.service", "puppetmaster-vendordata.service")
+UNITS = (
+    "puppetmaster-follow.service",
+    "puppetmaster-directory.service",
+    "puppetmaster-vendordata.service",
+    "puppetmaster-collect.service",
+    "puppetmaster-instances.service",
+    "puppetmaster-crl.service",
+)
+TIMERS = ("puppetmaster-instances.timer", "puppetmaster-crl.timer")
 ACCOUNTS = "puppetmaster.sysusers"
 
 
@@ -17,7 +25,7 @@ def files(program: Path, config: Path | None) -> dict[str, str]:
 
     Raise `UsageError` for a path that cannot stand in a unit.
     """
-    return filled(Path(__file__).parent, UNITS, ACCOUNTS, {_SHIPPED_PROGRAM: command(program, config)})
+    return filled(Path(__file__).parent, (*UNITS, *TIMERS), ACCOUNTS, {_SHIPPED_PROGRAM: command(program, config)})
 
 
 def command(program: Path, config: Path | None) -> str:

@@ -21,6 +21,8 @@ from git_hooks import systemd
 ALL = (*units.UNITS, *systemd.UNITS)
 EXPOSURE = 1.5
 """At most, on systemd's scale from 0 to 10."""
+ROOT = {"puppetmaster-instances.service": 2.1}
+"""It removes files of puppetserver's account."""
 
 
 @pytest.fixture
@@ -42,7 +44,8 @@ def test_systemd_accepts_the_units_and_rates_them_confined(written: Path) -> Non
     analyze = shutil.which("systemd-analyze")
     assert analyze, "systemd is not installed: apt-get install systemd"
     paths = [written / name for name in ALL]
-    checked = subprocess.run([analyze, "verify", "--man=no", *paths], capture_output=True, text=True)
+    timers = [written / name for name in units.TIMERS]
+    checked = subprocess.run([analyze, "verify", "--man=no", *paths, *timers], capture_output=True, text=True)
     assert (checked.returncode, checked.stderr) == (0, "")
     for path in paths:
         program = "enc-admin" if path.name in units.UNITS else "branch-manager"
@@ -51,7 +54,7 @@ def test_systemd_accepts_the_units_and_rates_them_confined(written: Path) -> Non
             [analyze, "security", "--offline=yes", "--no-pager", path], capture_output=True, text=True
         )
         level = re.search(r"Overall exposure level .*?: ([\d.]+)", rated.stdout)
-        assert level and float(level[1]) <= EXPOSURE, rated.stdout[-500:]
+        assert level and float(level[1]) <= ROOT.get(path.name, EXPOSURE), rated.stdout[-500:]
 
 
 def test_every_account_of_a_unit_is_made(written: Path) -> None:
