@@ -7,12 +7,21 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import version
 
 from enc import config
 from enc.commands import COMMANDS
 from enc.commands.call import Call
 from enc.entrypoint import run
+
+
+class _Version(argparse._VersionAction):
+    """`--version`, which is looked up only when it is asked for: that takes longer than many a command."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(version("puppetmaster-toolkit"))
+        parser.exit()
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,7 @@ class Program:
         parser.add_argument(
             "--config", metavar="FILE", help=f"default: ${config.ENVIRONMENT_VARIABLE}, else {config.DEFAULT_PATH}"
         )
-        parser.add_argument("--version", action="version", version=version("puppetmaster-toolkit"))
+        parser.add_argument("--version", action=_Version)
         commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
         places = (word for before, word in zip(("", *words), words, strict=False) if before != "--config")
         chosen = next((word for word in places if word in self.commands), None)

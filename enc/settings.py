@@ -476,7 +476,7 @@ class SigningSettings:
     """Who reads instances and notes the use of a token. None: the writing account (directory.write_bind_dn)."""
     bind_password_file: Path | None = None
     """Holds the password of bind_dn; must not be readable by others."""
-    timeout: Duration = Duration(0.7)
+    timeout: Duration = Duration(0.5)
     """How long LDAP may take for one request, all servers together; after that, the request is refused."""
     journal: Path = Path("/var/lib/puppetmaster/signing/journal.jsonl")
     """Every verdict, one JSON document a line. puppetserver's account writes there."""

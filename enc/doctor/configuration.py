@@ -72,17 +72,18 @@ def _filters(settings: Settings) -> Iterator[Finding]:
 def _secrets(settings: Settings) -> Iterator[Finding]:
     section = settings.directory
     for key, file in (
-        ("bind_password_file", section.bind_password_file),
-        ("write_bind_password_file", section.write_bind_password_file),
+        ("directory.bind_password_file", section.bind_password_file),
+        ("directory.write_bind_password_file", section.write_bind_password_file),
+        ("signing.bind_password_file", settings.signing.bind_password_file),
     ):
         if file is None:
             continue
         try:
             read_secret(file)
         except ToolkitError as error:
-            yield fault("config-secret", f"directory.{key}: {error}", f"see directory.{key} in docs/configuration.md")
+            yield fault("config-secret", f"{key}: {error}", f"see {key} in docs/configuration.md")
         else:
-            yield ok("config-secret", f"directory.{key}: {file} is readable, and not by everybody")
+            yield ok("config-secret", f"{key}: {file} is readable, and not by everybody")
 
 
 def _answers(settings: Settings) -> Finding:

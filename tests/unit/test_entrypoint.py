@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -109,3 +110,10 @@ def test_a_reader_that_goes_away_is_no_bug() -> None:
 def test_one_line_leaves_nothing_that_a_terminal_or_a_log_would_obey(text: str) -> None:
     assert errors.one_line(text).isprintable()
     assert errors.one_line("plain ü \\n") == "plain ü \\n"
+
+
+def test_the_version_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        enc_admin(["--version"])
+    shown = capsys.readouterr()
+    assert (ended.value.code, shown.err) == (0, "") and re.fullmatch(r"\d+\.\d+\.\d+\n", shown.out)
