@@ -2,34 +2,65 @@
 
 from __future__ import annotations
 
+import json
+import sysconfig
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
-from enc.instances import user_data
-from enc.instances.agent_profile import authority
-from enc.instances.user_data import AgentProfile, UserData
-from enc.names import Certname, EnvironmentName, ProjectName
+from enc.changes import Wish
+from enc.config import load
+from enc.instances import agent_profile, tokens, user_data
+from enc.instances.enrolment import ATTRIBUTE
+from enc.instances.journal import Journal
+from enc.instances.lifecycle import Lifecycle
+from enc.instances.user_data import AgentProfile, Repository, UserData
+from enc.names import Certname, EnvironmentName
+from enc.service.desk import open_desk
+from enc.settings import Settings
 from puppetmaster_self.private_master import PrivateMaster
 from puppetmaster_self.puppetserver_files import MasterSettings
+from tests.real.conftest import SlapdMaker
+from tests.support.instances import RED, WHY, add_people_and_projects, found, write_config
 from tests.support.machines import Machine, Network, needs_root
 from tests.support.puppetserver import MakeMaster
+from tests.support.slapd import REPLACE, Slapd
 
 MASTER, ADDRESS = Certname("puppet.example.org"), "10.79.0.1"
-SIGNED, REFUSED, VENDOR = (Certname(f"{name}.red.example.org") for name in ("signed", "refused", "vendor"))
-TOKEN = "it's a token; $(touch /spliced) \"#&"
-SCRIPT = Path(user_data.__file__).with_name("first-run.sh").read_text()
+SIGNED, REFUSED, VENDOR, ELSEWHERE = (
+    Certname(f"{name}.red.example.org") for name in ("signed", "refused", "vendor", "elsewhere")
+)
+HOSTILE = "it's no token; $(touch /spliced) \"#&"
 SITE = """node default {
   file { '/built': content => "${trusted['certname']} ${trusted['extensions']['pp_project']}\\n" }
 }
 """
-AUTOSIGN = r"""#!/bin/bash
-request=$(openssl req -noout -text -nameopt utf8)
-grep -qF 'challengePassword        :'"$(cat "${0%/*}/token")" <<<"$request" && grep -q red <<<"$request"
+# Stands in for a machine of the RHEL family with a packaging that has all its files elsewhere: a dnf that takes
+# nothing but what our repository file and key are there for, and puts Debian's agent where that packaging has it.
+DNF = """#!/bin/sh
+set -eu
+test "$*" = '-q -y install openvox-agent'
+grep -qx 'baseurl=https://yum.example.org/openvox8/el/$releasever/$basearch' /etc/yum.repos.d/puppetmaster-agent.repo
+test -s "$(sed -n 's|^gpgkey=file://||p' /etc/yum.repos.d/puppetmaster-agent.repo)"
+/usr/bin/apt-get.hidden -q update
+/usr/bin/apt-get.hidden -q -y -o Dpkg::Options::=--force-confold install puppet-agent
+mkdir -p /opt/puppetlabs/bin /etc/puppetlabs/puppet
+mv /usr/bin/puppet /opt/puppetlabs/puppet
+cat >/opt/puppetlabs/bin/puppet <<'END'
+#!/bin/sh
+subcommand=$1; shift
+set -- "$subcommand" --confdir /etc/puppetlabs/puppet --vardir /opt/puppetlabs/cache "$@"
+exec ruby /opt/puppetlabs/puppet "$@" --ssldir /etc/puppetlabs/puppet/ssl
+END
+chmod 755 /opt/puppetlabs/bin/puppet
 """
+HIDE_APT = 'bootcmd: ["mv /usr/bin/apt-get /usr/bin/apt-get.hidden; chmod 755 /usr/bin/dnf"]\n'
+KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEAA==\n=aaaa\n-----END PGP PUBLIC KEY BLOCK-----\n"
+AUTOSIGN = Path(sysconfig.get_path("scripts")) / "enc-autosign"
 
 
 class Site(NamedTuple):
@@ -37,55 +68,58 @@ class Site(NamedTuple):
 
     master: PrivateMaster
     machines: dict[Certname, Machine]
+    slapd: Slapd
+    settings: Settings
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, make_master: MakeMaster) -> Iterator[Site]:
+def site(
+    tmp_path_factory: pytest.TempPathFactory, make_master: MakeMaster, make_module_slapd: SlapdMaker
+) -> Iterator[Site]:
     needs_root()
     base = tmp_path_factory.mktemp("site")
-    autosign = base / "autosign"
-    autosign.write_text(AUTOSIGN)
-    autosign.chmod(0o755)
-    (base / "token").write_text(TOKEN)
+    slapd = make_module_slapd()
+    master_at = base / "master"
+    ca_file = master_at / "puppet/ca/ca_crt.pem"
+    config = write_config(base / "config.yaml", slapd)
+    document = yaml.safe_load(config.read_text())
+    document["instances"]["agent"] = {"server": str(MASTER), "ca_file": str(ca_file), "signing_time": "120s", "runs": 2}
+    document["signing"] |= {"timeout": "60s", "journal": str(base / "signing/journal.jsonl")}
+    config.write_text(yaml.safe_dump(document))
+    add_people_and_projects(slapd, config)
+    settings = load(config)
     with ExitStack() as stack:
         network = Network()
         stack.callback(network.close)
         launcher = ("ip", "netns", "exec", network.host("master", ADDRESS))
         master = make_master(
-            base / "master",
-            MasterSettings(certname=MASTER, address=ADDRESS, port=8140, autosign=autosign, launcher=launcher),
+            master_at,
+            MasterSettings(
+                certname=MASTER,
+                address=ADDRESS,
+                port=8140,
+                autosign=AUTOSIGN,
+                launcher=launcher,
+                environment={"PUPPETMASTER_CONFIG": str(config)},
+            ),
         )
         stack.callback(master.stop)
         master.add_environment(EnvironmentName("production"), {"manifests/site.pp": SITE})
         master.start()
-        ca_file = master.base / "puppet/ca/ca_crt.pem"
-        profile = AgentProfile(
-            server=str(MASTER),
-            port=8140,
-            ca_server=None,
-            authority=authority(ca_file.read_text(), (), ca_file),
-            packages=(),
-            repository=None,
-            install_seconds=120,
-            signing_seconds=120,
-            run_seconds=120,
-            runs=2,
-            service=True,
-            longest=16384,
-            script=SCRIPT,
-        )
-        told = UserData(profile, SIGNED, ProjectName("red"), TOKEN, "north", "i-1")
-        wrong = told._replace(
-            certname=REFUSED, token="another", profile=profile._replace(signing_seconds=5, service=False)
-        )
+        profile = agent_profile.load(settings.instances.agent)
+        told = {certname: _created(settings, profile, certname) for certname in (SIGNED, REFUSED, VENDOR, ELSEWHERE)}
+        repository = Repository(KEY, yum="https://yum.example.org/openvox8/el/$releasever/$basearch")
+        other = profile._replace(packages=("openvox-agent",), repository=repository, service=False)
+        impatient = profile._replace(signing_seconds=5, service=False)
         seeds = {
-            SIGNED: {"user-data": user_data.render(told)},
-            REFUSED: {"user-data": user_data.render(wrong)},
+            SIGNED: {"user-data": user_data.render(told[SIGNED])},
+            REFUSED: {"user-data": user_data.render(told[REFUSED]._replace(token=HOSTILE, profile=impatient))},
             # What the user says comes first, and does not take ours away.
             VENDOR: {
                 "user-data": "#cloud-config\nruncmd: [[touch, /mine]]\nwrite_files: [{path: /too, content: x}]\n",
-                "vendor-data": user_data.render_vendor_data(told._replace(certname=VENDOR)),
+                "vendor-data": user_data.render_vendor_data(told[VENDOR]),
             },
+            ELSEWHERE: {"user-data": user_data.render(told[ELSEWHERE]._replace(profile=other)) + HIDE_APT},
         }
         machines = {}
         for number, (certname, seed) in enumerate(seeds.items(), 10):
@@ -96,10 +130,21 @@ def site(tmp_path_factory: pytest.TempPathFactory, make_master: MakeMaster) -> I
             files |= {f"{place}/meta-data": f"instance-id: i-{number}\nlocal-hostname: {name}\n"}
             files |= {"/etc/hosts": f"127.0.0.1 localhost\n{ADDRESS} {MASTER} puppet\n"}
             files |= {"/etc/puppet/puppet.conf": "# ours\n[main]\nvardir = /var/lib/puppet\n[agent]\nserver = other\n"}
+            if certname == ELSEWHERE:
+                files |= {"/usr/bin/dnf": DNF, "/etc/yum.repos.d/.keep": "", "/etc/pki/rpm-gpg/.keep": ""}
             machines[certname] = Machine(base / name, name, network.host(name, f"10.79.0.{number}"), files)
             stack.callback(machines[certname].stop)
             machines[certname].boot()
-        yield Site(master, machines)
+        yield Site(master, machines, slapd, settings)
+
+
+def _created(settings: Settings, profile: AgentProfile, certname: Certname) -> UserData:
+    """Make an instance; return what it is to be told."""
+    with open_desk(settings) as desk:
+        work = Lifecycle(desk, (), Journal(settings.instances.journal))
+        ticket = work.create(certname, RED, Wish(region="north"), reason=WHY).ticket
+    assert ticket is not None
+    return UserData(profile, ticket.certname, ticket.project, ticket.token, ticket.region)
 
 
 def _finished(machine: Machine) -> str:
@@ -117,6 +162,8 @@ def test_the_machine_builds_itself(site: Site) -> None:
     assert "status: done" in said, said + _told(machine)
     assert machine.read(f"{user_data.PLACE}/result").startswith("built "), _told(machine)
     assert machine.read("/built") == f"{SIGNED} red\n"
+    instance = found(site.settings, SIGNED)
+    assert instance is not None and instance.enrolment.state == "signed"
     assert f"puppetmaster first run: {SIGNED}: built" in machine.console_text()
 
 
@@ -131,7 +178,6 @@ def test_nothing_was_trusted_on_first_use_and_the_token_is_gone(site: Site) -> N
     ]
     assert asked and not [line for line in asked if "/certificate/ca" in line]
     assert machine.run("ls", "/etc/puppet/csr_attributes.yaml", f"{user_data.PLACE}/csr_attributes.yaml").stdout == ""
-    assert machine.run("ls", "/spliced").stdout == ""
 
 
 def test_what_stood_in_puppet_conf_stays_and_the_service_runs(site: Site) -> None:
@@ -163,12 +209,27 @@ def test_vendor_data_stands_beside_the_users_own(site: Site) -> None:
     assert machine.run("ls", "/mine", "/too").stdout == "/mine\n/too\n"
 
 
+def test_a_packaging_with_other_paths_and_another_package_manager(site: Site) -> None:
+    machine = site.machines[ELSEWHERE]
+    said = _finished(machine)
+    assert "status: done" in said, said + _told(machine)
+    assert machine.read("/built") == f"{ELSEWHERE} red\n"
+    assert f"certname = {ELSEWHERE}" in machine.read("/etc/puppetlabs/puppet/puppet.conf").splitlines()
+    ours = (site.master.base / "puppet/ca/ca_crt.pem").read_text()
+    assert machine.read("/etc/puppetlabs/puppet/ssl/certs/ca.pem").split() == ours.split()
+    assert "certname" not in machine.read("/etc/puppet/puppet.conf")
+    assert machine.run("ls", "/etc/puppetlabs/puppet/csr_attributes.yaml").stdout == ""
+
+
 def test_a_wrong_token_is_told_in_every_place(site: Site) -> None:
     machine = site.machines[REFUSED]
     said = _finished(machine)
     assert "status: error" in said, said
     result = machine.read(f"{user_data.PLACE}/result")
     assert result.startswith("failed ") and "no certificate" in result, result
+    assert machine.run("ls", "/spliced").stdout == ""
+    journal = site.settings.signing.journal.read_text().splitlines()
+    assert {json.loads(line)["code"] for line in journal if REFUSED in line} == {"wrong-token"}
     assert f"puppetmaster first run: {REFUSED}: failed" in machine.console_text()
     assert machine.run("systemctl", "is-active", "puppet").stdout.strip() != "active"
     assert machine.run("ls", "/built").stdout == ""
@@ -179,9 +240,12 @@ def test_it_goes_on_by_hand_with_the_same_key_when_the_cause_is_gone(site: Site)
     _finished(machine)
     key = machine.run("sh", "-c", "cat $(puppet config print hostprivkey)").stdout
     assert "PRIVATE KEY" in key
-    # The request that waits is left; the token becomes the right one.
+    # The request that waits is left, and LDAP waits for the token that is there.
     (site.master.base / f"puppet/ca/requests/{REFUSED}.pem").unlink()
-    Path(site.master.settings.autosign).with_name("token").write_text("another")  # type: ignore[arg-type]
+    instance = found(site.settings, REFUSED)
+    assert instance is not None and instance.enrolment.state == "waiting"
+    place, value = instance.record.dn, instance.enrolment._replace(token=tokens.digest(HOSTILE)).text()
+    site.slapd.modify(place, {ATTRIBUTE: [(REPLACE, [value])]})
     again = machine.run(user_data.SCRIPT, timeout=240)
     assert again.returncode == 0, again.stdout + _told(machine)
     assert machine.run("sh", "-c", "cat $(puppet config print hostprivkey)").stdout == key
