@@ -38,8 +38,10 @@ def configure_upkeep(verb: Verb) -> None:
     words = "leave alone what changed since (default 10m): it may be in work on another machine"
     reconciling.add_argument("--older-than", metavar="TIME", default="10m", help=words)
     words = "file with the ids of the cloud's servers, one a line (- for stdin), to find instances without one"
-    reconciling.add_argument("--servers", metavar="FILE", help=words)
-    words = "delete instances that --servers does not have; without it they are only told"
+    lists = reconciling.add_mutually_exclusive_group()
+    lists.add_argument("--servers", metavar="FILE", help=words)
+    lists.add_argument("--openstack", action="store_true", help="ask OpenStack for its servers instead")
+    words = "delete instances whose server is not there any more; without it they are only told"
     reconciling.add_argument("--delete-missing", action="store_true", help=words)
     words = "even if many certificates would be revoked; else that is taken for a wrong setting"
     reconciling.add_argument("--many", action="store_true", help=words)
@@ -100,9 +102,11 @@ def _reconcile(call: Call) -> int:
         patience = Duration.parse(arguments.older_than)
     except ValueError as error:
         raise UsageError(f"--older-than {arguments.older_than!r}: write {error}") from error
-    cloud = None if arguments.servers is None else _servers(arguments.servers)
-    if arguments.delete_missing and cloud is None:
-        raise UsageError("--delete-missing needs --servers FILE")
+    if arguments.delete_missing and arguments.servers is None and not arguments.openstack:
+        raise UsageError("--delete-missing needs --servers FILE or --openstack")
+    cloud = _of_openstack(call) if arguments.openstack else None
+    if arguments.servers is not None:
+        cloud = _servers(arguments.servers)
     journal = Journal(settings.instances.journal)
     authorities = open_all(settings.authorities)
     try:
@@ -133,6 +137,19 @@ def _servers(name: str) -> frozenset[str]:
     found = frozenset(line.strip() for line in text.splitlines() if line.strip())
     if not found:
         raise UsageError(f"--servers {name}: names no server; that would mean that all instances are gone")
+    return found
+
+
+def _of_openstack(call: Call) -> frozenset[str]:
+    from enc.cloud.client import Cloud  # here: openstacksdk takes a while to import
+
+    cloud = Cloud(call.settings.openstack)
+    try:
+        found = frozenset(server.id for server in cloud.servers())
+    finally:
+        cloud.close()
+    if not found:
+        raise ToolkitError("OpenStack names no server; that would mean that all instances are gone")
     return found
 
 

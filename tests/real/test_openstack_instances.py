@@ -185,6 +185,22 @@ def test_servers_are_listed(config: Path, stack: OpenStack, capsys: pytest.Captu
     assert (server["id"], server["name"], server["status"]) == (id_, "web-1", "ACTIVE")
 
 
+def test_an_instance_whose_server_is_gone_is_found(
+    config: Path, settings: Settings, stack: OpenStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Allotter(settings)(SERVER)
+    words = ["--config", str(config), "instance", "reconcile", "--openstack", "--older-than", "0s", "--delete-missing"]
+    assert cli.main(words) == 1
+    assert "names no server" in capsys.readouterr().err
+    stack.server("another")
+    stack.servers.append({"id": ONE, "name": "web-1", "status": "ACTIVE", "tenant_id": "r", "metadata": {}})
+    assert cli.main(words) == 0
+    assert found(settings, WEB1) is not None
+    del stack.servers[-1]
+    assert cli.main(words) == 0
+    assert found(settings, WEB1) is None
+
+
 def test_instance_create_prints_user_data(config: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     words = ["--config", str(config), "instance", "create", "web-1", "--project", "red", "--reason", "x"]
     assert cli.main(words) == 0
