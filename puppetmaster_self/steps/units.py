@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from enc.errors import UsageError
 from puppetmaster_self.machine import Machine
-from puppetmaster_self.tree import write_whole
+from puppetmaster_self.tree import ASIDE, write_whole
 
 RECOVER = "puppetmaster-self-recover.service"
 WATCH = "puppetmaster-self-watch.service"
@@ -77,8 +79,8 @@ class Units:
 
     def remember(self, machine: Machine) -> Mapping[str, Any]:
         """See Step."""
-        del machine
-        return {}
+        places = {machine.places.units / wants for wants in _WANTS.values()}
+        return {"made": sorted(str(place) for place in places if not place.exists())}
 
     def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
         """See Step."""
@@ -98,13 +100,17 @@ class Units:
 
 def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
     """Take the units away."""
-    del undo
     directory = machine.places.units
     if (directory / TIMER).exists():
         machine.ask("systemctl", "stop", TIMER, timeout=_TIMEOUT)
     for name, wants in _WANTS.items():
         (directory / wants / name).unlink(missing_ok=True)
     for name in _TEXTS:
-        (directory / name).unlink(missing_ok=True)
+        for file in (name, name + ASIDE):
+            (directory / file).unlink(missing_ok=True)
+    for place in undo["made"]:
+        # Somebody else may have a link in there by now.
+        with contextlib.suppress(OSError):
+            Path(place).rmdir()
     machine.run("systemctl", "daemon-reload", timeout=_TIMEOUT)
     return []

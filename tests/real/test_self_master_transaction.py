@@ -1,0 +1,283 @@
+"""The self-master's transaction on real files: there and back, made to fail and killed at every step."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from puppetmaster_self import departure
+from puppetmaster_self.journal import Journal, alone
+from puppetmaster_self.machine import Machine
+from puppetmaster_self.steps import agent
+from puppetmaster_self.transaction import Stuck, WentBack, disable, enable, recover
+from tests.support.scripted_machine import ScriptedMachine, answering, run, self_signed
+
+EFFECTS = frozenset(
+    {
+        *("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.chown", "os.symlink", "os.truncate"),
+        *("os.utime", "subprocess.Popen", "shutil.copyfile", "shutil.rmtree"),
+    }
+)
+WHOLE = os.environ.get("SELF_MASTER_KILLS") == "all"
+POINTS = 24
+"""So many points of each way are tried; with SELF_MASTER_KILLS=all, every one."""
+
+Act = Callable[[ScriptedMachine, Journal, Machine], None]
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with answering(self_signed(tmp_path_factory.mktemp("certificate"))) as number:
+        yield number
+
+
+@pytest.fixture
+def scripted(tmp_path: Path, port: int) -> ScriptedMachine:
+    made = ScriptedMachine(tmp_path / "m", port)
+    made.make()
+    return made
+
+
+def quiet(text: str) -> None:
+    del text
+
+
+def do_enable(scripted: ScriptedMachine, journal: Journal, machine: Machine) -> None:
+    enable(journal, machine, scripted.steps(), quiet, scripted.opening)
+
+
+def do_disable(scripted: ScriptedMachine, journal: Journal, machine: Machine) -> None:
+    def before() -> None:
+        departure.keep_commits(journal, machine, scripted.settings.self_master)
+
+    disable(journal, machine, before, lambda: _central_serves(machine), quiet)
+
+
+def _central_serves(machine: Machine) -> None:
+    agent.run(machine, "--noop", timeout=60)
+
+
+def do_recover(scripted: ScriptedMachine, journal: Journal, machine: Machine) -> None:
+    del scripted
+    recover(journal, machine, quiet)
+
+
+def perform(scripted: ScriptedMachine, act: Act) -> None:
+    with alone(scripted.places.lock, wait=60) as handle:
+        scripted.machine.lock_handle = handle
+        act(scripted, scripted.journal, scripted.machine)
+
+
+def in_child(scripted: ScriptedMachine, act: Act, hook: Callable[[str, tuple[object, ...]], None]) -> int:
+    """Run `act` in a process of its own under an audit hook; return its exit status, negative for a signal."""
+    child = os.fork()
+    if child == 0:
+        status = 9
+        try:
+            sys.addaudithook(hook)
+            perform(scripted, act)
+            status = 0
+        except WentBack:
+            status = 1
+        except Stuck:
+            status = 2
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def is_effect(event: str, arguments: tuple[object, ...]) -> bool:
+    if event == "open":
+        return isinstance(arguments[2], int) and bool(arguments[2] & (os.O_WRONLY | os.O_RDWR))
+    return event in EFFECTS
+
+
+def count_effects(scripted: ScriptedMachine, act: Act) -> int:
+    reading, writing = os.pipe()
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if is_effect(event, arguments):
+            os.write(writing, b".")
+
+    assert in_child(scripted, act, hook) == 0
+    os.close(writing)
+    with os.fdopen(reading, "rb") as stream:
+        return len(stream.read())
+
+
+def kill_at(number: int) -> Callable[[str, tuple[object, ...]], None]:
+    left = [number]
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if is_effect(event, arguments):
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return hook
+
+
+def fail_at(number: int) -> Callable[[str, tuple[object, ...]], None]:
+    left = [number]
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if is_effect(event, arguments):
+            left[0] -= 1
+            if left[0] == 0:
+                raise OSError(errno.ENOSPC, "no space left, says the test")
+
+    return hook
+
+
+def points(total: int) -> list[int]:
+    stride = 1 if WHOLE else max(1, total // POINTS)
+    return list(range(1, total + 1, stride))
+
+
+def copies(scripted: ScriptedMachine, total: int) -> Iterator[tuple[int, ScriptedMachine]]:
+    """Give the machine as it is, at the same place each time, once for each point."""
+    saved = scripted.root.with_name("saved")
+    shutil.copytree(scripted.root, saved, symlinks=True)
+    for number in points(total):
+        shutil.rmtree(scripted.root)
+        shutil.copytree(saved, scripted.root, symlinks=True)
+        yield number, scripted
+
+
+def test_there_and_back(scripted: ScriptedMachine) -> None:
+    before = scripted.look()
+    perform(scripted, do_enable)
+    assert (scripted.journal.state, scripted.served_by) == ("serving", "own")
+    assert (scripted.root / "runs").read_text().split() == ["own", "own"]
+    scripted.commit("# changed here\n")
+    tip = run("git", "-C", str(scripted.places.repository), "rev-parse", "local")
+    assert tip == run("git", "-C", str(scripted.settings.self_master.working_copy), "rev-parse", "HEAD")
+    perform(scripted, do_disable)
+    assert (scripted.journal.state, scripted.served_by) == ("client", "central")
+    assert scripted.look() == before
+    # The commit is in the central repository and in a bundle that can be read without us.
+    branches = run("git", "-C", str(scripted.upstream), "branch", "--contains", tip)
+    assert branches.startswith("topic/demo/web-1-")
+    (bundle,) = scripted.places.kept.glob("*/local.bundle")
+    assert tip in run("git", "-C", str(scripted.upstream), "bundle", "list-heads", str(bundle))
+    # And once more, with the earlier commits at hand.
+    perform(scripted, do_enable)
+    assert run("git", "-C", str(scripted.places.repository), "for-each-ref", "--contains", tip, "refs/kept")
+    perform(scripted, do_disable)
+    assert scripted.look() == before
+
+
+def test_killed_at_every_point_of_enable(scripted: ScriptedMachine) -> None:
+    before = scripted.look()
+    total = count_effects(scripted, do_enable)
+    perform(scripted, do_disable)
+    shutil.rmtree(scripted.places.base)
+    assert total > 100
+    for number, machine in copies(scripted, total):
+        assert in_child(machine, do_enable, kill_at(number)) == -signal.SIGKILL, number
+        assert machine.served_by != "nobody", number
+        perform(machine, do_recover)
+        assert (machine.journal.state, machine.look() == before) in (("client", True), ("serving", False)), number
+        assert machine.served_by == ("central" if machine.journal.state == "client" else "own"), number
+
+
+def test_failing_at_every_point_of_enable(scripted: ScriptedMachine) -> None:
+    before = scripted.look()
+    total = count_effects(scripted, do_enable)
+    perform(scripted, do_disable)
+    shutil.rmtree(scripted.places.base)
+    for number, machine in copies(scripted, total):
+        status = in_child(machine, do_enable, fail_at(number))
+        assert status in (0, 1, 9), number
+        if machine.journal.state != "serving":  # a failure that git or a script outlives is none
+            perform(machine, do_recover)  # what could not even be noted down stays open, for the next start
+            assert (machine.journal.state, machine.look()) == ("client", before), number
+        assert machine.served_by != "nobody", number
+
+
+def test_killed_at_every_point_of_disable(scripted: ScriptedMachine) -> None:
+    before = scripted.look()
+    perform(scripted, do_enable)
+    scripted.commit("# changed here\n")
+    tip = run("git", "-C", str(scripted.places.repository), "rev-parse", "local")
+    saved = scripted.root.with_name("enabled")
+    shutil.copytree(scripted.root, saved, symlinks=True)
+    total = count_effects(scripted, do_disable)
+    shutil.rmtree(scripted.root)
+    saved.rename(scripted.root)
+    for number, machine in copies(scripted, total):
+        assert in_child(machine, do_disable, kill_at(number)) == -signal.SIGKILL, number
+        assert machine.served_by != "nobody", number
+        perform(machine, do_recover)
+        if machine.journal.state == "serving":
+            assert machine.served_by == "own", number
+            perform(machine, do_disable)
+        assert (machine.journal.state, machine.served_by) == ("client", "central"), number
+        assert machine.look() == before, number
+        bundles = list(machine.places.kept.glob("*/local.bundle"))
+        assert any(tip in run("git", "-C", str(machine.upstream), "bundle", "list-heads", str(b)) for b in bundles)
+
+
+@pytest.mark.parametrize(
+    "obstacle, step", [("no-packages", "packages"), ("no-deploy", "deploy"), ("srv/puppet", "repository")]
+)
+def test_a_step_that_fails_leads_back(scripted: ScriptedMachine, obstacle: str, step: str) -> None:
+    (scripted.root / obstacle).mkdir(parents=True)
+    before = scripted.look()
+    told: list[str] = []
+    with pytest.raises(WentBack, match="everything is as before"):
+        enable(scripted.journal, scripted.machine, scripted.steps(), told.append, scripted.opening)
+    assert told[-1].startswith("undo units") and any(line.startswith(f"{step}:") for line in told)
+    assert (scripted.look(), scripted.journal.state) == (before, "client")
+
+
+def test_a_central_master_that_does_not_serve_keeps_us_here(scripted: ScriptedMachine) -> None:
+    perform(scripted, do_enable)
+    enabled = scripted.look()
+    (scripted.root / "central-is-away").touch()
+    with pytest.raises(WentBack, match=r"goes on being its own master, because: .*no route to it"):
+        perform(scripted, do_disable)
+    assert (scripted.journal.state, scripted.served_by, scripted.look()) == ("serving", "own", enabled)
+    (scripted.root / "central-is-away").unlink()
+    perform(scripted, do_disable)
+    assert (scripted.journal.state, scripted.served_by) == ("client", "central")
+
+
+def test_evidence_stays_until_everything_is_undone(scripted: ScriptedMachine) -> None:
+    before = scripted.look()
+    perform(scripted, do_enable)
+    (scripted.root / "no-packages").touch()
+    with pytest.raises(Stuck, match="packages could not be undone"):
+        perform(scripted, do_disable)
+    assert scripted.journal.state == "returning"
+    assert {begun.step for begun in scripted.journal.standing()} == {"packages", "snapshot", "units"}
+    # The agent is served all the same, by its service, too.
+    assert scripted.served_by == "central" and (scripted.root / "system/active/puppet.service").exists()
+    (scripted.root / "no-packages").unlink()
+    perform(scripted, do_recover)
+    assert (scripted.journal.state, scripted.look()) == ("client", before)
+
+
+def test_work_of_others_stays(scripted: ScriptedMachine) -> None:
+    perform(scripted, do_enable)
+    copy = scripted.settings.self_master.working_copy
+    (copy / "not-committed").write_text("precious\n")
+    (scripted.root / "etc/puppet/theirs").write_text("theirs\n")
+    (scripted.root / "etc/puppet/hiera.yaml").write_text("# edited by somebody\n")
+    with (scripted.root / "etc/puppet/puppet.conf").open("a") as stream:
+        stream.write("# a remark of somebody\n")
+    perform(scripted, do_disable)
+    kept = {path.name: path for path in scripted.places.kept.glob("*/**/*")}
+    assert kept["not-committed"].read_text() == "precious\n"
+    assert (scripted.root / "etc/puppet/theirs").read_text() == "theirs\n"
+    assert kept["hiera.yaml"].read_text() == "# edited by somebody\n"
+    assert (scripted.root / "etc/puppet/hiera.yaml").read_text() == "---\n"
+    assert "remark of somebody" in kept["puppet.conf"].read_text()
+    assert scripted.served_by == "central"
