@@ -30,7 +30,10 @@ import pytest
 CACHE = Path(__file__).resolve().parents[2] / ".cache/machines"
 SUITE = "bookworm"
 PACKAGES = ("systemd-sysv", "dbus", "iproute2", "ca-certificates", "procps", "cloud-init")
-OFFERED = ("puppet-agent",)
+OFFERED = (
+    *("puppet-agent", "puppetserver", "puppet-module-puppetlabs-stdlib", "puppet-module-puppetlabs-inifile"),
+    *("git", "python3", "python3-cryptography", "python3-ldap3", "python3-yaml"),
+)
 """What the machine's own apt can install, without a network."""
 REPOSITORY = "/srv/debs"
 _CGROUPS = Path("/sys/fs/cgroup")

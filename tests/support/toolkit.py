@@ -1,0 +1,42 @@
+"""The toolkit as it is installed on a machine: one prefix, made by pip from this checkout, in a tar file."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PREFIX = "/opt/puppetmaster-toolkit"
+_LEFT_OUT = shutil.ignore_patterns(".*", "tests", "docs", "build", "*.egg-info", "__pycache__")
+
+INSTALL = f"""set -e
+export DEBIAN_FRONTEND=noninteractive
+apt-get -q update
+install="apt-get -q -y -o Dpkg::Options::=--force-confold install --no-install-recommends"
+$install puppet-agent python3 python3-cryptography python3-ldap3 python3-yaml
+python3 -m venv --without-pip --system-site-packages {PREFIX}
+tar -C {PREFIX} -xf /toolkit.tar
+rm /toolkit.tar
+"""
+"""Run by a shell on a machine that was given `tar_file` as /toolkit.tar."""
+
+
+def tar_file(place: Path) -> bytes:
+    """Install into a prefix below `place` and return it as a tar file."""
+    source, prefix = place / "source", place / "prefix"
+    shutil.copytree(ROOT, source, ignore=_LEFT_OUT)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--ignore-installed"]
+    done = subprocess.run([*pip, "--prefix", str(prefix), str(source)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for script in (prefix / "bin").iterdir():
+        head, _, rest = script.read_bytes().partition(b"\n")
+        if b"python" in head:
+            script.write_bytes(f"#!{PREFIX}/bin/python3\n".encode() + rest)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        tar.add(prefix, arcname=".")
+    return packed.getvalue()

@@ -1,0 +1,315 @@
+"""The self-master's pure core: states, journal, puppet.conf, what is restored, what is planned and refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enc.names import BranchName, Certname, EnvironmentName, ProjectName
+from enc.settings import SelfMasterSettings, Settings
+from puppetmaster_self import puppet_conf, tree
+from puppetmaster_self.departure import branch_to_keep
+from puppetmaster_self.facts import Facts
+from puppetmaster_self.journal import Busy, Journal, JournalDamaged, alone
+from puppetmaster_self.machine import Machine, Places, ProgramFailed
+from puppetmaster_self.plan import Wish, decide
+from puppetmaster_self.preflight import judge
+from puppetmaster_self.presence import Standing
+from puppetmaster_self.states import EVENTS, STATES, TRANSITIONS, WrongState, after
+from puppetmaster_self.steps import UNDO, VITAL, units
+from puppetmaster_self.steps.agent import differences
+
+PAGE = (Path(__file__).parents[2] / "docs/self-master.md").read_text()
+CASES = Path(__file__).parents[1] / "cases/self_master"
+
+
+# States
+
+
+def test_the_table_in_the_docs_is_the_table_of_the_program() -> None:
+    rows = PAGE.partition("| state | event |")[2].partition("\n\n")[0].splitlines()[2:]
+    told = {tuple(cell.strip(" `") for cell in row.split("|")[1:4]) for row in rows}
+    assert told == {(state, event, to) for (state, event), to in TRANSITIONS.items()}
+
+
+@pytest.mark.parametrize("state, event", list(itertools.product(STATES, EVENTS)))
+def test_what_is_not_in_the_table_is_refused(state: Any, event: Any) -> None:
+    if (state, event) in TRANSITIONS:
+        assert after(state, event) in STATES
+    else:
+        with pytest.raises(WrongState):
+            after(state, event)
+
+
+def test_from_every_state_there_is_a_way_back_to_the_central_master() -> None:
+    for state in STATES:
+        reached = {state}
+        for _ in STATES:
+            reached |= {to for (at, _), to in TRANSITIONS.items() if at in reached}
+        assert "client" in reached
+
+
+def test_every_step_of_a_plan_can_be_undone_and_is_told() -> None:
+    plan = decide(FACTS, WISH, SETTINGS, Path("/etc/puppetmaster/config.yaml"), Places(Path("/base")))
+    names = [step.name for step in plan.steps]
+    assert set(names) == set(UNDO) and len(names) == len(set(names)) and set(names) >= VITAL
+    assert names[:2] == ["units", "snapshot"]
+    assert names.index("mark") < names.index("rehearsal") < names.index("switch") < names.index("run")
+    rows = PAGE.partition("| step | does |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert [row.split("|")[1].strip(" `") for row in rows] == names
+
+
+# The journal
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    made = Journal(tmp_path / "transaction")
+    made.open("enabling", 1.0, branch="project/red")
+    made.done(made.begin("units", {}, 2.0), 3.0, "three")
+    made.begin("packages", {"before": ["a"]}, 4.0)
+    return made
+
+
+def test_what_is_written_is_read_again(journal: Journal) -> None:
+    again = Journal(journal.directory)
+    assert again.entries == journal.entries and again.opened["branch"] == "project/red"
+    assert [(begun.step, begun.done) for begun in again.standing()] == [("packages", False), ("units", True)]
+    again.undone(again.standing()[0].number, 5.0)
+    again.enter("returning", 6.0)
+    assert [begun.step for begun in Journal(journal.directory).standing()] == ["units"]
+    assert Journal(journal.directory).state == "returning"
+
+
+def test_every_torn_end_reads_as_if_the_line_were_not_there(journal: Journal) -> None:
+    data = journal.path.read_bytes()
+    last = data.rstrip(b"\n").rfind(b"\n") + 1
+    for cut in range(last, len(data)):
+        journal.path.write_bytes(data[:cut])
+        again = Journal(journal.directory)
+        assert again.entries == journal.entries[:-1], cut
+        again.begin("base", {}, 9.0)
+        assert [begun.step for begun in Journal(journal.directory).standing()] == ["base", "units"]
+
+
+def test_damage_in_the_middle_is_told_and_nothing_is_cut_off(journal: Journal) -> None:
+    data = journal.path.read_bytes().replace(b'"begin"', b'"be\0in"', 1)
+    journal.path.write_bytes(data)
+    with pytest.raises(JournalDamaged, match="line 2"):
+        Journal(journal.directory)
+    assert journal.path.read_bytes() == data
+
+
+def test_evidence_stays_while_a_step_stands(journal: Journal) -> None:
+    with pytest.raises(AssertionError):
+        journal.close(9.0)
+    for begun in journal.standing():
+        journal.undone(begun.number, 8.0)
+    kept = journal.close(9.0)
+    assert (Journal(journal.directory).state, json.loads(kept.read_text().splitlines()[0])["state"]) == (
+        "client",
+        "enabling",
+    )
+
+
+def test_one_at_a_time_children_included(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    machine = Machine(Places(tmp_path))
+    with alone(lock) as handle:
+        machine.lock_handle = handle
+        with pytest.raises(Busy), alone(lock):
+            pass
+        machine.run("sh", "-c", "sleep 1 >/dev/null 2>&1 &", timeout=30)
+    # Whoever was started is still at work, and so nobody may begin.
+    with pytest.raises(Busy), alone(lock):
+        pass
+    with alone(lock, wait=30):
+        pass
+
+
+def test_a_program_that_hangs_is_ended(tmp_path: Path) -> None:
+    with pytest.raises(ProgramFailed, match="did not end within"):
+        Machine(Places(tmp_path)).run("sleep", "600", timeout=0.2)
+
+
+# puppet.conf
+
+
+@pytest.mark.parametrize("case", yaml.safe_load((CASES / "puppet_conf.yaml").read_text()), ids=lambda case: case["is"])
+def test_settings_of_puppet_conf(case: dict[str, Any]) -> None:
+    assert puppet_conf.changed("agent", case["text"], case["wanted"]) == case["then"]
+
+
+_LINES = st.sampled_from(["[main]", "[agent]", "[server]", "server = a", "  ssldir=/x", "# remark", "", "other = 1"])
+
+
+@given(st.lists(_LINES, max_size=12), st.booleans())
+def test_a_change_of_puppet_conf_can_be_taken_back(lines: list[str], ended: bool) -> None:
+    text = "\n".join(lines) + ("\n" if ended and lines else "")
+    wanted = {name: puppet_conf.setting_line(name, "/new") for name in ("server", "ssldir")}
+    before = puppet_conf.lines_of("agent", text, frozenset(wanted))
+    new = puppet_conf.changed("agent", text, wanted)
+    assert puppet_conf.lines_of("agent", new, frozenset(wanted)) == wanted
+    back = puppet_conf.changed("agent", new, before)
+    assert puppet_conf.lines_of("agent", back, frozenset(wanted)) == before
+    for section in ("main", "server"):
+        names = frozenset({"server", "ssldir", "other"})
+        assert puppet_conf.lines_of(section, back, names) == puppet_conf.lines_of(section, text, names)
+
+
+# Files
+
+
+def test_what_is_restored() -> None:
+    def entry(content: str, kind: str = "file") -> tree.Entry:
+        return tree.Entry(kind, 0o644, 0, 0, content, {}, 0)  # type: ignore[arg-type]
+
+    a, b, c, place = entry("a"), entry("b"), entry("c"), entry("", "directory")
+    for before, left, now, wanted in (
+        (a, a, a, None),
+        (a, b, b, "restore"),
+        (a, b, None, "replace"),
+        (a, None, None, "restore"),
+        (None, b, b, "remove"),
+        (a, a, b, "leave"),
+        (None, None, c, "leave"),
+        (a, b, c, "replace"),
+        (None, b, c, "replace"),
+    ):
+        looks = [{"/x": one} if one is not None else {} for one in (before, left, now)]
+        found = [task.act for task in tree.restoration(*looks)]
+        assert found == ([wanted] if wanted else []), (before, left, now)
+    # Interrupted: whatever differs is ours. A directory goes after what was in it.
+    tasks = tree.restoration({}, None, {"/d": place, "/d/e": place, "/d/e/f": a})
+    assert [task.path for task in tasks] == ["/d/e/f", "/d/e", "/d"]
+    # What we left aside is ours, whoever else changed things.
+    assert [task.act for task in tree.restoration({}, {}, {f"/x{tree.ASIDE}": a})] == ["remove"]
+
+
+def test_everything_of_a_tree_comes_back(tmp_path: Path) -> None:
+    root, copies = tmp_path / "root", tmp_path / "copies"
+    (root / "d/e").mkdir(parents=True)
+    (root / "d/file").write_bytes(b"\0 old")
+    (root / "d/file").chmod(0o4751)
+    os.utime(root / "d/file", ns=(1, 10**18))
+    (root / "link").symlink_to("nowhere")
+    (root / "becomes-a-directory").write_text("x")
+    (root / "d").chmod(0o711)
+    before = tree.look([root])
+    tree.keep(before, copies)
+    (root / "d/file").unlink()
+    (root / "d/file").mkdir()
+    (root / "link").unlink()
+    (root / "becomes-a-directory").unlink()
+    (root / "becomes-a-directory/inside").mkdir(parents=True)
+    (root / "new").write_text("new")
+    (root / "d").chmod(0o777)
+    now = tree.look([root])
+    assert tree.from_json(tree.as_json(now)) == now
+    assert tree.restore(tree.restoration(before, None, now), before, copies, tmp_path / "kept") == []
+    again = tree.look([root])
+    assert {path: one.likeness for path, one in again.items()} == {path: one.likeness for path, one in before.items()}
+    assert (root / "d/file").stat().st_mtime_ns == 10**18
+
+
+# The plan, and what speaks against it
+
+_PUPPET = {
+    "confdir": "/etc/puppet",
+    "ssldir": "/var/lib/puppet/ssl",
+    "cadir": "/var/lib/puppet/ca",
+    "basemodulepath": "/etc/puppet/code/modules:/usr/share/puppet/modules",
+}
+FACTS = Facts(
+    certname=Certname("web-1.example.org"),
+    agent={**_PUPPET, "config": "/etc/puppet/puppet.conf", "environment": "production"},
+    server=_PUPPET,
+    systemd=True,
+    root=True,
+    tool="apt",
+    new_packages=90,
+    packages_said="",
+    memory=4_000_000_000,
+    disk=9_000_000_000,
+    now=1_000_000.0,
+    port_taken=False,
+    master_runs=False,
+    agent_runs=True,
+    agent_disabled=False,
+    certificate=900_000.0,
+    last_run=(999_000.0, 0),
+    upstream_said="",
+    own_name_is_local=True,
+    occupied=(),
+    hidden=(),
+)
+SETTINGS = dataclasses.replace(Settings(), self_master=SelfMasterSettings(upstream="https://git.example.org/puppet"))
+WISH = Wish(project=ProjectName("red"), environment=EnvironmentName("project_red"))
+
+
+@pytest.mark.parametrize("case", yaml.safe_load((CASES / "preflight.yaml").read_text()), ids=lambda case: case["is"])
+def test_what_speaks_against_it(case: dict[str, Any]) -> None:
+    facts = dataclasses.replace(FACTS, **case["facts"])
+    found = [f"{one.level} {one.id}: {one.found}" for one in judge(facts, SETTINGS.self_master) if one.level != "ok"]
+    assert found == case["found"]
+
+
+@pytest.mark.parametrize("case", yaml.safe_load((CASES / "plans.yaml").read_text()), ids=lambda case: case["is"])
+def test_what_is_planned(case: dict[str, Any]) -> None:
+    own = dataclasses.replace(SETTINGS.self_master, **case.get("settings", {}))
+    settings = dataclasses.replace(SETTINGS, self_master=own)
+    wish = dataclasses.replace(WISH, **{key: _named(key, text) for key, text in case.get("wish", {}).items()})
+    facts = dataclasses.replace(FACTS, **case.get("facts", {}))
+    if "refused" in case:
+        with pytest.raises(Exception, match=case["refused"]):
+            decide(facts, wish, settings, Path("/c.yaml"), Places(Path("/base")))
+        return
+    plan = decide(facts, wish, settings, Path("/c.yaml"), Places(Path("/base")))
+    told = "\n".join(f"{step.name}: {step.summary()} {dataclasses.astuple(step)}" for step in plan.steps)
+    assert [words for words in case["holds"] if words not in told] == []
+    assert [words for words in case.get("lacks", []) if words in told] == []
+
+
+def _named(key: str, value: Any) -> Any:
+    kinds = {"branch": BranchName, "environment": EnvironmentName, "project": ProjectName}
+    return kinds[key](value) if key in kinds and value is not None else value
+
+
+# Small things
+
+
+def test_units_hold_the_program_and_refuse_what_they_cannot_hold() -> None:
+    made = units.texts(("/opt/p/bin/python3", "-m", "x"))
+    assert all("/opt/p/bin/python3 -m x recover" in made[name] for name in (units.RECOVER, units.WATCH))
+    with pytest.raises(Exception, match="cannot stand in a unit"):
+        units.texts(("/a b",))
+
+
+def test_differences_of_a_rehearsal() -> None:
+    shown = "Notice: /Stage[main]/Main/File[/a]/content: current_value '{x', should be '{y' (noop)"
+    assert differences(f"Info: x\n{shown}\nNotice: Applied") == [shown.removeprefix("Notice: ")]
+
+
+def test_the_value_in_ldap() -> None:
+    standing = Standing("serving", 1_700_000_000.0, "ab12" * 10, 3, 14)
+    text = standing.text()
+    assert text and Standing.read(text) == standing
+    assert Standing("client", 5.0).text() is None
+    with pytest.raises(ValueError, match="write serving"):
+        Standing.read("serving since ever")
+
+
+def test_the_branch_for_local_commits() -> None:
+    kept = branch_to_keep(SETTINGS.self_master, "red", Certname("web-1.example.org"), 0.0)
+    assert kept == "topic/red/web-1-19700101T000000"
+    with pytest.raises(Exception, match="project is not known"):
+        branch_to_keep(SETTINGS.self_master, None, Certname("web-1.example.org"), 0.0)
