@@ -119,6 +119,8 @@ class KeptConnection:
             raise TimeoutError(f"no whole answer within {self._timeout:g} s")
         if len(content) > limit:
             raise OSError(f"the answer is longer than {limit} bytes")
+        if response.length:
+            raise OSError("the answer breaks off")  # read() with a limit does not say so
         return Answer(response.status, content)
 
     def _connect(self) -> HTTPSConnection:

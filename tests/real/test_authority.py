@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,13 @@ from enc.authority.revocations import NotTrusted, lists
 from enc.changes import Wish
 from enc.config import load
 from enc.directory.edits import DirectoryEditor, ValueChange
+from enc.doctor import authority as doctor
 from enc.instances.enrolment import ATTRIBUTE
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle
 from enc.names import Certname
 from enc.service.desk import open_desk
-from enc.settings import AuthoritySettings, Settings
+from enc.settings import AuthoritySettings, Duration, Settings
 from puppetmaster_self.private_master import PrivateMaster
 from puppetmaster_self.puppetserver_files import MasterSettings
 from tests.real.conftest import SlapdMaker
@@ -221,6 +223,25 @@ def test_certificates_are_listed_with_project_and_end(site: Site, admin: Run) ->
     assert (rows["ending.example.org"]["project"], rows["ending.example.org"]["state"]) == ("red", "signed")
     assert json.loads(admin("certificate", "list", "--ends-within", "30d", "--json")[1]) == []
     assert "ending.example.org" in admin("certificate", "list", "--ends-within", "3000d")[1]
+
+
+def test_doctor_tells_of_authorities_lists_and_what_ends(site: Site, admin: Run) -> None:
+    def levels(settings: Settings) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for finding in doctor.check(settings):
+            found.setdefault(finding.id, set()).add(finding.level)
+        return found
+
+    assert admin("certificate", "crl")[0] == 0
+    all_well = ("authority", "certificate-ends", "crl-ends", "crl-file", "instances-journal")
+    assert levels(site.settings) == {check: {"ok"} for check in all_well}
+    section = site.settings.authorities
+    far = replace(section, warn_before=Duration(1e9 - 1), crl_files=(site.base / "none",))
+    found = levels(replace(site.settings, authorities=far))
+    assert (found["certificate-ends"], found["crl-ends"], found["crl-file"]) == ({"warning"}, {"warning"}, {"fault"})
+    away = replace(section, servers=(replace(section.servers[0], url="https://127.0.0.1:1"),))
+    found = levels(replace(site.settings, authorities=away))
+    assert (found["authority"], found["crl-ends"]) == ({"fault"}, {"fault"})
 
 
 @pytest.mark.parametrize("verb", ["create", "rebuild", "delete"])

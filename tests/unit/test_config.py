@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from enc import config
+from enc import config, config_reference
 from enc.errors import ConfigurationError
 from enc.settings import Duration, Settings
 
@@ -138,3 +138,34 @@ def test_secrets(tmp_path: Path, content: str, mode: int, rule: str | None) -> N
 def test_a_key_that_stands_twice_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="stands twice"):
         config.parse("nodes: {semantics: terminus}\nnodes: {semantics: extended}")
+
+
+SERVER = "{name: central, url: 'https://ca.example.org:8140'}"
+
+
+def test_a_list_of_sections() -> None:
+    text = f"authorities: {{servers: [{SERVER}, {{name: red, url: 'https://red', projects: [red]}}], crl_files: [/a]}}"
+    settings = config.parse(text)
+    assert [(one.name, one.projects) for one in settings.authorities.servers] == [("central", ()), ("red", ("red",))]
+    assert settings.authorities.crl_files == (Path("/a"),)
+    shown = config.parse(config_reference.as_yaml(config_reference.effective(settings)))
+    assert shown.authorities == settings.authorities
+
+
+@pytest.mark.parametrize(
+    "servers, hint",
+    [
+        ("{}", "a list"),
+        ("[central]", r"servers\[0\] must be a mapping"),
+        ("[{name: a}]", r"servers\[0\]: needs url"),
+        ("[{name: a, url: 'http://x'}]", r"servers\[0\]\.url"),
+        (f"[{SERVER}, {SERVER}]", r"servers\[0\]\.name"),
+        ("[{name: 'a b', url: 'https://x'}]", r"servers\[0\]\.name"),
+        ("[{name: a, url: 'https://x', projects: [../x]}]", "projects"),
+        ("[{name: a, url: 'https://x', key_file: /k}]", "go together"),
+        ("[{name: a, url: 'https://x', odd: 1}]", r"servers\[0\]\.odd"),
+    ],
+)
+def test_bad_sections_in_a_list(servers: str, hint: str) -> None:
+    with pytest.raises(ConfigurationError, match=hint):
+        config.parse(f"authorities: {{servers: {servers}}}")
