@@ -8,13 +8,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from enc.authority import crl_files
+from enc.answers.metrics import write_file
+from enc.authority import crl_files, gauges
 from enc.authority.client import Authority, close_all, open_all
 from enc.authority.statuses import CertificateStatus
 from enc.commands.call import Call, json_option, table
 from enc.directory.ldap_store import LdapSource
 from enc.errors import ConfigurationError, ExitStatus, NotFound, ToolkitError, UsageError
 from enc.filters import NodeFilter, folded
+from enc.instances import listing
+from enc.instances.journal import Journal
 from enc.service.survey import project_if_told
 from enc.settings import Duration, Settings
 
@@ -38,6 +41,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     fetching.set_defaults(do=_crl)
     for each in (listing, fetching):
         json_option(each)
+    words = "print how certificates and instances are, for Prometheus"
+    counting = below.add_parser("metrics", help=words, description=words)
+    words = "write there instead, whole (the node exporter's textfile collector)"
+    counting.add_argument("--write", dest="file", metavar="FILE", type=Path, help=words)
+    counting.set_defaults(do=_metrics)
 
 
 def run(call: Call) -> int:
@@ -137,3 +145,31 @@ def _ending(ends: datetime | None) -> str:
 
 def _day(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _metrics(call: Call) -> int:
+    settings, held = call.settings, {}
+    for authority in open_all(settings.authorities):
+        try:
+            held[authority.name] = gauges.Held(authority.all().known, _crl_ends(authority))
+        except ToolkitError as error:
+            call.say(str(error))
+            held[authority.name] = gauges.Held(None, None)
+        finally:
+            authority.close()
+    with LdapSource(settings) as source:
+        states = [row.told.state for row in listing.rows(source, settings, time.time())]
+    text = gauges.text(held, states, len(Journal(settings.instances.journal).read()[0]))
+    if call.arguments.file is None:
+        print(text, end="")
+        return ExitStatus.DONE
+    try:
+        write_file(call.arguments.file.absolute(), text)
+    except OSError as error:
+        raise ToolkitError(f"cannot be written: {error.strerror}", where=str(call.arguments.file)) from error
+    return ExitStatus.DONE
+
+
+def _crl_ends(authority: Authority) -> float | None:
+    ends = [one.ends.timestamp() for one in crl_files.fetch(authority).lists if one.ends is not None]
+    return min(ends, default=None)

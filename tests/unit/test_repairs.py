@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from enc.authority import gauges
 from enc.authority.statuses import CertificateStatus, read_all, read_one
 from enc.instances.enrolment import Enrolment
 from enc.instances.repairs import ACTS, Entry, Held, Seen, find
@@ -104,3 +106,22 @@ def test_a_status_of_another_form_is_refused(body: bytes) -> None:
 def test_a_list_of_another_form_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_all(body)
+
+
+def test_gauges_are_those_of_the_docs_and_hold_what_was_seen() -> None:
+    known = (CertificateStatus(NAME, "signed", 7, 2000), CertificateStatus(NAME, "revoked", 8, 1000))
+    text = gauges.text({"central": gauges.Held(known, 3000), "red": gauges.Held(None, None)}, ["built", "built"], 4)
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert values == {
+        'puppetmaster_authority_up{authority="central"}': "1",
+        'puppetmaster_authority_up{authority="red"}': "0",
+        'puppetmaster_certificates{authority="central",state="revoked"}': "1",
+        'puppetmaster_certificates{authority="central",state="signed"}': "1",
+        'puppetmaster_certificate_first_end_seconds{authority="central"}': "2000",
+        'puppetmaster_crl_end_seconds{authority="central"}': "3000",
+        'puppetmaster_instances{state="built"}': "2",
+        "puppetmaster_instance_operations_unfinished": "4",
+    }
+    docs = (Path(__file__).parents[2] / "docs/instances.md").read_text()
+    told = set(re.findall(r"^\| `(\w+)(?:\{[\w,]+\})?` \|", docs.partition("| gauge, after")[2], re.MULTILINE))
+    assert told == {line.split()[2].removeprefix("puppetmaster_") for line in text.splitlines() if "# TYPE" in line}
