@@ -126,7 +126,7 @@ class _Collector:
                         found.append(os.path.basename(target))
                     elif target.startswith(self._puppetfiles):
                         found.append(target.removeprefix(self._puppetfiles).partition("/")[0])
-                elif entry.name == JOINED:
+                elif entry.name == JOINED and entry.is_dir():  # a tree may have a file of this name
                     found.append(JOINED)
         return found
 

@@ -99,7 +99,7 @@ class Store:
         try:
             build = _Build(self.layout, objects, work, self._at)
             for order in missing:
-                bases = _Bases(objects, order.base)
+                bases = _Bases(self.layout, objects, order.base)
                 arranger = Arranger(objects, self._split, lambda unit: build.has(unit) or self.has(unit), bases.leaf)
                 build.add(arranger.version(objects.tree_of(order.commit)), bases, self._goal(order))
             return build.finish()
@@ -113,7 +113,8 @@ class Store:
 class _Bases:
     """What an older version has: leaves to make new leaves from, files to share."""
 
-    def __init__(self, objects: Repository, version: str | None) -> None:
+    def __init__(self, layout: Layout, objects: Repository, version: str | None) -> None:
+        self._layout = layout
         self._objects = objects
         self._version = version
 
@@ -136,11 +137,13 @@ class _Bases:
         if self._version is None or not path:
             return None
         try:
-            unit = os.path.basename(os.readlink(f"{self._version}/{path}"))
+            target = os.readlink(f"{self._version}/{path}")
         except OSError:
             return None
-        # A version with a Puppetfile has links to other things, too.
-        return unit if ObjectId.accepts(unit.removesuffix(SPLIT)) else None
+        # Only our own links are absolute. One of the tree may be called like a unit, and would have us share what
+        # its author wrote there; and a version with a Puppetfile has links to other things, too.
+        unit = os.path.basename(target)
+        return unit if target == self._layout.unit(unit) else None
 
 
 class _Build:

@@ -1,0 +1,71 @@
+"""Trees that pass every check of a push, and try to get at what other projects' environments share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from enc.names import EnvironmentName
+from git_hooks.collect import collect
+from git_hooks.deploy import Deployer, Tip
+from git_hooks.refs import BranchName
+from git_hooks.verify import verify_store
+from tests.support.bare import Bare, Content, contents
+
+ALPHA, BETA = "project/alpha", "project/beta"
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Bare:
+    return Bare(tmp_path)
+
+
+def deploy(bare: Bare, branch: str) -> None:
+    with Deployer(bare.settings) as deployer:
+        environment = EnvironmentName(branch.replace("/", "_"))
+        record = deployer.deploy(environment, Tip(BranchName(branch)), "mallory")
+        assert record.outcome == "live", record.detail
+
+
+def faults(bare: Bare) -> list[str]:
+    with Deployer(bare.settings) as deployer:
+        return [fault.path for fault in verify_store(deployer.layout, deployer.repository)]
+
+
+def test_a_link_that_is_called_like_a_unit_does_not_choose_what_others_share(bare: Bare) -> None:
+    """Who knows a tree that will come (a merge) must not be able to give its unit another content beforehand."""
+    bare.settings = replace(bare.settings, split=("hieradata",))
+    coming: Content = {"hieradata": {"common.yaml": "good: true\n", "later.yaml": "2\n"}}
+    unit = bare.tree({"common.yaml": "good: true\n"}) + ".s"
+    bare.commit(ALPHA, {"hieradata": f"-> {unit}", unit: {"common.yaml": "good: false\n"}})
+    deploy(bare, ALPHA)
+    bare.commit(ALPHA, {**coming, "more": "1"})
+    deploy(bare, ALPHA)
+    bare.commit(BETA, coming)
+    deploy(bare, BETA)
+    assert contents(bare.live("project_beta"))["hieradata/common.yaml"] == "good: true\n"
+    assert faults(bare) == []
+
+
+def test_a_link_that_is_called_like_a_unit_hides_no_link_that_leaves_its_module(bare: Bare) -> None:
+    module: Content = {"files": {"shared": "-> ../../b/secret"}}
+    bare.commit(ALPHA, {"modules": {"a": f"-> {bare.tree(module)}", "b": {"secret": "1"}}})
+    deploy(bare, ALPHA)
+    bare.commit(ALPHA, {"modules": {"a": module, "b": {"secret": "1"}}})
+    deploy(bare, ALPHA)
+    assert contents(bare.live("project_alpha"))["modules/a/files/shared"] == "1"
+
+
+@pytest.mark.parametrize("place", ["", "modules"])
+@pytest.mark.parametrize("entry", ["a file\n", {"x": "1"}, "-> manifests/site.pp"])
+def test_no_name_in_a_tree_stops_gc_and_verify_for_everybody(bare: Bare, place: str, entry: str | Content) -> None:
+    content: Content = {".puppetfile-modules": entry, ".resource_types": entry, "manifests": {"site.pp": ""}}
+    bare.commit(ALPHA, {place: content} if place else content)
+    deploy(bare, ALPHA)
+    with Deployer(bare.settings) as deployer:
+        collected = collect(deployer.layout, 0.0, 9e9)
+    assert (collected.versions, collected.units) == (0, 0)
+    assert faults(bare) == []
+    assert contents(bare.live("project_alpha"))
