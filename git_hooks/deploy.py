@@ -40,6 +40,9 @@ LIKELY_BASES = (EnvironmentName("test"), EnvironmentName("production"))
 _AT_ONCE = 50
 """So many versions are built with one sync."""
 
+_ROLLBACK = "rollback: "
+"""How the reason of a rollback begins in its record."""
+
 FLUSH_PAUSES = (0.2, 1.0)
 """Seconds to wait before a failed flush is tried again, each once; a push waits for it."""
 
@@ -181,14 +184,20 @@ class Deployer:
         """Show an earlier commit (None: what was live before), and hold the environment there.
 
         Without the hold the next push, or one that waits already, would undo
-        it. Raise `NotFound` if there is nothing to go back to.
+        it. So the hold comes first: killed in between, the environment is held
+        where it was. Raise `NotFound` if there is nothing to go back to.
         """
         with locked(self.layout.lock(environment)):
             chosen = commit or self._before(environment)
-            self.records.release(environment)
-            record = self._carry_out(environment, Exact(chosen), who, f"rollback: {reason}")
-            if record.outcome != "failed":
-                self.records.hold(environment, Hold(who, reason, self._clock()))
+            before = self.records.held(environment)
+            self._at("hold")
+            self.records.hold(environment, Hold(who, reason, self._clock()))
+            record = self._carry_out(environment, Exact(chosen), who, _ROLLBACK + reason, despite_hold=True)
+            if record.outcome == "failed":
+                if before is None:
+                    self.records.release(environment)
+                else:
+                    self.records.hold(environment, before)
             return record
 
     def hold(self, environment: EnvironmentName, who: str, reason: str) -> None:
@@ -215,8 +224,10 @@ class Deployer:
         live = self.versions.live(environment)
         for record in self.records.of(environment, limit=None):
             # Whatever the outcome: what is live was switched to, even if the deploy was killed over it. A flush that
-            # was made up for later has the same commit as old and new, and says nothing about what was before.
-            if record.new == live and record.old is not None and record.switched:
+            # was made up for later has the same commit as old and new, and says nothing about what was before. Nor
+            # does a rollback: what it left is newer, and a second rollback must not go back to it.
+            back = record.why.startswith(_ROLLBACK)
+            if record.new == live and record.old is not None and record.switched and not back:
                 return record.old
         raise NotFound("no earlier version is recorded; name the commit", where=environment)
 
@@ -233,7 +244,9 @@ class Deployer:
             return self.repository.tip(target.branch)
         return self.repository.commit_of(target.commit)
 
-    def _carry_out(self, environment: EnvironmentName, target: Tip | Exact, who: str, why: str) -> Record:
+    def _carry_out(
+        self, environment: EnvironmentName, target: Tip | Exact, who: str, why: str, *, despite_hold: bool = False
+    ) -> Record:
         """Do what is to be done. The caller holds the environment's lock."""
         watch = _Watch()
         situation = Situation(None, None, held=False, owes_flush=False)
@@ -241,6 +254,8 @@ class Deployer:
         try:
             with watch.step("look"):
                 situation = self._situation(environment, target)
+                if despite_hold:
+                    situation = situation._replace(held=False)
                 decision = decide(situation)
             record = record._replace(old=situation.live, new=situation.wanted)
             if decision in ("nothing", "stay"):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from enc.errors import NotFound
 from enc.names import EnvironmentName
 from enc.settings import BranchSettings, PuppetserverSettings
 from git_hooks.collect import collect
@@ -322,6 +323,62 @@ def test_a_rollback_finds_what_was_before_a_kill_and_a_flush_that_was_made_up_fo
     with Deployer(bare.settings) as deployer:
         assert deployer.rollback(TEST, None, "op", "it broke").new == first
     assert contents(bare.live("test")) == shown("1")
+
+
+def test_a_rollback_that_was_killed_at_any_step_is_not_undone_by_the_next_push(tmp_path: Path) -> None:
+    for step in range(1000):
+        base = tmp_path / str(step)
+        base.mkdir()
+        bare = Bare(base)
+        for body in ("1", "2"):
+            bare.commit("test", tree(body))
+            deploy(bare)
+
+        def roll_back(at: Callable[[str], None], settings: BranchSettings = bare.settings) -> None:
+            with Deployer(settings, at=at) as deployer:
+                deployer.rollback(TEST, None, "op", "it broke")
+
+        killed = killed_at(bare, roll_back, step)
+        before = contents(bare.live("test"))
+        assert before in (shown("1"), shown("2"))
+        deploy(bare)
+        assert contents(bare.live("test")) == before
+        if before == shown("2"):
+            roll_back(nothing)
+        assert contents(bare.live("test")) == shown("1")
+        if not killed:
+            break
+    assert step > 3
+
+
+def test_a_second_rollback_goes_further_back_and_not_to_what_the_first_one_left(bare: Bare) -> None:
+    for body in ("1", "2", "3"):
+        bare.commit("test", tree(body))
+        deploy(bare)
+    with Deployer(bare.settings) as deployer:
+        for body in ("2", "1"):
+            assert deployer.rollback(TEST, None, "op", "it broke").outcome == "live"
+            assert contents(bare.live("test")) == shown(body)
+        with pytest.raises(NotFound):
+            deployer.rollback(TEST, None, "op", "it broke")
+        assert deployer.release(TEST)
+        deployer.deploy(TEST, Tip(BRANCH), "me")
+        deployer.rollback(TEST, None, "op", "it broke")
+    assert contents(bare.live("test")) == shown("1")
+
+
+def test_a_rollback_that_fails_leaves_the_hold_that_was_there(bare: Bare) -> None:
+    bare.commit("test", tree("1"))
+    deploy(bare)
+    unsound = bare.commit("test", {"x": "-> /etc"})
+    with Deployer(bare.settings) as deployer:
+        assert deployer.rollback(TEST, unsound, "op", "a try").outcome == "failed"
+        assert deployer.records.held(TEST) is None
+        deployer.hold(TEST, "eve", "an incident")
+        assert deployer.rollback(TEST, unsound, "op", "a try").outcome == "failed"
+        held = deployer.records.held(TEST)
+        assert held is not None
+        assert (held.who, held.reason) == ("eve", "an incident")
 
 
 def test_an_exact_commit_is_deployed_wherever_the_branch_is(bare: Bare) -> None:
