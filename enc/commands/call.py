@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from enc import config, log
-from enc.errors import one_line
+from enc.errors import ToolkitError, one_line
 from enc.settings import Settings
 
 
@@ -28,6 +28,18 @@ def edit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--as", dest="person", metavar="UID", help="bind as this person (asks for the password)")
 
 
+def verbs(parser: argparse.ArgumentParser) -> Callable[[str, str, Callable[[Call], int]], argparse.ArgumentParser]:
+    """Give a command words of its own: call the result with VERB, summary and what does it; `Call.do` then does it."""
+    below = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def verb(name: str, summary: str, do: Callable[[Call], int]) -> argparse.ArgumentParser:
+        added = below.add_parser(name, help=summary, description=summary)
+        added.set_defaults(do=do)
+        return added
+
+    return verb
+
+
 @dataclass(frozen=True)
 class Call:
     """What a command is called with."""
@@ -41,6 +53,11 @@ class Call:
         settings = config.load(self.config_path)
         log.setup(settings.log)
         return settings
+
+    def do(self) -> int:
+        """Do what the command's own word says (`verbs`)."""
+        chosen: Callable[[Call], int] = self.arguments.do
+        return chosen(self)
 
     @property
     def json(self) -> bool:
@@ -58,6 +75,17 @@ class Call:
     def say(self, text: str) -> None:
         """Tell people what happened; never mixed with data."""
         print(one_line(text), file=sys.stderr)
+
+
+def write_units(call: Call, texts: Mapping[str, str]) -> None:
+    """Write systemd units (name to text) into the directory of the arguments, and print where."""
+    for name, text in texts.items():
+        path = call.arguments.directory / name
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ToolkitError(f"cannot be written: {error.strerror}", where=str(path)) from error
+        print(path)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

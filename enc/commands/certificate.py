@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from enc.answers.metrics import write_file
 from enc.authority import crl_files, gauges
 from enc.authority.client import Authority, close_all, open_all
 from enc.authority.statuses import CertificateStatus
-from enc.commands.call import Call, json_option, table
+from enc.commands.call import Call, json_option, table, verbs
 from enc.directory.ldap_store import LdapSource
 from enc.errors import ConfigurationError, ExitStatus, NotFound, ToolkitError, UsageError
 from enc.filters import NodeFilter, folded
@@ -26,32 +25,26 @@ SUMMARY = "list certificates and when they end; bring the revocation list to thi
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the commands below `certificate`."""
-    below = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    words = "list certificates and requests of all authorities"
-    listing = below.add_parser("list", help=words, description=words)
+    verb = verbs(parser)
+    listing = verb("list", "list certificates and requests of all authorities", _list)
     listing.add_argument("--ends-within", metavar="TIME", help="only certificates that end so soon: 30d")
     listing.add_argument("--authority", metavar="NAME", help="only of this authority")
-    listing.set_defaults(do=_list)
     words = "fetch the revocation list, verify it, and write it where this master reads it"
-    fetching = below.add_parser("crl", help=words, description=words)
+    fetching = verb("crl", words, _crl)
     words = "write there, and not to authorities.crl_files (may be repeated)"
     fetching.add_argument("--write", dest="files", metavar="FILE", type=Path, action="append", default=[], help=words)
     fetching.add_argument("--authority", metavar="NAME", help="of this authority; default: the first")
     fetching.add_argument("--dry-run", action="store_true", help="fetch and verify, and write nothing")
-    fetching.set_defaults(do=_crl)
     for each in (listing, fetching):
         json_option(each)
-    words = "print how certificates and instances are, for Prometheus"
-    counting = below.add_parser("metrics", help=words, description=words)
+    counting = verb("metrics", "print how certificates and instances are, for Prometheus", _metrics)
     words = "write there instead, whole (the node exporter's textfile collector)"
     counting.add_argument("--write", dest="file", metavar="FILE", type=Path, help=words)
-    counting.set_defaults(do=_metrics)
 
 
 def run(call: Call) -> int:
     """Do what the second word says."""
-    do: Callable[[Call], int] = call.arguments.do
-    return do(call)
+    return call.do()
 
 
 def _chosen(call: Call) -> tuple[Authority, ...]:
@@ -87,9 +80,7 @@ def _list(call: Call) -> int:
         rows += [(authority.name, one) for one in held.known if within is None or _ends(one, now + within)]
     close_all(authorities)
     rows.sort(key=lambda row: (row[1].ends or 0, row[1].name))
-    documents = [
-        {"project": projects.get(one.name), "authority": name, **one._asdict()} for name, one in rows
-    ]
+    documents = [{"project": projects.get(one.name), "authority": name, **one._asdict()} for name, one in rows]
     cells = [
         (one.name, projects.get(one.name) or "-", name, one.state, _day(one.ends) if one.ends else "-")
         for name, one in rows

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from enc import config_reference
 from enc.answers import layout
-from enc.commands.call import Call, json_option
+from enc.commands.call import Call, json_option, write_units
 from enc.config import DEFAULT_PATH
 from enc.doctor import configuration
 from enc.doctor.findings import document, lines, verdict
-from enc.errors import ConfigurationError, ExitStatus, ToolkitError
+from enc.errors import ConfigurationError, ExitStatus
 from enc.systemd import units
 
 SUMMARY = "check, show and explain the configuration file"
@@ -58,11 +58,5 @@ def run(call: Call) -> int:
 def _units(call: Call) -> int:
     config = call.config_path.absolute()
     texts = units.files(Path(sys.argv[0]).absolute(), None if config == DEFAULT_PATH else config)
-    for name, text in texts.items():
-        path = call.arguments.directory / name
-        try:
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise ToolkitError(f"cannot be written: {error.strerror}", where=str(path)) from error
-        print(path)
+    write_units(call, texts)
     return ExitStatus.DONE

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from typing import Any
 
 from enc.audit import Edit, Trail
 from enc.changes import Wish
 from enc.classify.classify import Classifier
-from enc.commands.call import Call, edit_options, json_option, table
+from enc.commands.call import Call, edit_options, json_option, table, verbs
 from enc.commands.wishes import desk_of, edit_result, wish, wish_options, withdrawal, withdrawal_options
 from enc.directory.ldap_store import LdapSource
 from enc.errors import NotFound, UsageError, one_line
@@ -23,13 +22,7 @@ SUMMARY = "show, explain and edit nodes"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the commands below `node`."""
-    below = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-
-    def verb(name: str, summary: str, do: Callable[[Call], int]) -> argparse.ArgumentParser:
-        added = below.add_parser(name, help=summary, description=summary)
-        added.set_defaults(do=do)
-        return added
-
+    verb = verbs(parser)
     listing = verb("list", "list nodes", _list)
     listing.add_argument("--project", metavar="PROJECT", help="only nodes of this project")
     listing.add_argument("--class", dest="class_name", metavar="CLASS", help="only nodes that get this class")
@@ -73,8 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(call: Call) -> int:
     """Do what the second word says."""
-    do: Callable[[Call], int] = call.arguments.do
-    return do(call)
+    return call.do()
 
 
 def _list(call: Call) -> int:

@@ -87,8 +87,7 @@ def _target(arguments: argparse.Namespace) -> projects.Target:
 
 def run(call: Call) -> int:
     """Do what the second word says."""
-    do: Callable[[Call], int] = call.arguments.do
-    return do(call)
+    return call.do()
 
 
 def _add(call: Call) -> int:

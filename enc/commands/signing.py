@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from enc.commands.call import Call, json_option, table
+from enc.commands.call import Call, json_option, table, verbs
 from enc.errors import ExitStatus, NotAllowed, UsageError, one_line
 
 if TYPE_CHECKING:
@@ -24,13 +24,7 @@ SUMMARY = "tell why certificate requests were signed or refused"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the commands below `signing`."""
-    below = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-
-    def verb(name: str, summary: str, do: Callable[[Call], int]) -> argparse.ArgumentParser:
-        added = below.add_parser(name, help=summary, description=summary)
-        added.set_defaults(do=do)
-        return added
-
+    verb = verbs(parser)
     log = verb("log", "show the journal of signing: every request and the verdict about it", _log)
     log.add_argument("certname", metavar="CERTNAME", nargs="?", help="only requests for this name")
     log.add_argument("--project", metavar="PROJECT", help="only requests for this project's instances")
@@ -48,8 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(call: Call) -> int:
     """Do what the second word says."""
-    do: Callable[[Call], int] = call.arguments.do
-    return do(call)
+    return call.do()
 
 
 def _judge(call: Call) -> int:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 
 from enc import audit
-from enc.commands.call import Call, json_option, table
+from enc.commands.call import Call, json_option, table, verbs
 from enc.directory.ldap_store import LdapSource
 from enc.errors import UsageError
 from enc.names import PersonName
@@ -23,14 +22,7 @@ _KEPT = 90 * 86400.0
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the commands below `token`."""
-    below = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-
-    def verb(name: str, summary: str, do: Callable[[Call], int]) -> argparse.ArgumentParser:
-        added = below.add_parser(name, help=summary, description=summary)
-        added.set_defaults(do=do)
-        json_option(added)
-        return added
-
+    verb = verbs(parser)
     creating = verb("create", "make a token and print it, once", _create)
     creating.add_argument("purpose", metavar="NAME", help="what it is for, in the person's words")
     creating.add_argument("--for", dest="person", metavar="UID", required=True, help="whose token it is")
@@ -40,12 +32,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--for", dest="person", metavar="UID", help="only this person's")
     revoking = verb("revoke", "let a token count no more", _revoke)
     revoking.add_argument("token", metavar="ID", help="as the list shows it")
+    for each in (creating, listing, revoking):
+        json_option(each)
 
 
 def run(call: Call) -> int:
     """Do what the second word says."""
-    do: Callable[[Call], int] = call.arguments.do
-    return do(call)
+    return call.do()
 
 
 def _create(call: Call) -> int:

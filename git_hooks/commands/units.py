@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from enc.commands.call import Call
+from enc.commands.call import Call, write_units
 from enc.config import DEFAULT_PATH
-from enc.errors import ExitStatus, ToolkitError
+from enc.errors import ExitStatus
 from git_hooks import systemd
 
 SUMMARY = "write the systemd units of `hooks` and `serve`, and their account, for this installation"
@@ -24,11 +24,5 @@ def run(call: Call) -> int:
     config = call.config_path.absolute()
     program = Path(sys.argv[0]).absolute()
     texts = systemd.files(program, None if config == DEFAULT_PATH else config, call.settings.branches)
-    for name, text in texts.items():
-        path = call.arguments.directory / name
-        try:
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise ToolkitError(f"cannot be written: {error.strerror}", where=str(path)) from error
-        print(path)
+    write_units(call, texts)
     return ExitStatus.DONE
