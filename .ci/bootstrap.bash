@@ -39,6 +39,8 @@ declare -Ar PACKAGES=(
     [cloud-init]=/usr/bin/cloud-init
     [mmdebstrap]=/usr/bin/mmdebstrap
     [systemd-container]=/usr/bin/systemd-nspawn
+    [puppet-lint]=/usr/bin/puppet-lint
+    [puppet-strings]=/usr/share/doc/puppet-strings
 )
 
 # The packages of the arguments that are missing, one a line.

@@ -147,7 +147,7 @@ def _made(settings: Settings) -> tuple[Path, ...]:
     """Return what may be made outside of the base by packages, module and puppetserver."""
     kept = settings.answers.directory
     return (
-        *(kept, Path("/var/lib/puppetmaster/originals")),
+        *(kept, Path("/var/lib/puppetmaster/before")),
         *(Path("/var/lib/puppetserver"), Path("/var/log/puppetserver"), Path("/etc/puppet/puppetserver")),
         *(Path("/opt/puppetlabs/server/data"), Path("/var/log/puppetlabs/puppetserver")),
     )
@@ -187,7 +187,7 @@ def _puppet(value: object) -> str:
 
 
 _CLASSES = """
-class { 'puppetmaster::toolkit': directory => dirname($commands) }
+class { 'puppetmaster::toolkit': directory => regsubst($commands, '/[^/]+\\z', '') }
 class { 'puppetmaster': * => $master }
 class { 'puppetmaster::enc': * => $classifier }
 """

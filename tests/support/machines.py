@@ -32,7 +32,7 @@ SUITE = "bookworm"
 PACKAGES = ("systemd-sysv", "dbus", "iproute2", "ca-certificates", "procps", "cloud-init")
 OFFERED = (
     *("puppet-agent", "puppetserver", "puppet-module-puppetlabs-stdlib", "puppet-module-puppetlabs-inifile"),
-    *("git", "python3", "python3-cryptography", "python3-ldap3", "python3-yaml"),
+    *("git", "python3", "python3-venv", "python3-cryptography", "python3-ldap3", "python3-yaml"),
 )
 """What the machine's own apt can install, without a network."""
 REPOSITORY = "/srv/debs"

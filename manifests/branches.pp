@@ -1,0 +1,181 @@
+# @summary The branch manager: each branch of the repository is an environment, live when a push returns.
+#
+# Include `puppetmaster` and `puppetmaster::toolkit`, or set their parameters in Hiera.
+#
+# @example
+#   class { 'puppetmaster::branches':
+#     serve => true,
+#   }
+#
+# @param ensure
+#   `absent` takes hooks, units, settings, account and the store away.
+#   The repository stays, and so does what people pushed to it.
+# @param repository
+#   The bare repository, as the configuration file has it (`branches.repository`); made if it is not there.
+# @param store
+#   Where versions of environments are kept (`branches.store`).
+# @param tokens
+#   Where tokens are kept (`branches.transport.tokens`).
+# @param serve
+#   Whether git is served over HTTP(S).
+# @param manage_account
+#   Whether the account `git` is ours to make and to remove; not where it was there before.
+# @param static_catalogs
+#   Whether catalogs keep to the files of their version.
+class puppetmaster::branches (
+  Puppetmaster::Ensure $ensure          = 'present',
+  Puppetmaster::Path   $repository      = '/var/lib/puppetmaster/repository.git',
+  Puppetmaster::Path   $store           = '/var/lib/puppetmaster/store',
+  Puppetmaster::Path   $tokens          = '/var/lib/puppetmaster/tokens',
+  Boolean              $serve           = false,
+  Boolean              $manage_account  = true,
+  Boolean              $static_catalogs = true,
+) {
+  include puppetmaster::toolkit
+
+  $commands = $puppetmaster::toolkit::commands
+  $config_file = "${puppetmaster::toolkit::config_directory}/config.yaml"
+  $manager = "${commands}/branch-manager"
+  $units = ['puppetmaster-hooks.service', 'puppetmaster-serve.service']
+  $unit_writer = [$manager, 'units']
+  $server_confdir = lookup('puppetmaster::server_confdir')
+  $environmentpath = lookup('puppetmaster::environmentpath')
+  $versioned_code = "${server_confdir}/conf.d/versioned-code.conf"
+
+  if $ensure == 'present' {
+    include puppetmaster
+    include puppetmaster::state
+
+    if $manage_account {
+      # sshd starts git with this shell for people's keys; there is no password.
+      user { 'git':
+        ensure  => present,
+        comment => 'puppetmaster-toolkit, repository',
+        home    => '/var/lib/puppetmaster',
+        shell   => '/bin/sh',
+        gid     => 'puppet',
+        system  => true,
+        require => [Class['puppetmaster::install'], Class['puppetmaster::state']],
+        before  => Puppetmaster::Directory[$repository, $store, $environmentpath, $tokens],
+      }
+    }
+    puppetmaster::directory {
+      default:
+        owner   => 'git',
+        group   => 'puppet',
+        require => [Class['puppetmaster::install'], Class['puppetmaster::state']],
+        ;
+      [$repository, $store, $environmentpath]:
+        ;
+      $tokens:
+        mode => '0700',
+        ;
+    }
+    -> exec { "make ${repository}":
+      command => ['/usr/bin/git', 'init', '--quiet', '--bare', '-b', 'production', $repository],
+      creates => "${repository}/HEAD",
+      user    => 'git',
+      require => Class['puppetmaster::toolkit'],
+    }
+    # By these links the programs for static catalogs find both without reading YAML.
+    -> file {
+      default:
+        ensure => link,
+        ;
+      "${config_file}.store":
+        target => $store,
+        ;
+      "${config_file}.environments":
+        target => $environmentpath,
+        ;
+    }
+    -> exec { "hooks in ${repository}":
+      command => [$manager, 'init'],
+      unless  => [[$manager, 'verify']],
+      user    => 'git',
+    }
+    # Puppet makes an empty directory where it finds no production; the branch manager replaces nothing of others.
+    -> exec { 'production shows its branch':
+      command => ['/bin/sh', '-c', file('puppetmaster/show-production.sh'), 'sh', $environmentpath, $manager],
+      onlyif  => [['/bin/sh', '-c', file('puppetmaster/first-environment.sh'), 'sh', $environmentpath, $repository]],
+      path    => ['/usr/bin', '/bin'],
+      user    => 'git',
+    }
+    puppetmaster::unit {
+      default:
+        writer  => $unit_writer,
+        require => Exec["hooks in ${repository}"],
+        before  => Class['puppetmaster::service'],
+        ;
+      $units[0]:
+        ;
+      $units[1]:
+        ensure => if $serve { 'present' } else { 'absent' },
+        ;
+    }
+    File <| title == $config_file |> ~> Service[$units]
+
+    file { $versioned_code:
+      ensure  => if $static_catalogs { 'file' } else { 'absent' },
+      content => epp('puppetmaster/versioned-code.conf.epp', { 'commands' => $commands }),
+      tag     => 'puppetmaster_server',
+      require => [Class['puppetmaster::install'], Exec["hooks in ${repository}"]],
+    }
+  } else {
+    include puppetmaster::gone
+    $links = file('puppetmaster/environments-of.sh')
+
+    puppetmaster::unit { $units:
+      ensure => absent,
+      writer => $unit_writer,
+    }
+    -> exec { "no hooks in ${repository}":
+      # Not `user`: Puppet would want the account first that goes last.
+      command => ['/usr/sbin/runuser', '-u', 'git', '--', $manager, 'uninstall'],
+      onlyif  => [
+        ['/usr/bin/test', '-x', $manager],
+        ['/usr/bin/test', '-d', $repository],
+        ['/usr/sbin/runuser', '-u', 'git', '--', $manager, 'verify'],
+      ],
+      before  => Class['puppetmaster::toolkit'],
+    }
+    # Environments that lead into the store would lead nowhere.
+    -> exec { "no environments from ${store}":
+      command => ['/bin/sh', '-c', $links, 'sh', $environmentpath, $store, 'remove'],
+      onlyif  => [['/bin/sh', '-c', $links, 'sh', $environmentpath, $store]],
+    }
+    -> exec {
+      default:
+        ;
+      "remove ${store}":
+        command => ['/bin/rm', '-rf', '--', $store],
+        onlyif  => [['/usr/bin/test', '-e', $store]],
+        ;
+      "remove ${tokens}":
+        command => ['/bin/rm', '-rf', '--', $tokens],
+        onlyif  => [['/usr/bin/test', '-e', $tokens]],
+        ;
+    }
+    -> puppetmaster::directory { $environmentpath:
+      ensure => absent,
+    }
+    if $manage_account {
+      user { 'git':
+        ensure  => absent,
+        require => Exec["remove ${store}"],
+      }
+    }
+    file {
+      default:
+        ensure => absent,
+        before => Class['puppetmaster::toolkit'],
+        ;
+      ["${config_file}.store", "${config_file}.environments"]:
+        ;
+      $versioned_code:
+        tag    => 'puppetmaster_server',
+        ;
+    }
+    Exec["remove ${store}", "remove ${tokens}"] -> Class['puppetmaster::gone']
+  }
+}

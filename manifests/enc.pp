@@ -1,0 +1,108 @@
+# @summary The node classifier: what a node is stands in LDAP, and puppetserver asks for it.
+#
+# Include `puppetmaster` and `puppetmaster::toolkit`, or set their parameters in Hiera.
+#
+# @example
+#   class { 'puppetmaster::enc':
+#     trusted_external => true,
+#   }
+#
+# @param ensure
+#   `absent` takes settings, unit, account and answers away.
+# @param follower
+#   Whether answers are made ahead of time. Without, each catalog asks LDAP.
+# @param trusted_external
+#   Whether `$trusted['external']` has the node's project, region and role.
+# @param answers
+#   Where the answers are, as the configuration file has it (`answers.directory`).
+class puppetmaster::enc (
+  Puppetmaster::Ensure $ensure           = 'present',
+  Boolean              $follower         = true,
+  Boolean              $trusted_external = true,
+  Puppetmaster::Path   $answers          = '/var/lib/puppetmaster/answers',
+) {
+  include puppetmaster::toolkit
+
+  $commands = $puppetmaster::toolkit::commands
+  $config_file = "${puppetmaster::toolkit::config_directory}/config.yaml"
+  $unit = 'puppetmaster-follow.service'
+  $unit_writer = ["${commands}/enc-admin", 'config', 'units']
+  $settings = {
+    'server/node_terminus'            => 'exec',
+    'server/external_nodes'           => "${commands}/enc",
+    'server/trusted_external_command' => if $trusted_external { "${commands}/enc-trusted" },
+  }
+
+  if $ensure == 'present' {
+    include puppetmaster
+    include puppetmaster::state
+
+    user { 'puppetmaster':
+      ensure  => present,
+      comment => 'puppetmaster-toolkit, follower',
+      home    => '/var/lib/puppetmaster',
+      shell   => '/usr/sbin/nologin',
+      groups  => ['puppet'],
+      system  => true,
+      require => [Class['puppetmaster::install'], Class['puppetmaster::state']],
+    }
+    # By this link the shell program `enc` finds the answers without reading YAML.
+    file { "${config_file}.answers":
+      ensure  => link,
+      target  => $answers,
+      require => Class['puppetmaster::toolkit'],
+    }
+
+    $follow = if $follower { 'present' } else { 'absent' }
+    puppetmaster::unit { $unit:
+      ensure  => $follow,
+      writer  => $unit_writer,
+      require => [User['puppetmaster'], Class['puppetmaster::toolkit']],
+      before  => Class['puppetmaster::service'],
+    }
+    if $follower {
+      File <| title == $config_file |> ~> Service[$unit]
+    }
+
+    $settings.each |$setting, $value| {
+      if $value {
+        puppetmaster_setting { $setting:
+          value   => $value,
+          tag     => 'puppetmaster_server',
+          require => Class['puppetmaster::toolkit'],
+        }
+      } else {
+        puppetmaster_setting { $setting:
+          ensure => absent,
+          tag    => 'puppetmaster_server',
+        }
+      }
+    }
+  } else {
+    include puppetmaster::gone
+
+    $settings.each |$setting, $value| {
+      puppetmaster_setting { $setting:
+        ensure => absent,
+        tag    => 'puppetmaster_server',
+      }
+    }
+    puppetmaster::unit { $unit:
+      ensure => absent,
+      writer => $unit_writer,
+    }
+    -> user { 'puppetmaster':
+      ensure => absent,
+    }
+    # Made from LDAP, and made again from it.
+    -> file { $answers:
+      ensure => absent,
+      force  => true,
+      before => Class['puppetmaster::gone'],
+    }
+    file { "${config_file}.answers":
+      ensure => absent,
+      before => Class['puppetmaster::toolkit'],
+    }
+  }
+}

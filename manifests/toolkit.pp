@@ -1,0 +1,113 @@
+# @summary The toolkit's programs, and their configuration file.
+#
+# The other classes include this one. It installs the programs only if it is
+# told from where; an image or a package may have brought them.
+#
+# @example Installed by pip from a git repository
+#   class { 'puppetmaster::toolkit':
+#     source => 'git+https://git.example.org/puppetmaster-toolkit',
+#     config => {
+#       'directory' => {
+#         'uris'               => ['ldaps://ldap.example.org'],
+#         'bind_dn'            => 'cn=enc,dc=example,dc=org',
+#         'bind_password_file' => '/etc/puppetmaster/ldap.secret',
+#       },
+#     },
+#   }
+#
+# @param packages
+#   What the installation needs.
+# @param python
+#   The Python that makes the virtual environment: 3.11 or later.
+# @param ensure
+#   `absent` removes the configuration, and the programs if this class installed them.
+# @param directory
+#   The virtual environment; the programs are in its `bin`.
+# @param source
+#   What pip installs: a directory, a wheel, an URL, a name. undef: the programs are there.
+# @param config
+#   What stands in the configuration file (docs/configuration.md). undef: the file is not ours.
+# @param ldap_secret
+#   The password with which LDAP is read; it gets into /etc/puppetmaster/ldap.secret.
+class puppetmaster::toolkit (
+  Array[String[1]]                       $packages,
+  Puppetmaster::Path                     $python,
+  Puppetmaster::Ensure                   $ensure      = 'present',
+  Puppetmaster::Path                     $directory   = '/opt/puppetmaster-toolkit',
+  Optional[Puppetmaster::Word]           $source      = undef,
+  Optional[Hash[String[1], Hash[String[1], Data]]] $config = undef,
+  Optional[Sensitive[String[1]]]         $ldap_secret = undef,
+) {
+  $commands = "${directory}/bin"
+  # Says what pip was given; without it, the directory is not ours.
+  $mark = "${directory}/.source"
+  $config_directory = '/etc/puppetmaster'
+
+  if $ensure == 'present' {
+    if $source {
+      $packages.each |$package| {
+        # Many modules want git.
+        if !defined(Package[$package]) {
+          package { $package:
+            ensure => installed,
+          }
+        }
+      }
+      $script = file('puppetmaster/install-toolkit.sh')
+      Package[$packages]
+      -> exec { "make ${directory}":
+        command => [$python, '-m', 'venv', $directory],
+        creates => "${commands}/pip",
+      }
+      -> exec { "install the toolkit from ${source}":
+        command => ['/bin/sh', '-c', $script, 'sh', $directory, $source],
+        unless  => [['/bin/sh', '-c', $script, 'sh', $directory, $source, 'compare']],
+        timeout => 900,
+      }
+      -> Puppetmaster::Directory[$config_directory]
+    }
+
+    puppetmaster::directory { $config_directory: }
+    if $config {
+      file { "${config_directory}/config.yaml":
+        ensure  => file,
+        owner   => 'root',
+        group   => 'root',
+        mode    => '0644',
+        content => puppetmaster::as_yaml($config),
+        require => Puppetmaster::Directory[$config_directory],
+      }
+    }
+    if $ldap_secret {
+      file { "${config_directory}/ldap.secret":
+        ensure    => file,
+        owner     => 'root',
+        group     => 'puppet',
+        mode      => '0640',
+        content   => $ldap_secret,
+        show_diff => false,
+        require   => Puppetmaster::Directory[$config_directory],
+      }
+    }
+  } else {
+    exec { "remove ${directory}":
+      command => ['/bin/rm', '-rf', '--', $directory],
+      onlyif  => [['/usr/bin/test', '-e', $mark]],
+    }
+    if $config {
+      file { "${config_directory}/config.yaml":
+        ensure => absent,
+        before => Puppetmaster::Directory[$config_directory],
+      }
+    }
+    if $ldap_secret {
+      file { "${config_directory}/ldap.secret":
+        ensure => absent,
+        before => Puppetmaster::Directory[$config_directory],
+      }
+    }
+    puppetmaster::directory { $config_directory:
+      ensure => absent,
+    }
+  }
+}

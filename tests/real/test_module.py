@@ -1,0 +1,202 @@
+"""The Puppet module compiles for each layout, and puppet-lint and puppet-strings have nothing to say."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.puppet_module import LAYOUTS, ROOT, Compiled, compile_all, module_in
+
+CA = "-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----\\n"
+CODE = {
+    "puppetmaster": "class { 'puppetmaster': ensure => %s }",
+    "puppetmaster::toolkit": "class { 'puppetmaster::toolkit': ensure => %s, source => 'puppetmaster-toolkit', "
+    "config => { 'log' => { 'level' => 'debug' } }, ldap_secret => Sensitive('secret') }",
+    "puppetmaster::enc": "class { 'puppetmaster::enc': ensure => %s }",
+    "puppetmaster::branches": "class { 'puppetmaster::branches': ensure => %s, serve => true }",
+    "puppetmaster::self": "class { 'puppetmaster::self': ensure => %s, for_project => true, branch => 'project/red' }",
+    "puppetmaster::client": "class { 'puppetmaster::client': ensure => %s, server => 'web-1.example.org', "
+    f'ca_certificate => "{CA}" }}',
+}
+"""Each public class."""
+TOGETHER = "\n".join(CODE[name] for name in CODE if name not in {"puppetmaster::self", "puppetmaster::client"})
+
+REFUSED = {
+    "no certificate authority, and nobody who is": ("class { 'puppetmaster': ca => false }", "ca_server must say"),
+    "a client without an anchor": ("class { 'puppetmaster::client': server => 'a.b' }", "ca_certificate must hold"),
+    "a certname that breaks out": ("class { 'puppetmaster': ca_clients => ['a\", \"*'] }", "ca_clients"),
+    "every client": ("class { 'puppetmaster': flush_clients => ['*'] }", "flush_clients"),
+    "an argument that breaks out": ("class { 'puppetmaster': java_args => ['-X\"; rm -rf /'] }", "java_args"),
+    "a variable with a quote": ("class { 'puppetmaster': environment => { 'A' => 'b\"' } }", "environment"),
+    "an URL with a space": ("class { 'puppetmaster::self': upstream => 'https://a/b --x' }", "upstream"),
+    "git's own transports": ("class { 'puppetmaster::self': upstream => 'ext::sh -c id' }", "upstream"),
+    "a branch that is an option": ("class { 'puppetmaster::self': branch => '--dry-run' }", "branch"),
+    "a private class": ("include puppetmaster::config", "private to the module"),
+}
+
+
+@pytest.fixture(scope="module")
+def modulepath(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return module_in(tmp_path_factory.mktemp("module"))
+
+
+@pytest.fixture(scope="module")
+def compiled(modulepath: Path) -> dict[str, Compiled]:
+    """Everything that is compiled here, in one process: name of the case → outcome."""
+    cases = {
+        f"{name} {ensure} {layout}": (layout, code.replace("%s", ensure))
+        for name, code in {**CODE, "together": TOGETHER}.items()
+        for ensure in ("present", "absent")
+        for layout in LAYOUTS
+    }
+    cases.update({name: ("debian", code) for name, (code, _) in REFUSED.items()})
+    cases["nobody may"] = ("debian", "class { 'puppetmaster': flush_clients => [], catalog_clients => [] }")
+    cases["elsewhere"] = ("debian", "class { 'puppetmaster': ca => false, ca_server => 'ca.example.org' }")
+    cases["own place"] = ("debian", "class { 'puppetmaster': ssldir => '/var/lib/puppetmaster/self/ssl' }")
+    return compile_all(modulepath, cases)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("ensure", ["present", "absent"])
+@pytest.mark.parametrize("name", [*CODE, "together"])
+def test_each_class_compiles_for_each_layout(
+    compiled: dict[str, Compiled], name: str, ensure: str, layout: str
+) -> None:
+    made = compiled[f"{name} {ensure} {layout}"]
+    assert made.error is None
+    assert len(made.resources) > 4
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_is_refused(compiled: dict[str, Compiled], name: str) -> None:
+    assert re.search(REFUSED[name][1], compiled[name].error or "compiled")
+
+
+def test_each_layout_has_its_places(compiled: dict[str, Compiled]) -> None:
+    debian = compiled["puppetmaster present debian"]
+    assert "/etc/puppet/puppetserver/conf.d/auth.conf" in debian.of("File")
+    assert "Type=exec" in debian.of("File")["/etc/systemd/system/puppetserver.service.d/puppetmaster.conf"]["content"]
+    assert "Exec[JAVA_ARGS in /etc/default/puppetserver]" in debian.resources
+    openvox = compiled["puppetmaster present openvox-redhat"]
+    assert "/etc/puppetlabs/puppetserver/conf.d/auth.conf" in openvox.of("File")
+    assert list(openvox.of("Package")) == ["openvox-server"]
+    assert "Exec[JAVA_ARGS in /etc/sysconfig/puppetserver]" in openvox.resources
+    assert "/opt/puppetlabs/bin/puppet" in str(compiled["puppetmaster::client present puppet-redhat"].of("Exec"))
+
+
+def test_what_absent_leaves_is_only_absent(compiled: dict[str, Compiled]) -> None:
+    for layout in LAYOUTS:
+        made = compiled[f"together absent {layout}"]
+        for kind in ("File", "User", "Puppetmaster_setting", "Puppetmaster::Original", "Puppetmaster::Unit"):
+            assert {it["ensure"] for it in made.of(kind).values()} <= {"absent"}, kind
+        assert {it["ensure"] for it in made.of("Service").values()} == {"stopped"}
+        assert {it["ensure"] for it in made.of("Package").values()} == {"purged"}
+
+
+def test_rules_of_auth_conf(compiled: dict[str, Compiled]) -> None:
+    def rules(name: str) -> str:
+        return str(compiled[name].of("File")["/etc/puppet/puppetserver/conf.d/auth.conf"]["content"])
+
+    flush = r'environment-cache", type: path, method: delete }\n\s+allow: \["[^"]+"\]\n\s+sort-order: 400'
+    assert re.search(flush, rules("puppetmaster present debian"))
+    assert re.search(r'environment-cache".*\n\s+deny: "\*"\n', rules("nobody may"))
+    # `puppetserver ca` goes on working: the first rule that matches decides alone.
+    assert 'allow: [{ extensions: { pp_cli_auth: "true" } }]' in rules("nobody may")
+
+
+def test_a_master_without_an_authority(compiled: dict[str, Compiled]) -> None:
+    made = compiled["elsewhere"]
+    assert made.of("Puppetmaster_setting")["main/ca_server"]["value"] == "ca.example.org"
+    assert made.of("Puppetmaster_setting")["agent/crl_refresh_interval"]["value"] == "1d"
+    assert "authority-disabled-service" in made.of("File")["/etc/puppet/puppetserver/services.d/ca.cfg"]["content"]
+
+
+def test_certificates_of_its_own_stand_beside_the_agents(compiled: dict[str, Compiled]) -> None:
+    settings = compiled["own place"].of("Puppetmaster_setting")
+    assert settings["server/ssldir"]["value"] == "/var/lib/puppetmaster/self/ssl"
+    assert settings["server/cadir"]["value"] == "/var/lib/puppetmaster/self/ca"
+    assert not [name for name, it in settings.items() if name.startswith(("agent/", "main/")) and "value" in it]
+
+
+def test_puppet_lint(modulepath: Path) -> None:
+    done = subprocess.run(
+        ["puppet-lint", "--fail-on-warnings", "--no-140chars-check", "puppetmaster"],
+        cwd=modulepath,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_puppet_strings_and_the_reference(modulepath: Path, tmp_path: Path) -> None:
+    made = tmp_path / "reference.md"
+    done = subprocess.run(
+        [
+            *("puppet", "strings", "generate", "--format", "markdown", "--out", str(made)),
+            *("manifests/*.pp", "functions/*.pp", "types/*.pp", "lib/puppet/**/*.rb"),
+        ],
+        cwd=modulepath / "puppetmaster",
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "RUBYOPT": "-W0", "LANG": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not re.search(r"\[(warn|error)\]", done.stdout + done.stderr), done.stdout + done.stderr
+    # docs/module.md tells how to write it anew
+    assert made.read_text() == (ROOT / "docs/module-reference.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("before", "meanwhile"),
+    [
+        ("", ""),
+        ("# words\n\n[main]\nserver = a\n\n[agent]\nenvironment = test\n", ""),
+        ("# words\n", "[agent]\nnoop = true\n"),
+        ("[server]\n# theirs\nautosign = false\nreports = store\n", ""),
+        ("server = a\n", ""),
+    ],
+)
+def test_settings_are_as_before_after_absent(modulepath: Path, tmp_path: Path, before: str, meanwhile: str) -> None:
+    file, memory = tmp_path / "puppet.conf", tmp_path / "memory"
+    file.write_text(before)
+    file.chmod(0o640)
+
+    def setting(name: str, value: str | None) -> dict[str, str]:
+        place = {"name": name, "path": str(file), "memory": str(memory)}
+        return {**place, "ensure": "absent"} if value is None else {**place, "value": value}
+
+    wanted = [setting("server/autosign", "true"), setting("main/keylength", "2048")]
+    first = [setting("server/autosign", "/x y")]
+    assert apply_settings(modulepath, [first, first, wanted, wanted]) == [1, 0, 2, 0]
+    assert "autosign = true\n" in file.read_text()
+    with file.open("a") as stream:
+        stream.write(meanwhile)
+    gone = [setting(name, None) for name in ("server/autosign", "main/keylength", "agent/noop")]
+    assert apply_settings(modulepath, [gone]) == [2]
+    assert file.read_text() == before + meanwhile
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert apply_settings(modulepath, [gone]) == [0]
+    assert not list(memory.iterdir())
+
+
+@pytest.mark.parametrize("bad", [{"name": "autosign", "value": "x"}, {"name": "server/autosign", "value": "x\ny"}])
+def test_a_setting_that_cannot_stand_in_puppet_conf(modulepath: Path, bad: dict[str, str]) -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        apply_settings(modulepath, [[bad]])
+
+
+def apply_settings(modulepath: Path, rounds: list[list[dict[str, str]]]) -> list[int]:
+    """Apply catalogs of settings, one after the other; return how many resources each changed."""
+    done = subprocess.run(
+        ["ruby", "-W0", str(ROOT / "tests/support/apply_settings.rb"), str(modulepath / "puppetmaster/lib")],
+        input=json.dumps(rounds),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return [int(changed) for changed in json.loads(done.stdout)]
