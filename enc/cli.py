@@ -74,3 +74,7 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `enc-admin`."""
     return ENC_ADMIN.main(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -77,7 +77,8 @@ def decide(facts: Facts, wish: Wish, settings: Settings, config: Path, places: P
     """Return the steps that make this instance its own master; raise `ToolkitError` for what is not known."""
     own = settings.self_master
     environment = wish.environment or EnvironmentName(facts.agent["environment"])
-    server = str(facts.certname) if facts.own_name_is_local else "localhost"
+    # Debian gives a machine's own name the address 127.0.1.1, where a server on 127.0.0.1 does not listen.
+    server = str(facts.certname) if wish.for_project and facts.own_name_is_local else "localhost"
     agent = {"server": server, "serverport": str(own.port), "ssldir": str(places.ssl)}
     upstream, branch = upstream_of(wish, settings), branch_of(wish, settings)
     configured = ("--config", str(places.configuration))
@@ -89,8 +90,8 @@ def decide(facts: Facts, wish: Wish, settings: Settings, config: Path, places: P
         Units((*program("puppetmaster_self.cli"), "--config", str(config))),
         Snapshot(roots, without),
         Pause(),
-        Packages(tool, own.packages, timeout),
         Base(_configuration(settings, places, environment), module_root(), _made(settings)),
+        Packages(tool, own.packages, timeout),
         Repository(upstream, branch, own.local_branch, own.working_copy, deploy, timeout),
         Deploy(deploy, timeout),
         Apply(_manifest(facts, settings, places, wish), (str(places.modules), *modulepath(facts, settings)), timeout),

@@ -257,7 +257,7 @@ def test_evidence_stays_until_everything_is_undone(scripted: ScriptedMachine) ->
     with pytest.raises(Stuck, match="packages could not be undone"):
         perform(scripted, do_disable)
     assert scripted.journal.state == "returning"
-    assert {begun.step for begun in scripted.journal.standing()} == {"packages", "snapshot", "units"}
+    assert {begun.step for begun in scripted.journal.standing()} == {"packages", "base", "snapshot", "units"}
     # The agent is served all the same, by its service, too.
     assert scripted.served_by == "central" and (scripted.root / "system/active/puppet.service").exists()
     (scripted.root / "no-packages").unlink()

@@ -54,7 +54,7 @@ apply)
     echo "Notice: /Stage[main]/x"; exit 2;;
 agent)
     who=central
-    if [[ " $* " = *" --server "* ]] || grep -q '^server = web-1' "$R/etc/puppet/puppet.conf"; then who=own; fi
+    if [[ " $* " = *" --server "* ]] || grep -q '^server = localhost' "$R/etc/puppet/puppet.conf"; then who=own; fi
     [ "$who" != central ] || [ ! -e "$R/central-is-away" ] || { echo "no route to it"; exit 1; }
     [ "$who" != own ] || [ -e "$R/system/active/puppetserver.service" ] || { echo "own master is away"; exit 1; }
     echo "$who" >>"$R/runs"
@@ -211,7 +211,7 @@ class ScriptedMachine:
     def served_by(self) -> str:
         """Return who would serve the agent's next run: central, own, or nobody."""
         configured = (self.root / "etc/puppet/puppet.conf").read_text()
-        if "\nserver = web-1.example.org\n" not in configured:
+        if "\nserver = localhost\n" not in configured:
             key = self.root / "etc/puppet/ssl/key.pem"
             return "central" if key.read_text() == "central key\n" else "nobody"
         runs = (self.root / "system/active/puppetserver.service").exists()

@@ -21,6 +21,7 @@ $install puppet-agent python3 python3-cryptography python3-ldap3 python3-yaml
 python3 -m venv --without-pip --system-site-packages {PREFIX}
 tar -C {PREFIX} -xf /toolkit.tar
 rm /toolkit.tar
+chmod 0640 /etc/puppetmaster/*.secret
 """
 """Run by a shell on a machine that was given `tar_file` as /toolkit.tar."""
 
