@@ -43,6 +43,9 @@ _LONGEST = 16 << 20
 _LONGEST_PATH = 107
 """Bytes of a unix socket's path on Linux (unix(7))."""
 
+_WAKES = 0.5
+"""Seconds after which it is looked, at the latest, whether the service is to end."""
+
 _KEPT = 4
 """Deployers kept for the next push."""
 
@@ -115,9 +118,15 @@ class Service:
                 pass  # the first push finds git started
             self._log.info("serving hooks at %s", path)
             ready()
+            # Python runs a signal's handler between two system calls: one that comes just before accept() would
+            # wait for the next push.
+            listener.settimeout(_WAKES)
             try:
-                while True:
-                    connection, _ = listener.accept()
+                while self._listener is not None:
+                    try:
+                        connection, _ = listener.accept()
+                    except TimeoutError:
+                        continue
                     thread = threading.Thread(target=self._serve, args=(connection,))
                     self._running.add(thread)
                     thread.start()
