@@ -31,6 +31,10 @@ _KEPT = 65_536
 _READ = (environment_conf.NAME, puppetfile.NAME.lower())
 """Files at the top, in lower case, whose content is read."""
 
+_LARGEST = 16 << 20
+"""Bytes of a tree or commit up to which it is read: a directory of 50,000 long names. A pack of a few MB can hold one
+of gigabytes, and this process serves everybody."""
+
 _NEAR = 64
 """So many commits are read one by one to find an ancestor; farther ones are left to git's own walk."""
 
@@ -50,6 +54,10 @@ class Incoming(Repository):
         """Start git early."""
         super().__enter__()
         return self
+
+    def _admit(self, kind: str, name: str, size: int) -> None:
+        if size > _LARGEST:  # a file, too, where a directory should be; others are read piece by piece
+            raise UnsoundTree(f"the {kind} {name} has {size} bytes, and {_LARGEST} are read at most")
 
     def raw_tree(self, tree: str) -> tuple[Entry, ...]:
         """Return the entries of `tree`, whatever they are; raise `UnsoundTree` if it is damaged or none."""

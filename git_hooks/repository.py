@@ -217,10 +217,18 @@ class Repository:
             raise self._ended()
         if len(header) != 3 or not header[2].isdigit():
             return "missing", "", b""
+        try:
+            self._admit(header[1], header[0], int(header[2]))
+        except ToolkitError:
+            self.close()  # with what git would still say
+            raise
         content = self._answers.read(int(header[2]))
         if len(content) != int(header[2]) or self._answers.read(1) != b"\n":
             raise self._ended()
         return header[1], header[0], content
+
+    def _admit(self, kind: str, name: str, size: int) -> None:
+        """Raise a `ToolkitError` for an object that is too large to be read whole; none is, once it was let in."""
 
     def _ended(self) -> _GitEnded:
         """Clean up after a git that has ended by itself; the next question starts another."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from enc.names import EnvironmentName
+from enc.settings import Settings
 from git_hooks.collect import collect
 from git_hooks.deploy import Deployer, Tip
+from git_hooks.examine import Examination
+from git_hooks.incoming import Incoming
 from git_hooks.refs import BranchName
+from git_hooks.trees import DIRECTORY, Entry
 from git_hooks.verify import verify_store
-from tests.support.bare import Bare, Content, contents
+from tests.support.bare import Bare, Content, contents, git
 
 ALPHA, BETA = "project/alpha", "project/beta"
 
@@ -69,3 +74,18 @@ def test_no_name_in_a_tree_stops_gc_and_verify_for_everybody(bare: Bare, place: 
     assert (collected.versions, collected.units) == (0, 0)
     assert faults(bare) == []
     assert contents(bare.live("project_alpha"))
+
+
+@pytest.mark.parametrize("kind", ["tree", "blob"])
+def test_a_directory_of_any_size_is_refused_before_it_is_read(bare: Bare, kind: str) -> None:
+    """A few MB in a pack can be gigabytes in memory, in the process that serves everybody's pushes."""
+    entry = b"100644 %06d\0" + bytes.fromhex(bare.blob("x"))
+    content = b"".join(entry % number for number in range(600_000))
+    large = git(bare.path, "hash-object", "-w", "-t", kind, "--literally", "--stdin", stdin=content)
+    sound = bare.commit(BETA, {"manifests": {"site.pp": ""}})
+    unsound = bare.commit_tree(ALPHA, bare.raw_tree([Entry(DIRECTORY, "many", large)]), parent=sound)
+    with Incoming(str(bare.path), os.environ) as objects:
+        examination = Examination(objects, Settings())
+        (problem,) = examination.problems(unsound, sound, None, {})
+        assert f"the {kind} {large} has {len(content)} bytes, and 16777216 are read at most" in problem
+        assert examination.problems(sound, None, None, {}) == ()
