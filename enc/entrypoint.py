@@ -1,12 +1,14 @@
 """What every command does with what escapes from it: one place, one table.
 
-An expected error becomes one line on stderr and its exit status; an interrupt
-130; a closed pipe a quiet end; anything else is a bug: one line that says so,
+An expected error becomes one line on stderr and its exit status, and so does a
+disk that is full, read-only or closed to this user; an interrupt 130; a closed
+pipe a quiet end; anything else is a bug: one line that says so,
 and the traceback in a file to attach to a report.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -15,6 +17,24 @@ import traceback
 from collections.abc import Callable
 
 from enc.errors import ExitStatus, ToolkitError, one_line
+
+_OF_THE_MACHINE = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room, or raise the quota",
+    errno.EROFS: "mount it for writing; the kernel's log says why it is not",
+    errno.EACCES: "run this as the user to whom it belongs",
+    errno.EPERM: "run this as the user to whom it belongs",
+    errno.EIO: "look at the disk; the kernel's log says more",
+}
+"""What may be wrong with a machine, and no bug of ours, with what to do."""
+
+
+def trouble(error: OSError) -> str | None:
+    """Return what is wrong with the machine, and what to do, in one line; None if this says nothing about it."""
+    if error.errno not in _OF_THE_MACHINE:
+        return None
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    return one_line(f"{where}{os.strerror(error.errno)}; {_OF_THE_MACHINE[error.errno]}")
 
 
 def run(program: str, main: Callable[[], int]) -> int:
@@ -38,6 +58,10 @@ def run(program: str, main: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitStatus.FAILED
     except Exception as error:
+        known = trouble(error) if isinstance(error, OSError) else None
+        if known is not None:
+            print(f"{program}: {known}", file=sys.stderr)
+            return ExitStatus.FAILED
         with tempfile.NamedTemporaryFile(
             "w", prefix=f"{program}-bug-", suffix=".log", delete=False, encoding="utf-8"
         ) as report:

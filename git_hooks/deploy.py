@@ -274,7 +274,11 @@ class Deployer:
             # A full disk, a tree that is not sound, a broken repository: the environment stays as it was.
             record = record._replace(outcome="failed", detail=" ".join(str(failure).split()))
         self._at("end record")
-        self.records.add(record)
+        try:
+            self.records.add(record)
+        except OSError as failure:
+            # Whoever waits for this deploy must still be told how it ended.
+            record = record._replace(note=f"{record.note} (not recorded: {failure.strerror})".strip())
         return record
 
     def _do(self, decision: Decision, environment: EnvironmentName, commit: ObjectId | None, watch: _Watch) -> Outcome:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
+from enc.entrypoint import trouble
 from git_hooks.deploy import Deployer, Tip
 from git_hooks.environments import Place
 from git_hooks.records import Record
@@ -32,7 +33,12 @@ class Told(NamedTuple):
 
 def received(deployer: Deployer, place: Place, update: RefUpdate, who: str, began: float) -> Told:
     """Deploy what `update` moved; `began` (time.perf_counter) is when git took the push."""
-    record = deployer.deploy(place.environment, Tip(place.branch), who)
+    try:
+        record = deployer.deploy(place.environment, Tip(place.branch), who)
+    except OSError as error:
+        # A store that cannot be written or locked at all: no step was begun, or a record would tell.
+        detail = trouble(error) or f"{error}"
+        record = Record(place.environment, "failed", None, None, who, "push", time.time(), {}, detail)
     return Told(record.good, tuple(_lines(deployer, place, update, record, time.perf_counter() - began)))
 
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from enc import config
+from enc.entrypoint import trouble
 from enc.errors import ConfigurationError, ToolkitError, one_line
 from enc.log import get
 from enc.settings import BranchSettings, Settings
@@ -191,6 +192,9 @@ class Service:
                     good = report.good
         except ToolkitError as error:
             yield _line(refusal(error) if request.kind == "pre-receive" else str(error))
+        except OSError as error:
+            self._log.error("a push met a fault of this machine: %s", error)
+            yield _line(trouble(error) or f"{error}")
         yield f"={0 if good else 1}\n".encode()
 
     @contextmanager

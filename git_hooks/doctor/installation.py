@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pwd
 import stat
 from collections.abc import Iterator
@@ -15,12 +16,18 @@ from git_hooks import install
 from git_hooks.layout import Layout
 from git_hooks.service import check_socket_path
 
+_FULL, _FEW = 64 << 20, 2000
+"""Bytes and inodes that a push may well need."""
+_LOW = 0.05
+"""Part of a file system that should stay free."""
+
 
 def check(config: Path, settings: Settings, who: Account) -> Iterator[Finding]:
     """Look at the repository and at what is made of it; `who` is puppetserver's account."""
     yield from _hooks(config, settings)
     yield from _owners(settings.branches)
     yield _one_file_system(settings.branches)
+    yield from _space(settings.branches)
     yield from _readable(settings.branches, who)
     yield _socket(settings.branches)
 
@@ -80,6 +87,40 @@ def _one_file_system(settings: BranchSettings) -> Finding:
         found = f"{', '.join(devices)} are on different file systems: nothing can be moved or linked between them"
         return fault("store-file-system", found, "mount one file system for the whole store")
     return ok("store-file-system", f"{settings.store} is on one file system")
+
+
+def _space(settings: BranchSettings) -> Iterator[Finding]:
+    """Is there room to write, and may anybody write at all?"""
+    wrong, seen = False, set()
+    for place in (settings.repository, settings.store, settings.environments):
+        try:
+            found, device = os.statvfs(place), place.stat().st_dev
+        except OSError:
+            continue  # told above
+        if device in seen:
+            continue
+        seen.add(device)
+        finding = room(str(place), found)
+        if finding is not None:
+            wrong = True
+            yield finding
+    if not wrong:
+        yield ok("store-space", "repository, store and environments can be written, and there is room")
+
+
+def room(place: str, found: os.statvfs_result) -> Finding | None:
+    """Return what is wrong with the file system of `place`, None if there is room. Pure."""
+    if found.f_flag & os.ST_RDONLY:
+        do = "the kernel's log says why (dmesg); mount it for writing, then branch-manager deploy"
+        return fault("store-space", f"the file system of {place} is read-only: no push goes live", do)
+    do = "make room (branch-manager gc removes what nobody needs), then branch-manager deploy"
+    left = found.f_bavail * found.f_frsize
+    if left < _FULL or (found.f_files and found.f_favail < _FEW):
+        what = f"{left >> 20} MB and {found.f_favail} inodes are left where {place} is"
+        return fault("store-space", f"the disk is full, or almost: {what}", do)
+    if left < found.f_blocks * found.f_frsize * _LOW:
+        return warning("store-space", f"only {left >> 20} MB are left where {place} is", do)
+    return None
 
 
 def _readable(settings: BranchSettings, who: Account) -> Iterator[Finding]:

@@ -169,3 +169,27 @@ def test_many_developers_push_at_once(site: Site, service: Service) -> None:
         told = push.communicate()[1]
         assert "remote: test: live at" in told or "cannot lock ref" in told, (number, told)
     assert site.bare.live("test").readlink().name == git(site.bare.path, "rev-parse", "test")
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_store_that_cannot_be_written_is_told_in_one_line(site: Site, warm: bool, tmp_path: Path) -> None:
+    """Here a directory stands where the lock's file should be; a disk that is read-only fails at the same place."""
+    with Deployer(site.bare.settings) as deployer:
+        lock = Path(deployer.layout.lock(EnvironmentName("test")))
+    lock.unlink(missing_ok=True)
+    lock.mkdir()
+    if not warm:
+        said = site.push("two")
+    else:
+        service = Service(site.configuration)
+        thread = threading.Thread(target=service.run)
+        thread.start()
+        while not site.socket.exists():
+            time.sleep(0.01)
+        site.only_warm()
+        said = site.push("two")
+        service.stop()
+        thread.join()
+    assert "test: NOT live, nothing was changed: [Errno 21] Is a directory" in said
+    assert "your push is stored" in said
+    assert "bug" not in said

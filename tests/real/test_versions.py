@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -260,3 +261,49 @@ def test_programs_keep_their_mode(bare: Bare) -> None:
     deploy(bare)
     assert os.access(bare.live("test") / "x", os.X_OK)
     assert stat.S_IMODE((bare.live("test") / "y").stat().st_mode) == 0o444
+
+
+@pytest.mark.parametrize("files", [2, 30])
+def test_the_data_of_new_files_is_on_disk_before_anything_gets_its_name(
+    bare: Bare, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    """Seen at the kernel's door: no power is cut here."""
+    written: set[int] = set()
+    named: list[set[int]] = []
+    synced: set[int] = set()
+    fsync, sync, rename = os.fsync, os.sync, os.rename
+
+    def at_fsync(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def at_sync() -> None:
+        work = bare.settings.store / "work"
+        synced.update(path.lstat().st_ino for path in work.rglob("*") if path.is_file())
+        sync()
+
+    def at_rename(source: str, target: str) -> None:
+        inside = Path(source).rglob("*") if "/work/" in source else ()
+        inodes = {path.lstat().st_ino for path in inside if path.is_file() and not path.is_symlink()}
+        written.update(inodes)
+        named.append(inodes - synced)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", at_fsync)
+    monkeypatch.setattr(os, "sync", at_sync)
+    monkeypatch.setattr(os, "rename", at_rename)
+    bare.commit("test", {"modules": {"a": {f"f{number}": f"{number}" for number in range(files)}}})
+    deploy(bare)
+    assert len(written) == files
+    assert set().union(*named) == set()
+
+
+def test_a_version_that_was_live_for_long_stays_for_as_long_as_a_compile_lasts(bare: Bare) -> None:
+    bare.commit("test", changed("A\n"))
+    deploy(bare)
+    old = bare.live("test").resolve()
+    os.utime(old, (1_000_000_000, 1_000_000_000))
+    bare.commit("test", changed("B\n"))
+    deploy(bare)
+    assert gc(bare, retain=3600, now=time.time()).versions == 0
+    assert contents(old)["modules/a/manifests/init.pp"] == "A\n"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from enc.settings import BranchSettings, PuppetserverSettings
 from git_hooks.code_programs import link
+from git_hooks.doctor.installation import room
 from git_hooks.doctor.puppet import PuppetFacts, judge, parse_commands
 
 SETTINGS = BranchSettings(puppetserver=PuppetserverSettings(urls=("https://p:8140",)))
@@ -87,3 +89,15 @@ def test_programs_that_do_not_find_the_store(config: Path) -> None:
 def test_the_forms_of_hocon(text: str) -> None:
     assert parse_commands(text) == BOTH
     assert parse_commands("versioned-code: {\n  # code-id-command: /b/id\n}") == {}
+
+
+@pytest.mark.parametrize(
+    ("left", "inodes", "flag", "level"),
+    [(5_000, 9_000, 0, None), (10, 9_000, 0, "fault"), (5_000, 10, 0, "fault"), (400, 9_000, 0, "warning"),
+     (5_000, 9_000, os.ST_RDONLY, "fault")],
+)  # fmt: skip
+def test_a_disk_without_room_is_named(left: int, inodes: int, flag: int, level: str | None) -> None:
+    """In MB, of 10 GB."""
+    disk = (1 << 20, 1 << 20, 10_000, left, left, 10_000, inodes, inodes, flag, 255)
+    finding = room("/store", os.statvfs_result(disk))
+    assert (finding.level if finding is not None else None) == level

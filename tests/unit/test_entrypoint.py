@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -117,3 +118,13 @@ def test_the_version_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
         enc_admin(["--version"])
     shown = capsys.readouterr()
     assert (ended.value.code, shown.err) == (0, "") and re.fullmatch(r"\d+\.\d+\.\d+\n", shown.out)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.ENOSPC, "No space left on device; make room"), (errno.EROFS, "; mount it for writing")]
+)
+def test_a_disk_that_cannot_be_written_is_no_bug(number: int, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    error = OSError(number, os.strerror(number), "/store/\nlocks")
+    assert run("program", lambda: _raise(error)) == errors.ExitStatus.FAILED
+    told = capsys.readouterr().err
+    assert told.startswith("program: /store/\\nlocks: ") and words in told and told.count("\n") == 1

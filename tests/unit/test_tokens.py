@@ -70,3 +70,9 @@ def test_a_damaged_file_is_no_token(tokens: Tokens, tmp_path: Path, content: str
 def test_ids_are_no_paths(text: str) -> None:
     with pytest.raises(InvalidName):
         TokenId(text)
+
+
+def test_a_file_that_others_may_write_is_no_token(tokens: Tokens, tmp_path: Path) -> None:
+    made, word = tokens.create(ALICE, TokenPurpose("a"), 100, read_only=False, by="op", now=0)
+    (tmp_path / "tokens" / f"{made.id}.json").chmod(0o620)
+    assert tokens.check(ALICE, word, 0) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from enc.roles import Person
 from enc.settings import Settings
 from git_hooks.transport import throttle
 from git_hooks.transport.body import BadBody, taken
-from git_hooks.transport.http import Refused, wanted
+from git_hooks.transport.http import GitOverHttp, Refused, wanted
 from git_hooks.transport.keys import PublicKey
 from git_hooks.transport.reading import Rule, refusal
 from git_hooks.transport.serve import gunicorn_options
@@ -171,3 +172,23 @@ def test_gunicorn_never_logs_a_line_that_can_hold_a_header() -> None:
     options = gunicorn_options(Settings())
     assert (options["loglevel"], options["accesslog"]) == ("error", None)
     assert Path(str(options["bind"])).name == "127.0.0.1:8418"
+
+
+def test_what_would_cross_the_network_in_clear_is_not_even_looked_at() -> None:
+    said: list[str] = []
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/repository.git/info/refs",
+        "QUERY_STRING": "service=git-upload-pack",
+        "REMOTE_ADDR": "192.0.2.7",
+        "wsgi.url_scheme": "http",
+        "HTTP_AUTHORIZATION": "Basic " + base64.b64encode(b"bob:secret").decode(),
+    }
+
+    def start(status: str, *_: object) -> Callable[[bytes], object]:
+        said.append(status)
+        return said.append  # type: ignore[return-value]
+
+    answer = GitOverHttp(Settings())(environ, start)
+    assert said == ["403 Forbidden"]
+    assert b"over HTTPS only" in b"".join(answer)
