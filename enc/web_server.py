@@ -10,12 +10,16 @@ gunicorn's own line, and exit status 1.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import ThreadWorker
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -26,11 +30,11 @@ LOCAL = ("127.0.0.1", "::1", "localhost")
 def options(name: str, listen: str, threads: int, silence: float) -> dict[str, Any]:
     """Return gunicorn's settings for a service called `name`; those that say nothing are its own defaults.
 
-    A connection ends on which nothing moved for `silence` seconds.
+    A connection ends on which nothing moved for `silence` seconds, or on which a request's head takes longer.
     """
     return {
         "bind": listen,
-        "worker_class": "gthread",
+        "worker_class": type("Worker", (_Worker,), {"longest_head": silence}),
         "workers": 1,
         "threads": threads,
         "worker_connections": max(1000, 4 * threads),
@@ -69,6 +73,33 @@ def _silence(seconds: float) -> Callable[[Any], None]:
                 listener.sock.setsockopt(socket.SOL_SOCKET, option, limit)
 
     return limit_listeners
+
+
+class _Worker(ThreadWorker):
+    """Threads that nobody keeps by sending a byte now and then: strangers, too, have this long for a head."""
+
+    longest_head = 60.0
+
+    def handle(self, conn: Any) -> Any:
+        # A descriptor of our own: that of the connection is exchanged when TLS begins.
+        with socket.socket(fileno=os.dup(conn.sock.fileno())) as twin:
+            timer = threading.Timer(self.longest_head, _end, (twin,))
+            timer.daemon = True
+            conn.head_timer = timer
+            timer.start()
+            try:
+                return super().handle(conn)
+            finally:
+                timer.cancel()
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        conn.head_timer.cancel()
+        return super().handle_request(req, conn)
+
+
+def _end(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Server(BaseApplication):

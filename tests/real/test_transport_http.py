@@ -7,9 +7,11 @@ import gzip
 import http.client
 import os
 import signal
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -280,3 +282,23 @@ def test_webhooks_stand_beside_the_repository(slapd: Slapd, tmp_path: Path) -> N
         assert connection.getresponse().status == 403
         connection.close()
         assert Clone(tmp_path / "clone").clone(managed.url("bob")).returncode == 0
+
+
+def test_nobody_keeps_a_thread_by_sending_a_byte_now_and_then(slapd: Slapd, tmp_path: Path) -> None:
+    managed = Managed(tmp_path / "managed", slapd, threads=2, silence="2s")
+    with managed.serving(), ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", managed.port))) for _ in range(2)]
+        for connection in slow:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\n")
+
+        def served() -> bool:
+            for connection in slow:
+                with suppress(OSError):
+                    connection.sendall(b"X: y\r\n")
+            probe = http.client.HTTPConnection("127.0.0.1", managed.port, timeout=1)
+            with suppress(OSError):
+                probe.request("GET", "/healthz")
+                return probe.getresponse().status == 200
+            return False
+
+        eventually(served, "two slow clients keep everybody out")
