@@ -75,8 +75,10 @@ class ResourceTypes:
         """Return the types' files below the version, sorted."""
         found: list[str] = []
         for directory in self._split:
-            pattern = f"{escape(version)}/{directory}/*/lib/puppet/type/**/*.rb"
-            found += glob(pattern, recursive=True, include_hidden=True)
+            for place in glob(f"{escape(version)}/{directory}/*/lib/puppet/type", include_hidden=True):
+                # Links to directories are not followed, as Ruby's ** does not: two that lead to themselves never end.
+                for parent, _, names in os.walk(place):
+                    found += [f"{parent}/{name}" for name in names if name.endswith(".rb")]
         return sorted(os.path.relpath(path, version) for path in found)
 
     def _make(self, environment: EnvironmentName, version: str, kept: str) -> None:

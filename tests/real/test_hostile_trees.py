@@ -89,3 +89,10 @@ def test_a_directory_of_any_size_is_refused_before_it_is_read(bare: Bare, kind: 
         (problem,) = examination.problems(unsound, sound, None, {})
         assert f"the {kind} {large} has {len(content)} bytes, and 16777216 are read at most" in problem
         assert examination.problems(sound, None, None, {}) == ()
+
+
+def test_links_that_lead_to_themselves_keep_no_deploy(bare: Bare) -> None:
+    loops = {f"loop{number}": "-> ." for number in range(3)}
+    bare.commit(ALPHA, {"modules": {"a": {"lib": {"puppet": {"type": {**loops, "notes": "no type is here"}}}}}})
+    bare.settings = replace(bare.settings, types_program=Path("/bin/false"))
+    deploy(bare, ALPHA)
