@@ -414,6 +414,9 @@ class InstanceSettings:
 
     name: str = "%{name}.%{project}.example.org"
     """The certname of an instance that is given by its short name."""
+    reserved: tuple[str, ...] = ()
+    """Certnames (or `*.domain`) that no instance gets, besides those that the configuration names anyway: the hosts
+    in `authorities`, `instances.agent` and `branches.puppetserver`, whose certificates we use, `authorities.keep`."""
     token_life: Duration = Duration(86400)
     """How long an instance may take from its creation (or rebuild) to its certificate request."""
     token_key_file: Path = Path("/etc/puppetmaster/token.key")

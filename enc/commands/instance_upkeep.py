@@ -111,7 +111,8 @@ def _reconcile(call: Call) -> int:
     authorities = open_all(settings.authorities)
     try:
         with open_desk(settings) as desk:
-            reconciler = Reconciler(settings, desk.editor, authorities, journal, patience)
+            region = settings.openstack.region if arguments.openstack else None
+            reconciler = Reconciler(settings, desk.editor, authorities, journal, patience, cloud_region=region)
             found = reconciler.look(cloud)
             chosen = [r for r in found if r.act != "tell" and (r.act != "delete" or arguments.delete_missing)]
             if not arguments.dry_run:

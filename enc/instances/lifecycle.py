@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 
 from enc import dn
 from enc.audit import check_reason
+from enc.authority import origin
 from enc.authority.client import Authority
 from enc.changes import Change, Step, Wish, modifying, renaming, to_set
 from enc.classify.model import Record
@@ -34,6 +35,7 @@ from enc.instances import entry, naming, tokens, traces
 from enc.instances.enrolment import ATTRIBUTE, Enrolment
 from enc.instances.entry import Instance
 from enc.instances.journal import Journal, Kind, Operation, new_id
+from enc.instances.reserved import is_reserved
 from enc.instances.runs import RunRecords
 from enc.names import Certname, ProjectName
 from enc.service import nodes
@@ -94,6 +96,31 @@ def ticket_of(instance: Instance, settings: Settings) -> Ticket:
     )
 
 
+class NotAnInstances(ToolkitError):
+    """An authority holds a certificate under the name that was never an instance's, so it is not ours to revoke."""
+
+
+def _check_instances(certname: Certname, authority: Authority) -> None:
+    """Raise `NotAnInstances` if the certificate under a name is a server's, say: one that no instance ever had.
+
+    Who may make a node of any name must not thereby end somebody else's certificate.
+    """
+    status = authority.status(certname)
+    if status is None or status.state != "signed":
+        return
+    pem = authority.certificate(certname)
+    try:
+        ours = not status.authorized and (pem is None or origin.is_instances(pem))
+    except ValueError:
+        ours = False
+    if not ours:
+        raise NotAnInstances(
+            f"holds a certificate of {certname} that no instance was given; if it may go, an operator revokes it there "
+            f"(puppetserver ca clean --certname {certname})",
+            where=authority.name,
+        )
+
+
 class Lifecycle:
     """Carries out operations for one person (the desk's)."""
 
@@ -142,6 +169,7 @@ class Lifecycle:
     def rebuild(self, certname: Certname, *, reason: str, dry_run: bool = False) -> Outcome:
         """Let an instance (or a node, which becomes one) come to a new certificate; the old one ends."""
         with self._journal.name_lock(certname):
+            self._check_name(certname)
             record = self._entry(certname)
             project = self._project(record)
             return self._close("rebuild", certname, record, project, {project}, None, reason, dry_run)
@@ -151,6 +179,7 @@ class Lifecycle:
     ) -> Outcome:
         """Let an instance belong to another project or region, with a new certificate that says so."""
         with self._journal.name_lock(certname):
+            self._check_name(certname)
             record = self._entry(certname)
             if entry.enrolment_of(record) is None:
                 raise NotFound(f"{certname} is a node and no instance")
@@ -197,6 +226,7 @@ class Lifecycle:
         self, certname: Certname, project: ProjectName, wish: Wish, serial: str, reason: str, dry_run: bool
     ) -> Outcome:
         settings, editor = self._settings, self._desk.editor
+        self._check_name(certname)
         if editor.read(dn.build("cn", project, settings.projects_base)) is None:
             raise NotFound(f"no project {project} below {settings.projects_base}; `enc-admin project add` makes it")
         present = editor.find(settings.nodes_base, NodeFilter(settings.nodes.filter).for_name(certname))
@@ -368,15 +398,18 @@ class Lifecycle:
             )
         with self._journal.authority_lock(name):
             if self._may_clean(operation, authority):
+                _check_instances(operation.certname, authority)
                 authority.remove(operation.certname)
 
     def _may_clean(self, operation: Operation, authority: Authority) -> bool:
         """Tell whether what the authority holds under the name is the predecessor's. Asked right before it goes."""
+        if is_reserved(operation.certname, self._settings):
+            return False
         if operation.kind != "delete":
             self._mine(operation)
             return True
         record = self._find(operation.certname)
-        if record is None or entry.enrolment_of(record) is None:
+        if record is None or entry.enrolment_of(record) is None or not entry.is_called(record, operation.certname):
             return True
         if record.uuid == operation.uuid:
             raise _Superseded
@@ -430,7 +463,14 @@ class Lifecycle:
         record = self._find(certname)
         if record is None:
             raise NotFound(f"no instance {certname} in LDAP (below {self._settings.nodes_base})")
+        if not entry.is_called(record, certname):
+            # Its certificate, its reports and its token are under its own name.
+            raise UsageError(f"{certname} is another name of the node {dn.rdn(record.dn)[1]}; use that one")
         return record
+
+    def _check_name(self, certname: Certname) -> None:
+        if is_reserved(certname, self._settings):
+            raise NotAllowed(f"{certname} is a name of the site's own servers; no instance gets it")
 
     def _project(self, record: Record) -> ProjectName:
         project = project_if_told(record, self._settings)

@@ -13,24 +13,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from cryptography import x509
-
 from enc.answers.layout import Layout
+from enc.authority import origin
 from enc.authority.client import Authority
 from enc.classify.model import Record
+from enc.classify.statements import REGION
 from enc.directory.edits import DirectoryEditor
 from enc.errors import Conflict, ToolkitError
 from enc.filters import NodeFilter
 from enc.instances import repairs
-from enc.instances.entry import enrolment_of
+from enc.instances.entry import enrolment_of, is_called
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle
 from enc.instances.repairs import Entry, Held, Repair, Seen
+from enc.instances.reserved import is_reserved
 from enc.names import Certname
 from enc.service.survey import project_if_told
 from enc.settings import Settings
 
-_PP_PROJECT = x509.ObjectIdentifier("1.3.6.1.4.1.34380.1.1.7")
 _FEW = 10
 _SHARE = 0.2
 """More than `_FEW` revocations, and more than this share of all certificates, are no repair but a mistake."""
@@ -47,14 +47,20 @@ class Reconciler:
         journal: Journal,
         patience: float,
         clock: Callable[[], float] = time.time,
+        *,
+        cloud_region: str | None = None,
     ) -> None:
-        """Leave alone what changed less than `patience` seconds ago."""
+        """Leave alone what changed less than `patience` seconds ago.
+
+        `cloud_region`: the cloud is asked about instances of this region only; None: about all.
+        """
         self._settings = settings
         self._editor = editor
         self._authorities = authorities
         self._journal = journal
         self._patience = patience
         self._clock = clock
+        self._cloud_region = cloud_region
         self.troubles: list[str] = []
         """What could not be seen or done, a line each."""
         self._certificates = 0
@@ -88,7 +94,7 @@ class Reconciler:
             tuple(held),
             projects,
             frozenset(operation.certname for operation in operations),
-            frozenset(self._settings.authorities.keep),
+            self._kept(held),
             self._answers(),
             cloud,
         )
@@ -136,9 +142,12 @@ class Reconciler:
             projects[authority.name] = authority.server.projects
         entries = self._entries(self._editor.find(self._settings.nodes_base, self._filter.for_name(repair.certname)))
         journal = frozenset(one.certname for one in self._journal.read()[0])
-        keep = frozenset(self._settings.authorities.keep)
-        seen = Seen(entries, tuple(held), projects, journal, keep, cloud=cloud)
+        seen = Seen(entries, tuple(held), projects, journal, self._kept(held), cloud=cloud)
         return repairs.find(seen, self._clock(), self._patience)
+
+    def _kept(self, held: Sequence[Held]) -> frozenset[str]:
+        names = {one.status.name for one in held}
+        return frozenset(name for name in names if is_reserved(name, self._settings))
 
     @property
     def _filter(self) -> NodeFilter:
@@ -147,11 +156,12 @@ class Reconciler:
     def _entries(self, records: Sequence[Record]) -> Mapping[Certname, Entry]:
         found: dict[Certname, Entry] = {}
         for record in records:
-            entry = Entry(
-                enrolment_of(record), project_if_told(record, self._settings), record.first("serialNumber") or ""
-            )
+            in_cloud = self._cloud_region in (None, record.first(REGION))
+            serial = (record.first("serialNumber") or "") if in_cloud else ""
+            entry = Entry(enrolment_of(record), project_if_told(record, self._settings), serial)
             for name in self._filter.names(record):
-                if Certname.accepts(name):
+                # Further names that admins gave an instance are nobody's: no certificate was given for them.
+                if Certname.accepts(name) and (entry.enrolment is None or is_called(record, Certname(name))):
                     found[Certname(name)] = entry
         return found
 
@@ -161,9 +171,8 @@ class Reconciler:
             return held
         try:
             pem = authority.certificate(held.status.name)
-            certificate = x509.load_pem_x509_certificate(pem) if pem else None
-            ours = certificate is not None and any(one.oid == _PP_PROJECT for one in certificate.extensions)
-        except (ToolkitError, ValueError, x509.DuplicateExtension) as error:
+            ours = pem is not None and origin.is_instances(pem)
+        except (ToolkitError, ValueError) as error:
             self.troubles.append(f"{held.status.name}: its certificate cannot be looked at: {error}")
             ours = False
         return held._replace(ours=ours)

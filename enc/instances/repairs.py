@@ -138,10 +138,10 @@ def _of_entry(
     now: float,
     patience: float,
 ) -> Iterable[Repair]:
+    if _fresh(entry, now, patience):
+        return  # the cloud's list may be from before its server was started
     if seen.cloud is not None and entry.serial and entry.serial not in seen.cloud:
         yield Repair("delete", name, f"the cloud has no server {entry.serial}")
-        return
-    if _fresh(entry, now, patience):
         return
     if enrolment.state == "closed" and not enrolment.since:
         yield Repair("tell", name, "what stands in LDAP about its enrolment cannot be read; rebuild or delete it")

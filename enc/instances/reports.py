@@ -5,8 +5,10 @@ is the agent's word. So no object is made of it: events are read one by one,
 only scalars of the outermost mapping are looked at, aliases are not followed,
 and reading ends when everything was seen (it stands at the top), or at a limit.
 
-Not here: when a report came and whose it is. The file's own time and the name
-of its directory tell that; both are puppetserver's.
+Not here: when a report came, which the file's own time tells, and whose it is.
+That is the name of its directory; puppetserver's `store` takes it from the
+report (`host`), not from the certificate, so any agent can write a report in
+another's name. Nothing that matters may hang on it: it shows, it allows nothing.
 """
 
 from __future__ import annotations

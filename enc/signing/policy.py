@@ -22,12 +22,13 @@ import hmac
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from enc import dn
 from enc.classify.gather import project_of
 from enc.classify.model import Record
 from enc.classify.statements import REGION, ROLE
 from enc.errors import ClassificationError, InvalidName, one_line
 from enc.instances.enrolment import ATTRIBUTE, Enrolment
+from enc.instances.entry import is_called
+from enc.instances.reserved import is_reserved
 from enc.names import Certname, ProjectName
 from enc.settings import Settings
 from enc.signing.request import INSTANCE_ID, PROJECT, Request
@@ -61,6 +62,7 @@ CODES: dict[str, Code] = {
     "san": Code("it asks for subject alternative names", "take dns_alt_names out of the agent's puppet.conf"),
     "authorization": Code("it asks for Puppet's authorization extensions", "an operator signs such requests by hand"),
     "extension": Code("it asks for an extension that instances do not get", _AS_MADE),
+    "reserved": Code("the name is one of the site's own", "somebody wants to pass for a server: find out who"),
     "unknown": Code("LDAP has no entry of that name", "`enc-admin instance create`"),
     "several": Code("several entries in LDAP have that name", "remove or rename all but one"),
     "not-an-instance": Code("the node was not made as an instance", "sign it by hand, or `enc-admin instance create`"),
@@ -140,6 +142,8 @@ def check_subject(request: Request, certname: Certname) -> None:
 
 def instance_of(certname: Certname, found: Sequence[Record], settings: Settings) -> Instance:
     """Return the instance among the entries that LDAP found for `certname`; raise `Refused`."""
+    if is_reserved(certname, settings):
+        raise Refused("reserved", f"{certname} is a name of the site's own servers (instances.reserved)")
     if not found:
         raise Refused("unknown", f"no node {certname} in LDAP")
     if len(found) > 1:
@@ -147,7 +151,7 @@ def instance_of(certname: Certname, found: Sequence[Record], settings: Settings)
     (record,) = found
     try:
         # An entry may have further names that its project's admins gave it; a token is for one.
-        if dn.rdn(record.dn)[1].lower() != certname:
+        if not is_called(record, certname):
             raise Refused("bad-entry", f"{record.dn} is found for {certname}, and is the entry of another name")
         project = project_of(record, settings)
         values = record.all(ATTRIBUTE)

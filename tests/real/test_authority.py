@@ -20,10 +20,11 @@ from enc.changes import Wish
 from enc.config import load
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.doctor import authority as doctor
+from enc.errors import NotAllowed
 from enc.instances.enrolment import ATTRIBUTE
 from enc.instances.journal import Journal
-from enc.instances.lifecycle import Lifecycle
-from enc.names import Certname
+from enc.instances.lifecycle import Lifecycle, Unfinished
+from enc.names import Certname, PersonName
 from enc.service.desk import open_desk
 from enc.settings import AuthoritySettings, Duration, Settings
 from puppetmaster_self.private_master import PrivateMaster
@@ -42,6 +43,7 @@ class Site:
     def __init__(self, base: Path, config: Path, master: PrivateMaster, client: CertificateClient) -> None:
         self.base, self.config, self.master, self.client = base, config, master, client
         self.settings: Settings = load(config)
+        self.operator = Keeper(base / "keys", OPERATOR)
 
     @property
     def authority(self) -> Authority:
@@ -197,6 +199,51 @@ def test_reconcile_revokes_what_ldap_does_not_know_and_nothing_else(site: Site, 
     assert site.authority.all().known, "the master's own certificate and the operator's are still there"
     again = admin("instance", "reconcile", "--older-than", "0s")[1]
     assert {line.split()[0] for line in again.splitlines()} <= {"tell", "nothing"}
+
+
+def test_whose_certificate_was_never_an_instances_keeps_it(site: Site, admin: Run) -> None:
+    database = serial(site.client.enrol("database.example.org", project=""))
+    with open_desk(site.settings, PersonName("anna"), "pw-anna") as desk:
+        authorities = open_all(site.settings.authorities)
+        work = Lifecycle(desk, authorities, Journal(site.settings.instances.journal))
+        # The authority allows it everything that it allows us: configured, so nobody needs to have listed it.
+        with pytest.raises(NotAllowed):
+            work.create(OPERATOR, RED, Wish(), reason=WHY)
+        with pytest.raises(Unfinished, match="that no instance was given"):
+            work.create("database.example.org", RED, Wish(), reason=WHY)
+    instance = found(site.settings, "database.example.org")
+    assert instance is not None and instance.enrolment.state == "closed", "and no token is given beside it"
+    assert admin("instance", "resume")[0] == 1
+    assert admin("instance", "delete", "database.example.org", "--reason", WHY)[0] == 1
+    assert not {database, serial(site.operator)} & site.client.revoked()
+    assert site.client.ask("PUT", "clean", b'{"certnames": ["database.example.org"]}', who=site.operator)[0] == 200
+    assert admin("instance", "resume")[0] == 0
+
+
+@pytest.mark.parametrize("verb", ["create", "rebuild", "delete"])
+def test_killed_after_any_act_and_the_journal_lost_reconcile_brings_ldap_and_ca_together(
+    site: Site, admin: Run, verb: str
+) -> None:
+    for step in range(1, 20):
+        name = f"lost-{verb}-{step}.example.org"
+        keeper = site.client.enrol(name) if verb == "create" else site.instance(name)
+        old = serial(keeper)
+        killed = killed_at(site.config, verb, name, step)
+        for file in site.settings.instances.journal.glob("*.json"):
+            file.unlink()
+        assert admin("instance", "reconcile", "--older-than", "0s")[0] == 0
+        instance, status = found(site.settings, name), site.authority.status(Certname(name))
+        if step == 1 and verb != "create":
+            # Killed before LDAP was touched: it was not done.
+            assert instance is not None and status is not None and status.state == "signed"
+        else:
+            assert status is None and old in site.client.revoked(), step
+            made = instance is not None and instance.enrolment.state == "waiting"
+            assert made if verb == "rebuild" or (verb == "create" and step > 1) else instance is None
+        if not killed:
+            assert step > 3
+            return
+    raise AssertionError("it had more acts than were tried")
 
 
 def test_the_revocation_list_comes_to_this_master_and_never_an_older_one(site: Site, admin: Run) -> None:

@@ -197,6 +197,11 @@ def test_an_instance_whose_server_is_gone_is_found(
     assert cli.main(words) == 0
     assert found(settings, WEB1) is not None
     del stack.servers[-1]
+    elsewhere = config.with_name("elsewhere.yaml")
+    elsewhere.write_text(config.read_text().replace("region: north", "region: two"))
+    assert "region: two" in elsewhere.read_text()
+    assert cli.main(["--config", str(elsewhere), *words[2:]]) == 0
+    assert found(settings, WEB1) is not None, "a cloud is asked about the instances of its own region only"
     assert cli.main(words) == 0
     assert found(settings, WEB1) is None
 

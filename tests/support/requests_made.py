@@ -452,6 +452,14 @@ def of_instances() -> Iterator[Case]:
                now=6500, renew_after=5000)  # fmt: skip
 
 
+def of_the_site() -> Iterator[Case]:
+    """Names that no instance may have, although a project's admin made a node of that name, waiting."""
+    for file, certname in (("reserved", "puppet"), ("reserved_with_dot", "puppet."), ("reserved_ca", "ca")):
+        held = {"cn": [certname], "objectClass": ["device", "puppetClient"], "puppetmasterEnrolment": [WAITING]}
+        yield Case(file, "a name of the site's own", pem(request(name=certname)), "reserved", certname=certname,
+                   entries=[{"dn": f"cn={certname},ou=red,{HOSTS}", "attributes": held}])  # fmt: skip
+
+
 def of_bindings() -> Iterator[Case]:
     def wants(**extensions: str) -> bytes:
         oids = {"project": PROJECT, "region": REGION, "role": ROLE, "instance": INSTANCE_ID}
@@ -481,7 +489,7 @@ def of_bindings() -> Iterator[Case]:
 
 def cases() -> Iterator[Case]:
     """Yield all cases."""
-    for some in (of_good_requests, of_octets, of_keys, of_subjects, of_contents, of_instances, of_bindings):
+    for some in (of_good_requests, of_octets, of_keys, of_subjects, of_contents, of_instances, of_the_site, of_bindings):
         yield from some()
 
 

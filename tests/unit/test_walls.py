@@ -44,7 +44,7 @@ WALLS = {
         "git_hooks.transport.backend",  # git http-backend
         "puppetmaster_self.*",  # puppetserver, puppet agent, java
     ],
-    "cryptography": ["enc.authority.revocations", "enc.instances.reconcile", "enc.signing.request"],
+    "cryptography": ["enc.authority.origin", "enc.authority.revocations", "enc.signing.request"],
     "getpass": ["enc.commands.*"],
     "argparse": ["enc.cli", "enc.commands.*", "enc.reference", "git_hooks.commands.*", "puppetmaster_self.commands.*"],
     "fcntl": [
@@ -67,7 +67,7 @@ PURE = (
     "enc.signing.policy",
     "enc.cloud.nova",
     *("puppetmaster_self.states", "puppetmaster_self.puppet_conf", "puppetmaster_self.preflight"),
-    *("enc.instances.repairs", "enc.authority.statuses"),
+    *("enc.instances.repairs", "enc.instances.reserved", "enc.authority.statuses", "enc.authority.origin"),
     *("enc.directory.ber", "enc.directory.messages", "enc.directory.search_filter", "enc.directory.sync_messages"),
 )
 EFFECTS = frozenset(
