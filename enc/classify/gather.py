@@ -119,6 +119,14 @@ def _parents(node: Record, source: Source, settings: Settings, notes: list[str])
         current = parent
 
 
+def is_called(record: Record, certname: Certname) -> bool:
+    """Tell whether `certname` is the entry's own name, and no further one that its project's admins gave it."""
+    try:
+        return names_of_entries.rdn(record.dn)[1].lower() == certname
+    except InvalidName:
+        return False
+
+
 def project_of(node: Record, settings: Settings) -> ProjectName | None:
     """Return the project that a node's record belongs to, None if it has none; raise for a bad name."""
     how, _, name = settings.nodes.project.partition(" ")

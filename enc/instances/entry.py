@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from enc import dn
 from enc.changes import Change, Step, modifying
 from enc.classify.gather import project_of
 from enc.classify.model import Record
 from enc.classify.statements import REGION, ROLE
-from enc.errors import ClassificationError, InvalidName
+from enc.errors import ClassificationError
 from enc.filters import folded
 from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE, Built, Enrolment
 from enc.names import Certname, ProjectName
@@ -56,14 +55,6 @@ def instance_of(certname: Certname, record: Record, settings: Settings) -> Insta
         project = None
     region, role, serial = (record.first(name) or "" for name in (REGION, ROLE, "serialNumber"))
     return Instance(certname, project, region, role, enrolment, built, serial, record)
-
-
-def is_called(record: Record, certname: Certname) -> bool:
-    """Tell whether `certname` is the entry's own name, and no further one that its project's admins gave it."""
-    try:
-        return dn.rdn(record.dn)[1].lower() == certname
-    except InvalidName:
-        return False
 
 
 def closing(record: Record, now: int) -> tuple[Step, int]:

@@ -27,6 +27,7 @@ from enc.audit import check_reason
 from enc.authority import origin
 from enc.authority.client import Authority
 from enc.changes import Change, Step, Wish, modifying, renaming, to_set
+from enc.classify.gather import is_called
 from enc.classify.model import Record
 from enc.classify.statements import REGION
 from enc.errors import ClassificationError, Conflict, DirectoryRefused, NotAllowed, NotFound, ToolkitError, UsageError
@@ -409,7 +410,7 @@ class Lifecycle:
             self._mine(operation)
             return True
         record = self._find(operation.certname)
-        if record is None or entry.enrolment_of(record) is None or not entry.is_called(record, operation.certname):
+        if record is None or entry.enrolment_of(record) is None or not is_called(record, operation.certname):
             return True
         if record.uuid == operation.uuid:
             raise _Superseded
@@ -463,7 +464,7 @@ class Lifecycle:
         record = self._find(certname)
         if record is None:
             raise NotFound(f"no instance {certname} in LDAP (below {self._settings.nodes_base})")
-        if not entry.is_called(record, certname):
+        if not is_called(record, certname):
             # Its certificate, its reports and its token are under its own name.
             raise UsageError(f"{certname} is another name of the node {dn.rdn(record.dn)[1]}; use that one")
         return record

@@ -16,13 +16,14 @@ from collections.abc import Callable, Mapping, Sequence
 from enc.answers.layout import Layout
 from enc.authority import origin
 from enc.authority.client import Authority
+from enc.classify.gather import is_called
 from enc.classify.model import Record
 from enc.classify.statements import REGION
 from enc.directory.edits import DirectoryEditor
 from enc.errors import Conflict, ToolkitError
 from enc.filters import NodeFilter
 from enc.instances import repairs
-from enc.instances.entry import enrolment_of, is_called
+from enc.instances.entry import enrolment_of
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle
 from enc.instances.repairs import Entry, Held, Repair, Seen

@@ -22,12 +22,11 @@ import hmac
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from enc.classify.gather import project_of
+from enc.classify.gather import is_called, project_of
 from enc.classify.model import Record
 from enc.classify.statements import REGION, ROLE
 from enc.errors import ClassificationError, InvalidName, one_line
 from enc.instances.enrolment import ATTRIBUTE, Enrolment
-from enc.instances.entry import is_called
 from enc.instances.reserved import is_reserved
 from enc.names import Certname, ProjectName
 from enc.settings import Settings
