@@ -117,7 +117,7 @@ def _reconcile(call: Call) -> int:
             chosen = [r for r in found if r.act != "tell" and (r.act != "delete" or arguments.delete_missing)]
             if not arguments.dry_run:
                 if not arguments.many:
-                    reconciler.check_amount(chosen)
+                    chosen = reconciler.in_reason(chosen)
                 work = Lifecycle(desk, authorities, journal, call.say)
                 reconciler.troubles += carry_out(reconciler, chosen, work, cloud)
     finally:

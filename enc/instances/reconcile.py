@@ -32,10 +32,6 @@ from enc.names import Certname
 from enc.service.survey import project_if_told
 from enc.settings import Settings
 
-_FEW = 10
-_SHARE = 0.2
-"""More than `_FEW` revocations, and more than this share of all certificates, are no repair but a mistake."""
-
 
 class Reconciler:
     """Compares and repairs with one set of connections."""
@@ -64,7 +60,7 @@ class Reconciler:
         self._cloud_region = cloud_region
         self.troubles: list[str] = []
         """What could not be seen or done, a line each."""
-        self._certificates = 0
+        self._certificates: tuple[str, ...] = ()
 
     def look(self, cloud: frozenset[str] | None = None) -> tuple[Repair, ...]:
         """Return what is to be repaired. `cloud`: ids of the servers that there are, if the cloud was asked."""
@@ -77,7 +73,7 @@ class Reconciler:
                 continue
             held += [Held(authority.name, status) for status in statuses.known]
             projects[authority.name] = authority.server.projects
-        self._certificates = len(held)
+        self._certificates = tuple(one.authority for one in held)
         operations, problems = self._journal.read()
         self.troubles += problems
         entries = self._entries(self._editor.find(self._settings.nodes_base, self._filter.for_all()))
@@ -101,13 +97,15 @@ class Reconciler:
         )
         return repairs.find(seen, self._clock(), self._patience)
 
-    def check_amount(self, found: Sequence[Repair]) -> None:
-        """Raise `ToolkitError` if so much would be revoked that a wrong setting is likelier than so many leaks."""
-        count = sum(repair.act in ("revoke", "delete") for repair in found)
-        if count > _FEW and count > _SHARE * self._certificates:
-            raise ToolkitError(
-                f"{count} of {self._certificates} certificates would go; look with --dry-run; if it is so, say --many"
-            )
+    def in_reason(self, found: Sequence[Repair]) -> list[Repair]:
+        """Return `found` without those of authorities where too much would go, which are told; repairs.py says why."""
+        excess = repairs.excessive(found, self._certificates)
+        self.troubles += [
+            f"{authority or 'in the cloud'}: {count} certificates or instances would go, so nothing does; look with "
+            "--dry-run; if it is so, say --many"
+            for authority, count in excess.items()
+        ]
+        return [one for one in found if one.act not in repairs.TAKING or one.authority not in excess]
 
     def repair(self, repair: Repair, work: Lifecycle, cloud: frozenset[str] | None = None) -> bool:
         """Carry out a repair; False: it is not needed any more. Raise `ToolkitError`."""

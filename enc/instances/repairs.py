@@ -15,6 +15,7 @@ told; `reconcile.py` sees and does. The rules, for one certname:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
@@ -24,6 +25,12 @@ from enc.names import Certname, ProjectName
 
 Act = Literal["resume", "rebuild", "revoke", "delete request", "delete", "tell"]
 ACTS: tuple[Act, ...] = ("resume", "rebuild", "revoke", "delete request", "delete", "tell")
+
+
+TAKING: tuple[Act, ...] = ("revoke", "delete")
+"""What takes something away that worked."""
+_FEW = 10
+_SHARE = 0.2
 
 
 class Entry(NamedTuple):
@@ -92,6 +99,21 @@ def find(seen: Seen, now: float, patience: float = 0.0) -> tuple[Repair, ...]:
         for name in seen.answers - seen.entries.keys()
     ]
     return tuple(sorted(set(found), key=lambda repair: (ACTS.index(repair.act), repair.certname, repair.authority)))
+
+
+def excessive(found: Iterable[Repair], certificates: Iterable[str]) -> Mapping[str, int]:
+    """Return where more would be taken than `_FEW` and `_SHARE` of all certificates, and how much ("": deletions).
+
+    A wrong setting, or a project's own authority that makes things up, is likelier than so many leaks. Each stands for
+    itself, so that none of them stops the repairs at the others. `certificates`: of each, the authority that has it.
+    """
+    held = Counter(certificates)
+    taken = Counter(one.authority for one in found if one.act in TAKING)
+    return {
+        where: count
+        for where, count in taken.items()
+        if count > _FEW and count > _SHARE * (held[where] if where else held.total())
+    }
 
 
 def _of_authority(held: Held, seen: Seen, now: float, patience: float) -> Iterable[Repair]:

@@ -12,7 +12,7 @@ import yaml
 from enc.authority import gauges
 from enc.authority.statuses import CertificateStatus, read_all, read_one
 from enc.instances.enrolment import Enrolment
-from enc.instances.repairs import ACTS, Entry, Held, Seen, find
+from enc.instances.repairs import ACTS, Act, Entry, Held, Repair, Seen, excessive, find
 from enc.names import Certname, ProjectName
 
 FILE = Path(__file__).parents[1] / "cases/repairs.yaml"
@@ -65,6 +65,16 @@ def test_repairs(name: str) -> None:
 def test_every_repair_is_in_the_table() -> None:
     told = {text.removesuffix(" central").removesuffix(" blue") for case in CASES.values() for text in case["repairs"]}
     assert told == set(ACTS)
+
+
+def test_an_authority_where_too_much_would_go_stops_itself_only() -> None:
+    def repairs(authority: str, act: Act, count: int) -> list[Repair]:
+        return [Repair(act, Certname(f"n{number}.example.org"), "why", authority) for number in range(count)]
+
+    found = [*repairs("central", "revoke", 11), *repairs("blue", "revoke", 11), *repairs("", "delete", 11)]
+    assert excessive(found, ["central"] * 55 + ["blue"] * 54) == {"blue": 11}
+    assert excessive(found, ["central"] * 20) == {"central": 11, "blue": 11, "": 11}
+    assert excessive([*repairs("blue", "revoke", 10), *repairs("blue", "delete request", 99)], []) == {}
 
 
 STATUS = b"""{"name": "web.example.org", "state": "signed", "serial_number": 7, "not_after": "2031-11-21T21:48:37UTC",
