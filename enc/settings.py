@@ -520,6 +520,33 @@ class OpenStackSettings:
 
 
 @dataclass(frozen=True)
+class SyncSettings:
+    """`puppetmaster-self sync`: the local patches on what the central branch shows (docs/sync.md)."""
+
+    on_conflict: Literal["stop", "park"] = "stop"
+    """A patch conflicts: `stop` and keep the old state, or `park` that patch and go on with the others."""
+    interval: Duration = Duration(3600)
+    """Time between two syncs by the timer, at least a minute."""
+    timeout: Duration = Duration(300)
+    """How long one fetch or push may take."""
+    compile: bool = True
+    """Compile this instance's catalog with the new tree first; if that fails, the old state stays."""
+    compile_command: tuple[str, ...] = (
+        *("puppet", "catalog", "compile", "%{certname}", "--environment", "%{environment}"),
+        *("--environmentpath", "%{environmentpath}", "--facts_terminus", "facter", "--color", "false"),
+    )
+    """What compiles it; %{certname}, %{environment} and %{environmentpath} (where only the new tree is)."""
+    snapshots: int = 20
+    """So many former states of the local branch stay; more if one holds the only copy of a patch."""
+    snapshots_kept: Duration = Duration(7_776_000)
+    """How long they stay."""
+    review_ref: str = "refs/for/%{branch}"
+    """Where `send --review` pushes."""
+    metrics_file: Path | None = None
+    """Prometheus text file, for the node exporter's textfile collector."""
+
+
+@dataclass(frozen=True)
 class SelfMasterSettings:
     """`puppetmaster-self`: this instance as its own Puppet master."""
 
@@ -559,6 +586,8 @@ class SelfMasterSettings:
     """How long one run of the agent, of puppet apply or of the package program may take."""
     dead_after: Duration = Duration(900)
     """The own puppetserver may be dead for so long; then the instance goes back to the central one."""
+    sync: SyncSettings = field(default_factory=SyncSettings)
+    """Local patches and the central branch."""
 
 
 @dataclass(frozen=True)

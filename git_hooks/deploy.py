@@ -140,6 +140,15 @@ class Deployer:
         with locked(self.layout.lock(environment)):
             return self._carry_out(environment, target, who, why)
 
+    def prepare(self, environment: EnvironmentName, commit: ObjectId) -> str:
+        """Make the version of `environment` at `commit`, complete, and switch nothing; return its directory.
+
+        Raise `ToolkitError` or OSError if that cannot be done. A version that never goes live is collected one day.
+        """
+        with locked(self.layout.lock(environment)):
+            self._build(environment, commit, _Watch())
+        return self.layout.version(environment, commit)
+
     def refuse(self, environment: EnvironmentName, commit: ObjectId, who: str, why: str, detail: str) -> Record:
         """Record that `commit` does not go live, and what is wrong with it; the environment stays as it is."""
         with locked(self.layout.lock(environment)):

@@ -91,6 +91,11 @@ class Places:
         return self.base / "modules"
 
     @property
+    def sync(self) -> Path:
+        """What the last sync said, and what is under way."""
+        return self.base / "sync"
+
+    @property
     def configuration(self) -> Path:
         """What the branch manager of the self-master reads."""
         return self.base / "config.yaml"

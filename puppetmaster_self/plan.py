@@ -87,7 +87,7 @@ def decide(facts: Facts, wish: Wish, settings: Settings, config: Path, places: P
     tool = facts.tool or "apt"
     timeout = float(own.run_timeout)
     steps: Sequence[Step] = (
-        Units((*program("puppetmaster_self.cli"), "--config", str(config))),
+        Units((*program("puppetmaster_self.cli"), "--config", str(config)), float(own.sync.interval)),
         Snapshot(roots, without),
         Pause(),
         Base(_configuration(settings, places, environment), module_root(), _made(settings)),

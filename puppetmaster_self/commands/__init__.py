@@ -7,6 +7,8 @@ COMMANDS: dict[str, str] = {
     "doctor": "puppetmaster_self.commands.doctor",
     "enable": "puppetmaster_self.commands.enable",
     "recover": "puppetmaster_self.commands.recover",
+    "send": "puppetmaster_self.commands.send",
     "status": "puppetmaster_self.commands.status",
+    "sync": "puppetmaster_self.commands.sync",
 }
 """First word to module; a test holds docs/self-master.md to it."""

@@ -7,6 +7,7 @@ import time
 
 from enc.commands.call import Call, json_option
 from enc.errors import ExitStatus
+from puppetmaster_self import sync_results
 from puppetmaster_self.commands.session import places, read_journal
 from puppetmaster_self.machine import Machine
 from puppetmaster_self.presence import standing
@@ -24,6 +25,7 @@ def run(call: Call) -> int:
     journal, where = read_journal(call), places(call)
     found = standing(Machine(where), journal, call.settings.self_master)
     kept = sorted(str(path) for path in where.kept.glob("*")) if where.kept.exists() else []
+    synced = sync_results.read(where.sync)
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found.since)) if found.since else None
     document = {
         "state": found.state,
@@ -35,11 +37,14 @@ def run(call: Call) -> int:
         **{name: journal.opened.get(name) for name in ("who", "upstream", "branch", "environment", "for_project")},
         "steps": [{"step": begun.step, "done": begun.done} for begun in reversed(journal.standing())],
         "kept": kept,
+        "sync": synced,
     }
     lines = [f"state    {found.state}" + (f" since {since}" if since else "")]
     if found.state != "client":
         lines.append(f"branch   {document['branch']} of {document['upstream']}")
         lines.append(f"commits  {_number(found.ahead)} ahead, {_number(found.behind)} behind")
+    if synced is not None and found.state != "client":
+        lines.append(f"sync     {synced.get('outcome')} at {synced.get('at')}: {synced.get('message')}")
     lines += [f"kept     {path}" for path in kept]
     call.show(document, lines)
     return ExitStatus.DONE if found.state in ("client", "serving") else ExitStatus.FAILED

@@ -19,7 +19,7 @@ from puppetmaster_self.tree import write_whole
 SERVICE = "puppetserver.service"
 _OURS = (SERVICE, "puppetmaster-*", "branch-manager*")
 """Units that the module may start."""
-_OWN = (units.RECOVER, units.WATCH, units.TIMER)
+_OWN = (units.RECOVER, units.WATCH, units.TIMER, units.SYNC, units.SYNC_TIMER)
 _CHANGED = frozenset({0, 2})
 _TIMEOUT = 300.0
 

@@ -15,7 +15,9 @@ from puppetmaster_self.tree import ASIDE, write_whole
 RECOVER = "puppetmaster-self-recover.service"
 WATCH = "puppetmaster-self-watch.service"
 TIMER = "puppetmaster-self-watch.timer"
-_WANTS = {RECOVER: "multi-user.target.wants", TIMER: "timers.target.wants"}
+SYNC = "puppetmaster-self-sync.service"
+SYNC_TIMER = "puppetmaster-self-sync.timer"
+_WANTS = {RECOVER: "multi-user.target.wants", TIMER: "timers.target.wants", SYNC_TIMER: "timers.target.wants"}
 _TIMEOUT = 120.0
 
 _TEXTS = {
@@ -55,15 +57,45 @@ OnUnitInactiveSec=1min
 [Install]
 WantedBy=timers.target
 """,
+    SYNC: """\
+# Brings the local patches onto the central branch. Its result: puppetmaster-self status.
+[Unit]
+Description=Sync the instance's local patches with upstream
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+Type=oneshot
+ExecStart=%s sync --scheduled
+TimeoutStartSec=1h
+Nice=10
+""",
+    SYNC_TIMER: """\
+[Unit]
+Description=Sync the instance's local patches with upstream
+
+[Timer]
+OnActiveSec=%i
+OnUnitInactiveSec=%i
+RandomizedDelaySec=60
+
+[Install]
+WantedBy=timers.target
+""",
 }
+_SHORTEST = 60.0
 
 
-def texts(program: tuple[str, ...]) -> dict[str, str]:
-    """Return unit → text, running `program`; raise `UsageError` for a path that cannot stand in a unit. Pure."""
+def texts(program: tuple[str, ...], interval: float = 3600.0) -> dict[str, str]:
+    """Return unit → text, running `program`, with a sync every `interval` seconds. Pure.
+
+    Raise `UsageError` for a path that cannot stand in a unit.
+    """
     for word in program:
         if not word.isprintable() or any(character in word for character in ' "\'\\%$;'):
             raise UsageError(f"{word!r} cannot stand in a unit; use a path without spaces and quotes")
-    return {name: text.replace("%s", " ".join(program)) for name, text in _TEXTS.items()}
+    every = f"{max(interval, _SHORTEST):.0f}"
+    return {name: text.replace("%s", " ".join(program)).replace("%i", every) for name, text in _TEXTS.items()}
 
 
 @dataclass(frozen=True)
@@ -71,6 +103,8 @@ class Units:
     """Puts the units in place. First to be done, so last to be undone."""
 
     program: tuple[str, ...]
+    interval: float = 3600.0
+    """Seconds between two syncs."""
     name: ClassVar[str] = "units"
 
     def summary(self) -> str:
@@ -86,7 +120,7 @@ class Units:
         """See Step."""
         del undo
         directory = machine.places.units
-        for name, text in texts(self.program).items():
+        for name, text in texts(self.program, self.interval).items():
             write_whole(directory / name, text.encode())
         for name, wants in _WANTS.items():
             (directory / wants).mkdir(exist_ok=True)
@@ -94,15 +128,17 @@ class Units:
             if not link.is_symlink():
                 link.symlink_to(directory / name)
         machine.run("systemctl", "daemon-reload", timeout=_TIMEOUT)
-        machine.run("systemctl", "start", TIMER, timeout=_TIMEOUT)
+        for name in (TIMER, SYNC_TIMER):
+            machine.run("systemctl", "start", name, timeout=_TIMEOUT)
         return f"{len(_TEXTS)} units"
 
 
 def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
     """Take the units away."""
     directory = machine.places.units
-    if (directory / TIMER).exists():
-        machine.ask("systemctl", "stop", TIMER, timeout=_TIMEOUT)
+    for name in (TIMER, SYNC_TIMER):
+        if (directory / name).exists():
+            machine.ask("systemctl", "stop", name, timeout=_TIMEOUT)
     for name, wants in _WANTS.items():
         (directory / wants / name).unlink(missing_ok=True)
     for name in _TEXTS:

@@ -67,6 +67,7 @@ PURE = (
     "enc.signing.policy",
     "enc.cloud.nova",
     *("puppetmaster_self.states", "puppetmaster_self.puppet_conf", "puppetmaster_self.preflight"),
+    "puppetmaster_self.upstream",
     *("enc.instances.repairs", "enc.instances.reserved", "enc.authority.statuses", "enc.authority.origin"),
     *("enc.directory.ber", "enc.directory.messages", "enc.directory.search_filter", "enc.directory.sync_messages"),
 )

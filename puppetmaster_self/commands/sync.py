@@ -1,0 +1,93 @@
+"""`puppetmaster-self sync`: the local patches onto what the central branch shows now."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from enc.commands.call import Call, json_option
+from enc.errors import ExitStatus
+from enc.names import BranchName
+from puppetmaster_self import sync_results
+from puppetmaster_self.commands.session import alone_here
+from puppetmaster_self.commands.syncing import queue_here, refuse_together
+from puppetmaster_self.journal import Busy
+from puppetmaster_self.presence import announce
+from puppetmaster_self.sync import Result, Sync
+from puppetmaster_self.upstream import GOOD
+
+SUMMARY = "bring the local patches onto what the central branch shows now, or leave everything as it is"
+_NEWEST = ""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("--dry-run", action="store_true", help="fetch, and tell what would become of each patch")
+    parser.add_argument("--unpark", action="store_true", help="also try the patches that were set aside")
+    parser.add_argument("--forecast", metavar="BRANCH", help="which patches would conflict with this central branch")
+    parser.add_argument(
+        "--back", metavar="SNAPSHOT", nargs="?", const=_NEWEST, help="return to a snapshot, the newest one by default"
+    )
+    parser.add_argument("--scheduled", action="store_true", help="by the timer: not after --back, or if busy")
+    json_option(parser)
+
+
+def run(call: Call) -> int:
+    """Do it; exit status 1 if the old state stays, or if a forecast finds a conflict."""
+    arguments = call.arguments
+    refuse_together(call, "forecast", "back", "unpark")
+    try:
+        with alone_here(call) as (journal, machine):
+            queue, place = queue_here(call, journal, machine), machine.places.sync
+            if arguments.forecast is not None:
+                return _forecast(call, queue)
+            if arguments.scheduled and sync_results.paused(place):
+                call.show({"outcome": "paused"}, "paused since `sync --back`; `puppetmaster-self sync` goes on")
+                return ExitStatus.DONE
+            if arguments.back is not None:
+                result = queue.back(arguments.back or None)
+                if result.outcome == "paused":
+                    sync_results.pause(place)
+            else:
+                result = queue.run(unpark=arguments.unpark, dry_run=arguments.dry_run)
+                if not arguments.dry_run:
+                    sync_results.go_on(place)
+            at = queue.now()
+            shown = sync_results.document(result, at)
+            if not arguments.dry_run:
+                sync_results.write(place, shown, at, call.settings.self_master.sync.metrics_file)
+                announce(call.settings, machine, journal, call.say)
+    except Busy:
+        if arguments.scheduled:  # somebody is at work, and the timer comes again
+            return ExitStatus.DONE
+        raise
+    call.show(shown, _lines(result))
+    return ExitStatus.DONE if result.outcome in GOOD else ExitStatus.FAILED
+
+
+def _forecast(call: Call, queue: Sync) -> int:
+    branch = BranchName(call.arguments.forecast)
+    found, replayed = queue.forecast(branch)
+    conflicts = replayed.of("parked")
+    document = {
+        "branch": branch,
+        "commit": found.upstream,
+        "patches": [sync_results.fate_document(fate) for fate in replayed.fates],
+    }
+    fitting = len(replayed.fates) - len(conflicts)
+    call.show(
+        document, [*_told(Result("current", "", found, replayed)), f"{fitting} fit {branch}, {len(conflicts)} do not"]
+    )
+    return ExitStatus.FAILED if conflicts else ExitStatus.DONE
+
+
+def _lines(result: Result) -> Iterator[str]:
+    yield from _told(result)
+    for commit in result.parked:
+        yield f"parked: {commit}"
+    yield f"{result.outcome}: {result.message}"
+
+
+def _told(result: Result) -> Iterator[str]:
+    for fate in result.replayed.fates if result.replayed else ():
+        yield f"{fate.fortune:<9}{fate}"

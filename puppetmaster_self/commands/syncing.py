@@ -1,0 +1,69 @@
+"""What `sync` and `send` share: the instance's patch queue, from the configuration and the journal."""
+
+from __future__ import annotations
+
+from enc import config
+from enc.commands.call import Call
+from enc.errors import ToolkitError
+from enc.names import BranchName, Certname, EnvironmentName
+from git_hooks.deploy import Deployer, Tip
+from puppetmaster_self.journal import Journal
+from puppetmaster_self.machine import Machine
+from puppetmaster_self.patch_repository import PatchRepository
+from puppetmaster_self.states import WrongState
+from puppetmaster_self.sync import SITE, Deployed, Policy, Sync
+from puppetmaster_self.tree_check import TreeCheck
+from puppetmaster_self.working_copy import WorkingCopy
+
+
+def queue_here(call: Call, journal: Journal, machine: Machine) -> Sync:
+    """Return this instance's patch queue; raise `WrongState` if it is not its own master."""
+    if journal.state != "serving":
+        raise WrongState(f"this instance is {journal.state}; only a self-master has local patches")
+    own, places = call.settings.self_master, machine.places
+    branches = config.load(places.configuration).branches
+    environment = EnvironmentName(journal.opened["environment"])
+    repository = PatchRepository(
+        places.repository, timeout=float(own.sync.timeout), lock_handle=machine.lock_handle
+    )
+    places.sync.mkdir(exist_ok=True)
+
+    def deploy() -> Deployed:
+        held = ""
+        with Deployer(branches) as deployer:
+            wanted = {EnvironmentName(SITE): SITE, environment: own.local_branch}
+            for name, branch in wanted.items():
+                if deployer.repository.tip(branch) is None:
+                    continue
+                done = deployer.deploy(name, Tip(branch), "puppetmaster-self", "sync")
+                if done.outcome == "held":
+                    held = f"{name} is held (branch-manager release)"
+                elif not done.good:
+                    return Deployed(False, f"{name} was not deployed: {done.detail}")
+        return Deployed(True, held)
+
+    return Sync(
+        repository,
+        WorkingCopy(own.working_copy, own.local_branch, repository, places.sync / "under-way.json"),
+        own.local_branch,
+        BranchName(journal.opened["branch"]),
+        Policy(own.sync.on_conflict, own.sync.snapshots, float(own.sync.snapshots_kept)),
+        TreeCheck(
+            machine,
+            branches,
+            own.sync,
+            environment,
+            Certname(journal.opened["certname"]),
+            places.sync / "compile",
+            float(own.run_timeout),
+        ),
+        deploy,
+    )
+
+
+def refuse_together(call: Call, *names: str) -> None:
+    """Raise `ToolkitError` if more than one of these options was given."""
+    given = [name for name in names if getattr(call.arguments, name) not in (None, False)]
+    if len(given) > 1:
+        words = " and ".join("--" + name.replace("_", "-") for name in given)
+        raise ToolkitError(f"{words} do not go together")

@@ -1,0 +1,101 @@
+"""`puppetmaster-self sync` and `send` as they are called, with the real puppet compiling the new tree."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from puppetmaster_self.cli import main
+from puppetmaster_self.journal import Journal
+from tests.support.patch_queues import BRANCH, Scene, git, make_template
+
+CLASSIFIER = "#!/bin/sh\nprintf 'environment: project_red\\nclasses: {}\\nparameters: {}\\n'\n"
+
+
+class Instance:
+    """An instance that is its own master, as far as syncing looks at it."""
+
+    def __init__(self, base: Path) -> None:
+        self.scene = Scene(base / "scene", make_template(base / "template"))
+        places = base / "self"
+        places.mkdir()
+        self.scene.own = self.scene.own.rename(places / "repository.git")
+        journal = Journal(places / "transaction")
+        opened = {"branch": str(BRANCH), "environment": "project_red", "certname": "web-1.example.org"}
+        journal.open("enabling", 0.0, **opened)
+        journal.enter("serving", 1.0)
+        branches = {"repository": str(self.scene.own), "store": str(base / "store")}
+        branches |= {"environments": str(base / "environments"), "rules": ["local = project_red"]}  # type: ignore[dict-item]
+        (places / "config.yaml").write_text(yaml.safe_dump({"branches": branches}))
+        enc = base / "classifier"
+        enc.write_text(CLASSIFIER)
+        enc.chmod(0o755)
+        puppet = base / "puppet"
+        puppet.mkdir()
+        (puppet / "puppet.conf").write_text(f"[server]\nnode_terminus = exec\nexternal_nodes = {enc}\n")
+        words = ["puppet", "catalog", "compile", "%{certname}", "--environment", "%{environment}"]
+        words += ["--environmentpath", "%{environmentpath}", "--facts_terminus", "facter", "--color", "false"]
+        words += ["--confdir", str(puppet)]
+        places_of_puppet = ("vardir", "codedir", "rundir", "logdir", "publicdir")
+        words += [word for name in places_of_puppet for word in (f"--{name}", f"{puppet}/{name}")]
+        self.metrics = base / "sync.prom"
+        own = {"base": str(places), "working_copy": str(self.scene.copy)}
+        own["sync"] = {"compile_command": words, "metrics_file": str(self.metrics)}  # type: ignore[assignment]
+        self.config = base / "config.yaml"
+        directory = {"uris": [f"ldapi://{str(base / 'nobody').replace('/', '%2F')}"]}
+        self.config.write_text(yaml.safe_dump({"self_master": own, "directory": directory}))
+        self.live = base / "environments/project_red/manifests/site.pp"
+
+    def call(self, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
+        """Run the program; return exit status and document."""
+        status = main(["--config", str(self.config), *words, "--json"])
+        output, words_said = capsys.readouterr()
+        assert output or status, words_said
+        return status, json.loads(output) if output else {"error": words_said}
+
+
+def test_a_tree_that_puppet_cannot_compile_stays_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    instance = Instance(tmp_path)
+    scene = instance.scene
+    site = "manifests/site.pp"
+    scene.local({"files": {site: "notify { 'mine': }\n\n\n\n\n\n"}, "subject": "mine"})
+    status, said = instance.call(capsys, "sync")
+    assert (status, said["outcome"], said["behind"]) == (0, "current", 0)
+    assert "mine" in instance.live.read_text()
+
+    scene.commit(scene.central, str(BRANCH), {"files": {"manifests/z.pp": "include nothing::here\n"}, "subject": "bad"})
+    status, said = instance.call(capsys, "sync")
+    assert (status, said["outcome"]) == (1, "unsound")
+    assert "Could not find class ::nothing::here" in said["message"]
+    assert not instance.live.with_name("z.pp").exists()
+    assert "puppetmaster_self_sync_success 0\n" in instance.metrics.read_text()
+    assert "puppetmaster_self_sync_behind 1\n" in instance.metrics.read_text()
+
+    scene.commit(scene.central, str(BRANCH), {"files": {"manifests/z.pp": "notify { 'good': }\n"}})
+    status, said = instance.call(capsys, "sync")
+    assert (status, said["outcome"]) == (0, "synced"), said["message"]
+    assert [one["fortune"] for one in said["patches"]] == ["moved"]
+    assert instance.live.with_name("z.pp").read_text() == "notify { 'good': }\n"
+    assert "puppetmaster_self_sync_success 1\n" in instance.metrics.read_text()
+    _, told = instance.call(capsys, "status")
+    assert told["sync"]["outcome"] == "synced"
+
+    status, said = instance.call(capsys, "sync", "--back")
+    assert (status, said["outcome"]) == (0, "paused")
+    assert not instance.live.with_name("z.pp").exists()
+    status, said = instance.call(capsys, "sync", "--scheduled")
+    assert (status, said) == (0, {"outcome": "paused"})
+    assert not instance.live.with_name("z.pp").exists()
+    status, said = instance.call(capsys, "sync", "--dry-run")
+    assert (status, said["outcome"]) == (0, "synced")
+    assert instance.call(capsys, "sync")[1]["outcome"] == "synced"
+
+    status, said = instance.call(capsys, "send", "1", "--review")
+    assert (status, said["ref"]) == (0, f"refs/for/{BRANCH}")
+    assert git(scene.central, "show", "-s", "--format=%s", said["ref"]) == "mine"
+    assert instance.call(capsys, "sync", "--forecast", "nowhere")[0] == 1
+    assert instance.call(capsys, "sync", "--back", "x", "--unpark")[0] == 1
