@@ -26,6 +26,8 @@ from puppetmaster_self.tree import write_whole
 REMOTE = "upstream"
 """Name of the central repository in the instance's own; its branches are refs/remotes/upstream/BRANCH."""
 _LOCAL = 300.0
+_ALSO = ("--glob=refs/parked/*", "--glob=refs/snapshots/*", "--glob=refs/kept/*")
+"""Where patches may be that the local branch does not hold."""
 
 
 class Work(NamedTuple):
@@ -68,7 +70,7 @@ def bundle(machine: Machine, repository: Path, local: BranchName, place: Path) -
 
     Return the file; None if there is no such commit.
     """
-    refs = (local.ref, "--glob=refs/parked/*", "--glob=refs/kept/*")
+    refs = (local.ref, *_ALSO)
     new = git(machine, repository, "rev-list", "--count", *refs, "--not", f"--remotes={REMOTE}").output.strip()
     if new == "0":
         return None
@@ -114,7 +116,7 @@ def worthless(machine: Machine, repository: Path, working_copy: Path | None, bun
     """
     try:
         if not bundled:
-            words = ("rev-list", "--count", "--branches", "--tags", "--glob=refs/parked/*", "--glob=refs/kept/*")
+            words = ("rev-list", "--count", "--branches", "--tags", *_ALSO)
             if git(machine, repository, *words, "--not", f"--remotes={REMOTE}").output.strip() != "0":
                 return False
         return working_copy is None or clean(machine, working_copy, repository)

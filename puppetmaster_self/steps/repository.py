@@ -141,8 +141,9 @@ def _bring_back(machine: Machine, place: Path) -> list[str]:
     told = []
     for source in sorted((*machine.places.kept.glob("*/local.bundle"), *machine.places.kept.glob("*/repository.git"))):
         ref = f"refs/kept/{source.parent.name}"
+        also = [f"+refs/{name}/*:{ref}/{name}/*" for name in ("parked", "snapshots")]
         try:
-            git(machine, place, "fetch", "--quiet", str(source), f"+refs/heads/*:{ref}/*")
+            git(machine, place, "fetch", "--quiet", str(source), f"+refs/heads/*:{ref}/*", *also)
             told.append(f"commits of an earlier time are {ref}")
         except ProgramFailed as error:
             told.append(f"commits of an earlier time stay in {source} only: {error}")

@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from enc.errors import ToolkitError
+from puppetmaster_self import keep
+from puppetmaster_self.machine import Machine, Places
 from puppetmaster_self.sync import Policy
 from puppetmaster_self.upstream import Replayed
 from tests.support.patch_queues import BRANCH, LOCAL, Scene, git, make_template
@@ -213,3 +215,16 @@ def test_a_push_meanwhile_is_seen(scene: Scene) -> None:
     assert result.outcome == "synced" and result.replayed is not None
     assert len(result.replayed.of("moved")) == 2
     assert "ten" in (scene.live("manifests/site.pp") or "")
+
+
+def test_what_only_a_snapshot_or_a_parked_patch_holds_is_in_the_bundle(scene: Scene, tmp_path: Path) -> None:
+    scene.local({"edit": "manifests/site.pp 5 five", "subject": "thrown away"})
+    scene.commit(scene.central, BRANCH, {"edit": "manifests/site.pp 25 twenty-five"})
+    scene.sync().run()
+    git(scene.own, "update-ref", LOCAL.ref, f"refs/remotes/upstream/{BRANCH}")
+    machine = Machine(Places(tmp_path / "self"))
+    assert not keep.worthless(machine, scene.own, None, bundled=False)
+    file = keep.bundle(machine, scene.own, LOCAL, tmp_path / "kept")
+    assert file is not None
+    git(scene.central, "fetch", "-q", str(file), "+refs/*:refs/brought/*")
+    assert "thrown away" in git(scene.central, "log", "--format=%s", "--glob=refs/brought/*")
