@@ -36,6 +36,7 @@ declare -Ar PACKAGES=(
     [g10k]=/usr/bin/g10k
     [systemd]=/usr/bin/systemd-analyze
     [iproute2]=/usr/bin/ip
+    [socat]=/usr/bin/socat
     [cloud-init]=/usr/bin/cloud-init
     [mmdebstrap]=/usr/bin/mmdebstrap
     [systemd-container]=/usr/bin/systemd-nspawn

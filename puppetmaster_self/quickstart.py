@@ -1,9 +1,10 @@
 """The toolkit's story, told with real servers below one directory; `./quickstart` runs it.
 
 It does what a site would do, with the commands that a site would use, and
-shows each of them: a directory, projects with instances, the follower, a
-repository whose branches are environments, a puppetserver, agents' runs, an
-edit and a push, and the runs that bring them.
+shows each of them: a directory, projects, the follower, a repository whose
+branches are environments, a puppetserver, instances that build themselves from
+their user data, an edit and a push, the runs that bring them, and an
+instance's end and return.
 
 Owns the directory that it is given: each telling begins by stopping what runs
 there and removing it. Servers listen on the loopback and are ended by their
@@ -20,6 +21,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import yaml
@@ -30,10 +32,11 @@ from enc.errors import ExitStatus, ToolkitError, UsageError
 from enc.names import BranchName, Certname, ProjectName
 from puppetmaster_self import compiled_classes
 from puppetmaster_self.owned_process import OwnedProcess, ProcessFailed
-from puppetmaster_self.private_agent import AgentSettings
+from puppetmaster_self.private_agent import AgentRun
 from puppetmaster_self.private_master import PrivateMaster
 from puppetmaster_self.puppetserver_files import AuthRule, MasterSettings, exec_terminus
 from puppetmaster_self.quickstart_branches import Repository
+from puppetmaster_self.quickstart_instances import Instances
 from puppetmaster_self.storytelling import Speaker, chapter, show, tell, until
 
 DEMO, SHOP = ProjectName("demo"), ProjectName("shop")
@@ -44,6 +47,12 @@ INSTANCES = ((WEB_1, DEMO), (WEB_2, DEMO), (TILL_1, SHOP))
 SERVER = Certname("puppet.example.org")
 SUFFIX = "dc=example,dc=org"
 REASON = ("--reason", "quickstart")
+RULES = (
+    AuthRule("flush", "/puppet-admin-api/v1/environment-cache", ("delete",), (SERVER,)),
+    AuthRule("revoke", r"^/puppet-ca/v1/(certificate_status(es)?/|clean$)", ("get", "put"), (SERVER,)),
+    AuthRule("delete requests", "/puppet-ca/v1/certificate_request/", ("delete",), (SERVER,)),
+)
+"""What whoever holds the server's own key may do at puppetserver, beyond the rules for agents."""
 
 
 def _person(name: str) -> str:
@@ -92,21 +101,25 @@ class Quickstart:
         }
         self.directory = EmbeddedDirectory(base / "directory")
         self.follower = OwnedProcess(base / "follower.pid", "enc-admin follow")
-        # Compiles keep to one version, code is read once, and whoever holds the server's own key may flush it.
+        # Compiles keep to one version, and code is read once.
         environments = {"versioned_environment_dirs": "true", "environment_timeout": "unlimited"}
         settings = MasterSettings(
             certname=SERVER,
             server=exec_terminus(self.scripts / "enc", trusted=self.scripts / "enc-trusted") | environments,
-            rules=(AuthRule("flush", "/puppet-admin-api/v1/environment-cache", ("delete",), (SERVER,)),),
+            rules=RULES,
+            autosign=self.scripts / "enc-autosign",
+            duplicates=True,
             environment=self.environment,
         )
         compiled = shutil.which("java") and compiled_classes.cached(cache)
         self.master = PrivateMaster(base / "puppetserver", settings, cache=cache if compiled else None)
+        self.instances = Instances(base, self.master)
         self.operator = Speaker(environment={**os.environ, **self.environment})
         self.repository = Repository(base, self.master.environments, self.operator, self.scripts / "branch-manager")
 
     def stop(self) -> None:
         """End whatever runs."""
+        self.instances.stop()
         self.repository.stop()
         self.master.stop()
         self.follower.stop()
@@ -115,7 +128,8 @@ class Quickstart:
     def status(self) -> list[tuple[str, str]]:
         """Return what runs, as (name, state)."""
         slapd = self.directory.status()
-        processes = (self.follower, self.master.process, self.repository.hooks, self.repository.service)
+        servers = (self.follower, self.master.process, self.repository.hooks, self.repository.service)
+        processes = (*servers, *self.instances.processes())
         return [
             ("slapd", f"runs, pid {slapd.pid}, {' '.join(slapd.uris)}" if slapd.pid else "does not run"),
             *((process.name, f"runs, pid {pid}" if (pid := process.pid) else "does not run") for process in processes),
@@ -129,12 +143,13 @@ class Quickstart:
         try:
             self._directory()
             self._projects()
-            self._answers()
             self._branches()
             self._puppetserver()
+            self._instances()
             self._first_runs()
             self._edit()
             self._push()
+            self._gone_and_back()
         except BaseException:
             self.stop()
             raise
@@ -153,28 +168,26 @@ class Quickstart:
 
     def _projects(self) -> None:
         chapter(
-            "2. Two projects and their instances",
+            "2. Two projects",
             "Alice administers demo, Bob is a member of it. The project shop is Carol's.",
         )
         for project, admin, *members in ((DEMO, "alice", "alice", "bob"), (SHOP, "carol", "carol")):
             people = ("--admin", admin, "--member", *members, "--environment", _environment(project))
             self.operator.types("enc-admin", "project", "add", project, *people, *REASON)
-        for certname, project in INSTANCES:
-            self.operator.types("enc-admin", "node", "add", certname, "--project", project, *REASON)
-        tell("What the whole project gets stands on the project, what is one node's own on the node:")
+        tell("What the whole project gets stands on the project:")
         green = ("--data", 'hello::colour="green"')
         for project, contact, data in ((DEMO, "alice@example.org", green), (SHOP, "carol@example.org", ())):
             said = ("--class", "hello", "--variable", f"contact={contact}", *data)
             self.operator.types("enc-admin", "project", "set", project, *said, *REASON)
-        own = ("--parameter", 'hello::greeting="Hello from LDAP"')
-        self.operator.types("enc-admin", "node", "set", WEB_1, *own, *REASON)
 
-    def _answers(self) -> None:
+    def _instances(self) -> None:
         chapter(
-            "3. Answers on disk",
-            "The follower keeps up with LDAP and writes the finished answer of each node; "
-            "enc prints it, whether LDAP is there or not.",
+            "5. Instances, and answers on disk",
+            "Each is created with a token that is good once, and gets user data to start with. The follower keeps up "
+            "with LDAP and writes the finished answer of each node; enc prints it, whether LDAP is there or not.",
         )
+        self.instances.begin()
+        self._configure(**self._puppetserver_settings())
         print("  $ enc-admin follow &\n", flush=True)
         self.follower.start(
             [str(self.scripts / "enc-admin"), "follow"],
@@ -182,13 +195,22 @@ class Quickstart:
             directory=self.base,
             environment=self.operator.environment,
         )
+        own = ("--parameter", 'hello::greeting="Hello from LDAP"')
+        for certname, project in INSTANCES:
+            self._create(certname.short, certname, project, *(own if certname == WEB_1 else ()))
         for certname, _ in INSTANCES:
             self._wait_for(self.answers / f"nodes/{certname}.yaml")
+        self.operator.types("enc-admin", "instance", "list")
         self.operator.types("enc", WEB_1)
+
+    def _create(self, machine: str, certname: Certname, project: ProjectName, *words: str) -> None:
+        """Create an instance; keep its user data for the machine that is to be it."""
+        said = ("enc-admin", "instance", "create", certname, "--project", project, *words, *REASON)
+        self.operator.types(*said, output=self.instances.user_data(machine))
 
     def _branches(self) -> None:
         chapter(
-            "4. Branches that are environments",
+            "3. Branches that are environments",
             "One repository. Its first commit has the class hello. The process behind the hooks makes pushes quick and "
             "looks after the branches: each project in LDAP gets one, from test, and each becomes its environment.",
         )
@@ -201,28 +223,69 @@ class Quickstart:
 
     def _puppetserver(self) -> None:
         chapter(
-            "5. A puppetserver that asks",
-            "node_terminus = exec, with enc as external_nodes; this takes 10 to 20 s. "
+            "4. A puppetserver that asks",
+            "node_terminus = exec with enc as external_nodes, autosign = enc-autosign; this takes 10 to 20 s. "
             "From then on each deploy tells it which environment has changed.",
         )
         began = time.monotonic()
         self.master.start()
         print(f"  {self.master.url} is up after {time.monotonic() - began:.0f} s.\n")
-        ssl = self.master.base / "puppet/ssl"
-        self._configure(
-            puppetserver={
-                "urls": [f"https://localhost:{self.master.settings.port}"],
-                "ca_file": str(ssl / "certs/ca.pem"),
-                "certificate_file": str(ssl / f"certs/{SERVER}.pem"),
-                "key_file": str(ssl / f"private_keys/{SERVER}.pem"),
-            }
-        )
+        self._configure(**self._puppetserver_settings())
         self.repository.serve(self.bob)
 
+    def _puppetserver_settings(self) -> dict[str, object]:
+        """Return where it is, and who may tell it something: for deploys, and for the CA in it."""
+        return {"puppetserver": {"urls": [self._url], **self._own_certificate()}}
+
+    @property
+    def _url(self) -> str:
+        return f"https://localhost:{self.master.settings.port}"
+
+    def _own_certificate(self) -> dict[str, str]:
+        ssl = self.master.base / "puppet/ssl"
+        return {
+            "ca_file": str(ssl / "certs/ca.pem"),
+            "certificate_file": str(ssl / f"certs/{SERVER}.pem"),
+            "key_file": str(ssl / f"private_keys/{SERVER}.pem"),
+        }
+
     def _first_runs(self) -> None:
-        chapter("6. The agent's first run", "A real one, for each instance, with its own key and certificate.")
-        for certname, _ in INSTANCES:
-            self._agent(certname)
+        chapter(
+            "6. The agent's first run",
+            "Each instance is switched on with its user data, in a network of its own where the machine gives such. "
+            "Its first run asks for the certificate with the token, trusts no other CA, and applies the catalog.",
+        )
+        with ThreadPoolExecutor() as pool:
+            done = list(pool.map(lambda one: self.instances.build(one[0].short, one[0]), INSTANCES))
+        for (certname, _), run in zip(INSTANCES, done, strict=True):
+            self._built(certname.short, run)
+        self.operator.types("enc-admin", "instance", "collect")
+        self.operator.types("enc-admin", "instance", "list")
+
+    def _built(self, machine: str, run: AgentRun) -> None:
+        print(f"  {machine}$ /var/lib/puppetmaster/first-run/first-run", flush=True)
+        show(line for line in run.output.splitlines() if _worth_showing(line))
+        self._expect(machine, run.status == 0, run)
+        self._show_hello(machine)
+
+    def _gone_and_back(self) -> None:
+        chapter(
+            "9. An end, and a return",
+            "An instance is deleted: its entry, its certificate, its answer. Then another one gets its name.",
+        )
+        machine, again = WEB_2.short, f"{WEB_2.short}-again"
+        self.operator.types("enc-admin", "instance", "delete", WEB_2, *REASON)
+        tell("Its certificate is revoked; puppetserver refuses it at once:")
+        print(f"  {machine}$ puppet agent -t", flush=True)
+        run = self.instances.run(machine)
+        show([line for line in run.output.splitlines() if "alert" in line and line.startswith("Error: ")][:1])
+        self._expect(machine, not run.succeeded and "alert" in run.output, run)
+        self._create(again, WEB_2, DEMO)
+        self._wait_for(self.answers / f"nodes/{WEB_2}.yaml")
+        self._built(again, self.instances.build(again, WEB_2))
+        self._expect(machine, not self.instances.run(machine).succeeded, run)
+        self.operator.types("enc-admin", "instance", "collect")
+        self.operator.types("enc-admin", "instance", "list")
 
     def _edit(self) -> None:
         chapter("7. An edit, and what it brings", "One command; the follower sees it at once.")
@@ -264,7 +327,23 @@ class Quickstart:
             "answers": {"directory": str(self.answers)},
             "audit": {"file": str(self.base / "audit.jsonl")},
             "branches": {**self.repository.settings(), **branches},
+            "instances": {
+                "token_key_file": str(self.base / "token.key"),
+                "journal": str(self.base / "instances/journal"),
+                "runs": str(self.base / "instances/runs"),
+                "vardir": str(self.master.base / "server/var"),
+                "reports": str(self.master.base / "server/var/reports"),
+                "agent": self.instances.settings(),
+            },
+            "signing": {
+                "bind_dn": self.directory.signer_dn,
+                "bind_password_file": str(self.directory.signer_password_file),
+                "journal": str(self.base / "signing/journal.jsonl"),
+                "timeout": "10s",
+            },
         }
+        if branches:
+            settings["authorities"] = {"servers": [{"name": "ca", "url": self._url, **self._own_certificate()}]}
         # Whole or not at all: servers that run read it again when it changes.
         aside = self.config.with_name("config.new")
         aside.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
@@ -278,24 +357,23 @@ class Quickstart:
 
     def _agent(self, certname: Certname, *, changes: bool = True) -> None:
         """Let the agent run, and show what it did; it belongs to the story whether anything `changes`."""
-        machine = self.base / "machines" / certname.short
-        machine.mkdir(parents=True, exist_ok=True)
-        settings = AgentSettings(
-            certname=certname,
-            server="localhost",
-            port=self.master.settings.port,
-            facts={"quickstart_machine": str(machine)},
-        )
-        print(f"  {certname.short}$ puppet agent -t", flush=True)
-        run = self.master.agent(certname, settings).run()
+        machine = certname.short
+        print(f"  {machine}$ puppet agent -t", flush=True)
+        run = self.instances.run(machine)
         show(line for line in run.output.splitlines() if _worth_showing(line))
-        file = machine / "hello"
-        if not run.succeeded or run.changed != changes or not file.exists():
-            failure = ProcessFailed(f"the agent's run ended with status {run.status}", where=certname)
-            failure.add_note(run.output)
-            raise failure
-        print(f"  {certname.short}$ cat {os.path.relpath(file)}")
+        self._expect(machine, run.succeeded and run.changed == changes, run)
+        self._show_hello(machine)
+
+    def _show_hello(self, machine: str) -> None:
+        file = self.instances.place(machine) / "hello"
+        print(f"  {machine}$ cat {os.path.relpath(file)}")
         show(file.read_text(encoding="utf-8").splitlines())
+
+    def _expect(self, machine: str, condition: bool, run: AgentRun) -> None:
+        if not condition:
+            failure = ProcessFailed(f"the run ended with status {run.status}", where=machine)
+            failure.add_note(run.output + self.instances.log(machine)[-4000:])
+            raise failure
 
     def _answer(self, certname: Certname) -> str:
         try:

@@ -50,9 +50,13 @@ class Speaker:
     directory: Path | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType(dict(os.environ)))
 
-    def types(self, *words: str, refused: bool = False) -> None:
-        """Show and run one command; with `refused` it belongs to the story that it fails."""
-        print(f"  {self.name}$ {shlex.join(words)}", flush=True)
+    def types(self, *words: str, refused: bool = False, output: Path | None = None) -> None:
+        """Show and run one command; with `refused` it belongs to the story that it fails.
+
+        With `output`, its stdout goes to that file.
+        """
+        into = f" > {shlex.quote(os.path.relpath(output, self.directory))}" if output else ""
+        print(f"  {self.name}$ {shlex.join(words)}{into}", flush=True)
         # Unbuffered, so that a Python program's words and data stay in their order.
         environment = {**self.environment, "PYTHONUNBUFFERED": "1"}
         try:
@@ -60,7 +64,7 @@ class Speaker:
                 words,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+                stderr=subprocess.PIPE if output else subprocess.STDOUT,
                 encoding="utf-8",
                 errors="replace",
                 cwd=self.directory,
@@ -70,12 +74,15 @@ class Speaker:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ProcessFailed(str(error), where=words[0]) from error
+        if output is not None:
+            output.write_text(done.stdout, encoding="utf-8")
+        told = done.stdout if output is None else done.stderr
         if (done.returncode != 0) != refused:
             what = "was not refused" if refused else f"ended with status {done.returncode}"
             failure = ProcessFailed(what, where=shlex.join(words))
-            failure.add_note(done.stdout)
+            failure.add_note(told)
             raise failure
-        lines = [line for line in done.stdout.splitlines() if line.strip()]
+        lines = [line for line in told.splitlines() if line.strip()]
         if lines:
             show(lines)
 

@@ -55,7 +55,8 @@ WALLS = {
         *("enc.config", "enc.config_reference", "enc.directory.embedded_config", "enc.importing.*", "enc.shadow"),
         "enc.instances.reports",
         "enc.instances.user_data",
-        *("puppetmaster_self.quickstart", "puppetmaster_self.facts"),
+        *("puppetmaster_self.quickstart", "puppetmaster_self.facts", "puppetmaster_self.private_instance"),
+        "puppetmaster_self.quickstart_instances",
     ],
 }
 """Module of an effect or a format: our modules that may import it. No other may."""
