@@ -263,7 +263,7 @@ class Quickstart:
         self.operator.types("enc-admin", "instance", "list")
 
     def _built(self, machine: str, run: AgentRun) -> None:
-        print(f"  {machine}$ /var/lib/puppetmaster/first-run/first-run", flush=True)
+        print(f"  {machine}$ {self.instances.first_command}", flush=True)
         show(line for line in run.output.splitlines() if _worth_showing(line))
         self._expect(machine, run.status == 0, run)
         self._show_hello(machine)

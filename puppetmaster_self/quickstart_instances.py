@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from enc.instances.user_data import SCRIPT
 from enc.names import Certname
 from puppetmaster_self.owned_process import OwnedProcess
 from puppetmaster_self.private_agent import AgentRun, AgentSettings, PrivateAgent
@@ -110,6 +111,11 @@ class Instances:
     def place(self, name: str) -> Path:
         """Return the directory, as this machine has it, that the instance calls its own."""
         return self._machines / name / "own/var/lib" if self._alone else self._machines / name
+
+    @property
+    def first_command(self) -> str:
+        """What a machine runs when it is switched on for the first time, as one would type it."""
+        return SCRIPT if self._alone else "puppet agent -t"
 
     @property
     def _port(self) -> int:
