@@ -7,15 +7,16 @@ away by name: of two requests with one token, the second finds it gone.
 
     closed since T                                           nobody is signed
     waiting since T until T token DIGEST [nonce NONCE]       whoever brings the token, in time
-    signed since T until T token DIGEST key DIGEST from T    that key only, until T also once more
+    signed since T until T token DIGEST key DIGEST from T    that key has it; nobody else is signed
 
 A node without the attribute is no instance: nobody is signed for it. T is in
 whole seconds since 1970. DIGEST is the SHA-256 of the token, or of the public
 key (DER, SubjectPublicKeyInfo), in hex. What a token is, see tokens.py.
 
-Why the same key may ask again: whoever crashes between our "yes" and the
-agent's download would otherwise be locked out, and the holder of the key is
-the one that the token was given to.
+A token is used once, also by its own key: puppetserver 7 revokes only the last
+of several certificates of a name. If puppetserver crashes between our "yes" and
+the certificate, `instance reconcile` sees that there is none and lets the
+instance wait again (`waiting_again`).
 
 Not here: clocks, LDAP, certificate requests (enc/signing).
 """
@@ -91,6 +92,11 @@ class Enrolment(NamedTuple):
         """Return what it becomes when the public key with digest `key` is signed. Only from `waiting`."""
         assert self.state == "waiting"
         return Enrolment("signed", now, self.until, self.token, key=key, began=self.since)
+
+    def waiting_again(self, now: int) -> Enrolment:
+        """Return what it becomes when no certificate came of the signing: the same token, to the same end."""
+        assert self.state == "signed"
+        return Enrolment("waiting", now, self.until, self.token)
 
 
 class Built(NamedTuple):

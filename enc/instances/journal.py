@@ -94,9 +94,7 @@ class Journal:
             self._place(operation.id).unlink(missing_ok=True)
             self._sync()
         except OSError as error:
-            raise ToolkitError(
-                f"the journal cannot be written: {error.strerror}", where=str(self.directory)
-            ) from error
+            raise ToolkitError(f"the journal cannot be written: {error.strerror}", where=str(self.directory)) from error
 
     def read(self) -> tuple[list[Operation], list[str]]:
         """Return what was begun and not done, oldest first, and a line about each file that cannot be read."""
@@ -104,9 +102,7 @@ class Journal:
         try:
             places = sorted(self.directory.glob("*.json"))
         except OSError as error:
-            raise ToolkitError(
-                f"the journal cannot be read: {error.strerror}", where=str(self.directory)
-            ) from error
+            raise ToolkitError(f"the journal cannot be read: {error.strerror}", where=str(self.directory)) from error
         for place in places:
             try:
                 found.append(_operation(place.read_text(encoding="utf-8"), place.stem))

@@ -92,9 +92,7 @@ def ticket_of(instance: Instance, settings: Settings) -> Ticket:
     token = tokens.token(key, tokens.Binding(certname, instance.project, instance.region), enrolment.nonce)
     if not enrolment.nonce or tokens.digest(token) != enrolment.token:
         raise ToolkitError(f"the token of {certname} was made with another key; `enc-admin instance rebuild` makes one")
-    return Ticket(
-        certname, instance.project, instance.region, instance.role, token, enrolment.until, instance.serial
-    )
+    return Ticket(certname, instance.project, instance.region, instance.role, token, enrolment.until, instance.serial)
 
 
 class NotAnInstances(ToolkitError):
@@ -210,6 +208,17 @@ class Lifecycle:
             receipt = self._begin(operation, plan)
             self._finish(operation)
             return Outcome(certname, receipt)
+
+    def reopen(self, certname: Certname, *, reason: str) -> None:
+        """Let an instance that was signed wait again, with the token that it has. The caller holds the name's lock."""
+        record = self._entry(certname)
+        enrolment = entry.enrolment_of(record)
+        if enrolment is None or enrolment.state != "signed":
+            raise Conflict(f"{certname} is not signed any more")
+        step = entry.opening(record, enrolment.waiting_again(int(self._clock())))
+        plan = Plan("instance reopen", f"node {certname}", self._project(record), (step,))
+        self._desk.submit(plan, reason=reason)
+        self._told(f"{certname}: waits for its request again")
 
     def resume(self, operation: Operation) -> Outcome:
         """Finish what was begun; raise `Unfinished` if it still cannot be."""

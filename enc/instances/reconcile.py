@@ -83,9 +83,7 @@ class Reconciler:
                 "certificates; look at nodes.base and nodes.filter"
             )
         by_name = {authority.name: authority for authority in self._authorities}
-        held = [
-            one if one.status.name in entries else self._with_origin(one, by_name[one.authority]) for one in held
-        ]
+        held = [one if one.status.name in entries else self._with_origin(one, by_name[one.authority]) for one in held]
         seen = Seen(
             entries,
             tuple(held),
@@ -93,7 +91,8 @@ class Reconciler:
             frozenset(operation.certname for operation in operations),
             self._kept(held),
             self._answers(),
-            cloud,
+            silent=len(projects) < len(self._authorities),
+            cloud=cloud,
         )
         return repairs.find(seen, self._clock(), self._patience)
 
@@ -120,6 +119,12 @@ class Reconciler:
                 return False
             do = work.rebuild if repair.act == "rebuild" else work.delete
             do(repair.certname, reason=why)
+            return True
+        if repair.act == "reopen":
+            with self._journal.name_lock(repair.certname):
+                if repair not in self._look_again(repair, cloud):
+                    return False
+                work.reopen(repair.certname, reason=why)
             return True
         authority = next(one for one in self._authorities if one.name == repair.authority)
         with self._journal.name_lock(repair.certname), self._journal.authority_lock(authority.name):

@@ -10,6 +10,8 @@ told; `reconcile.py` sees and does. The rules, for one certname:
   instance's (a master's, say): it is told and never touched;
 - an instance that is closed and in nobody's journal gets what was begun: it is
   rebuilt;
+- an instance that was signed, and no authority has a certificate of it (a crash
+  came between), waits again with the token that it has, while that is in time;
 - what cannot be mended without a decision is told.
 """
 
@@ -23,8 +25,8 @@ from enc.authority.statuses import CertificateStatus
 from enc.instances.enrolment import Enrolment
 from enc.names import Certname, ProjectName
 
-Act = Literal["resume", "rebuild", "revoke", "delete request", "delete", "tell"]
-ACTS: tuple[Act, ...] = ("resume", "rebuild", "revoke", "delete request", "delete", "tell")
+Act = Literal["resume", "rebuild", "reopen", "revoke", "delete request", "delete", "tell"]
+ACTS: tuple[Act, ...] = ("resume", "rebuild", "reopen", "revoke", "delete request", "delete", "tell")
 
 
 TAKING: tuple[Act, ...] = ("revoke", "delete")
@@ -63,6 +65,8 @@ class Seen(NamedTuple):
     keep: frozenset[str] = frozenset()
     """Names whose certificates are no nodes' in LDAP, and stay."""
     answers: frozenset[Certname] = frozenset()
+    silent: bool = False
+    """Whether an authority did not answer."""
     cloud: frozenset[str] | None = None
     """Ids of the servers that there are; None: nobody was asked."""
 
@@ -172,7 +176,10 @@ def _of_entry(
     elif enrolment.state == "waiting" and not enrolment.in_time(now):
         yield Repair("tell", name, "waited for its request until the token's time was up; rebuild or delete it")
     elif enrolment.state == "signed" and not certified and _all_answered(entry, seen):
-        yield Repair("tell", name, "was signed, and no authority has its certificate; rebuild it")
+        if enrolment.in_time(now) and not seen.silent:
+            yield Repair("reopen", name, "was signed, and no authority has its certificate")
+        else:
+            yield Repair("tell", name, "was signed, and no authority has its certificate; rebuild it")
 
 
 def _all_answered(entry: Entry, seen: Seen) -> bool:

@@ -38,9 +38,7 @@ class RunRecords:
         try:
             document = json.loads(self._place(certname).read_text(encoding="utf-8"))
             run = document["run"]
-            return Record(
-                None if run is None else Run(**run), int(document["seen"]), int(document["directory"])
-            )
+            return Record(None if run is None else Run(**run), int(document["seen"]), int(document["directory"]))
         except (OSError, ValueError, TypeError, KeyError):
             return None
 

@@ -11,9 +11,10 @@ judged, of exactly the version (entryCSN) that was judged; who loses that race
 reads and judges again, and finds the token used. LDAP itself is asked, never
 the answers on disk: they may be old.
 
-If this process ends between the modify and its exit status, nothing is signed
-and the token is used: for this key only, which may ask again until the token's
-end (enc/instances/enrolment.py).
+If this process ends between the modify and its exit status, or puppetserver
+before the certificate is written, nothing is signed and the token is used.
+`enc-admin instance reconcile`, which asks the authority, lets the instance
+wait again (enc/instances/repairs.py).
 """
 
 from __future__ import annotations

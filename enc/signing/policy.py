@@ -48,7 +48,6 @@ _REBUILD = "`enc-admin instance rebuild`, and start the instance with the user d
 
 CODES: dict[str, Code] = {
     "signed": Code("the token was right and is used up now", "nothing", True),
-    "signed-again": Code("the same key asked once more before the token's end", "nothing", True),
     "renewed": Code("the same key asked again when a renewal was due", "nothing", True),
     "certname": Code("the name that puppetserver gives is no certname", "lower-case names only; look at the agent"),
     "too-big": Code("the request is longer than 64 KiB", _AS_MADE),
@@ -70,7 +69,9 @@ CODES: dict[str, Code] = {
     "no-token": Code("the request brings no token", "start the instance with its user data"),
     "wrong-token": Code("the token is not this instance's present one", _REBUILD),
     "expired": Code("the token's time was over", _REBUILD),
-    "used": Code("another key has used the token already", "if it was not you, find out who; then " + _REBUILD),
+    "used": Code(
+        "the token is used already, mostly by another key", "if it was not you, find out who; then " + _REBUILD
+    ),
     "too-early": Code("the instance has its certificate, and no renewal is due", _REBUILD),
     "no-project": Code("the request does not say its project (pp_project)", _AS_MADE),
     "wrong-project": Code("pp_project is not the instance's project", _AS_MADE),
@@ -203,7 +204,12 @@ def _same_key(request: Request, enrolment: Enrolment, now: int, renew_after: flo
     """Judge a request with the key that was signed already; its signature proves that it comes from the key's owner."""
     if enrolment.in_time(now):
         _check_token(request, enrolment)
-        return Verdict("signed-again", "the key that has used the token asks again, in time")
+        # Not even for this key: puppetserver 7 revokes only the last of several certificates.
+        raise Refused(
+            "used",
+            f"this key has used its token {now - enrolment.since} s ago; the agent fetches the "
+            "certificate, and if there is none, `enc-admin instance reconcile` lets it ask again",
+        )
     if renew_after is None:
         raise Refused("too-early", "this key has its certificate, and signing.renew_after is not set")
     due = enrolment.since + int(renew_after)

@@ -24,6 +24,7 @@ from enc.errors import NotAllowed
 from enc.instances.enrolment import ATTRIBUTE
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle, Unfinished
+from enc.instances.tokens import digest
 from enc.names import Certname, PersonName
 from enc.service.desk import open_desk
 from enc.settings import AuthoritySettings, Duration, Settings
@@ -57,6 +58,11 @@ class Site:
 
     def enrol(self, certname: str) -> Keeper:
         keeper = self.client.enrol(certname)
+        self.note_signed(certname)
+        return keeper
+
+    def note_signed(self, certname: str) -> None:
+        """Let LDAP say that the instance was signed."""
         instance = found(self.settings, certname)
         assert instance is not None
         change = ValueChange(
@@ -64,7 +70,6 @@ class Site:
         )
         with DirectoryEditor(self.settings) as editor:
             editor.modify(instance.record.dn, [change])
-        return keeper
 
     @contextmanager
     def work(self) -> Iterator[Lifecycle]:
@@ -218,6 +223,24 @@ def test_whose_certificate_was_never_an_instances_keeps_it(site: Site, admin: Ru
     assert not {database, serial(site.operator)} & site.client.revoked()
     assert site.client.ask("PUT", "clean", b'{"certnames": ["database.example.org"]}', who=site.operator)[0] == 200
     assert admin("instance", "resume")[0] == 0
+
+
+def test_who_was_signed_and_got_no_certificate_waits_again(site: Site, admin: Run) -> None:
+    """What a puppetserver leaves that dies between the policy's yes and the certificate."""
+    name = "unlucky.example.org"
+    with site.work() as work:
+        ticket = work.create(name, RED, Wish(), reason=WHY).ticket
+    assert ticket is not None
+    site.note_signed(name)
+    assert admin("instance", "reconcile")[0] == 0
+    instance = found(site.settings, name)
+    assert instance is not None and instance.enrolment.state == "waiting", "its enrolment is from long ago here"
+    assert (instance.enrolment.token, instance.enrolment.until) == (digest(ticket.token), ticket.until)
+    keeper = site.enrol(name)
+    assert admin("instance", "reconcile", "--older-than", "0s")[0] == 0
+    instance = found(site.settings, name)
+    assert instance is not None and instance.enrolment.state == "signed", "who has a certificate keeps it"
+    assert serial(keeper) not in site.client.revoked()
 
 
 @pytest.mark.parametrize("verb", ["create", "rebuild", "delete"])

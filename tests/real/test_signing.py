@@ -109,9 +109,10 @@ def test_an_instance_that_is_waited_for_is_signed_and_no_other_key_is(site: Site
     assert abs(time.time() - now.since) < 60
     status, said = site.ask(make.pem(make.request(key=make.OTHER)))
     assert status == 1 and said.startswith(f"enc-autosign: used: {NAME}: ") and said.count("\n") == 1
-    assert site.ask(GOOD) == (0, "")
+    # Not even its own: with puppetserver 7 there would be two certificates, and one of them could not be revoked.
+    assert site.ask(GOOD)[0] == 1
     assert [(line["code"], line["project"], line["signed"]) for line in site.lines()] == [
-        ("signed", "red", True), ("used", "red", False), ("signed-again", "red", True),
+        ("signed", "red", True), ("used", "red", False), ("used", "red", False),
     ]  # fmt: skip
     assert site.lines()[0]["key"] == now.key
     assert site.journal.stat().st_mode & 0o777 == 0o640
@@ -253,7 +254,7 @@ def test_following_shows_what_comes_also_after_the_journal_was_moved_aside(site:
             assert json.loads(follower.stdout.readline())["code"] == "signed"
             for _ in range(4):
                 site.ask(GOOD, config=short)
-                assert json.loads(follower.stdout.readline())["code"] == "signed-again"
+                assert json.loads(follower.stdout.readline())["code"] == "used"
         finally:
             follower.terminate()
     assert site.journal.with_name("journal.jsonl.1").exists()

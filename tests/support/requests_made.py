@@ -433,7 +433,7 @@ def of_instances() -> Iterator[Case]:
     yield Case("used_and_over", "the same, after the token's end", good, "used", enrolment=signed_for(OTHER), now=9000)
     yield Case("signed_other_token", "signed, a new key and no right token", pem(request(token=OTHER_TOKEN)),
                "wrong-token", enrolment=signed_for(OTHER))  # fmt: skip
-    yield Case("again", "the same key, in time", good, "signed-again", enrolment=signed_for(EC))
+    yield Case("again", "the same key, in time", good, "used", enrolment=signed_for(EC))
     yield Case("again_without_token", "the same key without the token", pem(request(token=None)), "no-token",
                enrolment=signed_for(EC))  # fmt: skip
     yield Case("again_wrong_token", "the same key with another token", pem(request(token=OTHER_TOKEN)), "wrong-token",

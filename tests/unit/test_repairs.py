@@ -26,6 +26,7 @@ ENROLMENTS = {
     "waiting": Enrolment("waiting", 1000, 20_000, TOKEN),
     "expired": Enrolment("waiting", 1000, 9000, TOKEN),
     "signed": Enrolment("waiting", 1000, 20_000, TOKEN).signed_for("b" * 64, 1100),
+    "signed and over": Enrolment("waiting", 1000, 9000, TOKEN).signed_for("b" * 64, 1100),
 }
 NAME = Certname("web.example.org")
 
@@ -50,6 +51,7 @@ def seen(case: dict[str, Any]) -> Seen:
         frozenset([NAME] if case.get("journal") else ()),
         frozenset([NAME] if case.get("keep") else ()),
         frozenset([NAME] if case.get("answer") else ()),
+        case.get("silent", False),
         None if "cloud" not in case else frozenset(case["cloud"]),
     )
 
