@@ -207,8 +207,9 @@ def test_many_branches_at_once_while_gc_runs(bare: Bare) -> None:
 
 
 def test_a_reader_that_resolves_the_link_once_never_sees_a_mix(bare: Bare) -> None:
-    bodies = [f"{number:03d}" for number in range(60)]
-    commits = [bare.commit("test", {"m": {f"f{n}": body for n in range(100)}}) for body in bodies]
+    """200 switches of 500 files each."""
+    bodies = [f"{number:03d}" for number in range(201)]
+    commits = [bare.commit("test", {"m": {f"f{n}": body for n in range(500)}}) for body in bodies]
     stop = threading.Event()
     mixes: list[set[str]] = []
     seen: set[str] = set()
@@ -216,7 +217,7 @@ def test_a_reader_that_resolves_the_link_once_never_sees_a_mix(bare: Bare) -> No
     def read() -> None:
         while not stop.is_set():
             version = bare.live("test").resolve()
-            found = {(version / f"m/f{n}").read_text() for n in range(100)}
+            found = {(version / f"m/f{n}").read_text() for n in range(500)}
             seen.update(found)
             if len(found) != 1:
                 mixes.append(found)

@@ -232,6 +232,7 @@ def test_while_ldap_is_away_nobody_signs_in_and_is_told(make_slapd: SlapdMaker, 
 def test_fifty_clients_at_once_all_end_live(slapd: Slapd, tmp_path: Path) -> None:
     managed = Managed(tmp_path / "managed", slapd)
     word = managed.branch_manager("token", "create", "many", "--for", "bob").stdout.strip()
+    assert managed.branch_manager("deploy").returncode == 0
     clone = Clone(tmp_path / "clone")
     with managed.serving():
         assert clone.clone(managed.url("bob", word)).returncode == 0
@@ -246,6 +247,37 @@ def test_fifty_clients_at_once_all_end_live(slapd: Slapd, tmp_path: Path) -> Non
     assert [text for push, text in zip(pushes, said, strict=True) if push.returncode] == []
     environments = managed.settings.branches.environments
     assert {f"red__t{number}" for number in range(50)} <= {path.name for path in environments.iterdir()}
+    assert managed.branch_manager("verify-store").returncode == 0
+
+
+def test_twenty_clients_at_one_branch_end_live_or_refused(slapd: Slapd, tmp_path: Path) -> None:
+    """Each has a commit of its own upon the same parent: git lets one in, the others are told; none is half in."""
+    managed = Managed(tmp_path / "managed", slapd)
+    word = managed.branch_manager("token", "create", "many", "--for", "bob").stdout.strip()
+    assert managed.branch_manager("deploy").returncode == 0
+    clones = [Clone(tmp_path / f"clone-{number}") for number in range(20)]
+    with managed.serving():
+        for number, clone in enumerate(clones):
+            assert clone.clone(managed.url("bob", word)).returncode == 0
+            (clone.place / "manifests/site.pp").write_text(f"# from client {number}\n")
+            clone.git("commit", "-qam", f"from client {number}")
+        pushes = [
+            subprocess.Popen(
+                ["git", "-C", str(clone.place), "push", "origin", "HEAD:refs/heads/topic/red/one"],
+                env=clone.environment,
+                stderr=subprocess.PIPE,
+            )
+            for clone in clones
+        ]
+        said = [push.communicate()[1].decode() for push in pushes]
+    taken = [number for number, push in enumerate(pushes) if push.returncode == 0]
+    assert len(taken) == 1, said
+    assert all("rejected" in text or "failed to" in text for number, text in enumerate(said) if number not in taken), (
+        said
+    )
+    live = managed.settings.branches.environments / "red__one/manifests/site.pp"
+    assert live.read_text() == f"# from client {taken[0]}\n"
+    assert managed.branch_manager("verify-store").returncode == 0
 
 
 def test_a_push_is_deployed_though_its_client_went_away(managed: Managed, clone: Clone) -> None:
