@@ -21,6 +21,7 @@ from enc.settings import Settings
 PROGRAM = "enc"
 _ASKED = (
     "autosign",
+    "certname",
     "config",
     "environmentpath",
     "external_nodes",

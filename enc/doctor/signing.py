@@ -18,6 +18,7 @@ from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.doctor.puppet import PuppetFacts
 from enc.errors import Conflict, NotAllowed, ToolkitError
 from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE
+from enc.instances.reserved import is_reserved
 from enc.settings import Settings
 from enc.signing.autosign import account
 
@@ -35,6 +36,8 @@ def check(facts: PuppetFacts | str, who: Account, settings: Settings) -> Iterato
     yield judge_autosign(value, who.name, executable=not tried["program"])
     if Path(value).name != PROGRAM:
         return
+    assert not isinstance(facts, str)
+    yield judge_name(facts.settings.get("certname", ""), settings)
     if tried["secret"]:
         secret = settings.signing.bind_password_file
         yield fault(
@@ -74,6 +77,17 @@ def judge_autosign(value: str, user: str, *, executable: bool) -> Finding:
             f"chmod a+rx {value}, and let {user} pass through the directories above",
         )
     return ok("signing-autosign", f"puppetserver asks {value} about each request")
+
+
+def judge_name(certname: str, settings: Settings) -> Finding:
+    """Judge whether puppetserver's own name could be given to an instance."""
+    if is_reserved(certname, settings):
+        return ok("signing-names", f"no instance gets puppetserver's own name, {certname}")
+    return fault(
+        "signing-names",
+        f"who makes a node called {certname} could get a certificate in puppetserver's own name",
+        f"instances: {{reserved: [{certname}]}}, with every other server that trusts this authority's certificates",
+    )
 
 
 def _tried(program: Path, settings: Settings) -> dict[str, str]:

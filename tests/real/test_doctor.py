@@ -48,6 +48,7 @@ class Site:
             "journal": str(base / "signing/journal.jsonl"),
             "timeout": "30s",
         }
+        self.document["instances"] = {"reserved": ["puppet.example.org"]}
         (base / "signing").mkdir()
         self.write()
         for name in ("enc", "enc-trusted", "enc-autosign"):  # where the user may run it, wherever the checkout is
@@ -154,14 +155,19 @@ def test_what_keeps_requests_from_being_signed(site: Site) -> None:
         found = site.doctor()
         assert (found["signing-autosign"], found["signing-journal"]) == ("fault", "fault")
         assert found.get("signing-account") == ("fault" if os.geteuid() == 0 else None)
+        assert "signing-names" not in found
         secret.chmod(0o640)
         # The reader signs in as well, and may note nothing.
         reader = site.document["directory"]
         site.document["signing"] |= {name: reader[name] for name in ("bind_dn", "bind_password_file")}
         site.write()
-        assert site.doctor()["signing-account"] == "fault"
+        del site.document["instances"]
+        site.write()
+        found = site.doctor()
+        assert (found["signing-account"], found["signing-names"]) == ("fault", "fault")
     finally:
         site.document["signing"] = before
+        site.document["instances"] = {"reserved": ["puppet.example.org"]}
         site.write()
         program.chmod(0o755)
         signing.chmod(0o700)

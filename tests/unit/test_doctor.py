@@ -181,6 +181,13 @@ def test_what_the_account_may_read_and_how_fast_enc_is() -> None:
     assert refused.level == "fault" and "enc: too old" in refused.found
 
 
+def test_puppetservers_own_name_must_be_nobodys() -> None:
+    found = signing.judge_name("master.example.org", Settings())
+    assert found.level == "fault" and "master.example.org" in found.do
+    settings = replace(Settings(), instances=replace(Settings().instances, reserved=("*.example.org",)))
+    assert signing.judge_name("master.example.org", settings).level == "ok"
+
+
 @pytest.mark.parametrize(
     "value, executable, level",
     [
