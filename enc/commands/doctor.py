@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from enc.commands.call import Call, json_option
@@ -15,19 +15,29 @@ from enc.names import Certname
 SUMMARY = "look at configuration, LDAP, follower, answers and puppetserver; say what is wrong and what to do"
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+def doctor_options(parser: argparse.ArgumentParser) -> None:
+    """Offer what every doctor takes."""
     parser.add_argument("--user", help="look with this account's eyes; default: puppet, if root runs this")
-    parser.add_argument("--node", type=str, metavar="CERTNAME", help="try enc with this node; default: any")
     parser.add_argument("--puppet-confdir", type=Path, metavar="DIR", help="of another puppetserver than the machine's")
     json_option(parser)
 
 
-def run(call: Call) -> int:
-    """Run all checks; exit status 1 if anything has to be mended."""
-    findings = list(_examine(call))
+def tell(call: Call, examined: Iterable[Finding]) -> int:
+    """Show what was found; return the exit status, 1 if anything has to be mended."""
+    findings = list(examined)
     call.show(document(findings), lines(findings))
     return verdict(findings)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    doctor_options(parser)
+    parser.add_argument("--node", type=str, metavar="CERTNAME", help="try enc with this node; default: any")
+
+
+def run(call: Call) -> int:
+    """Run all checks."""
+    return tell(call, _examine(call))
 
 
 def _examine(call: Call) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from enc.directory.edits import DirectoryEditor
 from enc.errors import Conflict, ToolkitError
 from enc.filters import NodeFilter
 from enc.instances import repairs
+from enc.instances.enrolment import BUILT_ATTRIBUTE
 from enc.instances.entry import enrolment_of
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle
@@ -162,7 +163,8 @@ class Reconciler:
         for record in records:
             in_cloud = self._cloud_region in (None, record.first(REGION))
             serial = (record.first("serialNumber") or "") if in_cloud else ""
-            entry = Entry(enrolment_of(record), project_if_told(record, self._settings), serial)
+            built = record.first(BUILT_ATTRIBUTE) is not None
+            entry = Entry(enrolment_of(record), project_if_told(record, self._settings), serial, built)
             for name in self._filter.names(record):
                 # Further names that admins gave an instance are nobody's: no certificate was given for them.
                 if Certname.accepts(name) and (entry.enrolment is None or is_called(record, Certname(name))):

@@ -11,7 +11,8 @@ told; `reconcile.py` sees and does. The rules, for one certname:
 - an instance that is closed and in nobody's journal gets what was begun: it is
   rebuilt;
 - an instance that was signed, and no authority has a certificate of it (a crash
-  came between), waits again with the token that it has, while that is in time;
+  came between), waits again with the token that it has, while that is in time.
+  Not if it was built: then it had a certificate, and somebody has taken it away;
 - what cannot be mended without a decision is told.
 """
 
@@ -43,6 +44,8 @@ class Entry(NamedTuple):
     project: ProjectName | None = None
     serial: str = ""
     """The cloud's id of the server."""
+    built: bool = False
+    """Whether it ran once, so that it had a certificate."""
 
 
 class Held(NamedTuple):
@@ -176,7 +179,7 @@ def _of_entry(
     elif enrolment.state == "waiting" and not enrolment.in_time(now):
         yield Repair("tell", name, "waited for its request until the token's time was up; rebuild or delete it")
     elif enrolment.state == "signed" and not certified and _all_answered(entry, seen):
-        if enrolment.in_time(now) and not seen.silent:
+        if enrolment.in_time(now) and not entry.built and not seen.silent:
             yield Repair("reopen", name, "was signed, and no authority has its certificate")
         else:
             yield Repair("tell", name, "was signed, and no authority has its certificate; rebuild it")

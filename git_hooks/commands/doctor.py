@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from enc.commands.call import Call, json_option
+from enc.commands.call import Call
+from enc.commands.doctor import doctor_options, tell
 from enc.doctor.account import account
-from enc.doctor.findings import Finding, document, lines, verdict
+from enc.doctor.findings import Finding
 from git_hooks.doctor import installation, liveness, puppet, remote
 
 SUMMARY = "look at hooks, store, service, puppetserver and forge; say what is wrong and what to do"
@@ -16,17 +17,13 @@ SUMMARY = "look at hooks, store, service, puppetserver and forge; say what is wr
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--user", help="look with this account's eyes; default: puppet, if root runs this")
-    parser.add_argument("--puppet-confdir", type=Path, metavar="DIR", help="of another puppetserver than the machine's")
+    doctor_options(parser)
     parser.add_argument("--puppetserver-conf", type=Path, metavar="DIR", help="its conf.d, if it stands elsewhere")
-    json_option(parser)
 
 
 def run(call: Call) -> int:
-    """Run all checks; exit status 1 if anything has to be mended."""
-    findings = list(_examine(call))
-    call.show(document(findings), lines(findings))
-    return verdict(findings)
+    """Run all checks."""
+    return tell(call, _examine(call))
 
 
 def _examine(call: Call) -> Iterator[Finding]:

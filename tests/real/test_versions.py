@@ -273,17 +273,18 @@ def test_the_data_of_new_files_is_on_disk_before_anything_gets_its_name(
     synced: set[int] = set()
     fsync, sync, rename = os.fsync, os.sync, os.rename
 
+    aside = bare.settings.store / "work"
+
     def at_fsync(descriptor: int) -> None:
         synced.add(os.fstat(descriptor).st_ino)
         fsync(descriptor)
 
     def at_sync() -> None:
-        work = bare.settings.store / "work"
-        synced.update(path.lstat().st_ino for path in work.rglob("*") if path.is_file())
+        synced.update(path.lstat().st_ino for path in aside.rglob("*") if path.is_file())
         sync()
 
     def at_rename(source: str, target: str) -> None:
-        inside = Path(source).rglob("*") if "/work/" in source else ()
+        inside = Path(source).rglob("*") if Path(source).is_relative_to(aside) else ()
         inodes = {path.lstat().st_ino for path in inside if path.is_file() and not path.is_symlink()}
         written.update(inodes)
         named.append(inodes - synced)

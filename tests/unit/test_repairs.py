@@ -34,8 +34,9 @@ NAME = Certname("web.example.org")
 def seen(case: dict[str, Any]) -> Seen:
     entries = {}
     if "entry" in case:
-        given = {"enrolment": "signed", "project": "red", "serial": "", **case["entry"]}
-        entries[NAME] = Entry(ENROLMENTS[given["enrolment"]], ProjectName(given["project"]), given["serial"])
+        given = {"enrolment": "signed", "project": "red", "serial": "", "built": False, **case["entry"]}
+        enrolment, project = ENROLMENTS[given["enrolment"]], ProjectName(given["project"])
+        entries[NAME] = Entry(enrolment, project, given["serial"], given["built"])
     held = [
         Held(
             one["at"],
