@@ -1,0 +1,194 @@
+"""A site for tests of self-masters: LDAP, a repository, a central master, and whole instances that it serves.
+
+Owns the network and every process in it; all ends with the context. Each
+instance has the toolkit installed, is enrolled, and its agent runs as a
+service. Not here: what the instances are for.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from enc.directory.embedded_config import StartOptions, TlsFiles
+from enc.names import Certname, EnvironmentName
+from puppetmaster_self.private_master import PrivateMaster
+from puppetmaster_self.puppetserver_files import MasterSettings, exec_terminus
+from tests.support import toolkit
+from tests.support.certificates import Authority
+from tests.support.machines import Machine, Network
+from tests.support.puppetserver import MakeMaster
+from tests.support.slapd import ADD, Slapd
+
+CENTRAL, ADDRESS = Certname("puppet.example.org"), "10.77.0.1"
+NAME = Certname("web-1.example.org")
+BRANCH, ENVIRONMENT = "project/red", EnvironmentName("project_red")
+S = "dc=example,dc=org"
+SITE = """node default {
+  file { '/etc/red': content => "%s for ${trusted['certname']}\\n" }
+}
+"""
+LDIF = f"""dn: uid=olga,ou=people,{S}
+objectClass: inetOrgPerson
+uid: olga
+cn: olga
+sn: olga
+userPassword: secret-olga
+
+dn: cn=red,ou=projects,{S}
+objectClass: groupOfNames
+cn: red
+member: uid=olga,ou=people,{S}
+
+dn: ou=red,ou=hosts,{S}
+objectClass: organizationalUnit
+ou: red
+
+dn: cn={NAME},ou=red,ou=hosts,{S}
+objectClass: device
+objectClass: puppetClient
+objectClass: puppetmasterClassification
+cn: {NAME}
+environment: {ENVIRONMENT}
+"""
+
+FORWARD = """
+import socket, sys, threading
+listening = socket.create_server((sys.argv[1], 389))
+def pump(source, target):
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+    except OSError:
+        pass
+    finally:
+        for end in (source, target):
+            try: end.shutdown(socket.SHUT_RDWR)
+            except OSError: pass
+while True:
+    client, _ = listening.accept()
+    server = socket.socket(socket.AF_UNIX)
+    server.connect(sys.argv[2])
+    for pair in ((client, server), (server, client)):
+        threading.Thread(target=pump, args=pair, daemon=True).start()
+"""
+"""LDAP for the instance's network: slapd itself listens on this machine's loopback and on a socket only."""
+
+SELF = f"{toolkit.PREFIX}/bin/puppetmaster-self"
+
+
+class Site:
+    """A central master with LDAP and a repository; `instance` boots whole machines that it serves."""
+
+    def __init__(self, base: Path, slapd: Slapd, network: Network, repository: Path, stack: ExitStack) -> None:
+        self.base = base
+        self.slapd = slapd
+        self.repository = repository
+        self.master: PrivateMaster
+        self._network = network
+        self._stack = stack
+        self._instances = 0
+
+    def instance(self, certname: Certname, **files: str) -> Machine:
+        """Boot a machine, enrol it and let its agent run; `files` are put over the usual ones, path → content."""
+        self._instances += 1
+        place = self.base / certname.short
+        place.mkdir()
+        network = self._network.host(certname.short, f"10.77.0.{9 + self._instances}")
+        machine = Machine(place, certname.short, network, _files(self.base, certname) | files)
+        self._stack.callback(machine.stop)
+        machine.boot()
+        done(machine, "sh", "-c", toolkit.INSTALL + "chgrp puppet /etc/puppetmaster/ldap.secret\n", timeout=300)
+        agent(machine, "--waitforcert", "5", "--http_keepalive_timeout", "0")
+        done(machine, "systemctl", "enable", "--now", "puppet.service")
+        agent(machine)
+        return machine
+
+
+@contextmanager
+def self_master_site(base: Path, make_master: MakeMaster) -> Iterator[Site]:
+    """Put up all but the instances."""
+    with ExitStack() as stack:
+        network = Network()
+        stack.callback(network.close)
+        central = ("ip", "netns", "exec", network.host("central", ADDRESS))
+        authority = Authority.make(base / "authority")
+        slapd = Slapd(base / "slapd", options=StartOptions(tls=TlsFiles(*authority.issue(str(CENTRAL)))))
+        stack.callback(slapd.stop)
+        slapd.load_ldif(LDIF)
+        slapd.modify(f"cn=operators,ou=groups,{S}", {"member": [(ADD, [f"uid=olga,ou=people,{S}"])]})
+        config = base / "config.yaml"
+        config.write_text(f"{slapd.configuration()}answers: {{directory: {base}/answers}}\n")
+        enc = Path(sys.executable).with_name("enc")
+        repository = _repository(base)
+        socket_path = str(base / "slapd/run/ldapi")
+        serve = ("git", "daemon", f"--base-path={base}", "--export-all", "--enable=receive-pack", f"--listen={ADDRESS}")
+        for command in ([sys.executable, "-c", FORWARD, ADDRESS, socket_path], list(serve)):
+            process = subprocess.Popen([*central, *command], stderr=subprocess.DEVNULL)
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+        terminus = exec_terminus(enc, "--config", str(config))
+        site = Site(base, slapd, network, repository, stack)
+        site.master = master = make_master(
+            base / "master",
+            MasterSettings(certname=CENTRAL, address=ADDRESS, port=8140, launcher=central, server=terminus),
+        )
+        stack.callback(master.stop)
+        master.add_environment(ENVIRONMENT, {"manifests/site.pp": SITE % "central"})
+        master.start()
+        yield site
+
+
+def _toolkit(base: Path) -> bytes:
+    """Return the toolkit as a tar file; made once."""
+    file = base / "toolkit.tar"
+    if not file.exists():
+        (base / "toolkit").mkdir()
+        file.write_bytes(toolkit.tar_file(base / "toolkit"))
+    return file.read_bytes()
+
+
+def _files(base: Path, certname: Certname) -> dict[str, str | bytes]:
+    return {
+        "/toolkit.tar": _toolkit(base),
+        "/etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {certname}\n{ADDRESS} {CENTRAL} puppet\n",
+        "/etc/puppetmaster/ldap.secret": "secret-olga\n",
+        "/etc/puppetmaster/ldap-ca.pem": (base / "authority/ca.pem").read_text(),
+        "/etc/puppetmaster/config.yaml": (
+            f"directory:\n  uris: [ldap://{CENTRAL}]\n  bind_dn: uid=olga,ou=people,{S}\n"
+            "  tls: {start: true, ca_file: /etc/puppetmaster/ldap-ca.pem}\n"
+            "  bind_password_file: /etc/puppetmaster/ldap.secret\n"
+            f"self_master:\n  upstream: git://{ADDRESS}/central.git\n"
+        ),
+        "/etc/puppet/puppet.conf": f"[agent]\nserver = {CENTRAL}\ncertname = {certname}\n",
+    }
+
+
+def _repository(base: Path) -> Path:
+    seed = base / "seed"
+    (seed / "manifests").mkdir(parents=True)
+    (seed / "manifests/site.pp").write_text(SITE % "central")
+    git = ("git", "-C", str(seed), "-c", "user.name=Rita", "-c", "user.email=rita@example.org")
+    for words in (("init", "-q", "-b", BRANCH), ("add", "."), ("commit", "-q", "-m", "red"), ("branch", "production")):
+        subprocess.run([*git, *words], check=True)
+    subprocess.run(["git", "clone", "-q", "--bare", str(seed), str(base / "central.git")], check=True)
+    return base / "central.git"
+
+
+def done(machine: Machine, *command: str, timeout: float = 120, good: tuple[int, ...] = (0,)) -> str:
+    """Run a command that must succeed; return its output, and show it with the time that it took."""
+    began = time.monotonic()
+    ended = machine.run(*command, timeout=timeout)
+    said = ended.stdout + ended.stderr
+    print(f"$ {' '.join(command)[:100]}  # {time.monotonic() - began:.1f} s\n{said[-4000:]}")
+    assert ended.returncode in good, f"{command}: {ended.returncode}: {said[-6000:]}"
+    return said
+
+
+def agent(machine: Machine, *words: str) -> str:
+    command = ("puppet", "agent", "--test", "--color", "false", "--waitforlock", "1", *words)
+    return done(machine, *command, timeout=180, good=(0, 2))
