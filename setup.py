@@ -57,6 +57,7 @@ setup(
             "hypothesis >= 6.100",
             "mypy >= 1.10",
             "pytest >= 8",
+            "pytest-xdist >= 3.7",
             "ruff >= 0.6",
             "types-PyYAML",
             "types-gunicorn",
