@@ -1,13 +1,12 @@
-"""The order of the tests: those that need no server first, then the longest files of the others.
-
-Two workers (run-tests gives pytest-xdist one file after the other) end at
-about the same time only if what takes minutes begins early.
-"""
+"""What all tests share: the fixtures of tests/support, their order, and that in CI nothing is skipped."""
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+pytest_plugins = ["tests.support.puppetserver"]
 LONG = (
     "test_user_data.py",
     "test_self_master.py",
@@ -19,13 +18,26 @@ LONG = (
     "test_switches.py",
     "test_deploys.py",
 )
+"""Those of the real tests that take a minute and more."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort files, and leave the order within each as it is."""
+    """Put files that need no server first, then the longest of the others.
+
+    Two workers get one file after the other, and end at about the same time only if what takes minutes begins early.
+    """
 
     def place(item: pytest.Item) -> tuple[bool, int]:
         name = item.path.name
         return item.path.parent.name != "unit", LONG.index(name) if name in LONG else len(LONG)
 
     items.sort(key=place)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """With CI=true, make a skipped test a failure: a missing part must not pass for a sound one."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") == "true" and reporter is not None and reporter.stats.get("skipped"):
+        reporter.write_line("CI: tests were skipped, which counts as failure", red=True)
+        session.exitstatus = exitstatus or pytest.ExitCode.TESTS_FAILED
