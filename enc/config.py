@@ -149,6 +149,10 @@ def _value(kind: Any, value: object, path: str, where: str) -> Any:
         if isinstance(value, str) and BranchName.accepts(value):
             return BranchName(value)
         wanted = BranchName.rule
+    elif kind is ProjectName:
+        if isinstance(value, str) and ProjectName.accepts(value):
+            return ProjectName(value)
+        wanted = ProjectName.rule
     else:
         if isinstance(value, str) and value:
             return value

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import yaml
 
-from enc.names import BranchName, EnvironmentName
+from enc.names import BranchName, EnvironmentName, ProjectName
 from enc.settings import Duration, Settings
 
 
@@ -169,6 +169,7 @@ def _takes(hint: Any) -> str:
         Path: "absolute path",
         BranchName: "branch",
         EnvironmentName: "environment",
+        ProjectName: "project",
         str: "text",
     }
     return words[hint]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from enc.names import BranchName, EnvironmentName
+from enc.names import BranchName, EnvironmentName, ProjectName
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -488,6 +488,12 @@ class SigningSettings:
     renew_after: Duration | None = None
     """How long after its certificate an instance may have another for the same key. None: never. The CA
     must allow it, too (docs/signing.md)."""
+    project: ProjectName | None = None
+    """This authority is that of a project's own master: without writing to LDAP, it signs the project's instances
+    for the key that the site's authority has signed (docs/signing.md). None: it is the site's, and takes tokens."""
+    issued: Path | None = None
+    """A project's authority: where its certificates are, `signed` in puppetserver's cadir. Who has one there gets no
+    second one. None: nobody looks."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,11 @@ If this process ends between the modify and its exit status, or puppetserver
 before the certificate is written, nothing is signed and the token is used.
 `enc-admin instance reconcile`, which asks the authority, lets the instance
 wait again (enc/instances/repairs.py).
+
+At a project's own master (`signing.project`) nothing is used up: LDAP is read
+with the reading account, and what is asked for is the key that the site's
+authority has signed (policy.py). There, a name that has a certificate gets no
+second one: puppetserver 7 revokes only the last of several.
 """
 
 from __future__ import annotations
@@ -122,8 +127,7 @@ def explain(certname: str, octets: bytes, settings: Settings) -> Outcome:
     """Return what would be answered now. Nothing is used up and nothing is written."""
 
     def look(read: Callable[[Find, Use], Outcome]) -> Outcome:
-        with LdapSource(settings) as source:
-            return read(source.nodes_named, lambda _instance, _verdict: None)
+        return _reading(settings, read)
 
     return decide(certname, octets, look, settings)
 
@@ -182,7 +186,7 @@ def _judge(
 ) -> Outcome:
     for _ in range(_TRIES):
         instance = policy.instance_of(certname, find(certname), settings)
-        verdict = policy.judge(wanted, certname, instance, clock(), settings.signing.renew_after)
+        verdict = _verdict(wanted, certname, instance, settings, clock())
         if verdict.enrolment is not None:
             try:
                 use(instance, verdict)
@@ -196,8 +200,23 @@ def _judge(
     raise Refused("busy", f"the entry of {certname} changed {_TRIES} times while it was read")
 
 
+def _verdict(wanted: Request, certname: Certname, instance: Instance, settings: Settings, now: float) -> Verdict:
+    signing = settings.signing
+    if signing.project is None:
+        return policy.judge(wanted, certname, instance, now, signing.renew_after)
+    verdict = policy.judge_known(wanted, certname, instance, signing.project)
+    try:
+        if verdict.signs and signing.issued is not None and (signing.issued / f"{certname}.pem").exists():
+            return Verdict("has-certificate", f"this authority has a certificate of {certname}")
+    except OSError as error:
+        return Verdict("configuration", one_line(f"signing.issued cannot be read: {error}"))
+    return verdict
+
+
 def _with_ldap(settings: Settings, read: Callable[[Find, Use], Outcome]) -> Outcome:
-    """Let `read` work over one connection of the signing account."""
+    """Let `read` work over one connection: of the signing account; of the reading one if nothing is written."""
+    if settings.signing.project is not None:
+        return _reading(account(settings), read)
     names = NodeFilter(settings.nodes.filter)
     with DirectoryEditor(account(settings)) as editor:
 
@@ -207,6 +226,11 @@ def _with_ldap(settings: Settings, read: Callable[[Find, Use], Outcome]) -> Outc
             editor.modify(instance.dn, [change], instance.csn or None)
 
         return read(lambda certname: editor.find(settings.nodes_base, names.for_name(certname)), use)
+
+
+def _reading(settings: Settings, read: Callable[[Find, Use], Outcome]) -> Outcome:
+    with LdapSource(settings) as source:
+        return read(source.nodes_named, lambda _instance, _verdict: None)
 
 
 def account(settings: Settings) -> Settings:

@@ -13,6 +13,13 @@ LDAP holds then (autosign.py).
 The order of the rules decides which code is told where several fit: what the
 request says of itself, then the instance, then its token, then what the token
 was bound to.
+
+A project's own master has an authority, too (`signing.project`). It must not
+hold the site's signing account, which could open everybody's enrolments, and
+need not: LDAP says already for which key the site's authority has signed each
+instance, and a request's own signature proves that it comes from the key's
+owner. So `judge_known` asks for that very key in the place of a token, and
+nothing is used up.
 """
 
 from __future__ import annotations
@@ -49,6 +56,7 @@ _REBUILD = "`enc-admin instance rebuild`, and start the instance with the user d
 CODES: dict[str, Code] = {
     "signed": Code("the token was right and is used up now", "nothing", True),
     "renewed": Code("the same key asked again when a renewal was due", "nothing", True),
+    "known-key": Code("a project's authority: the site's has signed this very key for this instance", "nothing", True),
     "certname": Code("the name that puppetserver gives is no certname", "lower-case names only; look at the agent"),
     "too-big": Code("the request is longer than 64 KiB", _AS_MADE),
     "not-a-request": Code("it is not exactly one readable certificate request", _AS_MADE),
@@ -73,6 +81,20 @@ CODES: dict[str, Code] = {
         "the token is used already, mostly by another key", "if it was not you, find out who; then " + _REBUILD
     ),
     "too-early": Code("the instance has its certificate, and no renewal is due", _REBUILD),
+    "not-signed": Code(
+        "a project's authority: the site's has not signed this instance", "let it enrol at the central master first"
+    ),
+    "other-key": Code(
+        "a project's authority: the site's has signed another key for this instance",
+        "`puppetmaster::client` asks with the right one; if it did, find out who asked",
+    ),
+    "other-project": Code(
+        "a project's authority: the instance is another project's", "use a master of the instance's own project"
+    ),
+    "has-certificate": Code(
+        "a project's authority: it has a certificate of that name already",
+        "its own key fetches that one; after a rebuild `puppetserver ca clean --certname NAME` on the project's master",
+    ),
     "no-project": Code("the request does not say its project (pp_project)", _AS_MADE),
     "wrong-project": Code("pp_project is not the instance's project", _AS_MADE),
     "wrong-region": Code("pp_region is not the instance's region", _AS_MADE),
@@ -184,12 +206,29 @@ def judge(
     return verdict
 
 
+def judge_known(request: Request, certname: Certname, instance: Instance, project: ProjectName) -> Verdict:
+    """Return the verdict of the authority of `project`'s own master: nothing is used up."""
+    try:
+        check_subject(request, certname)
+        _check_known(request, instance)
+        _check_binding(request, instance)
+    except Refused as refused:
+        return refused.verdict
+    if instance.project != project:
+        return Verdict("other-project", f"{certname} is of {instance.project}, and this master signs for {project}")
+    return Verdict("known-key", "the site's authority has signed this very key")
+
+
+def _check_known(request: Request, instance: Instance) -> None:
+    enrolment = _enrolled(instance)
+    if enrolment.state != "signed":
+        raise Refused("not-signed", f"{instance.certname} waits for its first certificate from the site's authority")
+    if not hmac.compare_digest(request.key, enrolment.key):
+        raise Refused("other-key", f"the site's authority has signed another key for {instance.certname}")
+
+
 def _of_enrolment(request: Request, instance: Instance, now: int, renew_after: float | None) -> Verdict:
-    enrolment = instance.enrolment
-    if enrolment is None:
-        raise Refused("not-an-instance", f"{instance.certname} is a node, but was not made as an instance")
-    if enrolment.state == "closed":
-        raise Refused("closed", f"{instance.certname} is closed: its creation, rebuild or move is not finished")
+    enrolment = _enrolled(instance)
     if enrolment.state == "signed" and hmac.compare_digest(request.key, enrolment.key):
         return _same_key(request, enrolment, now, renew_after)
     _check_token(request, enrolment)
@@ -198,6 +237,15 @@ def _of_enrolment(request: Request, instance: Instance, now: int, renew_after: f
     if not enrolment.in_time(now):
         raise Refused("expired", f"the token's time was over {now - enrolment.until} s ago")
     return Verdict("signed", "the token is right", enrolment.signed_for(request.key, now))
+
+
+def _enrolled(instance: Instance) -> Enrolment:
+    enrolment = instance.enrolment
+    if enrolment is None:
+        raise Refused("not-an-instance", f"{instance.certname} is a node, but was not made as an instance")
+    if enrolment.state == "closed":
+        raise Refused("closed", f"{instance.certname} is closed: its creation, rebuild or move is not finished")
+    return enrolment
 
 
 def _same_key(request: Request, enrolment: Enrolment, now: int, renew_after: float | None) -> Verdict:

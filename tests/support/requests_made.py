@@ -1,7 +1,7 @@
-"""Makes the certificate requests of tests/cases/signing: `python -m tests.support.requests_made`.
+"""Makes the certificate requests of tests/cases/signing: `python -m tests.support.requests_made [FIRST-LETTERS]`.
 
 Every case is one YAML file: the request (PEM, or base64 of any octets), what LDAP holds, the time, and the code that
-the policy answers with. Keys are new each time; nothing else changes. What the library's builder refuses to make is
+the policy answers with. Keys are new each time; nothing else changes. FIRST-LETTERS: only files that begin so. What the library's builder refuses to make is
 put together from DER here.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,6 +186,10 @@ class Case:
     project: str = "red"
     times: int = 1
     """How often the octets are repeated."""
+    authority: str | None = None
+    """Whose authority is asked: a project's own master; None: the site's."""
+    issued: bool = False
+    """Whether that authority has a certificate of the name already."""
 
     def document(self) -> dict[str, Any]:
         entries = self.entries
@@ -197,6 +202,8 @@ class Case:
         shown: dict[str, Any] = {"about": self.about, "code": self.code, "certname": self.certname, "now": self.now}
         if self.renew_after is not None:
             shown["renew_after"] = self.renew_after
+        if self.authority is not None:
+            shown |= {"authority": self.authority, "issued": self.issued}
         if self.times != 1:
             shown["times"] = self.times
         text = self.octets.decode("ascii", "replace")
@@ -487,22 +494,73 @@ def of_bindings() -> Iterator[Case]:
                entry={"puppetmasterRole": ["front"]})  # fmt: skip
 
 
+def of_a_projects_authority() -> Iterator[Case]:
+    """What a project's own master is asked: the site's authority has signed, or not, and nothing is used up."""
+
+    def asked(file: str, about: str, code: str, octets: bytes | None = None, **more: Any) -> Case:
+        given = {"enrolment": signed_for(EC), "authority": "red", "now": 90_000, **more}
+        return Case(f"own_master_{file}", about, octets or pem(request(token=None)), code, **given)
+
+    yield asked("good", "the key that the site's authority has signed", "known-key")
+    yield asked("good_rsa", "an RSA key", "known-key", pem(request(key=RSA, token=None)), enrolment=signed_for(RSA))
+    yield asked("good_in_time", "while the token would still be in time", "known-key", now=NOW)
+    yield asked("token", "a token does not matter", "known-key", pem(request()))
+    yield asked("renewal", "when a renewal would be due, this is none", "known-key", renew_after=5000)
+    eu = {"puppetmasterRegion": ["eu"], "puppetmasterRole": ["front"], "serialNumber": ["i-7"]}
+    everything = {PROJECT: "red", REGION: "eu", ROLE: "front", INSTANCE_ID: "i-7"}
+    yield asked("good_with_everything", "region, role and instance id", "known-key",
+                pem(request(token=None, extensions=everything)), entry=eu)  # fmt: skip
+    yield asked("other_key", "another key than the site's authority has signed", "other-key",
+                pem(request(key=OTHER, token=None)))  # fmt: skip
+    yield asked("other_key_token", "another key, with the right token", "other-key", pem(request(key=OTHER)), now=NOW)
+    yield asked("forged", "the right key is claimed, another one signed", "signature",
+                pem(request(key=OTHER, claimed=EC, token=None)))  # fmt: skip
+    yield asked("rebuilt", "after a rebuild the site's authority has signed another key", "other-key",
+                enrolment=signed_for(OTHER))  # fmt: skip
+    yield asked("waiting", "a right token, but the site's authority has not signed", "not-signed", pem(request()),
+                enrolment=WAITING, now=NOW)  # fmt: skip
+    yield asked("closed", "a rebuild is under way", "closed", enrolment="closed since 1000")
+    yield asked("unknown", "a deleted instance", "unknown", entries=())
+    yield asked("plain_node", "a node that is no instance", "not-an-instance", enrolment=None)
+    yield asked("bad_entry", "an enrolment that cannot be read", "bad-entry", enrolment="signed by me")
+    yield asked("reserved", "a name of the site's own", "reserved", pem(request(name="puppet", token=None)),
+                certname="puppet", entries=[{"dn": f"cn=puppet,ou=red,{HOSTS}", "attributes": {
+                    "cn": ["puppet"], "puppetmasterEnrolment": [signed_for(EC)]}}])  # fmt: skip
+    yield asked("other_project", "an instance of another project", "other-project",
+                pem(request(token=None, extensions={PROJECT: "blue"})), project="blue")  # fmt: skip
+    yield asked("wrong_project", "says this project, and is of another", "wrong-project", project="blue")
+    yield asked("lies", "is of this project, and says another", "wrong-project",
+                pem(request(token=None, extensions={PROJECT: "blue"})))  # fmt: skip
+    yield asked("no_project", "no pp_project", "no-project", pem(request(token=None, extensions={})))
+    yield asked("no_region", "no region, and the instance has one", "wrong-region", entry=eu)
+    yield asked("other_name", "a request for another name", "subject", pem(request(name="web-2.red.example.org")))
+    yield asked("san", "alternative names", "san", built(add=[x509.SubjectAlternativeName([x509.DNSName(NAME)])]))
+    yield asked("authorization", "an authorization extension", "authorization",
+                pem(request(token=None, raw_extensions=[extension(f"{ARC}.3.1", utf8("true"))])))  # fmt: skip
+    yield asked("again", "a certificate of the name is there", "has-certificate", issued=True)
+    yield asked("again_other_key", "a certificate is there, and another key asks", "other-key",
+                pem(request(key=OTHER, token=None)), issued=True)  # fmt: skip
+
+
 def cases() -> Iterator[Case]:
     """Yield all cases."""
     for some in (of_good_requests, of_octets, of_keys, of_subjects, of_contents, of_instances, of_the_site, of_bindings):
         yield from some()
+    yield from of_a_projects_authority()
 
 
-def main() -> None:
-    """Write every case anew."""
-    for old in PLACE.glob("*.yaml"):
+def main(first_letters: str = "") -> None:
+    """Write the cases anew whose names begin so."""
+    for old in PLACE.glob(f"{first_letters}*.yaml"):
         old.unlink()
     PLACE.mkdir(parents=True, exist_ok=True)
     for case in cases():
+        if not case.file.startswith(first_letters):
+            continue
         file = PLACE / f"{case.file}.yaml"
         assert not file.exists(), case.file
         file.write_text(yaml.safe_dump(case.document(), sort_keys=False, width=1000, default_style=None))
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from enc.classify.model import Record
 from enc.errors import Conflict
 from enc.instances.enrolment import Enrolment
-from enc.names import Certname
+from enc.names import Certname, ProjectName
 from enc.settings import Settings, SigningSettings
 from enc.signing import request
 from enc.signing.autosign import Outcome, decide, read_all
@@ -46,9 +47,19 @@ def judged(case: dict[str, Any], octets: bytes | None = None) -> tuple[Outcome, 
     def with_ldap(read: Callable[..., Outcome]) -> Outcome:
         return read(lambda _: records, lambda _, verdict: written.append(verdict))
 
-    settings = Settings(signing=SigningSettings(timeout=60, renew_after=case.get("renew_after")))  # type: ignore[arg-type]
+    project = ProjectName(case["authority"]) if "authority" in case else None
     given = octets_of(case) if octets is None else octets
-    return decide(case["certname"], given, with_ldap, settings, clock=lambda: case["now"]), written
+    with tempfile.TemporaryDirectory() as issued:
+        if case.get("issued"):
+            (Path(issued) / f"{case['certname']}.pem").touch()
+        signing = SigningSettings(
+            timeout=60,  # type: ignore[arg-type]
+            renew_after=case.get("renew_after"),
+            project=project,
+            issued=Path(issued) if project else None,
+        )
+        settings = Settings(signing=signing)
+        return decide(case["certname"], given, with_ldap, settings, clock=lambda: case["now"]), written
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -56,7 +67,7 @@ def test_case(name: str) -> None:
     case = CASES[name]
     outcome, written = judged(case)
     assert outcome.verdict.code == case["code"], outcome.verdict.reason
-    assert outcome.verdict.signs == (case["code"] in ("signed", "renewed"))
+    assert outcome.verdict.signs == (case["code"] in ("signed", "renewed", "known-key"))
     # Who is refused changes nothing, and what is used is used for this key.
     assert len(written) == (case["code"] in ("signed", "renewed"))
     if written:
