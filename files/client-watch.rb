@@ -1,0 +1,202 @@
+# frozen_string_literal: true
+
+# Watches over the agent of another master than the central one (class puppetmaster::client).
+#
+#   client-watch.rb CONFIG serves   whether that master serves this machine; exit status 1 and the reason if not
+#   client-watch.rb CONFIG watch    what the timer runs: back to the central master where that is due
+#
+# It is due at once where the last catalog lacks the class (taken away in LDAP, it cannot undo itself; everything
+# of it goes then) and where a crash has left half of the settings; else when the master has not served this machine
+# for give_up_after. Nothing is decided while a run is under way. The settings go back by `puppet apply` of back.pp,
+# each by a rename; a mark says so first, and who is killed in between goes on at the next look.
+#
+# Only Ruby's own library is used: what watches must not depend on what a master sends.
+
+require 'fileutils'
+require 'json'
+require 'net/http'
+require 'open3'
+require 'openssl'
+require 'yaml'
+
+CLASS = 'puppetmaster::client'
+UNITS = %w[puppetmaster-client-watch.timer puppetmaster-client-watch.service].freeze
+SYSTEMD = '/etc/systemd/system'
+STATE = '/var/lib/puppetmaster'
+MEMORY = "#{STATE}/before/settings"
+PATIENCE = 30
+
+# The other master, asked as the agent asks it.
+class Master
+  def initialize(config)
+    @certname = config['certname']
+    @server = config['server']
+    # nil: no proxy of the environment, as with the agent
+    @http = Net::HTTP.new(@server, config['port'], nil)
+    @http.use_ssl = true
+    @http.verify_mode = OpenSSL::SSL::VERIFY_PEER
+    @http.open_timeout = @http.read_timeout = PATIENCE
+    @ssldir = config['ssldir']
+  end
+
+  # Returns why this machine is not served; nil: it is.
+  def fault
+    @http.ca_file = "#{@ssldir}/certs/ca.pem"
+    @http.cert = OpenSSL::X509::Certificate.new(File.read("#{@ssldir}/certs/#{@certname}.pem"))
+    @http.key = OpenSSL::PKey.read(File.read("#{@ssldir}/private_keys/#{@certname}.pem"))
+    there = ask('/puppet/v3/environments').fetch('environments').keys
+    wanted = ask("/puppet/v3/node/#{@certname}?environment=#{(there & ['production'] | there).first}").fetch('environment')
+    "#{@server} has no environment #{wanted}, which is this machine's; it has #{there.join(', ')}" unless there.include?(wanted)
+  rescue StandardError => e # whatever comes instead of an answer: we are not served
+    "#{@server}: #{e.class}: #{e.message}"
+  end
+
+  private
+
+  def ask(path)
+    answer = @http.get(path, 'Accept' => 'application/json')
+    raise Net::ProtocolError, "#{path} is answered #{answer.code}: #{answer.body.to_s[0, 300].inspect}" unless answer.code == '200'
+
+    JSON.parse(answer.body)
+  end
+end
+
+# The agent of this machine, and what the class has changed of it.
+class Agent
+  def initialize(config, place)
+    @puppet = config['puppet']
+    @certname = config['certname']
+    @wanted = config['settings']
+    @place = place
+    @paths = ask_paths
+  end
+
+  # Whether a run is under way: puppet.conf may be in the middle of a change.
+  def busy?
+    pid = Integer(File.read(@paths.fetch('agent_catalog_run_lockfile')), 10)
+    File.read("/proc/#{pid}/cmdline").include?('puppet')
+  rescue Errno::ENOENT, Errno::ESRCH, ArgumentError
+    false
+  end
+
+  # Whether the last catalog from a master has the class; what cannot be told counts as yes.
+  def asked_for?
+    catalog = JSON.parse(File.read("#{@paths.fetch('client_datadir')}/catalog/#{@certname}.json"))
+    !catalog['classes'].is_a?(Array) || catalog['classes'].include?(CLASS)
+  rescue StandardError
+    true
+  end
+
+  # :there with all settings, :half with some, :away with none of ours.
+  def standing
+    return :away if @wanted.keys.none? { |name| File.exist?("#{MEMORY}/#{name.tr('/', '.')}.json") }
+
+    @wanted.all? { |name, value| configured[name] == value } ? :there : :half
+  end
+
+  def go_back
+    mark = "#{@place}/returning"
+    File.write(mark, '', perm: 0o600)
+    apply = [@puppet, 'apply', '--vardir', "#{@place}/var", '--environmentpath', "#{@place}/environments"]
+    apply += ['--environment', 'back', '--modulepath', "#{@place}/environments/back/modules", '--detailed-exitcodes']
+    said, done = Open3.capture2e(*apply, "#{@place}/back.pp")
+    raise "puppet apply did not end well: #{said[-2000..] || said}" unless [0, 2].include?(done.exitstatus) && standing == :away
+
+    FileUtils.rm_rf(["#{@place}/var", "#{@place}/dead-since", mark])
+    # A service that runs asks its master at once.
+    system('systemctl', 'try-restart', 'puppet.service')
+  end
+
+  def remove_all
+    UNITS.each { |unit| FileUtils.rm_f(["#{SYSTEMD}/#{unit}", "#{SYSTEMD}/timers.target.wants/#{unit}"]) }
+    FileUtils.rm_rf(@place)
+    system('systemctl', 'daemon-reload')
+    system('systemctl', 'stop', UNITS.first)
+    [MEMORY, File.dirname(MEMORY), STATE].each do |directory|
+      Dir.rmdir(directory)
+    rescue SystemCallError
+      break # somebody else has something in there, or it is gone
+    end
+  end
+
+  private
+
+  def ask_paths
+    words = %w[config print --section agent config agent_catalog_run_lockfile client_datadir]
+    said, done = Open3.capture2e(@puppet, *words)
+    raise "puppet config print: #{said}" unless done.success?
+
+    said.lines.to_h { |line| line.chomp.split(' = ', 2) if line.include?(' = ') }
+  end
+
+  def configured
+    section = nil
+    File.foreach(@paths.fetch('config'), encoding: 'utf-8').each_with_object({}) do |line, found|
+      case line
+      when /^\s*\[\s*(\w+)\s*\]/ then section = Regexp.last_match(1)
+      when /^\s*(\w+)\s*=\s*(.*?)\s*$/ then found["#{section}/#{Regexp.last_match(1)}"] = Regexp.last_match(2)
+      end
+    end
+  end
+end
+
+# Seconds for which the master has not served this machine, across restarts.
+class Absence
+  def initialize(file)
+    @file = file
+  end
+
+  def seconds(now)
+    since = Integer(File.read(@file), 10)
+    # A clock that was set back starts the time anew.
+    raise ArgumentError if since > now
+
+    now - since
+  rescue Errno::ENOENT, ArgumentError
+    File.write("#{@file}.new", now.to_s)
+    File.rename("#{@file}.new", @file)
+    0
+  end
+
+  def forget
+    FileUtils.rm_f(@file)
+  end
+end
+
+def watch(config, place)
+  agent = Agent.new(config, place)
+  return if agent.busy?
+
+  unless agent.asked_for?
+    puts "the last catalog has no class #{CLASS}: back to the central master"
+    agent.go_back unless agent.standing == :away
+    return agent.remove_all
+  end
+  standing = agent.standing
+  absence = Absence.new("#{place}/dead-since")
+  return absence.forget if standing == :away
+
+  reason = 'half of the settings are in place' if standing == :half || File.exist?("#{place}/returning")
+  unless reason
+    fault = Master.new(config).fault
+    return absence.forget unless fault
+
+    gone = absence.seconds(Time.now.to_i)
+    puts "not served for #{gone} s, and back after #{config['give_up_after']} s: #{fault}"
+    return if gone < config['give_up_after']
+
+    reason = "not served for #{gone} s"
+  end
+  puts "#{reason}: back to the central master"
+  agent.go_back
+end
+
+path, what = ARGV
+config = YAML.safe_load(File.read(path))
+case what
+when 'serves'
+  fault = Master.new(config).fault
+  abort fault if fault
+when 'watch' then watch(config, File.dirname(path))
+else abort 'write client-watch.rb CONFIG serves|watch'
+end
