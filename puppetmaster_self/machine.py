@@ -97,8 +97,13 @@ class Places:
 
     @property
     def configuration(self) -> Path:
-        """What the branch manager of the self-master reads."""
+        """What the branch manager and the signing policy of the self-master read."""
         return self.base / "config.yaml"
+
+    @property
+    def autosign(self) -> Path:
+        """The program that the own puppetserver asks about requests of other instances."""
+        return self.base / "autosign"
 
 
 @dataclass

@@ -3,12 +3,14 @@
 The self-master's classifier reads the instance's own configuration. What its
 branch manager reads is decided here: the same, with places of its own, and with
 one rule that lets the local branch be the environment that LDAP says for this
-node.
+node. Its signing policy reads that, too: a project's authority, which signs
+what the site's has signed (enc/signing/policy.py).
 """
 
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -90,7 +92,9 @@ def decide(facts: Facts, wish: Wish, settings: Settings, config: Path, places: P
         Units((*program("puppetmaster_self.cli"), "--config", str(config)), float(own.sync.interval)),
         Snapshot(roots, without),
         Pause(),
-        Base(_configuration(settings, places, environment), module_root(), _made(settings)),
+        Base(
+            _configuration(settings, places, environment, wish), module_root(), _made(settings), _autosign(places, wish)
+        ),
         Packages(tool, own.packages, timeout),
         Repository(upstream, branch, own.local_branch, own.working_copy, deploy, timeout),
         Deploy(deploy, timeout),
@@ -122,7 +126,7 @@ def modulepath(facts: Facts, settings: Settings) -> tuple[str, ...]:
     return (*settings.self_master.modulepath, *facts.server["basemodulepath"].split(":"))
 
 
-def _configuration(settings: Settings, places: Places, environment: EnvironmentName) -> str:
+def _configuration(settings: Settings, places: Places, environment: EnvironmentName, wish: Wish) -> str:
     own = [f"{settings.self_master.local_branch} = {environment}"]
     site = [f"{_SITE} = {_SITE}"] if environment != _SITE else []
     branches = replace(
@@ -135,7 +139,29 @@ def _configuration(settings: Settings, places: Places, environment: EnvironmentN
         puppetserver=PuppetserverSettings(),
         mirror=MirrorSettings(),
     )
-    return as_yaml(effective(replace(settings, branches=branches)))
+    signing = settings.signing
+    if wish.for_project:
+        # Both places are puppetserver's: what was signed, and why or why not.
+        issued, journal = places.authority / "signed", places.authority / "signing/journal.jsonl"
+        signing = replace(signing, project=wish.project, issued=issued, journal=journal)
+    return as_yaml(effective(replace(settings, branches=branches, signing=signing)))
+
+
+_AUTOSIGN = """\
+#!/bin/sh
+# puppetmaster-self: judges requests of the project's instances (docs/signing.md).
+# Read as a list of names, by a server that cannot execute it, each line allows nothing: it has a '#' or a space.
+PUPPETMASTER_CONFIG={configuration} exec {program} "$@"
+"""
+
+
+def _autosign(places: Places, wish: Wish) -> str | None:
+    if not wish.for_project:
+        return None
+    if wish.project is None:
+        raise ToolkitError("LDAP does not tell this instance's project, whose others may use it", where="--for-project")
+    program = Path(sys.prefix) / "bin/enc-autosign"
+    return _AUTOSIGN.format(configuration=shlex.quote(str(places.configuration)), program=shlex.quote(str(program)))
 
 
 def module_root() -> Path:
@@ -157,7 +183,6 @@ def _made(settings: Settings) -> tuple[Path, ...]:
 def _manifest(facts: Facts, settings: Settings, places: Places, wish: Wish) -> str:
     """Return the Puppet code that is applied: a hash of what this self-master is, and the classes that make it so."""
     commands = Path(sys.prefix) / "bin"
-    autosign = commands / "enc-autosign"
     master = {
         "certname": str(facts.certname),
         "dns_alt_names": sorted({str(facts.certname), "localhost"}),
@@ -166,9 +191,12 @@ def _manifest(facts: Facts, settings: Settings, places: Places, wish: Wish) -> s
         "port": settings.self_master.port,
         "environmentpath": str(places.environments),
         "environment_timeout": "0",
-        "autosign": str(autosign) if wish.for_project else False,
+        "autosign": str(places.autosign) if wish.for_project else False,
+        "allow_duplicate_certs": wish.for_project,
         "listen_address": "0.0.0.0" if wish.for_project else "127.0.0.1",  # noqa: S104
         "manage_package": False,
+        # Its catalogs have our classes, too: `puppetmaster::client` on others, `puppetmaster::self` on this instance.
+        "settings": {"server/basemodulepath": f"{facts.server['basemodulepath']}:{places.modules}"},
     }
     classifier = {"answers": str(settings.answers.directory)}
     lines = [f"${name} = {_puppet(value)}" for name, value in (("master", master), ("classifier", classifier))]

@@ -14,6 +14,8 @@ from puppetmaster_self.facts import Facts
 _CLOCK = 300.0
 """Seconds that the clock may lie before the agent's certificate was written."""
 _OLD_RUN = 86_400.0
+MASTERS = "/var/lib/puppetmaster/masters"
+"""Where `puppetmaster::client` keeps certificates of other masters."""
 
 
 def judge(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
@@ -64,6 +66,8 @@ def _packages(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
 def _agent(facts: Facts) -> Iterator[Finding]:
     if facts.certificate is None:
         yield fault("agent", "has no certificate of the central master", "let it enrol first: puppet agent --test")
+    elif facts.agent["ssldir"].startswith(f"{MASTERS}/"):
+        yield fault("agent", "is a client of another instance's master", "let it go back first (puppetmaster::client)")
     elif facts.agent_disabled:
         yield fault("agent", "is disabled", "puppet agent --enable")
     elif facts.last_run is None:

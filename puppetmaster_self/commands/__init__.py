@@ -6,6 +6,7 @@ COMMANDS: dict[str, str] = {
     "disable": "puppetmaster_self.commands.disable",
     "doctor": "puppetmaster_self.commands.doctor",
     "enable": "puppetmaster_self.commands.enable",
+    "invite": "puppetmaster_self.commands.invite",
     "recover": "puppetmaster_self.commands.recover",
     "send": "puppetmaster_self.commands.send",
     "status": "puppetmaster_self.commands.status",

@@ -14,13 +14,15 @@ from puppetmaster_self.tree import write_whole
 
 @dataclass(frozen=True)
 class Base:
-    """Makes the directories, and the configuration that the branch manager of the self-master reads."""
+    """Makes the directories, and the configuration that its branch manager and signing policy read."""
 
     configuration: str
     module: Path
     """The Puppet module `puppetmaster`."""
     made: tuple[Path, ...]
     """Directories that later steps may make elsewhere; undo removes those that were not there before."""
+    autosign: str | None = None
+    """The program that judges requests of other instances; None: there are to be none."""
     name: ClassVar[str] = "base"
 
     def summary(self) -> str:
@@ -44,6 +46,8 @@ class Base:
         if not link.is_symlink():
             link.symlink_to(self.module)
         write_whole(places.configuration, self.configuration.encode())
+        if self.autosign is not None:
+            write_whole(places.autosign, self.autosign.encode(), mode=0o755)
         return str(places.base)
 
 

@@ -1,0 +1,52 @@
+"""`puppetmaster-self invite`: how another instance of the project becomes a client of this master."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+
+from enc.commands.call import Call, json_option
+from enc.errors import DirectoryRefused, DirectoryUnreachable, ExitStatus, ToolkitError
+from enc.names import Certname
+from puppetmaster_self.classified import classification
+from puppetmaster_self.clients import joining, leaving
+from puppetmaster_self.commands.session import places, read_journal
+
+SUMMARY = "print the command that makes another instance of the project a client of this master"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("node", metavar="NODE", help="the other instance's certname")
+    json_option(parser)
+
+
+def run(call: Call) -> int:
+    """Print it for a shell; nothing is changed. Whoever runs it needs the right to edit the node."""
+    journal, where = read_journal(call), places(call)
+    opened = journal.opened
+    if journal.state != "serving" or not opened.get("for_project"):
+        raise ToolkitError("this instance serves no others; puppetmaster-self enable --for-project")
+    node, server = Certname(call.arguments.node), Certname(opened["certname"])
+    if node == server:
+        raise ToolkitError(f"{server} is this master itself")
+    _check(call, node, opened["project"])
+    authority = (where.ssl / "certs/ca.pem").read_text(encoding="ascii")
+    join, leave = joining(node, server, call.settings.self_master.port, authority), leaving(node)
+    call.show({"join": join, "leave": leave}, shlex.join(join))
+    if not call.arguments.json:
+        call.say(f"and back: {shlex.join(leave)}")
+    return ExitStatus.DONE
+
+
+def _check(call: Call, node: Certname, project: str) -> None:
+    """Raise `ToolkitError` for a node that could not become a client."""
+    try:
+        said = classification(call.settings, node)
+    except (DirectoryUnreachable, DirectoryRefused) as error:
+        call.say(f"what LDAP says about {node} is not known: {error}")
+        return
+    if said.project != project:
+        raise ToolkitError(f"{node} is of project {said.project or '(none)'}, and this master signs for {project} only")
+    if said.environment is None or not (places(call).environments / said.environment).exists():
+        raise ToolkitError(f"the environment of {node} is {said.environment}, which this master does not have")
