@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.puppet_module import LAYOUTS, ROOT, Compiled, compile_all, module_in
 
@@ -57,6 +58,9 @@ def compiled(modulepath: Path) -> dict[str, Compiled]:
     cases["nobody may"] = ("debian", "class { 'puppetmaster': flush_clients => [], catalog_clients => [] }")
     cases["elsewhere"] = ("debian", "class { 'puppetmaster': ca => false, ca_server => 'ca.example.org' }")
     cases["own place"] = ("debian", "class { 'puppetmaster': ssldir => '/var/lib/puppetmaster/self/ssl' }")
+    itself = CODE["puppetmaster::client"].replace("web-1.example.org", "one.example.org")
+    cases["itself"] = ("debian", itself.replace("%s", "present"))
+    cases["duplicates"] = ("debian", "class { 'puppetmaster': allow_duplicate_certs => true }")
     return compile_all(modulepath, cases)
 
 
@@ -113,6 +117,33 @@ def test_a_master_without_an_authority(compiled: dict[str, Compiled]) -> None:
     assert made.of("Puppetmaster_setting")["main/ca_server"]["value"] == "ca.example.org"
     assert made.of("Puppetmaster_setting")["agent/crl_refresh_interval"]["value"] == "1d"
     assert "authority-disabled-service" in made.of("File")["/etc/puppet/puppetserver/services.d/ca.cfg"]["content"]
+
+
+def test_a_client_can_go_back_before_it_goes(compiled: dict[str, Compiled]) -> None:
+    made = compiled["puppetmaster::client present debian"]
+    asked = made.of("Exec")["web-1.example.org must serve this machine"]
+    assert set(asked["before"]) == {f"Puppetmaster_setting[{name}]" for name in made.of("Puppetmaster_setting")}
+    assert made.of("Service")["puppetmaster-client-watch.timer"]["before"] == [
+        "Exec[web-1.example.org must serve this machine]"
+    ]
+    settings = {name: it["value"] for name, it in made.of("Puppetmaster_setting").items()}
+    written = made.of("File")["/var/lib/puppetmaster/masters/watch.yaml"]["content"]
+    assert yaml.safe_load(written)["settings"] == settings
+    assert all(f"'{name}'" in made.of("File")["/var/lib/puppetmaster/masters/back.pp"]["content"] for name in settings)
+    gone = compiled["puppetmaster::client absent debian"]
+    assert {it["ensure"] for it in gone.of("Puppetmaster_setting").values()} == {"absent"}
+    assert gone.of("Puppetmaster_setting").keys() == settings.keys()
+
+
+def test_a_master_is_no_client_of_itself(compiled: dict[str, Compiled]) -> None:
+    assert compiled["itself"].error is None
+    assert not compiled["itself"].of("Puppetmaster_setting")
+
+
+def test_requests_are_judged_anew_where_a_policy_needs_it(compiled: dict[str, Compiled]) -> None:
+    file = "/etc/puppet/puppetserver/conf.d/ca.conf"
+    assert "allow-duplicate-certs: true" in compiled["duplicates"].of("File")[file]["content"]
+    assert file not in compiled["puppetmaster present debian"].of("File")
 
 
 def test_certificates_of_its_own_stand_beside_the_agents(compiled: dict[str, Compiled]) -> None:

@@ -1,0 +1,226 @@
+"""Another instance becomes a client of a project's own master, and returns: whole machines and real parts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from enc.names import Certname
+from tests.support import toolkit
+from tests.support.machines import Machine, needs_root
+from tests.support.puppet_module import PARTS, ROOT
+from tests.support.puppetserver import MakeMaster
+from tests.support.self_master_site import (
+    ADDRESS,
+    CENTRAL,
+    ENVIRONMENT,
+    NAME,
+    SELF,
+    S,
+    Site,
+    agent,
+    done,
+    self_master_site,
+)
+from tests.support.slapd import REPLACE
+
+CLIENT, FOREIGN = Certname("web-2.example.org"), Certname("shop.example.org")
+MASTERS = "/var/lib/puppetmaster/masters"
+SSL = "/var/lib/puppet/ssl"
+WATCH = "puppetmaster-client-watch.service"
+LDIF = f"""dn: cn=blue,ou=projects,{S}
+objectClass: groupOfNames
+cn: blue
+member: uid=olga,ou=people,{S}
+
+dn: ou=blue,ou=hosts,{S}
+objectClass: organizationalUnit
+ou: blue
+"""
+ENTRY = f"""
+dn: cn=%s,ou=%s,ou=hosts,{S}
+objectClass: device
+objectClass: puppetClient
+objectClass: puppetmasterClassification
+cn: %s
+environment: {ENVIRONMENT}
+"""
+LOOK = (
+    f"find /etc {SSL} /var/lib/puppetmaster -printf '%p %y %m %U %G %l\\n' | sort; "
+    f"find /etc {SSL} -type f -exec sha256sum {{}} + | sort"
+)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, make_master: MakeMaster) -> Iterator[Site]:
+    needs_root()
+    with self_master_site(tmp_path_factory.mktemp("site"), make_master) as site:
+        entries = ENTRY % (CLIENT, "red", CLIENT) + ENTRY % (FOREIGN, "blue", FOREIGN)
+        site.slapd.load_ldif(LDIF + entries)
+        module = site.master.environments / ENVIRONMENT / "modules/puppetmaster"
+        module.mkdir()
+        for part in PARTS:
+            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+            copy(ROOT / part, module / part)
+        yield site
+
+
+def instance(site: Site, certname: Certname, *hosts: str) -> Machine:
+    """Boot an instance of project red, as its user data makes it, and let LDAP say that its key was signed."""
+    lines = ["127.0.0.1 localhost", f"127.0.1.1 {certname}", f"{ADDRESS} {CENTRAL} puppet", *hosts]
+    config = (
+        f"directory:\n  uris: [ldap://{CENTRAL}]\n  bind_dn: uid=olga,ou=people,{S}\n"
+        "  tls: {start: true, ca_file: /etc/puppetmaster/ldap-ca.pem}\n"
+        "  bind_password_file: /etc/puppetmaster/ldap.secret\n"
+        "signing: {timeout: 5s}\n"
+        f"self_master:\n  upstream: git://{ADDRESS}/central.git\n"
+    )
+    machine = site.instance(
+        certname,
+        **{
+            "/etc/hosts": "".join(f"{line}\n" for line in lines),
+            "/etc/puppet/csr_attributes.yaml": "extension_requests: {pp_project: red}\n",
+            "/etc/puppetmaster/config.yaml": config,
+        },
+    )
+    signed_for(site, certname, "red", key_of(machine, certname))
+    return machine
+
+
+def key_of(machine: Machine, certname: Certname) -> str:
+    words = f"openssl pkey -in {SSL}/private_keys/{certname}.pem -pubout -outform DER | sha256sum"
+    return done(machine, "sh", "-c", words).split()[0]
+
+
+def signed_for(site: Site, certname: Certname, project: str, key: str) -> None:
+    """Write what the site's signing policy writes when it signs (enc/signing)."""
+    said = f"signed since 1000 until 2000 token {'0' * 64} key {key}"
+    site.slapd.modify(f"cn={certname},ou={project},ou=hosts,{S}", {"puppetmasterEnrolment": [(REPLACE, [said])]})
+
+
+def verdicts(master: Machine) -> list[tuple[str, str]]:
+    """Return what the project's authority was asked: name and code."""
+    words = (f"{toolkit.PREFIX}/bin/enc-admin", "--config", "/var/lib/puppetmaster/self/config.yaml")
+    return [(line["certname"], line["code"]) for line in json.loads(done(master, *words, "signing", "log", "--json"))]
+
+
+def look(machine: Machine) -> list[str]:
+    return done(machine, "sh", "-c", LOOK).splitlines()
+
+
+def settings(machine: Machine) -> list[str]:
+    """Return the agent's server and ssldir as they are configured."""
+    said = done(machine, "puppet", "config", "print", "--section", "agent", "server", "ssldir")
+    return [line.partition(" = ")[2] for line in sorted(said.splitlines())]
+
+
+def waits_for(machine: Machine, wanted: list[str], timeout: float = 240) -> None:
+    deadline = time.monotonic() + timeout
+    while (found := settings(machine)) != wanted:
+        log = machine.run("journalctl", "-q", "-n", "20", "-o", "cat", "-u", WATCH).stdout
+        assert time.monotonic() < deadline, f"{found} instead of {wanted}: {log}"
+        time.sleep(3)
+
+
+HERE = [str(CENTRAL), SSL]
+
+
+def test_an_instance_becomes_a_client_of_the_projects_master_and_returns(site: Site) -> None:
+    master = instance(site, NAME)
+    client = instance(site, CLIENT, f"10.77.0.10 {NAME}")
+    before = look(client)
+    done(master, SELF, "invite", CLIENT, good=(1,))
+    done(master, SELF, "enable", "--for-project", timeout=580)
+    edit = "cd /srv/puppet && sed -i s/central/own/ manifests/site.pp"
+    edit += " && git -c user.name=Bob -c user.email=b@x commit -qam own"
+    done(master, "sh", "-c", edit)
+
+    # Invited by what the master prints; the central master's run brings it there, the next is served there.
+    assert "of project blue" in done(master, SELF, "invite", FOREIGN, good=(1,))
+    printed = json.loads(done(master, SELF, "invite", CLIENT, "--json"))
+    give_up = ["--parameter", "puppetmaster::client::give_up_after=20"]
+    enc_admin = f"{toolkit.PREFIX}/bin/enc-admin"
+    done(master, enc_admin, *printed["join"][1:], *give_up)
+    agent(client)
+    there = settings(client)
+    assert there[0] == NAME and there[1].startswith(f"{MASTERS}/{NAME}-")
+    assert client.read("/etc/red") == f"central for {CLIENT}\n"
+    agent(client)
+    assert client.read("/etc/red") == f"own for {CLIENT}\n"
+    done(client, "puppet", "agent", "--test", "--waitforlock", "1", good=(0,))
+    key = f"private_keys/{CLIENT}.pem"
+    done(client, "cmp", f"{SSL}/{key}", f"{there[1]}/{key}")
+    assert verdicts(master) == [(CLIENT, "known-key")]
+    assert f"others have this master: {CLIENT};" in done(master, SELF, "disable", good=(1,))
+
+    # Who is not of this project, or has not the key, gets no certificate.
+    ca = f"mkdir -p $1/certs && cp {there[1]}/certs/ca.pem $1/certs/ && cp -r {there[1]}/private_keys $1/ && cd $1"
+    shown = {CLIENT: "rm private_keys/*", FOREIGN: f"mv private_keys/*.pem private_keys/{FOREIGN}.pem", "new-1": ":"}
+    signed_for(site, FOREIGN, "blue", key_of(client, CLIENT))
+    for name, change in shown.items():
+        project = "blue" if name == FOREIGN else "red"
+        attributes = f"echo 'extension_requests: {{pp_project: {project}}}' >a.yaml"
+        words = f"--server {NAME} --ca_server {NAME} --certname {name} --waitforcert 0 --http_keepalive_timeout 0"
+        ask = f"puppet ssl bootstrap --ssldir $1 --csr_attributes $1/a.yaml {words}"
+        done(client, "sh", "-ec", f"{ca}; {change}; {attributes}; {ask}", "sh", f"/root/{name}", good=(1,))
+    assert verdicts(master)[1:] == [(CLIENT, "other-key"), (FOREIGN, "other-project"), ("new-1", "unknown")]
+    done(client, "sh", "-c", "rm -r /root/*")
+
+    # The master dies: the timer brings the client back, and it stays while the master is dead; then it comes again.
+    done(master, "systemctl", "stop", "puppetserver")
+    waits_for(client, HERE)
+    assert "must serve this machine" in done(client, "puppet", "agent", "--test", "--waitforlock", "1", good=(4, 6))
+    assert settings(client) == HERE
+    assert client.read("/etc/red") == f"central for {CLIENT}\n"
+    done(master, "systemctl", "start", "puppetserver", timeout=300)
+    agent(client)
+    assert settings(client) == there
+
+    # A crash in the middle of a change is no trap, nor is one on the way back.
+    done(client, "systemctl", "stop", "puppetmaster-client-watch.timer", "puppet.service")
+    done(client, "puppet", "config", "set", "--section", "agent", "ssldir", SSL)
+    watch = f"ruby {MASTERS}/client-watch.rb {MASTERS}/watch.yaml watch"
+    for tenths in range(5, 60, 7):
+        client.run("timeout", "-s", "KILL", f"{tenths / 10}", *watch.split(), timeout=120)
+    done(client, *watch.split())
+    assert settings(client) == HERE
+
+    # The class is taken away in LDAP: its own master's catalog lacks it, and what watches goes back, and goes.
+    agent(client)
+    assert settings(client) == there
+    parameters = [word for name in ("server", "ca_certificate", "give_up_after") for word in _parameter(name)]
+    said = ("--class", "puppetmaster::client", *parameters, "--reason", "enough")
+    done(master, enc_admin, "node", "unset", CLIENT, *said)
+    agent(client)
+    assert client.read("/etc/red") == f"own for {CLIENT}\n"
+    done(client, *watch.split())
+    assert settings(client) == HERE
+    agent(client)
+    assert client.read("/etc/red") == f"central for {CLIENT}\n"
+    assert [line for line in look(client) if line not in before] == []
+
+    # It comes again with the certificate that it has there, and leaves by `absent`.
+    done(master, enc_admin, *printed["join"][1:])
+    agent(client)
+    assert settings(client) == there
+    assert verdicts(master)[-1] == (CLIENT, "has-certificate")
+    agent(client)
+    assert client.read("/etc/red") == f"own for {CLIENT}\n"
+    done(master, enc_admin, *printed["leave"][1:])
+    agent(client)
+    assert settings(client) == HERE
+    agent(client)
+    done(client, "puppet", "agent", "--test", "--waitforlock", "1", good=(0,))
+    assert client.read("/etc/red") == f"central for {CLIENT}\n"
+    assert sorted(look(client)) == sorted(before)
+
+    done(master, SELF, "disable", timeout=580)
+    assert master.read("/etc/red") == f"central for {NAME}\n"
+
+
+def _parameter(name: str) -> tuple[str, str]:
+    return "--parameter", f"puppetmaster::client::{name}"
