@@ -8,7 +8,8 @@
 # It is due at once where the last catalog lacks the class (taken away in LDAP, it cannot undo itself; everything
 # of it goes then) and where a crash has left half of the settings; else when the master has not served this machine
 # for give_up_after. Nothing is decided while a run is under way. The settings go back by `puppet apply` of back.pp,
-# each by a rename; a mark says so first, and who is killed in between goes on at the next look.
+# each by a rename; a mark says so first, and who is killed in between goes on at the next look. One looks at a time:
+# `puppet apply` holds the lock, too, so that nobody begins beside one that a killed look has left behind.
 #
 # Only Ruby's own library is used: what watches must not depend on what a master sends.
 
@@ -24,6 +25,7 @@ UNITS = %w[puppetmaster-client-watch.timer puppetmaster-client-watch.service].fr
 SYSTEMD = '/etc/systemd/system'
 STATE = '/var/lib/puppetmaster'
 MEMORY = "#{STATE}/before/settings"
+LOCK = '/run/puppetmaster-client-watch.lock'
 PATIENCE = 30
 
 # The other master, asked as the agent asks it.
@@ -63,7 +65,8 @@ end
 
 # The agent of this machine, and what the class has changed of it.
 class Agent
-  def initialize(config, place)
+  def initialize(config, place, lock)
+    @lock = lock
     @puppet = config['puppet']
     @certname = config['certname']
     @wanted = config['settings']
@@ -99,7 +102,7 @@ class Agent
     File.write(mark, '', perm: 0o600)
     apply = [@puppet, 'apply', '--vardir', "#{@place}/var", '--environmentpath', "#{@place}/environments"]
     apply += ['--environment', 'back', '--modulepath', "#{@place}/environments/back/modules", '--detailed-exitcodes']
-    said, done = Open3.capture2e(*apply, "#{@place}/back.pp")
+    said, done = Open3.capture2e(*apply, "#{@place}/back.pp", @lock => @lock)
     raise "puppet apply did not end well: #{said[-2000..] || said}" unless [0, 2].include?(done.exitstatus) && standing == :away
 
     FileUtils.rm_rf(["#{@place}/var", "#{@place}/dead-since", mark])
@@ -163,8 +166,9 @@ class Absence
   end
 end
 
-def watch(config, place)
-  agent = Agent.new(config, place)
+def watch(config, place, lock)
+  lock.flock(File::LOCK_EX)
+  agent = Agent.new(config, place, lock)
   return if agent.busy?
 
   unless agent.asked_for?
@@ -197,6 +201,6 @@ case what
 when 'serves'
   fault = Master.new(config).fault
   abort fault if fault
-when 'watch' then watch(config, File.dirname(path))
+when 'watch' then File.open(LOCK, 'w', 0o600) { |lock| watch(config, File.dirname(path), lock) }
 else abort 'write client-watch.rb CONFIG serves|watch'
 end
