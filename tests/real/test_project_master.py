@@ -144,7 +144,7 @@ def test_an_instance_becomes_a_client_of_the_projects_master_and_returns(site: S
     # Invited by what the master prints; the central master's run brings it there, the next is served there.
     assert "of project blue" in done(master, SELF, "invite", FOREIGN, good=(1,))
     printed = json.loads(done(master, SELF, "invite", CLIENT, "--json"))
-    give_up = ["--parameter", "puppetmaster::client::give_up_after=20"]
+    give_up = ["--parameter", "puppetmaster::client::give_up_after=30"]
     enc_admin = f"{toolkit.PREFIX}/bin/enc-admin"
     done(master, enc_admin, *printed["join"][1:], *give_up)
     agent(client)
@@ -190,6 +190,7 @@ def test_an_instance_becomes_a_client_of_the_projects_master_and_returns(site: S
         client.run("timeout", "-s", "KILL", f"{tenths / 10}", *watch.split(), timeout=120)
     done(client, *watch.split())
     assert settings(client) == HERE
+    done(client, "systemctl", "start", "puppet.service")
 
     # The class is taken away in LDAP: its own master's catalog lacks it, and what watches goes back, and goes.
     agent(client)
@@ -199,10 +200,12 @@ def test_an_instance_becomes_a_client_of_the_projects_master_and_returns(site: S
     done(master, enc_admin, "node", "unset", CLIENT, *said)
     agent(client)
     assert client.read("/etc/red") == f"own for {CLIENT}\n"
-    done(client, *watch.split())
-    assert settings(client) == HERE
+    waits_for(client, HERE)
     agent(client)
     assert client.read("/etc/red") == f"central for {CLIENT}\n"
+    deadline = time.monotonic() + 240
+    while client.run("test", "-e", "/var/lib/puppetmaster").returncode == 0 and time.monotonic() < deadline:
+        time.sleep(1)
     assert sorted(look(client)) == sorted(before)
 
     # It comes again with the certificate that it has there, and leaves by `absent`.
