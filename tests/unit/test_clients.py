@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from enc.classify.model import Classification
 from enc.names import Certname, EnvironmentName
-from puppetmaster_self.clients import CLASS, certified, is_client, joining, leaving
+from enc.settings import DirectorySettings, Settings
+from puppetmaster_self.clients import CLASS, certified, clients, is_client, joining, leaving
 
 MASTER, NODE = Certname("web-1.example.org"), Certname("web-2.example.org")
 AUTHORITY = "-----BEGIN CERTIFICATE-----\nAA'\"==\n-----END CERTIFICATE-----\n"
@@ -49,3 +51,6 @@ def test_who_holds_a_certificate(tmp_path: Path) -> None:
     for name in (MASTER, NODE, "Not A Name"):
         (tmp_path / "signed" / f"{name}.pem").touch()
     assert certified(tmp_path, MASTER) == [NODE]
+    # Without LDAP, who could be a client counts as one: `disable` is to refuse rather than to leave somebody alone.
+    nowhere = dataclasses.replace(Settings(), directory=DirectorySettings(uris=(f"ldapi://{tmp_path / 'none'}",)))
+    assert [words.partition(";")[0] for words in clients(nowhere, tmp_path, MASTER)] == [f"{NODE} (perhaps"]
