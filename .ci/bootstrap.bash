@@ -140,12 +140,14 @@ sys.exit(not (os.path.samefile(sys.prefix, sys.argv[1]) and all(map(importlib.ut
 PYTHON
 }
 
-fill_venv() {
+# Also accounts of the quickstart's instance read it.
+fill_venv() (
+    umask 022
     .venv/bin/python -m pip install --disable-pip-version-check --no-input -e '.[test]' >.cache/pip.log 2>&1 || {
         tail -n 20 .cache/pip.log >&2
         return 1
     }
-}
+)
 
 # need_python: .venv as setup.py says. pip is asked only when that changed.
 need_python() {
@@ -159,7 +161,7 @@ need_python() {
     say "Installing Python packages into .venv"
     if ! { venv_works && fill_venv && venv_works; }; then
         rm -rf .venv
-        "$python" -m venv .venv || fail "$python -m venv .venv failed"
+        (umask 022 && "$python" -m venv .venv) || fail "$python -m venv .venv failed"
         fill_venv || fail "pip could not install what setup.py asks for (see above)"
         venv_works || fail ".venv is incomplete although pip succeeded"
     fi

@@ -12,7 +12,8 @@ Needs unshare, nsenter, ip, hostname and socat, and a kernel that gives namespac
 to root or to anybody (`refusal` says why not). It is no prison: it keeps a
 demonstration from the machine, not an enemy.
 
-Not here: what stands in user data (enc/instances/user_data.py).
+Not here: what stands in user data (enc/instances/user_data.py); an instance that
+has a systemd of its own, too (whole_instance.py).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 
@@ -31,7 +33,8 @@ from puppetmaster_self.private_agent import AgentRun
 from puppetmaster_self.puppetserver_files import check_base
 from puppetmaster_self.storytelling import until
 
-_MASTER_ADDRESS = "10.79.0.1"
+MASTER_ADDRESS = "10.79.0.1"
+"""Where instances find their master, and what else the site offers."""
 _SCRIPT = r"""set -eu
 name=$1 address=$2 port=$3 wire=$4
 hostname "$name"
@@ -67,17 +70,18 @@ def refusal() -> str | None:
     return None if done.returncode == 0 else words[-1]
 
 
-def wire(base: Path) -> OwnedProcess:
-    """Return the process that brings instances to the master; `start_wire` starts it."""
-    return OwnedProcess(base / "wire.pid", "way to the master")
+def wire(base: Path, what: str = "puppetserver") -> OwnedProcess:
+    """Return the process that brings instances to `what`; `start_wire` starts it."""
+    return OwnedProcess(base / f"wire-{what}.pid", f"way to {what}")
 
 
-def start_wire(process: OwnedProcess, base: Path, port: int) -> None:
-    """Let `base`/wire lead to the loopback's `port`."""
-    log = base / "wire.log"
-    command = ["socat", "UNIX-LISTEN:wire,fork,mode=600,unlink-early", f"TCP4:127.0.0.1:{port}"]
-    process.start(command, output=log, directory=base, environment=os.environ)
-    until((base / "wire").exists, "there is no way to the master", alive=lambda: process.pid is not None, log=log)
+def start_wire(process: OwnedProcess, port: int) -> Path:
+    """Start it towards the loopback's `port`; return the socket that leads there."""
+    socket, log = process.pid_file.with_suffix(""), process.pid_file.with_suffix(".log")
+    command = ["socat", f"UNIX-LISTEN:{socket.name},fork,mode=600,unlink-early", f"TCP4:127.0.0.1:{port}"]
+    process.start(command, output=log, directory=socket.parent, environment=os.environ)
+    until(socket.exists, f"there is no {process.name}", alive=lambda: process.pid is not None, log=log)
+    return socket
 
 
 def end(process: OwnedProcess) -> bool:
@@ -92,6 +96,11 @@ def end(process: OwnedProcess) -> bool:
 
 class PrivateInstance:
     """One instance: `start` (switch it on), `carry_out` its user data, `run` commands in it, `stop`."""
+
+    environment: Mapping[str, str] = MappingProxyType(
+        {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+    )
+    """Environment of its commands."""
 
     def __init__(self, base: Path, certname: Certname, master: Certname, wire: Path, *, port: int = 8140) -> None:
         """Keep everything below `base`. It knows the `master` by name, and reaches it through the socket `wire`."""
@@ -108,18 +117,21 @@ class PrivateInstance:
         """Where, outside, its own /var and /etc/puppet are."""
         return self.base / "own"
 
+    @property
+    def hosts(self) -> str:
+        """The names that it knows."""
+        own = f"127.0.1.1 {self.certname} {self.certname.short}"
+        return f"127.0.0.1 localhost\n{own}\n{MASTER_ADDRESS} {self._master}\n"
+
     def start(self) -> None:
         """Switch it on, with what is below `own`, if anything; raise `ProcessFailed` if that cannot be."""
         for name in _OWN:
             (self.own / name).mkdir(parents=True, exist_ok=True)
-        hosts = (
-            f"127.0.0.1 localhost\n127.0.1.1 {self.certname} {self.certname.short}\n{_MASTER_ADDRESS} {self._master}\n"
-        )
-        (self.own / "etc/hosts").write_text(hosts, encoding="ascii")
+        (self.own / "etc/hosts").write_text(self.hosts, encoding="ascii")
         up, log = self.base / "up", self.base / "instance.log"
         up.unlink(missing_ok=True)
         # Relative, because a socket's path must be short.
-        words = (self.certname.short, _MASTER_ADDRESS, str(self._port), os.path.relpath(self._wire, self.base))
+        words = (self.certname.short, MASTER_ADDRESS, str(self._port), os.path.relpath(self._wire, self.base))
         self.process.start(
             [*_unshare(), "sh", "-c", _SCRIPT, "sh", *words], output=log, directory=self.base, environment=os.environ
         )
@@ -138,28 +150,31 @@ class PrivateInstance:
 
     def run(self, *words: str, environment: Mapping[str, str] | None = None, timeout: float = 180.0) -> AgentRun:
         """Run a command in it; how it ended is a value. Raises `ProcessFailed` if it takes longer than `timeout` s."""
-        pid = self.process.pid
-        if pid is None:
-            raise ProcessFailed("does not run", where=self.process.name)
-        kinds = {"mount": "mnt", "net": "net", "uts": "uts", "pid": "pid_for_children"}
-        entering = ["nsenter", *(f"--{kind}=/proc/{pid}/ns/{name}" for kind, name in kinds.items())]
-        if os.geteuid() != 0:
-            entering += [f"--user=/proc/{pid}/ns/user", "--preserve-credentials"]
-        kept = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
         try:
             done = subprocess.run(
-                [*entering, *words],
+                [*self.entering(), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 cwd="/",
-                env={**kept, **(environment or {})},
+                env={**self.environment, **(environment or {})},
                 timeout=timeout,
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ProcessFailed(f"{words[0]} failed: {error}", where=self.process.name) from error
         return AgentRun(done.returncode, done.stdout.decode("utf-8", errors="replace"))
+
+    def entering(self) -> tuple[str, ...]:
+        """Return what must stand before a command that is to run in it; raise `ProcessFailed` if it does not run."""
+        pid = self.process.pid
+        if pid is None:
+            raise ProcessFailed("does not run", where=self.process.name)
+        kinds = {"mount": "mnt", "net": "net", "uts": "uts", "pid": "pid_for_children"}
+        words = ["nsenter", *(f"--{kind}=/proc/{pid}/ns/{name}" for kind, name in kinds.items())]
+        if os.geteuid() != 0:
+            words += [f"--user=/proc/{pid}/ns/user", "--preserve-credentials"]
+        return tuple(words)
 
     def carry_out(
         self, user_data: str, *, environment: Mapping[str, str] | None = None, timeout: float = 300.0

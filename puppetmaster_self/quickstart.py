@@ -3,8 +3,8 @@
 It does what a site would do, with the commands that a site would use, and
 shows each of them: a directory, projects, the follower, a repository whose
 branches are environments, a puppetserver, instances that build themselves from
-their user data, an edit and a push, the runs that bring them, and an
-instance's end and return.
+their user data, an edit and a push, the runs that bring them, an instance's
+end and return, and one that becomes its own master and goes back.
 
 Owns the directory that it is given: each telling begins by stopping what runs
 there and removing it. Servers listen on the loopback and are ended by their
@@ -37,12 +37,14 @@ from puppetmaster_self.private_master import PrivateMaster
 from puppetmaster_self.puppetserver_files import AuthRule, MasterSettings, exec_terminus
 from puppetmaster_self.quickstart_branches import Repository
 from puppetmaster_self.quickstart_instances import Instances
+from puppetmaster_self.quickstart_lab import Lab, Site
 from puppetmaster_self.storytelling import Speaker, chapter, show, tell, until
 
 DEMO, SHOP = ProjectName("demo"), ProjectName("shop")
 WEB_1 = Certname("web-1.demo.example.org")
 WEB_2 = Certname("web-2.demo.example.org")
 TILL_1 = Certname("till-1.shop.example.org")
+LAB_1 = Certname("lab-1.demo.example.org")
 INSTANCES = ((WEB_1, DEMO), (WEB_2, DEMO), (TILL_1, SHOP))
 SERVER = Certname("puppet.example.org")
 SUFFIX = "dc=example,dc=org"
@@ -150,6 +152,7 @@ class Quickstart:
             self._edit()
             self._push()
             self._gone_and_back()
+            self._own_master()
         except BaseException:
             self.stop()
             raise
@@ -162,9 +165,10 @@ class Quickstart:
         people.write_text("\n".join(map(_person, ("alice", "bob", "carol"))), encoding="utf-8")
         ldap = ("-Q", "-Y", "EXTERNAL", "-H", self.directory.ldapi_uri)
         self.operator.types("ldapadd", *ldap, "-f", str(people))
-        self.bob = self.repository.person("bob")
-        password = self.repository.password(self.bob)
-        self.operator.types("ldappasswd", *ldap, "-T", str(password), f"uid=bob,ou=people,{SUFFIX}")
+        self.alice, self.bob = map(self.repository.person, ("alice", "bob"))
+        for person in (self.alice, self.bob):
+            password = self.repository.password(person)
+            self.operator.types("ldappasswd", *ldap, "-T", str(password), f"uid={person.name},ou=people,{SUFFIX}")
 
     def _projects(self) -> None:
         chapter(
@@ -215,7 +219,7 @@ class Quickstart:
             "looks after the branches: each project in LDAP gets one, from test, and each becomes its environment.",
         )
         files = {"modules/hello/manifests/init.pp": HELLO, "manifests/site.pp": "", "hiera.yaml": self._hiera()}
-        self.repository.begin(self.repository.person("alice"), files)
+        self.repository.begin(self.alice, files)
         self.operator.types("branch-manager", "init", str(self.repository.path))
         own = map(_environment, (DEMO, SHOP))
         self.repository.look_after([*self.repository.first_environments, *own])
@@ -286,6 +290,39 @@ class Quickstart:
         self._expect(machine, not self.instances.run(machine).succeeded, run)
         self.operator.types("enc-admin", "instance", "collect")
         self.operator.types("enc-admin", "instance", "list")
+
+    def _own_master(self) -> None:
+        chapter(
+            "10. An instance that is its own master",
+            "Alice tries something that is not for her whole project. lab-1 is a system of its own with systemd, made "
+            "of this machine's software; its image brings the toolkit, and Alice's account for LDAP and git.",
+        )
+        lab = Lab(LAB_1, self.instances)
+        if not lab.switch_on():
+            return
+        tell("It reaches LDAP through the network, so slapd gets puppetserver's certificate, which instances trust:")
+        own = self._own_certificate()
+        self.operator.types("enc-admin", "directory", "stop")
+        tls = ("--tls-certificate", own["certificate_file"], "--tls-key", own["key_file"])
+        self.operator.types("enc-admin", "directory", "start", *tls)
+        site = Site(SERVER, Path(own["ca_file"]), self.answers)
+        lab.furnish(self.directory, self.repository, self.alice, site)
+        self._create(LAB_1.short, LAB_1, DEMO)
+        self._wait_for(self.answers / f"nodes/{LAB_1}.yaml")
+        self._built(LAB_1.short, self.instances.build(LAB_1.short, LAB_1))
+        tell("Now it becomes its own master. Each step can be undone, and is if a later one fails:")
+        lab.enable()
+        tell("Everybody sees that in LDAP:")
+        ldap = ("-Q", "-LLL", "-o", "ldif-wrap=no", "-Y", "EXTERNAL", "-H", self.directory.ldapi_uri)
+        self.operator.types("ldapsearch", *ldap, "-b", SUFFIX, f"cn={LAB_1}", "puppetmasterSelf")
+        tell("Its project's branch is in /srv/puppet. What is committed there is live, on this instance only:")
+        lab.edit("code      second", "code      third")
+        self._agent(LAB_1)
+        tell("And back. The commit is kept, also as a branch of the project:")
+        lab.disable()
+        tell("The central master has put everything right, and has nothing more to do:")
+        self._agent(LAB_1, changes=False)
+        self.operator.types("branch-manager", "list")
 
     def _edit(self) -> None:
         chapter("7. An edit, and what it brings", "One command; the follower sees it at once.")

@@ -55,6 +55,11 @@ class Repository:
         return f"http://127.0.0.1:{self._port}/{self.path.name}"
 
     @property
+    def port(self) -> int:
+        """Where it is served, on the loopback."""
+        return self._port
+
+    @property
     def first_environments(self) -> tuple[str, ...]:
         """Those of the branches that `begin` makes, which are called so too."""
         return PRODUCTION, TEST

@@ -7,7 +7,7 @@ does the same steps on the loopback: the token, the pinned CA, one run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
@@ -19,10 +19,13 @@ from puppetmaster_self.private_agent import AgentRun, AgentSettings, PrivateAgen
 from puppetmaster_self.private_instance import PrivateInstance, end, read, refusal, start_wire, wire
 from puppetmaster_self.private_master import PrivateMaster
 from puppetmaster_self.storytelling import tell
+from puppetmaster_self.whole_instance import WholeInstance, forget_groups
 
 _FACT = "quickstart_machine"
 """The fact that says where an instance's own directory is."""
 _INSIDE = {f"FACTER_{_FACT}": "/var/lib"}
+_IMAGE = "[main]\nkeylength = 2048\n"
+"""puppet.conf, as an image would have it; smaller keys are quicker."""
 
 
 class Instances:
@@ -32,7 +35,7 @@ class Instances:
         self._base = base
         self._machines = base / "machines"
         self._master = master
-        self._wire = wire(base)
+        self._wire = base / "wire"
         self._alone = True
         self._made: dict[str, PrivateInstance | PrivateAgent] = {}
 
@@ -41,7 +44,7 @@ class Instances:
         why = refusal()
         self._alone = why is None
         if why is None:
-            start_wire(self._wire, self._base, self._master.settings.port)
+            self._wire = self.offer("puppetserver", self._port)
         else:
             tell(f"This machine gives no namespaces ({why}), so the instances share its network.")
 
@@ -49,11 +52,13 @@ class Instances:
         """Switch all off, also those of an earlier telling."""
         for process in self.processes():
             end(process)
+        for machine in self._machines.glob("*/"):
+            forget_groups(machine)
 
     def processes(self) -> Iterator[OwnedProcess]:
         """Yield what runs, or ran."""
-        if self._wire.pid_file.exists():
-            yield self._wire
+        for pid_file in sorted(self._base.glob("wire-*.pid")):
+            yield wire(self._base, pid_file.stem.removeprefix("wire-"))
         for pid_file in sorted(self._machines.glob("*/pid")):
             yield OwnedProcess(pid_file, f"instance {pid_file.parent.name}")
 
@@ -71,15 +76,35 @@ class Instances:
         file.touch(mode=0o600)
         return file
 
+    def whole(self, name: str, certname: Certname, offered: Mapping[int, str]) -> WholeInstance:
+        """Switch on a machine that is a system of its own, without user data; raise `ProcessFailed` if none can be had.
+
+        `offered`: port of the site → what is there, beside puppetserver; `offer` says where that is.
+        """
+        what = {8140: "puppetserver", **offered}
+        ways = {port: self._base / f"wire-{name}" for port, name in what.items()}
+        instance = WholeInstance(self._machines / name, certname, self._master.settings.certname, ways)
+        instance.base.mkdir(parents=True, exist_ok=True)
+        instance.start()
+        instance.put("/etc/puppet/puppet.conf", _IMAGE)
+        instance.put(f"/etc/facter/facts.d/{_FACT}.txt", f"{_FACT}=/var/lib\n")
+        self._made[name] = instance
+        return instance
+
+    def offer(self, what: str, port: int) -> Path:
+        """Let instances reach the loopback's `port`; return the socket that leads there."""
+        return start_wire(wire(self._base, what), port)
+
     def build(self, name: str, certname: Certname) -> AgentRun:
         """Switch machine `name` on for the first time, with its user data."""
         base, user_data = self._machines / name, self.user_data(name).read_text(encoding="utf-8")
+        if isinstance(made := self._made.get(name), WholeInstance):
+            return made.carry_out(user_data)
         if self._alone:
-            instance = PrivateInstance(base, certname, self._master.settings.certname, self._base / "wire")
+            instance = PrivateInstance(base, certname, self._master.settings.certname, self._wire)
             conf = instance.own / "etc/puppet/puppet.conf"
             conf.parent.mkdir(parents=True, exist_ok=True)
-            # As an image would have it; smaller keys are quicker.
-            conf.write_text("[main]\nkeylength = 2048\n", encoding="utf-8")
+            conf.write_text(_IMAGE, encoding="utf-8")
             self._made[name] = instance
             instance.start()
             return instance.carry_out(user_data, environment=_INSIDE)

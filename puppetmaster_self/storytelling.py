@@ -1,17 +1,19 @@
 """Tells a story made of real commands: each is shown as one would type it, run, and its output shown below it.
 
 Owns the form on the terminal, and that a command which ends otherwise than the
-story says stops it: `ProcessFailed`, with the command's output as a note. Not
+story says stops it: `ProcessFailed`; what the command said stands above. Not
 here: which commands (quickstart.py).
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shlex
 import subprocess
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -49,42 +51,44 @@ class Speaker:
     name: str = ""
     directory: Path | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType(dict(os.environ)))
+    entering: tuple[str, ...] = ()
+    """Stands before each command and is not shown: what leads to the machine on which it is typed."""
 
-    def types(self, *words: str, refused: bool = False, output: Path | None = None) -> None:
-        """Show and run one command; with `refused` it belongs to the story that it fails.
+    def types(self, *words: str, refused: bool = False, output: Path | None = None, patience: float = 60.0) -> None:
+        """Show and run one command, its words as they come; with `refused` it belongs to the story that it fails.
 
-        With `output`, its stdout goes to that file.
+        With `output`, its stdout goes to that file. After `patience` seconds it is ended, which is a failure.
         """
         into = f" > {shlex.quote(os.path.relpath(output, self.directory))}" if output else ""
         print(f"  {self.name}$ {shlex.join(words)}{into}", flush=True)
-        # Unbuffered, so that a Python program's words and data stay in their order.
-        environment = {**self.environment, "PYTHONUNBUFFERED": "1"}
-        try:
-            done = subprocess.run(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE if output else subprocess.STDOUT,
-                encoding="utf-8",
-                errors="replace",
-                cwd=self.directory,
-                env=environment,
-                timeout=60,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise ProcessFailed(str(error), where=words[0]) from error
-        if output is not None:
-            output.write_text(done.stdout, encoding="utf-8")
-        told = done.stdout if output is None else done.stderr
-        if (done.returncode != 0) != refused:
-            what = "was not refused" if refused else f"ended with status {done.returncode}"
-            failure = ProcessFailed(what, where=shlex.join(words))
-            failure.add_note(told)
-            raise failure
-        lines = [line for line in told.splitlines() if line.strip()]
-        if lines:
-            show(lines)
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(output.open("wb")) if output else None
+            try:
+                child = subprocess.Popen(
+                    (*self.entering, *words),
+                    stdin=subprocess.DEVNULL,
+                    stdout=file or subprocess.PIPE,
+                    stderr=subprocess.PIPE if file else subprocess.STDOUT,
+                    encoding="utf-8",
+                    errors="replace",
+                    cwd=self.directory,
+                    # Unbuffered, so that a Python program's words and data stay in their order.
+                    env={**self.environment, "PYTHONUNBUFFERED": "1"},
+                )
+            except OSError as error:
+                raise ProcessFailed(str(error), where=words[0]) from error
+            stack.enter_context(child)
+            stack.callback(child.kill)
+            limit = threading.Timer(patience, child.kill)
+            stack.callback(limit.cancel)
+            limit.start()
+            _show_as_they_come((child.stderr if file else child.stdout) or ())
+            status = child.wait()
+        if status < 0:
+            raise ProcessFailed(f"did not end within {patience:.0f} s", where=shlex.join(words))
+        if (status != 0) != refused:
+            what = "was not refused" if refused else f"ended with status {status}"
+            raise ProcessFailed(what, where=shlex.join(words))
 
     def within(self, directory: str) -> Speaker:
         """Return the same person, in a directory below."""
@@ -102,6 +106,16 @@ class Speaker:
             check=False,
         )
         return done.returncode == 0
+
+
+def _show_as_they_come(lines: Iterable[str]) -> None:
+    said = False
+    for line in lines:
+        if line.strip():
+            print(f"    {line}".rstrip(), flush=True)
+            said = True
+    if said:
+        print(flush=True)
 
 
 def until(condition: Callable[[], bool], problem: str, *, alive: Callable[[], bool], log: Path) -> None:

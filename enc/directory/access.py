@@ -64,6 +64,8 @@ _NODE_ATTRIBUTES = (
     "serialNumber",
     "associatedDomain",
     *_SIGNERS,
+    # An instance that is its own master says so, with the account of one of its admins.
+    "puppetmasterSelf",
     *CLASSIFICATION,
 )
 _PREFIX_ATTRIBUTES = ("entry", "cn", "description", *CLASSIFICATION)

@@ -15,12 +15,13 @@ import pytest
 
 from puppetmaster_self.owned_process import start_time
 from puppetmaster_self.quickstart import WEB_1, WEB_2
+from puppetmaster_self.whole_instance import groups
 from tests.support.puppetserver import CACHE
 
 
 def quickstart(base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "puppetmaster_self.quickstart", str(base), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
 
 
 def doctor(base: Path, *words: str) -> dict[str, str]:
@@ -46,6 +47,21 @@ def column(hello: str) -> tuple[str, ...]:
     return tuple(line.split(maxsplit=1)[1].split("  ")[0].strip() for line in hello.splitlines())
 
 
+def its_own_master(lab: str, base: Path) -> None:
+    """Hold the chapter to what it tells."""
+    enabled, edited, back = split(lab, "What is committed there is live", "And back.")
+    assert re.search(r"^ +run: run the agent\n +\d+ changes \(", enabled, re.MULTILINE), enabled
+    assert re.search(r"^ +puppetmasterSelf: serving since \d+ commit \w+ ahead 0 behind 0$", enabled, re.MULTILINE)
+    assert "state    serving" in edited and "state    client" in back
+    assert "1 ahead, 0 behind" in edited and edited.count("content changed") == 1
+    assert re.search(r"code +third", edited) and not re.search(r"code +third", enabled + back)
+    assert re.search(r"topic/demo/lab-1-\d{8}T\d{6} ", back), back
+    assert "LDAP does not know" not in lab
+    own = base / "machines/lab-1/own"
+    assert not (own / "srv/puppet").exists()
+    assert [path.name for path in (own / "var/lib/puppetmaster/self").iterdir()].count("kept") == 1
+
+
 @pytest.fixture
 def base(tmp_path: Path) -> Iterator[Path]:
     checkout = tmp_path / "a checkout"
@@ -62,8 +78,8 @@ def test_the_whole_story(base: Path) -> None:
     told = quickstart(base)
     assert told.returncode == 0, told.stdout + told.stderr
     assert not (base / "left-over").exists()
-    marks = ("6. The agent's first run", "7. An edit", "8. A push", "9. An end")
-    before, first, edit, push, gone = split(told.stdout, *marks)
+    marks = ("6. The agent's first run", "7. An edit", "8. A push", "9. An end", "10. An instance that")
+    before, first, edit, push, gone, lab = split(told.stdout, *marks)
     for project in ("demo", "shop"):
         assert re.search(rf"^ +project_{project} +project/{project} +\w{{10}} +live", before, re.MULTILINE), before
         assert f"project {project} has branch project/{project} now" in (base / "hooks.log").read_text()
@@ -76,12 +92,18 @@ def test_the_whole_story(base: Path) -> None:
     assert f"next run: {WEB_1}, {WEB_2}" in push
     assert push.count("content changed") == 1
     assert "remote:   project/shop: bob" in push
+    # Where the machine gives no whole instance, the chapter says so.
+    whole = "Left out, for this machine gives no whole instance: " not in lab
+    if whole:
+        its_own_master(lab, base)
     says = {
         "web-1": ("Hello again", "bob@example.org", "green", "demo", "second"),
         "web-2": ("nothing", "alice@example.org", "green", "demo", "first"),  # it did not run again
         "web-2-again": ("nothing", "alice@example.org", "green", "demo", "second"),
         "till-1": ("nothing", "carol@example.org", "none", "shop", "first"),
     }
+    if whole:
+        says["lab-1"] = ("nothing", "alice@example.org", "green", "demo", "second")  # it went back
     for machine, words in says.items():
         assert column((base / f"machines/{machine}/own/var/lib/hello").read_text()) == words
 
@@ -91,13 +113,17 @@ def test_the_whole_story(base: Path) -> None:
     assert {check for check, level in found.items() if level != "ok"} == {"puppet-static-catalogs"}, found
     assert found["puppetserver-flush"] == found["service"] == found["project-branches"] == "ok"
 
-    password = (base / "people/bob/password").read_text()
-    assert password not in told.stdout + (base / "serve.log").read_text()
-    assert quickstart(base, "status").stdout.count("runs, pid") == 10
+    for person in ("alice", "bob"):
+        password = (base / f"people/{person}/password").read_text()
+        assert password not in told.stdout + (base / "serve.log").read_text()
+    assert quickstart(base, "status").stdout.count("runs, pid") == (13 if whole else 10)
     pids = [int(line.split("pid ")[1].split(",")[0]) for line in quickstart(base, "status").stdout.splitlines()]
     assert quickstart(base, "stop").returncode == 0
     assert [pid for pid in pids if start_time(pid) is not None] == []
+    assert not any(group.exists() for group in groups(base / "machines/lab-1"))
     assert quickstart(base, "status").stdout.count("does not run") >= 5
+    if not whole:
+        pytest.skip(lab)  # all else was told; in CI that is a failure
 
 
 def test_a_wrong_word_is_usage(base: Path) -> None:

@@ -64,7 +64,7 @@ class Site(NamedTuple):
 
     def switched_on(self, name: str, certname: Certname) -> PrivateInstance:
         """Return a new machine that is to be `certname`."""
-        instance = PrivateInstance(self.base / name, certname, MASTER, self.base / "wire")
+        instance = PrivateInstance(self.base / name, certname, MASTER, self.base / "wire-puppetserver")
         (instance.own / "etc/puppet").mkdir(parents=True)
         (instance.own / "etc/puppet/puppet.conf").write_text("[main]\nkeylength = 2048\n")
         instance.start()
@@ -132,7 +132,7 @@ def site(
     way, follower = wire(base), OwnedProcess(base / "follower.pid", "follower")
     made = Site(base, config, slapd, master, kill)
     try:
-        start_wire(way, base, master.settings.port)
+        start_wire(way, master.settings.port)
         command = [str(SCRIPTS / "enc-admin"), "--config", str(config), "follow"]
         follower.start(command, output=base / "follower.log", directory=base, environment=os.environ)
         yield made
