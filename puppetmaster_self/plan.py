@@ -88,8 +88,8 @@ def decide(facts: Facts, wish: Wish, settings: Settings, config: Path, places: P
     timeout = float(own.run_timeout)
     steps: Sequence[Step] = (
         Units((*program("puppetmaster_self.cli"), "--config", str(config)), float(own.sync.interval)),
-        Snapshot(roots, without),
         Pause(),
+        Snapshot(roots, without),
         Base(_configuration(settings, places, environment), module_root(), _made(settings)),
         Packages(tool, own.packages, timeout),
         Repository(upstream, branch, own.local_branch, own.working_copy, deploy, timeout),
