@@ -1,4 +1,8 @@
-"""Before the instance goes back: the local commits are bundled and pushed, and what became of them is written down."""
+"""The orderly way back to the central master, wanted by somebody: `disable`, or the class taken away in LDAP.
+
+First the local commits are bundled and pushed, and what became of them is
+written down. Not here: going back because something is broken (transaction.py).
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,40 @@ from enc.settings import SelfMasterSettings
 from puppetmaster_self import keep
 from puppetmaster_self.journal import Journal
 from puppetmaster_self.machine import Machine
+from puppetmaster_self.steps import agent
 from puppetmaster_self.steps.repository import Repository
+from puppetmaster_self.transaction import Tell, disable, interruptible
 
 _PUSH = 120.0
+
+
+def depart(journal: Journal, machine: Machine, settings: SelfMasterSettings, tell: Tell, *, verified: bool) -> None:
+    """Go back; raise `WentBack` if the instance stays its own master.
+
+    `verified`: only if the central master serves it, which a run in noop shows.
+    """
+
+    def before() -> None:
+        for line in keep_commits(journal, machine, settings):
+            tell(line)
+
+    def verify() -> None:
+        if not verified:
+            return
+        output = agent.run(machine, "--noop", timeout=float(settings.run_timeout))
+        for line in ("the central master serves us; its differences:", *agent.differences(output)):
+            tell(line)
+
+    with interruptible():
+        disable(journal, machine, before, verify, tell)
+
+
+def last_run(machine: Machine, settings: SelfMasterSettings, tell: Tell) -> None:
+    """Let the central master put right what differs. It does so at the next run in any case."""
+    try:
+        agent.run(machine, timeout=float(settings.run_timeout))
+    except ToolkitError as error:
+        tell(f"the agent's run failed, and will be tried again as always: {error}")
 
 
 def keep_commits(journal: Journal, machine: Machine, settings: SelfMasterSettings) -> list[str]:

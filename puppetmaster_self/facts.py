@@ -100,7 +100,7 @@ def gather(
         agent_disabled=Path(asked["agent"]["agent_disabled_lockfile"]).exists(),
         certificate=_written(Path(asked["agent"]["hostcert"])),
         last_run=_last_run(Path(asked["agent"]["lastrunfile"])),
-        upstream_said=_upstream(machine, upstream, branch),
+        upstream_said=unreadable(machine, upstream, branch),
         own_name_is_local=_is_local(name),
         occupied=_occupied(machine, settings),
         hidden=tuple(_hidden(machine, asked["server"]["environmentpath"])),
@@ -194,17 +194,18 @@ def _last_run(path: Path) -> tuple[float, int] | None:
         return None
 
 
-def _upstream(machine: Machine, upstream: str | None, branch: BranchName | None) -> str:
+def unreadable(machine: Machine, upstream: str | None, branch: BranchName | None) -> str:
+    """Return why a central repository cannot be read; empty: it can, or that cannot be told yet."""
     if upstream is None or branch is None or not machine.has("git"):
         return ""
     words = ("git", "ls-remote", "--exit-code", upstream, branch.ref)
     try:
-        done = machine.ask(*words, timeout=60, environment={"GIT_TERMINAL_PROMPT": "0"})
+        done = machine.ask(*words, timeout=60, environment=keep.WITHOUT_QUESTIONS)
     except ProgramFailed as error:
         return str(error)
     if done.status == 2:
-        return f"{upstream} has no branch {branch}"
-    return "" if done.status == 0 else " ".join(done.output.split())[-400:]
+        return f"{keep.shown(upstream)} has no branch {branch}"
+    return "" if done.status == 0 else keep.reason(done.output)
 
 
 def _occupied(machine: Machine, settings: SelfMasterSettings) -> tuple[str, ...]:

@@ -48,16 +48,27 @@ class Begun(NamedTuple):
     done: bool
 
 
+class Ended(NamedTuple):
+    """How the last journal that was put away came to its end."""
+
+    at: float
+    """When the way back began, in seconds since 1970."""
+    reason: str
+    """What failed, was interrupted or was dead; empty: somebody wanted it."""
+
+
 class Journal:
     """The open journal of an instance, or none (`state` is then `client`)."""
 
-    def __init__(self, directory: Path) -> None:
-        """Read what is there; cut off a torn end."""
+    def __init__(self, directory: Path, *, mend: bool = True) -> None:
+        """Read what is there, and `mend` a torn end: not for who does not hold the lock, somebody may be writing it."""
         self.directory = directory
         self.path = directory / "journal.jsonl"
         self.entries: list[dict[str, Any]] = []
         with contextlib.suppress(FileNotFoundError):
-            self.entries = _read(self.path)
+            self.entries, torn = _read(self.path)
+            if torn and mend:
+                os.truncate(self.path, self.path.stat().st_size - torn)
 
     @property
     def state(self) -> State:
@@ -68,6 +79,11 @@ class Journal:
     def since(self) -> float | None:
         """When this state began, in seconds since 1970; None without a journal."""
         return next((entry["at"] for entry in reversed(self.entries) if "state" in entry), None)
+
+    @property
+    def reason(self) -> str:
+        """Why this state was entered, if something went wrong; else empty."""
+        return next((entry.get("reason", "") for entry in reversed(self.entries) if "state" in entry), "")
 
     @property
     def opened(self) -> Mapping[str, Any]:
@@ -134,6 +150,16 @@ class Journal:
             old.unlink(missing_ok=True)
         return place
 
+    def ended(self) -> Ended | None:
+        """Return how the last journal that was put away ended; None: there is none that can be read."""
+        places = sorted((self.directory / "history").glob("*.jsonl"))
+        try:
+            entries = _read(places[-1])[0] if places else []
+        except (JournalDamaged, FileNotFoundError):
+            return None
+        back = next((entry for entry in reversed(entries) if entry.get("state") == "returning"), None)
+        return None if back is None else Ended(float(back["at"]), str(back.get("reason", "")))
+
     def _append(self, entry: dict[str, Any]) -> None:
         data = _line(entry)
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
@@ -183,7 +209,8 @@ def _line(entry: Mapping[str, Any]) -> bytes:
     return json.dumps(entry, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n"
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Return the entries, and how many bytes are behind the last whole one."""
     data = path.read_bytes()
     whole, _, torn = data.rpartition(b"\n")
     entries = []
@@ -198,6 +225,4 @@ def _read(path: Path) -> list[dict[str, Any]]:
                 where=str(path),
             ) from error
         entries.append(entry)
-    if torn:
-        os.truncate(path, len(data) - len(torn))
-    return entries
+    return entries, len(torn)

@@ -12,9 +12,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from enc.errors import ToolkitError
@@ -23,9 +25,25 @@ from puppetmaster_self.journal import sync_directory
 from puppetmaster_self.machine import Done, Machine, ProgramFailed
 from puppetmaster_self.tree import write_whole
 
+WITHOUT_QUESTIONS: Mapping[str, str] = MappingProxyType(
+    {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "SSH_ASKPASS_REQUIRE": "never"}
+)
+"""Lets git and ssh, started without a terminal, fail at once where they would ask for a password or about a host key.
+
+GIT_SSH_COMMAND is not set: it would win over core.sshCommand, with which a site may name its key.
+"""
+FETCH = ("--quiet", "--update-shallow")
+"""Options of `git fetch`. Without the second, git takes nothing from a shallow central repository, and says it did."""
 REMOTE = "upstream"
 """Name of the central repository in the instance's own; its branches are refs/remotes/upstream/BRANCH."""
 _LOCAL = 300.0
+_SHOWN = 300
+_CREDENTIALS = re.compile(r"\b(?!ssh://[^/@\s:]+@)([a-z+]+://)[^/@\s]+@", re.IGNORECASE)
+"""Names and passwords; who logs in by ssh is neither."""
+_REFUSED = re.compile(
+    r"terminal prompts disabled|Authentication failed|Permission denied \(|Host key verification failed|"
+    r"could not read (Username|Password)"
+)
 _ALSO = ("--glob=refs/parked/*", "--glob=refs/snapshots/*", "--glob=refs/kept/*")
 """Where patches may be that the local branch does not hold."""
 
@@ -53,8 +71,24 @@ class Kept(NamedTuple):
 
 def git(machine: Machine, repository: Path, *words: str, timeout: float = _LOCAL) -> Done:
     """Run git in a repository; raise `ProgramFailed` with its words if it fails."""
-    environment = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_REPLACE_OBJECTS": "1"}
+    environment = {**WITHOUT_QUESTIONS, "GIT_NO_REPLACE_OBJECTS": "1"}
     return machine.run("git", "-C", str(repository), *words, timeout=timeout, environment=environment)
+
+
+def reason(words: str) -> str:
+    """Return in one line what git said last that says something, without credentials."""
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "ssh:"))] or lines
+    # What ssh says stands alone, and git's own sentence after it says nothing.
+    refused = [line.rstrip(".") for line in lines if _REFUSED.search(line)]
+    said = "; ".join((refused or telling)[:3])
+    hint = " (nobody can be asked for a password here: give git a key or a credential helper)" if refused else ""
+    return (shown(said)[:_SHOWN] or "it gave no reason") + hint
+
+
+def shown(text: str) -> str:
+    """Return a text without the credentials of URLs in it."""
+    return _CREDENTIALS.sub(r"\1", text)
 
 
 def work(machine: Machine, repository: Path, local: BranchName, branch: BranchName) -> Work:
@@ -163,9 +197,10 @@ def set_aside(path: Path, place: Path) -> str:
 
 
 def removed(path: Path) -> None:
-    """Remove a directory that holds nothing of value; it vanishes from its place at once."""
+    """Remove a directory that holds nothing of value; it vanishes from its place at once, then file by file."""
     doomed = path.with_name(f".{path.name}.gone")
-    shutil.rmtree(doomed, ignore_errors=True)
+    if doomed.exists():
+        shutil.rmtree(doomed)
     if path.exists():
         path.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        shutil.rmtree(doomed)

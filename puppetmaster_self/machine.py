@@ -112,7 +112,8 @@ class Machine:
 
     places: Places
     lock_handle: int | None = None
-    path: str = field(default_factory=lambda: os.environ.get("PATH", os.defpath))
+    path: str = field(default_factory=lambda: f"{os.environ.get('PATH', os.defpath)}:/opt/puppetlabs/bin")
+    """Puppet's and OpenVox's packages put `puppet` where neither systemd nor sudo look."""
 
     def now(self) -> float:
         """Return the time, in seconds since 1970."""

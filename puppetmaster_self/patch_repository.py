@@ -19,7 +19,6 @@ from __future__ import annotations
 import calendar
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import time
@@ -31,7 +30,7 @@ from enc.errors import Conflict, ToolkitError
 from enc.names import BranchName
 from git_hooks.refs import ObjectId
 from git_hooks.repository import git_environment
-from puppetmaster_self.keep import REMOTE
+from puppetmaster_self.keep import FETCH, REMOTE, WITHOUT_QUESTIONS, reason
 from puppetmaster_self.upstream import Commit, Merged, Patch, Queue, Snapshot, key_of, parse_merge, rewritten
 
 PARKED = "refs/parked/"
@@ -42,9 +41,7 @@ NEXT = "refs/sync/next"
 LONGEST = 1000
 """So many local commits are a queue; more are a branch that does not belong to this upstream."""
 _LOCAL = 300.0
-_CREDENTIALS = re.compile(r"://[^/@\s]+@")
 _NOBODY = "puppetmaster-self <> 0 +0000"
-_SHOWN = 300
 _ALWAYS = ("-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "core.fsync=all")
 """git does not sync single objects by default: after a power cut a branch could name what is not there."""
 
@@ -83,13 +80,13 @@ class PatchRepository:
         theirs = tracking(branch)
         refspecs = (f"+{branch.ref}:{theirs}", f"+refs/heads/*:refs/remotes/{REMOTE}/*")
         shallow = self._text("rev-parse", "--is-shallow-repository").strip() == "true"
-        options = ("--quiet", "--no-tags", "--prune", "--no-write-fetch-head", "--no-recurse-submodules")
+        options = (*FETCH, "--no-tags", "--prune", "--no-write-fetch-head", "--no-recurse-submodules")
         full = ("--unshallow",) if shallow else ()
         answer = self._ask("fetch", *options, *full, REMOTE, *refspecs, timeout=self._timeout)
         if "couldn't find remote ref" in answer.words:
             raise GitFailed(f"the central repository has no branch {branch} any more")
         if answer.status:
-            raise GitFailed(f"the central repository cannot be fetched: {_last(answer.words)}")
+            raise GitFailed(f"the central repository cannot be fetched: {reason(answer.words)}")
         found = self.tip(theirs)
         if found is None:
             raise GitFailed(f"the central repository's branch {branch} was not fetched")
@@ -199,7 +196,7 @@ class PatchRepository:
         expected = () if old is None else (old,)
         answer = self._ask("update-ref", "--create-reflog", "-m", "puppetmaster-self sync", ref, new, *expected)
         if answer.status:
-            raise Conflict(f"{ref} was not moved, git says: {_last(answer.words)}", where=str(self.path))
+            raise Conflict(f"{ref} was not moved, git says: {reason(answer.words)}", where=str(self.path))
 
     def forget(self, ref: str, old: ObjectId) -> None:
         """Delete a ref that is at `old`."""
@@ -245,7 +242,7 @@ class PatchRepository:
         if answer.status:
             said = [line.strip() for line in answer.words.splitlines() if line.strip()]
             refused = [line.removeprefix("remote: ") for line in said if line.startswith(("remote: ", "! ["))]
-            words = _clean("; ".join(refused)) or _last(answer.words)
+            words = reason("\n".join(refused) or answer.words)
             raise GitFailed(f"the central repository did not take it: {words}")
 
     # Within
@@ -280,7 +277,7 @@ class PatchRepository:
         try:
             return parse_merge(answer.status, answer.output)
         except ValueError as error:
-            raise GitFailed(f"git merge-tree failed: {_last(answer.words)}", where=str(self.path)) from error
+            raise GitFailed(f"git merge-tree failed: {reason(answer.words)}", where=str(self.path)) from error
 
     def _commit(self, tree: str, parents: Sequence[str]) -> ObjectId:
         lines = [f"tree {tree}", *(f"parent {one}" for one in parents), f"author {_NOBODY}", f"committer {_NOBODY}"]
@@ -296,7 +293,7 @@ class PatchRepository:
     def _run(self, *words: str, stdin: bytes = b"") -> bytes:
         answer = self._ask(*words, stdin=stdin)
         if answer.status:
-            raise GitFailed(f"git {words[0]} failed: {_last(answer.words)}", where=str(self.path))
+            raise GitFailed(f"git {words[0]} failed: {reason(answer.words)}", where=str(self.path))
         return answer.output
 
     def _ask(self, *words: str, stdin: bytes = b"", timeout: float = _LOCAL) -> Answer:
@@ -355,8 +352,7 @@ def moment(name: str) -> float | None:
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    ours = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes", "GIT_OPTIONAL_LOCKS": "0"}
-    return git_environment(environ) | ours
+    return {**git_environment(environ), **WITHOUT_QUESTIONS, "GIT_OPTIONAL_LOCKS": "0"}
 
 
 def _patch(commit: ObjectId, parents: Sequence[ObjectId], raw: bytes) -> Patch:
@@ -371,14 +367,3 @@ def _patch(commit: ObjectId, parents: Sequence[ObjectId], raw: bytes) -> Patch:
 def _parents(raw: bytes) -> tuple[ObjectId, ...]:
     lines = raw.partition(b"\n\n")[0].split(b"\n")
     return tuple(ObjectId(line[7:].decode("ascii")) for line in lines if line.startswith(b"parent "))
-
-
-def _last(words: str) -> str:
-    """Return git's last words that say something, without credentials."""
-    lines = [line.strip() for line in words.splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "ssh:"))] or lines
-    return _clean("; ".join(telling[:3])) or "it gave no reason"
-
-
-def _clean(words: str) -> str:
-    return _CREDENTIALS.sub("://", words)[:_SHOWN]

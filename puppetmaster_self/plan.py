@@ -90,8 +90,8 @@ def decide(facts: Facts, wish: Wish, settings: Settings, config: Path, places: P
     timeout = float(own.run_timeout)
     steps: Sequence[Step] = (
         Units((*program("puppetmaster_self.cli"), "--config", str(config)), float(own.sync.interval)),
-        Snapshot(roots, without),
         Pause(),
+        Snapshot(roots, without),
         Base(
             _configuration(settings, places, environment, wish), module_root(), _made(settings), _autosign(places, wish)
         ),

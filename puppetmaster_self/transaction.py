@@ -21,7 +21,7 @@ from puppetmaster_self.journal import Journal
 from puppetmaster_self.machine import Machine
 from puppetmaster_self.states import after
 from puppetmaster_self.steps import UNDO, VITAL, Step
-from puppetmaster_self.steps.agent import Switch
+from puppetmaster_self.steps.agent import Resume, Switch
 
 Tell = Callable[[str], None]
 """Takes one line for people."""
@@ -65,15 +65,17 @@ def disable(
     """Give the agent its old master, `verify` that it serves, then undo all the rest.
 
     `before` runs first, while nothing has changed. If either fails, the own master goes on serving.
+    Meanwhile the agent's service is stopped: it would run for real before anybody has verified anything.
     """
     journal.enter(after(journal.state, "disable"), machine.now())
     try:
         before()
         for begun in journal.standing():
+            tell(f"undo {begun.step}")
+            UNDO[begun.step](machine, begun.undo)
+            journal.undone(begun.number, machine.now())
             if begun.step == Switch.name:
-                tell("switch: back to the central master")
-                UNDO[begun.step](machine, begun.undo)
-                journal.undone(begun.number, machine.now())
+                break
         verify()
         journal.enter(after(journal.state, "verified"), machine.now())
     except BaseException as error:
@@ -128,7 +130,9 @@ def go_back(journal: Journal, machine: Machine, tell: Tell) -> None:
             tell(f"  failed: {problem}")
             failed = failed or (begun.step, problem)
             continue
-        journal.undone(begun.number, machine.now())
+        # What was undone out of its turn is undone again in its turn: the undo before it may change it once more.
+        if failed is None:
+            journal.undone(begun.number, machine.now())
     if failed is not None:
         step, error = failed
         raise Stuck(
@@ -185,13 +189,14 @@ def _carry_out(journal: Journal, machine: Machine, step: Step, tell: Tell) -> No
 def _stay(journal: Journal, machine: Machine, tell: Tell) -> None:
     """Give the agent the own master again: from the old one, as enable did."""
     for begun in journal.standing():
-        if begun.step == Switch.name:
-            # Killed within its undo, the file may say either.
+        if begun.step in (Switch.name, Resume.name):
+            # Killed within its undo, it may be either.
             UNDO[begun.step](machine, begun.undo)
             journal.undone(begun.number, machine.now())
-    last = journal.last(Switch.name)
-    assert last is not None, "a self-master has switched its agent"
-    _carry_out(journal, machine, Switch.from_undo(last), tell)
+    switch, resume = journal.last(Switch.name), journal.last(Resume.name)
+    assert switch is not None and resume is not None, "a self-master has switched its agent"
+    _carry_out(journal, machine, Switch.from_undo(switch), tell)
+    _carry_out(journal, machine, Resume(resume["active"]), tell)
 
 
 def _sweep(machine: Machine) -> None:

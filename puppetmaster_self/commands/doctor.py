@@ -39,8 +39,8 @@ def _examine(call: Call) -> Iterator[Finding]:
     elif journal.state != "client":
         yield fault("state", f"the instance is {journal.state}", "puppetmaster-self recover, unless it is under way")
     else:
-        environment, project = of_this_node(call.settings, machine, call.say)
-        wish = Wish(environment=environment, project=project)
+        said = of_this_node(call.settings, machine, call.say)
+        wish = Wish(environment=said.environment, project=said.project)
         try:
             upstream, branch = upstream_of(wish, call.settings), branch_of(wish, call.settings)
         except ToolkitError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from typing import Any
 
 from enc import audit
@@ -11,15 +12,19 @@ from enc.doctor.findings import lines, verdict
 from enc.errors import ExitStatus, ToolkitError
 from enc.names import BranchName
 from puppetmaster_self import preflight
-from puppetmaster_self.classified import of_this_node
-from puppetmaster_self.commands.session import alone_here
+from puppetmaster_self.classified import Said, of_this_node
+from puppetmaster_self.commands.session import alone_here, places, settle
 from puppetmaster_self.facts import Facts, gather
+from puppetmaster_self.journal import Ended
+from puppetmaster_self.keep import shown
 from puppetmaster_self.machine import Machine
 from puppetmaster_self.plan import Plan, Wish, branch_of, decide, upstream_of
 from puppetmaster_self.presence import announce
 from puppetmaster_self.states import after
+from puppetmaster_self.steps import agent
 from puppetmaster_self.transaction import enable, interruptible
 
+_REST = 3600.0
 SUMMARY = "make this instance its own Puppet master, or leave everything as it was"
 
 
@@ -29,7 +34,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--upstream", metavar="URL", help="the central repository; default: self_master.upstream")
     parser.add_argument("--branch", metavar="BRANCH", help="what to build on; default: the project's branch")
     parser.add_argument(
-        "--assigned", action="store_true", help="asked for in LDAP; where the instance is its own master already, done"
+        "--assigned",
+        action="store_true",
+        help="asked for in LDAP: after the agent's run; where the instance is its own master already, done",
     )
     parser.add_argument("--dry-run", action="store_true", help="show the very steps that would be taken, and take none")
     json_option(parser)
@@ -37,12 +44,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(call: Call) -> int:
     """Do it; exit status 1 if it was not possible and everything is as before."""
+    if call.arguments.assigned:
+        agent.await_end(Machine(places(call)))
     with alone_here(call) as (journal, machine):
+        settle(call, journal, machine)
         if call.arguments.assigned and journal.state == "serving":
             call.show({"state": "serving"}, "this instance is its own master already")
             return ExitStatus.DONE
         after(journal.state, "enable")
-        wish = _wish(call, machine)
+        if call.arguments.assigned:
+            refuse_soon(journal.ended(), machine.now())
+        said = of_this_node(call.settings, machine, call.say)
+        wish = _wish(call, said)
         upstream, branch = upstream_of(wish, call.settings), branch_of(wish, call.settings)
         facts = gather(machine, call.settings.self_master, upstream, branch)
         _check(call, facts)
@@ -52,6 +65,7 @@ def run(call: Call) -> int:
             return ExitStatus.DONE
         user, behind = audit.local_user()
         opening = {"what": "enable", "who": behind or user, "certname": facts.certname, **_opening(plan, wish)}
+        opening["assigned"] = call.arguments.assigned and said.assigned
         with interruptible():
             enable(journal, machine, plan.steps, call.say, opening)
         announce(call.settings, machine, journal, call.say)
@@ -62,15 +76,28 @@ def run(call: Call) -> int:
     return ExitStatus.DONE
 
 
-def _wish(call: Call, machine: Machine) -> Wish:
+def refuse_soon(ended: Ended | None, now: float) -> None:
+    """Raise `ToolkitError` if something went wrong shortly ago.
+
+    The way back starts the agent, whose first run finds the class again: without a rest it would never end.
+    """
+    if ended is None or not ended.reason or not 0 <= now - ended.at < _REST:
+        return
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ended.at))
+    raise ToolkitError(
+        f"it went back at {when}, because: {ended.reason}; what LDAP asks for is tried again an hour later, "
+        "and `puppetmaster-self enable` tries at once"
+    )
+
+
+def _wish(call: Call, said: Said) -> Wish:
     arguments = call.arguments
-    environment, project = of_this_node(call.settings, machine, call.say)
     return Wish(
         upstream=arguments.upstream,
         branch=BranchName(arguments.branch) if arguments.branch else None,
         for_project=arguments.for_project,
-        environment=environment,
-        project=project,
+        environment=said.environment,
+        project=said.project,
     )
 
 
@@ -85,7 +112,7 @@ def _check(call: Call, facts: Facts) -> None:
 
 def _opening(plan: Plan, wish: Wish) -> dict[str, Any]:
     return {
-        "upstream": plan.upstream,
+        "upstream": shown(plan.upstream),
         "branch": plan.branch,
         "environment": plan.environment,
         "server": plan.server,
@@ -96,7 +123,7 @@ def _opening(plan: Plan, wish: Wish) -> dict[str, Any]:
 
 def _document(plan: Plan) -> dict[str, Any]:
     return {
-        "upstream": plan.upstream,
+        "upstream": shown(plan.upstream),
         "branch": plan.branch,
         "environment": plan.environment,
         "server": plan.server,

@@ -31,7 +31,7 @@ def run(call: Call) -> int:
         with alone_here(call, wait=0.0 if watching else _WAIT) as (journal, machine):
             before = journal.state
             if not recover(journal, machine, call.say) and watching:
-                watch(journal, machine, call.settings.self_master, call.say)
+                watch(journal, machine, call.settings, call.say)
             if watching or before != journal.state:
                 announce(call.settings, machine, journal, call.say)
             state = journal.state

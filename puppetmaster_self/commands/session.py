@@ -10,6 +10,8 @@ from enc.commands.call import Call
 from enc.errors import ToolkitError
 from puppetmaster_self.journal import Journal, alone
 from puppetmaster_self.machine import Machine, Places
+from puppetmaster_self.states import SETTLED
+from puppetmaster_self.transaction import recover
 
 
 def places(call: Call) -> Places:
@@ -19,12 +21,19 @@ def places(call: Call) -> Places:
 
 def read_journal(call: Call) -> Journal:
     """Return the journal, to look at."""
-    return Journal(places(call).transaction)
+    return Journal(places(call).transaction, mend=False)
+
+
+def settle(call: Call, journal: Journal, machine: Machine) -> None:
+    """Finish or undo what was interrupted, before something else begins; only looking changes nothing."""
+    if journal.state not in SETTLED and not call.arguments.dry_run:
+        call.say(f"{journal.state} was interrupted; first that")
+        recover(journal, machine, call.say)
 
 
 @contextmanager
-def alone_here(call: Call, *, wait: float = 0.0) -> Iterator[tuple[Journal, Machine]]:
-    """Give journal and machine to one process at a time."""
+def alone_here(call: Call, *, wait: float = 10.0) -> Iterator[tuple[Journal, Machine]]:
+    """Give journal and machine to one process at a time; wait a moment, for the timer looks every minute."""
     where = places(call)
     try:
         with alone(where.lock, wait=wait) as handle:

@@ -26,7 +26,8 @@ def run(call: Call) -> int:
     found = standing(Machine(where), journal, call.settings.self_master)
     kept = sorted(str(path) for path in where.kept.glob("*")) if where.kept.exists() else []
     synced = sync_results.read(where.sync)
-    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found.since)) if found.since else None
+    since = _time(found.since) if found.since else None
+    ended = journal.ended()
     document = {
         "state": found.state,
         "since": since,
@@ -34,8 +35,10 @@ def run(call: Call) -> int:
         "commit": found.commit,
         "ahead": found.ahead,
         "behind": found.behind,
-        **{name: journal.opened.get(name) for name in ("who", "upstream", "branch", "environment", "for_project")},
+        **{name: journal.opened.get(name) for name in ("who", "upstream", "branch", "environment")},
+        **{name: journal.opened.get(name) for name in ("for_project", "assigned")},
         "steps": [{"step": begun.step, "done": begun.done} for begun in reversed(journal.standing())],
+        "ended": ended and {"at": _time(ended.at), "reason": ended.reason},
         "kept": kept,
         "sync": synced,
     }
@@ -43,11 +46,19 @@ def run(call: Call) -> int:
     if found.state != "client":
         lines.append(f"branch   {document['branch']} of {document['upstream']}")
         lines.append(f"commits  {_number(found.ahead)} ahead, {_number(found.behind)} behind")
+    if journal.reason:
+        lines.append(f"because  {journal.reason}")
+    if found.state == "client" and ended is not None:
+        lines.append(f"ended    went back at {_time(ended.at)}" + (f": {ended.reason}" if ended.reason else ""))
     if synced is not None and found.state != "client":
         lines.append(f"sync     {synced.get('outcome')} at {synced.get('at')}: {synced.get('message')}")
     lines += [f"kept     {path}" for path in kept]
     call.show(document, lines)
     return ExitStatus.DONE if found.state in ("client", "serving") else ExitStatus.FAILED
+
+
+def _time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _number(count: int | None) -> str:

@@ -18,6 +18,8 @@ from puppetmaster_self.upstream import GOOD
 
 SUMMARY = "bring the local patches onto what the central branch shows now, or leave everything as it is"
 _NEWEST = ""
+_WAIT = 300.0
+"""Seconds that the timer waits for others; it comes again much later."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +39,7 @@ def run(call: Call) -> int:
     arguments = call.arguments
     refuse_together(call, "forecast", "back", "unpark")
     try:
-        with alone_here(call) as (journal, machine):
+        with alone_here(call, wait=_WAIT if arguments.scheduled else 10.0) as (journal, machine):
             queue, place = queue_here(call, journal, machine), machine.places.sync
             if arguments.forecast is not None:
                 return _forecast(call, queue)

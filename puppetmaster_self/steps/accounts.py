@@ -33,6 +33,12 @@ def look(machine: Machine, tool: str) -> Owned:
     return found
 
 
+def half_there(machine: Machine) -> set[str]:
+    """Return the packages that dpkg was killed at while it unpacked them: it removes them only if it is forced to."""
+    lines = machine.run(*LISTS["apt"], timeout=_TIMEOUT).output.splitlines()
+    return {line[3:].strip() for line in lines if line[2:3] == "R"}
+
+
 def tool_of(machine: Machine) -> str:
     """Return which package program the machine has; raise `ToolkitError` for none that we know."""
     for tool, program in (("apt", "apt-get"), ("dnf", "dnf")):

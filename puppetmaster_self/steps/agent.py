@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from enc.errors import ToolkitError
 from puppetmaster_self import puppet_conf
 from puppetmaster_self.machine import Machine
 from puppetmaster_self.tree import write_whole
@@ -16,6 +18,7 @@ UNIT = "puppet.service"
 SECTION = "agent"
 _TIMEOUT = 300.0
 _CHANGED = frozenset({0, 2})
+_RUN = re.compile(rb"puppet[ \0]agent")
 _NOOP = re.compile(r"Notice: (/Stage\[main\].*should be.*\(noop\).*)")
 
 
@@ -43,7 +46,7 @@ class Pause:
 def undo_pause(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
     """Start it, if it ran."""
     if undo["active"]:
-        machine.run("systemctl", "start", UNIT, timeout=_TIMEOUT)
+        _start(machine)
     return []
 
 
@@ -165,7 +168,7 @@ class Resume:
     def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
         """See Step."""
         if undo["active"]:
-            machine.run("systemctl", "start", UNIT, timeout=_TIMEOUT)
+            _start(machine)
         return "started" if undo["active"] else "it did not run"
 
 
@@ -182,9 +185,39 @@ def run(machine: Machine, *words: str, timeout: float) -> str:
     return machine.run(*command, "--waitforlock", "5", "--maxwaitforlock", "600", timeout=timeout, good=_CHANGED).output
 
 
+def await_end(machine: Machine, limit: float = 7200.0) -> None:
+    """Return when no run of the agent is under way; raise `ToolkitError` if that takes longer than `limit` seconds.
+
+    A run holds the lock, with its process id in it, until it has sent its
+    report. A lock that a crash left names a process that is gone, or that is
+    another program by now; so Puppet looks at the process's words, too.
+    """
+    words = ("puppet", "config", "print", "agent_catalog_run_lockfile", "--section", "agent")
+    lock = Path(machine.run(*words, timeout=60).output.strip().rpartition("\n")[2])
+    began = time.monotonic()
+    while _under_way(lock):
+        if time.monotonic() - began > limit:
+            raise ToolkitError(f"a run of the agent is still under way after {limit:.0f} s", where=str(lock))
+        time.sleep(0.5)
+
+
+def _under_way(lock: Path) -> bool:
+    try:
+        process = int(lock.read_text(encoding="ascii"))
+        command = Path(f"/proc/{process}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return False
+    return _RUN.search(command) is not None
+
+
 def differences(output: str) -> list[str]:
     """Return the lines of a run in noop that tell what it would change. Pure."""
     return [match[1] for line in output.splitlines() if (match := _NOOP.match(line))]
+
+
+def _start(machine: Machine) -> None:
+    """Start the service. Nobody waits: at boot it may not start before the recovery has ended, which calls this."""
+    machine.run("systemctl", "start", "--no-block", UNIT, timeout=_TIMEOUT)
 
 
 def is_active(machine: Machine) -> bool:

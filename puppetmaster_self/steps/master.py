@@ -13,13 +13,13 @@ from typing import Any, ClassVar
 from enc.names import Certname
 from puppetmaster_self.machine import Machine, ProgramFailed
 from puppetmaster_self.private_master import READY_PROBE
-from puppetmaster_self.steps import units
 from puppetmaster_self.tree import write_whole
 
 SERVICE = "puppetserver.service"
 _OURS = (SERVICE, "puppetmaster-*", "branch-manager*")
 """Units that the module may start."""
-_OWN = (units.RECOVER, units.WATCH, units.TIMER, units.SYNC, units.SYNC_TIMER)
+_OURSELVES = "puppetmaster-self-*"
+"""Units that `puppetmaster-self` runs in, and that are none of the module's."""
 _CHANGED = frozenset({0, 2})
 _TIMEOUT = 300.0
 
@@ -136,12 +136,14 @@ def answers(machine: Machine, port: int) -> bool:
 
 
 def _active(machine: Machine) -> set[str]:
-    listed = machine.run(
-        *("systemctl", "list-units", "--no-legend", "--plain", "--full", "--state=active,activating,reloading"),
-        timeout=_TIMEOUT,
-    ).output.splitlines()
-    names = {line.split()[0] for line in listed if line.split()}
-    return {name for name in names if any(fnmatchcase(name, ours) for ours in _OURS) and name not in _OWN}
+    """Return the module's units that run, or are about to: at boot, systemd may have queued them."""
+    told = ("--no-legend", "--plain", "--full")
+    running = machine.run("systemctl", "list-units", *told, "--state=active,activating,reloading", timeout=_TIMEOUT)
+    queued = machine.run("systemctl", "list-jobs", *told, timeout=_TIMEOUT)
+    names = {line.split()[0] for line in running.output.splitlines() if line.split()}
+    names |= {line.split()[1] for line in queued.output.splitlines() if line.split()[2:3] in (["start"], ["restart"])}
+    ours = {name for name in names if any(fnmatchcase(name, pattern) for pattern in _OURS)}
+    return {name for name in ours if not fnmatchcase(name, _OURSELVES)}
 
 
 def program(module: str) -> tuple[str, ...]:

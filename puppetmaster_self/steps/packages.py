@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,6 +22,11 @@ REMOVE: Mapping[str, tuple[str, ...]] = {
 }
 _FIRST_MEND: Mapping[str, tuple[str, ...]] = {"apt": ("dpkg", "--configure", "--pending", "--force-confold")}
 """After a crash in the middle of an installation."""
+_IMPATIENT = tuple(f"-oAcquire::{name}" for name in ("Retries=0", "http::Timeout=20", "https::Timeout=20"))
+_COMPLETE = (*INSTALL["apt"], *_IMPATIENT, "--fix-broken")
+"""Unpacks again what dpkg was killed at: then dpkg knows all its files, and removes them. apt has fetched it before."""
+_PURGE_HALF = ("dpkg", "--purge", "--force-remove-reinstreq", "--force-depends")
+"""If that cannot be: dpkg forgets of it what it knows. What needs it goes in the next moment."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
     timeout = float(undo["timeout"])
     if tool in _FIRST_MEND:
         machine.ask(*_FIRST_MEND[tool], timeout=timeout, environment=_WITHOUT_QUESTIONS)
+    told = _without_half(machine, before["packages"], timeout) if tool == "apt" else []
     now = accounts.look(machine, tool)
     left = now
     marked = machine.places.snapshot / "left-owned.json"
@@ -74,4 +80,18 @@ def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
     for group in new["groups"]:
         if group not in gone:
             machine.run("groupdel", group, timeout=timeout)
-    return [f"removed {len(new['packages'])} packages"] if new["packages"] else []
+    if new["packages"]:
+        told.append(f"removed {len(new['packages'])} packages")
+    return told
+
+
+def _without_half(machine: Machine, before: Sequence[str], timeout: float) -> list[str]:
+    """Make an end of what dpkg was killed at while it unpacked it; return what to tell."""
+    if not accounts.half_there(machine):
+        return []
+    machine.ask(*_COMPLETE, timeout=timeout, environment=_WITHOUT_QUESTIONS)
+    # One that was there before cannot be purged; removing the others will fail then, and say why.
+    doomed = sorted(accounts.half_there(machine) - set(before))
+    if doomed:
+        machine.run(*_PURGE_HALF, *doomed, timeout=timeout)
+    return [f"of {name}, new files may be left: it was being unpacked, and its archive is gone" for name in doomed]

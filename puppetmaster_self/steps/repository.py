@@ -52,7 +52,7 @@ class Repository:
 
     def summary(self) -> str:
         """See Step."""
-        return f"fetch {self.branch} of {self.upstream}; edit {self.local} in {self.working_copy}"
+        return f"fetch {self.branch} of {keep.shown(self.upstream)}; edit {self.local} in {self.working_copy}"
 
     def remember(self, machine: Machine) -> Mapping[str, Any]:
         """See Step."""
@@ -72,12 +72,16 @@ class Repository:
         machine.run("git", "init", "--quiet", "--bare", f"--initial-branch={self.local}", str(place), timeout=60)
         git(machine, place, "config", "core.logAllRefUpdates", "true")
         git(machine, place, "remote", "add", REMOTE, self.upstream)
-        git(machine, place, "fetch", "--quiet", REMOTE, timeout=self.timeout)
+        where = keep.shown(self.upstream)
+        fetch = ("git", "-C", str(place), "fetch", *keep.FETCH, REMOTE)
+        fetched = machine.ask(*fetch, timeout=self.timeout, environment=keep.WITHOUT_QUESTIONS)
+        if fetched.status != 0:
+            raise ToolkitError(f"cannot be fetched: {keep.reason(fetched.output)}", where=where)
         theirs = f"refs/remotes/{REMOTE}"
         try:
             git(machine, place, "update-ref", self.local.ref, f"{theirs}/{self.branch}")
         except ProgramFailed as error:
-            raise ToolkitError(f"has no branch {self.branch}; name one with --branch", where=self.upstream) from error
+            raise ToolkitError(f"has no branch {self.branch}; name one with --branch", where=where) from error
         if machine.ask("git", "-C", str(place), "rev-parse", "--verify", f"{theirs}/{_SITE}", timeout=60).status == 0:
             git(machine, place, "update-ref", _SITE.ref, f"{theirs}/{_SITE}")
         brought = _bring_back(machine, place)

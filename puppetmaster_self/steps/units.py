@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,12 @@ SYNC_TIMER = "puppetmaster-self-sync.timer"
 _WANTS = {RECOVER: "multi-user.target.wants", TIMER: "timers.target.wants", SYNC_TIMER: "timers.target.wants"}
 _TIMEOUT = 120.0
 
+_AS = """\
+# With root's home directory, and so its configuration of git and ssh, as by hand.
+User=root
+# What it has started ends in order, and not all at once.
+KillMode=mixed"""
+
 _TEXTS = {
     RECOVER: """\
 # Finishes or undoes what a crash interrupted, before the agent starts. Needs no network.
@@ -31,19 +38,22 @@ After=local-fs.target systemd-tmpfiles-setup.service
 [Service]
 Type=oneshot
 ExecStart=%s recover
+%a
 TimeoutStartSec=1h
 
 [Install]
 WantedBy=multi-user.target
 """,
     WATCH: """\
-# Goes back to the central master when the own one has been dead for self_master.dead_after.
+# Goes back to the central master when the own one has been dead for self_master.dead_after,
+# or when LDAP has taken back the class that asked for it.
 [Unit]
 Description=Watch over the instance's own Puppet master
 
 [Service]
 Type=oneshot
 ExecStart=%s recover --watch
+%a
 TimeoutStartSec=1h
 """,
     TIMER: """\
@@ -53,6 +63,7 @@ Description=Watch over the instance's own Puppet master
 [Timer]
 OnActiveSec=1min
 OnUnitInactiveSec=1min
+AccuracySec=5s
 
 [Install]
 WantedBy=timers.target
@@ -67,6 +78,7 @@ Wants=network-online.target
 [Service]
 Type=oneshot
 ExecStart=%s sync --scheduled
+%a
 TimeoutStartSec=1h
 Nice=10
 """,
@@ -95,7 +107,8 @@ def texts(program: tuple[str, ...], interval: float = 3600.0) -> dict[str, str]:
         if not word.isprintable() or any(character in word for character in ' "\'\\%$;'):
             raise UsageError(f"{word!r} cannot stand in a unit; use a path without spaces and quotes")
     every = f"{max(interval, _SHORTEST):.0f}"
-    return {name: text.replace("%s", " ".join(program)).replace("%i", every) for name, text in _TEXTS.items()}
+    values = {"%a": _AS, "%s": " ".join(program), "%i": every}
+    return {name: re.sub("%[asi]", lambda match: values[match[0]], text) for name, text in _TEXTS.items()}
 
 
 @dataclass(frozen=True)
@@ -145,8 +158,13 @@ def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
         for file in (name, name + ASIDE):
             (directory / file).unlink(missing_ok=True)
     for place in undo["made"]:
-        # Somebody else may have a link in there by now.
-        with contextlib.suppress(OSError):
+        try:
             Path(place).rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            # Somebody else may have a link in there by now.
+            if error.errno != errno.ENOTEMPTY:
+                raise
     machine.run("systemctl", "daemon-reload", timeout=_TIMEOUT)
     return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import os
 import shutil
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from enc.commands.call import Call
 from puppetmaster_self import departure
+from puppetmaster_self.commands.session import settle
 from puppetmaster_self.journal import Journal, alone
 from puppetmaster_self.machine import Machine
 from puppetmaster_self.steps import agent
@@ -203,6 +206,20 @@ def test_failing_at_every_point_of_enable(scripted: ScriptedMachine) -> None:
 
 
 def test_killed_at_every_point_of_disable(scripted: ScriptedMachine) -> None:
+    for number, status in disabling(scripted, kill_at):
+        assert status == -signal.SIGKILL, number
+
+
+def test_failing_at_every_point_of_disable(scripted: ScriptedMachine) -> None:
+    for number, status in disabling(scripted, fail_at):
+        # 0: a failure that git or a script outlives, or of the push; 1: refused; 2: stuck; 9: not even noted down.
+        assert status in (0, 1, 2, 9), number
+
+
+def disabling(
+    scripted: ScriptedMachine, at: Callable[[int], Callable[[str, tuple[object, ...]], None]]
+) -> Iterator[tuple[int, int]]:
+    """Let `disable` meet something at every point, and give point and exit status; what follows must lead back."""
     before = scripted.look()
     perform(scripted, do_enable)
     scripted.commit("# changed here\n")
@@ -213,7 +230,7 @@ def test_killed_at_every_point_of_disable(scripted: ScriptedMachine) -> None:
     shutil.rmtree(scripted.root)
     saved.rename(scripted.root)
     for number, machine in copies(scripted, total):
-        assert in_child(machine, do_disable, kill_at(number)) == -signal.SIGKILL, number
+        yield number, in_child(machine, do_disable, at(number))
         assert machine.served_by != "nobody", number
         perform(machine, do_recover)
         if machine.journal.state == "serving":
@@ -223,6 +240,38 @@ def test_killed_at_every_point_of_disable(scripted: ScriptedMachine) -> None:
         assert machine.look() == before, number
         bundles = list(machine.places.kept.glob("*/local.bundle"))
         assert any(tip in run("git", "-C", str(machine.upstream), "bundle", "list-heads", str(b)) for b in bundles)
+
+
+@pytest.mark.parametrize("archives", [True, False])
+def test_power_cut_while_a_package_is_unpacked(scripted: ScriptedMachine, archives: bool) -> None:
+    before = scripted.look()
+    if archives:
+        (scripted.root / "archives").touch()
+    (scripted.root / "power-cut").touch()
+    assert in_child(scripted, do_enable, lambda event, arguments: None) == -signal.SIGKILL
+    assert (scripted.root / "system/packages/jre").read_text() == "iHR"
+    told: list[str] = []
+    assert recover(scripted.journal, scripted.machine, told.append)
+    assert (scripted.journal.state, scripted.look()) == ("client", before)
+    assert any("of jre, new files may be left" in line for line in told) is not archives
+
+
+@pytest.mark.parametrize(("act", "number", "then"), [(do_enable, 60, "client"), (do_disable, 8, "serving")])
+def test_the_next_call_first_settles_what_was_interrupted(
+    scripted: ScriptedMachine, act: Act, number: int, then: str
+) -> None:
+    before = scripted.look()
+    if act is do_disable:
+        perform(scripted, do_enable)
+        before = scripted.look()
+    assert in_child(scripted, act, kill_at(number)) == -signal.SIGKILL
+    interrupted = scripted.journal.state
+    assert interrupted in ("enabling", "disabling")
+    for dry_run in (True, False):
+        call = Call(argparse.Namespace(dry_run=dry_run), Path("/none"))
+        perform(scripted, lambda _, journal, machine, call=call: settle(call, journal, machine))  # type: ignore[misc]
+        assert scripted.journal.state == (interrupted if dry_run else then)
+    assert scripted.look() == before
 
 
 @pytest.mark.parametrize(
@@ -257,7 +306,7 @@ def test_evidence_stays_until_everything_is_undone(scripted: ScriptedMachine) ->
     with pytest.raises(Stuck, match="packages could not be undone"):
         perform(scripted, do_disable)
     assert scripted.journal.state == "returning"
-    assert {begun.step for begun in scripted.journal.standing()} == {"packages", "base", "snapshot", "units"}
+    assert {begun.step for begun in scripted.journal.standing()} == {"packages", "base", "snapshot", "pause", "units"}
     # The agent is served all the same, by its service, too.
     assert scripted.served_by == "central" and (scripted.root / "system/active/puppet.service").exists()
     (scripted.root / "no-packages").unlink()

@@ -67,10 +67,12 @@ cloud_config_modules: [runcmd]
 
 _BOOT = r"""set -eu
 work=$1 base=$2 seed=$3 cgroups=$4; shift 4
-mount -t tmpfs -o mode=755 tmpfs "$work"
-mkdir "$work/up" "$work/work" "$work/root"
-mount -t overlay overlay -o "lowerdir=$base,upperdir=$work/up,workdir=$work/work" "$work/root"
-cp -a "$seed/." "$work/root/"
+if [ ! -e "$work/root" ]; then
+    mount -t tmpfs -o mode=755 tmpfs "$work"
+    mkdir "$work/up" "$work/work" "$work/root"
+    mount -t overlay overlay -o "lowerdir=$base,upperdir=$work/up,workdir=$work/work" "$work/root"
+    cp -a "$seed/." "$work/root/"
+fi
 # systemd-nspawn --keep-unit puts "payload" below our own group, so two machines cannot share one.
 for group in $cgroups; do mkdir -p "$group"; echo $$ >"$group/cgroup.procs"; done
 exec setpriv --pdeathsig KILL "$@"
@@ -193,7 +195,10 @@ def _forget_the_dead(prefix: str) -> None:
 
 
 class Machine:
-    """One machine: `boot`, `run` commands in it, `stop`. Everything that it wrote is gone then."""
+    """One machine: `boot`, `run` commands in it, `stop`. Everything that it wrote is gone then.
+
+    After `power_cut` its disk is as it was left, and `boot` starts it again.
+    """
 
     def __init__(self, directory: Path, name: str, namespace: str, files: Mapping[str, str | bytes]) -> None:
         """`files`: path → content, put over the base, such as the NoCloud seed or /etc/hosts."""
@@ -202,6 +207,8 @@ class Machine:
         self._namespace = namespace
         self._base = base_root()
         self._process: subprocess.Popen[bytes] | None = None
+        self._disk: int | None = None
+        """Handle of the mounts that a power cut has left: an open one keeps them."""
         self.console = directory / "console.log"
         seed = directory / "seed"
         for path, content in {"etc/hostname": f"{name}\n", **files}.items():
@@ -212,10 +219,11 @@ class Machine:
     def boot(self, *, timeout: float = 60) -> None:
         """Start it; return when its systemd takes commands."""
         work = self._directory / "work"
-        work.mkdir()
+        work.mkdir(exist_ok=True)
+        where = ["unshare", "--mount"] if self._disk is None else ["nsenter", f"--mount=/proc/self/fd/{self._disk}"]
         groups = " ".join(str(group) for group in self._cgroups())
         command = [
-            *("unshare", "--mount", "sh", "-c", _BOOT, "sh", str(work), str(self._base / "root")),
+            *(*where, "sh", "-c", _BOOT, "sh", str(work), str(self._base / "root")),
             *(str(self._directory / "seed"), groups),
             *("systemd-nspawn", "--quiet", "--boot", f"--machine={self.name}", "-D", str(work / "root")),
             *("--register=no", "--keep-unit", f"--network-namespace-path=/run/netns/{self._namespace}"),
@@ -224,7 +232,12 @@ class Machine:
         ]
         with self.console.open("wb") as console:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=() if self._disk is None else (self._disk,),
             )
         deadline = time.monotonic() + timeout
         while not self._answers():
@@ -246,12 +259,28 @@ class Machine:
         """Return the end of what it printed on its console."""
         return self.console.read_text(errors="replace")[-4000:]
 
+    def power_cut(self) -> None:
+        """End all its processes at once, and keep its disk for the next `boot`."""
+        assert self._process is not None, "it is not booted"
+        if self._disk is None:
+            self._disk = os.open(f"/proc/{self._process.pid}/ns/mnt", os.O_RDONLY)
+        os.kill(self._leader(), signal.SIGKILL)
+        self._ended()
+
     def stop(self) -> None:
         """Let it shut down, and end it if it does not."""
+        if self._disk is not None:
+            os.close(self._disk)
+            self._disk = None
         if self._process is None:
             return
         with contextlib.suppress(AssertionError, ProcessLookupError):
             os.kill(self._leader(), signal.SIGRTMIN + 4)  # systemd: power off
+        self._ended()
+
+    def _ended(self) -> None:
+        """Wait for its end, which must come, and forget it."""
+        assert self._process is not None
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:

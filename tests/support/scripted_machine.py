@@ -43,7 +43,9 @@ server = puppet.example.org
 _SCRIPTS = {
     "puppet": r"""
 case $1 in
-config) echo "certname = web-1.example.org"; exit;;
+config)
+    case " $* " in *" agent_catalog_run_lockfile "*) echo "$R/run.lock";; *) echo "certname = web-1.example.org";; esac
+    exit;;
 apply)
     mkdir -p "$R/etc/puppet/puppetserver/conf.d" "$R/self/master/ssl"
     echo own >"$R/etc/puppet/puppetserver/conf.d/master.conf"
@@ -64,7 +66,8 @@ esac""",
 verb=$1; shift; unit=${*: -1}
 case $verb in
 start) : >"$R/system/active/$unit";;
-stop) rm -f "$R/system/active/$unit";;
+stop) rm -f "$R/system/active/$unit" "$R/system/queued/$unit";;
+list-jobs) for unit in "$R"/system/queued/*; do echo "7 ${unit##*/} start waiting"; done;;
 list-units) for unit in "$R"/system/active/*; do echo "${unit##*/} loaded active running x"; done;;
 is-active) [ -e "$R/system/active/$unit" ] && echo active || { echo inactive; exit 3; };;
 is-failed) echo active; exit 1;;
@@ -74,12 +77,24 @@ exit 0""",
 [ ! -e "$R/no-packages" ] || { echo "E: Unable to locate package"; exit 100; }
 new="$R/system/packages/puppetserver"
 case " $* " in
-*" install "*) : >"$new"; : >"$R/system/packages/jre"; : >"$R/system/users/puppet"; : >"$R/system/groups/puppet"
+*" install "*)
+    if [[ " $* " = *" --fix-broken "* ]]; then
+        [ -e "$R/archives" ] || { echo "E: some files are missing"; exit 100; }
+        : >"$R/system/packages/jre"; exit
+    fi
+    if [ -e "$R/power-cut" ]; then printf iHR >"$R/system/packages/jre"; kill -9 $PPID; exit; fi
+    : >"$new"; : >"$R/system/packages/jre"; : >"$R/system/users/puppet"; : >"$R/system/groups/puppet"
     echo "JAVA_ARGS=big" >"$R/etc/default/puppetserver"; : >"$R/system/overrides/srv";;
-*" purge "*) rm -f "$new" "$R/system/packages/jre";;
+*" purge "*)
+    if grep -qs iHR "$R"/system/packages/*; then echo "very bad inconsistent state; reinstall it"; exit 100; fi
+    rm -f "$new" "$R/system/packages/jre";;
 esac""",
-    "dpkg": ":",
-    "dpkg-query": r"""for package in "$R"/system/packages/*; do echo "ii ${package##*/}"; done""",
+    "dpkg": r"""
+case " $* " in
+*" --purge --force-remove-reinstreq "*) rm "$R/system/packages/${*: -1}";;
+esac""",
+    "dpkg-query": r"""
+for package in "$R"/system/packages/*; do said=$(cat "$package"); echo "${said:-ii } ${package##*/}"; done""",
     "dpkg-statoverride": r"""
 case $1 in
 --list) for path in "$R"/system/overrides/*; do [ ! -e "$path" ] || echo "puppet puppet 0750 /${path##*/}"; done;;

@@ -14,12 +14,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enc.errors import ToolkitError
 from enc.names import BranchName, Certname, EnvironmentName, ProjectName
 from enc.settings import SelfMasterSettings, Settings
-from puppetmaster_self import puppet_conf, tree
+from puppetmaster_self import keep, puppet_conf, tree
+from puppetmaster_self.commands.enable import refuse_soon
 from puppetmaster_self.departure import branch_to_keep
 from puppetmaster_self.facts import Facts
-from puppetmaster_self.journal import Busy, Journal, JournalDamaged, alone
+from puppetmaster_self.journal import Busy, Ended, Journal, JournalDamaged, alone
 from puppetmaster_self.machine import Machine, Places, ProgramFailed
 from puppetmaster_self.plan import Wish, decide
 from puppetmaster_self.preflight import judge
@@ -62,7 +64,7 @@ def test_every_step_of_a_plan_can_be_undone_and_is_told() -> None:
     plan = decide(FACTS, WISH, SETTINGS, Path("/etc/puppetmaster/config.yaml"), Places(Path("/base")))
     names = [step.name for step in plan.steps]
     assert set(names) == set(UNDO) and len(names) == len(set(names)) and set(names) >= VITAL
-    assert names[:2] == ["units", "snapshot"]
+    assert names[:3] == ["units", "pause", "snapshot"]
     assert names.index("mark") < names.index("rehearsal") < names.index("switch") < names.index("run")
     rows = PAGE.partition("| step | does |")[2].partition("\n\n")[0].splitlines()[2:]
     assert [row.split("|")[1].strip(" `") for row in rows] == names
@@ -95,6 +97,9 @@ def test_every_torn_end_reads_as_if_the_line_were_not_there(journal: Journal) ->
     last = data.rstrip(b"\n").rfind(b"\n") + 1
     for cut in range(last, len(data)):
         journal.path.write_bytes(data[:cut])
+        # Who only looks may see a line that is being written, and must leave it.
+        assert Journal(journal.directory, mend=False).entries == journal.entries[:-1], cut
+        assert journal.path.read_bytes() == data[:cut]
         again = Journal(journal.directory)
         assert again.entries == journal.entries[:-1], cut
         again.begin("base", {}, 9.0)
@@ -119,6 +124,57 @@ def test_evidence_stays_while_a_step_stands(journal: Journal) -> None:
         "client",
         "enabling",
     )
+
+
+def test_how_the_last_one_ended(journal: Journal) -> None:
+    assert Journal(journal.directory).ended() is None
+    for at, reason in ((10.0, "no disk"), (20.0, "")):
+        again = Journal(journal.directory)
+        if again.state == "client":
+            again.open("enabling", at)
+        again.enter("returning", at, reason)
+        assert again.reason == reason
+        for begun in again.standing():
+            again.undone(begun.number, at)
+        again.close(at + 5)
+        assert Journal(journal.directory).ended() == (at, reason)
+    (journal.directory / "history/30.jsonl").write_text("{\n{}\n")
+    assert Journal(journal.directory).ended() is None
+
+
+@pytest.mark.parametrize(
+    ("ended", "now", "rests"),
+    [
+        (None, 5000.0, False),
+        (Ended(5000.0, "no disk"), 5001.0, True),
+        (Ended(5000.0, "no disk"), 8599.0, True),
+        (Ended(5000.0, "no disk"), 8600.0, False),
+        (Ended(5000.0, ""), 5001.0, False),
+        (Ended(5000.0, "of a time to come"), 4999.0, False),
+    ],
+)
+def test_what_ldap_asks_for_is_not_tried_again_at_once(ended: Ended | None, now: float, rests: bool) -> None:
+    if rests:
+        with pytest.raises(ToolkitError, match=r"went back at 1970-01-01T01:23:20Z, because: no disk; .*an hour later"):
+            refuse_soon(ended, now)
+    else:
+        refuse_soon(ended, now)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("hint: x\nfatal: it is not there\nerror: so\n", "fatal: it is not there; error: so"),
+        ("something else\n", "something else"),
+        ("", "it gave no reason"),
+        ("fatal: 'https://olga:secret@git.example.org/x' is away", "fatal: 'https://git.example.org/x' is away"),
+        ("fatal: 'https://token@git.example.org/x'", "fatal: 'https://git.example.org/x'"),
+        ("fatal: 'ssh://git@git.example.org/x'", "fatal: 'ssh://git@git.example.org/x'"),
+        ("fatal: 'ssh://git:secret@git.example.org/x'", "fatal: 'ssh://git.example.org/x'"),
+    ],
+)
+def test_what_git_said(words: str, told: str) -> None:
+    assert keep.reason(words) == told
 
 
 def test_one_at_a_time_children_included(tmp_path: Path) -> None:

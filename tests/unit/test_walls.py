@@ -56,6 +56,7 @@ WALLS = {
         "enc.instances.reports",
         "enc.instances.user_data",
         *("puppetmaster_self.quickstart", "puppetmaster_self.facts", "puppetmaster_self.private_instance"),
+        "puppetmaster_self.classified",
         *("puppetmaster_self.quickstart_instances", "puppetmaster_self.quickstart_lab"),
     ],
 }
