@@ -231,6 +231,9 @@ class TransportSettings:
     """The largest request, after decompression."""
     tokens: Path = Path("/var/lib/puppetmaster/tokens")
     """Where tokens are kept (only their digests)."""
+    reserved_project: str | None = None
+    """The project whose nodes may have reserved names: with one, a node of another project gets no classification.
+    None: not looked at, so that who writes LDAP without our commands may say what such a server installs."""
     token_life: Duration = Duration(31_536_000)
     """The longest that a token may be valid."""
     passwords: bool = True
@@ -417,6 +420,9 @@ class InstanceSettings:
     reserved: tuple[str, ...] = ()
     """Certnames (or `*.domain`) that no instance gets, besides those that the configuration names anyway: the hosts
     in `authorities`, `instances.agent` and `branches.puppetserver`, whose certificates we use, `authorities.keep`."""
+    reserved_project: str | None = None
+    """The project whose nodes may have reserved names: with one, a node of another project gets no classification.
+    None: not looked at, so that who writes LDAP without our commands may say what such a server installs."""
     token_life: Duration = Duration(86400)
     """How long an instance may take from its creation (or rebuild) to its certificate request."""
     token_key_file: Path = Path("/etc/puppetmaster/token.key")
@@ -426,9 +432,10 @@ class InstanceSettings:
     runs: Path = Path("/var/lib/puppetmaster/instances/runs")
     """Where `instance collect` keeps the last run of each instance that reported to this master."""
     vardir: Path | None = None
-    """puppetserver's vardir, below which facts and cached nodes are. None: puppet is asked."""
+    """puppetserver's vardir, with facts, cached nodes and puppetmaster-reports. None: as its configuration says, or
+    puppet."""
     reports: Path | None = None
-    """puppetserver's reportdir (`reports = store`). None: puppet is asked."""
+    """puppetserver's reportdir, whose reports count only without the processor `puppetmaster`. None: below vardir."""
     poll: Duration = Duration(10)
     """How often `instance collect --watch` looks for new reports."""
     silent_after: Duration = Duration(10_800)

@@ -25,6 +25,7 @@ ASKS = puppet.PuppetFacts(
     {
         "config": "/etc/puppet/puppet.conf",
         "node_terminus": "exec",
+        "reports": "puppetmaster,store",
         "external_nodes": "/b/enc",
         "trusted_external_command": "/b/enc-trusted",
     },
@@ -141,6 +142,8 @@ def test_a_configuration_that_the_follower_does_not_know_clock_and_space() -> No
     [
         ({}, {}),
         ({"node_terminus": "plain"}, {"puppet-terminus": "fault"}),
+        ({"reports": "store"}, {"puppet-reports": "note"}),
+        ({"reports": "none"}, {"puppet-reports": "note"}),
         ({"external_nodes": "/b/node.rb"}, {"puppet-enc": "warning"}),
         ({"external_nodes": "enc"}, {"puppet-enc": "fault"}),
         ({"external_nodes": "/gone/enc"}, {"puppet-enc": "fault"}),
@@ -186,6 +189,9 @@ def test_puppetservers_own_name_must_be_nobodys() -> None:
     assert found.level == "fault" and "master.example.org" in found.do
     settings = replace(Settings(), instances=replace(Settings().instances, reserved=("*.example.org",)))
     assert signing.judge_name("master.example.org", settings).level == "ok"
+    assert signing.judge_place(settings).level == "note"
+    settings = replace(settings, instances=replace(settings.instances, reserved_project="ops"))
+    assert signing.judge_place(settings).level == "ok"
 
 
 @pytest.mark.parametrize(
