@@ -36,9 +36,9 @@ from enc.instances import entry, naming, tokens, traces
 from enc.instances.enrolment import ATTRIBUTE, Enrolment
 from enc.instances.entry import Instance
 from enc.instances.journal import Journal, Kind, Operation, new_id
-from enc.instances.reserved import is_reserved
 from enc.instances.runs import RunRecords
 from enc.names import Certname, ProjectName
+from enc.reserved import is_reserved
 from enc.service import nodes
 from enc.service.desk import Desk, Plan, Receipt
 from enc.service.survey import names, project_if_told

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from enc.authorize import TABLE, Action, Need, Person, Role, allowed, first_refusal, needed
+from enc.authorize import TABLE, Action, Need, Person, Role, allowed, claimed, first_refusal, needed
 from enc.changes import Change, Step, after
 from enc.classify.model import Record
 from enc.names import ProjectName
-from enc.settings import NodeSettings, Settings
+from enc.settings import InstanceSettings, NodeSettings, Settings
 from tests.support.memory import record
 
 S = "dc=example,dc=org"
@@ -72,6 +73,45 @@ def test_a_project_admin_cannot_move_a_node_by_what_says_its_project() -> None:
     assert "move" in (first_refusal(both, wanted) or "")
     assert first_refusal(both, needs("modify", NODE, SAID, settings=settings)) is None
     assert "move" in (first_refusal(ANNA, needs("modify", NODE, Change("puppetmasterProject", (), ("blue",)))) or "")
+
+
+MINE = InstanceSettings(reserved=("ldap.example.org", "*.db.example.org"), name="%{name}-%{project}.example.org")
+
+
+@pytest.mark.parametrize("name", ["puppet", "default", "ldap.example.org", "LDAP.example.org", "a.db.example.org"])
+def test_names_of_the_sites_servers_are_given_by_operators_only(name: str) -> None:
+    settings = Settings(instances=MINE)
+    operators = {(Action.OTHER_EDIT, None)}
+    server = record(f"cn={name},ou=red,ou=hosts,{S}", objectClass=("device", "puppetClient"), cn=name)
+    assert needs("add", server, settings=settings) == operators
+    node = record(NODE.dn, objectClass=("device", "puppetClient"), cn="n1")
+    assert needs("modify", node, Change("cn", (), (name,)), settings=settings) == operators
+    # An operator gave it to them: they may say what it is, and give it back.
+    assert needs("modify", server, SAID, settings=settings) == {(Action.NODE_EDIT, RED)}
+    assert needs("delete", server, settings=settings) == {(Action.NODE_REMOVE, RED)}
+
+
+@pytest.mark.parametrize(
+    "name, whose",
+    [
+        ("web-red.example.org", set()),
+        ("web-blue.example.org", {"blue"}),
+        ("WEB-Blue.example.org", {"blue"}),
+        ("a-big-blue.example.org", {"blue", "big-blue"}),
+        ("blue.example.org", set()),
+        ("web-blue.example.org.evil", set()),
+        ("web-9.example.org", set()),
+    ],
+)
+def test_names_that_look_like_another_projects(name: str, whose: set[str]) -> None:
+    server = record(f"cn={name},ou=red,ou=hosts,{S}", objectClass=("device", "puppetClient"), cn=name)
+    step = Step("add", server.dn, tuple(Change(k, (), v) for k, v in server.attributes.items()))
+    assert set(claimed(step, None, after(step, None), Settings(instances=MINE))) == whose
+    step = Step("modify", server.dn, (SAID,))
+    assert not claimed(step, server, after(step, server), Settings(instances=MINE)), "it has the name already"
+    fixed = Settings(instances=replace(MINE, name="%{name}.example.org"))
+    step = Step("add", server.dn, tuple(Change(k, (), v) for k, v in server.attributes.items()))
+    assert not claimed(step, None, after(step, None), fixed)
 
 
 @pytest.mark.parametrize("action", Action)
