@@ -529,6 +529,23 @@ def test_the_first_run_that_succeeds_builds_and_later_ones_show_how_it_is(admin:
     assert not (settings.instances.runs / f"{WEB1}.json").exists()
 
 
+def test_where_the_processor_writes_other_reports_do_not_count(admin: Run, settings: Settings) -> None:
+    admin("create", "web-1", "--project", "red", "--reason", WHY)
+    sign(settings, WEB1)
+    assert settings.instances.vardir is not None
+    proven = settings.instances.vardir / "puppetmaster-reports"
+    proven.mkdir(parents=True)
+    report(settings, WEB1, "1.yaml", "status: changed\nnoop: false\n")
+    assert admin("collect")[0] == 0
+    assert (instance := found(settings, WEB1)) and instance.built is None
+    (proven / WEB1).mkdir()
+    (proven / WEB1 / "1.json").write_text('{"status": "changed", "noop": false}')
+    assert admin("collect")[0] == 0
+    assert (instance := found(settings, WEB1)) and instance.built is not None
+    admin("delete", WEB1, "--reason", WHY)
+    assert list(proven.iterdir()) == []
+
+
 def test_reports_of_others_and_links_say_nothing_about_it(admin: Run, settings: Settings, tmp_path: Path) -> None:
     admin("create", "web-1", "--project", "red", "--reason", WHY)
     sign(settings, WEB1)
