@@ -405,6 +405,9 @@ class AgentSettings:
     """How long one attempt of the first run may take."""
     runs: int = 3
     """How often the first run is attempted before the instance says that it failed."""
+    renew_before: Duration = Duration(2_592_000)
+    """So long before its certificate ends, or after half of its life, the instance asks for another, once a day.
+    0: it does not. signing.renew_after must allow it (docs/signing.md)."""
     service: bool = True
     """Start the agent's service afterwards, and at every boot."""
     longest: int = 16_384
@@ -492,9 +495,9 @@ class SigningSettings:
     """Every verdict, one JSON document a line. puppetserver's account writes there."""
     journal_bytes: int = 10_485_760
     """A longer journal is moved to `….1` (one generation) before the next line."""
-    renew_after: Duration | None = None
-    """How long after its certificate an instance may have another for the same key. None: never. The CA
-    must allow it, too (docs/signing.md)."""
+    renew_after: Duration | None = Duration(153_792_000)
+    """How long after its certificate an instance may have another for the same key; 45 days less than Puppet's five
+    years. null: never. The CA must allow it, too (docs/signing.md)."""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ def check(facts: PuppetFacts | str, who: Account, settings: Settings) -> Iterato
     assert not isinstance(facts, str)
     yield judge_name(facts.settings.get("certname", ""), settings)
     yield judge_place(settings)
+    yield judge_renewal(facts.settings.get("ca_ttl", ""), settings)
     if tried["secret"]:
         secret = settings.signing.bind_password_file
         yield fault(
@@ -99,6 +100,24 @@ def judge_place(settings: Settings) -> Finding:
         "signing-servers",
         "who writes LDAP without our commands can make a node in a server's name, and say what that installs",
         "put the servers' nodes into one project of the operators, and name it: instances: {reserved_project: ops}",
+    )
+
+
+def judge_renewal(lifetime: str, settings: Settings) -> Finding:
+    """Judge whether the policy lets instances renew when they ask. `lifetime`: Puppet's ca_ttl, in seconds."""
+    before, after = settings.instances.agent.renew_before, settings.signing.renew_after
+    if not before:
+        return note("signing-renewal", "instances do not renew their certificates (instances.agent.renew_before: 0)")
+    if not lifetime.isdecimal() or not int(lifetime):
+        return note("signing-renewal", f"ca_ttl is {lifetime!r}: how long certificates live is not known")
+    asked = int(lifetime) - min(int(before), int(lifetime) // 2)
+    if after is not None and after <= asked:
+        return ok("signing-renewal", f"instances ask for another certificate after {asked // 86400} days, and get it")
+    when = "never (signing.renew_after: null)" if after is None else f"after {int(after) // 86400} days"
+    return warning(
+        "signing-renewal",
+        f"instances ask for another certificate after {asked // 86400} days, and get it {when}",
+        f"signing: {{renew_after: {asked // 86400}d}} or less (docs/signing.md)",
     )
 
 

@@ -16,7 +16,7 @@ from enc.directory.server_facts import _read_indexes
 from enc.doctor import account, directory, follower, puppet, signing
 from enc.doctor.findings import Finding, fault, lines, ok, verdict, warning
 from enc.errors import DirectoryUnreachable
-from enc.settings import Settings
+from enc.settings import Duration, Settings
 
 EXTENDED = Settings()
 TERMINUS = parse("nodes: {semantics: terminus}")
@@ -192,6 +192,32 @@ def test_puppetservers_own_name_must_be_nobodys() -> None:
     assert signing.judge_place(settings).level == "note"
     settings = replace(settings, instances=replace(settings.instances, reserved_project="ops"))
     assert signing.judge_place(settings).level == "ok"
+
+
+@pytest.mark.parametrize(
+    "lifetime, before, after, level",
+    [
+        ("157680000", 30, 1780, "ok"),
+        ("157680000", 30, 1795, "ok"),
+        ("157680000", 30, 1796, "warning"),
+        ("157680000", 30, None, "warning"),
+        ("157680000", 0, None, "note"),
+        ("2592000", 30, 15, "ok"),
+        ("2592000", 30, 16, "warning"),
+        ("", 30, 1, "note"),
+    ],
+)
+def test_renewal_is_asked_for_when_it_is_given(lifetime: str, before: int, after: int | None, level: str) -> None:
+    settings = Settings()
+    agent = replace(settings.instances.agent, renew_before=Duration(before * 86400))
+    given = None if after is None else Duration(after * 86400)
+    settings = replace(settings, instances=replace(settings.instances, agent=agent))
+    settings = replace(settings, signing=replace(settings.signing, renew_after=given))
+    assert signing.judge_renewal(lifetime, settings).level == level
+
+
+def test_what_is_set_by_default_fits_puppets_own_lifetime() -> None:
+    assert signing.judge_renewal("157680000", Settings()).level == "ok"
 
 
 @pytest.mark.parametrize(
