@@ -52,7 +52,7 @@ def places(settings: Settings) -> Places | None:
     What the configuration does not say is read in puppetserver's own; puppet is asked where there is none.
     """
     section = settings.instances
-    vardir = section.vardir or _said()
+    vardir = section.vardir or configured_vardir()
     if vardir is not None:
         return _below(vardir, section.reports or vardir / "reports")
     try:
@@ -67,11 +67,11 @@ def _below(vardir: Path, reports: Path) -> Places:
 
 
 @lru_cache(maxsize=1)
-def _said() -> Path | None:
+def configured_vardir(places: tuple[str, ...] = _OWN_CONFIGURATION) -> Path | None:
     """Return the vardir that puppetserver's own configuration names: it wins over puppet.conf, and puppet tells neither
     it nor, to other accounts than root, what puppet.conf says."""
-    for directory in map(Path, _OWN_CONFIGURATION):
-        with suppress(OSError):
+    for directory in map(Path, places):
+        with suppress(OSError):  # not there, or not ours to read: then puppet is asked
             for file in sorted(directory.glob("*.conf")):
                 match = _VARDIR.search(file.read_text(encoding="utf-8", errors="replace"))
                 if match is not None:

@@ -35,6 +35,7 @@ def needs(how: str, entry: Record, *changes: Change, settings: Settings | None =
     return set(needed(step, entry, after(step, entry), settings or Settings()))
 
 
+AWAY = Change("dn", (NODE.dn,), (f"cn=n2,ou=red,ou=hosts,{S}",))
 SAID = Change("puppetClass", (), ("x",))
 
 
@@ -44,6 +45,7 @@ SAID = Change("puppetClass", (), ("x",))
         ("modify", NODE, (SAID,), {(Action.NODE_EDIT, RED)}),
         ("add", NODE, (), {(Action.NODE_ADD, RED)}),
         ("delete", NODE, (), {(Action.NODE_REMOVE, RED)}),
+        ("rename", NODE, (AWAY,), {(Action.NODE_MOVE, RED)}),
         ("modify", PREFIX, (SAID,), {(Action.PREFIX_EDIT, RED)}),
         ("modify", PROJECT, (SAID,), {(Action.PROJECT_EDIT, RED)}),
         ("modify", PROJECT, (Change("member", (), ("uid=b",)),), {(Action.PROJECT_MEMBERS, RED)}),
