@@ -33,7 +33,9 @@ setup(
     packages=find_packages(
         include=["enc", "enc.*", "git_hooks", "git_hooks.*", "puppetmaster_self", "puppetmaster_self.*"]
     ),
-    package_data={"": ["*.ldif", "*.schema", "*.yaml", "*.service", "*.timer", "*.sysusers", "*.sh", "py.typed"]},
+    package_data={
+        "": ["*.ldif", "*.schema", "*.yaml", "*.service", "*.timer", "*.sysusers", "*.sh", "*.rb", "py.typed"]
+    },
     data_files=_module_files(),
     # Shell programs: puppetserver starts them for every catalog, so they must
     # cost little more than a process (docs/answers.md has the figures).

@@ -21,8 +21,9 @@ from enc.classify.statements import TRIAL
 from enc.classify.trial import Trial
 from enc.environments import Rules
 from enc.errors import ClassificationError, InvalidName
-from enc.filters import folded
+from enc.filters import NodeFilter, folded
 from enc.names import ProjectName
+from enc.reserved import is_reserved, projects_named_in
 from enc.roles import TABLE, Action, Person, Role, Verdict, allowed
 from enc.settings import Settings
 
@@ -54,6 +55,8 @@ def _node(step: Step, before: Record | None, after: Record | None, settings: Set
     if not all("puppetclient" in map(folded, record.all("objectClass")) for record in records):
         return frozenset({(Action.OTHER_EDIT, None)})
     projects = {project_of(record, settings) for record in records}
+    if any(is_reserved(name, settings) for name in new_names(before, after, settings)):
+        return frozenset({(Action.OTHER_EDIT, None)})
     if step.do == "modify" and all(_is_trial(step, project, settings) for project in projects):
         return frozenset((Action.NODE_TRY, project) for project in projects)
     action = {"add": Action.NODE_ADD, "delete": Action.NODE_REMOVE, "modify": Action.NODE_EDIT}.get(
@@ -63,6 +66,28 @@ def _node(step: Step, before: Record | None, after: Record | None, settings: Set
     if len(projects) > 1 or any(c.attribute.lower() == "puppetmasterproject" for c in step.changes):
         needs |= {(Action.NODE_MOVE, project) for project in projects}
     return frozenset(needs)
+
+
+def new_names(before: Record | None, after: Record | None, settings: Settings) -> frozenset[str]:
+    """Return the names to which the entry would answer and did not, or not for this project."""
+    if after is None:
+        return frozenset()
+    names = frozenset(NodeFilter(settings.nodes.filter).names(after))
+    if before is None or project_of(before, settings) != project_of(after, settings):
+        return names
+    return names.difference(NodeFilter(settings.nodes.filter).names(before))
+
+
+def claimed(step: Step, before: Record | None, after: Record | None, settings: Settings) -> dict[ProjectName, str]:
+    """Return the other projects whose instances the entry's new names look like, if there are such projects."""
+    if after is None or not all(dn.is_below(place, settings.nodes_base) for place in (step.dn, after.dn)):
+        return {}
+    try:
+        own, names = project_of(after, settings), new_names(before, after, settings)
+    except (ClassificationError, InvalidName):
+        return {}  # nobody's but the operators'
+    named = {project: name for name in sorted(names) for project in projects_named_in(name, settings)}
+    return {project: name for project, name in named.items() if project != own}
 
 
 def _is_trial(step: Step, project: ProjectName | None, settings: Settings) -> bool:

@@ -231,6 +231,9 @@ class TransportSettings:
     """The largest request, after decompression."""
     tokens: Path = Path("/var/lib/puppetmaster/tokens")
     """Where tokens are kept (only their digests)."""
+    reserved_project: str | None = None
+    """The project whose nodes may have reserved names: with one, a node of another project gets no classification.
+    None: not looked at, so that who writes LDAP without our commands may say what such a server installs."""
     token_life: Duration = Duration(31_536_000)
     """The longest that a token may be valid."""
     passwords: bool = True
@@ -402,6 +405,9 @@ class AgentSettings:
     """How long one attempt of the first run may take."""
     runs: int = 3
     """How often the first run is attempted before the instance says that it failed."""
+    renew_before: Duration = Duration(2_592_000)
+    """So long before its certificate ends, or after half of its life, the instance asks for another, once a day.
+    0: it does not. signing.renew_after must allow it (docs/signing.md)."""
     service: bool = True
     """Start the agent's service afterwards, and at every boot."""
     longest: int = 16_384
@@ -417,6 +423,9 @@ class InstanceSettings:
     reserved: tuple[str, ...] = ()
     """Certnames (or `*.domain`) that no instance gets, besides those that the configuration names anyway: the hosts
     in `authorities`, `instances.agent` and `branches.puppetserver`, whose certificates we use, `authorities.keep`."""
+    reserved_project: str | None = None
+    """The project whose nodes may have reserved names: with one, a node of another project gets no classification.
+    None: not looked at, so that who writes LDAP without our commands may say what such a server installs."""
     token_life: Duration = Duration(86400)
     """How long an instance may take from its creation (or rebuild) to its certificate request."""
     token_key_file: Path = Path("/etc/puppetmaster/token.key")
@@ -426,9 +435,10 @@ class InstanceSettings:
     runs: Path = Path("/var/lib/puppetmaster/instances/runs")
     """Where `instance collect` keeps the last run of each instance that reported to this master."""
     vardir: Path | None = None
-    """puppetserver's vardir, below which facts and cached nodes are. None: puppet is asked."""
+    """puppetserver's vardir, with facts, cached nodes and puppetmaster-reports. None: as its configuration says, or
+    puppet."""
     reports: Path | None = None
-    """puppetserver's reportdir (`reports = store`). None: puppet is asked."""
+    """puppetserver's reportdir, whose reports count only without the processor `puppetmaster`. None: below vardir."""
     poll: Duration = Duration(10)
     """How often `instance collect --watch` looks for new reports."""
     silent_after: Duration = Duration(10_800)
@@ -485,9 +495,9 @@ class SigningSettings:
     """Every verdict, one JSON document a line. puppetserver's account writes there."""
     journal_bytes: int = 10_485_760
     """A longer journal is moved to `….1` (one generation) before the next line."""
-    renew_after: Duration | None = None
-    """How long after its certificate an instance may have another for the same key. None: never. The CA
-    must allow it, too (docs/signing.md)."""
+    renew_after: Duration | None = Duration(153_792_000)
+    """How long after its certificate an instance may have another for the same key; 45 days less than Puppet's five
+    years. null: never. The CA must allow it, too (docs/signing.md)."""
     project: ProjectName | None = None
     """This authority is that of a project's own master: without writing to LDAP, it signs the project's instances
     for the key that the site's authority has signed (docs/signing.md). None: it is the site's, and takes tokens."""

@@ -15,11 +15,18 @@
 #   Whether `$trusted['external']` has the node's project, region and role.
 # @param answers
 #   Where the answers are, as the configuration file has it (`answers.directory`).
+# @param reports
+#   What becomes of agents' reports. `puppetmaster` keeps how each instance's own
+#   run went, for `enc-admin instance collect`; `undef` leaves the setting alone.
+# @param server_vardir
+#   puppetserver's vardir (`server-var-dir`), where it finds that processor.
 class puppetmaster::enc (
+  Puppetmaster::Path   $server_vardir,
   Puppetmaster::Ensure $ensure           = 'present',
   Boolean              $follower         = true,
   Boolean              $trusted_external = true,
   Puppetmaster::Path   $answers          = '/var/lib/puppetmaster/answers',
+  Optional[Array[Pattern[/\A\w+\z/], 1]] $reports = ['puppetmaster', 'store'],
 ) {
   include puppetmaster::toolkit
 
@@ -31,7 +38,9 @@ class puppetmaster::enc (
     'server/node_terminus'            => 'exec',
     'server/external_nodes'           => "${commands}/enc",
     'server/trusted_external_command' => if $trusted_external { "${commands}/enc-trusted" },
+    'server/reports'                  => if $reports { join($reports, ', ') },
   }
+  $processor = "${server_vardir}/lib/puppet/reports/puppetmaster.rb"
 
   if $ensure == 'present' {
     include puppetmaster
@@ -64,6 +73,19 @@ class puppetmaster::enc (
       File <| title == $config_file |> ~> Service[$unit]
     }
 
+    # Below libdir, whatever modules an environment has.
+    exec { "make the directory of ${processor}":
+      command => ['/bin/mkdir', '-p', '--', "${server_vardir}/lib/puppet/reports"],
+      creates => "${server_vardir}/lib/puppet/reports",
+      require => Class['puppetmaster::install'],
+    }
+    -> file { $processor:
+      ensure  => file,
+      mode    => '0644',
+      content => file("${module_directory('puppetmaster')}/lib/puppet/reports/puppetmaster.rb"),
+      tag     => 'puppetmaster_server',
+    }
+
     $settings.each |$setting, $value| {
       if $value {
         puppetmaster_setting { $setting:
@@ -86,6 +108,20 @@ class puppetmaster::enc (
         ensure => absent,
         tag    => 'puppetmaster_server',
       }
+    }
+    $library = "${server_vardir}/lib"
+    file { $processor:
+      ensure => absent,
+      tag    => 'puppetmaster_server',
+    }
+    -> puppetmaster::directory { "${library}/puppet/reports":
+      ensure => absent,
+    }
+    -> puppetmaster::directory { "${library}/puppet":
+      ensure => absent,
+    }
+    -> puppetmaster::directory { $library:
+      ensure => absent,
     }
     puppetmaster::unit { $unit:
       ensure => absent,

@@ -18,6 +18,8 @@ has a systemd of its own, too (whole_instance.py).
 
 from __future__ import annotations
 
+import base64
+import gzip
 import os
 import signal
 import subprocess
@@ -205,8 +207,14 @@ class PrivateInstance:
 def read(user_data: str) -> tuple[list[tuple[str, int, str]], list[Sequence[str]]]:
     """Return the files (path, mode, text) and the commands of a `#cloud-config`."""
     document = yaml.safe_load(user_data)
-    files = [(file["path"], int(file["permissions"], 8), file["content"]) for file in document["write_files"]]
+    files = [(file["path"], int(file["permissions"], 8), _content(file)) for file in document["write_files"]]
     return files, list(document["runcmd"])
+
+
+def _content(file: Mapping[str, str]) -> str:
+    if file.get("encoding") != "gz+b64":
+        return file["content"]
+    return gzip.decompress(base64.b64decode(file["content"])).decode()
 
 
 def _unshare() -> tuple[str, ...]:

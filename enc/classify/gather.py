@@ -28,6 +28,7 @@ from enc.classify.model import Lineage, Record, Source
 from enc.errors import ClassificationError, ConfigurationError, InvalidName, NotFound, one_line
 from enc.filters import parse
 from enc.names import Certname, PrefixName, ProjectName
+from enc.reserved import stands_wrongly
 from enc.settings import Settings
 
 DEFAULT_NODE = "default"
@@ -60,6 +61,12 @@ def gather(certname: Certname, source: Source, settings: Settings) -> Lineage:
     if settings.nodes.semantics == "terminus":
         return Lineage(certname, name, node, parents, notes=tuple(notes))
     project = project_of(node, settings)
+    if stands_wrongly(certname, project, settings):
+        raise ClassificationError(
+            f"{certname} is a name of the site's own servers, and this entry is of project {project or 'none'}; an "
+            f"operator moves it to {settings.instances.reserved_project} (instances.reserved_project), or removes it",
+            where=node.dn,
+        )
     project_record = source.project(project) if project else None
     if project and project_record is None:
         notes.append(f"{node.dn}: there is no project {project} below {settings.projects_base}")

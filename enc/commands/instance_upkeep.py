@@ -51,9 +51,9 @@ def _collect(call: Call) -> int:
     settings = call.settings
     where = traces.places(settings)
     if where is None:
-        raise ToolkitError("puppet is not installed here; set instances.reports where its reports are")
+        raise ToolkitError("puppet is not installed here; set instances.vardir to puppetserver's")
     with DirectoryEditor(account(settings)) as editor:
-        collector = Collector(where.reports, settings, editor)
+        collector = Collector(where, settings, editor)
         if not call.arguments.watch:
             events = list(collector.look())
             documents = [{"certname": e.certname, "run": e.run._asdict(), "built": _built(e)} for e in events]

@@ -21,12 +21,14 @@ from enc.settings import Settings
 PROGRAM = "enc"
 _ASKED = (
     "autosign",
+    "ca_ttl",
     "certname",
     "config",
     "environmentpath",
     "external_nodes",
     "hiera_config",
     "node_terminus",
+    "reports",
     "trusted_external_command",
 )
 _OURS = ("node_terminus", "external_nodes", "trusted_external_command")
@@ -94,6 +96,7 @@ def judge(facts: PuppetFacts | str, config: Path, settings: Settings) -> Iterato
     yield from _sections(facts)
     yield from _trusted(facts, settings)
     yield from _hiera(facts, settings)
+    yield _reports(facts)
 
 
 def _enc(facts: PuppetFacts, config: Path) -> Iterator[Finding]:
@@ -154,6 +157,18 @@ def _trusted(facts: PuppetFacts, settings: Settings) -> Iterator[Finding]:
         yield fault("puppet-trusted", f"{command} is no executable file", "name enc-trusted by its absolute path")
     else:
         yield ok("puppet-trusted", f"trusted_external_command is {command}")
+
+
+def _reports(facts: PuppetFacts) -> Finding:
+    value = facts.settings.get("reports", "")
+    names = value.replace(",", " ").split()
+    if "puppetmaster" in names:
+        return ok("puppet-reports", "an instance's report counts only if it came with that instance's certificate")
+    instead = f"in [server]: reports = {', '.join(['puppetmaster', *(n for n in names if n != 'none')])}"
+    if "store" in names:
+        said = "reports = store: whose a report is hangs on auth.conf alone, and reports are kept for ever"
+        return note("puppet-reports", said, f"{instead} (docs/instances.md)")
+    return note("puppet-reports", f"reports = {value}: nobody learns which instances are built", instead)
 
 
 def _hiera(facts: PuppetFacts, settings: Settings) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.doctor.puppet import PuppetFacts
 from enc.errors import Conflict, NotAllowed, ToolkitError
 from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE
-from enc.instances.reserved import is_reserved
+from enc.reserved import is_reserved
 from enc.settings import Settings
 from enc.signing.autosign import account
 
@@ -38,6 +38,8 @@ def check(facts: PuppetFacts | str, who: Account, settings: Settings) -> Iterato
         return
     assert not isinstance(facts, str)
     yield judge_name(facts.settings.get("certname", ""), settings)
+    yield judge_place(settings)
+    yield judge_renewal(facts.settings.get("ca_ttl", ""), settings)
     if tried["secret"]:
         secret = settings.signing.bind_password_file
         yield fault(
@@ -87,6 +89,35 @@ def judge_name(certname: str, settings: Settings) -> Finding:
         "signing-names",
         f"who makes a node called {certname} could get a certificate in puppetserver's own name",
         f"instances: {{reserved: [{certname}]}}, with every other server that trusts this authority's certificates",
+    )
+
+
+def judge_place(settings: Settings) -> Finding:
+    """Judge whether an admin could say what one of the site's servers installs."""
+    if settings.instances.reserved_project is not None:
+        return ok("signing-servers", f"servers are classified in {settings.instances.reserved_project} only")
+    return note(
+        "signing-servers",
+        "who writes LDAP without our commands can make a node in a server's name, and say what that installs",
+        "put the servers' nodes into one project of the operators, and name it: instances: {reserved_project: ops}",
+    )
+
+
+def judge_renewal(lifetime: str, settings: Settings) -> Finding:
+    """Judge whether the policy lets instances renew when they ask. `lifetime`: Puppet's ca_ttl, in seconds."""
+    before, after = settings.instances.agent.renew_before, settings.signing.renew_after
+    if not before:
+        return note("signing-renewal", "instances do not renew their certificates (instances.agent.renew_before: 0)")
+    if not lifetime.isdecimal() or not int(lifetime):
+        return note("signing-renewal", f"ca_ttl is {lifetime!r}: how long certificates live is not known")
+    asked = int(lifetime) - min(int(before), int(lifetime) // 2)
+    if after is not None and after <= asked:
+        return ok("signing-renewal", f"instances ask for another certificate after {asked // 86400} days, and get it")
+    when = "never (signing.renew_after: null)" if after is None else f"after {int(after) // 86400} days"
+    return warning(
+        "signing-renewal",
+        f"instances ask for another certificate after {asked // 86400} days, and get it {when}",
+        f"signing: {{renew_after: {asked // 86400}d}} or less (docs/signing.md)",
     )
 
 

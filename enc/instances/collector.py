@@ -1,7 +1,9 @@
 """Learns from stored reports which instances are built, and how their last runs went.
 
 Looks only at directories that changed, and there only at files that it has not
-read. An instance is built when its first run that counts (states.built_by)
+read. Where our report processor writes, which lets nobody report for another
+(lib/puppet/reports/puppetmaster.rb), reports that Puppet's `store` keeps count
+no more. An instance is built when its first run that counts (states.built_by)
 came after its certificate; that is recorded in LDAP once. All else stays on
 this master (runs.py).
 
@@ -16,7 +18,6 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 from enc.directory.edits import DirectoryEditor, ValueChange
@@ -27,6 +28,7 @@ from enc.instances.enrolment import BUILT_ATTRIBUTE, Built
 from enc.instances.entry import instance_of
 from enc.instances.runs import Record, RunRecords
 from enc.instances.states import Run
+from enc.instances.traces import Places
 from enc.names import Certname
 from enc.settings import Settings
 
@@ -59,10 +61,11 @@ class Event(NamedTuple):
 
 
 class Collector:
-    """Reads the reports below one directory; `editor` records what is built."""
+    """Reads the reports of one master; `editor` records what is built."""
 
-    def __init__(self, directory: Path, settings: Settings, editor: DirectoryEditor) -> None:
-        self._directory = directory
+    def __init__(self, where: Places, settings: Settings, editor: DirectoryEditor) -> None:
+        self._where = where
+        self._directory = where.reports
         self._settings = settings
         self._editor = editor
         self._records = RunRecords(settings.instances.runs)
@@ -70,6 +73,8 @@ class Collector:
 
     def look(self) -> Iterator[Event]:
         """Yield what is new since the last look; raise `ToolkitError` if the reports or LDAP cannot be had."""
+        # The processor makes its directory with the first report that puppetserver gets.
+        self._directory = self._where.proven if self._where.proven.is_dir() else self._where.reports
         try:
             with os.scandir(self._directory) as found:
                 entries = [
@@ -114,7 +119,7 @@ class Collector:
                 files = [
                     (entry.stat(follow_symlinks=False).st_mtime_ns, entry.name)
                     for entry in found
-                    if entry.name.endswith(".yaml") and not entry.name.startswith(".")
+                    if entry.name.endswith((".json", ".yaml")) and not entry.name.startswith(".")
                 ]
             fresh = sorted(file for file in files if file[0] > seen)[-_NEWEST:]
             runs = []

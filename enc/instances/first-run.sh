@@ -179,6 +179,21 @@ enrol() {
     rm -f -- "$attributes" "$here/csr_attributes.yaml"
 }
 
+# A timer asks for the next certificate before this one ends. Both live below systemd's own names.
+keep_certificate() {
+    if [ "$RENEW_SECONDS" -eq 0 ] || [ ! -d /run/systemd/system ]; then return; fi
+    unit=/etc/systemd/system/puppetmaster-renew
+    printf '%s\n' '[Unit]' "Description=Renew the Puppet agent's certificate before it ends" \
+        'Wants=network-online.target' 'After=network-online.target' '[Service]' Type=oneshot TimeoutStartSec=900 \
+        "Environment=PATH=/opt/puppetlabs/puppet/bin:$PATH" "ExecStart=/usr/bin/env ruby $here/renew $RENEW_SECONDS" \
+        >$unit.service
+    printf '%s\n' '[Unit]' "Description=Renew the Puppet agent's certificate before it ends" '[Timer]' \
+        OnCalendar=daily RandomizedDelaySec=12h Persistent=true '[Install]' WantedBy=timers.target >$unit.timer
+    chmod 0644 $unit.service $unit.timer
+    service daemon-reload
+    service enable --now puppetmaster-renew.timer
+}
+
 first_run() {
     say "first run"
     puppet agent --enable >>"$log" 2>&1
@@ -214,6 +229,7 @@ hold_agent
 install_agent
 configure
 enrol
+keep_certificate
 first_run || fail "the first run: $reason"
 release_agent
 now=$(date +%s)

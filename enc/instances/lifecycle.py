@@ -12,7 +12,8 @@ that fails in between lets anybody in. `closed since T` is the mark of one
 operation: if the entry says something else, another operation came after this
 one, and this one has nothing left to do.
 
-Not here: who may (authorize.py, through the desk), signing (enc/signing), what
+Not here: who may (authorize.py, through the desk), the authorities
+(forgetting.py), what a move changes (moving.py), signing (enc/signing), what
 user data looks like (user_data.py).
 """
 
@@ -21,24 +22,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from enc import dn
 from enc.audit import check_reason
-from enc.authority import origin
 from enc.authority.client import Authority
-from enc.changes import Change, Step, Wish, modifying, renaming, to_set
+from enc.changes import Change, Wish
 from enc.classify.gather import is_called
 from enc.classify.model import Record
 from enc.classify.statements import REGION
 from enc.errors import ClassificationError, Conflict, DirectoryRefused, NotAllowed, NotFound, ToolkitError, UsageError
 from enc.filters import NodeFilter, escape
-from enc.instances import entry, naming, tokens, traces
+from enc.instances import entry, moving, naming, standing, tokens, traces
 from enc.instances.enrolment import ATTRIBUTE, Enrolment
 from enc.instances.entry import Instance
+from enc.instances.forgetting import Forgetting, words
 from enc.instances.journal import Journal, Kind, Operation, new_id
-from enc.instances.reserved import is_reserved
 from enc.instances.runs import RunRecords
+from enc.instances.standing import Superseded
 from enc.names import Certname, ProjectName
+from enc.reserved import is_reserved
 from enc.service import nodes
 from enc.service.desk import Desk, Plan, Receipt
 from enc.service.survey import names, project_if_told
@@ -51,10 +54,6 @@ _SAYS_NO = (Conflict, NotFound, ClassificationError, UsageError, NotAllowed, Dir
 
 class Unfinished(ToolkitError):
     """The operation began, and stands in the journal until it is finished."""
-
-
-class _Superseded(Exception):
-    """Another operation on the name came after this one."""
 
 
 @dataclass(frozen=True)
@@ -95,31 +94,6 @@ def ticket_of(instance: Instance, settings: Settings) -> Ticket:
     return Ticket(certname, instance.project, instance.region, instance.role, token, enrolment.until, instance.serial)
 
 
-class NotAnInstances(ToolkitError):
-    """An authority holds a certificate under the name that was never an instance's, so it is not ours to revoke."""
-
-
-def _check_instances(certname: Certname, authority: Authority) -> None:
-    """Raise `NotAnInstances` if the certificate under a name is a server's, say: one that no instance ever had.
-
-    Who may make a node of any name must not thereby end somebody else's certificate.
-    """
-    status = authority.status(certname)
-    if status is None or status.state != "signed":
-        return
-    pem = authority.certificate(certname)
-    try:
-        ours = not status.authorized and (pem is None or origin.is_instances(pem))
-    except ValueError:
-        ours = False
-    if not ours:
-        raise NotAnInstances(
-            f"holds a certificate of {certname} that no instance was given; if it may go, an operator revokes it there "
-            f"(puppetserver ca clean --certname {certname})",
-            where=authority.name,
-        )
-
-
 class Lifecycle:
     """Carries out operations for one person (the desk's)."""
 
@@ -136,7 +110,7 @@ class Lifecycle:
             raise UsageError("nodes.semantics is terminus, which knows no instances")
         self._desk = desk
         self._settings = desk.settings
-        self._authorities = {authority.name: authority for authority in authorities}
+        self._forgetting = Forgetting(desk, authorities, journal, told)
         self._journal = journal
         self._told = told
         self._clock = clock
@@ -160,7 +134,7 @@ class Lifecycle:
                     with self._journal.name_lock(certname):
                         return self._create(certname, project, wish, serial, reason, dry_run)
                 except Conflict:
-                    if self._find(certname) is None:
+                    if standing.find(certname, self._desk) is None:
                         raise
                     # Another machine was faster with this number.
         raise Conflict(f"{whole}: no number could be had in {_NUMBERS_TRIED} tries")
@@ -198,10 +172,10 @@ class Lifecycle:
                 raise NotFound(f"{certname} is a node and no instance; use `enc-admin node remove`")
             project = self._project(record)
             plan = nodes.removal(self._desk, certname, record, "instance delete")
-            asked = self._asked({project})
+            asked = self._forgetting.asked({project})
             if dry_run:
                 receipt = self._desk.submit(plan, reason=reason, dry_run=True)
-                return Outcome(certname, receipt, follows=(*self._words(asked), "facts and reports are removed"))
+                return Outcome(certname, receipt, follows=(*words(asked), "facts and reports are removed"))
             now = int(self._clock())
             operation = self._operation("delete", certname, project, now, reason, asked)
             operation = replace(operation, uuid=record.uuid, traces=True)
@@ -223,7 +197,7 @@ class Lifecycle:
     def resume(self, operation: Operation) -> Outcome:
         """Finish what was begun; raise `Unfinished` if it still cannot be."""
         with self._journal.name_lock(operation.certname):
-            record = self._find(operation.certname)
+            record = standing.find(operation.certname, self._desk)
             if operation.kind == "delete" and record is not None and record.uuid == operation.uuid:
                 plan = nodes.removal(self._desk, operation.certname, record, "instance delete")
                 self._desk.submit(plan, reason=operation.why)
@@ -253,10 +227,10 @@ class Lifecycle:
             (*nodes.container_step(project, self._desk), step),
             node=certname,
         )
-        asked = self._asked({project})
+        asked = self._forgetting.asked({project})
         if dry_run:
             receipt = self._desk.submit(plan, reason=reason, dry_run=True)
-            return Outcome(certname, receipt, follows=(*self._words(asked), "a token is made"))
+            return Outcome(certname, receipt, follows=(*words(asked), "a token is made"))
         operation = replace(self._operation("create", certname, project, now, reason, asked), since=now)
         receipt = self._begin(operation, plan)
         return Outcome(certname, receipt, self._finish(operation))
@@ -275,16 +249,17 @@ class Lifecycle:
         now = int(self._clock())
         step, since = entry.closing(record, now)
         plan = Plan(f"instance {kind}", f"node {certname}", project, (step,))
-        asked = self._asked(projects)
+        asked = self._forgetting.asked(projects)
         operation = self._operation(kind, certname, project, now, reason, asked)
         operation = replace(operation, since=since, region=region)
         if kind == "move":
             # Whether the person may move it is asked before anything is closed.
-            self._desk.submit(self._moving(operation, record), reason=reason, dry_run=True)
+            self._desk.submit(moving.plan(operation, record, self._desk), reason=reason, dry_run=True)
         if dry_run:
             receipt = self._desk.submit(plan, reason=reason, dry_run=True)
-            moving = [line for step in self._moving(operation, record).steps for line in step.lines()]
-            return Outcome(certname, receipt, follows=(*moving, *self._words(asked), "a token is made"))
+            steps = moving.plan(operation, record, self._desk).steps if kind == "move" else ()
+            moved = [line for step in steps for line in step.lines()]
+            return Outcome(certname, receipt, follows=(*moved, *words(asked), "a token is made"))
         receipt = self._begin(operation, plan)
         return Outcome(certname, receipt, self._finish(operation))
 
@@ -301,7 +276,7 @@ class Lifecycle:
             receipt = self._desk.submit(plan, reason=operation.why)
         except _SAYS_NO as error:
             self._journal.remove(operation)
-            if operation.kind == "create" and self._find(operation.certname) is not None:
+            if operation.kind == "create" and standing.find(operation.certname, self._desk) is not None:
                 raise Conflict(f"there is a node {operation.certname} already; somebody was faster") from error
             raise
         except ToolkitError:
@@ -314,7 +289,7 @@ class Lifecycle:
 
     def _has_begun(self, operation: Operation) -> bool:
         try:
-            record = self._find(operation.certname)
+            record = standing.find(operation.certname, self._desk)
         except ToolkitError:
             return True
         if operation.kind == "delete":
@@ -326,108 +301,39 @@ class Lifecycle:
     def _finish(self, operation: Operation) -> Ticket | None:
         try:
             operation = self._move_on(operation)
-            operation = self._forget(operation)
+            operation = self._forgetting.forget(operation)
+            if operation.authorities:
+                self._leave(operation)
             if operation.kind == "delete":
                 operation = self._remove_traces(operation)
                 ticket = None
             else:
                 ticket = self._open(operation)
-        except _Superseded:
+        except Superseded:
             self._told(f"{operation.certname}: something else was done with it since; nothing is left to do")
             ticket = None
         self._journal.remove(operation)
         self._told(f"{operation.certname}: done")
         return ticket
 
-    def _mine(self, operation: Operation) -> Record:
-        """Return the entry that this operation closed; raise `_Superseded` if another came after it."""
-        record = self._find(operation.certname)
-        if record is None or entry.enrolment_of(record) != Enrolment("closed", operation.since):
-            raise _Superseded
-        return record
-
     def _move_on(self, operation: Operation) -> Operation:
         if operation.kind == "move":
-            plan = self._moving(operation, self._mine(operation))
+            plan = moving.plan(operation, standing.closed_by(operation, self._desk), self._desk)
             if plan.steps:
                 self._desk.submit(plan, reason=operation.why)
                 self._told(f"{operation.certname}: moved")
         return operation
 
-    def _moving(self, operation: Operation, record: Record) -> Plan:
-        settings, project = self._settings, operation.project
-        changes: tuple[Change, ...] = ()
-        if operation.region is not None:
-            changes += to_set(record, Wish(region=operation.region), settings.nodes)
-        how, _, name = settings.nodes.project.partition(" ")
-        if how == "attribute" and record.all(name) != (project,):
-            changes += (Change(name, record.all(name), (project,)),)
-        elif how == "variable":
-            attribute = settings.nodes.variable_attributes[0]
-            old = tuple(value for value in record.all(attribute) if value.partition("=")[0] == name)
-            new = (f"{name}={project}",)
-            changes += (Change(attribute, old, new),) if old != new else ()
-        steps: list[Step] = [modifying(record, changes)] if changes else []
-        container = dn.build("ou", project, settings.nodes_base)
-        old_container = dn.parent(record.dn)
-        in_container = dn.normalise(dn.parent(old_container)) == dn.normalise(settings.nodes_base)
-        if in_container and dn.normalise(old_container) != dn.normalise(container):
-            steps += nodes.container_step(project, self._desk)
-            steps.append(renaming(record, f"{dn.split(record.dn)[0]},{container}"))
-        return Plan("instance move", f"node {operation.certname}", project, tuple(steps))
-
-    def _forget(self, operation: Operation) -> Operation:
-        """Let each authority forget the name; note which did, and raise `Unfinished` if one could not be asked."""
-        troubles = []
-        for name in operation.authorities:
-            try:
-                self._clean(operation, name)
-            except ToolkitError as error:
-                troubles.append(str(error))
-                continue
-            left = tuple(other for other in operation.authorities if other != name)
-            operation = replace(operation, authorities=left)
-            self._journal.write(operation)
-            self._told(f"{operation.certname}: {name} has forgotten it")
-        if troubles:
-            operation = replace(operation, trouble="; ".join(troubles)[:2000])
-            self._journal.write(operation)
-            if operation.kind == "delete":
-                self._remove_traces(operation)
-            deleting = operation.kind == "delete"
-            so_far = "is deleted, but not everywhere" if deleting else "is there, but nobody is signed for it"
-            raise Unfinished(f"{operation.certname} {so_far}: {operation.trouble}; `enc-admin instance resume` goes on")
-        return operation
-
-    def _clean(self, operation: Operation, name: str) -> None:
-        authority = self._authorities.get(name)
-        if authority is None:
-            raise ToolkitError(
-                f"no authority {name} is configured any more; name it in authorities.servers again, or remove "
-                f"the journal's file {operation.id}.json"
-            )
-        with self._journal.authority_lock(name):
-            if self._may_clean(operation, authority):
-                _check_instances(operation.certname, authority)
-                authority.remove(operation.certname)
-
-    def _may_clean(self, operation: Operation, authority: Authority) -> bool:
-        """Tell whether what the authority holds under the name is the predecessor's. Asked right before it goes."""
-        if is_reserved(operation.certname, self._settings):
-            return False
-        if operation.kind != "delete":
-            self._mine(operation)
-            return True
-        record = self._find(operation.certname)
-        if record is None or entry.enrolment_of(record) is None or not is_called(record, operation.certname):
-            return True
-        if record.uuid == operation.uuid:
-            raise _Superseded
-        # There is a new instance of this name. Where it is signed, its own creation has cleaned up.
-        return not authority.signs_for(project_if_told(record, self._settings))
+    def _leave(self, operation: Operation) -> NoReturn:
+        """Tell that an authority is still to be asked; what is on this master goes all the same."""
+        deleting = operation.kind == "delete"
+        if deleting:
+            self._remove_traces(operation)
+        so_far = "is deleted, but not everywhere" if deleting else "is there, but nobody is signed for it"
+        raise Unfinished(f"{operation.certname} {so_far}: {operation.trouble}; `enc-admin instance resume` goes on")
 
     def _remove_traces(self, operation: Operation) -> Operation:
-        if operation.traces and self._find(operation.certname) is None:
+        if operation.traces and standing.find(operation.certname, self._desk) is None:
             where = traces.places(self._settings)
             if where is not None:
                 traces.remove(operation.certname, where)
@@ -438,7 +344,7 @@ class Lifecycle:
         return operation
 
     def _open(self, operation: Operation) -> Ticket:
-        settings, record = self._settings, self._mine(operation)
+        settings, record = self._settings, standing.closed_by(operation, self._desk)
         found = entry.instance_of(operation.certname, record, settings)
         assert found is not None
         if found.project is None:
@@ -460,17 +366,8 @@ class Lifecycle:
 
     # Looking
 
-    def _find(self, certname: Certname) -> Record | None:
-        found = self._desk.editor.find(
-            self._settings.nodes_base, NodeFilter(self._settings.nodes.filter).for_name(certname)
-        )
-        if len(found) > 1:
-            places = "; ".join(record.dn for record in found)
-            raise ClassificationError(f"{len(found)} entries answer to the name {certname}; remove one: {places}")
-        return found[0] if found else None
-
     def _entry(self, certname: Certname) -> Record:
-        record = self._find(certname)
+        record = standing.find(certname, self._desk)
         if record is None:
             raise NotFound(f"no instance {certname} in LDAP (below {self._settings.nodes_base})")
         if not is_called(record, certname):
@@ -487,11 +384,3 @@ class Lifecycle:
         if project is None:
             raise ClassificationError("the entry does not tell its project", where=record.dn)
         return project
-
-    def _asked(self, projects: set[ProjectName]) -> tuple[str, ...]:
-        asked = (a.name for a in self._authorities.values() if any(a.signs_for(project) for project in projects))
-        return tuple(asked)
-
-    @staticmethod
-    def _words(asked: Sequence[str]) -> tuple[str, ...]:
-        return tuple(f"{name}: certificate revoked and forgotten, pending request deleted" for name in asked)

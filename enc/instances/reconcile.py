@@ -28,8 +28,8 @@ from enc.instances.entry import enrolment_of
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle
 from enc.instances.repairs import Entry, Held, Repair, Seen
-from enc.instances.reserved import is_reserved
 from enc.names import Certname
+from enc.reserved import is_reserved
 from enc.service.survey import project_if_told
 from enc.settings import Settings
 

@@ -1,18 +1,20 @@
-"""What of a stored report we need: status, noop, environment, transaction. Read without believing it.
+"""What of a kept report we need: status, noop, environment, transaction. Read without believing it.
 
-puppetserver writes reports as YAML with Ruby's tags, and what stands in them
-is the agent's word. So no object is made of it: events are read one by one,
-only scalars of the outermost mapping are looked at, aliases are not followed,
-and reading ends when everything was seen (it stands at the top), or at a limit.
+Our report processor writes one small JSON document for a run. Puppet's `store`
+writes YAML with Ruby's tags, and what stands there is the agent's word. So no
+object is made of it: events are read one by one, only scalars of the outermost
+mapping are looked at, aliases are not followed, and reading ends when
+everything was seen (it stands at the top), or at a limit.
 
 Not here: when a report came, which the file's own time tells, and whose it is.
-That is the name of its directory; puppetserver's `store` takes it from the
-report (`host`), not from the certificate, so any agent can write a report in
-another's name. Nothing that matters may hang on it: it shows, it allows nothing.
+That is the name of its directory. Our processor takes it from the certificate;
+`store` takes it from the report, which is the sender's own only as long as
+auth.conf says so. Nothing that matters may hang on it: it shows, it allows nothing.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from typing import BinaryIO
@@ -24,6 +26,7 @@ from enc.instances.states import Run
 _WANTED = ("status", "noop", "environment", "transaction_uuid")
 _STATUSES = ("changed", "unchanged", "failed")
 _BYTES = 64 << 20
+_JSON_BYTES = 4096
 _EVENTS = 2_000_000
 _SHOWN = 200
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -37,9 +40,25 @@ def run_of(name: str, directory: int) -> Run:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("is no regular file")
-        if status.st_size > _BYTES:
-            raise ValueError(f"is longer than {_BYTES} bytes")
-        return read(stream, int(status.st_mtime))
+        longest, reader = (_JSON_BYTES, read_kept) if name.endswith(".json") else (_BYTES, read)
+        if status.st_size > longest:
+            raise ValueError(f"is longer than {longest} bytes")
+        return reader(stream, int(status.st_mtime))
+
+
+def read_kept(stream: BinaryIO, at: int) -> Run:
+    """Return the run that a file of our processor tells of; as `read`."""
+    try:
+        document = json.loads(stream.read(_JSON_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"is no JSON: {str(error)[:_SHOWN]}") from error
+    if not isinstance(document, dict):
+        raise ValueError("is no mapping")  # noqa: TRY004 - the form of a file, not of an argument
+    said = [document.get(name, "") for name in ("status", "environment", "transaction_uuid")]
+    noop = document.get("noop")
+    if said[0] not in _STATUSES or not isinstance(noop, bool) or not all(isinstance(text, str) for text in said):
+        raise ValueError("has no status of a run")
+    return Run(at, said[0], noop, said[1][:_SHOWN], said[2][:_SHOWN])
 
 
 def read(stream: BinaryIO, at: int) -> Run:

@@ -11,8 +11,10 @@ Failure modes: `ToolkitError` for what cannot be removed; what is not there is f
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -30,26 +32,51 @@ _BELOW_VARDIR = (
 """Where puppetserver's terminuses (yaml, json, write_only_yaml) keep one file for each certname."""
 
 
+_OWN_CONFIGURATION = ("/etc/puppet/puppetserver/conf.d", "/etc/puppetlabs/puppetserver/conf.d")
+_VARDIR = re.compile(r"""^\s*"?(?:server|master)-var-dir"?\s*[:=]\s*"?(/[^"\s,}#]+)""", re.MULTILINE)
+
+
 class Places(NamedTuple):
-    """The two roots, of which either may not exist."""
+    """The roots, of which any may not exist."""
 
     vardir: Path
     reports: Path
+    """Of Puppet's `store`, where whose a report is hangs on auth.conf."""
+    proven: Path
+    """Of our processor (lib/puppet/reports/puppetmaster.rb), which believes the certificate only."""
 
 
 def places(settings: Settings) -> Places | None:
     """Return where puppetserver keeps things, None if there is none here.
 
-    puppet is asked for what the configuration does not say.
+    What the configuration does not say is read in puppetserver's own; puppet is asked where there is none.
     """
     section = settings.instances
-    if section.vardir is not None:
-        return Places(section.vardir, section.reports or section.vardir / "reports")
+    vardir = section.vardir or configured_vardir()
+    if vardir is not None:
+        return _below(vardir, section.reports or vardir / "reports")
     try:
         vardir, reports = _asked()
     except puppet_settings.NotInstalled:
-        return Places(section.reports, section.reports) if section.reports else None
-    return Places(vardir, section.reports or reports)
+        return _below(section.reports, section.reports) if section.reports else None
+    return _below(vardir, section.reports or reports)
+
+
+def _below(vardir: Path, reports: Path) -> Places:
+    return Places(vardir, reports, vardir / "puppetmaster-reports")
+
+
+@lru_cache(maxsize=1)
+def configured_vardir(places: tuple[str, ...] = _OWN_CONFIGURATION) -> Path | None:
+    """Return the vardir that puppetserver's own configuration names: it wins over puppet.conf, and puppet tells neither
+    it nor, to other accounts than root, what puppet.conf says."""
+    for directory in map(Path, places):
+        with suppress(OSError):  # not there, or not ours to read: then puppet is asked
+            for file in sorted(directory.glob("*.conf")):
+                match = _VARDIR.search(file.read_text(encoding="utf-8", errors="replace"))
+                if match is not None:
+                    return Path(match[1])
+    return None
 
 
 @lru_cache(maxsize=1)
@@ -71,7 +98,7 @@ def remove(certname: Certname, where: Places) -> int:
     removed = 0
     for first, second, ending in _BELOW_VARDIR:
         removed += _remove(where.vardir, (first, second), f"{certname}{ending}")
-    return removed + _remove(where.reports, (), certname)
+    return removed + _remove(where.reports, (), certname) + _remove(where.proven, (), certname)
 
 
 def _remove(root: Path, steps: tuple[str, ...], name: str) -> int:

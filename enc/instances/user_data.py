@@ -1,7 +1,7 @@
 """What a new instance is started with: cloud-init's user data, or its vendor data. Pure.
 
 An instance gets a few files and one command. The files: our script
-(first-run.sh), the values that it needs, the CA's certificates, and
+(first-run.sh) and the program that a timer runs later (renew.rb), the values, the CA's certificates, and
 `csr_attributes.yaml` with the token. As *user data* they are a `#cloud-config`
 of `write_files` and `runcmd`. As *vendor data* they are one shell script,
 because lists in somebody's own user data replace those of vendor data.
@@ -64,6 +64,10 @@ class AgentProfile(NamedTuple):
     longest: int
     """Bytes that the cloud takes."""
     script: str
+    renew_seconds: int = 0
+    """So long before its end the certificate is renewed; 0: it is not."""
+    renewal: str = ""
+    """The program that does it."""
 
 
 class UserData(NamedTuple):
@@ -87,6 +91,8 @@ class File(NamedTuple):
     path: str
     mode: int
     text: str
+    packed: bool = False
+    """Whether it travels compressed: programs that nobody changes on the way; clouds take 16 KB."""
 
 
 def files(told: UserData) -> tuple[File, ...]:
@@ -94,6 +100,8 @@ def files(told: UserData) -> tuple[File, ...]:
     profile, found = told.profile, []
     found.append(File(SCRIPT, 0o700, profile.script))
     found.append(File(f"{PLACE}/values", 0o600, shell_values(_values(told))))
+    if profile.renew_seconds:
+        found.append(File(f"{PLACE}/renew", 0o700, profile.renewal, packed=True))
     found.append(File(f"{PLACE}/csr_attributes.yaml", 0o600, csr_attributes(told)))
     found.append(File(f"{PLACE}/ca.pem", 0o644, profile.authority))
     if profile.repository is not None:
@@ -109,7 +117,7 @@ def render(told: UserData) -> str:
     """Return the `#cloud-config` to start the instance with; raise `ToolkitError` if the cloud would not take it."""
     document = {
         "write_files": [
-            {"path": file.path, "owner": "root:root", "permissions": f"{file.mode:04o}", "content": file.text}
+            {"path": file.path, "owner": "root:root", "permissions": f"{file.mode:04o}", **_content(file)}
             for file in files(told)
         ],
         "runcmd": [[SCRIPT]],
@@ -168,6 +176,13 @@ def shell_values(values: dict[str, str]) -> str:
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 
 
+def _content(file: File) -> dict[str, str]:
+    if not file.packed:
+        return {"content": file.text}
+    packed = gzip.compress(file.text.encode(), mtime=0)
+    return {"encoding": "gz+b64", "content": base64.b64encode(packed).decode()}
+
+
 def _values(told: UserData) -> dict[str, str]:
     profile = told.profile
     return {
@@ -181,6 +196,7 @@ def _values(told: UserData) -> dict[str, str]:
         "RUN_SECONDS": str(profile.run_seconds),
         "RUNS": str(profile.runs),
         "SERVICE": "yes" if profile.service else "no",
+        "RENEW_SECONDS": str(profile.renew_seconds),
     }
 
 

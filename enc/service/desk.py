@@ -20,7 +20,7 @@ from typing import Any
 
 from enc import audit, dn, people
 from enc.audit import Edit, Trail
-from enc.authorize import Person, first_refusal, needed
+from enc.authorize import Action, Person, claimed, first_refusal, needed
 from enc.changes import Step, after, part_of, slice_of
 from enc.classify.model import Record
 from enc.directory.connection import Person as Credentials
@@ -144,7 +144,16 @@ class Desk:
             refusal = first_refusal(self.person, needed(step, now[place], later, self.settings))
             if refusal:
                 raise NotAllowed(refusal, where=step.dn)
+            if not self.person.operator:
+                self._check_names(step, now[place], later)
             now[place] = later
+
+    def _check_names(self, step: Step, before: Record | None, later: Record | None) -> None:
+        """Raise `NotAllowed` if the entry would pass for an instance of a project in which the person may make none."""
+        for project, name in claimed(step, before, later, self.settings).items():
+            refusal = first_refusal(self.person, {(Action.NODE_ADD, project)})
+            if refusal and self.editor.read(dn.build("cn", project, self.settings.projects_base)) is not None:
+                raise NotAllowed(f"{name} is a name of instances of project {project}: {refusal}", where=step.dn)
 
     def _carry_out(self, edit: Edit) -> None:
         made = 0

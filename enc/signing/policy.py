@@ -34,8 +34,8 @@ from enc.classify.model import Record
 from enc.classify.statements import REGION, ROLE
 from enc.errors import ClassificationError, InvalidName, one_line
 from enc.instances.enrolment import ATTRIBUTE, Enrolment
-from enc.instances.reserved import is_reserved
 from enc.names import Certname, ProjectName
+from enc.reserved import is_reserved
 from enc.settings import Settings
 from enc.signing.request import INSTANCE_ID, PROJECT, Request
 from enc.signing.request import REGION as PP_REGION

@@ -48,12 +48,13 @@ class Site:
             "journal": str(base / "signing/journal.jsonl"),
             "timeout": "30s",
         }
-        self.document["instances"] = {"reserved": ["puppet.example.org"]}
+        self.document["instances"] = {"reserved": ["puppet.example.org"], "reserved_project": "ops"}
         (base / "signing").mkdir()
         self.write()
         for name in ("enc", "enc-trusted", "enc-autosign"):  # where the user may run it, wherever the checkout is
             shutil.copy(SCRIPTS / name, base / name)
         terminus = exec_terminus(base / "enc", "--config", str(self.config), trusted=base / "enc-trusted")
+        terminus["reports"] = "puppetmaster, store"
         self.master = PrivateMaster(base / "master", MasterSettings(server=terminus, autosign=base / "enc-autosign"))
         self.master.write()
         self.follower: subprocess.Popen[str] | None = None
@@ -165,9 +166,10 @@ def test_what_keeps_requests_from_being_signed(site: Site) -> None:
         site.write()
         found = site.doctor()
         assert (found["signing-account"], found["signing-names"]) == ("fault", "fault")
+        assert found["signing-servers"] == "note"
     finally:
         site.document["signing"] = before
-        site.document["instances"] = {"reserved": ["puppet.example.org"]}
+        site.document["instances"] = {"reserved": ["puppet.example.org"], "reserved_project": "ops"}
         site.write()
         program.chmod(0o755)
         signing.chmod(0o700)

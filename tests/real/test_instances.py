@@ -13,16 +13,18 @@ import pytest
 
 from enc import cli
 from enc.changes import Wish
+from enc.classify.classify import Classifier
 from enc.config import load
 from enc.directory.edits import DirectoryEditor, ValueChange
+from enc.directory.ldap_store import LdapSource
 from enc.directory.messages import Scope
-from enc.errors import Conflict, NotAllowed, ToolkitError
+from enc.errors import ClassificationError, Conflict, NotAllowed, ToolkitError
 from enc.instances import tokens
 from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle, Ticket
 from enc.names import Certname, PersonName
-from enc.service import nodes
+from enc.service import history, nodes
 from enc.service.desk import open_desk
 from enc.settings import Settings
 from tests.real.conftest import SlapdMaker
@@ -225,10 +227,51 @@ def test_an_admin_gets_no_name_of_the_sites_own_servers(settings: Settings) -> N
         for name in ("ldap.example.org", "db.ops.example", "ldap.example.org."):
             with pytest.raises(NotAllowed, match="the site's own"):
                 work.create(name, RED, Wish(), reason=WHY)
-            nodes.add(desk, Certname(name), RED, Wish(), reason=WHY)
+            with pytest.raises(NotAllowed, match="operators may"):
+                nodes.add(desk, Certname(name), RED, Wish(), reason=WHY)
+            with open_desk(settings) as operator:
+                nodes.add(operator, Certname(name), RED, Wish(), reason=WHY)
+            nodes.change(desk, Certname(name), Wish(classes=("ntp",)), reason=WHY)
             with pytest.raises(NotAllowed, match="the site's own"):
                 work.rebuild(Certname(name), reason=WHY)
-            nodes.remove(desk, Certname(name), reason=WHY)
+            receipt = nodes.remove(desk, Certname(name), reason=WHY)
+            with pytest.raises(NotAllowed, match="operators may"):
+                history.undo(desk, str(receipt.id), reason=WHY)
+
+
+def test_an_admin_gets_no_name_of_another_projects_instances(settings: Settings) -> None:
+    name = Certname("web-1.blue.example.org")
+    with open_desk(settings, PersonName("anna"), "pw-anna") as desk:
+        work = Lifecycle(desk, (), Journal(settings.instances.journal))
+        with pytest.raises(NotAllowed, match="a name of instances of project blue"):
+            nodes.add(desk, name, RED, Wish(), reason=WHY)
+        with pytest.raises(NotAllowed, match="a name of instances of project blue"):
+            work.create(name, RED, Wish(), reason=WHY)
+        assert found(settings, name) is None and list(settings.instances.journal.glob("*.json")) == []
+        nodes.add(desk, Certname("web-1.green.example.org"), RED, Wish(), reason=WHY)  # there is no such project
+    with open_desk(settings) as operator:
+        nodes.add(operator, name, RED, Wish(), reason=WHY)
+
+
+def test_a_servers_name_that_an_admin_wrote_by_ldaps_own_tools_is_not_classified(
+    slapd: Slapd, settings: Settings
+) -> None:
+    """slapd lets an admin make any entry below its project; what such a server installs is not told from there."""
+    name, place = "ldap.example.org", f"cn=ldap.example.org,ou=red,ou=hosts,{S}"
+    settings = replace(settings, instances=replace(settings.instances, reserved=(name,), reserved_project="blue"))
+    with open_desk(settings) as operator:
+        nodes.add(operator, Certname("web-1.red.example.org"), RED, Wish(), reason=WHY)
+    with slapd.connect(f"uid=anna,ou=people,{S}", "pw-anna") as connection:
+        assert connection.add(place, ["device", "puppetClient"], {"cn": name, "puppetClass": "evil"})
+    with LdapSource(settings) as source:
+        with pytest.raises(ClassificationError, match="the site's own servers"):
+            Classifier(settings).classify(Certname(name), source)
+        assert Classifier(settings).classify(Certname("web-1.red.example.org"), source)
+    with open_desk(settings) as operator:
+        nodes.remove(operator, Certname(name), reason=WHY)
+        nodes.add(operator, Certname(name), BLUE, Wish(classes=("ntp",)), reason=WHY)
+    with LdapSource(settings) as source:
+        assert "ntp" in str(Classifier(settings).classify(Certname(name), source))
 
 
 def test_an_instance_is_worked_on_under_its_own_name_only(admin: Run, settings: Settings) -> None:
@@ -484,6 +527,23 @@ def test_the_first_run_that_succeeds_builds_and_later_ones_show_how_it_is(admin:
     assert row["certname"] == WEB1
     admin("delete", WEB1, "--reason", WHY)
     assert not (settings.instances.runs / f"{WEB1}.json").exists()
+
+
+def test_where_the_processor_writes_other_reports_do_not_count(admin: Run, settings: Settings) -> None:
+    admin("create", "web-1", "--project", "red", "--reason", WHY)
+    sign(settings, WEB1)
+    assert settings.instances.vardir is not None
+    proven = settings.instances.vardir / "puppetmaster-reports"
+    proven.mkdir(parents=True)
+    report(settings, WEB1, "1.yaml", "status: changed\nnoop: false\n")
+    assert admin("collect")[0] == 0
+    assert (instance := found(settings, WEB1)) and instance.built is None
+    (proven / WEB1).mkdir()
+    (proven / WEB1 / "1.json").write_text('{"status": "changed", "noop": false}')
+    assert admin("collect")[0] == 0
+    assert (instance := found(settings, WEB1)) and instance.built is not None
+    admin("delete", WEB1, "--reason", WHY)
+    assert list(proven.iterdir()) == []
 
 
 def test_reports_of_others_and_links_say_nothing_about_it(admin: Run, settings: Settings, tmp_path: Path) -> None:

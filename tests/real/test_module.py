@@ -92,6 +92,15 @@ def test_each_layout_has_its_places(compiled: dict[str, Compiled]) -> None:
     assert "/opt/puppetlabs/bin/puppet" in str(compiled["puppetmaster::client present puppet-redhat"].of("Exec"))
 
 
+def test_the_report_processor_stands_where_puppetserver_looks(compiled: dict[str, Compiled]) -> None:
+    upstream = "/opt/puppetlabs/server/data/puppetserver"
+    for layout, vardir in (("debian", "/var/lib/puppetserver"), ("openvox-redhat", upstream)):
+        made = compiled[f"puppetmaster::enc present {layout}"]
+        file = made.of("File")[f"{vardir}/lib/puppet/reports/puppetmaster.rb"]
+        assert file["content"] == (ROOT / "lib/puppet/reports/puppetmaster.rb").read_text()
+        assert made.of("Puppetmaster_setting")["server/reports"]["value"] == "puppetmaster, store"
+
+
 def test_what_absent_leaves_is_only_absent(compiled: dict[str, Compiled]) -> None:
     for layout in LAYOUTS:
         made = compiled[f"together absent {layout}"]

@@ -191,6 +191,20 @@ def test_what_stood_in_puppet_conf_stays_and_the_service_runs(site: Site) -> Non
     assert machine.run("systemctl", "is-enabled", "puppet").stdout.strip() == "enabled"
 
 
+def test_a_timer_looks_after_the_certificate(site: Site) -> None:
+    machine = site.machines[SIGNED]
+    _finished(machine)
+    assert machine.run("systemctl", "is-active", "puppetmaster-renew.timer").stdout.strip() == "active"
+    assert machine.run("systemctl", "is-enabled", "puppetmaster-renew.timer").stdout.strip() == "enabled"
+    before = machine.run("sh", "-c", "cat $(puppet config print hostcert)").stdout
+    for one in (machine, site.machines[ELSEWHERE]):
+        _finished(one)
+        started = one.run("systemctl", "start", "puppetmaster-renew.service")
+        assert started.returncode == 0, started.stderr + one.console_text()
+    assert machine.run("sh", "-c", "cat $(puppet config print hostcert)").stdout == before, "it is five years off"
+    assert machine.run("systemd-analyze", "verify", "puppetmaster-renew.timer").stderr == ""
+
+
 def test_done_is_done(site: Site) -> None:
     machine = site.machines[SIGNED]
     _finished(machine)

@@ -35,8 +35,9 @@ from tests.support.puppetserver import MakeMaster
 from tests.support.slapd import Refused, Slapd
 
 MASTER = Certname("puppet.example.org")
-WEB, OTHER, CUT = (Certname(f"{name}.red.example.org") for name in ("web-1", "other", "cut"))
+WEB, OTHER, CUT, LOOSE = (Certname(f"{name}.red.example.org") for name in ("web-1", "other", "cut", "loose"))
 SCRIPTS = Path(sysconfig.get_path("scripts"))
+ROOT = Path(__file__).parents[2]
 ROWS = yaml.safe_load((Path(__file__).parents[1] / "cases/credentials/puppetserver.yaml").read_text())
 MANIFEST = "node default { file { '/var/lib/built': content => $trusted['extensions']['pp_project'] } }\n"
 # enc-autosign, killed at the moment between the token's use and its answer.
@@ -91,6 +92,7 @@ def site(
     rules = (
         AuthRule("revoke", r"^/puppet-ca/v1/(certificate_status(es)?/|clean$)", ("get", "put"), (MASTER,)),
         AuthRule("delete requests", "/puppet-ca/v1/certificate_request/", ("delete",), (MASTER,)),
+        AuthRule("anybody's reports, by mistake", f"/puppet/v3/report/{LOOSE}", ("put",), ("*",)),
     )
     master = make_master(
         at,
@@ -99,7 +101,7 @@ def site(
             autosign=program,
             duplicates=True,
             rules=rules,
-            server=exec_terminus(SCRIPTS / "enc"),
+            server=exec_terminus(SCRIPTS / "enc") | {"reports": "puppetmaster, store"},
             environment={"PUPPETMASTER_CONFIG": str(config)},
         ),
     )
@@ -128,6 +130,9 @@ def site(
     config.write_text(yaml.safe_dump(document))
     add_people_and_projects(slapd, config)
     master.add_environment(EnvironmentName("production"), {"manifests/site.pp": MANIFEST})
+    processor = at / "server/var/lib/puppet/reports/puppetmaster.rb"
+    processor.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "lib/puppet/reports/puppetmaster.rb", processor)
     master.start()
     way, follower = wire(base), OwnedProcess(base / "follower.pid", "follower")
     made = Site(base, config, slapd, master, kill)
@@ -202,6 +207,7 @@ def test_from_create_to_built_then_gone_then_again_and_the_old_certificate_is_re
     assert first.run("sh", "-c", "ip -brief link | wc -l").output == "1\n", "nothing but the loopback"
     row = state(admin, WEB)
     assert row["state"] == "built", row
+    assert len(proven(site, WEB)) == 1, "it is built because of the report that came with its certificate"
     settings = load(site.config)
     instance = found(settings, WEB)
     assert instance is not None and instance.built is not None
@@ -280,7 +286,7 @@ ME = Certname("me.red.example.org")
 def me(site: Site) -> PrivateAgent:
     """An instance with its own certificate, and another that is signed, too; both have answers."""
     agents = []
-    for certname in (OTHER, ME):
+    for certname in (OTHER, LOOSE, ME):
         words = ["instance", "create", certname, "--project", "red", "--reason", WHY, "--json"]
         command = [str(SCRIPTS / "enc-admin"), "--config", str(site.config), *words]
         token = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["token"]
@@ -308,11 +314,12 @@ def asked(site: Site, agent: PrivateAgent, row: dict[str, Any]) -> int:
     report |= {"report_format": 12, "puppet_version": "7.23.0", "status": "unchanged", "environment": "production"}
     report |= {"noop": False, "noop_pending": False, "corrective_change": False, "logs": [], "metrics": {}}
     report |= {"resource_statuses": {}, "cached_catalog_status": "not_used"}
+    report |= row.get("report", {})
     kind, body = "application/json", ""
     if "json" in row:
         body = filled(json.dumps(row["json"]))
-    elif row.get("body"):
-        body = facts if row["body"] == "facts" else json.dumps(report)
+    elif row.get("body") or "report" in row:
+        body = facts if row.get("body") == "facts" else json.dumps(report)
     elif "form" in row:
         kind = "application/x-www-form-urlencoded"
         body = f"facts_format=application%2Fjson&facts={quote(quote(facts))}"
@@ -338,6 +345,56 @@ def test_others_are_untouched_after_all_that(site: Site, me: PrivateAgent) -> No
         assert editor.find(load(site.config).nodes_base, f"(cn={OTHER})")
     crl = (site.master.base / "puppet/ca/ca_crl.pem").read_text()
     assert (site.master.base / f"puppet/ca/signed/{OTHER}.pem").exists() and crl
+
+
+def proven(site: Site, certname: str) -> list[Path]:
+    """Return the reports that the processor has kept of an instance."""
+    return sorted((site.master.base / f"server/var/puppetmaster-reports/{certname}").glob("*"))
+
+
+def reported(site: Site, agent: PrivateAgent, key: str, host: object, status: str) -> int:
+    """Let `agent` send a report to the address of `key` that has `host` in it; return puppetserver's answer."""
+    said = {"host": host, "status": status, "transaction_uuid": "sent-by-me"}
+    return asked(site, agent, {"ask": f"PUT /puppet/v3/report/{key}?environment=production", "report": said})
+
+
+def test_a_report_in_anothers_name_changes_nothing_and_is_told(site: Site, me: PrivateAgent, admin: Admin) -> None:
+    run = site.master.agent(LOOSE).run()
+    assert run.succeeded, run.output
+    assert state(admin, LOOSE)["state"] == "built"
+    before, log = proven(site, LOOSE), site.master.log.stat().st_size
+    # By the shipped rules the address is the sender's, and Puppet wants the report's host to be the same.
+    assert reported(site, me, ME, LOOSE, "failed") == 500
+    assert reported(site, me, OTHER, OTHER, "failed") == 403
+    # Where auth.conf lets others in, as it does here for one name, only our processor looks who sent it.
+    assert reported(site, me, LOOSE, LOOSE, "failed") == 200
+    after = state(admin, LOOSE)
+    assert after["state"] == "built" and after["last_run"]["transaction"] != "sent-by-me"
+    assert proven(site, LOOSE) == before
+    stored = (site.master.base / f"server/var/reports/{LOOSE}").glob("*.yaml")
+    assert any("sent-by-me" in file.read_text() for file in stored), "Puppet's own `store` has been taken in"
+    with site.master.log.open() as stream:
+        stream.seek(log)
+        said = stream.read()
+    assert f'Instance name "{LOOSE}" does not match requested key "{ME}"' in said
+    assert f'puppetmaster: {ME} sent a report in the name of "{LOOSE}"; it is not kept' in said
+    assert reported(site, me, ME, ME, "failed") == 200
+    assert state(admin, ME)["state"] == "failing"
+    assert reported(site, me, ME, ME, "changed") == 200
+    assert state(admin, ME)["state"] == "built"
+
+
+def test_no_report_makes_a_file_elsewhere(site: Site, me: PrivateAgent) -> None:
+    base = site.master.base
+
+    def all_files() -> set[Path]:
+        return {p for p in base.rglob("*") if p.is_file() and not p.is_relative_to(base / "server/var/reports")}
+
+    before = all_files()
+    for host in ("../../x", "..", ".", "", "/tmp/x", f"{ME}/../{OTHER}", f"{ME}\n", ME.upper(), None, [ME], "é" * 200):
+        for key in (ME, LOOSE, f"{LOOSE}%2f..%2fx", f"{LOOSE}/../x"):
+            reported(site, me, key, host, "changed")
+    assert all_files() == before
 
 
 def test_ldap_tells_an_instance_nothing(site: Site) -> None:

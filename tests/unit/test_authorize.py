@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from enc.authorize import TABLE, Action, Need, Person, Role, allowed, first_refusal, needed
+from enc.authorize import TABLE, Action, Need, Person, Role, allowed, claimed, first_refusal, needed
 from enc.changes import Change, Step, after
 from enc.classify.model import Record
 from enc.names import ProjectName
-from enc.settings import NodeSettings, Settings
+from enc.settings import InstanceSettings, NodeSettings, Settings
 from tests.support.memory import record
 
 S = "dc=example,dc=org"
@@ -34,6 +35,7 @@ def needs(how: str, entry: Record, *changes: Change, settings: Settings | None =
     return set(needed(step, entry, after(step, entry), settings or Settings()))
 
 
+AWAY = Change("dn", (NODE.dn,), (f"cn=n2,ou=red,ou=hosts,{S}",))
 SAID = Change("puppetClass", (), ("x",))
 
 
@@ -43,6 +45,7 @@ SAID = Change("puppetClass", (), ("x",))
         ("modify", NODE, (SAID,), {(Action.NODE_EDIT, RED)}),
         ("add", NODE, (), {(Action.NODE_ADD, RED)}),
         ("delete", NODE, (), {(Action.NODE_REMOVE, RED)}),
+        ("rename", NODE, (AWAY,), {(Action.NODE_MOVE, RED)}),
         ("modify", PREFIX, (SAID,), {(Action.PREFIX_EDIT, RED)}),
         ("modify", PROJECT, (SAID,), {(Action.PROJECT_EDIT, RED)}),
         ("modify", PROJECT, (Change("member", (), ("uid=b",)),), {(Action.PROJECT_MEMBERS, RED)}),
@@ -72,6 +75,45 @@ def test_a_project_admin_cannot_move_a_node_by_what_says_its_project() -> None:
     assert "move" in (first_refusal(both, wanted) or "")
     assert first_refusal(both, needs("modify", NODE, SAID, settings=settings)) is None
     assert "move" in (first_refusal(ANNA, needs("modify", NODE, Change("puppetmasterProject", (), ("blue",)))) or "")
+
+
+MINE = InstanceSettings(reserved=("ldap.example.org", "*.db.example.org"), name="%{name}-%{project}.example.org")
+
+
+@pytest.mark.parametrize("name", ["puppet", "default", "ldap.example.org", "LDAP.example.org", "a.db.example.org"])
+def test_names_of_the_sites_servers_are_given_by_operators_only(name: str) -> None:
+    settings = Settings(instances=MINE)
+    operators = {(Action.OTHER_EDIT, None)}
+    server = record(f"cn={name},ou=red,ou=hosts,{S}", objectClass=("device", "puppetClient"), cn=name)
+    assert needs("add", server, settings=settings) == operators
+    node = record(NODE.dn, objectClass=("device", "puppetClient"), cn="n1")
+    assert needs("modify", node, Change("cn", (), (name,)), settings=settings) == operators
+    # An operator gave it to them: they may say what it is, and give it back.
+    assert needs("modify", server, SAID, settings=settings) == {(Action.NODE_EDIT, RED)}
+    assert needs("delete", server, settings=settings) == {(Action.NODE_REMOVE, RED)}
+
+
+@pytest.mark.parametrize(
+    "name, whose",
+    [
+        ("web-red.example.org", set()),
+        ("web-blue.example.org", {"blue"}),
+        ("WEB-Blue.example.org", {"blue"}),
+        ("a-big-blue.example.org", {"blue", "big-blue"}),
+        ("blue.example.org", set()),
+        ("web-blue.example.org.evil", set()),
+        ("web-9.example.org", set()),
+    ],
+)
+def test_names_that_look_like_another_projects(name: str, whose: set[str]) -> None:
+    server = record(f"cn={name},ou=red,ou=hosts,{S}", objectClass=("device", "puppetClient"), cn=name)
+    step = Step("add", server.dn, tuple(Change(k, (), v) for k, v in server.attributes.items()))
+    assert set(claimed(step, None, after(step, None), Settings(instances=MINE))) == whose
+    step = Step("modify", server.dn, (SAID,))
+    assert not claimed(step, server, after(step, server), Settings(instances=MINE)), "it has the name already"
+    fixed = Settings(instances=replace(MINE, name="%{name}.example.org"))
+    step = Step("add", server.dn, tuple(Change(k, (), v) for k, v in server.attributes.items()))
+    assert not claimed(step, None, after(step, None), fixed)
 
 
 @pytest.mark.parametrize("action", Action)

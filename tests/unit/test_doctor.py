@@ -16,7 +16,7 @@ from enc.directory.server_facts import _read_indexes
 from enc.doctor import account, directory, follower, puppet, signing
 from enc.doctor.findings import Finding, fault, lines, ok, verdict, warning
 from enc.errors import DirectoryUnreachable
-from enc.settings import Settings
+from enc.settings import Duration, Settings
 
 EXTENDED = Settings()
 TERMINUS = parse("nodes: {semantics: terminus}")
@@ -25,6 +25,7 @@ ASKS = puppet.PuppetFacts(
     {
         "config": "/etc/puppet/puppet.conf",
         "node_terminus": "exec",
+        "reports": "puppetmaster,store",
         "external_nodes": "/b/enc",
         "trusted_external_command": "/b/enc-trusted",
     },
@@ -141,6 +142,8 @@ def test_a_configuration_that_the_follower_does_not_know_clock_and_space() -> No
     [
         ({}, {}),
         ({"node_terminus": "plain"}, {"puppet-terminus": "fault"}),
+        ({"reports": "store"}, {"puppet-reports": "note"}),
+        ({"reports": "none"}, {"puppet-reports": "note"}),
         ({"external_nodes": "/b/node.rb"}, {"puppet-enc": "warning"}),
         ({"external_nodes": "enc"}, {"puppet-enc": "fault"}),
         ({"external_nodes": "/gone/enc"}, {"puppet-enc": "fault"}),
@@ -186,6 +189,35 @@ def test_puppetservers_own_name_must_be_nobodys() -> None:
     assert found.level == "fault" and "master.example.org" in found.do
     settings = replace(Settings(), instances=replace(Settings().instances, reserved=("*.example.org",)))
     assert signing.judge_name("master.example.org", settings).level == "ok"
+    assert signing.judge_place(settings).level == "note"
+    settings = replace(settings, instances=replace(settings.instances, reserved_project="ops"))
+    assert signing.judge_place(settings).level == "ok"
+
+
+@pytest.mark.parametrize(
+    "lifetime, before, after, level",
+    [
+        ("157680000", 30, 1780, "ok"),
+        ("157680000", 30, 1795, "ok"),
+        ("157680000", 30, 1796, "warning"),
+        ("157680000", 30, None, "warning"),
+        ("157680000", 0, None, "note"),
+        ("2592000", 30, 15, "ok"),
+        ("2592000", 30, 16, "warning"),
+        ("", 30, 1, "note"),
+    ],
+)
+def test_renewal_is_asked_for_when_it_is_given(lifetime: str, before: int, after: int | None, level: str) -> None:
+    settings = Settings()
+    agent = replace(settings.instances.agent, renew_before=Duration(before * 86400))
+    given = None if after is None else Duration(after * 86400)
+    settings = replace(settings, instances=replace(settings.instances, agent=agent))
+    settings = replace(settings, signing=replace(settings.signing, renew_after=given))
+    assert signing.judge_renewal(lifetime, settings).level == level
+
+
+def test_what_is_set_by_default_fits_puppets_own_lifetime() -> None:
+    assert signing.judge_renewal("157680000", Settings()).level == "ok"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enc.errors import InvalidName, UsageError
-from enc.instances import naming, reports
+from enc.instances import naming, reports, traces
 from enc.instances.enrolment import Built, Enrolment
 from enc.instances.states import Run, built_by, state
 from enc.names import Certname, ProjectName
@@ -64,6 +64,22 @@ def test_states(enrolment: Enrolment, built: Built | None, run: Run | None, now:
 )
 def test_what_builds(enrolment: Enrolment, built: Built | None, run: Run, wanted: Built | None) -> None:
     assert built_by(enrolment, built, run) == wanted
+
+
+@pytest.mark.parametrize(
+    "text, wanted",
+    [
+        ("jruby-puppet: {\n    # server-var-dir: /old\n    server-var-dir: /var/lib/x\n}\n", "/var/lib/x"),
+        ('{"jruby-puppet": {\n"server-var-dir": "/a/b",\n"x": 1}}', "/a/b"),
+        ("master-var-dir = /opt/data # here\n", "/opt/data"),
+        ("#server-var-dir: /a\n", None),
+        ("server-var-dir: relative\n", None),
+    ],
+)
+def test_puppetservers_vardir_stands_in_its_own_configuration(tmp_path: Path, text: str, wanted: str | None) -> None:
+    (tmp_path / "puppetserver.conf").write_text(text)
+    found = traces.configured_vardir(("/nonexistent", str(tmp_path)))
+    assert found == (wanted and Path(wanted))
 
 
 PATTERN = "%{name}.%{project}.example.org"

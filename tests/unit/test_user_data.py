@@ -20,13 +20,19 @@ from enc.errors import ConfigurationError, ToolkitError
 from enc.instances import agent_profile, user_data
 from enc.instances.user_data import AgentProfile, Repository, UserData
 from enc.names import Certname, ProjectName
+from puppetmaster_self import private_instance
 from tests.support.certificates import Authority
 from tests.support.strategies import LOOKS_LIKE_SOMETHING, texts
 
-SCRIPT = Path(user_data.__file__).with_name("first-run.sh").read_text()
+SCRIPT = agent_profile.lean("first-run.sh")
 PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEAA==\n=aaaa\n-----END PGP PUBLIC KEY BLOCK-----\n"
-PROFILE = AgentProfile("puppet.example.org", 8140, None, PEM, (), None, 900, 900, 3600, 3, True, 16384, SCRIPT)
+RENEWAL = agent_profile.lean("renew.rb")
+PROFILE = AgentProfile(
+    *("puppet.example.org", 8140, None, PEM, (), None, 900, 900, 3600, 3, True, 16384, SCRIPT),
+    renew_seconds=86400,
+    renewal=RENEWAL,
+)
 PLAIN = UserData(PROFILE, Certname("web-1.red.example.org"), ProjectName("red"), "t" * 43)
 REPOSITORIES = (
     None,
@@ -44,7 +50,7 @@ def written(told: UserData) -> dict[str, str]:
     """Path → text of what cloud-init would write."""
     document = yaml.safe_load(user_data.render(told))
     assert document["runcmd"] == [[user_data.SCRIPT]]
-    return {entry["path"]: entry["content"] for entry in document["write_files"]}
+    return {path: text for path, _, text in private_instance.read(user_data.render(told))[0]}
 
 
 def schema(*files: Path) -> list[str]:
@@ -97,7 +103,9 @@ def test_what_goes_in_comes_out_of_the_yaml(token: str, region: str, instance: s
     assert attributes["custom_attributes"] == {"1.2.840.113549.1.9.7": token}
     wanted = {"pp_project": "red", "pp_region": region, "pp_instance_id": instance}
     assert attributes["extension_requests"] == {key: value for key, value in wanted.items() if value}
-    assert found[user_data.SCRIPT] == SCRIPT
+    assert (found[user_data.SCRIPT], found[f"{user_data.PLACE}/renew"]) == (SCRIPT, RENEWAL)
+    never = written(PLAIN._replace(profile=PROFILE._replace(renew_seconds=0)))
+    assert f"{user_data.PLACE}/renew" not in never and "RENEW_SECONDS=0\n" in never[f"{user_data.PLACE}/values"]
 
 
 @settings(max_examples=25)
@@ -130,6 +138,7 @@ def test_ruby_reads_the_attributes_as_texts() -> None:
 
 def test_secrets_are_roots_alone() -> None:
     modes = {file.path.removeprefix(user_data.PLACE + "/"): file.mode for file in user_data.files(PLAIN)}
+    assert modes.pop("renew") == 0o700
     assert modes == {"first-run": 0o700, "values": 0o600, "csr_attributes.yaml": 0o600, "ca.pem": 0o644}
     document = yaml.safe_load(user_data.render(PLAIN))
     assert {entry["permissions"] for entry in document["write_files"]} == {"0700", "0600", "0644"}
@@ -171,7 +180,7 @@ def test_what_the_cloud_would_cut_off_is_refused() -> None:
 
 def test_a_usual_one_fits_twice(tmp_path: Path) -> None:
     authority = Authority.make(tmp_path / "ca").certificate.read_text()
-    assert len(user_data.render(PLAIN._replace(profile=PROFILE._replace(authority=authority * 2)))) < 13_000
+    assert len(user_data.render(PLAIN._replace(profile=PROFILE._replace(authority=authority * 2)))) < 14_000
 
 
 def test_the_profile_comes_from_the_settings(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ PURE = (
     "enc.cloud.nova",
     *("puppetmaster_self.states", "puppetmaster_self.puppet_conf", "puppetmaster_self.preflight"),
     "puppetmaster_self.upstream",
-    *("enc.instances.repairs", "enc.instances.reserved", "enc.authority.statuses", "enc.authority.origin"),
+    *("enc.instances.repairs", "enc.reserved", "enc.authority.statuses", "enc.authority.origin"),
     *("enc.directory.ber", "enc.directory.messages", "enc.directory.search_filter", "enc.directory.sync_messages"),
 )
 EFFECTS = frozenset(
@@ -80,7 +80,7 @@ EFFECTS = frozenset(
     }
 )
 
-GROUND = ("enc.names", "enc.dn", "enc.filters", "enc.errors", "enc.config", "enc.settings")
+GROUND = ("enc.names", "enc.dn", "enc.filters", "enc.errors", "enc.config", "enc.settings", "enc.reserved")
 MAY_USE = {
     "enc.classify": ("enc.classify", *GROUND),
     "enc.directory": ("enc.directory", "enc.classify", *GROUND),
