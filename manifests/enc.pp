@@ -62,6 +62,7 @@ class puppetmaster::enc (
     }
     if $follower {
       File <| title == $config_file |> ~> Service[$unit]
+      Exec <| tag == 'puppetmaster_programs' |> ~> Service[$unit]
     }
 
     $settings.each |$setting, $value| {
