@@ -1,13 +1,20 @@
 """What puppetserver is configured to do: runs `puppet config print` once (about a second).
 
+puppetserver has a few directories from a file of its own, which wins over
+puppet.conf (Debian's vardir there is not the one that puppet knows); and puppet
+takes another account than root for a person, with files below its home. So
+puppet is told both.
+
 Not here: judging it (doctor/puppet.py).
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +22,8 @@ from enc.errors import ToolkitError
 
 _PROGRAMS = ("puppet", "/opt/puppetlabs/bin/puppet")
 _TIMEOUT = 60.0
+_OWN = tuple(Path(f"/etc/{place}/puppetserver/conf.d") for place in ("puppetlabs", "puppet"))
+_DIRECTORY = re.compile(r"""^\s*"?(?:server|master)-(conf|var)-dir"?\s*[:=]\s*"?(/[^"\s,}#]+)""", re.MULTILINE)
 _FOREIGN = ("RUBY", "GEM_", "BUNDLE_")
 """Beginnings of environment variables that would make puppet load other code than it does as a service."""
 
@@ -32,18 +41,23 @@ def ask(names: Sequence[str], confdir: Path | None = None) -> dict[str, str]:
     program = next((path for name in _PROGRAMS if (path := shutil.which(name))), None)
     if program is None:
         raise NotInstalled("puppet is not installed here")
-    where = ["--confdir", str(confdir)] if confdir else []
+    own = {} if confdir else puppetserver_directories()
+    where = ["--confdir", str(confdir)] if confdir else [word for it in own.items() for word in (f"--{it[0]}", it[1])]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
     try:
-        done = subprocess.run(
-            [program, "config", "print", *where, "--section", "server", *names],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            env={name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)},
-            timeout=_TIMEOUT,
-            check=False,
-        )
+        with tempfile.TemporaryDirectory() as home:
+            if own and os.geteuid() != 0:
+                environment["HOME"] = home  # puppet makes directories there before it prints anything
+            done = subprocess.run(
+                [program, "config", "print", *where, "--section", "server", *names],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                env=environment,
+                timeout=_TIMEOUT,
+                check=False,
+            )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoPuppet(f"{program} cannot be asked: {error}") from error
     if done.returncode != 0:
@@ -51,6 +65,26 @@ def ask(names: Sequence[str], confdir: Path | None = None) -> dict[str, str]:
     if len(names) == 1:
         return {names[0]: done.stdout.strip()}  # puppet prints a single value without its name
     return parse_printed(done.stdout)
+
+
+def puppetserver_directories(places: Sequence[Path] = _OWN) -> dict[str, str]:
+    """Return confdir and vardir as puppetserver's own files name them, by puppet's names; empty if they do not.
+
+    Raise `NoPuppet` for a file that cannot be read.
+    """
+    for place in places:
+        try:
+            texts = [file.read_text(encoding="utf-8", errors="replace") for file in sorted(place.glob("*.conf"))]
+        except OSError as error:
+            raise NoPuppet(f"{error.filename} cannot be read: {error.strerror}") from error
+        if found := own_directories("\n".join(texts)):
+            return found
+    return {}
+
+
+def own_directories(text: str) -> dict[str, str]:
+    """Read confdir and vardir out of puppetserver.conf's text."""
+    return {f"{kind}dir": path for kind, path in _DIRECTORY.findall(text)}
 
 
 def parse_printed(text: str) -> dict[str, str]:

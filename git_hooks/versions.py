@@ -6,7 +6,8 @@ which is not live was always live until then or later, whoever was killed
 when). The caller holds the environment's lock for everything that changes.
 
 Failure modes: an environment that is not our link (somebody's own directory):
-`ForeignEnvironment`, and nothing is touched.
+`ForeignEnvironment`, and nothing is touched. A directory with nothing in it is
+nobody's: Puppet makes itself an empty production where it finds none.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class Versions:
         except FileNotFoundError:
             return None
         except OSError as error:
+            if _is_empty(path):
+                return None
             raise ForeignEnvironment("is not a link of the branch manager's; move it away", where=path) from error
         directory, commit = os.path.split(target)
         if directory != f"{self._layout.versions}/{environment}" or not ObjectId.accepts(commit):
@@ -93,7 +96,12 @@ class Versions:
         # Absolute: puppetserver's versioned_environment_dirs resolves only such a link once for a compile.
         os.symlink(self._layout.version(environment, commit), following)
         self._at("switch")
-        os.rename(following, self._layout.live(environment))
+        path = self._layout.live(environment)
+        try:
+            os.rename(following, path)
+        except IsADirectoryError:
+            os.rmdir(path)  # goes only if it is still empty
+            os.rename(following, path)
 
     def remove(self, environment: EnvironmentName) -> None:
         """Take the environment away; its versions stay until gc."""
@@ -109,3 +117,9 @@ class Versions:
         with suppress(FileNotFoundError):
             os.utime(self._layout.version(environment, live))
         return True
+
+
+def _is_empty(path: str) -> bool:
+    with suppress(OSError), os.scandir(path) as entries:
+        return next(entries, None) is None
+    return False

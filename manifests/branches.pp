@@ -41,6 +41,7 @@ class puppetmaster::branches (
   $server_confdir = lookup('puppetmaster::server_confdir')
   $environmentpath = lookup('puppetmaster::environmentpath')
   $versioned_code = "${server_confdir}/conf.d/versioned-code.conf"
+  $owned_by = file('puppetmaster/owned-by.sh')
 
   if $ensure == 'present' {
     include puppetmaster
@@ -77,6 +78,12 @@ class puppetmaster::branches (
       user    => 'git',
       require => Class['puppetmaster::toolkit'],
     }
+    # One that stayed from before is root's.
+    -> exec { "git owns ${repository}":
+      command => ['/bin/sh', '-c', $owned_by, 'sh', $repository, 'git', 'puppet', 'change'],
+      unless  => [['/bin/sh', '-c', $owned_by, 'sh', $repository, 'git', 'puppet']],
+      path    => ['/usr/bin', '/bin'],
+    }
     # By these links the programs for static catalogs find both without reading YAML.
     -> file {
       default:
@@ -94,7 +101,13 @@ class puppetmaster::branches (
       unless  => [[$manager, 'verify']],
       user    => 'git',
     }
-    # Puppet makes an empty directory where it finds no production; the branch manager replaces nothing of others.
+    # puppetserver makes itself an empty production, or does not start; and here it may write nothing.
+    -> exec { 'a production for puppetserver':
+      command => ['/bin/mkdir', '--', "${environmentpath}/production"],
+      unless  => [['/bin/sh', '-c', file('puppetmaster/is-there.sh'), 'sh', "${environmentpath}/production"]],
+      user    => 'git',
+    }
+    # Puppet may have made one with directories in it; the branch manager replaces nothing of others.
     -> exec { 'production shows its branch':
       command => ['/bin/sh', '-c', file('puppetmaster/show-production.sh'), 'sh', $environmentpath, $manager],
       onlyif  => [['/bin/sh', '-c', file('puppetmaster/first-environment.sh'), 'sh', $environmentpath, $repository]],
@@ -114,6 +127,7 @@ class puppetmaster::branches (
         ;
     }
     File <| title == $config_file |> ~> Service[$units]
+    Exec <| tag == 'puppetmaster_programs' |> ~> Service[$units]
 
     file { $versioned_code:
       ensure  => if $static_catalogs { 'file' } else { 'absent' },
@@ -156,13 +170,32 @@ class puppetmaster::branches (
         onlyif  => [['/usr/bin/test', '-e', $tokens]],
         ;
     }
+    -> puppetmaster::directory { "${environmentpath}/production":
+      ensure => absent,
+    }
     -> puppetmaster::directory { $environmentpath:
       ensure => absent,
+    }
+    # What stays must not be left to whoever gets the account's number next.
+    -> exec {
+      default:
+        path   => ['/usr/bin', '/bin'],
+        ;
+      "root owns ${repository}":
+        command => ['/bin/sh', '-c', $owned_by, 'sh', $repository, 'root', 'root', 'change'],
+        onlyif  => [['/usr/bin/test', '-e', "${repository}/HEAD"]],
+        unless  => [['/bin/sh', '-c', $owned_by, 'sh', $repository, 'root', 'root']],
+        ;
+      "root owns ${environmentpath}":
+        command => ['/bin/chown', '--', 'root:root', $environmentpath],
+        onlyif  => [['/usr/bin/test', '-d', $environmentpath]],
+        unless  => [['/bin/sh', '-c', '[ "$(stat -c %U -- "$1")" = root ]', 'sh', $environmentpath]],
+        ;
     }
     if $manage_account {
       user { 'git':
         ensure  => absent,
-        require => Exec["remove ${store}"],
+        require => Exec["root owns ${repository}", "root owns ${environmentpath}"],
       }
     }
     file {

@@ -80,7 +80,10 @@ class puppetmaster::config {
   )
   file { "${conf_d}/puppetmaster.conf":
     ensure  => $ensure_file,
-    content => epp('puppetmaster/puppetmaster.conf.epp', { 'instances' => $sizing['instances'] }),
+    content => epp('puppetmaster/puppetmaster.conf.epp', {
+        'instances'        => $sizing['instances'],
+        'signed_by_policy' => $puppetmaster::ca and $puppetmaster::autosign =~ Puppetmaster::Path,
+    }),
   }
 
   # JAVA_ARGS stands in a file with much else.

@@ -71,6 +71,7 @@ class puppetmaster::enc (
     }
     if $follower {
       File <| title == $config_file |> ~> Service[$unit]
+      Exec <| tag == 'puppetmaster_programs' |> ~> Service[$unit]
     }
 
     # Below libdir, whatever modules an environment has.

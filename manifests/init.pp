@@ -57,7 +57,10 @@
 # @param certificate_revocation
 #   What is looked up in the revocation list.
 # @param crl_refresh_interval
-#   How often the revocation list is fetched where the authority is elsewhere.
+#   How often the agent fetches the revocation list where the authority is elsewhere.
+# @param crl_timer
+#   Whether the toolkit brings the revocation list every hour where the authority
+#   is elsewhere (`authorities.crl_files` in its configuration says where to).
 # @param autosign
 #   Whether requests are signed: a policy program, or all, or none.
 # @param allow_duplicate_certs
@@ -112,6 +115,7 @@ class puppetmaster (
   Optional[Puppetmaster::Certname]     $ca_server              = undef,
   Enum['chain', 'leaf', 'false']       $certificate_revocation = 'chain',
   String[1]                            $crl_refresh_interval   = '1d',
+  Boolean                              $crl_timer              = true,
   Puppetmaster::Autosign               $autosign               = false,
   Boolean                              $allow_duplicate_certs  = false,
   Pattern[/\A[0-9A-Fa-f.:]+\z/]        $listen_address         = '0.0.0.0',
@@ -135,6 +139,7 @@ class puppetmaster (
   contain puppetmaster::install
   contain puppetmaster::config
   contain puppetmaster::service
+  contain puppetmaster::crl
 
   if $ensure == 'present' {
     Class['puppetmaster::install']

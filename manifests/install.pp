@@ -9,8 +9,11 @@ class puppetmaster::install {
       'present' => $puppetmaster::package_ensure,
       default   => 'purged',
     }
+    include puppetmaster::dpkg
+
     package { $puppetmaster::package_name:
-      ensure => $ensure,
+      ensure  => $ensure,
+      require => Class['puppetmaster::dpkg'],
     }
   }
 }

@@ -39,12 +39,14 @@ class puppetmaster::toolkit (
   Optional[Sensitive[String[1]]]         $ldap_secret = undef,
 ) {
   $commands = "${directory}/bin"
-  # Says what pip was given; without it, the directory is not ours.
-  $mark = "${directory}/.source"
+  # They say what pip was given, or is being given; without either, the directory is not ours.
+  $marks = ["${directory}/.source", "${directory}/.installing"]
   $config_directory = '/etc/puppetmaster'
 
   if $ensure == 'present' {
     if $source {
+      include puppetmaster::dpkg
+
       $packages.each |$package| {
         # Many modules want git.
         if !defined(Package[$package]) {
@@ -54,15 +56,14 @@ class puppetmaster::toolkit (
         }
       }
       $script = file('puppetmaster/install-toolkit.sh')
-      Package[$packages]
-      -> exec { "make ${directory}":
-        command => [$python, '-m', 'venv', $directory],
-        creates => "${commands}/pip",
-      }
+      Class['puppetmaster::dpkg']
+      -> Package[$packages]
       -> exec { "install the toolkit from ${source}":
-        command => ['/bin/sh', '-c', $script, 'sh', $directory, $source],
-        unless  => [['/bin/sh', '-c', $script, 'sh', $directory, $source, 'compare']],
+        command => ['/bin/sh', '-c', $script, 'sh', $directory, $python, $source],
+        unless  => [['/bin/sh', '-c', $script, 'sh', $directory, $python, $source, 'compare']],
+        path    => ['/usr/bin', '/bin'],
         timeout => 900,
+        tag     => 'puppetmaster_programs',
       }
       -> Puppetmaster::Directory[$config_directory]
     }
@@ -92,7 +93,7 @@ class puppetmaster::toolkit (
   } else {
     exec { "remove ${directory}":
       command => ['/bin/rm', '-rf', '--', $directory],
-      onlyif  => [['/usr/bin/test', '-e', $mark]],
+      onlyif  => [['/usr/bin/test', '-e', $marks[0], '-o', '-e', $marks[1]]],
     }
     if $config {
       file { "${config_directory}/config.yaml":

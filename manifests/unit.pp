@@ -4,17 +4,20 @@
 # that the two cannot disagree.
 #
 # @param writer
-#   The program and its words, to which a directory is added.
+#   The program and its words, to which a directory is added; needed for `present`.
 # @param ensure
 #   `absent`: stopped, and its file gone.
+# @param started
+#   Whether it is started now and at each boot; not what a timer starts.
 # @param unit
 #   The unit's name.
 #
 # @api private
 define puppetmaster::unit (
-  Array[Puppetmaster::Word, 1]        $writer,
-  Puppetmaster::Ensure                $ensure = 'present',
-  Pattern[/\A[a-z0-9-]+\.service\z/]  $unit   = $title,
+  Array[Puppetmaster::Word]                    $writer  = [],
+  Puppetmaster::Ensure                         $ensure  = 'present',
+  Boolean                                      $started = true,
+  Pattern[/\A[a-z0-9-]+\.(service|timer)\z/]   $unit    = $title,
 ) {
   puppetmaster::assert_private($caller_module_name)
 
@@ -32,9 +35,12 @@ define puppetmaster::unit (
       path    => ['/usr/bin', '/bin'],
     }
     ~> Exec["systemd reads ${unit}"]
-    ~> service { $unit:
-      ensure => running,
-      enable => true,
+    if $started {
+      service { $unit:
+        ensure    => running,
+        enable    => true,
+        subscribe => Exec["systemd reads ${unit}"],
+      }
     }
   } else {
     service { $unit:

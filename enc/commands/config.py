@@ -57,6 +57,10 @@ def run(call: Call) -> int:
 
 def _units(call: Call) -> int:
     config = call.config_path.absolute()
-    texts = units.files(Path(sys.argv[0]).absolute(), None if config == DEFAULT_PATH else config)
+    texts = units.files(
+        Path(sys.argv[0]).absolute(),
+        None if config == DEFAULT_PATH else config,
+        call.settings.authorities.crl_files,
+    )
     write_units(call, texts)
     return ExitStatus.DONE

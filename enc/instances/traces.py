@@ -11,10 +11,8 @@ Failure modes: `ToolkitError` for what cannot be removed; what is not there is f
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import stat
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -30,10 +28,6 @@ _BELOW_VARDIR = (
     *(("server_data", kind, ".yaml") for kind in ("facts", "node", "catalogs")),
 )
 """Where puppetserver's terminuses (yaml, json, write_only_yaml) keep one file for each certname."""
-
-
-_OWN_CONFIGURATION = ("/etc/puppet/puppetserver/conf.d", "/etc/puppetlabs/puppetserver/conf.d")
-_VARDIR = re.compile(r"""^\s*"?(?:server|master)-var-dir"?\s*[:=]\s*"?(/[^"\s,}#]+)""", re.MULTILINE)
 
 
 class Places(NamedTuple):
@@ -52,7 +46,7 @@ def places(settings: Settings) -> Places | None:
     What the configuration does not say is read in puppetserver's own; puppet is asked where there is none.
     """
     section = settings.instances
-    vardir = section.vardir or configured_vardir()
+    vardir = section.vardir or _configured_vardir()
     if vardir is not None:
         return _below(vardir, section.reports or vardir / "reports")
     try:
@@ -67,16 +61,13 @@ def _below(vardir: Path, reports: Path) -> Places:
 
 
 @lru_cache(maxsize=1)
-def configured_vardir(places: tuple[str, ...] = _OWN_CONFIGURATION) -> Path | None:
-    """Return the vardir that puppetserver's own configuration names: it wins over puppet.conf, and puppet tells neither
-    it nor, to other accounts than root, what puppet.conf says."""
-    for directory in map(Path, places):
-        with suppress(OSError):  # not there, or not ours to read: then puppet is asked
-            for file in sorted(directory.glob("*.conf")):
-                match = _VARDIR.search(file.read_text(encoding="utf-8", errors="replace"))
-                if match is not None:
-                    return Path(match[1])
-    return None
+def _configured_vardir() -> Path | None:
+    """Return the vardir that puppetserver's own files name; it wins over puppet.conf."""
+    try:
+        said = puppet_settings.puppetserver_directories().get("vardir")
+    except puppet_settings.NoPuppet as error:
+        raise ToolkitError(f"{error.message}; set instances.vardir (and instances.reports)") from error
+    return None if said is None else Path(said)
 
 
 @lru_cache(maxsize=1)

@@ -8,6 +8,7 @@ from pathlib import Path
 from enc.errors import UsageError
 
 _SHIPPED_PROGRAM = "/usr/local/bin/enc-admin"
+_SHIPPED_CRL_PLACES = "-/var/lib/puppet/ssl -/etc/puppet/ssl -/etc/puppetlabs/puppet/ssl"
 UNITS = (
     "puppetmaster-follow.service",
     "puppetmaster-directory.service",
@@ -20,12 +21,17 @@ TIMERS = ("puppetmaster-instances.timer", "puppetmaster-crl.timer")
 ACCOUNTS = "puppetmaster.sysusers"
 
 
-def files(program: Path, config: Path | None) -> dict[str, str]:
+def files(program: Path, config: Path | None, crl_files: Iterable[Path] = ()) -> dict[str, str]:
     """Return file name → text: the units running `program` with `config` (None: the default), and their accounts.
 
-    Raise `UsageError` for a path that cannot stand in a unit.
+    `crl_files` are what the unit for the revocation list has to write. Raise
+    `UsageError` for a path that cannot stand in a unit.
     """
-    return filled(Path(__file__).parent, (*UNITS, *TIMERS), ACCOUNTS, {_SHIPPED_PROGRAM: command(program, config)})
+    instead = {_SHIPPED_PROGRAM: command(program, config)}
+    places = words(sorted({str(file.parent) for file in crl_files}))
+    if places:
+        instead[_SHIPPED_CRL_PLACES] = places
+    return filled(Path(__file__).parent, (*UNITS, *TIMERS), ACCOUNTS, instead)
 
 
 def command(program: Path, config: Path | None) -> str:

@@ -40,12 +40,26 @@ def gather(confdir: Path | None, conf_d: Path | None) -> PuppetFacts | str:
         found = puppet_settings.ask(_ASKED, confdir)
     except puppet_settings.NoPuppet as error:
         return str(error)
+    # puppet prints what it would use itself for the environment production, if there is one; puppetserver reads this.
+    stated = setting(_read(Path(found.get("config", ""))), "environment_timeout")
+    found |= {"environment_timeout": stated} if stated else {}
     base = Path(found.get("confdir", "/etc/puppet"))
     places = [conf_d] if conf_d else [base / "puppetserver/conf.d", base.parent / "puppetserver/conf.d"]
     place = next((path for path in places if path.is_dir()), None)
     commands = parse_commands("\n".join(_read(path) for path in sorted(place.glob("*.conf")))) if place else {}
     broken = {program for program in commands.values() if not _runs(program)}
     return PuppetFacts(found, place, commands, frozenset(broken))
+
+
+def setting(text: str, name: str) -> str | None:
+    """Return what puppet.conf `text` says for puppetserver about a setting; None if nothing."""
+    section, found = "main", {}
+    for line in text.splitlines():
+        if header := re.match(r"\s*\[\s*(\w+)\s*\]", line):
+            section = header[1]
+        elif match := re.match(rf"\s*{name}\s*=\s*(.*?)\s*$", line):
+            found[section] = match[1]
+    return next((found[place] for place in ("server", "master", "main") if place in found), None)
 
 
 def parse_commands(text: str) -> dict[str, str]:

@@ -19,6 +19,8 @@ CODE = {
     "config => { 'log' => { 'level' => 'debug' } }, ldap_secret => Sensitive('secret') }",
     "puppetmaster::enc": "class { 'puppetmaster::enc': ensure => %s }",
     "puppetmaster::branches": "class { 'puppetmaster::branches': ensure => %s, serve => true }",
+    "puppetmaster::instances": "class { 'puppetmaster::instances': ensure => %s, "
+    "signer_secret => Sensitive('secret'), writer_secret => Sensitive('other') }",
     "puppetmaster::self": "class { 'puppetmaster::self': ensure => %s, for_project => true, branch => 'project/red' }",
     "puppetmaster::client": "class { 'puppetmaster::client': ensure => %s, server => 'web-1.example.org', "
     f'ca_certificate => "{CA}" }}',
@@ -57,6 +59,12 @@ def compiled(modulepath: Path) -> dict[str, Compiled]:
     cases.update({name: ("debian", code) for name, (code, _) in REFUSED.items()})
     cases["nobody may"] = ("debian", "class { 'puppetmaster': flush_clients => [], catalog_clients => [] }")
     cases["elsewhere"] = ("debian", "class { 'puppetmaster': ca => false, ca_server => 'ca.example.org' }")
+    cases["elsewhere, by its agent only"] = (
+        "debian",
+        "class { 'puppetmaster': ca => false, ca_server => 'ca.example.org', crl_timer => false }",
+    )
+    policy = "class { 'puppetmaster': autosign => '/opt/puppetmaster-toolkit/bin/enc-autosign' }"
+    cases["signed by the policy"] = ("debian", policy)
     cases["own place"] = ("debian", "class { 'puppetmaster': ssldir => '/var/lib/puppetmaster/self/ssl' }")
     itself = CODE["puppetmaster::client"].replace("web-1.example.org", "one.example.org")
     cases["itself"] = ("debian", itself.replace("%s", "present"))
@@ -126,6 +134,27 @@ def test_a_master_without_an_authority(compiled: dict[str, Compiled]) -> None:
     assert made.of("Puppetmaster_setting")["main/ca_server"]["value"] == "ca.example.org"
     assert made.of("Puppetmaster_setting")["agent/crl_refresh_interval"]["value"] == "1d"
     assert "authority-disabled-service" in made.of("File")["/etc/puppet/puppetserver/services.d/ca.cfg"]["content"]
+    timer = {"ensure": "running", "enable": True}
+    assert timer.items() <= made.of("Service")["puppetmaster-crl.timer"].items()
+    assert "puppetmaster-crl.service" not in made.of("Service")  # the timer starts it
+    for name in ("elsewhere, by its agent only", "puppetmaster present debian"):
+        assert compiled[name].of("Service")["puppetmaster-crl.timer"]["ensure"] == "stopped"
+
+
+def test_requests_are_judged_anew_where_a_policy_signs(compiled: dict[str, Compiled]) -> None:
+    def ours(name: str) -> str:
+        return str(compiled[name].of("File")["/etc/puppet/puppetserver/conf.d/puppetmaster.conf"]["content"])
+
+    assert "allow-duplicate-certs: true" in ours("signed by the policy")
+    assert "certificate-authority" not in ours("puppetmaster present debian")
+
+
+def test_the_writing_password_is_roots_alone(compiled: dict[str, Compiled]) -> None:
+    files = compiled["puppetmaster::instances present debian"].of("File")
+    assert [
+        (files[f"/etc/puppetmaster/{name}.secret"]["group"], files[f"/etc/puppetmaster/{name}.secret"]["mode"])
+        for name in ("signer", "writer")
+    ] == [("puppet", "0640"), ("root", "0600")]
 
 
 def test_a_client_can_go_back_before_it_goes(compiled: dict[str, Compiled]) -> None:

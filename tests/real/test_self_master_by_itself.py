@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.machine_look import differing, look
+from tests.support.machine_look import SELF_MASTER, differing, look
 from tests.support.machines import Machine, needs_root
 from tests.support.puppet_module import PARTS, ROOT
 from tests.support.puppetserver import MakeMaster
@@ -138,7 +138,7 @@ def told(machine: Machine, unit: str) -> str:
 
 
 def left_over(machine: Machine, before: Mapping[str, str]) -> set[str]:
-    return set(differing(dict(before), look(machine))) - {"/var/lib/puppetmaster"}
+    return set(differing(dict(before), look(machine, SELF_MASTER))) - {"/var/lib/puppetmaster"}
 
 
 def patch(machine: Machine, old: str, new: str) -> None:
@@ -148,7 +148,7 @@ def patch(machine: Machine, old: str, new: str) -> None:
 
 def test_the_class_in_ldap_makes_it_a_self_master_and_taking_it_away_ends_that(site: Site, machine: Machine) -> None:
     agent(machine)
-    before = look(machine)
+    before = look(machine, SELF_MASTER)
     assign(site)
     agent(machine)
     assert status(machine)["state"] in ("client", "enabling")
@@ -211,7 +211,7 @@ def sync(machine: Machine, *, good: bool = True) -> None:
 
 def test_ensure_absent_in_ldap_ends_it_and_so_does_a_dead_master(site: Site, machine: Machine) -> None:
     agent(machine)
-    before = look(machine)
+    before = look(machine, SELF_MASTER)
     done(machine, SELF, "enable", timeout=580)
     assign(site, 'puppetmaster::self::ensure="absent"')
     wait(machine, "the own answer", lambda: "absent" in machine.run(f"{PREFIX}/bin/enc", NAME).stdout, 60)
@@ -255,7 +255,7 @@ def test_ensure_absent_in_ldap_ends_it_and_so_does_a_dead_master(site: Site, mac
 )
 def test_power_cut_in_the_middle_of_enable(machine: Machine, step: str, there: tuple[str, ...]) -> None:
     agent(machine)
-    before = look(machine)
+    before = look(machine, SELF_MASTER)
     done(machine, "systemd-run", "--quiet", "--unit=by-hand", SELF, "enable")
     wait(machine, step, lambda: f'"step":"{step}"' in machine.read(JOURNAL))
     done(machine, "sh", "-c", 'until "$@"; do sleep 0.05; done', "sh", *there, timeout=300)

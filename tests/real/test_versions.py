@@ -208,6 +208,14 @@ def test_somebody_elses_environment_is_not_touched(bare: Bare) -> None:
     assert (bare.live("test") / "mine").read_text() == "mine"
 
 
+def test_an_empty_directory_is_nobodys_environment(bare: Bare) -> None:
+    bare.commit("test", TREE)
+    place = bare.live("test")
+    place.mkdir(mode=0o750, parents=True)  # as Puppet makes production
+    assert deploy(bare).outcome == "live"
+    assert place.is_symlink() and (place / "environment.conf").exists()
+
+
 def test_gc_keeps_what_is_live_or_was_until_lately(bare: Bare) -> None:
     for content in ("A\n", "B\n", "C\n"):
         bare.commit("test", changed(content))

@@ -1,13 +1,15 @@
 """How a whole machine looks: every file that counts, units, packages, accounts; and what differs between two looks.
 
-Not here: what may differ (docs/self-master.md lists it, `LISTED` is that list).
+Not here: which differences are right.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tests.support.machines import Machine
 
-LOOK = r"""
+_LOOK = r"""
 import hashlib, os, sys
 roots = ["/etc", "/opt", "/root", "/srv", "/usr/lib/systemd", "/var/lib"]
 for root in roots:
@@ -26,17 +28,18 @@ for root in roots:
                 content = ""
             print(path, oct(status.st_mode), status.st_uid, status.st_gid, content, sep="\t")
 """
-LISTED = (
-    # docs/self-master.md lists them: what package programs remember, and what stays on purpose.
+REMEMBERED = (
+    # What package programs and systemd keep of what was.
     *("/var/lib/dpkg", "/var/lib/apt", "/var/lib/systemd", "/etc/passwd-", "/etc/group-", "/etc/shadow-"),
-    *("/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/ld.so.cache", "/etc/.pwd.lock"),
-    *("/var/lib/puppetmaster/self", "/var/lib/private"),
+    *("/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/ld.so.cache", "/etc/.pwd.lock", "/var/lib/private"),
 )
+SELF_MASTER = (*REMEMBERED, "/var/lib/puppetmaster/self")
+"""And what docs/self-master.md says stays on purpose."""
 
 
-def look(machine: Machine) -> dict[str, str]:
-    """Return every file that counts, and what systemd, packages and accounts are like."""
-    lines = machine.run("python3", "-c", LOOK, *LISTED, timeout=120).stdout.splitlines()
+def look(machine: Machine, without: Iterable[str] = REMEMBERED) -> dict[str, str]:
+    """Return every file that counts (no path that begins with one of `without`), packages, units and overrides."""
+    lines = machine.run("python3", "-c", _LOOK, *without, timeout=120).stdout.splitlines()
     found = dict(line.split("\t", 1) for line in lines)
     for kind, command in {
         "packages": ("dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package} ${Version}\n"),
@@ -49,7 +52,5 @@ def look(machine: Machine) -> dict[str, str]:
 
 def differing(before: dict[str, str], after: dict[str, str]) -> dict[str, tuple[str | None, str | None]]:
     return {
-        key: (before.get(key), after.get(key))
-        for key in sorted({*before, *after})
-        if before.get(key) != after.get(key)
+        key: (before.get(key), after.get(key)) for key in sorted({*before, *after}) if before.get(key) != after.get(key)
     }

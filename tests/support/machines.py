@@ -1,6 +1,6 @@
 """Whole machines for tests: Debian with real systemd and cloud-init, in a network that no other machine is in.
 
-`base_root` makes the root file system once and keeps it below .cache; a
+`base_root` makes the root file system of a release once and keeps it below .cache; a
 `Machine` boots on an overlay of it (systemd-nspawn), so it is up in seconds and
 leaves nothing. `Network` is a bridge in a network namespace of its own, with a
 namespace for each host: addresses there cannot be mistaken for real ones.
@@ -28,7 +28,8 @@ from pathlib import Path
 import pytest
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache/machines"
-SUITE = "bookworm"
+SUITE, NEXT_SUITE = "bookworm", "trixie"
+"""Debian 12, which we promise, and 13, whose Puppet is 8."""
 PACKAGES = ("systemd-sysv", "dbus", "iproute2", "ca-certificates", "procps", "cloud-init")
 OFFERED = (
     *("puppet-agent", "puppetserver", "puppet-module-puppetlabs-stdlib", "puppet-module-puppetlabs-inifile"),
@@ -85,29 +86,30 @@ def needs_root() -> None:
         pytest.skip("whole machines need root")
 
 
-def base_root() -> Path:
+def base_root(suite: str = SUITE) -> Path:
     """Return the directory with `root` (a Debian) and `debs` (a repository for it); make it the first time (1 min)."""
-    sources = _apt_sources()
-    words = " ".join((SUITE, *PACKAGES, "/", *OFFERED, _IN_CHROOT, _CLOUD_INIT, *sources))
-    place = CACHE / hashlib.sha256(words.encode()).hexdigest()[:16]
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
+    sources = _apt_sources(suite)
+    words = " ".join((suite, *PACKAGES, "/", *OFFERED, _IN_CHROOT, _CLOUD_INIT, *sources))
+    release = CACHE / suite
+    place = release / hashlib.sha256(words.encode()).hexdigest()[:16]
+    release.mkdir(parents=True, exist_ok=True)
+    with (release / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.exists():
-            for old in CACHE.glob("*/root"):
+            for old in release.glob("*/root"):
                 shutil.rmtree(old.parent)
-            made = Path(tempfile.mkdtemp(dir=CACHE, prefix="new-"))
+            made = Path(tempfile.mkdtemp(dir=release, prefix="new-"))
             made.chmod(0o755)
-            _make_root(made, sources)
+            _make_root(suite, made, sources)
             made.rename(place)
     return place
 
 
-def _make_root(made: Path, sources: Sequence[str]) -> None:
+def _make_root(suite: str, made: Path, sources: Sequence[str]) -> None:
     root, debs = made / "root", made / "debs"
     include = ",".join(PACKAGES)
     _checked(
-        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", SUITE, str(root), "-"],
+        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", suite, str(root), "-"],
         "\n".join(sources) + "\n",
     )
     (root / "etc/apt/sources.list").write_text("\n".join(sources) + "\n")
@@ -119,8 +121,8 @@ def _make_root(made: Path, sources: Sequence[str]) -> None:
     (root / "etc/cloud/cloud.cfg.d/90-tests.cfg").write_text(_CLOUD_INIT)
 
 
-def _apt_sources() -> list[str]:
-    """Return this machine's own Debian sources as one-line entries."""
+def _apt_sources(suite: str) -> list[str]:
+    """Return this machine's own Debian sources as one-line entries, for `suite` in the place of this machine's."""
     found = []
     for file in (Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*.list"))):
         lines = file.read_text().splitlines() if file.exists() else []
@@ -128,10 +130,10 @@ def _apt_sources() -> list[str]:
     for file in sorted(Path("/etc/apt/sources.list.d").glob("*.sources")):
         for stanza in file.read_text().split("\n\n"):
             fields = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line and line[0] != "#")
-            suites = [suite for suite in fields.get("Suites", "").split() if suite.startswith(SUITE)]
-            found += [f"deb {fields['URIs']} {suite} {fields.get('Components', '')}".strip() for suite in suites]
+            suites = [it for it in fields.get("Suites", "").split() if it.startswith(SUITE)]
+            found += [f"deb {fields['URIs']} {it} {fields.get('Components', '')}".strip() for it in suites]
     assert found, f"apt's sources have no {SUITE}; whole machines are made from it"
-    return found
+    return [line.replace(f" {SUITE}", f" {suite}") for line in found]
 
 
 def _control(deb: Path) -> str:
@@ -200,12 +202,14 @@ class Machine:
     After `power_cut` its disk is as it was left, and `boot` starts it again.
     """
 
-    def __init__(self, directory: Path, name: str, namespace: str, files: Mapping[str, str | bytes]) -> None:
+    def __init__(
+        self, directory: Path, name: str, namespace: str, files: Mapping[str, str | bytes], suite: str = SUITE
+    ) -> None:
         """`files`: path → content, put over the base, such as the NoCloud seed or /etc/hosts."""
         self.name = name
         self._directory = directory
         self._namespace = namespace
-        self._base = base_root()
+        self._base = base_root(suite)
         self._process: subprocess.Popen[bytes] | None = None
         self._disk: int | None = None
         """Handle of the mounts that a power cut has left: an open one keeps them."""
@@ -229,6 +233,8 @@ class Machine:
             *("--register=no", "--keep-unit", f"--network-namespace-path=/run/netns/{self._namespace}"),
             *(f"--bind-ro={self._base / 'debs'}:{REPOSITORY}", "--resolv-conf=off", "--timezone=off"),
             *("--link-journal=no", "--console=read-only"),
+            # systemd 256 and later wants a word for it that the machine below still has control groups of version 1.
+            "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",
         ]
         with self.console.open("wb") as console:
             self._process = subprocess.Popen(

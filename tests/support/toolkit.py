@@ -1,4 +1,4 @@
-"""The toolkit as it is installed on a machine: one prefix, made by pip from this checkout, in a tar file."""
+"""The toolkit as it is installed on a machine: one prefix in a tar file, or wheels for the machine's own pip."""
 
 from __future__ import annotations
 
@@ -28,11 +28,8 @@ chmod 0640 /etc/puppetmaster/*.secret
 
 def tar_file(place: Path) -> bytes:
     """Install into a prefix below `place` and return it as a tar file."""
-    source, prefix = place / "source", place / "prefix"
-    shutil.copytree(ROOT, source, ignore=_LEFT_OUT)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--ignore-installed"]
-    done = subprocess.run([*pip, "--prefix", str(prefix), str(source)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    source, prefix = _source(place), place / "prefix"
+    _pip("install", "--no-deps", "--ignore-installed", "--prefix", str(prefix), str(source))
     for script in (prefix / "bin").iterdir():
         head, _, rest = script.read_bytes().partition(b"\n")
         if b"python" in head:
@@ -41,3 +38,25 @@ def tar_file(place: Path) -> bytes:
     with tarfile.open(fileobj=packed, mode="w") as tar:
         tar.add(prefix, arcname=".")
     return packed.getvalue()
+
+
+def wheels(place: Path) -> Path:
+    """Return a directory below `place` with the toolkit and all that it needs, for the Pythons of Debian 12 and 13."""
+    made = place / "wheels"
+    _pip("wheel", "--no-deps", "--wheel-dir", str(made), str(_source(place)))
+    (ours,) = made.glob("*.whl")
+    for python in ("3.11", "3.13"):
+        _pip("download", "--only-binary=:all:", "--python-version", python, "--dest", str(made), str(ours))
+    return made
+
+
+def _source(place: Path) -> Path:
+    source = place / "source"
+    shutil.copytree(ROOT, source, ignore=_LEFT_OUT)
+    return source
+
+
+def _pip(verb: str, *arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", verb, "--quiet", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -10,7 +10,7 @@ import pytest
 from enc.settings import BranchSettings, PuppetserverSettings
 from git_hooks.code_programs import link
 from git_hooks.doctor.installation import room
-from git_hooks.doctor.puppet import PuppetFacts, judge, parse_commands
+from git_hooks.doctor.puppet import PuppetFacts, judge, parse_commands, setting
 
 SETTINGS = BranchSettings(puppetserver=PuppetserverSettings(urls=("https://p:8140",)))
 SOUND = {
@@ -101,3 +101,17 @@ def test_a_disk_without_room_is_named(left: int, inodes: int, flag: int, level: 
     disk = (1 << 20, 1 << 20, 10_000, left, left, 10_000, inodes, inodes, flag, 255)
     finding = room("/store", os.statvfs_result(disk))
     assert (finding.level if finding is not None else None) == level
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", None),
+        ("environment_timeout = 0\n", "0"),
+        ("[main]\nenvironment_timeout = 5m\n[server]\nenvironment_timeout=unlimited\n[agent]\n", "unlimited"),
+        ("[agent]\nenvironment_timeout = 0\n", None),
+        ("[master]\n# environment_timeout = 0\n environment_timeout = 3m \n", "3m"),
+    ],
+)
+def test_what_puppet_conf_says_for_puppetserver(text: str, value: str | None) -> None:
+    assert setting(text, "environment_timeout") == value

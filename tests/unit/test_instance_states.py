@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enc import puppet_settings
 from enc.errors import InvalidName, UsageError
-from enc.instances import naming, reports, traces
+from enc.instances import naming, reports
 from enc.instances.enrolment import Built, Enrolment
 from enc.instances.states import Run, built_by, state
 from enc.names import Certname, ProjectName
@@ -78,8 +79,8 @@ def test_what_builds(enrolment: Enrolment, built: Built | None, run: Run, wanted
 )
 def test_puppetservers_vardir_stands_in_its_own_configuration(tmp_path: Path, text: str, wanted: str | None) -> None:
     (tmp_path / "puppetserver.conf").write_text(text)
-    found = traces.configured_vardir(("/nonexistent", str(tmp_path)))
-    assert found == (wanted and Path(wanted))
+    found = puppet_settings.puppetserver_directories((Path("/nonexistent"), tmp_path))
+    assert found.get("vardir") == wanted
 
 
 PATTERN = "%{name}.%{project}.example.org"

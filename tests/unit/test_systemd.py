@@ -71,9 +71,20 @@ def test_the_branch_managers_units_write_where_the_configuration_says(written: P
         assert lines == [f"{repository} /srv/store /srv/environments {tokens}"]
 
 
+def test_the_revocation_list_is_written_where_the_configuration_says() -> None:
+    def places(*files: str) -> list[str]:
+        text = units.files(Path("/b"), None, map(Path, files))["puppetmaster-crl.service"]
+        return re.findall(r"^ReadWritePaths=(.*)", text, re.MULTILINE)
+
+    assert places("/srv/b/crl.pem", "/srv/a/crl.pem", "/srv/a/other.pem") == ["/srv/a /srv/b"]
+    assert len(places()[0].split()) == 3  # where each packaging has it
+
+
 def test_a_path_that_a_unit_cannot_hold_is_refused() -> None:
     with pytest.raises(UsageError):
         units.files(Path("/a b/enc-admin"), None)
+    with pytest.raises(UsageError):
+        units.files(Path("/b"), None, [Path("/a b/crl.pem")])
     with pytest.raises(UsageError):
         systemd.files(Path("/b"), None, parse("branches: {store: '/a b'}").branches)
 

@@ -1,0 +1,130 @@
+# @summary Instances on a central master: their certificates are signed by the policy, and it is known which are built.
+#
+# Include `puppetmaster` (with `autosign`) and `puppetmaster::toolkit`, or set their parameters in Hiera.
+#
+# @example On the one master that signs and revokes
+#   class { 'puppetmaster::instances':
+#     signer_secret => Sensitive('...'),
+#     writer_secret => Sensitive('...'),
+#   }
+#
+# @param ensure
+#   `absent` takes units and secrets away, and what is known of instances' runs.
+#   What stays is nowhere else: the journal of signing, operations that are not finished, the audit trail.
+# @param collect
+#   Whether it is read from this master's reports which instances are built.
+# @param reconcile
+#   Whether interrupted operations are finished, and LDAP, authorities and answers
+#   compared, every ten minutes. Let one master do it.
+# @param signer_secret
+#   The signing account's password; it gets into /etc/puppetmaster/signer.secret.
+# @param writer_secret
+#   The writing account's password; it gets into /etc/puppetmaster/writer.secret, for root only.
+# @param signing
+#   The directory of the signing policy's journal (`signing.journal`).
+# @param runs
+#   Where it is kept how the instances' last runs went (`instances.runs`).
+class puppetmaster::instances (
+  Puppetmaster::Ensure           $ensure        = 'present',
+  Boolean                        $collect       = true,
+  Boolean                        $reconcile     = true,
+  Optional[Sensitive[String[1]]] $signer_secret = undef,
+  Optional[Sensitive[String[1]]] $writer_secret = undef,
+  Puppetmaster::Path             $signing       = '/var/lib/puppetmaster/signing',
+  Puppetmaster::Path             $runs          = '/var/lib/puppetmaster/instances/runs',
+) {
+  include puppetmaster::toolkit
+
+  $config_directory = $puppetmaster::toolkit::config_directory
+  $secrets = {
+    'signer' => [$signer_secret, 'puppet', '0640'],
+    'writer' => [$writer_secret, 'root', '0600'],
+  }.filter |$name, $secret| { $secret[0] =~ NotUndef }
+  $files = $secrets.keys.map |$name| { "${config_directory}/${name}.secret" }
+  $collector = 'puppetmaster-collect.service'
+  $reconciler = 'puppetmaster-instances.service'
+  $timer = 'puppetmaster-instances.timer'
+
+  if $ensure == 'present' {
+    include puppetmaster
+    include puppetmaster::enc
+    include puppetmaster::state
+
+    # The policy program runs as puppetserver.
+    puppetmaster::directory { $signing:
+      owner   => 'puppet',
+      group   => 'puppet',
+      mode    => '0750',
+      require => [Class['puppetmaster::install'], Class['puppetmaster::state']],
+      before  => Class['puppetmaster::service'],
+    }
+    $secrets.each |$name, $secret| {
+      file { "${config_directory}/${name}.secret":
+        ensure    => file,
+        owner     => 'root',
+        group     => $secret[1],
+        mode      => $secret[2],
+        content   => $secret[0],
+        show_diff => false,
+        require   => [Puppetmaster::Directory[$config_directory], Class['puppetmaster::install']],
+        before    => Class['puppetmaster::service'],
+      }
+    }
+    $collected = if $collect { 'present' } else { 'absent' }
+    $reconciled = if $reconcile { 'present' } else { 'absent' }
+    puppetmaster::unit {
+      default:
+        writer  => ["${puppetmaster::toolkit::commands}/enc-admin", 'config', 'units'],
+        require => [
+          Class['puppetmaster::toolkit'],
+          User['puppetmaster'],
+        ] + $files.map |$file| { File[$file] },
+        ;
+      $collector:
+        ensure => $collected,
+        ;
+      $reconciler:
+        ensure  => $reconciled,
+        started => false,
+        ;
+      $timer:
+        ensure => $reconciled,
+        ;
+    }
+    Puppetmaster::Unit[$reconciler] -> Puppetmaster::Unit[$timer]
+    if $collect {
+      File <| title == "${config_directory}/config.yaml" |> ~> Service[$collector]
+      Exec <| tag == 'puppetmaster_programs' |> ~> Service[$collector]
+    }
+  } else {
+    include puppetmaster::gone
+
+    puppetmaster::unit { [$collector, $timer]:
+      ensure => absent,
+    }
+    -> puppetmaster::unit { $reconciler:
+      ensure => absent,
+    }
+    # Read from the reports, and read again from them.
+    -> file { $runs:
+      ensure => absent,
+      force  => true,
+    }
+    # Where nothing was ever noted, nothing is kept.
+    -> puppetmaster::directory { ['/var/lib/puppetmaster/instances/journal', '/var/lib/puppetmaster/audit']:
+      ensure => absent,
+    }
+    -> puppetmaster::directory { '/var/lib/puppetmaster/instances':
+      ensure => absent,
+    }
+    file { $files:
+      ensure  => absent,
+      require => Puppetmaster::Unit[$reconciler],
+      before  => Puppetmaster::Directory[$config_directory],
+    }
+    puppetmaster::directory { $signing:
+      ensure => absent,
+    }
+    Puppetmaster::Unit[$collector] -> User <| title == 'puppetmaster' |>
+  }
+}
