@@ -1,4 +1,4 @@
-"""Certificates for a test's servers, made with openssl."""
+"""Certificates for a test's servers, made with openssl; Python 3.13 and later want them by the letter of RFC 5280."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Authority:
         """Make the directory, key and certificate."""
         directory.mkdir()
         made = cls(directory)
-        _openssl("req", "-x509", *_NEW_KEY, "-keyout", made.key, "-out", made.certificate, "-subj", "/CN=authority")
+        subject = ["-subj", "/CN=authority", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+        _openssl("req", "-x509", *_NEW_KEY, "-keyout", made.key, "-out", made.certificate, *subject)
         return made
 
     @property
@@ -38,7 +39,9 @@ class Authority:
         kind = "IP" if name[0].isdigit() else "DNS"
         names = f"subjectAltName={kind}:{name}"
         _openssl("req", "-new", *_NEW_KEY, "-keyout", key, "-out", request, "-subj", "/CN=server", "-addext", names)
-        signer = ["-CA", self.certificate, "-CAkey", self.key, "-copy_extensions", "copy"]
+        extensions = place.with_name(place.name + ".ext")
+        extensions.write_text("subjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid\n")
+        signer = ["-CA", self.certificate, "-CAkey", self.key, "-copy_extensions", "copy", "-extfile", extensions]
         _openssl("x509", "-req", "-in", request, *signer, "-days", str(days), "-out", certificate)
         return certificate, key
 

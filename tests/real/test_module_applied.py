@@ -1,0 +1,265 @@
+"""The module applied on whole machines: two masters as docs/module.md has them, there, back, killed, and there again.
+
+The first is a Debian 12, as the central master with everything on it. The
+second is a Debian 13 with Puppet 8: built from our user data as an instance of
+the first, then a master itself, for catalogs only. Set MODULE_APPLIED_ON=trixie
+to have the first on Debian 13, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.central_site import CentralSite, S, central_site
+from tests.support.machine_state import differing, look
+from tests.support.machines import NEXT_SUITE, SUITE, Machine, needs_root
+from tests.support.puppet_module import ROOT
+from tests.support.self_master_site import done
+from tests.support.toolkit import PREFIX
+
+FIRST, SECOND, REVOKED = "puppet.example.org", "web-1.red.example.org", "old.example.org"
+FIRST_SUITE = os.environ.get("MODULE_APPLIED_ON", SUITE)
+CENTRAL = "include puppetmaster::enc, puppetmaster::branches, puppetmaster::instances"
+CATALOGS = "include puppetmaster::enc"
+ABSENT = """class { ['puppetmaster', 'puppetmaster::toolkit', 'puppetmaster::enc', 'puppetmaster::branches',
+  'puppetmaster::instances']: ensure => absent }"""
+UNITS = tuple(
+    f"puppetmaster-{name}" for name in ("follow.service", "hooks.service", "serve.service", "collect.service")
+)
+SITE = """node default {
+  file { '/built': content => "${trusted['certname']} of ${trusted['external']['project']} in ${environment}\\n" }
+}
+"""
+PUSH = f"""set -eux
+rm -rf /tmp/seed && mkdir -p /tmp/seed/manifests && cd /tmp/seed
+cat >manifests/site.pp <<'END'
+{SITE}END
+git init -q -b production && git add .
+git -c user.name=Olga -c user.email=o@example.org commit -q -m first
+git push http://olga:pw-olga@127.0.0.1:8418/repository.git production production:test
+until git ls-remote --exit-code http://anna:pw-anna@127.0.0.1:8418/repository.git project/red; do sleep 1; done
+echo '# red' >>manifests/site.pp
+git -c user.name=Anna -c user.email=a@example.org commit -q -a -m red
+git push http://anna:pw-anna@127.0.0.1:8418/repository.git HEAD:project/red
+"""
+ASK = """
+import http.client, ssl, sys
+host, name, method, path = sys.argv[1:]
+context = ssl.create_default_context(cafile="/var/lib/puppet/ssl/certs/ca.pem")
+context.load_cert_chain(f"/var/lib/puppet/ssl/certs/{name}.pem", f"/var/lib/puppet/ssl/private_keys/{name}.pem")
+try:
+    connection = http.client.HTTPSConnection(host, 8140, context=context, timeout=60)
+    connection.request(method, path)
+    print(connection.getresponse().status)
+except (ssl.SSLError, ConnectionResetError):
+    print("refused")
+"""
+FLUSH = ("DELETE", "/puppet-admin-api/v1/environment-cache?environment=production")
+SETTLE = """set -e
+export DEBIAN_FRONTEND=noninteractive
+apt-get -q -y install --no-install-recommends puppetserver git python3-venv
+apt-get -q -y purge puppetserver
+"""
+"""What other packages leave is not what is looked for: they have been there before."""
+KILLS = 6
+"""On the way there, and on the way back."""
+KILLED = r"""
+code=$1 changes=$2 seconds=$3
+systemd-run --quiet --collect --scope --unit=killed \
+    puppet apply --detailed-exitcodes --color false -e "$code" >/tmp/killed.log 2>&1 &
+process=$!
+made() { grep -c '^Notice: /Stage' /tmp/killed.log; }
+while kill -0 $process 2>/dev/null && [ "$(made)" -lt "$changes" ]; do sleep 0.05; done
+sleep "$seconds"
+systemctl kill --kill-whom=all --signal=KILL killed.scope
+wait $process; status=$?
+echo "$(made) changes, then $status: $(tail -n 1 /tmp/killed.log)"
+"""
+"""As the power goes: with all that it has started, apt, dpkg and pip, too."""
+STAYS = (
+    # docs/module.md: certificates and keys, and what puppetserver and Puppet wrote.
+    *("/etc/puppet/puppetserver", "/etc/puppet/devices", "/var/lib/puppet/ssl", "/var/lib/puppetserver"),
+    *("overrides: puppet puppet 750 /etc/puppet/puppetserver", "/etc/ca-certificates", "/etc/default/cacerts"),
+)
+KEPT = ("/etc/puppetmaster", "/var/lib/puppetmaster")
+"""Looked at one by one."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CentralSite]:
+    needs_root()
+    with central_site(tmp_path_factory.mktemp("site"), FIRST, SECOND) as site:
+        yield site
+
+
+def documented(site: CentralSite, number: int) -> dict[str, Any]:
+    """Return one of the examples in docs/module.md, with the secrets and addresses of this site."""
+    examples = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/module.md").read_text(), re.DOTALL)
+    data: dict[str, Any] = yaml.safe_load(examples[number])
+    secrets = {
+        "puppetmaster::toolkit::ldap_secret": site.password("reader"),
+        "puppetmaster::instances::signer_secret": site.password("signer"),
+        "puppetmaster::instances::writer_secret": "pw-olga",
+    }
+    assert data["puppetmaster::toolkit::source"].startswith("git+https://")
+    data["puppetmaster::toolkit::source"] = "puppetmaster-toolkit"
+    data |= {name: secret for name, secret in secrets.items() if name in data}
+    directory = data["puppetmaster::toolkit::config"]["directory"]
+    directory["uris"] = ["ldap://ldap.example.org"]
+    directory["tls"] = {"start": True, "ca_file": "/etc/ssl/ldap-ca.pem"}
+    # Small, and quick to start
+    data["puppetmaster::heap"] = "512m"
+    data["puppetmaster::java_args"] = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+    data["puppetmaster::settings"] = {"main/keylength": 2048}
+    if "write_bind_dn" in directory:
+        directory["write_bind_dn"] = f"uid=olga,ou=people,{S}"
+    return data
+
+
+def apply(machine: Machine, code: str, *, good: tuple[int, ...]) -> str:
+    command = ("puppet", "apply", "--detailed-exitcodes", "--color", "false", "-e", code)
+    return done(machine, *command, timeout=580, good=good)
+
+
+def enc_admin(machine: Machine, *words: str) -> str:
+    return done(machine, f"{PREFIX}/bin/enc-admin", *words)
+
+
+def ask(machine: Machine, host: str, name: str, method: str, path: str) -> str:
+    """Return the status of a request to a puppetserver with the certificate of `name`."""
+    return done(machine, "python3", "-c", ASK, host, name, method, path).split()[-1]
+
+
+def awaited(what: str, ask_again: Callable[[], bool], *, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not ask_again():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(2)
+
+
+def active(machine: Machine, *units: str) -> list[str]:
+    return machine.run("systemctl", "is-active", *units).stdout.split()
+
+
+@pytest.fixture(scope="module")
+def first(site: CentralSite) -> Machine:
+    machine = site.machine(FIRST, FIRST_SUITE, **documented(site, 0))
+    done(machine, "sh", "-c", SETTLE, timeout=400)
+    return machine
+
+
+def enrolled(site: CentralSite, first: Machine) -> Machine:
+    """Create an instance at the first master; return the machine that built itself from the user data."""
+    wish = ("--project", "red", "--environment", "project_red")
+    said = enc_admin(first, "instance", "create", SECOND, *wish, "--reason", "x", "--json")
+    user_data = json.loads(said[said.index("{") : said.rindex("}") + 1])["user_data"]
+    files = site.files(SECOND, documented(site, 1))
+    del files["/etc/puppet/puppet.conf"]
+    seed = {"user-data": user_data, "meta-data": f"instance-id: i-1\nlocal-hostname: {SECOND.partition('.')[0]}\n"}
+    files |= {f"/var/lib/cloud/seed/nocloud/{name}": text for name, text in seed.items()}
+    machine = site.boot(SECOND, files, NEXT_SUITE)
+    said = machine.run("cloud-init", "status", "--wait", "--long", timeout=400).stdout
+    assert "status: done" in said, said + machine.read("/var/log/puppetmaster-first-run.log") + machine.console_text()
+    done(machine, "sh", "-c", "tar -C / -xf /site.tar && rm /site.tar && systemctl disable --now puppet")
+    return machine
+
+
+def test_masters_there_and_back(site: CentralSite, first: Machine) -> None:
+    before = look(first)
+    assert len(before) > 1000
+    apply(first, CENTRAL, good=(2,))
+    apply(first, CENTRAL, good=(0,))
+    assert set(active(first, "puppetserver", *UNITS, "puppetmaster-instances.timer")) == {"active"}
+
+    # auth.conf: itself may flush, another may not; project, branch and a catalog from it, for an instance
+    assert ask(first, FIRST, FIRST, *FLUSH) == "204"
+    enc_admin(first, "project", "add", "red", "--admin", "anna", "--reason", "x")
+    said = done(first, "bash", "-c", PUSH)
+    assert re.search(r"production: live at", said) and re.search(r"project_red: live at", said)
+    second = enrolled(site, first)
+    assert second.read("/built") == f"{SECOND} of red in project_red\n"
+    assert ask(second, FIRST, SECOND, *FLUSH) == "403"
+    assert ask(second, FIRST, SECOND, "GET", "/puppet-ca/v1/certificate_statuses/any") == "403"
+    awaited("built", lambda: '"built"' in enc_admin(first, "instance", "list", "--json"))
+    for program in ("enc-admin", "branch-manager"):
+        done(first, f"{PREFIX}/bin/{program}", "doctor")
+
+    for_catalogs_only(first, second)
+
+    apply(first, ABSENT, good=(2,))
+    gone(before, first)
+    left = first.run("sh", "-c", "cd /var/lib/puppetmaster && echo * && find . ! -user root").stdout.split()
+    assert left[: left.index("./signing")] == ["audit", "instances", "repository.git", "signing"]
+    assert first.run("ls", "/etc/puppetmaster").stdout.split() == ["token.key"]
+    apply(first, ABSENT, good=(0,))
+
+    apply(first, CENTRAL, good=(2,))
+    apply(first, CENTRAL, good=(0,))
+    done(second, "puppet", "agent", "--test", "--waitforlock", "1", timeout=120)
+
+
+def gone(before: dict[str, str], machine: Machine) -> None:
+    """Everything is as before, but for what docs/module.md says."""
+    left = differing(before, look(machine))
+    assert not {key for key in left if not key.startswith((*STAYS, *KEPT))}, left
+
+
+def for_catalogs_only(first: Machine, second: Machine) -> None:
+    """Let the second machine be a master, too; prove that revocations reach it; take it back."""
+    done(second, "sh", "-c", SETTLE, timeout=400)
+    before = look(second)
+    done(first, "puppetserver", "ca", "generate", "--certname", REVOKED)
+    for kind in ("certs", "private_keys"):
+        path = f"/var/lib/puppet/ssl/{kind}/{REVOKED}.pem"
+        done(second, "sh", "-c", 'printf %s "$2" >"$1"', "sh", path, first.read(path))
+    apply(second, CATALOGS, good=(2,))
+    apply(second, CATALOGS, good=(0,))
+    timer = "puppetmaster-crl.timer"
+    assert set(active(second, "puppetserver", "puppetmaster-follow", timer)) == {"active"}
+    status = (f"{PREFIX}/bin/enc-admin", "status")
+    awaited("what LDAP says", lambda: second.run(*status).returncode == 0)
+    assert 'environment: "project_red"' in done(second, f"{PREFIX}/bin/enc", SECOND)
+    anybody = ("GET", "/puppet/v3/environments")
+    assert ask(second, SECOND, REVOKED, *anybody) == "200"
+    done(first, "puppetserver", "ca", "clean", "--certname", REVOKED)
+    done(second, "systemctl", "start", timer.replace("timer", "service"))
+    awaited("the revocation", lambda: ask(second, SECOND, REVOKED, *anybody) == "refused")
+    assert ask(second, SECOND, SECOND, *anybody) == "200"
+    done(second, "sh", "-c", f"rm /var/lib/puppet/ssl/*/{REVOKED}.pem")
+    apply(second, ABSENT, good=(2,))
+    gone(before, second)
+    apply(second, ABSENT, good=(0,))
+
+
+def test_killed_anywhere_it_goes_on(first: Machine) -> None:
+    apply(first, CENTRAL, good=(0, 2))
+    there = look(first)
+    changes = len(re.findall(r"^Notice: /Stage", apply(first, ABSENT, good=(2,)), re.MULTILINE))
+    back = look(first)
+    for code, wanted in ((CENTRAL, there), (ABSENT, back)):
+        for changed, seconds in moments(changes):
+            done(first, "bash", "-c", KILLED, "bash", code, str(changed), f"{seconds:.2f}", timeout=300)
+        apply(first, code, good=(0, 2))
+        apply(first, code, good=(0,))
+        left = differing(wanted, look(first))
+        counted = {key for key in left if key.startswith(("/etc/", "/opt/", "units: ", "packages: "))}
+        # Python's compiled files hold the time of their source.
+        assert not {key for key in counted if not key.endswith(".pyc")}, left
+
+
+def moments(changes: int) -> Iterator[tuple[int, float]]:
+    """Give moments for kills: so many changes, and some seconds more; each run goes on where the last one ended."""
+    left = changes
+    for _ in range(KILLS):
+        changed = random.randint(0, left // 2)
+        yield changed, random.uniform(0, 2)
+        left -= changed
