@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from tests.support.central_site import CentralSite, S, central_site
-from tests.support.machine_state import differing, look
+from tests.support.machine_look import differing, look
 from tests.support.machines import NEXT_SUITE, SUITE, Machine, needs_root
 from tests.support.puppet_module import ROOT
 from tests.support.self_master_site import done
