@@ -9,10 +9,14 @@ import pytest
 pytest_plugins = ["tests.support.puppetserver"]
 LONG = (
     "test_user_data.py",
+    "test_self_master_by_itself.py",
+    "test_project_master.py",
+    "test_module_applied.py",
     "test_self_master.py",
     "test_quickstart.py",
     "test_whole_life.py",
     "test_authority.py",
+    "test_renewal.py",
     "test_follower_killed.py",
     "test_puppetserver.py",
     "test_switches.py",
