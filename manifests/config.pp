@@ -56,7 +56,6 @@ class puppetmaster::config {
         'port'           => $puppetmaster::port,
         'ssl_protocols'  => $puppetmaster::ssl_protocols,
     }),
-    "${conf_d}/ca.conf"        => if $puppetmaster::allow_duplicate_certs { epp('puppetmaster/ca.conf.epp') },
     $ca_cfg                    => if !$puppetmaster::ca { epp('puppetmaster/ca.cfg.epp') },
   }
   $replaced.each |$path, $content| {

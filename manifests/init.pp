@@ -63,9 +63,6 @@
 #   is elsewhere (`authorities.crl_files` in its configuration says where to).
 # @param autosign
 #   Whether requests are signed: a policy program, or all, or none.
-# @param allow_duplicate_certs
-#   Whether a name with a certificate or a request may bring another request,
-#   which is judged anew. A policy program needs it (docs/signing.md).
 # @param listen_address
 #   Where puppetserver listens.
 # @param port
@@ -117,7 +114,6 @@ class puppetmaster (
   String[1]                            $crl_refresh_interval   = '1d',
   Boolean                              $crl_timer              = true,
   Puppetmaster::Autosign               $autosign               = false,
-  Boolean                              $allow_duplicate_certs  = false,
   Pattern[/\A[0-9A-Fa-f.:]+\z/]        $listen_address         = '0.0.0.0',
   Integer[1, 65535]                    $port                   = 8140,
   Array[Enum['TLSv1.2', 'TLSv1.3'], 1] $ssl_protocols          = ['TLSv1.2'],

@@ -103,16 +103,16 @@ class OwnedProcess:
         pid = self.pid
         if pid is None:
             raise ProcessFailed(f"{self.name} does not run", where=str(self.pid_file))
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
+        _send(pid, number)
 
     def stop(self, *, timeout: float = 30.0) -> bool:
         """End the process (SIGTERM, SIGKILL after `timeout` seconds); tell whether it ran."""
-        ran = self.pid is not None
-        if ran:
-            self.signal(signal.SIGTERM)
+        pid = self.pid
+        ran = pid is not None
+        if pid is not None:
+            _send(pid, signal.SIGTERM)
             if not self._ended(timeout):
-                self.signal(signal.SIGKILL)
+                _send(pid, signal.SIGKILL)
                 if not self._ended(timeout):
                     raise ProcessFailed(f"{self.name} cannot be ended", where=str(self.pid_file))
         if self._child is not None:
@@ -135,3 +135,9 @@ class OwnedProcess:
             return _Recorded(int(pid), int(began))
         except (FileNotFoundError, ValueError):
             return None
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process that may have ended in this moment."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)

@@ -192,7 +192,6 @@ def _manifest(facts: Facts, settings: Settings, places: Places, wish: Wish) -> s
         "environmentpath": str(places.environments),
         "environment_timeout": "0",
         "autosign": str(places.autosign) if wish.for_project else False,
-        "allow_duplicate_certs": wish.for_project,
         "listen_address": "0.0.0.0" if wish.for_project else "127.0.0.1",  # noqa: S104
         "manage_package": False,
         # Its catalogs have our classes, too: `puppetmaster::client` on others, `puppetmaster::self` on this instance.

@@ -99,6 +99,7 @@ def test_environments_that_are_not_ours_or_wanted_twice(site: Site) -> None:
     live = Path(Layout("", str(site.master.environments)).live(EnvironmentName("test")))
     live.unlink()
     live.mkdir()
+    (live / "theirs").touch()
     git(site.bare.path, "update-ref", "refs/heads/project/a-b", site.tip("test") or "")
     git(site.bare.path, "update-ref", "refs/heads/project/a_b", site.tip("test") or "")
     done = site.branch_manager("doctor").stdout

@@ -68,7 +68,6 @@ def compiled(modulepath: Path) -> dict[str, Compiled]:
     cases["own place"] = ("debian", "class { 'puppetmaster': ssldir => '/var/lib/puppetmaster/self/ssl' }")
     itself = CODE["puppetmaster::client"].replace("web-1.example.org", "one.example.org")
     cases["itself"] = ("debian", itself.replace("%s", "present"))
-    cases["duplicates"] = ("debian", "class { 'puppetmaster': allow_duplicate_certs => true }")
     return compile_all(modulepath, cases)
 
 
@@ -176,12 +175,6 @@ def test_a_client_can_go_back_before_it_goes(compiled: dict[str, Compiled]) -> N
 def test_a_master_is_no_client_of_itself(compiled: dict[str, Compiled]) -> None:
     assert compiled["itself"].error is None
     assert not compiled["itself"].of("Puppetmaster_setting")
-
-
-def test_requests_are_judged_anew_where_a_policy_needs_it(compiled: dict[str, Compiled]) -> None:
-    file = "/etc/puppet/puppetserver/conf.d/ca.conf"
-    assert "allow-duplicate-certs: true" in compiled["duplicates"].of("File")[file]["content"]
-    assert file not in compiled["puppetmaster present debian"].of("File")
 
 
 def test_certificates_of_its_own_stand_beside_the_agents(compiled: dict[str, Compiled]) -> None:

@@ -123,11 +123,11 @@ def site(
     master.settings = dataclasses.replace(master.settings, server={"ca_ttl": "1h"})
     master.reload()
     way = wire(base)
-    instance = PrivateInstance(base / "web", WEB, MASTER, base / "wire")
+    instance = PrivateInstance(base / "web", WEB, MASTER, base / "wire-puppetserver")
     (instance.own / "etc/puppet").mkdir(parents=True)
     (instance.own / "etc/puppet/puppet.conf").write_text("[main]\nkeylength = 2048\n")
     try:
-        start_wire(way, base, master.settings.port)
+        start_wire(way, master.settings.port)
         instance.start()
         settings = load(config)
         with open_desk(settings) as desk:
