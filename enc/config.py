@@ -1,4 +1,4 @@
-"""Reads the configuration: one YAML file, whose sections are the dataclasses of settings.py.
+"""Reads the configuration: one YAML file, whose sections are the dataclasses of settings/.
 
 It knows no defaults of its own and never touches the network; `config check` of
 enc-admin tries what the values point at. Unknown keys, wrong types and values
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import stat
 import types
 import typing
@@ -22,7 +21,7 @@ import yaml
 
 from enc.errors import ConfigurationError
 from enc.names import BranchName, EnvironmentName, ProjectName
-from enc.settings import AgentSettings, AuthoritiesSettings, Duration, MirrorSettings, PuppetfileSettings, Settings
+from enc.settings import Duration, Section, Settings
 
 DEFAULT_PATH = Path("/etc/puppetmaster/config.yaml")
 ENVIRONMENT_VARIABLE = "PUPPETMASTER_CONFIG"
@@ -66,12 +65,10 @@ def parse(text: str, *, where: str = "configuration") -> Settings:
         document = yaml.load(text, _OnceEach)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise ConfigurationError(f"is not YAML: {' '.join(str(error).split())}", where=where) from error
-    settings = _section(Settings, {} if document is None else document, "", where)
-    _check(settings, where)
-    return settings
+    return _section(Settings, {} if document is None else document, "", where)
 
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Section)
 
 
 def _section(cls: type[T], value: object, path: str, where: str) -> T:
@@ -95,7 +92,10 @@ def _section(cls: type[T], value: object, path: str, where: str) -> T:
     ]
     if needed:
         raise ConfigurationError(f"{path}: needs {', '.join(needed)}", where=where)
-    return cls(**chosen)
+    section = cls(**chosen)
+    for key, fault in section.faults():
+        raise ConfigurationError(f"{'.'.join(filter(None, (path, key)))}: {fault}", where=where)
+    return section
 
 
 def _value(kind: Any, value: object, path: str, where: str) -> Any:
@@ -110,7 +110,7 @@ def _value(kind: Any, value: object, path: str, where: str) -> Any:
             if typing.get_origin(option) is Literal and value in typing.get_args(option):
                 return value
         return _value(rest[-1], value, path, where)
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+    if isinstance(kind, type) and issubclass(kind, Section):
         return _section(kind, {} if value is None else value, path, where)
     wanted: str
     if origin is Literal:
@@ -141,148 +141,15 @@ def _value(kind: Any, value: object, path: str, where: str) -> Any:
         if isinstance(value, str) and value.startswith("/"):
             return Path(value)
         wanted = "an absolute path"
-    elif kind is EnvironmentName:
-        if isinstance(value, str) and EnvironmentName.accepts(value):
-            return EnvironmentName(value)
-        wanted = EnvironmentName.rule
-    elif kind is BranchName:
-        if isinstance(value, str) and BranchName.accepts(value):
-            return BranchName(value)
-        wanted = BranchName.rule
-    elif kind is ProjectName:
-        if isinstance(value, str) and ProjectName.accepts(value):
-            return ProjectName(value)
-        wanted = ProjectName.rule
+    elif kind in (BranchName, EnvironmentName, ProjectName):
+        if isinstance(value, str) and kind.accepts(value):
+            return kind(value)
+        wanted = kind.rule
     else:
         if isinstance(value, str) and value:
             return value
         wanted = "a text (quote it if YAML reads it as something else)"
     raise ConfigurationError(f"{path}: {value!r} is not {wanted}", where=where)
-
-
-def _check(settings: Settings, where: str) -> None:
-    """Refuse what a type alone does not."""
-    for path, text in (("nodes.filter", settings.nodes.filter), ("people.filter", settings.people.filter)):
-        if "%s" not in text:
-            raise ConfigurationError(f"{path}: has no %s where the name goes", where=where)
-    for uri in settings.directory.uris:
-        if not re.match(r"(?:ldap|ldaps)://[^/]+|ldapi://", uri):
-            raise ConfigurationError(
-                f"directory.uris: {uri!r} is not ldap://HOST, ldaps://HOST or ldapi://", where=where
-            )
-    for url in settings.branches.puppetserver.urls:
-        if not re.fullmatch(r"https://[^/@?#]+", url):
-            raise ConfigurationError(f"branches.puppetserver.urls: {url!r} is not https://HOST:PORT", where=where)
-    services = (("branches.transport", settings.branches.transport), ("openstack", settings.openstack))
-    for path, service in services:
-        if not re.fullmatch(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", service.listen):
-            raise ConfigurationError(f"{path}.listen: {service.listen!r} is not ADDRESS:PORT", where=where)
-        if (service.certificate_file is None) != (service.key_file is None):
-            raise ConfigurationError(f"{path}: certificate_file and key_file go together", where=where)
-    for line in settings.openstack.projects:
-        if not ProjectName.accepts(line.rpartition("=")[2].strip()) or not line.partition("=")[0].strip():
-            raise ConfigurationError(f"openstack.projects: {line!r} is not ID-OR-NAME = PROJECT", where=where)
-    _check_mirror(settings.branches.mirror, where)
-    _check_agent(settings.instances.agent, where)
-    _check_authorities(settings.authorities, where)
-    _check_puppetfile(settings.branches.puppetfile, where)
-    project = settings.nodes.project
-    rule = re.compile(r"container|(?:attribute|variable) [A-Za-z][\w;-]*", re.ASCII)
-    if not rule.fullmatch(project):
-        raise ConfigurationError(
-            f"nodes.project: {project!r} is not container, attribute NAME or variable NAME", where=where
-        )
-
-
-def _check_mirror(mirror: MirrorSettings, where: str) -> None:
-    if mirror.forge is None:
-        return
-    url, project = mirror.url or "", mirror.project or ""
-    if not re.fullmatch(r"[a-z]+://[^\s]+", url) or ("@" in url and not url.startswith("ssh://")):
-        raise ConfigurationError(
-            "branches.mirror.url: not https://HOST/PATH or ssh://USER@HOST/PATH (tokens: credentials_file)", where=where
-        )
-    if url.partition(":")[0] not in mirror.protocols:
-        raise ConfigurationError(f"branches.mirror.url: {url!r} is not among mirror.protocols", where=where)
-    if mirror.api is not None:
-        # The token goes there.
-        if not re.fullmatch(r"https://[^\s?#@]+|http://(?:127\.0\.0\.1|localhost)(?::\d+)?(?:/[^\s?#@]*)?", mirror.api):
-            raise ConfigurationError(f"branches.mirror.api: {mirror.api!r} is not https://HOST/PATH", where=where)
-        if mirror.api_token_file is None or not re.fullmatch(r"[\w.-]+(?:/[\w.-]+)+", project, re.ASCII):
-            raise ConfigurationError("branches.mirror.api needs project (OWNER/NAME) and api_token_file", where=where)
-
-
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?", re.ASCII)
-
-
-def _check_agent(agent: AgentSettings, where: str) -> None:
-    """These go into files of other programs on the instance, where they must stay the words that they are."""
-    rules = (
-        ("server", (agent.server or "x",), _HOST, "a host name"),
-        ("ca_server", (agent.ca_server or "x",), _HOST, "a host name"),
-        ("packages", agent.packages, re.compile(r"[A-Za-z0-9][A-Za-z0-9.+:=~_-]*", re.ASCII), "a package's name"),
-        (
-            "apt_repository",
-            (agent.apt_repository or "file:/x ./",),
-            re.compile(r"(?:https?|file):/[^\s\[\]|]* (?:\./|[\w.%{}/-]+(?: [\w.-]+)+)", re.ASCII),
-            "URL SUITE COMPONENT… (or URL ./)",
-        ),
-        (
-            "yum_repository",
-            (agent.yum_repository or "file:/x",),
-            re.compile(r"(?:https?|file):/[!-~]*", re.ASCII),
-            "a URL",
-        ),
-        (
-            "ca_fingerprints",
-            agent.ca_fingerprints,
-            re.compile(r"(?:[0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}", re.ASCII),
-            "a SHA-256 fingerprint (64 hex digits)",
-        ),
-    )
-    for key, values, rule, wanted in rules:
-        for value in values:
-            if not rule.fullmatch(value):
-                raise ConfigurationError(f"instances.agent.{key}: {value!r} is not {wanted}", where=where)
-    if agent.port > 65535:
-        raise ConfigurationError(f"instances.agent.port: {agent.port} is no port", where=where)
-    if (agent.apt_repository or agent.yum_repository) and agent.repository_key_file is None:
-        raise ConfigurationError("instances.agent: a repository needs its repository_key_file", where=where)
-
-
-def _check_authorities(section: AuthoritiesSettings, where: str) -> None:
-    names = [server.name for server in section.servers]
-    for index, server in enumerate(section.servers):
-        path = f"authorities.servers[{index}]"
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", server.name, re.ASCII) or names.count(server.name) > 1:
-            raise ConfigurationError(
-                f"{path}.name: {server.name!r} is not a word of letters, digits, '.', '_' and '-', once each",
-                where=where,
-            )
-        if not re.fullmatch(r"https://[^/@?#\s]+", server.url):
-            raise ConfigurationError(f"{path}.url: {server.url!r} is not https://HOST:PORT", where=where)
-        if (server.certificate_file is None) != (server.key_file is None):
-            raise ConfigurationError(f"{path}: certificate_file and key_file go together", where=where)
-        for project in server.projects:
-            if not ProjectName.accepts(project):
-                raise ConfigurationError(f"{path}.projects: {project!r} is not {ProjectName.rule}", where=where)
-
-
-def _check_puppetfile(puppetfile: PuppetfileSettings, where: str) -> None:
-    path = "branches.puppetfile"
-    if puppetfile.program is not None and puppetfile.program.name not in ("r10k", "g10k"):
-        raise ConfigurationError(f"{path}.program: {puppetfile.program} is called neither r10k nor g10k", where=where)
-    # A whole host at least, and nothing that git takes for a helper (ext::) or ssh for an option.
-    address = r"(?:https?|ssh|git)://[A-Za-z0-9][^\s'\"?#\\]*/|file:///[^\s'\"?#\\]*/|[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:[\w./-]*"
-    for source in puppetfile.sources:
-        if (
-            not re.fullmatch(address, source, re.ASCII)
-            or source[-1] not in "/:"
-            or re.match(r"https?://[^/]*@", source)
-        ):
-            raise ConfigurationError(f"{path}.sources: {source!r} is not https://HOST/… or USER@HOST:…", where=where)
-    if puppetfile.forge is not None and not re.fullmatch(r"https?://[A-Za-z0-9][\w.:/-]*", puppetfile.forge, re.ASCII):
-        raise ConfigurationError(f"{path}.forge: {puppetfile.forge!r} is not https://HOST", where=where)
 
 
 def read_secret(path: Path) -> str:

@@ -1,6 +1,6 @@
 """Every setting as text: its dotted key, what it takes, its default and its meaning.
 
-Read from the dataclasses of settings.py and the docstrings below their fields,
+Read from the dataclasses of settings/ and the docstrings below their fields,
 so `config example` and docs/configuration.md (which a test compares with this)
 say what the program does. Not here: reading anybody's file.
 """

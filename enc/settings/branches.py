@@ -1,0 +1,230 @@
+"""The branch manager's sections: repository, environments, transport, mirror, pushes. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from enc.settings.values import Duration, Section, listening_faults
+
+# A whole host at least, and nothing that git takes for a helper (ext::) or ssh for an option.
+_SOURCE = (
+    r"(?:https?|ssh|git)://[A-Za-z0-9][^\s'\"?#\\]*/"
+    r"|file:///[^\s'\"?#\\]*/"
+    r"|[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:[\w./-]*"
+)
+
+
+@dataclass(frozen=True)
+class PuppetserverSettings(Section):
+    """The puppetservers that serve this machine's environments."""
+
+    urls: tuple[str, ...] = ()
+    """Asked after each deploy to forget the environment: https://HOST:8140. None: nobody is asked."""
+    ca_file: Path | None = None
+    """Certificates of the authority that signed theirs (PEM); none: the system's."""
+    certificate_file: Path | None = None
+    """Our own certificate (PEM), which their auth.conf allows to flush."""
+    key_file: Path | None = None
+    """The key of our own certificate (PEM)."""
+    timeout: Duration = Duration(10)
+    """How long connecting, and the answer, may take."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield addresses that no puppetserver can have."""
+        for url in self.urls:
+            if not re.fullmatch(r"https://[^/@?#]+", url):
+                yield "urls", f"{url!r} is not https://HOST:PORT"
+
+
+@dataclass(frozen=True)
+class TransportSettings(Section):
+    """The repository over HTTPS (`branch-manager serve`) and ssh: who may read, and how people sign in."""
+
+    read: Literal["members", "authenticated", "everyone"] = "authenticated"
+    """Who may clone and fetch: `members` of any project (and operators), every person in LDAP, or everyone."""
+    listen: str = "127.0.0.1:8418"
+    """ADDRESS:PORT of the HTTP service. Beyond this machine it needs a certificate."""
+    certificate_file: Path | None = None
+    """Our certificate (PEM). None: plain HTTP, on this machine only, for a proxy that speaks TLS."""
+    key_file: Path | None = None
+    """The key of our certificate (PEM)."""
+    threads: int = 64
+    """How many requests are served at once."""
+    silence: Duration = Duration(60)
+    """How long a client may send or take nothing before its connection is closed."""
+    upload_bytes: int = 536_870_912
+    """The largest request, after decompression."""
+    tokens: Path = Path("/var/lib/puppetmaster/tokens")
+    """Where tokens are kept (only their digests)."""
+    token_life: Duration = Duration(31_536_000)
+    """The longest that a token may be valid."""
+    passwords: bool = True
+    """Take LDAP passwords over HTTPS too, not only tokens."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong with where it listens."""
+        yield from listening_faults(self.listen, self.certificate_file, self.key_file)
+
+
+@dataclass(frozen=True)
+class MirrorSettings(Section):
+    """A repository that lives at a forge: it is fetched from there and deployed here."""
+
+    forge: Literal["github", "gitea", "gitlab", "gerrit"] | None = None
+    """Whose webhooks are taken (`gitea`: Forgejo, too). null: the repository lives here."""
+    url: str | None = None
+    """Where git fetches: https://HOST/PATH or ssh://USER@HOST/PATH."""
+    protocols: tuple[str, ...] = ("https", "ssh")
+    """git's protocols that may be used."""
+    credentials_file: Path | None = None
+    """For https: `https://USER:TOKEN@HOST` in a line (git-credential-store); must not be readable by others."""
+    ssh_key_file: Path | None = None
+    """For ssh: our private key. The host must be known (ssh_known_hosts)."""
+    secret_file: Path | None = None
+    """Holds the webhook's secret; for gerrit the last part of the webhook's address. None: all are refused."""
+    poll: Duration = Duration(300)
+    """How often the forge is asked without a webhook; one may get lost."""
+    timeout: Duration = Duration(120)
+    """How long one run of git may take."""
+    api: str | None = None
+    """Where commit statuses are reported: https://api.github.com, https://HOST/api/v1, https://HOST/api/v4."""
+    project: str | None = None
+    """The repository in the forge's API: OWNER/NAME."""
+    api_token_file: Path | None = None
+    """Holds the token for the API; must not be readable by others."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong with the forge's addresses; without a forge nobody uses them."""
+        if self.forge is None:
+            return
+        url = self.url or ""
+        if not re.fullmatch(r"[a-z]+://[^\s]+", url) or ("@" in url and not url.startswith("ssh://")):
+            yield "url", "not https://HOST/PATH or ssh://USER@HOST/PATH (tokens: credentials_file)"
+        if url.partition(":")[0] not in self.protocols:
+            yield "url", f"{url!r} is not among mirror.protocols"
+        if self.api is not None:
+            # The token goes there.
+            local = r"http://(?:127\.0\.0\.1|localhost)(?::\d+)?(?:/[^\s?#@]*)?"
+            if not re.fullmatch(rf"https://[^\s?#@]+|{local}", self.api):
+                yield "api", f"{self.api!r} is not https://HOST/PATH"
+            named = re.fullmatch(r"[\w.-]+(?:/[\w.-]+)+", self.project or "", re.ASCII)
+            if self.api_token_file is None or not named:
+                yield "api", "needs project (OWNER/NAME) and api_token_file"
+
+
+@dataclass(frozen=True)
+class UpkeepSettings(Section):
+    """What `branch-manager hooks` does by itself, and how often; 0: never."""
+
+    projects: Duration = Duration(3)
+    """LDAP is asked for projects without a branch; each gets one, from test. Not with a mirror."""
+    flushes: Duration = Duration(30)
+    """puppetservers that did not forget an old version are asked again."""
+    reconcile: Duration = Duration(3600)
+    """Environments that do not show their branch are deployed."""
+    expire: Duration = Duration(3600)
+    """Short-lived branches that ended are archived. Not with a mirror."""
+    collect: Duration = Duration(3600)
+    """Versions that nobody needs any more are removed."""
+
+
+@dataclass(frozen=True)
+class PuppetfileSettings(Section):
+    """Modules that a tree names in a Puppetfile, fetched by r10k or g10k (docs/puppetfile.md)."""
+
+    program: Path | None = None
+    """r10k or g10k, by its absolute path. null: Puppetfiles are not followed, and pushers are told so."""
+    sources: tuple[str, ...] = ()
+    """What the address of a module's git repository must begin with, up to a `/` or `:`:
+    https://github.com/puppetlabs/, git@git.example.org:. None: no module comes from git."""
+    forge: str | None = "https://forgeapi.puppet.com"
+    """The Forge's API. null: no module comes from a Forge."""
+    credentials_file: Path | None = None
+    """For https: `https://USER:TOKEN@HOST` in a line (git-credential-store); must not be readable by others."""
+    ssh_key_file: Path | None = None
+    """For ssh: our private key. The host must be known (ssh_known_hosts)."""
+    timeout: Duration = Duration(300)
+    """How long one run of the program may take. A push waits for it."""
+    reuse: Duration = Duration(3600)
+    """How long modules are shared by new versions if the Puppetfile names a branch or :latest, which may
+    move on; longer, they are installed anew. Those with exact versions are shared for ever."""
+    bytes: int = 1_073_741_824
+    """The most that the modules of one Puppetfile may hold together."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield another program, and sources that would let in more than they name."""
+        if self.program is not None and self.program.name not in ("r10k", "g10k"):
+            yield "program", f"{self.program} is called neither r10k nor g10k"
+        for source in self.sources:
+            whole = re.fullmatch(_SOURCE, source, re.ASCII) and source[-1] in "/:"
+            if not whole or re.match(r"https?://[^/]*@", source):
+                yield "sources", f"{source!r} is not https://HOST/… or USER@HOST:…"
+        if self.forge is not None and not re.fullmatch(r"https?://[A-Za-z0-9][\w.:/-]*", self.forge, re.ASCII):
+            yield "forge", f"{self.forge!r} is not https://HOST"
+
+
+@dataclass(frozen=True)
+class BranchSettings(Section):
+    """The branch manager: from branches of the repository to environments."""
+
+    repository: Path = Path("/var/lib/puppetmaster/repository.git")
+    """The bare repository that is pushed to."""
+    store: Path = Path("/var/lib/puppetmaster/store")
+    """Where versions of environments are kept."""
+    environments: Path = Path("/etc/puppet/code/environments")
+    """puppetserver's environmentpath; environments are links in there."""
+    rules: tuple[str, ...] = (
+        "production = production",
+        "test = test",
+        "project/<name> = project_<name>",
+        "topic/<name>/<topic> = project_<name>__<topic>",
+    )
+    """BRANCH = ENVIRONMENT, the first that fits; <name> is a project, <topic> one more part of the branch.
+    A branch beside `project/red` cannot be called `project/red/…`: git keeps both under one path."""
+    split: tuple[str, ...] = ("modules", "site", "site-modules")
+    """Directories whose sub-directories are shared one by one between versions; others are shared whole."""
+    types_program: Path | None = None
+    """puppet, to run `puppet generate types` in a new version if its types changed. None: types are shared."""
+    puppetfile: PuppetfileSettings = field(default_factory=PuppetfileSettings)
+    """Modules from a Puppetfile."""
+    retain: Duration = Duration(3600)
+    """How long a version stays after it was live: at least as long as a compile can take."""
+    topics_unused: Duration = Duration(2_592_000)
+    """How long a short-lived branch (one with a <topic>) stays after its last push, if no node uses it."""
+    archive_kept: Duration = Duration(7_776_000)
+    """How long a branch that ended or was deleted, and what a forced push threw away, can be restored."""
+    puppetserver: PuppetserverSettings = field(default_factory=PuppetserverSettings)
+    """Who is told about a deploy."""
+    upkeep: UpkeepSettings = field(default_factory=UpkeepSettings)
+    """What happens without being asked for."""
+    transport: TransportSettings = field(default_factory=TransportSettings)
+    """How the repository is reached."""
+    mirror: MirrorSettings = field(default_factory=MirrorSettings)
+    """Where the repository lives, if not here."""
+
+
+@dataclass(frozen=True)
+class PushSettings(Section):
+    """Pushes to the managed repository: who pushes, and what a tree may hold."""
+
+    identity: Literal["transport", "gitolite", "gitea", "gitlab", "gerrit", "system"] = "transport"
+    """Who says who is pushing: `transport` our own (signed), `gitolite` GL_USER, `gitea` (and Forgejo)
+    GITEA_PUSHER_NAME, `gitlab` GL_USERNAME, `gerrit` the arguments of its hooks, `system` the user of the process."""
+    roles_kept: Duration = Duration(10)
+    """How long the roles that LDAP gave for a person are used again without asking."""
+    roles_kept_offline: Duration = Duration(900)
+    """How old they may be while LDAP cannot be reached; after that, pushes are refused."""
+    submodules: bool = False
+    """Let trees hold submodules and .gitmodules. A submodule is not fetched: it becomes an empty directory."""
+    file_bytes: int = 10_485_760
+    """The largest file."""
+    push_bytes: int = 268_435_456
+    """The most that all new files of one push may hold together."""
+    files: int = 100_000
+    """The most files and directories that one push may bring or change."""
+    directory_entries: int = 20_000
+    """The most entries of one directory."""

@@ -1,0 +1,223 @@
+"""The sections of an instance's life: its agent, the authorities, signing, the cloud. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from enc.names import ProjectName
+from enc.settings.values import Duration, Section, listening_faults, pair_faults
+
+_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
+_APT = r"(?:https?|file):/[^\s\[\]|]* (?:\./|[\w.%{}/-]+(?: [\w.-]+)+)"
+_SHA256 = r"(?:[0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}"
+
+
+@dataclass(frozen=True)
+class AgentSettings(Section):
+    """What user data tells a new instance: which agent, from where, and to which master it goes."""
+
+    server: str | None = None
+    """The host name of the master, as in its certificate. None: no user data can be made."""
+    port: int = 8140
+    """The master's port."""
+    ca_server: str | None = None
+    """The host name of the CA, where it is not the master."""
+    ca_file: Path = Path("/etc/puppetmaster/ca.pem")
+    """The CA's certificates (PEM), which the instance trusts from the beginning: the master's localcacert."""
+    ca_fingerprints: tuple[str, ...] = ()
+    """SHA-256 fingerprints that certificates in ca_file must have, for a file that others can change.
+    None: not looked at."""
+    packaging: Literal["distribution", "puppet", "openvox"] = "distribution"
+    """Whose agent: Debian's puppet-agent or the puppet of Fedora and EPEL, puppet-agent of Puppet, openvox-agent."""
+    packages: tuple[str, ...] = ()
+    """The packages to install. None: the agent of the packaging."""
+    apt_repository: str | None = None
+    """`URL SUITE COMPONENT…` where apt finds it; SUITE may hold %{codename}, %{id} and %{version} of /etc/os-release.
+    null: the image knows where."""
+    yum_repository: str | None = None
+    """The URL where dnf finds it ($releasever and $basearch are dnf's). null: the image knows where."""
+    repository_key_file: Path | None = None
+    """The OpenPGP key (armoured) that signs the repository; needed with one."""
+    install_time: Duration = Duration(900)
+    """How long one attempt of the package manager may take."""
+    signing_time: Duration = Duration(900)
+    """How long the instance waits for its certificate."""
+    run_time: Duration = Duration(3600)
+    """How long one attempt of the first run may take."""
+    runs: int = 3
+    """How often the first run is attempted before the instance says that it failed."""
+    renew_before: Duration = Duration(2_592_000)
+    """So long before its certificate ends, or after half of its life, the instance asks for another, once a day.
+    0: it does not. signing.renew_after must allow it (docs/signing.md)."""
+    service: bool = True
+    """Start the agent's service afterwards, and at every boot."""
+    longest: int = 16_384
+    """Bytes of user data that the cloud takes."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield what would not stay one word in the files of other programs on the instance."""
+        rules = (
+            ("server", (self.server or "x",), _HOST, "a host name"),
+            ("ca_server", (self.ca_server or "x",), _HOST, "a host name"),
+            ("packages", self.packages, r"[A-Za-z0-9][A-Za-z0-9.+:=~_-]*", "a package's name"),
+            ("apt_repository", (self.apt_repository or "file:/x ./",), _APT, "URL SUITE COMPONENT… (or URL ./)"),
+            ("yum_repository", (self.yum_repository or "file:/x",), r"(?:https?|file):/[!-~]*", "a URL"),
+            ("ca_fingerprints", self.ca_fingerprints, _SHA256, "a SHA-256 fingerprint (64 hex digits)"),
+        )
+        for key, values, rule, wanted in rules:
+            yield from ((key, f"{v!r} is not {wanted}") for v in values if not re.fullmatch(rule, v, re.ASCII))
+        if self.port > 65535:
+            yield "port", f"{self.port} is no port"
+        if (self.apt_repository or self.yum_repository) and self.repository_key_file is None:
+            yield "", "a repository needs its repository_key_file"
+
+
+@dataclass(frozen=True)
+class InstanceSettings(Section):
+    """Instances: how they are named, and how they come to their certificate."""
+
+    name: str = "%{name}.%{project}.example.org"
+    """The certname of an instance that is given by its short name."""
+    reserved: tuple[str, ...] = ()
+    """Certnames (or `*.domain`) that no instance gets, besides those that the configuration names anyway: the hosts
+    in `authorities`, `instances.agent` and `branches.puppetserver`, whose certificates we use, `authorities.keep`."""
+    reserved_project: str | None = None
+    """The project whose nodes may have reserved names: with one, a node of another project gets no classification.
+    None: not looked at, so that who writes LDAP without our commands may say what such a server installs."""
+    token_life: Duration = Duration(86400)
+    """How long an instance may take from its creation (or rebuild) to its certificate request."""
+    token_key_file: Path = Path("/etc/puppetmaster/token.key")
+    """Holds the key that tokens are made with (64 hex digits); made at first use, must not be readable by others."""
+    journal: Path = Path("/var/lib/puppetmaster/instances/journal")
+    """Where operations are noted before they are carried out, so that `instance resume` can finish them."""
+    runs: Path = Path("/var/lib/puppetmaster/instances/runs")
+    """Where `instance collect` keeps the last run of each instance that reported to this master."""
+    vardir: Path | None = None
+    """puppetserver's vardir, with facts, cached nodes and puppetmaster-reports. None: as its configuration says, or
+    puppet."""
+    reports: Path | None = None
+    """puppetserver's reportdir, whose reports count only without the processor `puppetmaster`. None: below vardir."""
+    poll: Duration = Duration(10)
+    """How often `instance collect --watch` looks for new reports."""
+    silent_after: Duration = Duration(10_800)
+    """How long an instance may send no report before it is called silent."""
+    agent: AgentSettings = field(default_factory=AgentSettings)
+    """What new instances install, and where they go."""
+
+
+@dataclass(frozen=True)
+class AuthoritySettings(Section):
+    """One puppetserver that is a certificate authority."""
+
+    name: str
+    """How it is called in messages."""
+    url: str
+    """Where it is: https://HOST:8140."""
+    ca_file: Path | None = None
+    """Certificates of the authority that signed its own (PEM); none: the system's."""
+    certificate_file: Path | None = None
+    """Our certificate (PEM), which its auth.conf allows to revoke (docs/instances.md)."""
+    key_file: Path | None = None
+    """The key of our certificate (PEM)."""
+    projects: tuple[str, ...] = ()
+    """The projects whose instances it signs for. None: all."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield an address that no authority can have, and names that are none."""
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", self.name, re.ASCII):
+            yield "name", f"{self.name!r} is not a word of letters, digits, '.', '_' and '-'"
+        if not re.fullmatch(r"https://[^/@?#\s]+", self.url):
+            yield "url", f"{self.url!r} is not https://HOST:PORT"
+        yield from pair_faults(self.certificate_file, self.key_file)
+        for project in self.projects:
+            if not ProjectName.accepts(project):
+                yield "projects", f"{project!r} is not {ProjectName.rule}"
+
+
+@dataclass(frozen=True)
+class AuthoritiesSettings(Section):
+    """The certificate authorities, and what they give to this machine."""
+
+    servers: tuple[AuthoritySettings, ...] = ()
+    """The central authority and those of project masters."""
+    timeout: Duration = Duration(10)
+    """How long connecting to one, and each of its answers, may take."""
+    keep: tuple[str, ...] = ()
+    """Certnames that are no nodes in LDAP and whose certificates are never revoked by `instance reconcile`."""
+    crl_files: tuple[Path, ...] = ()
+    """Where `certificate crl` writes the first server's revocation list: where this master's puppet.conf has it."""
+    warn_before: Duration = Duration(2_592_000)
+    """So long before its end, a certificate or revocation list is worth a warning."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield a name that two authorities have."""
+        names = [server.name for server in self.servers]
+        for index, name in enumerate(names):
+            if names.count(name) > 1:
+                yield f"servers[{index}].name", f"{name!r} stands twice"
+
+
+@dataclass(frozen=True)
+class SigningSettings(Section):
+    """The policy of signing (`enc-autosign`): who signs, and where its verdicts are kept."""
+
+    bind_dn: str | None = None
+    """Who reads instances and notes the use of a token. None: the writing account (directory.write_bind_dn)."""
+    bind_password_file: Path | None = None
+    """Holds the password of bind_dn; must not be readable by others."""
+    timeout: Duration = Duration(0.5)
+    """How long LDAP may take for one request, all servers together; after that, the request is refused."""
+    journal: Path = Path("/var/lib/puppetmaster/signing/journal.jsonl")
+    """Every verdict, one JSON document a line. puppetserver's account writes there."""
+    journal_bytes: int = 10_485_760
+    """A longer journal is moved to `….1` (one generation) before the next line."""
+    renew_after: Duration | None = Duration(153_792_000)
+    """How long after its certificate an instance may have another for the same key; 45 days less than Puppet's five
+    years. null: never. The CA must allow it, too (docs/signing.md)."""
+    project: ProjectName | None = None
+    """This authority is that of a project's own master: without writing to LDAP, it signs the project's instances
+    for the key that the site's authority has signed (docs/signing.md). None: it is the site's, and takes tokens."""
+    issued: Path | None = None
+    """A project's authority: where its certificates are, `signed` in puppetserver's cadir. Who has one there gets no
+    second one. None: nobody looks."""
+
+
+@dataclass(frozen=True)
+class OpenStackSettings(Section):
+    """Instances that OpenStack starts (docs/openstack.md)."""
+
+    cloud: str | None = None
+    """The cloud's name in clouds_file. None: there is no OpenStack."""
+    clouds_file: Path = Path("/etc/puppetmaster/clouds.yaml")
+    """OpenStack's own file with addresses and our credentials; must not be readable by others."""
+    projects: tuple[str, ...] = ()
+    """`ID-OR-NAME = PROJECT`: which project of LDAP an OpenStack project is. What no line names is refused.
+    None: an OpenStack project's name is the project."""
+    caller_role: str = "service"
+    """The role that Nova's user must have in Keystone to be answered."""
+    caller_users: tuple[str, ...] = ()
+    """Names or ids of the users that are answered. None: any with the role."""
+    region: str | None = None
+    """Region of the instances that are made here."""
+    listen: str = "127.0.0.1:8419"
+    """ADDRESS:PORT of the service that Nova asks. Beyond this machine it needs a certificate."""
+    certificate_file: Path | None = None
+    """Our certificate (PEM). None: plain HTTP, on this machine only, for a proxy that speaks TLS."""
+    key_file: Path | None = None
+    """The key of our certificate (PEM)."""
+    threads: int = 16
+    """How many requests are served at once."""
+    timeout: Duration = Duration(10)
+    """How long Keystone and Nova may take to answer."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong with where it listens, and lines that name no project."""
+        yield from listening_faults(self.listen, self.certificate_file, self.key_file)
+        for line in self.projects:
+            cloud, _, project = line.rpartition("=")
+            if not cloud.strip() or not ProjectName.accepts(project.strip()):
+                yield "projects", f"{line!r} is not ID-OR-NAME = PROJECT"

@@ -1,0 +1,81 @@
+"""The sections of `puppetmaster-self`. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from enc.names import BranchName
+from enc.settings.values import Duration, Section
+
+
+@dataclass(frozen=True)
+class SyncSettings(Section):
+    """`puppetmaster-self sync`: the local patches on what the central branch shows (docs/sync.md)."""
+
+    on_conflict: Literal["stop", "park"] = "stop"
+    """A patch conflicts: `stop` and keep the old state, or `park` that patch and go on with the others."""
+    interval: Duration = Duration(3600)
+    """Time between two syncs by the timer, at least a minute."""
+    timeout: Duration = Duration(300)
+    """How long one fetch or push may take."""
+    compile: bool = True
+    """Compile this instance's catalog with the new tree first; if that fails, the old state stays."""
+    compile_command: tuple[str, ...] = (
+        *("puppet", "catalog", "compile", "%{certname}", "--environment", "%{environment}"),
+        *("--environmentpath", "%{environmentpath}", "--facts_terminus", "facter", "--color", "false"),
+    )
+    """What compiles it; %{certname}, %{environment} and %{environmentpath} (where only the new tree is)."""
+    snapshots: int = 20
+    """So many former states of the local branch stay; more if one holds the only copy of a patch."""
+    snapshots_kept: Duration = Duration(7_776_000)
+    """How long they stay."""
+    review_ref: str = "refs/for/%{branch}"
+    """Where `send --review` pushes."""
+    metrics_file: Path | None = None
+    """Prometheus text file, for the node exporter's textfile collector."""
+
+
+@dataclass(frozen=True)
+class SelfMasterSettings(Section):
+    """`puppetmaster-self`: this instance as its own Puppet master."""
+
+    base: Path = Path("/var/lib/puppetmaster/self")
+    """Everything of the self-master stands here: certificates, repository, environments, answers, journal."""
+    upstream: str | None = None
+    """The central repository, as git fetches and pushes it. None: `enable` must be given --upstream."""
+    branch: BranchName | None = None
+    """Branch of the central repository that is built on. None: `project/PROJECT`, or what `enable` is given."""
+    local_branch: BranchName = BranchName("local")
+    """Branch of the instance's own repository that holds the local commits, and is served."""
+    working_copy: Path = Path("/srv/puppet")
+    """Where people edit; a commit in there is live at once."""
+    modulepath: tuple[str, ...] = ()
+    """More directories with Puppet modules that the module `puppetmaster` needs. None: Puppet's own."""
+    code: str | None = None
+    """Puppet code that makes this machine a master, from $master, $classifier and $commands.
+    None: the classes of the module `puppetmaster`."""
+    keep_as: str = "topic/%{project}/%{name}-%{time}"
+    """Branch of the central repository to which `disable` pushes the local commits."""
+    packages: tuple[str, ...] = (
+        "puppetserver",
+        "git",
+        "puppet-module-puppetlabs-stdlib",
+        "puppet-module-puppetlabs-inifile",
+    )
+    """What is installed, and removed again if it was not there before."""
+    port: int = 8140
+    """Where the own puppetserver listens."""
+    memory: int = 1_000_000_000
+    """Bytes of memory that must be free."""
+    disk: int = 1_500_000_000
+    """Bytes of disk that must be free below `base`."""
+    start_timeout: Duration = Duration(300)
+    """How long the own puppetserver may take until it answers."""
+    run_timeout: Duration = Duration(1800)
+    """How long one run of the agent, of puppet apply or of the package program may take."""
+    dead_after: Duration = Duration(900)
+    """The own puppetserver may be dead for so long; then the instance goes back to the central one."""
+    sync: SyncSettings = field(default_factory=SyncSettings)
+    """Local patches and the central branch."""

@@ -1,0 +1,188 @@
+"""Where LDAP is, what its entries say, and the answers that are made of them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from enc.names import EnvironmentName
+from enc.settings.values import Duration, Section
+
+
+@dataclass(frozen=True)
+class TlsSettings(Section):
+    """How the connection to LDAP is protected. Certificates are always verified."""
+
+    start: bool = False
+    """Use StartTLS on ldap:// addresses. ldaps:// addresses need no setting."""
+    ca_file: Path | None = None
+    """Certificates of the authorities that are trusted (PEM); none: the system's."""
+    certificate_file: Path | None = None
+    """Our own certificate (PEM), where the server asks for one."""
+    key_file: Path | None = None
+    """The key of our own certificate (PEM)."""
+
+
+@dataclass(frozen=True)
+class DirectorySettings(Section):
+    """Where LDAP is and who we are there."""
+
+    uris: tuple[str, ...] = ("ldapi:///",)
+    """Servers, tried in order: ldap://, ldaps://, ldapi:// with the socket's path percent-encoded."""
+    bind_dn: str | None = None
+    """Who reads. None: EXTERNAL over ldapi, anonymous elsewhere."""
+    bind_password_file: Path | None = None
+    """Holds the password of bind_dn; must not be readable by others."""
+    write_bind_dn: str | None = None
+    """Who writes for `enc-admin`, if the reading account may not. None: EXTERNAL over ldapi, else bind_dn."""
+    write_bind_password_file: Path | None = None
+    """Holds the password of write_bind_dn; must not be readable by others."""
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    """How connections are protected."""
+    timeout: Duration = Duration(3)
+    """How long connecting, and each answer, may take."""
+    data_directory: Path = Path("/var/lib/puppetmaster/directory")
+    """Where `enc-admin directory start` keeps the embedded slapd."""
+    suffix: str = "dc=example,dc=org"
+    """The top of the tree; the bases below default to places in it."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield addresses that no LDAP server can have."""
+        for uri in self.uris:
+            if not re.match(r"(?:ldap|ldaps)://[^/]+|ldapi://", uri):
+                yield "uris", f"{uri!r} is not ldap://HOST, ldaps://HOST or ldapi://"
+
+
+@dataclass(frozen=True)
+class NodeSettings(Section):
+    """How a certname becomes an LDAP entry, and what of the entry counts."""
+
+    base: str | None = None
+    """Where nodes are. None: ou=hosts below the suffix."""
+    filter: str = "(&(objectClass=puppetClient)(cn=%s))"
+    """Finds the entry of a name; every %s is the escaped name."""
+    class_attributes: tuple[str, ...] = ("puppetClass",)
+    """Attributes whose values are class names."""
+    variable_attributes: tuple[str, ...] = ("puppetVar",)
+    """Attributes whose values are NAME=VALUE."""
+    parent_attribute: str = "parentNode"
+    """Attribute that names the node from which this one inherits."""
+    environment_attribute: str = "environment"
+    """Attribute that holds the environment."""
+    attributes: Literal["all"] | tuple[str, ...] = "all"
+    """Which attributes become variables (semantics terminus)."""
+    semantics: Literal["terminus", "extended"] = "extended"
+    """terminus: exactly the LDAP node terminus; extended: with site, projects, groups and prefixes."""
+    strict_compatibility: bool = False
+    """With semantics terminus: also show what leaked there (puppetclass, puppetvar, parentnode, objectclass
+    and dn as variables) and leave class names as they stand."""
+    default_environment: EnvironmentName = EnvironmentName("production")
+    """Environment where nothing else names one."""
+    project: str = "container"
+    """Where a node's project stands: `container` (the ou above it), `attribute NAME`, or `variable NAME`."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield a filter that finds no name, and a place of the project that is none."""
+        if "%s" not in self.filter:
+            yield "filter", "has no %s where the name goes"
+        if not re.fullmatch(r"container|(?:attribute|variable) [A-Za-z][\w;-]*", self.project, re.ASCII):
+            yield "project", f"{self.project!r} is not container, attribute NAME or variable NAME"
+
+
+@dataclass(frozen=True)
+class ProjectSettings(Section):
+    """Where projects are; used by semantics extended."""
+
+    base: str | None = None
+    """Where projects are. None: ou=projects below the suffix."""
+    filter: str = "(objectClass=groupOfNames)"
+    """Which entries directly below the base are projects."""
+    admin_role: str = "projectadmin"
+    """The cn of the organizationalRole below a project whose occupants administer it."""
+    environment: str | None = None
+    """Environment of a project whose entry names none; every %s is the project, with '-' as '_'.
+    None: the site's environment."""
+
+
+@dataclass(frozen=True)
+class GroupSettings(Section):
+    """Groups of nodes by LDAP filter (groupOfURLs); used by semantics extended."""
+
+    base: str | None = None
+    """Where groups are. None: ou=groups below the suffix."""
+    filter: str = "(objectClass=groupOfURLs)"
+    """Which entries below the base are groups."""
+
+
+@dataclass(frozen=True)
+class SiteSettings(Section):
+    """The entry with what every node gets; used by semantics extended."""
+
+    dn: str | None = None
+    """The entry. None: cn=site below the suffix."""
+
+
+@dataclass(frozen=True)
+class PeopleSettings(Section):
+    """Who may edit."""
+
+    base: str | None = None
+    """Where people are. None: ou=people below the suffix."""
+    filter: str = "(&(objectClass=inetOrgPerson)(uid=%s))"
+    """Finds the entry of a person; every %s is the escaped user name."""
+    operators: str | None = None
+    """The group of operators. None: cn=operators,ou=groups below the suffix."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield a filter that finds no name."""
+        if "%s" not in self.filter:
+            yield "filter", "has no %s where the name goes"
+
+
+@dataclass(frozen=True)
+class AnswerSettings(Section):
+    """The finished answers on disk."""
+
+    directory: Path = Path("/var/lib/puppetmaster/answers")
+    """Where they are; one follower writes there."""
+    max_age: Duration = Duration(86400)
+    """How long the copy may have been without contact to LDAP before `enc` refuses."""
+    variable: str | None = "puppetmaster_answer"
+    """Top-scope variable with source, age (seconds) and version of the answer. null: none."""
+    on_bad_entry: Literal["last-good", "refuse"] = "last-good"
+    """What a node gets whose entry cannot be classified any more."""
+
+
+@dataclass(frozen=True)
+class FollowSettings(Section):
+    """How the follower keeps up with LDAP."""
+
+    poll_interval: Duration = Duration(30)
+    """Time between two readings where the server does not offer syncrepl."""
+    beat: Duration = Duration(2)
+    """How often the follower says that it lives, and tries to reconnect."""
+    metrics_file: Path | None = None
+    """Prometheus text file, for the node exporter's textfile collector."""
+    metrics_listen: str | None = None
+    """ADDRESS:PORT of an HTTP endpoint /metrics, for example 127.0.0.1:9164."""
+
+
+@dataclass(frozen=True)
+class AuditSettings(Section):
+    """The append-only trail of edits."""
+
+    file: Path = Path("/var/lib/puppetmaster/audit/trail.jsonl")
+    """The trail itself, one JSON document a line."""
+
+
+@dataclass(frozen=True)
+class LogSettings(Section):
+    """What is written to stderr while working."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is worth a line."""
+    format: Literal["text", "json"] = "text"
+    """Lines for people, or one JSON document a line."""
