@@ -73,7 +73,7 @@ def keep_commits(journal: Journal, machine: Machine, settings: SelfMasterSetting
         reason = str(error)
     pushed = target if target is not None and not reason else None
     keep.record(place, keep.Kept(work.ahead, str(file), pushed, reason))
-    told = f"{work.ahead} local commits are kept in {file}"
+    told = f"{'1 local commit is' if work.ahead == 1 else f'{work.ahead} local commits are'} kept in {file}"
     return [told, f"and pushed as {pushed}" if pushed else f"and not pushed: {reason}"]
 
 

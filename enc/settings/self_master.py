@@ -52,18 +52,13 @@ class SelfMasterSettings(Section):
     working_copy: Path = Path("/srv/puppet")
     """Where people edit; a commit in there is live at once."""
     modulepath: tuple[str, ...] = ()
-    """More directories with Puppet modules that the module `puppetmaster` needs. None: Puppet's own."""
+    """More directories with Puppet modules, which `code` needs. None: Puppet's own."""
     code: str | None = None
     """Puppet code that makes this machine a master, from $master, $classifier and $commands.
     None: the classes of the module `puppetmaster`."""
     keep_as: str = "topic/%{project}/%{name}-%{time}"
     """Branch of the central repository to which `disable` pushes the local commits."""
-    packages: tuple[str, ...] = (
-        "puppetserver",
-        "git",
-        "puppet-module-puppetlabs-stdlib",
-        "puppet-module-puppetlabs-inifile",
-    )
+    packages: tuple[str, ...] = ("puppetserver", "git")
     """What is installed, and removed again if it was not there before."""
     port: int = 8140
     """Where the own puppetserver listens."""

@@ -32,8 +32,8 @@ SUITE, NEXT_SUITE = "bookworm", "trixie"
 """Debian 12, which we promise, and 13, whose Puppet is 8."""
 PACKAGES = ("systemd-sysv", "dbus", "iproute2", "ca-certificates", "procps", "cloud-init")
 OFFERED = (
-    *("puppet-agent", "puppetserver", "puppet-module-puppetlabs-stdlib", "puppet-module-puppetlabs-inifile"),
-    *("git", "python3", "python3-venv", "python3-cryptography", "python3-ldap3", "python3-yaml"),
+    *("puppet-agent", "puppetserver", "git", "python3", "python3-venv"),
+    *("python3-cryptography", "python3-ldap3", "python3-yaml"),
 )
 """What the machine's own apt can install, without a network."""
 REPOSITORY = "/srv/debs"
