@@ -18,27 +18,19 @@ import os
 import shlex
 import shutil
 import sys
-import sysconfig
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import yaml
-
-from enc.directory.embedded import EmbeddedDirectory
 from enc.entrypoint import run as run_entry_point
 from enc.errors import ExitStatus, ToolkitError, UsageError
 from enc.names import BranchName, Certname, ProjectName
-from puppetmaster_self import compiled_classes
-from puppetmaster_self.owned_process import OwnedProcess, ProcessFailed
+from puppetmaster_self.owned_process import ProcessFailed
 from puppetmaster_self.private_agent import AgentRun
-from puppetmaster_self.private_master import PrivateMaster
-from puppetmaster_self.puppetserver_files import AuthRule, MasterSettings, exec_terminus
-from puppetmaster_self.quickstart_branches import Repository
-from puppetmaster_self.quickstart_instances import Instances
 from puppetmaster_self.quickstart_lab import Lab, Site
-from puppetmaster_self.storytelling import Speaker, chapter, show, tell, until
+from puppetmaster_self.quickstart_servers import SERVER, SUFFIX, Servers
+from puppetmaster_self.storytelling import chapter, show, tell
 
 DEMO, SHOP = ProjectName("demo"), ProjectName("shop")
 WEB_1 = Certname("web-1.demo.example.org")
@@ -46,15 +38,7 @@ WEB_2 = Certname("web-2.demo.example.org")
 TILL_1 = Certname("till-1.shop.example.org")
 LAB_1 = Certname("lab-1.demo.example.org")
 INSTANCES = ((WEB_1, DEMO), (WEB_2, DEMO), (TILL_1, SHOP))
-SERVER = Certname("puppet.example.org")
-SUFFIX = "dc=example,dc=org"
 REASON = ("--reason", "quickstart")
-RULES = (
-    AuthRule("flush", "/puppet-admin-api/v1/environment-cache", ("delete",), (SERVER,)),
-    AuthRule("revoke", r"^/puppet-ca/v1/(certificate_status(es)?/|clean$)", ("get", "put"), (SERVER,)),
-    AuthRule("delete requests", "/puppet-ca/v1/certificate_request/", ("delete",), (SERVER,)),
-)
-"""What whoever holds the server's own key may do at puppetserver, beyond the rules for agents."""
 
 
 def _person(name: str) -> str:
@@ -89,59 +73,17 @@ class hello (
 
 
 class Quickstart:
-    """Everything below one directory."""
+    """The story; each chapter is a method, in the order in which they are told."""
 
-    def __init__(self, base: Path, cache: Path) -> None:
-        """`cache`: where compiled classes of puppetserver may lie, which make its start quicker."""
-        self.base = base
-        self.config = base / "config.yaml"
-        self.answers = base / "answers"
-        self.scripts = Path(sysconfig.get_path("scripts"))
-        self.environment = {
-            "PUPPETMASTER_CONFIG": str(self.config),
-            "PATH": f"{self.scripts}:{os.environ.get('PATH', os.defpath)}",
-        }
-        self.directory = EmbeddedDirectory(base / "directory")
-        self.follower = OwnedProcess(base / "follower.pid", "enc-admin follow")
-        # Compiles keep to one version, and code is read once.
-        environments = {"versioned_environment_dirs": "true", "environment_timeout": "unlimited"}
-        settings = MasterSettings(
-            certname=SERVER,
-            server=exec_terminus(self.scripts / "enc", trusted=self.scripts / "enc-trusted") | environments,
-            rules=RULES,
-            autosign=self.scripts / "enc-autosign",
-            duplicates=True,
-            environment=self.environment,
-        )
-        compiled = shutil.which("java") and compiled_classes.cached(cache)
-        self.master = PrivateMaster(base / "puppetserver", settings, cache=cache if compiled else None)
-        self.instances = Instances(base, self.master)
-        self.operator = Speaker(environment={**os.environ, **self.environment})
-        self.repository = Repository(base, self.master.environments, self.operator, self.scripts / "branch-manager")
-
-    def stop(self) -> None:
-        """End whatever runs."""
-        self.instances.stop()
-        self.repository.stop()
-        self.master.stop()
-        self.follower.stop()
-        self.directory.stop()
-
-    def status(self) -> list[tuple[str, str]]:
-        """Return what runs, as (name, state)."""
-        slapd = self.directory.status()
-        servers = (self.follower, self.master.process, self.repository.hooks, self.repository.service)
-        processes = (*servers, *self.instances.processes())
-        return [
-            ("slapd", f"runs, pid {slapd.pid}, {' '.join(slapd.uris)}" if slapd.pid else "does not run"),
-            *((process.name, f"runs, pid {pid}" if (pid := process.pid) else "does not run") for process in processes),
-        ]
+    def __init__(self, servers: Servers) -> None:
+        self.servers = servers
+        self.operator, self.repository, self.instances = servers.operator, servers.repository, servers.instances
 
     def tell(self) -> None:
         """Do it all, from nothing; raise `ToolkitError` where a step fails."""
-        self.stop()
-        shutil.rmtree(self.base, ignore_errors=True)
-        self.base.mkdir(parents=True)
+        self.servers.stop()
+        shutil.rmtree(self.servers.base, ignore_errors=True)
+        self.servers.base.mkdir(parents=True)
         try:
             self._directory()
             self._projects()
@@ -154,16 +96,16 @@ class Quickstart:
             self._gone_and_back()
             self._own_master()
         except BaseException:
-            self.stop()
+            self.servers.stop()
             raise
 
     def _directory(self) -> None:
         chapter("1. A directory", "A private slapd with the schema, the access rules and an empty tree.")
-        self._configure()
+        self.servers.configure(puppetserver=False)
         self.operator.types("enc-admin", "directory", "start")
-        people = self.base / "people.ldif"
+        people = self.servers.base / "people.ldif"
         people.write_text("\n".join(map(_person, ("alice", "bob", "carol"))), encoding="utf-8")
-        ldap = ("-Q", "-Y", "EXTERNAL", "-H", self.directory.ldapi_uri)
+        ldap = ("-Q", "-Y", "EXTERNAL", "-H", self.servers.directory.ldapi_uri)
         self.operator.types("ldapadd", *ldap, "-f", str(people))
         self.alice, self.bob = map(self.repository.person, ("alice", "bob"))
         for person in (self.alice, self.bob):
@@ -184,41 +126,13 @@ class Quickstart:
             said = ("--class", "hello", "--variable", f"contact={contact}", *data)
             self.operator.types("enc-admin", "project", "set", project, *said, *REASON)
 
-    def _instances(self) -> None:
-        chapter(
-            "5. Instances, and answers on disk",
-            "Each is created with a token that is good once, and gets user data to start with. The follower keeps up "
-            "with LDAP and writes the finished answer of each node; enc prints it, whether LDAP is there or not.",
-        )
-        self.instances.begin()
-        self._configure(**self._puppetserver_settings())
-        print("  $ enc-admin follow &\n", flush=True)
-        self.follower.start(
-            [str(self.scripts / "enc-admin"), "follow"],
-            output=self.base / "follower.log",
-            directory=self.base,
-            environment=self.operator.environment,
-        )
-        own = ("--parameter", 'hello::greeting="Hello from LDAP"')
-        for certname, project in INSTANCES:
-            self._create(certname.short, certname, project, *(own if certname == WEB_1 else ()))
-        for certname, _ in INSTANCES:
-            self._wait_for(self.answers / f"nodes/{certname}.yaml")
-        self.operator.types("enc-admin", "instance", "list")
-        self.operator.types("enc", WEB_1)
-
-    def _create(self, machine: str, certname: Certname, project: ProjectName, *words: str) -> None:
-        """Create an instance; keep its user data for the machine that is to be it."""
-        said = ("enc-admin", "instance", "create", certname, "--project", project, *words, *REASON)
-        self.operator.types(*said, output=self.instances.user_data(machine))
-
     def _branches(self) -> None:
         chapter(
             "3. Branches that are environments",
             "One repository. Its first commit has the class hello. The process behind the hooks makes pushes quick and "
             "looks after the branches: each project in LDAP gets one, from test, and each becomes its environment.",
         )
-        files = {"modules/hello/manifests/init.pp": HELLO, "manifests/site.pp": "", "hiera.yaml": self._hiera()}
+        files = {"modules/hello/manifests/init.pp": HELLO, "manifests/site.pp": "", "hiera.yaml": self.servers.hiera()}
         self.repository.begin(self.alice, files)
         self.operator.types("branch-manager", "init", str(self.repository.path))
         own = map(_environment, (DEMO, SHOP))
@@ -232,26 +146,33 @@ class Quickstart:
             "From then on each deploy tells it which environment has changed.",
         )
         began = time.monotonic()
-        self.master.start()
-        print(f"  {self.master.url} is up after {time.monotonic() - began:.0f} s.\n")
-        self._configure(**self._puppetserver_settings())
+        self.servers.master.start()
+        print(f"  {self.servers.master.url} is up after {time.monotonic() - began:.0f} s.\n")
+        self.servers.configure()
         self.repository.serve(self.bob)
 
-    def _puppetserver_settings(self) -> dict[str, object]:
-        """Return where it is, and who may tell it something: for deploys, and for the CA in it."""
-        return {"puppetserver": {"urls": [self._url], **self._own_certificate()}}
-
-    @property
-    def _url(self) -> str:
-        return f"https://localhost:{self.master.settings.port}"
-
-    def _own_certificate(self) -> dict[str, str]:
-        ssl = self.master.base / "puppet/ssl"
-        return {
-            "ca_file": str(ssl / "certs/ca.pem"),
-            "certificate_file": str(ssl / f"certs/{SERVER}.pem"),
-            "key_file": str(ssl / f"private_keys/{SERVER}.pem"),
-        }
+    def _instances(self) -> None:
+        chapter(
+            "5. Instances, and answers on disk",
+            "Each is created with a token that is good once, and gets user data to start with. The follower keeps up "
+            "with LDAP and writes the finished answer of each node; enc prints it, whether LDAP is there or not.",
+        )
+        self.instances.begin()
+        self.servers.configure()
+        print("  $ enc-admin follow &\n", flush=True)
+        self.servers.follower.start(
+            [str(self.servers.scripts / "enc-admin"), "follow"],
+            output=self.servers.base / "follower.log",
+            directory=self.servers.base,
+            environment=self.operator.environment,
+        )
+        own = ("--parameter", 'hello::greeting="Hello from LDAP"')
+        for certname, project in INSTANCES:
+            self._create(certname.short, certname, project, *(own if certname == WEB_1 else ()))
+        for certname, _ in INSTANCES:
+            self.servers.wait_for(self.servers.answers / f"nodes/{certname}.yaml")
+        self.operator.types("enc-admin", "instance", "list")
+        self.operator.types("enc", WEB_1)
 
     def _first_runs(self) -> None:
         chapter(
@@ -266,70 +187,12 @@ class Quickstart:
         self.operator.types("enc-admin", "instance", "collect")
         self.operator.types("enc-admin", "instance", "list")
 
-    def _built(self, machine: str, run: AgentRun) -> None:
-        print(f"  {machine}$ {self.instances.first_command}", flush=True)
-        show(line for line in run.output.splitlines() if _worth_showing(line))
-        self._expect(machine, run.status == 0, run)
-        self._show_hello(machine)
-
-    def _gone_and_back(self) -> None:
-        chapter(
-            "9. An end, and a return",
-            "An instance is deleted: its entry, its certificate, its answer. Then another one gets its name.",
-        )
-        machine, again = WEB_2.short, f"{WEB_2.short}-again"
-        self.operator.types("enc-admin", "instance", "delete", WEB_2, *REASON)
-        tell("Its certificate is revoked; puppetserver refuses it at once:")
-        print(f"  {machine}$ puppet agent -t", flush=True)
-        run = self.instances.run(machine)
-        show([line for line in run.output.splitlines() if "alert" in line and line.startswith("Error: ")][:1])
-        self._expect(machine, not run.succeeded and "alert" in run.output, run)
-        self._create(again, WEB_2, DEMO)
-        self._wait_for(self.answers / f"nodes/{WEB_2}.yaml")
-        self._built(again, self.instances.build(again, WEB_2))
-        self._expect(machine, not self.instances.run(machine).succeeded, run)
-        self.operator.types("enc-admin", "instance", "collect")
-        self.operator.types("enc-admin", "instance", "list")
-
-    def _own_master(self) -> None:
-        chapter(
-            "10. An instance that is its own master",
-            "Alice tries something that is not for her whole project. lab-1 is a system of its own with systemd, made "
-            "of this machine's software; its image brings the toolkit, and Alice's account for LDAP and git.",
-        )
-        lab = Lab(LAB_1, self.instances)
-        if not lab.switch_on():
-            return
-        tell("It reaches LDAP through the network, so slapd gets puppetserver's certificate, which instances trust:")
-        own = self._own_certificate()
-        self.operator.types("enc-admin", "directory", "stop")
-        tls = ("--tls-certificate", own["certificate_file"], "--tls-key", own["key_file"])
-        self.operator.types("enc-admin", "directory", "start", *tls)
-        site = Site(SERVER, Path(own["ca_file"]), self.answers)
-        lab.furnish(self.directory, self.repository, self.alice, site)
-        self._create(LAB_1.short, LAB_1, DEMO)
-        self._wait_for(self.answers / f"nodes/{LAB_1}.yaml")
-        self._built(LAB_1.short, self.instances.build(LAB_1.short, LAB_1))
-        tell("Now it becomes its own master. Each step can be undone, and is if a later one fails:")
-        lab.enable()
-        tell("Everybody sees that in LDAP:")
-        ldap = ("-Q", "-LLL", "-o", "ldif-wrap=no", "-Y", "EXTERNAL", "-H", self.directory.ldapi_uri)
-        self.operator.types("ldapsearch", *ldap, "-b", SUFFIX, f"cn={LAB_1}", "puppetmasterSelf")
-        tell("Its project's branch is in /srv/puppet. What is committed there is live, on this instance only:")
-        lab.edit("code      second", "code      third")
-        self._agent(LAB_1)
-        tell("And back. The commit is kept, also as a branch of the project:")
-        lab.disable()
-        tell("The central master has put everything right, and has nothing more to do:")
-        self._agent(LAB_1, changes=False)
-        self.operator.types("branch-manager", "list")
-
     def _edit(self) -> None:
         chapter("7. An edit, and what it brings", "One command; the follower sees it at once.")
-        before = self._answer(WEB_1)
+        before = self.servers.answer(WEB_1)
         change = ("--parameter", 'hello::greeting="Hello again"', "--variable", "contact=bob@example.org")
         self.operator.types("enc-admin", "node", "set", WEB_1, *change, "--reason", "Bob takes over")
-        self._wait_for_change(WEB_1, before)
+        self.servers.wait_for_change(WEB_1, before)
         self._agent(WEB_1, changes=True)
         self.operator.types("enc-admin", "node", "history", WEB_1)
 
@@ -351,46 +214,62 @@ class Quickstart:
         bob.types("git", "push", "origin", f"HEAD:{_branch(SHOP)}", refused=True)
         self.operator.types("branch-manager", "list")
 
-    def _configure(self, **branches: object) -> None:
-        """Write the configuration; `branches` are further settings of that section."""
-        settings = {
-            "directory": {
-                "data_directory": str(self.directory.data_dir),
-                "suffix": SUFFIX,
-                "uris": [self.directory.ldapi_uri],
-                "bind_dn": self.directory.reader_dn,
-                "bind_password_file": str(self.directory.reader_password_file),
-            },
-            "answers": {"directory": str(self.answers)},
-            "audit": {"file": str(self.base / "audit.jsonl")},
-            "branches": {**self.repository.settings(), **branches},
-            "instances": {
-                "token_key_file": str(self.base / "token.key"),
-                "journal": str(self.base / "instances/journal"),
-                "runs": str(self.base / "instances/runs"),
-                "vardir": str(self.master.base / "server/var"),
-                "reports": str(self.master.base / "server/var/reports"),
-                "agent": self.instances.settings(),
-            },
-            "signing": {
-                "bind_dn": self.directory.signer_dn,
-                "bind_password_file": str(self.directory.signer_password_file),
-                "journal": str(self.base / "signing/journal.jsonl"),
-                "timeout": "10s",
-            },
-        }
-        if branches:
-            settings["authorities"] = {"servers": [{"name": "ca", "url": self._url, **self._own_certificate()}]}
-        # Whole or not at all: servers that run read it again when it changes.
-        aside = self.config.with_name("config.new")
-        aside.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-        aside.replace(self.config)
+    def _gone_and_back(self) -> None:
+        chapter(
+            "9. An end, and a return",
+            "An instance is deleted: its entry, its certificate, its answer. Then another one gets its name.",
+        )
+        machine, again = WEB_2.short, f"{WEB_2.short}-again"
+        self.operator.types("enc-admin", "instance", "delete", WEB_2, *REASON)
+        tell("Its certificate is revoked; puppetserver refuses it at once:")
+        print(f"  {machine}$ puppet agent -t", flush=True)
+        run = self.instances.run(machine)
+        show([line for line in run.output.splitlines() if "alert" in line and line.startswith("Error: ")][:1])
+        self._expect(machine, not run.succeeded and "alert" in run.output, run)
+        self._create(again, WEB_2, DEMO)
+        self.servers.wait_for(self.servers.answers / f"nodes/{WEB_2}.yaml")
+        self._built(again, self.instances.build(again, WEB_2))
+        self._expect(machine, not self.instances.run(machine).succeeded, run)
+        self.operator.types("enc-admin", "instance", "collect")
+        self.operator.types("enc-admin", "instance", "list")
 
-    def _hiera(self) -> str:
-        levels = ("nodes/%{trusted.certname}.yaml", "projects/%{trusted.external.project}.yaml")
-        hierarchy = [{"name": path.partition("/")[0], "path": path} for path in levels]
-        defaults = {"datadir": str(self.answers / "hiera"), "data_hash": "yaml_data"}
-        return yaml.safe_dump({"version": 5, "defaults": defaults, "hierarchy": hierarchy}, sort_keys=False)
+    def _own_master(self) -> None:
+        chapter(
+            "10. An instance that is its own master",
+            "Alice tries something that is not for her whole project. lab-1 is a system of its own with systemd, made "
+            "of this machine's software; its image brings the toolkit, and Alice's account for LDAP and git.",
+        )
+        lab = Lab(LAB_1, self.instances)
+        if not lab.switch_on():
+            return
+        tell("It reaches LDAP through the network, so slapd gets puppetserver's certificate, which instances trust:")
+        own = self.servers.own_certificate()
+        self.operator.types("enc-admin", "directory", "stop")
+        tls = ("--tls-certificate", own["certificate_file"], "--tls-key", own["key_file"])
+        self.operator.types("enc-admin", "directory", "start", *tls)
+        site = Site(SERVER, Path(own["ca_file"]), self.servers.answers)
+        lab.furnish(self.servers.directory, self.repository, self.alice, site)
+        self._create(LAB_1.short, LAB_1, DEMO)
+        self.servers.wait_for(self.servers.answers / f"nodes/{LAB_1}.yaml")
+        self._built(LAB_1.short, self.instances.build(LAB_1.short, LAB_1))
+        tell("Now it becomes its own master. Each step can be undone, and is if a later one fails:")
+        lab.enable()
+        tell("Everybody sees that in LDAP:")
+        ldap = ("-Q", "-LLL", "-o", "ldif-wrap=no", "-Y", "EXTERNAL", "-H", self.servers.directory.ldapi_uri)
+        self.operator.types("ldapsearch", *ldap, "-b", SUFFIX, f"cn={LAB_1}", "puppetmasterSelf")
+        tell("Its project's branch is in /srv/puppet. What is committed there is live, on this instance only:")
+        lab.edit("code      second", "code      third")
+        self._agent(LAB_1)
+        tell("And back. The commit is kept, also as a branch of the project:")
+        lab.disable()
+        tell("The central master has put everything right, and has nothing more to do:")
+        self._agent(LAB_1, changes=False)
+        self.operator.types("branch-manager", "list")
+
+    def _create(self, machine: str, certname: Certname, project: ProjectName, *words: str) -> None:
+        """Create an instance; keep its user data for the machine that is to be it."""
+        said = ("enc-admin", "instance", "create", certname, "--project", project, *words, *REASON)
+        self.operator.types(*said, output=self.instances.user_data(machine))
 
     def _agent(self, certname: Certname, *, changes: bool = True) -> None:
         """Let the agent run, and show what it did; it belongs to the story whether anything `changes`."""
@@ -399,6 +278,12 @@ class Quickstart:
         run = self.instances.run(machine)
         show(line for line in run.output.splitlines() if _worth_showing(line))
         self._expect(machine, run.succeeded and run.changed == changes, run)
+        self._show_hello(machine)
+
+    def _built(self, machine: str, run: AgentRun) -> None:
+        print(f"  {machine}$ {self.instances.first_command}", flush=True)
+        show(line for line in run.output.splitlines() if _worth_showing(line))
+        self._expect(machine, run.status == 0, run)
         self._show_hello(machine)
 
     def _show_hello(self, machine: str) -> None:
@@ -412,22 +297,6 @@ class Quickstart:
             failure.add_note(run.output + self.instances.log(machine)[-4000:])
             raise failure
 
-    def _answer(self, certname: Certname) -> str:
-        try:
-            return (self.answers / f"nodes/{certname}.yaml").read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return ""
-
-    def _wait_for(self, file: Path) -> None:
-        self._until(file.exists, f"{file.name} was not written")
-
-    def _wait_for_change(self, certname: Certname, before: str) -> None:
-        self._until(lambda: self._answer(certname) != before, f"the answer of {certname} did not change")
-
-    def _until(self, condition: Callable[[], bool], problem: str) -> None:
-        log = self.base / "follower.log"
-        until(condition, problem, alive=lambda: self.follower.pid is not None, log=log)
-
 
 def _worth_showing(line: str) -> bool:
     # Facter reports each file of /proc and /sys that a container withholds as an error, and goes on.
@@ -439,15 +308,15 @@ def main(arguments: Sequence[str]) -> int:
 
     def work() -> int:
         base, action = Path(arguments[0]).absolute(), (list(arguments[1:]) or ["start"])[0]
-        quickstart = Quickstart(base, base.parent / ".cache/puppetserver")
+        servers = Servers(base, base.parent / ".cache/puppetserver")
         if action == "stop":
-            quickstart.stop()
+            servers.stop()
             print("Everything is stopped. The files are left in", os.path.relpath(base))
         elif action == "status":
-            for name, state in quickstart.status():
+            for name, state in servers.status():
                 print(f"{name:<20} {state}")
         elif action == "start":
-            _tell(quickstart)
+            _tell(servers)
         else:
             raise UsageError(f"{action!r} is none of start, stop, status")
         return ExitStatus.DONE
@@ -455,22 +324,22 @@ def main(arguments: Sequence[str]) -> int:
     return run_entry_point("quickstart", work)
 
 
-def _tell(quickstart: Quickstart) -> None:
+def _tell(servers: Servers) -> None:
     try:
-        quickstart.tell()
+        Quickstart(servers).tell()
     except ToolkitError as error:
         for note in getattr(error, "__notes__", []):
             print(note, file=sys.stderr)
         raise
-    base = os.path.relpath(quickstart.base)
+    base = os.path.relpath(servers.base)
     print(
         f"""\
 Everything goes on running; its files are in {base}. To try it yourself:
 
-  export PUPPETMASTER_CONFIG={shlex.quote(str(quickstart.config))} PATH={shlex.quote(str(quickstart.scripts))}:$PATH
+  export PUPPETMASTER_CONFIG={shlex.quote(str(servers.config))} PATH={shlex.quote(str(servers.scripts))}:$PATH
   enc-admin node explain {WEB_1}
   branch-manager status {_branch(DEMO)}
-  export HOME={shlex.quote(str(quickstart.base / "people/bob"))}    # to be Bob for git
+  export HOME={shlex.quote(str(servers.base / "people/bob"))}    # to be Bob for git
   ./quickstart status
   ./quickstart stop
 """

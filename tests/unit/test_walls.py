@@ -55,7 +55,7 @@ WALLS = {
         *("enc.config", "enc.config_reference", "enc.directory.embedded_config", "enc.importing.*", "enc.shadow"),
         "enc.instances.reports",
         "enc.instances.user_data",
-        *("puppetmaster_self.quickstart", "puppetmaster_self.facts", "puppetmaster_self.private_instance"),
+        *("puppetmaster_self.quickstart_servers", "puppetmaster_self.facts", "puppetmaster_self.private_instance"),
         "puppetmaster_self.classified",
         *("puppetmaster_self.quickstart_instances", "puppetmaster_self.quickstart_lab"),
     ],
