@@ -22,7 +22,7 @@ from git_hooks.transport.http import GitOverHttp, Refused, wanted
 from git_hooks.transport.keys import PublicKey
 from git_hooks.transport.reading import Rule, refusal
 from git_hooks.transport.serve import gunicorn_options
-from git_hooks.transport.signin import parse_basic
+from git_hooks.transport.signin import ASKED, SignIn, parse_basic
 from git_hooks.transport.ssh import asked
 from git_hooks.transport.throttle import Throttle
 
@@ -45,20 +45,26 @@ def test_who_may_read(rule: Rule, may: list[Person | None]) -> None:
     assert [person for person in everybody if not refusal(person, rule)] == may
 
 
-@pytest.mark.parametrize("pair", ["bob:x:y", "bob:ü", "a.b-c_d:" + "p" * 200])
+@pytest.mark.parametrize("pair", ["bob:x:y", "bob:ü", "bob:", "a.b-c_d:" + "p" * 200])
 def test_names_and_passwords_in_a_header(pair: str) -> None:
     header = "Basic " + base64.b64encode(pair.encode()).decode()
     assert parse_basic(header) == tuple(pair.split(":", 1))
 
 
 @pytest.mark.parametrize(
-    "pair", [b"bob", b"bob:", b":x", b"../x:y", b"bob:x\0y", b"b*b:x", b"bob)(uid=*:x", b"bob\n:x", b"\xff:x"]
+    "pair", [b"bob", b":x", b"../x:y", b"bob:x\0y", b"b*b:x", b"bob)(uid=*:x", b"bob\n:x", b"\xff:x"]
 )
 def test_what_is_no_name_and_password(pair: bytes) -> None:
     word = base64.b64encode(pair).decode()
     assert parse_basic(f"Basic {word}") is None
     assert parse_basic(f"Bearer {word}") is None
     assert parse_basic("Basic " + base64.b64encode(b"bob:" + b"x" * 9000).decode()) is None
+
+
+def test_a_name_without_password_is_only_asked_to_sign_in() -> None:
+    """curl sends this by itself; it is no wrong password, and above all no bind without one."""
+    header = "Basic " + base64.b64encode(b"bob:").decode()
+    assert SignIn(Settings()).check(header, "192.0.2.1") == ASKED
 
 
 @given(st.text(max_size=40))
