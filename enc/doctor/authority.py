@@ -29,10 +29,14 @@ def check(settings: Settings) -> Iterator[Finding]:
     authorities = open_all(settings.authorities)
     try:
         soon = timedelta(seconds=settings.authorities.warn_before)
+        answers = {}
         for authority in authorities:
-            yield _asked(authority)
+            asked = _asked(authority)
+            answers[authority.name] = asked.level == "ok"
+            yield asked
             yield from _files(authority, soon)
-        if authorities:
+        # One that cannot be asked was told about; its list cannot be looked at.
+        if authorities and answers[authorities[0].name]:
             yield from _lists(authorities[0], settings.authorities.crl_files, soon)
     finally:
         close_all(authorities)
@@ -47,7 +51,8 @@ def _asked(authority: Authority) -> Finding:
         return fault(
             "authority",
             str(error),
-            "nobody new is signed and nothing is revoked there until it answers; docs/instances.md has its auth.conf",
+            "nobody new is signed and nothing is revoked there until it answers: does puppetserver run there "
+            "(systemctl status puppetserver), and does its auth.conf let us (docs/instances.md)?",
         )
     return ok("authority", f"{authority.name} answers, and lets us look at certificates")
 
