@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enc.errors import UsageError
+from enc.errors import ConfigurationError, UsageError
 from enc.names import PersonName, ProjectName
 from enc.roles import Person
 from enc.settings import Settings
+from enc.web_server import check_certificate
 from git_hooks.transport import throttle
 from git_hooks.transport.body import BadBody, taken
 from git_hooks.transport.http import GitOverHttp, Refused, wanted
@@ -178,6 +179,16 @@ def test_gunicorn_never_logs_a_line_that_can_hold_a_header() -> None:
     options = gunicorn_options(Settings())
     assert (options["loglevel"], options["accesslog"]) == ("error", None)
     assert Path(str(options["bind"])).name == "127.0.0.1:8418"
+
+
+def test_a_certificate_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    check_certificate(None, None)
+    with pytest.raises(ConfigurationError, match="No such file") as missing:
+        check_certificate(str(tmp_path / "c.pem"), None)
+    assert missing.value.where == str(tmp_path / "c.pem")
+    (tmp_path / "c.pem").write_text("no certificate")
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        check_certificate(str(tmp_path / "c.pem"), str(tmp_path / "c.pem"))
 
 
 def test_what_would_cross_the_network_in_clear_is_not_even_looked_at() -> None:
