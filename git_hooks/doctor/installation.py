@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import stat
@@ -176,6 +177,8 @@ def judge_service(name: str, failures: dict[str, str]) -> Iterator[Finding]:
     for path, why in failures.items():
         found = f"{name} cannot read {path}, so it cannot serve, look up people, or flush: {why}"
         do = f"let {name} read it through its group (puppet, mode 0640), and pass through the directories above"
+        if why == os.strerror(errno.ENOENT):
+            do = "put it there, or correct the configuration; puppetserver makes its certificates when it first starts"
         yield fault("service-account", found, do)
     if not failures:
         yield ok("service-account", f"{name} can read the secrets and certificates that pushes need")

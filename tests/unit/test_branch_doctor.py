@@ -76,6 +76,8 @@ def test_the_two_programs_go_together(config: Path, commands: dict[str, str], br
 def test_a_secret_that_the_repositorys_account_cannot_read() -> None:
     (found,) = judge_service("git", {"/etc/ldap.secret": "Permission denied"})
     assert (found.id, found.level) == ("service-account", "fault") and "git cannot read /etc/ldap.secret" in found.found
+    (found,) = judge_service("git", {"/c.pem": "No such file or directory"})
+    assert "puppetserver makes its certificates" in found.do
     assert [one.level for one in judge_service("git", {})] == ["ok"]
 
 
