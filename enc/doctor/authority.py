@@ -35,9 +35,9 @@ def check(settings: Settings) -> Iterator[Finding]:
             answers[authority.name] = asked.level == "ok"
             yield asked
             yield from _files(authority, soon)
-        # One that cannot be asked was told about; its list cannot be looked at.
-        if authorities and answers[authorities[0].name]:
-            yield from _lists(authorities[0], settings.authorities.crl_files, soon)
+        if authorities:
+            first = authorities[0]
+            yield from _lists(first, settings.authorities.crl_files, soon, told=not answers[first.name])
     finally:
         close_all(authorities)
     if authorities or settings.instances.journal.exists():
@@ -71,12 +71,14 @@ def _files(authority: Authority, soon: timedelta) -> Iterator[Finding]:
         yield Finding("certificate-ends", level, words, "" if level == "ok" else "renew it")
 
 
-def _lists(authority: Authority, files: tuple[Path, ...], soon: timedelta) -> Iterator[Finding]:
+def _lists(authority: Authority, files: tuple[Path, ...], soon: timedelta, *, told: bool) -> Iterator[Finding]:
+    # `told`: that it does not answer as it should was told already; it may give its list all the same.
     what = "look at the CA: puppetserver makes a new revocation list at each revocation"
     try:
         fetched = fetch(authority)
     except ToolkitError as error:
-        yield fault("crl-ends", str(error), "see ca_file of this authority in the configuration")
+        if not told:
+            yield fault("crl-ends", str(error), "see ca_file of this authority in the configuration")
         return
     level, words = _ending(f"{authority.name}: its revocation list", _first(fetched.lists), soon)
     yield Finding("crl-ends", level, words, "" if level == "ok" else what)
