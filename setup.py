@@ -5,9 +5,11 @@ The repository root is at the same time the Puppet module `puppetmaster`
 instead of searching for them.
 """
 
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 MODULE = "share/puppetmaster-toolkit/module"
 """Where the Puppet module is below the prefix: puppetmaster-self applies it."""
@@ -24,11 +26,21 @@ def _module_files() -> list[tuple[str, list[str]]]:
     ]
 
 
+class FreshBuild(build_py):
+    """Begins with an empty `build/lib`: pip installs all of it, also what an earlier release had and this has not."""
+
+    def run(self) -> None:
+        """Remove what an earlier build left."""
+        shutil.rmtree(self.build_lib, ignore_errors=True)
+        super().run()
+
+
 setup(
     name="puppetmaster-toolkit",
     version="0.1.0",
     description="Puppet node classifier on LDAP, branch environments from git, and self-made puppet masters",
     license="Apache-2.0",
+    cmdclass={"build_py": FreshBuild},
     python_requires=">=3.11",
     packages=find_packages(
         include=["enc", "enc.*", "git_hooks", "git_hooks.*", "puppetmaster_self", "puppetmaster_self.*"]

@@ -4,14 +4,15 @@ Owns what the services of the toolkit have in common; each says what it serves
 and where. One process, because what is counted (wrong passwords, say) must be
 counted in one place.
 
-Failure modes: an address that is taken, a certificate that cannot be read:
-gunicorn's own line, and exit status 1.
+Failure modes: `ConfigurationError` for a certificate or key that cannot be
+used; an address that is taken: gunicorn's own line, and exit status 1.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Mapping
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.gthread import ThreadWorker
+
+from enc.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -55,8 +58,29 @@ def is_local(listen: str) -> bool:
 
 
 def run(load: Callable[[], WSGIApplication], given: Mapping[str, Any]) -> None:
-    """Serve until SIGTERM or SIGINT what `load` returns; it is called in the process that serves."""
+    """Serve until SIGTERM or SIGINT what `load` returns; it is called in the process that serves.
+
+    Raise `ConfigurationError` for a certificate or key that cannot be used.
+    """
+    check_certificate(given.get("certfile"), given.get("keyfile"))
     _Server(load, given).run()
+
+
+def check_certificate(certificate: str | None, key: str | None) -> None:
+    """Raise `ConfigurationError` unless TLS can be spoken with these files; gunicorn finds some of it only later."""
+    for file in filter(None, (certificate, key)):
+        try:
+            with open(file, "rb"):
+                pass
+        except OSError as error:
+            raise ConfigurationError(f"cannot be read: {error.strerror}", where=file) from error
+    if certificate:
+        try:
+            # A key with a passphrase cannot be used; without one here, openssl would ask a terminal.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+        except OSError as error:
+            what = f"this certificate and its key ({key or 'in the same file'}) cannot be used: {error}"
+            raise ConfigurationError(what, where=certificate) from error
 
 
 def _silence(seconds: float) -> Callable[[Any], None]:

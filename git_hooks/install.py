@@ -186,7 +186,8 @@ def _check(repository: Path) -> None:
     if not repository.is_dir():
         raise InstallError("no such repository; make it with git init --bare", where=str(repository))
     if _git(repository, "rev-parse", "--is-bare-repository") != "true":
-        raise InstallError("is no bare repository that this user may use", where=str(repository))
+        what = "is no bare repository that this user may use; make it with git init --bare or git clone --bare"
+        raise InstallError(what, where=str(repository))
     hooks = _git(repository, "rev-parse", "--git-path", "hooks")
     if os.path.realpath(repository / hooks) != os.path.realpath(repository / "hooks"):
         raise InstallError(f"git reads hooks from {hooks} (core.hooksPath); unset that", where=str(repository))

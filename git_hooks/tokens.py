@@ -145,8 +145,11 @@ class Tokens:
             status = self._directory.stat()
         except FileNotFoundError:
             return False
-        if status.st_mode & 0o022 or status.st_uid not in (0, os.geteuid()):
+        if status.st_mode & 0o022:
             raise ToolkitError("others may write here, and so make tokens; chmod 0700 it", where=str(self._directory))
+        # An operator who is root makes tokens for the service, which is another account.
+        if os.geteuid() not in (0, status.st_uid) and status.st_uid != 0:
+            raise ToolkitError("belongs to another account, which makes tokens here", where=str(self._directory))
         return True
 
     def _read_all(self) -> Iterator[Token]:

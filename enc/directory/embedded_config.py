@@ -112,6 +112,8 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
         *(f"moduleload {name}" for name in place.modules),
         f"pidfile {_path(place.pid_file)}",
         f"argsfile {_path(place.arguments_file)}",
+        # To syslog; -d is for stderr alone. slapd would write every operation of everybody there.
+        f"loglevel {options.log_level}",
         # People choose weak passwords; the reading account's is random and stays with a fast hash.
         *(["password-hash {ARGON2}"] if "argon2" in place.modules else []),
         *_tls(options.tls),

@@ -18,6 +18,8 @@ START = "systemctl start puppetmaster-follow (or: enc-admin follow)"
 LITTLE_SPACE = 100 << 20
 LITTLE_PART = 0.05
 """Of a file system or its inodes, below which it will soon be full."""
+_LONG = 60.0
+"""Seconds after which a large directory, too, should have been read."""
 _NAMED = 5
 """So many bad entries are named."""
 
@@ -26,23 +28,26 @@ def check(config: Path, settings: Settings) -> Iterator[Finding]:
     """Look at the follower, its copy, and the room that it has."""
     layout = Layout(settings.answers.directory)
     found = status(settings)
-    yield from judge(found)
-    yield from judge_configuration(_changed(config), _changed(layout.lock) if found.running else None)
+    started = _changed(layout.lock) if found.running else None
+    yield from judge(found, time.time() - started if started else 0.0)
+    yield from judge_configuration(_changed(config), started)
     contact = read_contact(layout)
     if contact is not None:
         yield from judge_clock(contact.contact, time.time())
     yield from _space(settings)
 
 
-def judge(found: FollowerStatus) -> Iterator[Finding]:
-    """Judge what `status` found."""
+def judge(found: FollowerStatus, running: float = 0.0) -> Iterator[Finding]:
+    """Judge what `status` found; `running`: for how many seconds the follower runs."""
     if found.state == "never" and not found.running:
         yield note("follower", "nobody ever followed here: enc asks LDAP for every catalog", START)
         return
     if not found.running:
         yield fault("follower", "does not run: answers get older, and edits do not reach them", START)
     elif found.state == "never":
-        yield note("follower", f"runs (pid {found.pid}) and has not read LDAP to its end yet", "see its log")
+        text = f"runs (pid {found.pid}) and has not read LDAP to its end yet"
+        do = "see its log (journalctl -u puppetmaster-follow); can its account read the secret?"
+        yield warning("follower", text, do) if running > _LONG else note("follower", text, do)
     elif found.state == "unreachable":
         do = "see ldap-connect above and the follower's log (journalctl -u puppetmaster-follow)"
         yield fault("follower", f"runs (pid {found.pid}) and cannot reach LDAP", do)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+import syslog
 
 from enc.commands.call import Call
+from enc.errors import ToolkitError
 from git_hooks.transport.keys import authorized_lines
+from git_hooks.transport.ssh import note
 
 SUMMARY = "print the authorized_keys lines of a key, or of a person; for sshd's AuthorizedKeysCommand"
 
@@ -25,6 +28,12 @@ def run(call: Call) -> int:
     """Print the lines; none for a key that nobody has."""
     # The interpreter and not our own path: sys.argv[0] is whatever the caller said.
     command = [sys.executable, "-I", "-m", "git_hooks.cli", "--config", str(call.config_path.absolute())]
-    for line in authorized_lines(" ".join(call.arguments.question), call.settings, command):
+    try:
+        lines = authorized_lines(" ".join(call.arguments.question), call.settings, command)
+    except ToolkitError as error:
+        # sshd throws our stderr away, and says of this only "failed, status 2".
+        note(f"no ssh key can be looked up: {error}", syslog.LOG_ERR)
+        raise
+    for line in lines:
         print(line)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import stat
@@ -15,6 +16,7 @@ from enc.settings import BranchSettings, Settings
 from git_hooks import install
 from git_hooks.layout import Layout
 from git_hooks.service import check_socket_path
+from git_hooks.tokens import Tokens
 
 _FULL, _FEW = 64 << 20, 2000
 """Bytes and inodes that a push may well need."""
@@ -30,6 +32,7 @@ def check(config: Path, settings: Settings, who: Account) -> Iterator[Finding]:
     yield from _space(settings.branches)
     yield from _readable(settings.branches, who)
     yield _socket(settings.branches)
+    yield from _service(config, settings)
 
 
 def _hooks(config: Path, settings: Settings) -> Iterator[Finding]:
@@ -138,6 +141,55 @@ def _readable(settings: BranchSettings, who: Account) -> Iterator[Finding]:
         yield fault("store-readable", found, "let it pass each directory above (chmod o+x)")
     if not failures:
         yield ok("store-readable", f"{who.name} can read the environments")
+
+
+def _service(config: Path, settings: Settings) -> Iterator[Finding]:
+    """What the hooks, the service and sshd read, tried in a process of the account that all three run as."""
+    try:
+        owner = settings.branches.repository.stat().st_uid
+        name, group = _name(owner), pwd.getpwuid(owner).pw_gid
+    except (OSError, KeyError):
+        return  # the owner is told above
+    if os.geteuid() not in (0, owner):
+        yield note("service-account", f"what {name} can read cannot be tried", f"run this as root or as {name}")
+        return
+    server, transport = settings.branches.puppetserver, settings.branches.transport
+    wanted = [config, settings.directory.bind_password_file, server.ca_file, server.certificate_file, server.key_file]
+    paths = [str(path) for path in (*wanted, transport.certificate_file, transport.key_file) if path is not None]
+    who = Account(name, owner, group)
+    try:
+        failures: dict[str, str] = as_user(who, lambda: unreadable(paths))
+        refused: str = as_user(who, lambda: _tokens_refused(transport.tokens))
+    except ToolkitError as error:
+        yield note("service-account", str(error), "run this as root")
+        return
+    if not config.exists():  # the default one may be absent
+        failures.pop(str(config), None)
+    yield from judge_service(name, failures)
+    if refused:
+        yield fault("tokens", f"no token is taken: {refused}", f"chown -R {name} it, and chmod 0700 it")
+    else:
+        yield ok("tokens", f"{transport.tokens} is {name}'s alone")
+
+
+def judge_service(name: str, failures: dict[str, str]) -> Iterator[Finding]:
+    """Judge what the repository's owner `name` could not read (path → why). Pure."""
+    for path, why in failures.items():
+        found = f"{name} cannot read {path}, so it cannot serve, look up people, or flush: {why}"
+        do = f"let {name} read it through its group (puppet, mode 0640), and pass through the directories above"
+        if why == os.strerror(errno.ENOENT):
+            do = "put it there, or correct the configuration; puppetserver makes its certificates when it first starts"
+        yield fault("service-account", found, do)
+    if not failures:
+        yield ok("service-account", f"{name} can read the secrets and certificates that pushes need")
+
+
+def _tokens_refused(directory: Path) -> str:
+    try:
+        Tokens(directory).all()
+    except (ToolkitError, OSError) as error:
+        return str(error)
+    return ""
 
 
 def _samples(settings: BranchSettings) -> Iterator[str]:

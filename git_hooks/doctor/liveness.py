@@ -66,7 +66,8 @@ def projects(settings: Settings, branches: dict[BranchName, ObjectId]) -> Iterat
         with LdapSource(settings) as source:
             known = source.project_names()
     except ToolkitError as error:
-        yield note("project-branches", f"which projects there are cannot be told: {error}", "enc-admin doctor")
+        text = f"LDAP cannot be asked which projects there are, nor who may push: {error}"
+        yield fault("project-branches", text, "enc-admin doctor")
         return
     found = missing(known, branches, settings.branches.rules)
     for one in found:

@@ -32,7 +32,8 @@ def _puppetservers(settings: PuppetserverSettings) -> Iterator[Finding]:
     try:
         servers.flush(_NOBODYS)
     except (ToolkitError, OSError) as error:
-        yield fault("puppetserver-flush", str(error), "see branches.puppetserver, and the rule in docs/branches.md")
+        do = "does it run (systemctl status puppetserver)? else see branches.puppetserver and docs/branches.md"
+        yield fault("puppetserver-flush", str(error), do)
     else:
         yield ok("puppetserver-flush", f"forgets environments when asked to: {', '.join(settings.urls)}")
     finally:

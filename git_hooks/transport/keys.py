@@ -16,6 +16,7 @@ import base64
 import binascii
 import re
 import shlex
+import syslog
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -24,9 +25,9 @@ from enc.classify.model import Record
 from enc.directory.ldap_store import LdapSource
 from enc.errors import InvalidName
 from enc.filters import escape
-from enc.log import get
 from enc.names import Name, PersonName
 from enc.settings import Settings
+from git_hooks.transport.ssh import note
 
 TYPES = frozenset(
     {
@@ -87,7 +88,8 @@ def authorized_lines(question: str, settings: Settings, command: Sequence[str]) 
         names = sorted(people)
         if len(names) > 1:
             if asked == key or question in names:
-                get("transport").error("one ssh key stands in several entries, so it is taken from nobody: %s", names)
+                text = f"one ssh key stands in several entries, so it is taken from nobody: {', '.join(names)}"
+                note(text, syslog.LOG_ERR)
         elif asked == key or question == names[0]:
             found.append(line(key, names[0], command))
     return sorted(found)

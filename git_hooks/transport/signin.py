@@ -56,6 +56,7 @@ class NotSignedIn(NamedTuple):
 
 
 WRONG = NotSignedIn(401, "the name, password or token is wrong, or the token has expired")
+ASKED = NotSignedIn(401, "sign in with a password or a token")
 _AWAY = NotSignedIn(503, "LDAP cannot be reached, so nobody can sign in; try again in a moment")
 
 
@@ -77,6 +78,8 @@ class SignIn:
         if parsed is None:
             return WRONG
         name, secret = parsed
+        if not secret:  # git does so by itself, before it asks, where the address has a name
+            return ASKED
         try:
             if looks_like_one(secret):
                 return self._by_token(name, secret)
@@ -132,7 +135,7 @@ class SignIn:
 
 
 def parse_basic(header: str) -> tuple[PersonName, str] | None:
-    """Return name and secret of an Authorization header, None if it holds no sound pair."""
+    """Return name and secret (which may be empty) of an Authorization header, None if it holds no sound pair."""
     scheme, _, word = header.partition(" ")
     if scheme.lower() != "basic" or len(header) > _LONGEST:
         return None
@@ -140,7 +143,7 @@ def parse_basic(header: str) -> tuple[PersonName, str] | None:
         name, colon, secret = base64.b64decode(word.strip(), validate=True).decode("utf-8").partition(":")
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return None
-    if not colon or not secret or "\0" in secret or not PersonName.accepts(name):
+    if not colon or "\0" in secret or not PersonName.accepts(name):
         return None
     return PersonName(name), secret
 

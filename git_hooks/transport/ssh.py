@@ -3,17 +3,18 @@
 sshd has checked the key and started `branch-manager ssh-shell PERSON`; what the
 client wanted to run is only read here, never run. No path of the client's
 reaches git: whatever it called the repository, it is ours or it is refused.
+Who did what is noted in the system's log, where sshd writes, too.
 """
 
 from __future__ import annotations
 
 import re
+import syslog
 import time
 from collections.abc import Mapping
 from typing import NoReturn
 
-from enc.errors import NotAllowed, NotFound, UsageError
-from enc.log import get
+from enc.errors import NotAllowed, NotFound, UsageError, one_line
 from enc.names import PersonName
 from enc.settings import Settings
 from git_hooks.membership import Membership
@@ -39,6 +40,12 @@ def asked(command: str, repository: str) -> Service:
     return "git-upload-pack" if match[1] == "upload-pack" else "git-receive-pack"
 
 
+def note(text: str, level: int = syslog.LOG_INFO) -> None:
+    """Tell the system's log. What sshd starts has no other: its stderr is the client's, or nobody's."""
+    syslog.openlog("branch-manager", syslog.LOG_PID, syslog.LOG_AUTH)
+    syslog.syslog(level, one_line(text))
+
+
 def shell(name: PersonName, settings: Settings, environ: Mapping[str, str]) -> NoReturn:
     """Become git for `name`, if they may read and asked for nothing else; raise what says why not."""
     command = environ.get("SSH_ORIGINAL_COMMAND", "")
@@ -53,8 +60,9 @@ def shell(name: PersonName, settings: Settings, environ: Mapping[str, str]) -> N
     finally:
         membership.close()
     reason = refusal(person, settings.branches.transport.read)
-    if reason:
-        raise NotAllowed(reason)
     address = environ.get("SSH_CONNECTION", "?").partition(" ")[0]
-    get("transport").info("%s: %s %s over ssh", address, name, service)
+    if reason:
+        note(f"{address}: {name} is refused: {reason}")
+        raise NotAllowed(reason)
+    note(f"{address}: {name} {service} over ssh")
     run_in_place(service, settings, name, environ.get("GIT_PROTOCOL", ""))

@@ -84,13 +84,15 @@ def test_what_was_broken_is_named(site: Site, slapd: Slapd) -> None:
     site.bare.commit("test", {"manifests": {"site.pp": "# not deployed\n"}}, parent=site.tip("test"))
     Records(str(site.settings.branches.store)).owe_flush(EnvironmentName("project_red"))
     site.settings.branches.store.chmod(0o777)
+    site.settings.branches.transport.tokens.mkdir(exist_ok=True)
+    site.settings.branches.transport.tokens.chmod(0o770)
     entry = {"objectClass": "groupOfNames", "cn": "blue", "member": f"uid=alice,ou=people,{S}"}
     slapd.add(f"cn=blue,ou=projects,{S}", entry)
     try:
         found = site.doctor()
     finally:
         slapd.delete(f"cn=blue,ou=projects,{S}")
-    expected = {"hooks", "environments", "flushes", "store-owner"}
+    expected = {"hooks", "environments", "flushes", "store-owner", "tokens"}
     assert {check for check, level in found.items() if level == "fault"} == expected
     assert found["project-branches"] == "warning"
 
@@ -116,3 +118,10 @@ def test_who_cannot_be_asked_is_named(site: Site) -> None:
     found = site.doctor()
     assert found["puppetserver-flush"] == found["mirror-url"] == found["mirror-secret"] == "fault"
     assert found["service-socket"] == "warning"
+
+
+def test_without_ldap_nobody_pushes(site: Site) -> None:
+    document = yaml.safe_load(site.configuration.read_text())
+    document["directory"]["uris"] = ["ldap://127.0.0.1:1"]
+    site.configuration.write_text(yaml.safe_dump(document))
+    assert site.doctor()["project-branches"] == "fault"

@@ -9,7 +9,7 @@ import pytest
 
 from enc.settings import BranchSettings, PuppetserverSettings
 from git_hooks.code_programs import link
-from git_hooks.doctor.installation import room
+from git_hooks.doctor.installation import judge_service, room
 from git_hooks.doctor.puppet import PuppetFacts, judge, parse_commands, setting
 
 SETTINGS = BranchSettings(puppetserver=PuppetserverSettings(urls=("https://p:8140",)))
@@ -71,6 +71,14 @@ def test_a_cache_that_nobody_flushes_is_a_fault(config: Path) -> None:
 def test_the_two_programs_go_together(config: Path, commands: dict[str, str], broken: list[str], level: str) -> None:
     facts = PuppetFacts(SOUND, CONF_D, commands, frozenset(broken))
     assert bad(facts, config) == {"puppet-static-catalogs": level}
+
+
+def test_a_secret_that_the_repositorys_account_cannot_read() -> None:
+    (found,) = judge_service("git", {"/etc/ldap.secret": "Permission denied"})
+    assert (found.id, found.level) == ("service-account", "fault") and "git cannot read /etc/ldap.secret" in found.found
+    (found,) = judge_service("git", {"/c.pem": "No such file or directory"})
+    assert "puppetserver makes its certificates" in found.do
+    assert [one.level for one in judge_service("git", {})] == ["ok"]
 
 
 def test_programs_that_do_not_find_the_store(config: Path) -> None:

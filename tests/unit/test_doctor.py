@@ -127,6 +127,12 @@ def test_the_follower(change: dict[str, object], expected: dict[str, str]) -> No
     assert bad(follower.judge(replace(FOLLOWS, **change))) == expected  # type: ignore[arg-type]
 
 
+def test_a_follower_that_never_reads_ldap_to_its_end() -> None:
+    never = replace(FOLLOWS, state="never", age=None)
+    assert bad(follower.judge(never, 5)) == {"follower": "note"}
+    assert bad(follower.judge(never, 500)) == {"follower": "warning"}
+
+
 def test_a_configuration_that_the_follower_does_not_know_clock_and_space() -> None:
     assert bad(follower.judge_configuration(20.0, 10.0)) == {"follower-config": "warning"}
     assert bad(follower.judge_configuration(10.0, 20.0)) == bad(follower.judge_configuration(20.0, None)) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,27 @@ def test_the_secret_is_in_no_file_and_files_are_closed(tokens: Tokens, tmp_path:
     assert file.name == f"{made.id}.json"
     assert word.rpartition("_")[2] not in file.read_text()
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_root_makes_tokens_for_the_account_of_the_service(tokens: Tokens, tmp_path: Path) -> None:
+    place = tmp_path / "tokens"
+    place.mkdir(mode=0o700)
+    os.chown(place, 65534, 65534)
+    made, word = tokens.create(ALICE, TokenPurpose("a"), 100, read_only=False, by="root", now=0)
+    assert (place / f"{made.id}.json").stat().st_uid == 65534
+    assert tokens.check(ALICE, word, 1) == made and tokens.revoke(made.id, 2).revoked == 2
+
+
+def test_tokens_that_another_account_makes_are_not_taken(
+    tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tokens").mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "tokens", 65534, 65534)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(ToolkitError, match="another account"):
+        tokens.all()
 
 
 def test_where_others_write_there_are_no_tokens(tokens: Tokens, tmp_path: Path) -> None:

@@ -12,17 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enc.errors import UsageError
+from enc.errors import ConfigurationError, UsageError
 from enc.names import PersonName, ProjectName
 from enc.roles import Person
 from enc.settings import Settings
+from enc.web_server import check_certificate
 from git_hooks.transport import throttle
 from git_hooks.transport.body import BadBody, taken
 from git_hooks.transport.http import GitOverHttp, Refused, wanted
 from git_hooks.transport.keys import PublicKey
 from git_hooks.transport.reading import Rule, refusal
 from git_hooks.transport.serve import gunicorn_options
-from git_hooks.transport.signin import parse_basic
+from git_hooks.transport.signin import ASKED, SignIn, parse_basic
 from git_hooks.transport.ssh import asked
 from git_hooks.transport.throttle import Throttle
 
@@ -45,20 +46,26 @@ def test_who_may_read(rule: Rule, may: list[Person | None]) -> None:
     assert [person for person in everybody if not refusal(person, rule)] == may
 
 
-@pytest.mark.parametrize("pair", ["bob:x:y", "bob:ü", "a.b-c_d:" + "p" * 200])
+@pytest.mark.parametrize("pair", ["bob:x:y", "bob:ü", "bob:", "a.b-c_d:" + "p" * 200])
 def test_names_and_passwords_in_a_header(pair: str) -> None:
     header = "Basic " + base64.b64encode(pair.encode()).decode()
     assert parse_basic(header) == tuple(pair.split(":", 1))
 
 
 @pytest.mark.parametrize(
-    "pair", [b"bob", b"bob:", b":x", b"../x:y", b"bob:x\0y", b"b*b:x", b"bob)(uid=*:x", b"bob\n:x", b"\xff:x"]
+    "pair", [b"bob", b":x", b"../x:y", b"bob:x\0y", b"b*b:x", b"bob)(uid=*:x", b"bob\n:x", b"\xff:x"]
 )
 def test_what_is_no_name_and_password(pair: bytes) -> None:
     word = base64.b64encode(pair).decode()
     assert parse_basic(f"Basic {word}") is None
     assert parse_basic(f"Bearer {word}") is None
     assert parse_basic("Basic " + base64.b64encode(b"bob:" + b"x" * 9000).decode()) is None
+
+
+def test_a_name_without_password_is_only_asked_to_sign_in() -> None:
+    """curl sends this by itself; it is no wrong password, and above all no bind without one."""
+    header = "Basic " + base64.b64encode(b"bob:").decode()
+    assert SignIn(Settings()).check(header, "192.0.2.1") == ASKED
 
 
 @given(st.text(max_size=40))
@@ -172,6 +179,16 @@ def test_gunicorn_never_logs_a_line_that_can_hold_a_header() -> None:
     options = gunicorn_options(Settings())
     assert (options["loglevel"], options["accesslog"]) == ("error", None)
     assert Path(str(options["bind"])).name == "127.0.0.1:8418"
+
+
+def test_a_certificate_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    check_certificate(None, None)
+    with pytest.raises(ConfigurationError, match="No such file") as missing:
+        check_certificate(str(tmp_path / "c.pem"), None)
+    assert missing.value.where == str(tmp_path / "c.pem")
+    (tmp_path / "c.pem").write_text("no certificate")
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        check_certificate(str(tmp_path / "c.pem"), str(tmp_path / "c.pem"))
 
 
 def test_what_would_cross_the_network_in_clear_is_not_even_looked_at() -> None:

@@ -19,7 +19,7 @@ WALLS = {
     "keystoneauth1": ["enc.cloud.client"],
     "sqlite3": ["enc.answers.copy", "enc.answers.worklist"],
     "pygit2": ["git_hooks.repository"],
-    "ssl": ["enc.directory.wire", "enc.https"],
+    "ssl": ["enc.directory.wire", "enc.https", "enc.web_server"],
     "http": [
         *("enc.answers.metrics", "enc.https", "enc.authority.client", "enc.cloud.vendordata"),
         *("git_hooks.puppetserver", "git_hooks.transport.http", "git_hooks.mirror.*"),
