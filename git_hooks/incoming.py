@@ -102,11 +102,18 @@ class Incoming(Repository):
         """
         names = list(dict.fromkeys(blobs))
         found = {}
-        for start in range(0, len(names), _AHEAD):
-            part = names[start : start + _AHEAD]
-            self._ask(part)
-            for name in part:
-                found[name] = self._read_bounded(name, keep=name in kept)
+        unread = 0
+        try:
+            for start in range(0, len(names), _AHEAD):
+                part = names[start : start + _AHEAD]
+                self._ask(part)
+                unread = len(part)
+                for name in part:
+                    found[name] = self._read_bounded(name, keep=name in kept)
+                    unread -= 1
+        finally:
+            if unread:  # the next branch must not be judged by these answers
+                self.close()
         return found
 
     def _read_bounded(self, name: str, *, keep: bool) -> Blob:

@@ -13,7 +13,7 @@ that is not there: `NotFound`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import BinaryIO
 
 from enc.errors import NotFound, ToolkitError
@@ -129,17 +129,24 @@ class Repository:
         """Return the content of one file or link."""
         return next(self.blobs([blob]))
 
-    def blobs(self, blobs: Iterable[str]) -> Iterator[bytes]:
-        """Yield the contents of `blobs` in order; several are asked for at once."""
+    def blobs(self, blobs: Iterable[str]) -> Generator[bytes]:
+        """Yield the contents of `blobs` in order; several are asked for at once. Close it if not all are read."""
         waiting = list(blobs)
-        for start in range(0, len(waiting), _AHEAD):
-            part = waiting[start : start + _AHEAD]
-            self._ask(part)
-            for blob in part:
-                kind, _, content = self._read()
-                if kind != "blob":
-                    raise NotFound(f"no blob {blob}", where=self.path)
-                yield content
+        unread = 0
+        try:
+            for start in range(0, len(waiting), _AHEAD):
+                part = waiting[start : start + _AHEAD]
+                self._ask(part)
+                unread = len(part)
+                for blob in part:
+                    kind, _, content = self._read()
+                    unread -= 1
+                    if kind != "blob":
+                        raise NotFound(f"no blob {blob}", where=self.path)
+                    yield content
+        finally:
+            if unread:  # a full disk, an object that is missing: the next question must not get these answers
+                self.close()
 
     def branches(self) -> dict[BranchName, ObjectId]:
         """Return all branches with their commits, those of unacceptable names left out."""

@@ -22,7 +22,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import count
 from typing import NamedTuple
 
@@ -274,10 +274,10 @@ class _Build:
     def _write(self) -> None:
         """Write all new files, and their data through to the disk."""
         each = len(self._files) <= FSYNC_EACH
-        contents = self._objects.blobs(entry.id for _, entry in self._files)
-        for (path, entry), content in zip(self._files, contents, strict=True):
-            self._at("write file")
-            _write_file(path, content, 0o555 if entry.mode == PROGRAM else 0o444, sync=each)
+        with closing(self._objects.blobs(entry.id for _, entry in self._files)) as contents:
+            for (path, entry), content in zip(self._files, contents, strict=True):
+                self._at("write file")
+                _write_file(path, content, 0o555 if entry.mode == PROGRAM else 0o444, sync=each)
         if not each:
             self._at("sync")
             os.sync()

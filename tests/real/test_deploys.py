@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import multiprocessing
 import os
 import signal
@@ -281,6 +282,37 @@ def test_a_damaged_repository_is_no_deleted_branch(bare: Bare) -> None:
     record = deploy(bare)
     assert (record.outcome, "git fsck" in record.detail) == ("failed", True)
     assert contents(bare.live("test")) == shown("1")
+
+
+def test_a_full_disk_in_the_middle_of_a_build_spoils_no_later_deploy(bare: Bare) -> None:
+    def fill(step: str) -> None:
+        written.append(step)
+        if full and step == "write file" and written.count(step) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    written: list[str] = []
+    full = True
+    commits = {name: bare.commit(name, {"d": {f"f{n}": f"{name} {n}" for n in range(9)}}) for name in ("a", "b")}
+    targets = [(EnvironmentName(name), Tip(BranchName(name))) for name in commits]
+    with Deployer(bare.settings, at=fill) as deployer:
+        assert "No space left" in deployer.deploy(*targets[0], "me").detail
+        full = False
+        # What git had been asked for must not pass for the answers to what is asked next.
+        records = [deployer.deploy(*target, "me") for target in targets * 8]
+    assert [(record.outcome, record.new) for record in records[:2]] == [("live", commit) for commit in commits.values()]
+    assert {record.outcome for record in records[2:]} == {"unchanged"}
+    assert contents(bare.live("b")) == {f"d/f{n}": f"b {n}" for n in range(9)}
+
+
+def test_a_file_that_is_missing_in_the_repository_spoils_no_later_deploy(bare: Bare) -> None:
+    bare.commit("a", {"d": {f"f{n}": f"a {n}" for n in range(9)}})
+    bare.commit("b", {"d": {f"f{n}": f"b {n}" for n in range(9)}})
+    lost = bare.blob("a 2")
+    (bare.path / "objects" / lost[:2] / lost[2:]).unlink()
+    with Deployer(bare.settings) as deployer:
+        outcomes = [deployer.deploy(EnvironmentName(name), Tip(BranchName(name)), "me").outcome for name in "abab"]
+    assert outcomes == ["failed", "live", "failed", "unchanged"]
+    assert contents(bare.live("b")) == {f"d/f{n}": f"b {n}" for n in range(9)}
 
 
 def test_a_hold_keeps_what_is_live_until_it_is_released(bare: Bare) -> None:

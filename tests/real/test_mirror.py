@@ -25,7 +25,8 @@ from git_hooks.mirror.receiver import Receiver
 from git_hooks.mirror.upstream import Upstream, UpstreamFailed
 from git_hooks.refs import ObjectId
 from git_hooks.refstore import RefStore
-from tests.support.bare import Bare, git
+from git_hooks.trees import FILE, Entry
+from tests.support.bare import Bare, contents, git
 from tests.support.following import eventually
 from tests.support.webhooks import github
 
@@ -200,6 +201,18 @@ def test_one_bad_branch_stops_no_other(forge: Forge, look: Callable[..., list[st
     assert "refs/heads/project/bad" not in git(forge.here.path, "for-each-ref")
     told = {path.rsplit("/", 1)[1]: said["state"] for path, _, said in forge.statuses}
     assert told[bad] == told[second] == "failure"
+
+
+def test_what_was_not_read_of_a_damaged_tree_does_not_judge_the_next_branch(
+    forge: Forge, look: Callable[..., list[str]]
+) -> None:
+    good = {f"f{number}": f"# {number}" for number in range(9)}
+    entries = [Entry(FILE, name, forge.upstream.blob(text)) for name, text in good.items()]
+    directory = forge.upstream.tree({"x": "a directory"})
+    forge.upstream.commit_tree("project/bad", forge.upstream.raw_tree([Entry(FILE, "a", directory), *entries]))
+    forge.upstream.commit("project/good", good)
+    assert look() == ["failed", "live"]
+    assert contents(forge.here.live("project_good")) == good
 
 
 def test_a_fetched_tree_passes_the_checks_of_a_push_or_does_not_go_live(
