@@ -15,6 +15,7 @@ Failure modes: objects that are damaged or of the wrong kind: `UnsoundTree`.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
+from itertools import takewhile
 
 from enc.errors import NotFound
 from git_hooks import puppetfile
@@ -77,7 +78,9 @@ class Incoming(Repository):
             if kind != "commit" or not content.startswith(b"tree "):
                 raise NotFound(f"{commit} is no commit", where=self.path)
             header = content.partition(b"\n\n")[0].decode("ascii", "replace").split("\n")
-            parents = tuple(line[7:] for line in header if line.startswith("parent "))
+            # Only directly behind the tree, as git has it: a line of this kind further down is no parent, and git's
+            # own checks let it pass. Whoever writes one would have commits forgotten that seem to stay.
+            parents = tuple(line[7:] for line in takewhile(lambda line: line.startswith("parent "), header[1:]))
             known = self._commits[commit] = header[0][5:], parents
         return known
 

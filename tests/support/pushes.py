@@ -10,7 +10,8 @@ A file is a list of cases. A case:
               files: {PATH: CONTENT}   a new commit on `from` (default: the ref itself, or test);
                                        null removes; `-> X` is a link, `#!…` a program, {bytes: N} is N bytes
               raw: {DIRECTORY: [{mode, name or hex, content or tree: same}]}   entries that git would not make
-            also: orphan: true (no parent), first: {files, raw} (a commit before it), tag: true (annotated)
+            also: orphan: true (no parent), first: {files, raw} (a commit before it), tag: true (annotated),
+          claims: BRANCH (a line of the commit says, in the wrong place, that this is its parent)
     fsck:   true leaves git's own checks on; otherwise they are off, so that it is ours that answer
     also:   [cold, sha256]: where else it runs
     taken:  whether all refs move; if not, none may
@@ -234,6 +235,10 @@ class ManagedRepository:
             parent = None
         base = {} if wanted.get("orphan") else self._read(git(self._client, "rev-parse", f"{parent}^{{tree}}"))
         commit = self._one_commit(parent, wanted, base)
+        if "claims" in wanted:
+            head, _, message = git(self._client, "cat-file", "commit", commit).partition("\n\n")
+            text = f"{head}\nparent {self._before[self.full(wanted['claims'])]}\n\n{message}\n"
+            commit = git(self._client, "hash-object", "-t", "commit", "-w", "--stdin", stdin=text.encode())
         if not wanted.get("tag"):
             return commit
         text = f"object {commit}\ntype commit\ntag t\ntagger A <a@example.org> 1700000000 +0000\n\nt\n"
