@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from enc.errors import ToolkitError
 from puppetmaster_self import puppet_conf
-from puppetmaster_self.machine import Machine
+from puppetmaster_self.machine import Machine, ProgramFailed
 from puppetmaster_self.tree import write_whole
 
 UNIT = "puppet.service"
@@ -182,7 +182,14 @@ def undo_resume(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
 def run(machine: Machine, *words: str, timeout: float) -> str:
     """Run the agent once and return its output; raise `ProgramFailed` if it has no catalog or a resource fails."""
     command = ("puppet", "agent", "--test", "--color", "false", "--waitforcert", "0", *words)
-    return machine.run(*command, "--waitforlock", "5", "--maxwaitforlock", "600", timeout=timeout, good=_CHANGED).output
+    command = (*command, "--waitforlock", "5", "--maxwaitforlock", "600")
+    try:
+        return machine.run(*command, timeout=timeout, good=_CHANGED).output
+    except ProgramFailed as error:
+        # Whose lock it found ended while Puppet asked ps for its name; that has Puppet give up instead of going on.
+        if "Execution of 'ps -p" not in str(error):
+            raise
+    return machine.run(*command, timeout=timeout, good=_CHANGED).output
 
 
 def await_end(machine: Machine, limit: float = 7200.0) -> None:
