@@ -114,6 +114,14 @@ def test_a_push_that_git_refuses_in_the_end_takes_nothing_away(site: ManagedRepo
     assert IDLE.ref in site.refs()
 
 
+@pytest.mark.parametrize("claimed", ["1" * 40, "0" * 40])
+def test_a_branch_is_not_deleted_by_who_says_that_it_was_elsewhere(site: ManagedRepository, claimed: str) -> None:
+    # git deletes without a look at the branch if it does not have the commit that the client says it saw.
+    told = site.send([f"{claimed} {'0' * 40} {IDLE.ref}"], who="anna")
+    assert IDLE.ref in site.refs()
+    assert f"{IDLE}: the branch is not at the commit that you saw" in told
+
+
 def test_what_cannot_be_noted_is_not_taken_away(site: ManagedRepository) -> None:
     (site.bare.path / "puppetmaster/leaving").write_text("in the way")
     refused = site.push(DELETE, who="anna")
