@@ -21,6 +21,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from enc.names import EnvironmentName
+from git_hooks import puppetfile
 from git_hooks.layout import JOINED, SPLIT, Layout
 from git_hooks.locks import locked
 from git_hooks.store import Step, nothing
@@ -94,7 +95,7 @@ class _Collector:
         return removed
 
     def _used(self, seen: set[str]) -> set[str]:
-        """Return the units and sets that versions lead to; directories in `seen` are passed over, others added."""
+        """Return the units and sets that versions lead to; what is in `seen` is passed over, what is complete added."""
         used: set[str] = set()
         waiting = [
             f"{self._layout.versions}/{environment}/{commit}"
@@ -105,7 +106,8 @@ class _Collector:
             directory = waiting.pop()
             if directory in seen:
                 continue
-            seen.add(directory)
+            if self._is_final(directory):
+                seen.add(directory)
             for unit in self._parts_in(directory):
                 if unit == JOINED:
                     waiting.append(f"{directory}/{JOINED}")
@@ -114,6 +116,10 @@ class _Collector:
                     if unit.endswith(SPLIT):
                         waiting.append(self._layout.unit(unit))
         return used
+
+    def _is_final(self, directory: str) -> bool:
+        """Tell whether nothing more comes into a directory: a version gets its Puppetfile's modules after its name."""
+        return os.path.lexists(f"{directory}/{JOINED}") or not os.path.lexists(f"{directory}/{puppetfile.NAME}")
 
     def _parts_in(self, directory: str) -> list[str]:
         """Return the units and sets that the links of a directory lead to, and JOINED; none if it went meanwhile."""

@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from enc.errors import NotFound, ToolkitError
+from enc.errors import InvalidName, NotFound, ToolkitError
 from enc.names import EnvironmentName
 from git_hooks import puppetfile
+from git_hooks.environments import Rules
 from git_hooks.layout import JOINED, Layout
 from git_hooks.locks import locked
 from git_hooks.puppetserver import FlushFailed, Puppetservers
@@ -48,7 +49,10 @@ FLUSH_PAUSES = (0.2, 1.0)
 
 
 class Tip(NamedTuple):
-    """What a branch shows at the time of the deploy; a branch that is gone takes its environment with it."""
+    """What a branch shows at the time of the deploy.
+
+    A branch that is gone takes its environment with it, unless another branch becomes that environment.
+    """
 
     branch: BranchName
 
@@ -169,7 +173,7 @@ class Deployer:
         waiting: list[Order] = []
         for environment, target in targets:
             with suppress(ToolkitError):
-                wanted = self._wanted(target)
+                wanted = self._wanted(environment, target)
                 if wanted is not None:
                     waiting.append(Order(environment, wanted, self._base(environment)))
             if len(waiting) >= _AT_ONCE:
@@ -243,15 +247,32 @@ class Deployer:
     def _situation(self, environment: EnvironmentName, target: Tip | Exact) -> Situation:
         return Situation(
             live=self.versions.live(environment),
-            wanted=self._wanted(target),
+            wanted=self._wanted(environment, target),
             held=self.records.held(environment) is not None,
             owes_flush=self.records.owes_flush(environment),
         )
 
-    def _wanted(self, target: Tip | Exact) -> ObjectId | None:
-        if isinstance(target, Tip):
-            return self.repository.tip(target.branch)
-        return self.repository.commit_of(target.commit)
+    def _wanted(self, environment: EnvironmentName, target: Tip | Exact) -> ObjectId | None:
+        if isinstance(target, Exact):
+            return self.repository.commit_of(target.commit)
+        tip = self.repository.tip(target.branch)
+        return tip if tip is not None else self._inherited(environment)
+
+    def _inherited(self, environment: EnvironmentName) -> ObjectId | None:
+        """Return what an environment shows whose branch is gone: another branch that has its name now, or nothing.
+
+        One push may rename a branch so (`a-b`, `a.b`), and two pushes of one moment.
+        """
+        tips = []
+        rules = Rules(self._settings.rules)
+        for branch, tip in self.repository.branches().items():
+            with suppress(InvalidName):
+                place = rules.place(branch)
+                if place is not None and place.environment == environment:
+                    tips.append(tip)
+        return (
+            next(iter(tips), None) if len(tips) < 2 else self.versions.live(environment)
+        )  # who of several has it, cannot be told
 
     def _carry_out(
         self, environment: EnvironmentName, target: Tip | Exact, who: str, why: str, *, despite_hold: bool = False

@@ -80,15 +80,18 @@ def _settle(repository: Repository, directory: str, now: float, at: Step) -> Ite
     from git_hooks.refstore import RefStore  # most pushes take nothing away, and need not wait for its imports
 
     refs = RefStore(repository.path)
-    kept = {(one.branch, one.commit) for one in refs.archived()}
+    kept = {(one.branch, one.commit): one.at for one in reversed(refs.archived())}
     for name in _notes(directory):
         path = f"{directory}/{name}"
         leaving = _read(path)
+        noted = os.stat(path).st_mtime
         if leaving is not None and _is_there(repository, leaving):
-            if now - os.stat(path).st_mtime > UNDER_WAY:
+            if now - noted > UNDER_WAY:
                 os.unlink(path)
             continue
-        if leaving is not None and leaving not in kept and repository.has(leaving.commit):
+        # What was kept since was kept for this note, by somebody who was killed then. What was kept before was for an
+        # earlier push, and will be forgotten too early.
+        if leaving is not None and kept.get(leaving, 0) < int(noted) and repository.has(leaving.commit):
             at("keep")
             yield refs.keep(leaving.branch, leaving.commit, int(now))
         at("remove note")

@@ -53,6 +53,8 @@ class Facts(NamedTuple):
     """The nodes whose environment goes away with the branch."""
     users_unknown: str = ""
     """Why it cannot be told which nodes use it."""
+    moved: bool = False
+    """A branch that is to go is not at the commit that the push says. git looks at that only if it has the commit."""
 
 
 def read(update: RefUpdate, rules: Rules) -> Move:
@@ -104,6 +106,8 @@ def judge(person: Person, move: Move, facts: Facts, obstacle: str = "") -> RefVe
         return RefVerdict(ref, (f"there is no project {project} in LDAP, so nobody could use this branch",))
     if obstacle:
         return RefVerdict(ref, (obstacle,))
+    if facts.moved:
+        return RefVerdict(ref, ("the branch is not at the commit that you saw; fetch, and push again",))
     if move.place is not None and move.update.deletes:
         return RefVerdict(ref, _still_used(move.place.environment, facts))
     return RefVerdict(ref)

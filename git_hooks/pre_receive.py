@@ -148,6 +148,8 @@ class Judge:
         if update.deletes:
             if place.project is None or not policy.judge(person, move, Facts()).allowed:
                 return Facts()
+            if objects.tip(place.branch) != update.old:
+                return Facts(moved=True)
             try:
                 return Facts(used_by=self._usage.nodes_for_certain(place.environment))
             except UsageUnknown as unknown:

@@ -71,8 +71,10 @@ def _good(deployer: Deployer, place: Place, update: RefUpdate, record: Record, s
     if record.new is None:
         return f"{name}: removed" if update.deletes else f"{name}: removed, since somebody deleted the branch after you"
     shown = f"{name}: live at {record.new.abbreviated}"
+    if update.deletes:
+        return f"{shown}, since there is a branch again that becomes it"
     if record.new == update.new:
         return f"{shown} in {took(seconds)}"
-    if not update.deletes and deployer.repository.contains(record.new, update.new):
+    if deployer.repository.contains(record.new, update.new):
         return f"{shown}, a later push that has your commit {update.new.abbreviated} in it"
     return f"{shown}, a later push; yours was replaced by it"

@@ -114,6 +114,26 @@ def test_a_push_that_git_refuses_in_the_end_takes_nothing_away(site: ManagedRepo
     assert IDLE.ref in site.refs()
 
 
+def test_a_branch_that_came_back_by_a_push_is_kept_as_long_when_it_goes_again(site: ManagedRepository) -> None:
+    commit = site.refs()[IDLE.ref]
+    site.push(DELETE, who="anna")
+    (first,) = RefStore(str(site.bare.path)).archived()
+    long_ago = f"refs/archive/{IDLE}@{first.at - 80 * 86400}"
+    git(site.bare.path, "update-ref", "--stdin", stdin=f"create {long_ago} {commit}\ndelete {first.ref}\n".encode())
+    assert site.push([{"ref": IDLE, "to": commit}], who="anna").status == 0
+    assert "an operator brings it back with" in site.push(DELETE, who="anna").output
+    RefStore(str(site.bare.path)).prune(time.time() - 70 * 86400)
+    assert [one.commit for one in RefStore(str(site.bare.path)).archived()] == [commit]
+
+
+@pytest.mark.parametrize("claimed", ["1" * 40, "0" * 40])
+def test_a_branch_is_not_deleted_by_who_says_that_it_was_elsewhere(site: ManagedRepository, claimed: str) -> None:
+    # git deletes without a look at the branch if it does not have the commit that the client says it saw.
+    told = site.send([f"{claimed} {'0' * 40} {IDLE.ref}"], who="anna")
+    assert IDLE.ref in site.refs()
+    assert f"{IDLE}: the branch is not at the commit that you saw" in told
+
+
 def test_what_cannot_be_noted_is_not_taken_away(site: ManagedRepository) -> None:
     (site.bare.path / "puppetmaster/leaving").write_text("in the way")
     refused = site.push(DELETE, who="anna")

@@ -208,6 +208,32 @@ def test_gc_removes_modules_that_nobody_uses(site: Site) -> None:
     assert site.gc() == 1 and site.sets() == []
 
 
+def test_gc_leaves_modules_that_come_while_it_looks(tmp_path: Path, modules: GitServer) -> None:
+    site = Site(tmp_path / "site", modules, "g10k")
+    for text in "12":
+        site.bare.commit("production", {"manifests": {"site.pp": text}})
+        site.deploy("production")
+    site.commit(site.mod("thing"))
+    fetching = threading.Event()
+
+    def slowly(step: str) -> None:
+        if step == "fetch modules":
+            fetching.set()
+            time.sleep(1)  # gc has looked at the version meanwhile, and waits for the lock
+
+    deploying = threading.Thread(target=site.deploy, kwargs={"at": slowly})
+
+    def collecting(step: str) -> None:
+        if step == "take away" and not deploying.ident:
+            deploying.start()
+            assert fetching.wait(10)
+
+    with Deployer(site.settings) as deployer:
+        collect(deployer.layout, 0, 9e9, collecting)
+    deploying.join()
+    assert site.shown() == THING and len(site.sets()) == 1 and site.faults() == []
+
+
 def test_verify_store_sees_what_was_changed_afterwards(site: Site) -> None:
     site.commit(site.mod("thing"))
     site.deploy()

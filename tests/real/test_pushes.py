@@ -90,6 +90,17 @@ def site(slapd: Slapd, tmp_path: Path) -> ManagedRepository:
 RED = {"ref": "project/red", "files": {"manifests/site.pp": "two"}}
 
 
+@pytest.mark.parametrize("first", ["delete", "create"])
+def test_a_branch_is_renamed_and_keeps_its_environment(site: ManagedRepository, first: str) -> None:
+    commit = site.refs()["refs/heads/topic/red/idle"]
+    assert site.push([{"ref": "topic/red/a-b", "to": "topic/red/idle"}]).status == 0
+    lines = [f"{commit} {'0' * 40} refs/heads/topic/red/a-b", f"{'0' * 40} {commit} refs/heads/topic/red/a.b"]
+    told = site.send(lines if first == "delete" else lines[::-1], who="anna")
+    assert "refs/heads/topic/red/a-b" not in site.refs() and "refs/heads/topic/red/a.b" in site.refs()
+    assert site.shown("project_red__a_b", "manifests/site.pp") == "idle", told
+    assert "project_red__a_b: live at" in told and "removed" not in told
+
+
 def test_a_refused_push_leaves_no_object_behind(site: ManagedRepository) -> None:
     before = set((site.bare.path / "objects").rglob("*"))
     refused = site.push([{"ref": "project/red", "files": {"out": "-> /etc", "large": {"bytes": 40_000}}}])
