@@ -270,9 +270,9 @@ class Deployer:
                 place = rules.place(branch)
                 if place is not None and place.environment == environment:
                     tips.append(tip)
-        return (
-            next(iter(tips), None) if len(tips) < 2 else self.versions.live(environment)
-        )  # who of several has it, cannot be told
+        if len(tips) > 1:
+            return self.versions.live(environment)  # who of several has it cannot be told
+        return tips[0] if tips else None
 
     def _carry_out(
         self, environment: EnvironmentName, target: Tip | Exact, who: str, why: str, *, despite_hold: bool = False
