@@ -31,7 +31,10 @@ OUR_PROGRAMS = ("/usr/bin/puppetmaster-config-version", "/usr/local/bin/puppetma
 """Programs of the toolkit that a config_version may name; any other outside the tree is refused."""
 _LONGEST = 65_536
 
-_LINE = r"\s*(\w+)\s*=\s*(.*?)\s*"
+_LINE = r"\s*(\w+)\s*=(.*)"
+_BLANKS = " \t\r\f\v"
+"""What Ruby takes off the ends of a value. Not a part of the pattern: it would try each blank of a long line anew."""
+
 _PATH = r"(?:\./)?[A-Za-z0-9_+-][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)*/?|\./?"
 _GLOB = r"(?:\./)?[A-Za-z0-9_*+-][A-Za-z0-9_.*+-]*(?:/[A-Za-z0-9_*+-][A-Za-z0-9_.*+-]*)*/?|\./?"
 _WORD = r"\$environment(?:path)?|-{0,2}[A-Za-z0-9_][A-Za-z0-9_.,:=+-]*"
@@ -74,7 +77,11 @@ def problems(content: bytes) -> Iterator[str]:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         match = _is(_LINE, line)
-        what = _wrong(*match.groups()) if match else "is neither KEY = VALUE nor a comment (there are no sections)"
+        what = (
+            _wrong(match[1], match[2].strip(_BLANKS))
+            if match
+            else "is neither KEY = VALUE nor a comment (there are no sections)"
+        )
         if what:
             yield f"line {number} {what}"
 

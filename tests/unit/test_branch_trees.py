@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from enc.errors import NotFound
 from enc.names import EnvironmentName
 from enc.settings import BranchSettings
 from git_hooks.arrange import Arranger
+from git_hooks.checks.environment_conf import problems
 from git_hooks.deploy import Situation, decide
 from git_hooks.environments import Rules
 from git_hooks.reconcile import due
@@ -81,6 +84,13 @@ def test_a_name_that_stands_twice_is_refused() -> None:
 )
 def test_how_far_a_link_climbs(target: str, depth: int, up: int) -> None:
     assert climb(target.encode(), depth, "l") == up
+
+
+def test_an_environment_conf_of_blanks_keeps_nobody_waiting() -> None:
+    began = time.process_time()
+    assert list(problems(b"manifest = a" + b" " * 65_000 + b"b")) != []
+    assert list(problems(b"manifest =\t\x0b \x0c a \r" + b" " * 65_000)) == []
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "a/../../b", "a/..", "", "a\0b", "../a/../b"])
