@@ -84,8 +84,9 @@ class Report(Iterator[str]):
             who = UNKNOWN
             yield f"this push is recorded without a name: {error}"
         found: list[tuple[RefUpdate, Place]] = []
+        why = self._refused(updates)
         for update in updates:
-            refused = self._refused(update)
+            refused = why.get(update.ref, "")
             place = None if refused else self._place(update)
             if refused:
                 self.good = False
@@ -137,15 +138,13 @@ class Report(Iterator[str]):
         what = "it is" if update.deletes else f"what it had before ({kept.commit.abbreviated}) is"
         return f"{UNDER}{what} kept until {until}; an operator brings it back with: {command}"
 
-    def _refused(self, update: RefUpdate) -> str:
-        """Return why what was stored must not go live."""
-        move = read(update, self._rules)
-        if move.refused:
-            return "" if update.deletes else move.refused
+    def _refused(self, updates: tuple[RefUpdate, ...]) -> dict[str, str]:
+        """Return ref → why what was stored must not go live."""
+        moves = [read(update, self._rules) for update in updates if not update.deletes]
+        refused = {move.update.ref: move.refused for move in moves if move.refused}
         # Of two branches that are pushed at one moment, pre-receive sees neither.
-        if not update.creates or update.deletes:
-            return ""
-        return obstacles([move], self._deployer.repository.branches(), self._rules).get(update.ref, "")
+        made = [move for move in moves if move.update.creates]
+        return refused | (obstacles(made, self._deployer.repository.branches(), self._rules) if made else {})
 
     def _reached(self, place: Place) -> Iterator[str]:
         try:

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from enc.answers.layout import Contact, Layout
-from enc.names import PersonName
+from enc.names import BranchName, PersonName
 from git_hooks.pusher import sign
+from git_hooks.refs import ObjectId
+from git_hooks.repository import Repository
 from tests.real.conftest import SlapdMaker
 from tests.support.pushes import ManagedRepository, S, cases, populate
 from tests.support.slapd import ADD, DELETE, Slapd
@@ -88,6 +90,22 @@ def site(slapd: Slapd, tmp_path: Path) -> ManagedRepository:
 
 
 RED = {"ref": "project/red", "files": {"manifests/site.pp": "two"}}
+
+
+def test_the_branches_of_one_push_are_compared_with_all_others_once(
+    site: ManagedRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Counting(Repository):
+        def branches(self) -> dict[BranchName, ObjectId]:
+            asked.append("branches")
+            return super().branches()
+
+    monkeypatch.setattr("git_hooks.deploy.Repository", Counting)
+    with site.serving():
+        pushed = site.push([{"ref": f"topic/red/t{number}", "to": "test"} for number in range(30)])
+    assert pushed.output.count("live at") == 30 and len(asked) == 1
 
 
 @pytest.mark.parametrize("first", ["delete", "create"])
