@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -14,8 +16,9 @@ from typing import Any
 import pytest
 
 from enc.answers.layout import Contact, Layout
-from enc.names import BranchName, PersonName
+from enc.names import BranchName, EnvironmentName, PersonName
 from git_hooks.pusher import sign
+from git_hooks.records import Records
 from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository
 from tests.real.conftest import SlapdMaker
@@ -106,6 +109,19 @@ def test_the_branches_of_one_push_are_compared_with_all_others_once(
     with site.serving():
         pushed = site.push([{"ref": f"topic/red/t{number}", "to": "test"} for number in range(30)])
     assert pushed.output.count("live at") == 30 and len(asked) == 1
+
+
+def test_a_full_disk_is_told_of_each_environment(site: ManagedRepository, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: str, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr("git_hooks.store._write_file", full)
+    with site.serving():
+        pushed = site.push([RED, {"ref": "topic/red/idle", "files": {"manifests/site.pp": "three"}}])
+    for name in ("project_red", "project_red__idle"):
+        assert f"{name}: NOT live, nothing was changed: [Errno 28]" in pushed.output
+        assert Records(str(site.base / "store")).of(EnvironmentName(name))[0].outcome == "failed"
+    assert "2 of 2 environments are not as this push wants them" in pushed.output
 
 
 @pytest.mark.parametrize("first", ["delete", "create"])
