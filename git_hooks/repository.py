@@ -151,7 +151,9 @@ class Repository:
     def branches(self) -> dict[BranchName, ObjectId]:
         """Return all branches with their commits, those of unacceptable names left out."""
         output = self._run("for-each-ref", "--format=%(objectname) %(refname)", HEADS)
-        pairs = (line.split(" ", 1) for line in output.decode("utf-8", "surrogateescape").splitlines())
+        # Not splitlines(): a name may hold what ends a line for Unicode, and its beginning be another branch's name.
+        lines = output.decode("utf-8", "surrogateescape").split("\n")
+        pairs = (line.split(" ", 1) for line in lines if line)
         return {
             BranchName(ref[len(HEADS) :]): ObjectId(commit)
             for commit, ref in pairs

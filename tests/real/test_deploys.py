@@ -24,9 +24,10 @@ from git_hooks.environments import Rules
 from git_hooks.reconcile import look, reconcile
 from git_hooks.records import Record
 from git_hooks.refs import BranchName, ObjectId
+from git_hooks.refstore import RefStore
 from git_hooks.store import nothing
 from git_hooks.verify import verify_store
-from tests.support.bare import Bare, Content, contents
+from tests.support.bare import Bare, Content, contents, git
 from tests.support.certificates import Authority
 
 TEST = EnvironmentName("test")
@@ -313,6 +314,15 @@ def test_a_file_that_is_missing_in_the_repository_spoils_no_later_deploy(bare: B
         outcomes = [deployer.deploy(EnvironmentName(name), Tip(BranchName(name)), "me").outcome for name in "abab"]
     assert outcomes == ["failed", "live", "failed", "unchanged"]
     assert contents(bare.live("b")) == {f"d/f{n}": f"b {n}" for n in range(9)}
+
+
+def test_a_branch_with_a_name_of_several_lines_is_left_out(bare: Bare) -> None:
+    commit = bare.commit("test", tree("1"))
+    git(bare.path, "update-ref", "refs/heads/production\u2028x", commit)
+    with Deployer(bare.settings) as deployer:
+        assert deployer.repository.branches() == {BRANCH: commit}
+    refs = RefStore(str(bare.path))
+    assert (refs.containing(commit), [*refs.dates()]) == ((BRANCH,), [BRANCH])
 
 
 def test_a_hold_keeps_what_is_live_until_it_is_released(bare: Bare) -> None:
