@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enc import log
@@ -27,10 +29,10 @@ from git_hooks.deploy import LIKELY_BASES, Tip
 from git_hooks.environments import Place, Rules
 from git_hooks.expiry import ends_at
 from git_hooks.leaving import settle
-from git_hooks.policy import obstacles, read, some
+from git_hooks.policy import Move, obstacles, read, some
 from git_hooks.pusher import identify
 from git_hooks.receive import UNDER, Told, received
-from git_hooks.refs import ObjectId, RefUpdate, parse_updates
+from git_hooks.refs import HEADS, ObjectId, RefUpdate, parse_updates
 from git_hooks.usage import Usage, UsageUnknown
 from git_hooks.verdict import clean, shown
 
@@ -142,9 +144,28 @@ class Report(Iterator[str]):
         """Return ref → why what was stored must not go live."""
         moves = [read(update, self._rules) for update in updates if not update.deletes]
         refused = {move.update.ref: move.refused for move in moves if move.refused}
-        # Of two branches that are pushed at one moment, pre-receive sees neither.
+        # Of two branches that are pushed at one moment, pre-receive sees neither. What did not go live for that when it
+        # came is looked at again with each push: until the other is gone, the environment is not its own.
+        moved = [move for move in moves if move.place is not None and not move.update.creates]
+        waiting = {move.update.ref for move in moved if self._waits(move).exists()}
         made = [move for move in moves if move.update.creates]
-        return refused | (obstacles(made, self._deployer.repository.branches(), self._rules) if made else {})
+        made += [_as_new(move) for move in moved if move.update.ref in waiting]
+        if not made:
+            return refused
+        found = obstacles(made, self._deployer.repository.branches(), self._rules)
+        for move in made:
+            with suppress(OSError):
+                if move.update.ref in found:
+                    self._waits(move).parent.mkdir(mode=0o700, exist_ok=True)
+                    self._waits(move).touch(mode=0o600)
+                elif move.update.ref in waiting:
+                    self._waits(move).unlink()
+        return refused | found
+
+    def _waits(self, move: Move) -> Path:
+        """Return the file that says that a branch is stored, and its environment another's."""
+        name = move.update.ref.removeprefix(HEADS).replace("/", ":")  # which is in no branch's name
+        return self._settings.branches.repository / "puppetmaster/waiting" / name
 
     def _reached(self, place: Place) -> Iterator[str]:
         try:
@@ -168,6 +189,10 @@ class Report(Iterator[str]):
             return self._rules.place(branch) if branch is not None else None
         except InvalidName:
             return None
+
+
+def _as_new(move: Move) -> Move:
+    return move._replace(update=move.update._replace(old=ObjectId("0" * len(move.update.old))))
 
 
 def _day(at: float) -> str:

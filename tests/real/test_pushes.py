@@ -242,6 +242,24 @@ def test_of_two_branches_that_came_at_one_moment_none_takes_the_others_environme
     assert site.shown("project_red__IDLE", "manifests/site.pp") is None
 
 
+def test_a_branch_whose_environment_is_anothers_waits_until_the_other_is_gone(site: ManagedRepository) -> None:
+    first = [{"ref": "topic/red/a-b", "files": {"manifests/site.pp": "mine"}}]
+    assert site.push(first).status == 0
+    before = site.bare.path / "hooks/pre-receive"
+    before.chmod(0o644)
+    assert "stored, but NOT live" in site.push([{"ref": "topic/red/a.b", "to": "test"}]).output
+    before.chmod(0o755)
+    theirs = site.push([{"ref": "topic/red/a.b", "from": "test", "files": {"manifests/site.pp": "theirs"}}])
+    assert "topic/red/a.b: stored, but NOT live: it would become environment project_red__a_b" in theirs.output
+    assert site.shown("project_red__a_b", "manifests/site.pp") == "mine"
+    assert site.push([{"ref": "topic/red/a-b", "delete": True}], "anna").status == 0
+    assert site.shown("project_red__a_b", "manifests/site.pp") == "theirs"
+    last = [{"ref": "topic/red/a.b", "from": "test", "files": {"manifests/site.pp": "last"}}]
+    assert "project_red__a_b: live at" in site.push(last, "anna").output
+    assert site.shown("project_red__a_b", "manifests/site.pp") == "last"
+    assert "which is branch topic/red/a.b's; choose another name" in site.push(first).output
+
+
 def test_a_submodule_that_is_allowed_becomes_an_empty_directory(site: ManagedRepository) -> None:
     site.configure(submodules=True)
     raw = {"modules": [{"name": "sub", "mode": "160000", "id": "1234567890"}]}
