@@ -15,8 +15,8 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
@@ -83,6 +83,30 @@ def check_certificate(certificate: str | None, key: str | None) -> None:
             raise ConfigurationError(what, where=certificate) from error
 
 
+@contextmanager
+def hurried(environ: Mapping[str, Any], seconds: float) -> Iterator[None]:
+    """Within: the connection of a request ends after `seconds`. For what strangers send, who could do so for ever."""
+    connection = environ.get("gunicorn.socket")
+    if connection is None:
+        yield
+        return
+    with _ending(connection, seconds):
+        yield
+
+
+@contextmanager
+def _ending(connection: Any, seconds: float) -> Iterator[threading.Timer]:
+    # A descriptor of our own: that of the connection is exchanged when TLS begins.
+    with socket.socket(fileno=os.dup(connection.fileno())) as twin:
+        timer = threading.Timer(seconds, _end, (twin,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield timer
+        finally:
+            timer.cancel()
+
+
 def _silence(seconds: float) -> Callable[[Any], None]:
     """Return a hook that lets a connection end on which nothing moved for `seconds`.
 
@@ -105,16 +129,9 @@ class _Worker(ThreadWorker):
     longest_head = 60.0
 
     def handle(self, conn: Any) -> Any:
-        # A descriptor of our own: that of the connection is exchanged when TLS begins.
-        with socket.socket(fileno=os.dup(conn.sock.fileno())) as twin:
-            timer = threading.Timer(self.longest_head, _end, (twin,))
-            timer.daemon = True
+        with _ending(conn.sock, self.longest_head) as timer:
             conn.head_timer = timer
-            timer.start()
-            try:
-                return super().handle(conn)
-            finally:
-                timer.cancel()
+            return super().handle(conn)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         conn.head_timer.cancel()

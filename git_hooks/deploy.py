@@ -230,8 +230,10 @@ class Deployer:
                 self._store.build_all(self.repository, orders)
             except ToolkitError:
                 for order in orders:
-                    with suppress(ToolkitError):
+                    with suppress(ToolkitError, OSError):
                         self._store.build_all(self.repository, [order])
+            except OSError:  # a full disk: each deploy finds that too, and has a record for it
+                pass
 
     def _before(self, environment: EnvironmentName) -> ObjectId:
         live = self.versions.live(environment)

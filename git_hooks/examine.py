@@ -43,6 +43,7 @@ class Examination:
         )
         self._objects = objects
         self._rules = Rules(settings.branches.rules)
+        self._places: dict[BranchName, Place | None] = {}
         self._inspection = Inspection(objects, CHECKS, limits)
 
     @property
@@ -77,7 +78,9 @@ class Examination:
         project = place.project if place is not None else None
         common, own = [], []
         for branch, tip in existing.items():
-            other = self._place(branch)
+            if branch not in self._places:
+                self._places[branch] = self._place(branch)
+            other = self._places[branch]
             if other is not None and other.project is None:
                 common.append(tip)
             elif other is not None and other.project == project:

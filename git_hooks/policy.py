@@ -16,7 +16,7 @@ Not here: finding the facts (pre_receive.py), what the tree holds (checks/).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from enc.errors import InvalidName
@@ -150,10 +150,15 @@ def obstacles(moves: Iterable[Move], existing: Iterable[BranchName], rules: Rule
     for branch, place in present.items():
         if place is not None:
             by_environment.setdefault(place.environment.lower(), []).append(branch)
+    below: dict[str, BranchName] = {}
+    for branch in sorted(present):
+        for above in _above(branch):
+            below.setdefault(above, branch)
     found = {}
     for branch, place in made.items():
         rivals = sorted(set(by_environment[place.environment.lower()]) - {branch})
-        near = _beside(branch, present)
+        # What git cannot have together with it.
+        near = next((BranchName(above) for above in _above(branch) if above in present), below.get(branch))
         if rivals:
             found[branch.ref] = (
                 f"it would become environment {place.environment}, which is branch {rivals[0]}'s; choose another name"
@@ -163,14 +168,10 @@ def obstacles(moves: Iterable[Move], existing: Iterable[BranchName], rules: Rule
     return found
 
 
-def _beside(branch: BranchName, present: Mapping[BranchName, object]) -> BranchName | None:
-    """Return a branch that git cannot have together with `branch`."""
+def _above(branch: BranchName) -> list[str]:
+    """Return the directories that git keeps `branch` in, the highest first."""
     parts = branch.split("/")
-    above = ("/".join(parts[:count]) for count in range(1, len(parts)))
-    for name in above:
-        if name in present:
-            return BranchName(name)
-    return min((other for other in present if other.startswith(branch + "/")), default=None)
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def _place(branch: BranchName, rules: Rules) -> Place | None:

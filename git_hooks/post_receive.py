@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enc import log
@@ -27,10 +29,10 @@ from git_hooks.deploy import LIKELY_BASES, Tip
 from git_hooks.environments import Place, Rules
 from git_hooks.expiry import ends_at
 from git_hooks.leaving import settle
-from git_hooks.policy import obstacles, read, some
+from git_hooks.policy import Move, obstacles, read, some
 from git_hooks.pusher import identify
 from git_hooks.receive import UNDER, Told, received
-from git_hooks.refs import ObjectId, RefUpdate, parse_updates
+from git_hooks.refs import HEADS, ObjectId, RefUpdate, parse_updates
 from git_hooks.usage import Usage, UsageUnknown
 from git_hooks.verdict import clean, shown
 
@@ -84,8 +86,9 @@ class Report(Iterator[str]):
             who = UNKNOWN
             yield f"this push is recorded without a name: {error}"
         found: list[tuple[RefUpdate, Place]] = []
+        why = self._refused(updates)
         for update in updates:
-            refused = self._refused(update)
+            refused = why.get(update.ref, "")
             place = None if refused else self._place(update)
             if refused:
                 self.good = False
@@ -137,15 +140,32 @@ class Report(Iterator[str]):
         what = "it is" if update.deletes else f"what it had before ({kept.commit.abbreviated}) is"
         return f"{UNDER}{what} kept until {until}; an operator brings it back with: {command}"
 
-    def _refused(self, update: RefUpdate) -> str:
-        """Return why what was stored must not go live."""
-        move = read(update, self._rules)
-        if move.refused:
-            return "" if update.deletes else move.refused
-        # Of two branches that are pushed at one moment, pre-receive sees neither.
-        if not update.creates or update.deletes:
-            return ""
-        return obstacles([move], self._deployer.repository.branches(), self._rules).get(update.ref, "")
+    def _refused(self, updates: tuple[RefUpdate, ...]) -> dict[str, str]:
+        """Return ref → why what was stored must not go live."""
+        moves = [read(update, self._rules) for update in updates if not update.deletes]
+        refused = {move.update.ref: move.refused for move in moves if move.refused}
+        # Of two branches that are pushed at one moment, pre-receive sees neither. What did not go live for that when it
+        # came is looked at again with each push: until the other is gone, the environment is not its own.
+        moved = [move for move in moves if move.place is not None and not move.update.creates]
+        waiting = {move.update.ref for move in moved if self._waits(move).exists()}
+        made = [move for move in moves if move.update.creates]
+        made += [_as_new(move) for move in moved if move.update.ref in waiting]
+        if not made:
+            return refused
+        found = obstacles(made, self._deployer.repository.branches(), self._rules)
+        for move in made:
+            with suppress(OSError):
+                if move.update.ref in found:
+                    self._waits(move).parent.mkdir(mode=0o700, exist_ok=True)
+                    self._waits(move).touch(mode=0o600)
+                elif move.update.ref in waiting:
+                    self._waits(move).unlink()
+        return refused | found
+
+    def _waits(self, move: Move) -> Path:
+        """Return the file that says that a branch is stored, and its environment another's."""
+        name = move.update.ref.removeprefix(HEADS).replace("/", ":")  # which is in no branch's name
+        return self._settings.branches.repository / "puppetmaster/waiting" / name
 
     def _reached(self, place: Place) -> Iterator[str]:
         try:
@@ -169,6 +189,10 @@ class Report(Iterator[str]):
             return self._rules.place(branch) if branch is not None else None
         except InvalidName:
             return None
+
+
+def _as_new(move: Move) -> Move:
+    return move._replace(update=move.update._replace(old=ObjectId("0" * len(move.update.old))))
 
 
 def _day(at: float) -> str:

@@ -11,7 +11,8 @@ holds the environment's lock when it writes.
 - A flush is owed from before the switch until every puppetserver confirmed it.
 
 Records are not written through to the disk: after a power cut the last lines
-may be missing, and nothing is decided by them.
+may be missing. A rollback without a commit then asks for one, and a topic
+branch may end as many days earlier; nothing else is decided by them.
 """
 
 from __future__ import annotations

@@ -53,12 +53,12 @@ class RefStore:
 
     def history(self) -> History:
         """Return all commits of all branches."""
-        return History(self._git("rev-list", "--topo-order", "--parents", "--branches").splitlines())
+        return History(self._lines("rev-list", "--topo-order", "--parents", "--branches"))
 
     def dates(self) -> dict[BranchName, int]:
         """Return when the last commit of each branch was made, as its author's machine had it."""
-        output = self._git("for-each-ref", "--format=%(committerdate:unix) %(refname)", HEADS)
-        pairs = (line.partition(" ")[::2] for line in output.splitlines())
+        lines = self._lines("for-each-ref", "--format=%(committerdate:unix) %(refname)", HEADS)
+        pairs = (line.partition(" ")[::2] for line in lines)
         return {
             BranchName(ref.removeprefix(HEADS)): int(date)
             for date, ref in pairs
@@ -67,14 +67,14 @@ class RefStore:
 
     def containing(self, commit: ObjectId) -> tuple[BranchName, ...]:
         """Return the branches that have `commit`, sorted."""
-        output = self._git("for-each-ref", f"--contains={commit}", "--format=%(refname)", HEADS)
-        names = (ref.removeprefix(HEADS) for ref in output.splitlines())
+        refs = self._lines("for-each-ref", f"--contains={commit}", "--format=%(refname)", HEADS)
+        names = (ref.removeprefix(HEADS) for ref in refs)
         return tuple(sorted(BranchName(name) for name in names if BranchName.accepts(name)))
 
     def archived(self) -> tuple[Archived, ...]:
         """Return what is in the archive, the newest first."""
         found = []
-        for line in self._git("for-each-ref", "--format=%(objectname) %(refname)", ARCHIVE).splitlines():
+        for line in self._lines("for-each-ref", "--format=%(objectname) %(refname)", ARCHIVE):
             commit, _, ref = line.partition(" ")
             branch, _, at = ref.removeprefix(ARCHIVE).rpartition("@")
             if BranchName.accepts(branch) and at.isdigit() and at.isascii():
@@ -126,11 +126,11 @@ class RefStore:
         if done.returncode:
             raise Conflict(f"the branch was not moved, git says: {done.stderr.strip()}", where=branch)
 
-    def _git(self, *words: str) -> str:
+    def _lines(self, *words: str) -> list[str]:
         done = self._run([*words])
         if done.returncode:
             raise RepositoryError(f"git {words[0]} failed: {done.stderr.strip()}", where=self.path)
-        return done.stdout
+        return done.stdout.rstrip("\n").split("\n") if done.stdout else []  # for splitlines(), a name may be two lines
 
     def _run(self, words: list[str], stdin: str = "") -> subprocess.CompletedProcess[str]:
         try:

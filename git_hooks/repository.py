@@ -23,8 +23,8 @@ from git_hooks.trees import Entry, check_entries, parse_tree
 _AHEAD = 200
 """So many questions are asked before the first answer is read: they fit a pipe's buffer, so nobody waits for ever."""
 
-_REMEMBERED = 20_000
-"""Trees kept in memory, some 1 kB each."""
+_REMEMBERED = 200_000
+"""Entries of trees kept in memory, some 250 bytes each. Not so many trees: those of a large directory are large."""
 
 _QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH")
 
@@ -62,6 +62,7 @@ class Repository:
         self._questions: BinaryIO | None = None
         self._answers: BinaryIO | None = None
         self._trees: dict[tuple[str, str], tuple[Entry, ...]] = {}
+        self._entries = 0
 
     def __enter__(self) -> Repository:
         """Start git; it gets ready while the caller does something else."""
@@ -120,8 +121,10 @@ class Repository:
                 raise NotFound(f"no tree {tree}", where=self.path)
             known = parse_tree(content, len(tree) // 2)
             check_entries(known, path)
-            if len(self._trees) >= _REMEMBERED:
+            self._entries += len(known)
+            if self._entries > _REMEMBERED:
                 self._trees.clear()
+                self._entries = len(known)
             self._trees[tree, path] = known
         return known
 
@@ -151,7 +154,9 @@ class Repository:
     def branches(self) -> dict[BranchName, ObjectId]:
         """Return all branches with their commits, those of unacceptable names left out."""
         output = self._run("for-each-ref", "--format=%(objectname) %(refname)", HEADS)
-        pairs = (line.split(" ", 1) for line in output.decode("utf-8", "surrogateescape").splitlines())
+        # Not splitlines(): a name may hold what ends a line for Unicode, and its beginning be another branch's name.
+        lines = output.decode("utf-8", "surrogateescape").split("\n")
+        pairs = (line.split(" ", 1) for line in lines if line)
         return {
             BranchName(ref[len(HEADS) :]): ObjectId(commit)
             for commit, ref in pairs

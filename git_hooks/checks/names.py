@@ -21,7 +21,7 @@ LONGEST_PATH = 1000
 """Bytes of one path: systems take 4096 with the store's own path before it, archives less."""
 
 _PLAIN = re.compile(r"(?:[A-Za-z0-9_@%+=:,~^-]|\.[A-Za-z0-9_-])[A-Za-z0-9_.@%+=:,~^-]*(?<!\.)", re.ASCII)
-_GIT = re.compile(r"\.git[ .]*(?::.*)?|git~\d+", re.IGNORECASE | re.ASCII)
+_GIT = re.compile(r"(?:\.git|git~\d+)[ .]*(?::.*)?", re.IGNORECASE | re.ASCII)
 # HFS+ leaves these out when it compares names (git: utf8.c, next_hfs_char).
 _UNSEEN = dict.fromkeys(
     [*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF],

@@ -22,6 +22,7 @@ from enc.config import read_secret
 from enc.errors import ConfigurationError
 from enc.names import BranchName
 from enc.settings import Settings
+from enc.web_server import hurried
 from git_hooks.mirror import forges
 from git_hooks.mirror.deliveries import Deliveries
 
@@ -41,6 +42,7 @@ class Receiver:
     ) -> None:
         """`ask` is told where to look and returns the job's number (`Jobs.add`)."""
         self._mirror = settings.branches.mirror
+        self._silence = settings.branches.transport.silence
         self._deliveries = Deliveries(settings.branches.store / "mirror/deliveries")
         self._ask = ask
         self._clock = clock
@@ -79,7 +81,11 @@ class Receiver:
             return 411, {"error": "a Content-Length is needed"}
         if int(length) > LONGEST:
             return 413, {"error": f"a body has at most {LONGEST} bytes"}
-        body = environ["wsgi.input"].read(int(length))
+        try:
+            with hurried(environ, self._silence):
+                body = environ["wsgi.input"].read(int(length))
+        except OSError:
+            return 400, {"error": "the request broke off"}
         delivery = forges.Delivery(_headers(environ), body, path.removeprefix(PATH))
         if len(body) != int(length) or not forges.genuine(forge, secret, delivery, self._clock()):
             return 403, {"error": "the signature or token is missing or wrong"}

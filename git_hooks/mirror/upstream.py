@@ -44,7 +44,8 @@ class Upstream:
     def branches(self) -> dict[BranchName, ObjectId]:
         """Return all branches at the forge whose names are taken here."""
         found = {}
-        for line in self._git("ls-remote", "--heads", "--", self._url).splitlines():
+        # Not splitlines(): a branch `production`, a line separator and more would pass for `production`.
+        for line in self._git("ls-remote", "--heads", "--", self._url).split("\n"):
             commit, _, ref = line.partition("\t")
             name = ref.removeprefix(HEADS)
             if ref.startswith(HEADS) and BranchName.accepts(name) and ObjectId.accepts(commit):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import IO, TYPE_CHECKING, NamedTuple
@@ -23,6 +23,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from enc.errors import ToolkitError
 from enc.log import get
 from enc.settings import Settings
+from enc.web_server import hurried
 from git_hooks.transport.backend import NO_BODY, Answer, Request, Service
 from git_hooks.transport.body import BadBody, taken
 from git_hooks.transport.reading import refusal
@@ -89,7 +90,9 @@ class GitOverHttp:
         address = str(environ.get("REMOTE_ADDR", ""))
         try:
             request = self._request(environ, address)
-            with self._body(environ, request) as (body, size):
+            with ExitStack() as stack:
+                with self._hurry(environ, request):
+                    body, size = stack.enter_context(self._body(environ, request))
                 answer = Answer(request, self._settings, body, size)
             self._log.info("%s: %s %s", address, request.person or "anonymous", _shown(request))
             start(answer.status, [*answer.headers])
@@ -147,6 +150,9 @@ class GitOverHttp:
             raise Refused(411, "Content-Length is needed")
         encoding = str(environ.get("HTTP_CONTENT_ENCODING", "")).lower()
         return taken(environ["wsgi.input"], length, encoding, self._transport.upload_bytes)
+
+    def _hurry(self, environ: WSGIEnvironment, request: Request) -> AbstractContextManager[None]:
+        return hurried(environ, self._transport.silence) if request.person is None else nullcontext()
 
     def _refuse(
         self, start: StartResponse, status: int, reason: str, headers: tuple[tuple[str, str], ...], address: str

@@ -9,6 +9,7 @@ import os
 import signal
 import ssl
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -24,9 +25,12 @@ from git_hooks.environments import Rules
 from git_hooks.reconcile import look, reconcile
 from git_hooks.records import Record
 from git_hooks.refs import BranchName, ObjectId
+from git_hooks.refstore import RefStore
+from git_hooks.repository import Repository
 from git_hooks.store import nothing
+from git_hooks.trees import FILE, Entry
 from git_hooks.verify import verify_store
-from tests.support.bare import Bare, Content, contents
+from tests.support.bare import Bare, Content, contents, git
 from tests.support.certificates import Authority
 
 TEST = EnvironmentName("test")
@@ -313,6 +317,30 @@ def test_a_file_that_is_missing_in_the_repository_spoils_no_later_deploy(bare: B
         outcomes = [deployer.deploy(EnvironmentName(name), Tip(BranchName(name)), "me").outcome for name in "abab"]
     assert outcomes == ["failed", "live", "failed", "unchanged"]
     assert contents(bare.live("b")) == {f"d/f{n}": f"b {n}" for n in range(9)}
+
+
+def test_pushes_to_a_large_directory_are_not_all_remembered(bare: Bare) -> None:
+    one, other = bare.blob("1"), bare.blob("2")
+    trees = []
+    for changed in range(30):
+        entries = [Entry(FILE, f"node{number}.yaml", other if number == changed else one) for number in range(10_000)]
+        trees.append(bare.raw_tree(entries))
+    with Repository(str(bare.path)) as repository:
+        tracemalloc.start()
+        for tree in trees:
+            assert len(repository.tree(tree)) == 10_000
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert kept < 60 << 20
+
+
+def test_a_branch_with_a_name_of_several_lines_is_left_out(bare: Bare) -> None:
+    commit = bare.commit("test", tree("1"))
+    git(bare.path, "update-ref", "refs/heads/production\u2028x", commit)
+    with Deployer(bare.settings) as deployer:
+        assert deployer.repository.branches() == {BRANCH: commit}
+    refs = RefStore(str(bare.path))
+    assert (refs.containing(commit), [*refs.dates()]) == ((BRANCH,), [BRANCH])
 
 
 def test_a_hold_keeps_what_is_live_until_it_is_released(bare: Bare) -> None:

@@ -203,6 +203,19 @@ def test_one_bad_branch_stops_no_other(forge: Forge, look: Callable[..., list[st
     assert told[bad] == told[second] == "failure"
 
 
+@pytest.mark.parametrize("end", ["\u2028", "\x85"])
+def test_a_branch_is_not_taken_for_the_beginning_of_its_name(
+    forge: Forge, look: Callable[..., list[str]], end: str
+) -> None:
+    forge.push("production", "# production")
+    assert look() == ["live"]
+    # Whoever may make branches at the forge, and not push to this one, makes one with a character that ends lines.
+    mine = forge.push("project/red", "# mine")
+    git(forge.upstream.path, "update-ref", f"refs/heads/production{end}x", mine)
+    assert look() == ["live"] and look() == []
+    assert forge.shows("production") == "# production"
+
+
 def test_what_was_not_read_of_a_damaged_tree_does_not_judge_the_next_branch(
     forge: Forge, look: Callable[..., list[str]]
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -14,8 +16,11 @@ from typing import Any
 import pytest
 
 from enc.answers.layout import Contact, Layout
-from enc.names import PersonName
+from enc.names import BranchName, EnvironmentName, PersonName
 from git_hooks.pusher import sign
+from git_hooks.records import Records
+from git_hooks.refs import ObjectId
+from git_hooks.repository import Repository
 from tests.real.conftest import SlapdMaker
 from tests.support.pushes import ManagedRepository, S, cases, populate
 from tests.support.slapd import ADD, DELETE, Slapd
@@ -88,6 +93,35 @@ def site(slapd: Slapd, tmp_path: Path) -> ManagedRepository:
 
 
 RED = {"ref": "project/red", "files": {"manifests/site.pp": "two"}}
+
+
+def test_the_branches_of_one_push_are_compared_with_all_others_once(
+    site: ManagedRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Counting(Repository):
+        def branches(self) -> dict[BranchName, ObjectId]:
+            asked.append("branches")
+            return super().branches()
+
+    monkeypatch.setattr("git_hooks.deploy.Repository", Counting)
+    with site.serving():
+        pushed = site.push([{"ref": f"topic/red/t{number}", "to": "test"} for number in range(30)])
+    assert pushed.output.count("live at") == 30 and len(asked) == 1
+
+
+def test_a_full_disk_is_told_of_each_environment(site: ManagedRepository, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: str, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr("git_hooks.store._write_file", full)
+    with site.serving():
+        pushed = site.push([RED, {"ref": "topic/red/idle", "files": {"manifests/site.pp": "three"}}])
+    for name in ("project_red", "project_red__idle"):
+        assert f"{name}: NOT live, nothing was changed: [Errno 28]" in pushed.output
+        assert Records(str(site.base / "store")).of(EnvironmentName(name))[0].outcome == "failed"
+    assert "2 of 2 environments are not as this push wants them" in pushed.output
 
 
 @pytest.mark.parametrize("first", ["delete", "create"])
@@ -206,6 +240,24 @@ def test_of_two_branches_that_came_at_one_moment_none_takes_the_others_environme
     assert "topic/red/IDLE: stored, but NOT live: it would become environment project_red__IDLE, which is" in told
     assert site.shown("project_red__idle", "manifests/site.pp") == "mine"
     assert site.shown("project_red__IDLE", "manifests/site.pp") is None
+
+
+def test_a_branch_whose_environment_is_anothers_waits_until_the_other_is_gone(site: ManagedRepository) -> None:
+    first = [{"ref": "topic/red/a-b", "files": {"manifests/site.pp": "mine"}}]
+    assert site.push(first).status == 0
+    before = site.bare.path / "hooks/pre-receive"
+    before.chmod(0o644)
+    assert "stored, but NOT live" in site.push([{"ref": "topic/red/a.b", "to": "test"}]).output
+    before.chmod(0o755)
+    theirs = site.push([{"ref": "topic/red/a.b", "from": "test", "files": {"manifests/site.pp": "theirs"}}])
+    assert "topic/red/a.b: stored, but NOT live: it would become environment project_red__a_b" in theirs.output
+    assert site.shown("project_red__a_b", "manifests/site.pp") == "mine"
+    assert site.push([{"ref": "topic/red/a-b", "delete": True}], "anna").status == 0
+    assert site.shown("project_red__a_b", "manifests/site.pp") == "theirs"
+    last = [{"ref": "topic/red/a.b", "from": "test", "files": {"manifests/site.pp": "last"}}]
+    assert "project_red__a_b: live at" in site.push(last, "anna").output
+    assert site.shown("project_red__a_b", "manifests/site.pp") == "last"
+    assert "which is branch topic/red/a.b's; choose another name" in site.push(first).output
 
 
 def test_a_submodule_that_is_allowed_becomes_an_empty_directory(site: ManagedRepository) -> None:

@@ -299,15 +299,20 @@ def test_a_push_is_deployed_though_its_client_went_away(managed: Managed, clone:
         hook.unlink()
 
 
-def test_webhooks_stand_beside_the_repository(slapd: Slapd, tmp_path: Path) -> None:
-    managed = Managed(tmp_path / "managed", slapd)
-    secret = tmp_path / "secret"
+def following(managed: Managed) -> None:
+    """Let the repository follow one at a forge, with webhooks."""
+    secret = managed.base / "secret"
     secret.write_text("It's a Secret to Everybody")
     secret.chmod(0o600)
     document = yaml.safe_load(managed.configuration.read_text())
     upstream = {"forge": "github", "url": "https://127.0.0.1:1/x.git", "secret_file": str(secret)}
     document["branches"]["mirror"] = upstream
     managed.configuration.write_text(yaml.safe_dump(document))
+
+
+def test_webhooks_stand_beside_the_repository(slapd: Slapd, tmp_path: Path) -> None:
+    managed = Managed(tmp_path / "managed", slapd)
+    following(managed)
     with managed.serving():
         connection = http.client.HTTPConnection("127.0.0.1", managed.port, timeout=20)
         connection.request("POST", "/webhook", b"{}", {"X-Hub-Signature-256": "sha256=00", "Content-Length": "2"})
@@ -316,17 +321,21 @@ def test_webhooks_stand_beside_the_repository(slapd: Slapd, tmp_path: Path) -> N
         assert Clone(tmp_path / "clone").clone(managed.url("bob")).returncode == 0
 
 
-def test_nobody_keeps_a_thread_by_sending_a_byte_now_and_then(slapd: Slapd, tmp_path: Path) -> None:
-    managed = Managed(tmp_path / "managed", slapd, threads=2, silence="2s")
+@pytest.mark.parametrize("part", ["head", "webhook", "fetch"])
+def test_nobody_keeps_a_thread_by_sending_a_byte_now_and_then(slapd: Slapd, tmp_path: Path, part: str) -> None:
+    managed = Managed(tmp_path / "managed", slapd, threads=2, silence="2s", read="everyone")
+    following(managed)
+    path = "/webhook" if part == "webhook" else f"/{managed.bare.path.name}/git-upload-pack"
+    begins = f"POST {path} HTTP/1.1\r\nContent-Type: application/x-git-upload-pack-request\r\nContent-Length: 9999\r\n"
     with managed.serving(), ExitStack() as stack:
         slow = [stack.enter_context(socket.create_connection(("127.0.0.1", managed.port))) for _ in range(2)]
         for connection in slow:
-            connection.sendall(b"GET /healthz HTTP/1.1\r\n")
+            connection.sendall(begins.encode() + (b"" if part == "head" else b"\r\n"))
 
         def served() -> bool:
             for connection in slow:
                 with suppress(OSError):
-                    connection.sendall(b"X: y\r\n")
+                    connection.sendall(b"X: y\r\n" if part == "head" else b"x")
             probe = http.client.HTTPConnection("127.0.0.1", managed.port, timeout=1)
             with suppress(OSError):
                 probe.request("GET", "/healthz")

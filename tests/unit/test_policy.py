@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,13 @@ def test_a_branch_that_git_could_not_keep_is_refused_before_anything_moves() -> 
     assert "beside branch project/blue/x:" in found["refs/heads/project/blue"]
     gone = read(update("project/red", A, NONE), RULES)
     assert "refs/heads/project/red/topic" not in obstacles([*moves, gone], [BranchName("project/red")], RULES)
+
+
+def test_thousands_of_new_branches_take_no_longer_than_their_number() -> None:
+    moves = [read(update(f"project/red/t{number}", NONE, A), RULES) for number in range(10_000)]
+    began = time.process_time()
+    assert obstacles(moves, [BranchName(f"project/p{number}") for number in range(1_000)], RULES) == {}
+    assert time.process_time() - began < 2
 
 
 def test_a_branch_that_nodes_use_is_not_deleted_and_neither_is_one_of_which_that_is_not_known() -> None:
