@@ -145,10 +145,11 @@ def test_a_refused_push_leaves_no_object_behind(site: ManagedRepository) -> None
 
 @pytest.mark.parametrize("where", ["cold", "warm"])
 def test_what_was_refused_stands_on_the_server_a_line_for_each_ref(
-    site: ManagedRepository, where: str, caplog: pytest.LogCaptureFixture
+    site: ManagedRepository, where: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The toolkit's log does not reach the root logger, where caplog listens.
-    logging.getLogger("puppetmaster").propagate = True
+    # The toolkit's log does not reach the root logger, where caplog listens, and an earlier test may have set its level.
+    monkeypatch.setattr(logging.getLogger("puppetmaster"), "propagate", True)
+    caplog.set_level("INFO", logger="puppetmaster")
     with site.serving() if where == "warm" else nullcontext():
         refused = site.push([RED, {"ref": "production", "to": "test"}])
         nobody = site.push([RED], "nobody\\x")
