@@ -147,9 +147,11 @@ def test_a_refused_push_leaves_no_object_behind(site: ManagedRepository) -> None
 def test_what_was_refused_stands_on_the_server_a_line_for_each_ref(
     site: ManagedRepository, where: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The toolkit's log does not reach the root logger, where caplog listens, and an earlier test may have set its level.
-    monkeypatch.setattr(logging.getLogger("puppetmaster"), "propagate", True)
-    caplog.set_level("INFO", logger="puppetmaster")
+    # The toolkit's log does not reach the root logger, where caplog listens; an earlier test may have set its level.
+    log = logging.getLogger("puppetmaster")
+    monkeypatch.setattr(log, "handlers", [caplog.handler])
+    monkeypatch.setattr(log, "propagate", False)
+    caplog.set_level("INFO", logger=log.name)
     with site.serving() if where == "warm" else nullcontext():
         refused = site.push([RED, {"ref": "production", "to": "test"}])
         nobody = site.push([RED], "nobody\\x")
