@@ -15,7 +15,6 @@ Failure modes: objects that are damaged or of the wrong kind: `UnsoundTree`.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
-from itertools import takewhile
 
 from enc.errors import NotFound
 from git_hooks import puppetfile
@@ -24,7 +23,7 @@ from git_hooks.checks.look import Blob, Check, Limits, Look, Problem, run
 from git_hooks.checks.sizes import DEEPEST
 from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository, RepositoryError
-from git_hooks.trees import DIRECTORY, LINK, SUBMODULE, Entry, UnsoundTree, join, parse_tree
+from git_hooks.trees import DIRECTORY, LINK, SUBMODULE, Entry, UnsoundTree, join, parse_tree, tree_and_parents
 
 _KEPT = 65_536
 """Bytes up to which the content of what is read by a check (links, environment.conf) is kept."""
@@ -38,9 +37,6 @@ of gigabytes, and this process serves everybody."""
 
 _NEAR = 64
 """So many commits are read one by one to find an ancestor; farther ones are left to git's own walk."""
-
-_AHEAD = 200
-"""Questions asked before the first answer is read (repository.py)."""
 
 
 class Incoming(Repository):
@@ -77,11 +73,7 @@ class Incoming(Repository):
             kind, _, content = self._one(commit)
             if kind != "commit" or not content.startswith(b"tree "):
                 raise NotFound(f"{commit} is no commit", where=self.path)
-            header = content.partition(b"\n\n")[0].decode("ascii", "replace").split("\n")
-            # Only directly behind the tree, as git has it: a line of this kind further down is no parent, and git's
-            # own checks let it pass. Whoever writes one would have commits forgotten that seem to stay.
-            parents = tuple(line[7:] for line in takewhile(lambda line: line.startswith("parent "), header[1:]))
-            known = self._commits[commit] = header[0][5:], parents
+            known = self._commits[commit] = tree_and_parents(content)
         return known
 
     def rewrites(self, old: ObjectId, new: ObjectId) -> bool:
@@ -104,20 +96,8 @@ class Incoming(Repository):
         Raise `UnsoundTree` if one is something else.
         """
         names = list(dict.fromkeys(blobs))
-        found = {}
-        unread = 0
-        try:
-            for start in range(0, len(names), _AHEAD):
-                part = names[start : start + _AHEAD]
-                self._ask(part)
-                unread = len(part)
-                for name in part:
-                    found[name] = self._read_bounded(name, keep=name in kept)
-                    unread -= 1
-        finally:
-            if unread:  # the next branch must not be judged by these answers
-                self.close()
-        return found
+        answers = self._each(names, lambda name: self._read_bounded(name, keep=name in kept))
+        return dict(zip(names, answers, strict=True))
 
     def _read_bounded(self, name: str, *, keep: bool) -> Blob:
         assert self._answers is not None

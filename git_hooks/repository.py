@@ -13,12 +13,14 @@ that is not there: `NotFound`.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Mapping
-from typing import BinaryIO
+from collections.abc import Callable, Generator, Iterable, Mapping
+from typing import BinaryIO, TypeVar
 
 from enc.errors import NotFound, ToolkitError
 from git_hooks.refs import HEADS, BranchName, ObjectId
 from git_hooks.trees import Entry, check_entries, parse_tree
+
+T = TypeVar("T")
 
 _AHEAD = 200
 """So many questions are asked before the first answer is read: they fit a pipe's buffer, so nobody waits for ever."""
@@ -134,19 +136,26 @@ class Repository:
 
     def blobs(self, blobs: Iterable[str]) -> Generator[bytes]:
         """Yield the contents of `blobs` in order; several are asked for at once. Close it if not all are read."""
-        waiting = list(blobs)
+        return self._each(list(blobs), self._blob)
+
+    def _blob(self, blob: str) -> bytes:
+        kind, _, content = self._read()
+        if kind != "blob":
+            raise NotFound(f"no blob {blob}", where=self.path)
+        return content
+
+    def _each(self, names: list[str], read: Callable[[str], T]) -> Generator[T]:
+        """Ask for all objects, many ahead, and yield what `read` makes of the answer to each."""
         unread = 0
         try:
-            for start in range(0, len(waiting), _AHEAD):
-                part = waiting[start : start + _AHEAD]
+            for start in range(0, len(names), _AHEAD):
+                part = names[start : start + _AHEAD]
                 self._ask(part)
                 unread = len(part)
-                for blob in part:
-                    kind, _, content = self._read()
+                for name in part:
+                    answer = read(name)
                     unread -= 1
-                    if kind != "blob":
-                        raise NotFound(f"no blob {blob}", where=self.path)
-                    yield content
+                    yield answer
         finally:
             if unread:  # a full disk, an object that is missing: the next question must not get these answers
                 self.close()

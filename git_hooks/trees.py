@@ -1,6 +1,6 @@
 """What a git tree holds, and what of it may become files. Pure.
 
-Owns: the form of tree objects, which names, modes and links are sound enough
+Owns: the form of tree and commit objects, which names, modes and links are sound enough
 to be laid out on disk, and how object names follow from contents. What else a
 push may or may not hold (sizes, case collisions) is policy, and refused
 earlier; the rules here protect the store whatever came into the repository.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import NamedTuple
 
 from enc.errors import ToolkitError
@@ -24,6 +25,16 @@ SUBMODULE = 0o160000
 
 _GIT_ITSELF = re.compile(r"\.git[ .]*|git~\d+", re.IGNORECASE | re.ASCII)
 """Names that some file system takes for .git (git itself knows more, for systems that no Puppet is served from)."""
+
+
+def tree_and_parents(commit: bytes) -> tuple[str, tuple[str, ...]]:
+    """Return the tree and the parents that a commit object names.
+
+    Parents stand directly behind the tree, and git looks nowhere else: a line
+    of their form further down is none, though git's own checks let it pass.
+    """
+    tree, *lines = commit.partition(b"\n\n")[0].decode("ascii", "replace").split("\n")
+    return tree[5:], tuple(line[7:] for line in takewhile(lambda line: line.startswith("parent "), lines))
 
 
 class UnsoundTree(ToolkitError):

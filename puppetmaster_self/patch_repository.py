@@ -30,6 +30,7 @@ from enc.errors import Conflict, ToolkitError
 from enc.names import BranchName
 from git_hooks.refs import ObjectId
 from git_hooks.repository import git_environment
+from git_hooks.trees import tree_and_parents
 from puppetmaster_self.keep import FETCH, REMOTE, WITHOUT_QUESTIONS, reason
 from puppetmaster_self.upstream import Commit, Merged, Patch, Queue, Snapshot, key_of, parse_merge, rewritten
 
@@ -365,5 +366,4 @@ def _patch(commit: ObjectId, parents: Sequence[ObjectId], raw: bytes) -> Patch:
 
 
 def _parents(raw: bytes) -> tuple[ObjectId, ...]:
-    lines = raw.partition(b"\n\n")[0].split(b"\n")
-    return tuple(ObjectId(line[7:].decode("ascii")) for line in lines if line.startswith(b"parent "))
+    return tuple(map(ObjectId, tree_and_parents(raw)[1]))

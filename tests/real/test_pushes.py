@@ -16,11 +16,9 @@ from typing import Any
 import pytest
 
 from enc.answers.layout import Contact, Layout
-from enc.names import BranchName, EnvironmentName, PersonName
+from enc.names import EnvironmentName, PersonName
 from git_hooks.pusher import sign
 from git_hooks.records import Records
-from git_hooks.refs import ObjectId
-from git_hooks.repository import Repository
 from tests.real.conftest import SlapdMaker
 from tests.support.pushes import ManagedRepository, S, cases, populate
 from tests.support.slapd import ADD, DELETE, Slapd
@@ -98,24 +96,34 @@ RED = {"ref": "project/red", "files": {"manifests/site.pp": "two"}}
 def test_the_branches_of_one_push_are_compared_with_all_others_once(
     site: ManagedRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
+    started: list[str] = []
+    really = os.posix_spawnp
 
-    class Counting(Repository):
-        def branches(self) -> dict[BranchName, ObjectId]:
-            asked.append("branches")
-            return super().branches()
+    def noted(program: str, arguments: list[str], *rest: Any, **more: Any) -> int:
+        started.extend(arguments)
+        return really(program, arguments, *rest, **more)
 
-    monkeypatch.setattr("git_hooks.deploy.Repository", Counting)
+    monkeypatch.setattr(os, "posix_spawnp", noted)
+    counts = []
     with site.serving():
-        pushed = site.push([{"ref": f"topic/red/t{number}", "to": "test"} for number in range(30)])
-    assert pushed.output.count("live at") == 30 and len(asked) == 1
+        for number in (3, 30):
+            started.clear()
+            pushed = site.push([{"ref": f"topic/red/t{number}-{one}", "to": "test"} for one in range(number)])
+            assert pushed.output.count("live at") == number
+            counts.append(started.count("for-each-ref"))
+    assert counts[0] == counts[1] > 0
 
 
 def test_a_full_disk_is_told_of_each_environment(site: ManagedRepository, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: str, *_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+    really = os.open
+    work = f"{site.base}/store/work/"
 
-    monkeypatch.setattr("git_hooks.store._write_file", full)
+    def full(path: Any, flags: int, *mode: int, **place: Any) -> int:
+        if flags & os.O_CREAT and os.fspath(path).startswith(work):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        return really(path, flags, *mode, **place)
+
+    monkeypatch.setattr(os, "open", full)
     with site.serving():
         pushed = site.push([RED, {"ref": "topic/red/idle", "files": {"manifests/site.pp": "three"}}])
     for name in ("project_red", "project_red__idle"):

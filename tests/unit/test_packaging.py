@@ -6,13 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 
 
 def test_what_an_earlier_release_had_is_not_installed_again(tmp_path: Path) -> None:
-    pytest.importorskip("setuptools")
     stale = tmp_path / "lib/enc/of_an_earlier_release.py"
     stale.parent.mkdir(parents=True)
     stale.touch()
