@@ -10,6 +10,11 @@ class puppetmaster::config {
   $own_name = if $puppetmaster::certname { $puppetmaster::certname } else { $trusted['certname'] }
   $flush_clients = if $puppetmaster::flush_clients =~ Undef { [$own_name] } else { $puppetmaster::flush_clients }
   $catalog_clients = if $puppetmaster::catalog_clients =~ Undef { [$own_name] } else { $puppetmaster::catalog_clients }
+  $served_by = if $puppetmaster::server {
+    $puppetmaster::server
+  } elsif $puppetmaster::ca and !$puppetmaster::ssldir {
+    $own_name
+  }
   $beside_ssldir = if $puppetmaster::ssldir { regsubst($puppetmaster::ssldir, '/[^/]+\z', '') }
   $cadir = if $puppetmaster::cadir { $puppetmaster::cadir } elsif $beside_ssldir { "${beside_ssldir}/ca" }
 
@@ -24,6 +29,8 @@ class puppetmaster::config {
     'server/versioned_environment_dirs' => $puppetmaster::versioned_environments,
     'server/autosign'                   => $puppetmaster::autosign,
     'server/certificate_revocation'     => $puppetmaster::certificate_revocation,
+    'server/reports'                    => join($puppetmaster::reports, ', '),
+    'main/server'                       => $served_by,
     'main/ca_server'                    => $puppetmaster::ca_server,
     'agent/crl_refresh_interval'        => if !$puppetmaster::ca { $puppetmaster::crl_refresh_interval },
   }

@@ -17,7 +17,7 @@
 #   Where the answers are, as the configuration file has it (`answers.directory`).
 # @param reports
 #   What becomes of agents' reports. `puppetmaster` keeps how each instance's own
-#   run went, for `enc-admin instance collect`; `undef` leaves the setting alone.
+#   run went, for `enc-admin instance collect`; `undef` leaves it to `puppetmaster::reports`.
 # @param server_vardir
 #   puppetserver's vardir (`server-var-dir`), where it finds that processor.
 class puppetmaster::enc (
@@ -38,7 +38,6 @@ class puppetmaster::enc (
     'server/node_terminus'            => 'exec',
     'server/external_nodes'           => "${commands}/enc",
     'server/trusted_external_command' => if $trusted_external { "${commands}/enc-trusted" },
-    'server/reports'                  => if $reports { join($reports, ', ') },
   }
   $processor = "${server_vardir}/lib/puppet/reports/puppetmaster.rb"
 
@@ -101,8 +100,17 @@ class puppetmaster::enc (
         }
       }
     }
+    if $reports {
+      # The setting is puppetmaster's, declared before or after this class.
+      Puppetmaster_setting <| title == 'server/reports' |> {
+        value   => join($reports, ', '),
+        require => Class['puppetmaster::toolkit'],
+      }
+    }
   } else {
     include puppetmaster::gone
+
+    puppetmaster::unless_declared { 'server/reports': }
 
     $settings.each |$setting, $value| {
       puppetmaster_setting { $setting:

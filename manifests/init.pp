@@ -86,6 +86,13 @@
 #   environment. undef: this machine's own.
 # @param ca_clients
 #   Certnames that may sign, revoke and clean certificates and delete requests.
+# @param server
+#   Who serves the agent on this machine. undef: this master itself, if it has an
+#   authority and no certificates apart from the agent's (`ssldir`); else the
+#   setting is left alone. OpenVox 9 has no default for it.
+# @param reports
+#   What becomes of agents' reports; `puppetmaster::enc` adds the toolkit's own
+#   processor. OpenVox 9 keeps none by default.
 # @param environment_timeout
 #   How long environments are cached; `unlimited` needs a flush at each deploy.
 # @param versioned_environments
@@ -124,6 +131,8 @@ class puppetmaster (
   Optional[Array[Puppetmaster::Certname]] $flush_clients       = undef,
   Optional[Array[Puppetmaster::Certname]] $catalog_clients     = undef,
   Array[Puppetmaster::Certname]        $ca_clients             = [],
+  Optional[Puppetmaster::Certname]     $server                 = undef,
+  Array[Pattern[/\A\w+\z/], 1]        $reports                = ['store'],
   String[1]                            $environment_timeout    = 'unlimited',
   Boolean                              $versioned_environments = true,
   Hash[Pattern[/\A[a-z]\w*\/[a-z]\w*\z/], Variant[String, Integer, Boolean]] $settings = {},

@@ -65,6 +65,10 @@ def compiled(modulepath: Path) -> dict[str, Compiled]:
     )
     policy = "class { 'puppetmaster': autosign => '/opt/puppetmaster-toolkit/bin/enc-autosign' }"
     cases["signed by the policy"] = ("debian", policy)
+    enc = CODE["puppetmaster::enc"]
+    both = f"class {{ 'puppetmaster': }}\n{enc}"
+    cases["the classifier declared last"] = ("debian", both.replace("%s", "present"))
+    cases["a master whose classifier is gone"] = ("debian", both.replace("%s", "absent"))
     cases["own place"] = ("debian", "class { 'puppetmaster': ssldir => '/var/lib/puppetmaster/self/ssl' }")
     itself = CODE["puppetmaster::client"].replace("web-1.example.org", "one.example.org")
     cases["itself"] = ("debian", itself.replace("%s", "present"))
@@ -106,6 +110,21 @@ def test_the_report_processor_stands_where_puppetserver_looks(compiled: dict[str
         file = made.of("File")[f"{vardir}/lib/puppet/reports/puppetmaster.rb"]
         assert file["content"] == (ROOT / "lib/puppet/reports/puppetmaster.rb").read_text()
         assert made.of("Puppetmaster_setting")["server/reports"]["value"] == "puppetmaster, store"
+
+
+def test_reports_and_server_are_set_whatever_the_version_has_by_default(compiled: dict[str, Compiled]) -> None:
+    def settings(name: str) -> dict[str, object]:
+        return {title: it.get("value") for title, it in compiled[name].of("Puppetmaster_setting").items()}
+
+    alone = settings("puppetmaster present openvox-redhat")
+    assert alone["server/reports"] == "store"
+    assert alone["main/server"] == "one.example.org"
+    assert settings("the classifier declared last")["server/reports"] == "puppetmaster, store"
+    assert settings("a master whose classifier is gone")["server/reports"] == "store"
+    assert "server/reports" in settings("puppetmaster::enc absent debian")
+    # Somebody else serves these agents, and their setting says who.
+    assert settings("own place")["main/server"] is None
+    assert settings("elsewhere")["main/server"] is None
 
 
 def test_what_absent_leaves_is_only_absent(compiled: dict[str, Compiled]) -> None:
