@@ -175,5 +175,6 @@ bootstrap() {
     flock "$bootstrap_lock"
     need_packages "$@"
     need_python
+    .venv/bin/python -m enc.puppet_packages
     exec {bootstrap_lock}>&-
 }

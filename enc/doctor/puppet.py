@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from enc import puppet_settings
+from enc import puppet_packages, puppet_settings
 from enc.answers.layout import Layout
 from enc.config import DEFAULT_PATH, ENVIRONMENT_VARIABLE
 from enc.doctor.findings import Finding, fault, note, ok, warning
@@ -48,6 +48,8 @@ class PuppetFacts:
     hiera_reads_answers: bool
     """Whether some hiera.yaml names the directory of our data."""
     has_hiera_data: bool
+    packages: Mapping[str, str] | str
+    """Those with security fixes that matter here → version; a text if nobody could tell."""
 
 
 def gather(settings: Settings, confdir: Path | None = None) -> PuppetFacts | str:
@@ -63,6 +65,7 @@ def gather(settings: Settings, confdir: Path | None = None) -> PuppetFacts | str
         frozenset(word for word in words if word.startswith("/") and os.access(word, os.X_OK) and Path(word).is_file()),
         any(str(Layout(settings.answers.directory).hiera) in _read(path) for path in _hiera_files(found)),
         _has_hiera_data(Layout(settings.answers.directory)),
+        packages(),
     )
 
 
@@ -97,6 +100,23 @@ def judge(facts: PuppetFacts | str, config: Path, settings: Settings) -> Iterato
     yield from _trusted(facts, settings)
     yield from _hiera(facts, settings)
     yield _reports(facts)
+    yield from security(facts.packages)
+
+
+def security(found: Mapping[str, str] | str) -> Iterator[Finding]:
+    """Judge the versions of Puppet's packages: what guards auth.conf and reads catalogs must be mended."""
+    if isinstance(found, str):
+        yield note("puppet-security", found)
+        return
+    behind = list(puppet_packages.behind(found))
+    for it in behind:
+        if it.fix is None:
+            yield note("puppet-security", str(it), "look it up in the security notices of whoever made the package")
+        else:
+            yield fault("puppet-security", str(it), f"upgrade {it.package}, then restart puppetserver")
+    if found and not behind:
+        versions = ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
+        yield ok("puppet-security", f"{versions} have the security fixes of November 2026")
 
 
 def _enc(facts: PuppetFacts, config: Path) -> Iterator[Finding]:
@@ -196,6 +216,14 @@ def _has_hiera_data(layout: Layout) -> bool:
         return any(True for place in places if place.is_dir() for _ in place.iterdir())
     except OSError:
         return False
+
+
+def packages() -> Mapping[str, str] | str:
+    """Return package → version of those that `security` judges; a text if nobody could tell."""
+    try:
+        return puppet_packages.installed()
+    except puppet_packages.NotListed as error:
+        return str(error)
 
 
 def _read(path: Path) -> str:

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 
 from enc.commands.call import Call, json_option
+from enc.doctor import puppet
 from enc.doctor.findings import Finding, document, fault, lines, ok, verdict
 from enc.errors import ToolkitError
 from puppetmaster_self import preflight
@@ -55,6 +56,7 @@ def _serving(call: Call, machine: Machine, journal: Journal) -> Iterator[Finding
         yield ok("master", "the own puppetserver answers")
     else:
         yield fault("master", "the own puppetserver does not answer", "systemctl status puppetserver")
+    yield from puppet.security(puppet.packages())
     standing = {begun.step for begun in journal.standing()}
     if "switch" in standing:
         yield ok("agent", f"goes to {journal.opened.get('server')}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from enc import puppet_packages
 from puppetmaster_self.machine import Machine
 from puppetmaster_self.steps import accounts
 
@@ -52,7 +53,8 @@ class Packages:
             command = (*INSTALL[self.tool], *self.names)
             machine.run(*command, timeout=self.timeout, environment=_WITHOUT_QUESTIONS)
         now = accounts.look(machine, self.tool)["packages"]
-        return f"{len(set(now) - set(undo['before']['packages']))} packages are new"
+        new = f"{len(set(now) - set(undo['before']['packages']))} packages are new"
+        return "; security: ".join([new, *puppet_packages.warnings()])
 
 
 def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:

@@ -33,6 +33,7 @@ ASKS = puppet.PuppetFacts(
     frozenset({"/b/enc", "/b/enc-trusted"}),
     hiera_reads_answers=True,
     has_hiera_data=True,
+    packages={"puppet-agent": "7.23.0-1+deb12u1"},
 )
 
 

@@ -33,6 +33,7 @@ WALLS = {
     "subprocess": [
         "enc.directory.slapd_process",  # slapd, slapadd, slapcat, slaptest
         "enc.doctor.account",  # this program again, as the puppet user
+        "enc.puppet_packages",  # dpkg-query, rpm
         "enc.puppet_settings",  # puppet config print
         "enc.shadow",  # another ENC
         "git_hooks.install",  # git config
