@@ -86,8 +86,8 @@ def puppet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Puppet]:
 
 ORDINARY = (
     *("x", "_x", "Name", "rackSize", "a::b", "name::x", "title_", "string", "class", "node", "default", "settings"),
-    *("caller_module_name", "clientcert", "clientversion", "servername", "serverversion"),
-    *("agent_specified_environment", "fqdn", "os", "networking", "serialnumber", "alias", "noop", "stage", "x0", "role", "true", "undef"),
+    *("caller_module_name", "clientcert", "clientversion", "servername", "serverversion", "fqdn", "os", "networking"),
+    *("agent_specified_environment", "serialnumber", "alias", "noop", "stage", "x0", "role", "true", "undef"),
     *("puppetversion", "cn", "description", "l;lang-en", "a-b", "scope", "trusted_", "Facts", "environment_"),
 )  # fmt: skip
 DIGITS = ("0", "12", "x\n1", "1\ny")

@@ -37,7 +37,7 @@ def test_a_variable_that_stops_every_catalog_is_refused_at_the_edit(name: str) -
             to_set(NODE, wish, NodeSettings())
 
 
-@pytest.mark.parametrize("name", [*RESERVED_ENVIRONMENTS, "Main", "AGENT"])
+@pytest.mark.parametrize("name", [*sorted(RESERVED_ENVIRONMENTS), "Main", "AGENT"])
 def test_an_environment_that_no_branch_becomes_is_refused_at_the_edit(name: str) -> None:
     with pytest.raises(UsageError, match=r"section of puppet\.conf"):
         to_set(NODE, Wish(environment=EnvironmentName(name)), NodeSettings())
