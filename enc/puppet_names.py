@@ -212,5 +212,5 @@ through us, and a node that has one in LDAP keeps it and is told about."""
 def environment_fault(name: str) -> str | None:
     """Return why no environment should be called so; None: it may."""
     if name.lower() in RESERVED_ENVIRONMENTS:
-        return f"Puppet has no environment {name}: it is a section of puppet.conf"
+        return f"Puppet's documentation keeps {name} from environments: puppet.conf has settings under [{name.lower()}]"
     return None

@@ -39,7 +39,7 @@ def test_a_variable_that_stops_every_catalog_is_refused_at_the_edit(name: str) -
 
 @pytest.mark.parametrize("name", [*sorted(RESERVED_ENVIRONMENTS), "Main", "AGENT"])
 def test_an_environment_that_no_branch_becomes_is_refused_at_the_edit(name: str) -> None:
-    with pytest.raises(UsageError, match=r"section of puppet\.conf"):
+    with pytest.raises(UsageError, match=r"has settings under"):
         to_set(NODE, Wish(environment=EnvironmentName(name)), NodeSettings())
 
 
@@ -198,7 +198,7 @@ def test_doctor_tells_what_nodes_have_that_is_not_here(places: Environments) -> 
     ]
     assert found[2][2].endswith("hides the fact fqdn: $fqdn is no longer what the node found (2 nodes: a, b)")
     assert found[3][2].startswith("environment gone: is not deployed on this machine")
-    assert found[4][2].startswith("environment main: Puppet has no environment main")
+    assert found[4][2].startswith("environment main: Puppet's documentation keeps main from environments")
     assert found[5][2].startswith("class role::none: no file was found for it in environment production")
 
 
