@@ -31,6 +31,7 @@ from enc.classify.trial import Trial
 from enc.errors import ClassificationError, Conflict, UsageError, one_line
 from enc.filters import folded
 from enc.names import Certname, ClassName, DataKey, EnvironmentName, ParameterName, VariableName
+from enc.puppet_names import environment_fault, variable_fault
 from enc.settings import NodeSettings
 
 Do = Literal["add", "modify", "delete", "rename"]
@@ -204,6 +205,11 @@ def to_set(record: Record, wish: Wish, settings: NodeSettings) -> tuple[Change, 
         raise UsageError(
             "nodes.semantics is terminus, which knows classes, plain variables, environment and parent only"
         )
+    for variable in (*wish.variables, *wish.typed_variables):
+        if fault := variable_fault(variable):
+            raise UsageError(f"variable {variable}: {fault}")
+    if wish.environment is not None and (fault := environment_fault(wish.environment)):
+        raise UsageError(f"environment {wish.environment}: {fault}; choose another")
     sheet = _Sheet(record, settings)
     classes = settings.class_attributes
     for name in wish.classes:

@@ -21,9 +21,7 @@ from typing import NamedTuple
 
 from enc.errors import ConfigurationError, InvalidName
 from enc.names import BranchName, EnvironmentName, ProjectName
-
-RESERVED = frozenset({"main", "master", "agent", "server", "user"})
-"""Sections of puppet.conf: Puppet refuses environments of these names (lib/puppet/settings.rb)."""
+from enc.puppet_names import environment_fault
 
 _PLACEHOLDER = re.compile(r"<([a-z]*)>", re.ASCII)
 _RULE = re.compile(r"(\S+)\s*=\s*((?:[A-Za-z0-9_]|<[a-z]*>)+)", re.ASCII)
@@ -53,15 +51,16 @@ class Rules:
     def place(self, branch: BranchName) -> Place | None:
         """Return the place of `branch`, or None if no rule makes it an environment.
 
-        Raise `InvalidName` if a rule fits but Puppet would not take the environment.
+        Raise `InvalidName` if a rule fits but no environment should be called so.
         """
         for rule in self._rules:
             match = rule.pattern.fullmatch(branch)
             if match is None:
                 continue
             text = _PLACEHOLDER.sub(partial(_fitting, match), rule.template)
-            if text.lower() in RESERVED:
-                raise InvalidName(f"Puppet has no environment {text!r}: its settings use the name", where=branch)
+            fault = environment_fault(text)
+            if fault is not None:
+                raise InvalidName(fault, where=branch)
             parts = match.groupdict()
             project = parts.get("name")
             return Place(

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import ClassVar, Self
 
 from enc.errors import InvalidName, one_line
+from enc.puppet_names import RESERVED_CLASSES, RESERVED_PARAMETERS
 
 HEADS = "refs/heads/"
 """Where git keeps branches."""
@@ -31,18 +32,25 @@ class Name(str):
     rule: ClassVar[str]
     pattern: ClassVar[re.Pattern[str]]
     longest: ClassVar[int]
+    reserved: ClassVar[frozenset[str]] = frozenset()
+    """What keeps the rule and is still none, because Puppet means something else by it."""
 
     def __new__(cls, text: str) -> Self:
         """Return `text` as a name; raise `InvalidName` with the rule if it is none."""
-        if len(text) > cls.longest or cls.pattern.fullmatch(text) is None:
+        if not cls.accepts(text):
             shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-            raise InvalidName(f"{one_line(repr(shown))} is not {cls.kind}: {cls.rule}")
+            raise InvalidName(f"{one_line(repr(shown))} is not {cls.kind}: {cls.broken(text)}")
         return super().__new__(cls, text)
+
+    @classmethod
+    def broken(cls, text: str) -> str:
+        """Return the rule that `text`, which is no such name, breaks."""
+        return "Puppet keeps the word to itself" if text in cls.reserved else cls.rule
 
     @classmethod
     def accepts(cls, text: str) -> bool:
         """Tell whether `text` keeps the rule."""
-        return len(text) <= cls.longest and cls.pattern.fullmatch(text) is not None
+        return len(text) <= cls.longest and text not in cls.reserved and cls.pattern.fullmatch(text) is not None
 
 
 class Certname(Name):
@@ -102,6 +110,7 @@ class ClassName(Name):
     rule = "lower-case words such as 'apache' or 'role::web', no leading '::', at most 200 characters"
     pattern = re.compile(r"[a-z][a-z0-9_]*(?:::[a-z][a-z0-9_]*)*", re.ASCII)
     longest = 200
+    reserved = RESERVED_CLASSES
 
     @classmethod
     @lru_cache(maxsize=20_000)
@@ -132,6 +141,7 @@ class ParameterName(Name):
     rule = "a-z first, then a-z, 0-9 and '_', at most 200 characters"
     pattern = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
     longest = 200
+    reserved = RESERVED_PARAMETERS
 
 
 class DataKey(Name):
@@ -181,7 +191,3 @@ class PersonName(Name):
     rule = "letters, digits, '.', '_' and '-', starting with a letter or digit, at most 64 characters"
     pattern = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
     longest = 64
-
-
-RESERVED_VARIABLES = frozenset({"environment", "trusted", "facts", "server_facts"})
-"""Names that Puppet sets itself or ignores from an ENC (contracts: the ENC contract)."""

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from enc.environments import RESERVED, Place, Rules, collisions
+from enc.environments import Place, Rules, collisions
 
-__all__ = ["RESERVED", "Place", "Rules", "collisions"]
+__all__ = ["Place", "Rules", "collisions"]

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from enc.classify.model import Classification, Event, Lineage, Origin, Record, Value
-from enc.classify.statements import OURS, Statement, bad_value, read, scalar
+from enc.classify.statements import OURS, Statement, bad_value, left_out, read, scalar
 from enc.errors import InvalidName
 from enc.names import ClassName, EnvironmentName, ProjectName
 from enc.settings import NodeSettings, ProjectSettings
@@ -193,12 +193,16 @@ def _with_attributes(record: Record, said: Statement, settings: NodeSettings) ->
     ignored = _ignored(settings)
     wanted = record.attributes.keys() if settings.attributes == "all" else map(str.lower, settings.attributes)
     variables: dict[str, Value] = {}
+    notes = said.notes
     for name in wanted:
         texts = record.attributes.get(name, ())
         if texts and name not in ignored:
+            if kept := left_out(record, name, name):
+                notes += (kept,)
+                continue
             values = [scalar(text) for text in texts]
             variables[name] = values[0] if len(values) == 1 else values
-    if not variables:
+    if not variables and notes is said.notes:
         return said
     variables.update(said.variables)
     return Statement(
@@ -213,7 +217,7 @@ def _with_attributes(record: Record, said: Statement, settings: NodeSettings) ->
         region=said.region,
         role=said.role,
         trial=said.trial,
-        notes=said.notes,
+        notes=notes,
     )
 
 

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from enc.classify.model import Classification, Value
 from enc.names import DataKey
 
-ANSWER_FORMAT = "1"
+ANSWER_FORMAT = "2"
 """Raise this whenever the same records would give another answer: the follower then makes all of them anew."""
 
 # What may stand in double quotes as it is: printable ASCII without '"' and '\'.

@@ -2,7 +2,9 @@
 
 This is the door for everything that admins write. A value that breaks a rule
 is a `ClassificationError` that names entry, attribute, value and rule; it stops
-the nodes that this record bears on, and no others.
+the nodes that this record bears on, and no others. Only a variable that Puppet
+keeps to itself is left out with a note: a directory may be full of them (an
+Active Directory gives each entry a `name`), and one would stop every catalog.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from enc.classify import values
 from enc.classify.model import Record, Value
 from enc.classify.trial import Trial
 from enc.errors import ClassificationError, InvalidName, one_line
-from enc.names import RESERVED_VARIABLES, ClassName, DataKey, EnvironmentName, ParameterName, VariableName
+from enc.names import ClassName, DataKey, EnvironmentName, ParameterName, VariableName
+from enc.puppet_names import data_fault, parameter_fault, variable_fault
 from enc.settings import NodeSettings
 
 PARAMETER = "puppetmasterParameter"
@@ -29,6 +32,10 @@ TRIAL = "puppetmasterTrial"
 ENROLMENT, BUILT = "puppetmasterEnrolment", "puppetmasterBuilt"
 """About an instance (enc/instances); no business of its classification."""
 OURS = (PARAMETER, VARIABLE, DATA, REMOVE, PROJECT, REGION, ROLE, TRIAL, ENROLMENT, BUILT)
+
+
+LEFT_OUT = "is left out of the answer:"
+"""In the notes on variables that Puppet keeps to itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,8 @@ def class_names(record: Record, attributes: tuple[str, ...]) -> tuple[tuple[Clas
             try:
                 name = ClassName.from_directory(value)
             except InvalidName as error:
-                raise bad_value(record, attribute, value, f"not a class name: {ClassName.rule}") from error
+                broken = ClassName.broken(value.strip().removeprefix("::").lower())
+                raise bad_value(record, attribute, value, f"not a class name: {broken}") from error
             if name != value:
                 notes.append(f"{record.dn}: {attribute}: {one_line(value)} is read as {name}")
             found[name] = None
@@ -90,6 +98,16 @@ def scalar(text: str) -> Value:
     return True if text == "true" else False if text == "false" else text
 
 
+def left_out(record: Record, attribute: str, name: str) -> str | None:
+    """Return the note on a variable that is left out of every answer, None for one that is not."""
+    fault = variable_fault(name)
+    if fault is None:
+        return None
+    if attribute == name:
+        return f"{record.dn}: the attribute {name} {LEFT_OUT} {fault}"
+    return f"{record.dn}: {attribute}: the variable {one_line(name)} {LEFT_OUT} {fault}"
+
+
 def read(record: Record, settings: NodeSettings) -> Statement:
     """Parse one record in the extended semantics; raise `ClassificationError` at the first bad value."""
     classes, notes = class_names(record, settings.class_attributes)
@@ -100,19 +118,31 @@ def read(record: Record, settings: NodeSettings) -> Statement:
             if name == settings.environment_attribute.lower():
                 notes += (f"{record.dn}: {attribute}: the variable {name} is ignored; use the attribute",)
                 continue
-            variables[_variable(record, attribute, text, name)] = scalar(value) if found else None
+            if kept := left_out(record, attribute, name):
+                notes += (kept,)
+                continue
+            variables[_named(VariableName, record, attribute, text, name)] = scalar(value) if found else None
     for text in record.all(VARIABLE):
         name, json_text = _pair(record, VARIABLE, text)
-        variables[_variable(record, VARIABLE, text, name)] = _json(record, VARIABLE, text, json_text)
+        if kept := left_out(record, VARIABLE, name):
+            notes += (kept,)
+            continue
+        variables[_named(VariableName, record, VARIABLE, text, name)] = _json(record, VARIABLE, text, json_text)
     parameters: dict[ClassName, dict[ParameterName, Value]] = {}
     for text in record.all(PARAMETER):
         path, json_text = _pair(record, PARAMETER, text)
         class_name, parameter = _class_parameter(record, PARAMETER, text, path)
-        parameters.setdefault(class_name, {})[parameter] = _json(record, PARAMETER, text, json_text)
+        argument = _json(record, PARAMETER, text, json_text)
+        if fault := parameter_fault(parameter, argument):
+            raise bad_value(record, PARAMETER, text, fault)
+        parameters.setdefault(class_name, {})[parameter] = argument
     data: dict[DataKey, Value] = {}
     for text in record.all(DATA):
         name, json_text = _pair(record, DATA, text)
-        data[_named(DataKey, record, DATA, text, name)] = _json(record, DATA, text, json_text)
+        key, level = _named(DataKey, record, DATA, text, name), _json(record, DATA, text, json_text)
+        if fault := data_fault(key, level):
+            raise bad_value(record, DATA, text, fault)
+        data[key] = level
     without = _removals(record)
     return Statement(
         classes=classes,
@@ -177,12 +207,6 @@ def _json(record: Record, attribute: str, text: str, json_text: str) -> Value:
         raise bad_value(record, attribute, text, str(error)) from error
 
 
-def _variable(record: Record, attribute: str, text: str, name: str) -> VariableName:
-    if name in RESERVED_VARIABLES:
-        raise bad_value(record, attribute, text, f"Puppet keeps the variable {name} to itself")
-    return _named(VariableName, record, attribute, text, name)
-
-
 def _class_parameter(record: Record, attribute: str, text: str, path: str) -> tuple[ClassName, ParameterName]:
     class_name, found, parameter = path.strip().rpartition("::")
     if not found:
@@ -200,4 +224,5 @@ def _named(kind: type[_N], record: Record, attribute: str, text: str, name: str)
     try:
         return kind(name)
     except InvalidName as error:
-        raise bad_value(record, attribute, text, f"{one_line(repr(name))} is not {kind.kind}: {kind.rule}") from error
+        rule = f"{one_line(repr(name))} is not {kind.kind}: {kind.broken(name)}"
+        raise bad_value(record, attribute, text, rule) from error

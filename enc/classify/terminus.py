@@ -20,7 +20,8 @@
 Facts: conformance cases recorded from Puppet 5.5 (tests/cases/terminus and
 terminus-more). What leaked there through bugs (`puppetvar`, `puppetclass`,
 `parentnode`, `objectclass` and `dn` as variables), and names that Puppet cannot
-use, are shown only in strict compatibility.
+use, are shown only in strict compatibility; a variable that would stop every
+catalog (enc/puppet_names.py) is left out with a note.
 """
 
 from __future__ import annotations
@@ -28,8 +29,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from enc.classify.model import Classification, Event, Lineage, Origin, Record, Value
-from enc.classify.statements import bad_value, class_names, environment_of, scalar
-from enc.names import RESERVED_VARIABLES
+from enc.classify.statements import bad_value, class_names, environment_of, left_out, scalar
 from enc.settings import NodeSettings
 
 
@@ -49,7 +49,7 @@ def classify(lineage: Lineage, settings: NodeSettings, *, events: bool = False) 
             if events:
                 happened.append(Event(f"class {name}", origin, "kept" if name in classes else "set"))
             classes.setdefault(name, {})
-        for name, value in _variables(record, settings, parents=bool(lineage.parents)).items():
+        for name, value in _variables(record, settings, notes, parents=bool(lineage.parents)).items():
             if events:
                 happened.append(Event(f"variable {name}", origin, "kept" if name in variables else "set", value))
             variables.setdefault(name, value)
@@ -91,7 +91,7 @@ def _classes(record: Record, settings: NodeSettings, notes: list[str]) -> tuple[
     return found
 
 
-def _variables(record: Record, settings: NodeSettings, *, parents: bool) -> dict[str, Value]:
+def _variables(record: Record, settings: NodeSettings, notes: list[str], *, parents: bool) -> dict[str, Value]:
     hidden = {settings.environment_attribute.lower()}
     if not settings.strict_compatibility:
         hidden.update(name.lower() for name in (*settings.class_attributes, *settings.variable_attributes))
@@ -106,19 +106,27 @@ def _variables(record: Record, settings: NodeSettings, *, parents: bool) -> dict
     variables: dict[str, Value] = {}
     for name in wanted:
         values = [scalar(value) for value in record.attributes.get(name, ())]
-        if name not in hidden and values:
+        if name in hidden or not values:
+            continue
+        kept = None if settings.strict_compatibility else left_out(record, name, name)
+        if kept is None:
             variables[name] = values[0] if len(values) == 1 else values
+        else:
+            notes.append(kept)
     if settings.strict_compatibility:
         variables["dn"] = record.dn
         if parents and settings.parent_attribute.lower() in variables:
             variables[settings.parent_attribute.lower()] = []
-    for name, value in stacked(record, settings).items():
+    for name, value in stacked(record, settings, notes).items():
         variables.setdefault(name, value)
     return variables
 
 
-def stacked(record: Record, settings: NodeSettings) -> dict[str, Value]:
-    """Return the variables in the values `name=value` of one record; of two for one name the last wins."""
+def stacked(record: Record, settings: NodeSettings, notes: list[str]) -> dict[str, Value]:
+    """Return the variables in the values `name=value` of one record; of two for one name the last wins.
+
+    What is left out is told in `notes`.
+    """
     found: dict[str, Value] = {}
     for attribute in settings.variable_attributes:
         if not _is_read(attribute, settings):
@@ -130,7 +138,8 @@ def stacked(record: Record, settings: NodeSettings) -> dict[str, Value]:
             if not settings.strict_compatibility:
                 if not name:
                     raise bad_value(record, attribute, text, "has no name before the '='")
-                if name in RESERVED_VARIABLES:
-                    raise bad_value(record, attribute, text, f"Puppet keeps the variable {name} to itself")
+                if kept := left_out(record, attribute, name):
+                    notes.append(kept)
+                    continue
             found[name] = scalar(value) if equals else None
     return found

@@ -15,7 +15,6 @@ from enc.classify.model import Value
 from enc.commands.call import Call
 from enc.errors import UsageError, one_line
 from enc.names import (
-    RESERVED_VARIABLES,
     Certname,
     ClassName,
     DataKey,
@@ -24,6 +23,7 @@ from enc.names import (
     PersonName,
     VariableName,
 )
+from enc.puppet_names import variable_fault
 from enc.service.desk import Desk, Receipt, open_desk
 
 _LONGEST_WORD = 200
@@ -154,9 +154,10 @@ def _once(option: str, name: object, found: object) -> None:
 
 
 def _variable(name: str) -> VariableName:
-    if name in RESERVED_VARIABLES:
+    fault = variable_fault(name)
+    if fault is not None:
         hint = "use --environment" if name == "environment" else "choose another name"
-        raise UsageError(f"Puppet keeps the variable {name} to itself; {hint}")
+        raise UsageError(f"variable {_shown(name)}: {fault}; {hint}")
     return VariableName(name)
 
 

@@ -18,12 +18,14 @@ from enc.config import read_secret
 from enc.doctor import directory
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.errors import ToolkitError
+from enc.puppet_names import environment_fault, hidden_by, unreadable
 from enc.settings import Settings
 
 
 def check(path: Path, settings: Settings) -> Iterator[Finding]:
     """Try everything that the configuration file `path`, read as `settings`, points at."""
     yield _file(path)
+    yield from _names(settings)
     yield from _filters(settings)
     yield from _secrets(settings)
     yield from directory.check(settings)
@@ -35,6 +37,7 @@ def check(path: Path, settings: Settings) -> Iterator[Finding]:
 def local(path: Path, settings: Settings) -> Iterator[Finding]:
     """Check what `check` does, but for LDAP."""
     yield _file(path)
+    yield from _names(settings)
     yield from _filters(settings)
     yield from _secrets(settings)
     yield _answers(settings)
@@ -55,6 +58,18 @@ def _file(path: Path) -> Finding:
             f"chmod go-w {path}",
         )
     return ok("config-file", f"{path} is readable and keeps every rule")
+
+
+def _names(settings: Settings) -> Iterator[Finding]:
+    named: dict[str, str] = {"nodes.default_environment": settings.nodes.default_environment}
+    if settings.projects.environment is not None:
+        named["projects.environment"] = settings.projects.environment
+    for key, name in named.items():
+        if why := environment_fault(name):
+            yield warning("config-names", f"{key}: {why}", "name another environment")
+    variable = settings.answers.variable
+    if variable is not None and (advice := hidden_by(variable) or unreadable(variable)):
+        yield warning("config-names", f"answers.variable: {variable} {advice}", "name another variable")
 
 
 def _filters(settings: Settings) -> Iterator[Finding]:

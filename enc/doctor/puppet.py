@@ -21,6 +21,7 @@ from enc.settings import Settings
 PROGRAM = "enc"
 _ASKED = (
     "autosign",
+    "basemodulepath",
     "ca_ttl",
     "certname",
     "config",

@@ -10,6 +10,7 @@ projects and groups, and touches neither people nor the tree itself.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from enc import dn
 from enc.changes import Change, Step, making, modifying
@@ -20,6 +21,7 @@ from enc.filters import NodeFilter, folded
 from enc.importing.ldif import Entry
 from enc.importing.outcome import Outcome, Problem
 from enc.names import Certname, ProjectName
+from enc.puppet_names import variable_fault
 from enc.service.desk import Desk, Plan
 from enc.settings import Settings
 
@@ -42,7 +44,7 @@ def bring_in(
             if not _is_ours(entry.dn, desk.settings):
                 outcome.skipped.append(Problem(where, f"{entry.dn} is not below one of the configured bases"))
                 continue
-            _bring(desk, entry, seen, outcome, reason)
+            _bring(desk, entry, where, seen, outcome, reason)
         except DirectoryUnreachable:
             raise
         except ToolkitError as error:
@@ -55,8 +57,30 @@ def _is_ours(place: str, settings: Settings) -> bool:
     return dn.normalise(place) == dn.normalise(settings.site_dn) or any(dn.is_below(place, base) for base in bases)
 
 
-def _bring(desk: Desk, entry: Entry, seen: dict[str, str], outcome: Outcome, reason: str) -> None:
+def _usable(entry: Entry, outcome: Outcome, where: str, settings: Settings) -> Entry:
+    """Return the entry without the variables that Puppet keeps to itself, each of which is told.
+
+    Its other attributes stay: what a directory calls `name` or `title` is its own affair.
+    """
+    if settings.nodes.strict_compatibility:
+        return entry
+    attributes = dict(entry.attributes)
+    plain = {name.lower() for name in (*settings.nodes.variable_attributes, statements.VARIABLE)}
+    for name, values in entry.attributes.items():
+        if name.lower() not in plain:
+            continue
+        faults = {value: variable_fault(value.partition("=")[0].strip()) for value in values}
+        kept = tuple(value for value in values if faults[value] is None)
+        for value in values:
+            if (fault := faults[value]) is not None:
+                outcome.skipped.append(Problem(where, f"{entry.dn}: {name}: {value[:80]!r}: {fault}"))
+        attributes[name] = kept
+    return replace(entry, attributes={name: values for name, values in attributes.items() if values})
+
+
+def _bring(desk: Desk, entry: Entry, where: str, seen: dict[str, str], outcome: Outcome, reason: str) -> None:
     settings = desk.settings
+    entry = _usable(entry, outcome, where, settings)
     record = Record(entry.dn, {name.lower(): values for name, values in entry.attributes.items()})
     names = check(record, settings)
     _alone(record, names, seen, desk)
@@ -86,7 +110,7 @@ def check(record: Record, settings: Settings) -> tuple[str, ...]:
     if settings.nodes.semantics == "terminus":
         statements.class_names(record, settings.nodes.class_attributes)
         statements.environment_of(record, settings.nodes.environment_attribute)
-        terminus.stacked(record, settings.nodes)
+        terminus.stacked(record, settings.nodes, [])
     else:
         statements.read(record, settings.nodes)
     if len(record.all(settings.nodes.parent_attribute)) > 1:

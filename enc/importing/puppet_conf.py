@@ -20,6 +20,7 @@ from enc import config, dn
 from enc.errors import InvalidName, one_line
 from enc.importing.safely import Unreadable
 from enc.names import EnvironmentName
+from enc.puppet_names import environment_fault
 
 SECTIONS = ("server", "master", "main")
 """Where a puppetserver looks, in this order."""
@@ -128,6 +129,8 @@ def translate(text: str, file: str, password_file: Path) -> Translation:
     if not EnvironmentName.accepts(said["environment"]):
         nodes["default_environment"] = "production"
         remarks.append(f"environment {one_line(repr(said['environment']))} is none; production is used")
+    elif fault := environment_fault(said["environment"]):
+        remarks.append(f"environment {said['environment']}: {fault}; branch-manager makes none of that name")
     missing = [n for n in (*nodes["variable_attributes"], "environment") if not _is_read(n, nodes["attributes"])]
     if missing:
         remarks.append(f"ldapattrs lists neither of {', '.join(missing)}, so the terminus ignored them; so do we")

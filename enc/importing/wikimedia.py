@@ -173,6 +173,7 @@ def _ensure(
 def _count(receipt: Receipt, outcome: Outcome) -> None:
     steps = receipt.plan.steps
     outcome.lines += [line for step in steps for line in step.lines()]
+    outcome.lines += [f"note: {remark}" for remark in receipt.plan.remarks]
     if not steps:
         outcome.unchanged += 1
     elif steps[0].do == "add":

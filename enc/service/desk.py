@@ -15,21 +15,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from enc import audit, dn, people
 from enc.audit import Edit, Trail
 from enc.authorize import Action, Person, claimed, first_refusal, needed
-from enc.changes import Step, after, part_of, slice_of
+from enc.changes import Step, Wish, after, part_of, slice_of
 from enc.classify.model import Record
 from enc.directory.connection import Person as Credentials
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.directory.ldap_store import LdapSource
 from enc.errors import ClassificationError, Conflict, DirectoryUnreachable, NotAllowed, ToolkitError
 from enc.filters import folded
-from enc.names import Certname, PersonName, ProjectName
-from enc.service import effect
+from enc.names import Certname, EnvironmentName, PersonName, ProjectName
+from enc.service import advice, effect
 from enc.service.effect import Effect
 from enc.settings import Settings
 
@@ -50,6 +50,10 @@ class Plan:
     node: Certname | None = None
     """Whose classification is to be shown."""
     remarks: tuple[str, ...] = ()
+    wish: Wish | None = None
+    """What was asked for, if advice on it is wanted."""
+    environment: EnvironmentName | None = None
+    """Where its classes will be looked for; with `node` the node's own environment counts."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,8 @@ class Desk:
                 raise ClassificationError(
                     f"{plan.node} could not be classified any more, nothing was written: {shown.trouble_after}"
                 )
+        told = advice.on_plan(plan.wish, plan.environment, shown, self.settings)
+        plan = replace(plan, remarks=(*plan.remarks, *told))
         if dry_run:
             return Receipt(plan, True, shown)
         edit = self.trail.begin(

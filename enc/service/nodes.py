@@ -68,6 +68,7 @@ def change(
         project_if_told(record, desk.settings),
         (modifying(record, changes),) if changes else (),
         node=certname,
+        wish=wanted if isinstance(wanted, Wish) else None,
     )
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
@@ -89,7 +90,7 @@ def add(
         raise Conflict(f"there is a node {certname} already: {'; '.join(record.dn for record in present)}")
     elif to_set(present[0], wish, settings.nodes):
         raise Conflict(f"there is a node {certname} already and it says something else; use `enc-admin node set`")
-    plan = Plan("node add", f"node {certname}", project, steps, node=certname)
+    plan = Plan("node add", f"node {certname}", project, steps, node=certname, wish=wish)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 

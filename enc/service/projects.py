@@ -8,7 +8,7 @@ makes what is missing, so that it completes what a crash left half-made.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from enc import dn, people
 from enc.changes import (
@@ -28,6 +28,7 @@ from enc.directory.messages import Scope
 from enc.errors import Conflict, NotFound, UsageError
 from enc.filters import folded
 from enc.names import PersonName, PrefixName, ProjectName
+from enc.service import advice
 from enc.service.desk import Desk, Plan, Receipt
 from enc.service.nodes import container_step
 from enc.service.survey import nodes_of
@@ -120,7 +121,8 @@ def add(
             "roleOccupant": admin_dns,
         }
         steps.append(making(_role_place(project, desk), attributes))
-    plan = Plan("project add", f"project {project}", project, (*steps, *container))
+    environment = advice.shared_environment(wish, project, (record,), desk.settings)
+    plan = Plan("project add", f"project {project}", project, (*steps, *container), wish=wish, environment=environment)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
@@ -241,7 +243,12 @@ def change(desk: Desk, target: Target, wanted: Wish | Withdrawal, *, reason: str
             steps = (deleting(record),) if target.prefix and not left else (modifying(record, changes),)
     words = f"{'project' if target.project else 'group' if target.group else 'site'}"
     action = f"{words} {'set' if isinstance(wanted, Wish) else 'unset'}"
-    return desk.submit(Plan(action, str(target), target.project, steps), reason=reason, dry_run=dry_run)
+    plan = Plan(action, str(target), target.project, steps)
+    if isinstance(wanted, Wish):
+        above = project_entry(target.project, desk) if target.project and target.prefix else None
+        environment = advice.shared_environment(wanted, target.project, (record, above), desk.settings)
+        plan = replace(plan, wish=wanted, environment=environment)
+    return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
 def _shared_entry(target: Target, desk: Desk) -> tuple[str, Record | None]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from enc.names import EnvironmentName
+from enc.names import EnvironmentName, VariableName
+from enc.puppet_names import variable_fault
 from enc.settings.values import Duration, Section
 
 
@@ -154,6 +155,15 @@ class AnswerSettings(Section):
     """Top-scope variable with source, age (seconds) and version of the answer. null: none."""
     on_bad_entry: Literal["last-good", "refuse"] = "last-good"
     """What a node gets whose entry cannot be classified any more."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield a variable that Puppet cannot take, with which no catalog would compile."""
+        if self.variable is None:
+            return
+        if not VariableName.accepts(self.variable):
+            yield "variable", f"{self.variable!r} is not {VariableName.kind}: {VariableName.rule}"
+        elif fault := variable_fault(self.variable):
+            yield "variable", f"{self.variable!r}: {fault}"
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ import pytest
 import yaml
 
 from enc.answers.layout import Layout
+from enc.names import EnvironmentName
 from puppetmaster_self.private_master import PrivateMaster
 from puppetmaster_self.puppetserver_files import MasterSettings, exec_terminus
 from tests.real.conftest import SlapdMaker
-from tests.support.slapd import Slapd
+from tests.support.slapd import ADD, DELETE, Slapd
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 USER = "puppet" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
@@ -57,6 +58,9 @@ class Site:
         terminus["reports"] = "puppetmaster, store"
         self.master = PrivateMaster(base / "master", MasterSettings(server=terminus, autosign=base / "enc-autosign"))
         self.master.write()
+        self.master.add_environment(
+            EnvironmentName("production"), {"modules/web/manifests/init.pp": "class web { }", "manifests/site.pp": ""}
+        )
         self.follower: subprocess.Popen[str] | None = None
         if os.geteuid() == 0:
             self.answers.mkdir(mode=0o750)
@@ -126,6 +130,32 @@ def site(make_module_slapd: SlapdMaker) -> Iterator[Site]:
 def test_a_sound_site_needs_nothing(site: Site) -> None:
     assert site.doctor() == {}
     assert site.bad("config", "check") == {}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "wrong"),
+    [
+        ("puppetVar", "name=x", {"variables": "warning"}),
+        ("title", "shelf", {"variables": "note"}),
+        ("puppetVar", "fqdn=web-1.example.org", {"variables": "warning"}),
+        ("serialNumber", "1234", {"variables": "warning"}),
+        ("environment", "agent", {"environments": "warning"}),
+        ("environment", "not_pushed_yet", {"environments": "warning"}),
+        ("puppetClass", "not::pushed", {"classes": "warning"}),
+    ],
+)
+def test_what_surprises_puppet_is_told(site: Site, attribute: str, value: str, wrong: dict[str, str]) -> None:
+    place = f"cn=web-1.example.org,ou=alpha,ou=hosts,{S}"
+    added = {"objectClass": (ADD, ["extensibleObject"])} if attribute == "title" else {}
+    site.slapd.modify(place, {attribute: [(ADD, [value])], **{name: [change] for name, change in added.items()}})
+    try:
+        assert site.doctor() == wrong
+        # Nothing of it is the end of the node.
+        assert site.look("node", "explain", "web-1.example.org").returncode == 0
+    finally:
+        site.slapd.modify(place, {attribute: [(DELETE, [value])]})
+        if added:
+            site.slapd.modify(place, {"objectClass": [(DELETE, ["extensibleObject"])]})
 
 
 def test_answers_and_secrets_that_puppetserver_cannot_read(site: Site) -> None:

@@ -398,3 +398,51 @@ def test_a_directory_with_only_puppets_schema_is_edited_too(slapd: Slapd, settin
     assert done.effect
     assert done.effect.after
     assert done.effect.after.variables["a"] is True
+
+
+@pytest.mark.parametrize(
+    ("target", "option"),
+    [
+        (("project", "set", "red"), "--variable=name=x"),
+        (("project", "set", "red", "--prefix", "web"), "--variable=title=x"),
+        (("project", "set", "--site"), "--json-variable=module_name=null"),
+        (("node", "set", WEB1), '--json-variable=facts={"a":1}'),
+        (("node", "set", WEB1), "--variable=settings::vardir=x"),
+        (("node", "set", WEB1), "--variable=12=x"),
+        (("node", "set", WEB1), "--environment=agent"),
+        (("project", "set", "red"), "--environment=Main"),
+        (("node", "set", WEB1), "--class=default"),
+        (("node", "set", WEB1), "--parameter=apache::title=1"),
+        (("node", "set", WEB1), '--parameter=apache::noop="x"'),
+        (("node", "set", WEB1), '--parameter=apache::before="ntp"'),
+        (("project", "set", "red"), '--data=lookup_options="x"'),
+    ],
+)
+def test_what_would_stop_every_catalog_is_refused(admin: Run, target: tuple[str, ...], option: str) -> None:
+    status, out, err = admin(*target, option, "--reason", WHY)
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "uppet" in err or "lookup_options" in err
+
+
+def test_what_surprises_is_told_and_taken(config: Path, admin: Run, tmp_path: Path) -> None:
+    environments = tmp_path / "environments"
+    for name in ("red", "production"):
+        manifests = environments / name / "modules/apache/manifests"
+        manifests.mkdir(parents=True)
+        (manifests / "init.pp").write_text("class apache { }")
+    config.write_text(config.read_text() + f"branches: {{environments: {environments}}}\n")
+    words = ("--class", "ntp", "--class", "apache", "--variable", "fqdn=x", "--data", 'motd="on %{facts.fqdn}"')
+    status, _, err = admin("node", "set", WEB1, *words, "--reason", WHY)
+    assert status == 0
+    assert [line.partition(":")[0] for line in err.splitlines()[:3]] == ["class ntp", "variable fqdn", "data motd"]
+    assert "no file was found for it in environment red" in err
+    words = ("--class", "sudo", "--environment", "blue", "--json")
+    status, out, _ = admin("project", "set", "red", *words, "--reason", WHY)
+    assert status == 0
+    (told,) = json.loads(out)["remarks"]
+    assert told.startswith("environment blue: is not deployed on this machine")
+    # A node that moves to another environment has what it says already looked for there.
+    status, _, err = admin("node", "set", WEB1, "--environment", "production", "--reason", WHY)
+    assert status == 0
+    assert [line.partition(": ")[0] for line in err.splitlines()[:-1]] == ["class sudo", "class ntp"]

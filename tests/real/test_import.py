@@ -41,6 +41,7 @@ objectClass: device
 objectClass: puppetClient
 puppetClass: apache
 puppetVar: a=1
+puppetVar: name=web1
 
 dn: cn=bad.example.org,ou=red,ou=hosts,{S}
 objectClass: device
@@ -120,12 +121,13 @@ def test_ldif_brings_over_what_is_sound_and_tells_the_rest(admin: Run, ldif: Pat
     assert _answers(admin) == {}
     status, again, err = admin("import", "ldif", ldif, *WHY)
     assert (status, again) == (1, out)
-    assert f"{ldif}:27: cn=bad.example.org" in err
+    assert f"{ldif}:28: cn=bad.example.org" in err
     assert "not a class name" in err
-    assert f"{ldif}:32: " in err
+    assert f"{ldif}:33: " in err
     assert "web1.example.org is that of" in err
     assert f"uid=mallory,ou=people,{S} is not below" in err
-    assert "4 added, 0 changed, 0 as they were, 2 skipped, 2 with problems" in err
+    assert "puppetVar: 'name=web1': Puppet keeps the variable name to itself" in err
+    assert "4 added, 0 changed, 0 as they were, 3 skipped, 2 with problems" in err
     found = _answers(admin)
     assert found.keys() == {"web1.example.org", "web2.example.org"}
     assert found["web1.example.org"]["classes"] == {"base": {}, "apache": {}}

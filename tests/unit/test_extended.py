@@ -157,7 +157,11 @@ def test_data_region_and_role() -> None:
     [
         ("puppetClass", "a b", "not a class name"),
         ("puppetVar", "=x", "not a variable name"),
-        ("puppetVar", "trusted=x", "keeps the variable"),
+        ("puppetClass", "default", "Puppet keeps the word"),
+        ("puppetmasterParameter", "c::name=1", "Puppet keeps the word"),
+        ("puppetmasterParameter", 'c::noop="x"', "metaparameter of Puppet, which takes true or false"),
+        ("puppetmasterParameter", 'c::require="apache"', "references such as Class"),
+        ("puppetmasterData", "lookup_options=[]", "a mapping of keys"),
         ("puppetmasterVariable", "v", "no '='"),
         ("puppetmasterVariable", "v=plain", "not JSON"),
         ("puppetmasterParameter", "p=1", "CLASS::PARAMETER"),
@@ -227,3 +231,26 @@ def test_explain_tells_where_each_part_comes_from(site: dict[str, Any]) -> None:
         kind, name = part.split(" ", 1) if " " in part else (part, "")
         if kind in ("class", "variable") and event.did == "removed":
             assert name not in (answer.classes if kind == "class" else answer.variables)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize(
+    ("attribute", "text"),
+    [
+        *(("puppetVar", "name=x"), ("puppetVar", "trusted=x"), ("puppetVar", "12=x")),
+        *(("puppetmasterVariable", 'title={"a":1}'), ("puppetmasterVariable", "facts=null")),
+    ],
+)
+def test_a_variable_that_stops_every_catalog_is_left_out_and_told(layer: str, attribute: str, text: str) -> None:
+    answer = classify(*layers(**{layer: {attribute: text, "puppetClass": "role::web"}}))
+    name = text.partition("=")[0]
+    assert name not in answer.variables
+    assert list(answer.classes) == ["role::web"], "the rest of the entry counts"
+    assert [note for note in answer.notes if f"{attribute}: the variable {name} is left out" in note] != []
+
+
+@pytest.mark.parametrize("layer", ["node", "parent"])
+def test_an_attribute_that_stops_every_catalog_is_left_out_and_told(layer: str) -> None:
+    answer = classify(*layers(**{layer: {"name": "web1", "title": "Dr", "l": "rack 1"}}))
+    assert answer.variables.keys() == {"cn", "l"}
+    assert sum("is left out" in note for note in answer.notes) == 2

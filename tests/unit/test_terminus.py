@@ -42,12 +42,31 @@ def test_what_leaked_is_hidden_and_class_names_come_to_normal_form() -> None:
 
 @pytest.mark.parametrize(
     ("variable", "rule"),
-    [("=x", "no name"), ("facts=1", "keeps the variable"), ("trusted=1", "keeps"), ("server_facts", "keeps")],
+    [
+        *(("facts=1", "facts"), ("trusted=1", "trusted"), ("server_facts", "server_facts"), ("name=x", "name")),
+        *(("title=x", "title"), ("module_name=x", "module_name"), ("12=x", "12"), ("settings::x=y", "settings::x")),
+    ],
 )
-def test_variables_that_puppet_cannot_take(variable: str, rule: str) -> None:
-    with pytest.raises(ClassificationError, match=rule) as refusal:
-        classify("a", node("a", puppetVar=variable))
-    assert "puppetVar" in str(refusal.value)
+def test_a_variable_that_stops_every_catalog_is_left_out_and_told(variable: str, rule: str) -> None:
+    said = classify("a", node("a", puppetVar=[variable, "y=1"]))
+    assert said.variables == {"cn": "a", "y": "1"}
+    (note,) = said.notes
+    assert f"cn=a,{HOSTS}" in note
+    assert f"puppetVar: the variable {rule} is left out" in note
+
+
+def test_an_attribute_that_stops_every_catalog_is_left_out_and_told() -> None:
+    said = classify("a", node("a", Name="a", title=["Dr", "Prof"], l="rack 1"))
+    assert said.variables == {"cn": "a", "l": "rack 1"}
+    assert [note.partition(": ")[2][:39] for note in said.notes] == [
+        "the attribute name is left out of the a",
+        "the attribute title is left out of the ",
+    ]
+
+
+def test_a_variable_without_a_name_stops_its_node() -> None:
+    with pytest.raises(ClassificationError, match="no name") as refusal:
+        classify("a", node("a", puppetVar="=x"))
     assert f"cn=a,{HOSTS}" in str(refusal.value)
 
 

@@ -64,7 +64,8 @@ WALLS = {
 """Module of an effect or a format: our modules that may import it. No other may."""
 
 PURE = (
-    *("enc.classify.*", "enc.names", "enc.dn", "enc.filters", "enc.errors", "enc.directory.entries"),
+    *("enc.classify.*", "enc.names", "enc.puppet_names", "enc.dn", "enc.filters", "enc.errors"),
+    "enc.directory.entries",
     *("enc.instances.enrolment", "enc.instances.entry", "enc.instances.naming", "enc.instances.states"),
     "enc.signing.request",
     "enc.signing.policy",
@@ -81,7 +82,10 @@ EFFECTS = frozenset(
     }
 )
 
-GROUND = ("enc.names", "enc.dn", "enc.filters", "enc.errors", "enc.config", "enc.settings", "enc.reserved")
+GROUND = (
+    *("enc.names", "enc.puppet_names", "enc.dn", "enc.filters", "enc.errors", "enc.config", "enc.settings"),
+    "enc.reserved",
+)
 MAY_USE = {
     "enc.classify": ("enc.classify", *GROUND),
     "enc.directory": ("enc.directory", "enc.classify", *GROUND),
