@@ -64,6 +64,7 @@ WALLS = {
 
 PURE = (
     *("enc.classify.*", "enc.names", "enc.dn", "enc.filters", "enc.errors", "enc.directory.entries"),
+    "enc.program_words",
     *("enc.instances.enrolment", "enc.instances.entry", "enc.instances.naming", "enc.instances.states"),
     "enc.signing.request",
     "enc.signing.policy",
@@ -80,7 +81,10 @@ EFFECTS = frozenset(
     }
 )
 
-GROUND = ("enc.names", "enc.dn", "enc.filters", "enc.errors", "enc.config", "enc.settings", "enc.reserved")
+GROUND = (
+    *("enc.names", "enc.dn", "enc.filters", "enc.errors", "enc.config", "enc.settings", "enc.reserved"),
+    "enc.program_words",
+)
 MAY_USE = {
     "enc.classify": ("enc.classify", *GROUND),
     "enc.directory": ("enc.directory", "enc.classify", *GROUND),
