@@ -14,6 +14,7 @@ from git_hooks.commands.target import opened
 from git_hooks.environments import Rules
 from git_hooks.listing import Whereabouts, rows, whereabouts
 from git_hooks.mirror import tries
+from git_hooks.mirror.failing import failing as failing_now
 from git_hooks.records import Record, told
 from git_hooks.refs import ObjectId
 
@@ -35,7 +36,7 @@ def run(call: Call) -> int:
 
 def _one(call: Call, what: str) -> int:
     branch = BranchName(what) if BranchName.accepts(what) else None
-    failing = [one for one in _mirror(call).tries if branch is not None and one.subject == branch]
+    failing = [one for one in failing_now(call.settings.branches).tries if branch is not None and one.subject == branch]
     found: Whereabouts | None = None
     records: tuple[Record, ...] = ()
     with opened(call) as (deployer, refs):
@@ -57,12 +58,6 @@ def _one(call: Call, what: str) -> int:
     deploys = (f"{_when(one.at)}  {one.who}  {told(one)}" for one in records)
     call.show(document, [*lines, *_tried(failing), *deploys])
     return ExitStatus.FAILED if failing or (found is not None and found.waiting) else ExitStatus.DONE
-
-
-def _mirror(call: Call) -> tries.Kept:
-    """Return what the mirror has noted; nothing if the repository lives here."""
-    branches = call.settings.branches
-    return tries.read(branches.store) if branches.mirror.forge is not None else tries.Kept(None, ())
 
 
 def _tried(failing: Sequence[tries.Try]) -> Iterator[str]:
@@ -104,7 +99,7 @@ def _all(call: Call) -> int:
     held = [row for row in found if row.state == "held"]
     lines = [f"{len(found)} environments, {len(found) - len(bad) - len(held)} show their branch, {len(held)} are held"]
     lines += [f"{row.environment}: {row.state}" for row in (*bad, *held)]
-    mirror = _mirror(call)
+    mirror = failing_now(call.settings.branches)
     if call.settings.branches.mirror.forge is not None:
         asked = _when(mirror.answered) if mirror.answered is not None else "never"
         lines += [f"the forge was last heard at {asked}", *_tried(mirror.tries)]

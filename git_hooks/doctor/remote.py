@@ -10,7 +10,7 @@ from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.errors import ToolkitError
 from enc.names import EnvironmentName
 from enc.settings import BranchSettings, MirrorSettings, PuppetserverSettings
-from git_hooks.mirror import tries
+from git_hooks.mirror.failing import failing
 from git_hooks.mirror.upstream import Upstream
 from git_hooks.puppetserver import Puppetservers
 
@@ -60,21 +60,21 @@ def _forge(settings: BranchSettings) -> Iterator[Finding]:
 def tried(settings: BranchSettings) -> Iterator[Finding]:
     """Name what the forge has and what fails here, with the last reason."""
     try:
-        failing = tries.read(settings.store).tries
+        found = failing(settings).tries
     except OSError as error:
         yield note("mirror-tries", f"{error.filename}: {error.strerror}", "run this as the store's owner")
         return
-    for one in failing[:_NAMED]:
+    for one in found[:_NAMED]:
         what = f"{one.subject} does not go live as the forge has it" if one.subject else "the forge cannot be asked"
         again = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(one.next))
         do = f"it is tried again at {again}"
         if one.next < time.time() - _LATE:
             do = f"it should have been tried again at {again}: does branch-manager serve run?"
         yield fault("mirror-tries", f"{what}, tried {one.failures} times: {one.reason}", do)
-    if len(failing) > _NAMED:
-        text = f"{len(failing) - _NAMED} more branches do not go live as the forge has them"
+    if len(found) > _NAMED:
+        text = f"{len(found) - _NAMED} more branches do not go live as the forge has them"
         yield fault("mirror-tries", text, "see branch-manager status")
-    if not failing:
+    if not found:
         yield ok("mirror-tries", "all that the forge has and becomes an environment is live, or held")
 
 

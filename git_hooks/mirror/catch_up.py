@@ -293,10 +293,13 @@ class CatchUp:
     def _save(self) -> None:
         try:
             self.tries.save()
+        except OSError as error:
+            self._log.warning("what is tried again cannot be noted, and is known to this process only: %s", error)
+        try:
             if self._mirror.metrics_file is not None:
                 write(self._mirror.metrics_file, self.tries.answered, self.tries.all())
         except OSError as error:
-            self._log.warning("what is tried again cannot be noted, and is known to this process only: %s", error)
+            self._log.warning("branches.mirror.metrics_file cannot be written: %s", error)
 
 
 def _state(record: Record) -> State:

@@ -8,14 +8,16 @@ them so that not everything is tried at one moment) and what people ask for:
 
 Owns mirror/tries.json in the store, written whole and renamed. Killed at any
 moment, it is old or new. If it cannot be read, everything counts as never
-tried; if it cannot be written (a full disk is a usual reason why deploys fail),
-the process goes on with what it has in memory, and says so.
+tried. A full disk is a usual reason why deploys fail, and nobody would be told:
+so the file is larger than its content, and then written over in place. If that
+fails too, the process goes on with what it has in memory, and says so.
 
 A new process tries everything once at its start: its settings may be new.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -33,6 +35,8 @@ FORGE = ""
 
 FIRST_PAUSE = 15.0
 """Seconds until the second try; each further pause is twice as long."""
+_ROOM = 16_384
+"""The file's size is a multiple of so many bytes."""
 _REASON = 4096
 """Characters of a reason; the record of the deploy has all of it."""
 
@@ -160,17 +164,25 @@ class Tries:
         """Write it down; raise OSError."""
         self._file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         document = {"answered": self.answered, "tries": [one._asdict() for one in self.all()]}
+        content = json.dumps(document).encode("ascii")
+        content = content.ljust(-(-len(content) // _ROOM) * _ROOM)
         aside = self._file.with_name(f".{self._file.name}.new")
         try:
-            with aside.open("w", encoding="ascii") as stream:
-                json.dump(document, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
+            _write(aside, "wb", content)
             aside.rename(self._file)
-        except OSError:
+        except OSError as error:
             with suppress(OSError):
                 aside.unlink()
-            raise
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or self._file.stat().st_size != len(content):
+                raise
+            _write(self._file, "r+b", content)
+
+
+def _write(file: Path, mode: str, content: bytes) -> None:
+    with file.open(mode) as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _read(fields: dict[str, Any]) -> Try:

@@ -39,6 +39,7 @@ _ALWAYS = (
     *("-c", "fetch.fsckObjects=true", "-c", "transfer.fsckObjects=true"),
     *("-c", "http.followRedirects=false"),
 )
+_SHALLOW = "shallow roots are not allowed"
 _ADVICE = (
     ("IDENTIFICATION HAS CHANGED", "if the forge has told of a new key, replace the old one in known_hosts"),
     ("Host key verification failed", "bring the host's key into /etc/ssh/ssh_known_hosts, compared with what it tells"),
@@ -48,6 +49,7 @@ _ADVICE = (
     ("could not read Username", "set branches.mirror.credentials_file"),
     ("Authentication failed", "see branches.mirror.credentials_file"),
     ("returned error: 30", "it is somewhere else now, and redirects are not followed: see branches.mirror.url"),
+    (_SHALLOW, "let the repository at the forge have its whole history (git fetch --unshallow)"),
     ("fsck error", "mend the history, or allow this fault: docs/mirror.md, What git checks"),
     ("No space left", "make room"),
 )
@@ -118,7 +120,8 @@ class Upstream:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        if process.returncode:
+        # git only warns that it left out what has no beginning, and its parents would be missing here.
+        if process.returncode or _SHALLOW in told:
             reason = why(told)
             log.all_said(log.get("mirror"), f"git {arguments[0]}", told, reason)
             advice = next((f"; {do}" for words, do in _ADVICE if words in reason), "")

@@ -25,7 +25,7 @@ from enc.answers.layout import Contact, Layout
 from enc.directory.place import free_port
 from enc.names import BranchName, EnvironmentName
 from enc.settings import AnswerSettings, Duration, MirrorSettings, Settings
-from git_hooks.deploy import Deployer
+from git_hooks.deploy import Deployer, Tip
 from git_hooks.mirror.catch_up import CatchUp
 from git_hooks.mirror.jobs import Jobs
 from git_hooks.mirror.pace import BURST, GAP
@@ -506,6 +506,22 @@ def test_what_git_itself_does_not_take_is_told_and_can_be_allowed(
     assert (forge.here.live("project_old") / "old").read_text() == "# old"
 
 
+def test_a_shallow_forge_and_a_lock_that_somebody_left_are_told(forge: Forge, look: Callable[..., list[str]]) -> None:
+    first = forge.push("test", "# 1")
+    forge.upstream.commit("test", {"manifests": {"site.pp": "# 2"}}, parent=first)
+    (forge.upstream.path / "shallow").write_text(git(forge.upstream.path, "rev-parse", "test") + "\n")
+    assert look() == ["failed"]
+    assert "shallow" in failing(forge)["test"] and "--unshallow" in failing(forge)["test"]
+    (forge.upstream.path / "shallow").unlink()
+    lock = forge.here.path / "refs/heads/test.lock"
+    lock.touch()
+    assert look("test") == ["failed"]
+    assert "test.lock': File exists" in failing(forge)["test"]
+    lock.unlink()
+    assert look("test") == ["live"]
+    assert git(forge.here.path, "rev-list", "--count", "test") == "2"
+
+
 def test_redirects_are_not_followed(forge: Forge) -> None:
     asked: list[str] = []
 
@@ -597,6 +613,18 @@ def test_status_tells_of_what_fails_when_it_is_tried_next_and_why(forge: Forge) 
         assert told.returncode == 1, told.stderr
         assert f"project/bad as the forge has it ({bad[:10]}): failed once since" in told.stdout
         assert "link that leaves the tree" in told.stdout and "next try: 20" in told.stdout
+    assert status("project/none").returncode == 1 and "no branch project/none" in status("project/none").stderr
     found = json.loads(status("--json").stdout)
     assert [(one["subject"], one["failures"]) for one in found["tries"]] == [("project/bad", 1)]
     assert "refused" in status("project/bad").stdout
+    forge.push("project/bad", "# mended, and by an operator before the mirror looks again")
+    git(forge.here.path, "fetch", "-q", f"file://{forge.upstream.path}", "project/bad:project/bad")
+    kept = read(branches.store)
+    tip = git(forge.here.path, "rev-parse", "refs/heads/project/bad")
+    document_of_tries = {"answered": 1.0, "tries": [kept.tries[0]._replace(commit=tip)._asdict()]}
+    (branches.store / "mirror/tries.json").write_text(json.dumps(document_of_tries))
+    assert status().returncode == 1
+    with Deployer(branches) as deployer:
+        assert deployer.deploy(EnvironmentName("project_bad"), Tip(BranchName("project/bad")), "olga").good
+    told = status()
+    assert told.returncode == 0 and "as the forge has it" not in told.stdout, "what is live by now does not fail"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import errno
 import json
 import multiprocessing
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from enc.doctor.findings import Finding
-from enc.settings import BranchSettings
+from enc.settings import BranchSettings, MirrorSettings
 from git_hooks.doctor.remote import tried
 from git_hooks.mirror import gauges
 from git_hooks.mirror.pace import BURST, GAP, Pace
@@ -119,6 +121,27 @@ def test_a_kill_while_it_is_written_leaves_what_was(tmp_path: Path, clock: Clock
     assert [path.name for path in file_of(tmp_path).parent.iterdir()] == ["tries.json"]
 
 
+def test_on_a_full_disk_it_is_noted_all_the_same(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tries(tmp_path, clock)
+    mine.save()
+    really = Path.open
+
+    def full(path: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
+        if "w" in mode:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return really(path, mode, *rest, **more)
+
+    monkeypatch.setattr(Path, "open", full)
+    mine.failed("test", A, "No space left on device")
+    mine.save()
+    assert [one.reason for one in read(tmp_path).tries] == ["No space left on device"]
+    for number in range(200):
+        mine.failed(f"project/p{number}", A, "x" * 500)
+    with pytest.raises(OSError, match="No space left"):
+        mine.save()  # there is no room for so much
+    assert len(read(tmp_path).tries) == 1
+
+
 def test_a_clock_that_is_set_back_or_on_lets_nothing_wait_for_ever(tmp_path: Path, clock: Clock) -> None:
     mine = tries(tmp_path, clock)
     mine.failed("test", A, "x")
@@ -141,14 +164,16 @@ def test_doctor_and_prometheus_tell(tmp_path: Path, clock: Clock) -> None:
         mine.failed(f"project/p{number}", A, f"no room for {number}")
     mine.failed(FORGE, "", "Host key verification failed.")
     mine.save()
-    found: list[Finding] = list(tried(BranchSettings(store=tmp_path)))
+    mirror = MirrorSettings(forge="github", url="https://git.example.org/r.git")
+    found: list[Finding] = list(tried(BranchSettings(store=tmp_path, environments=tmp_path, mirror=mirror)))
     said = [f"{one}" for one in found]
     assert "Host key verification failed" in said[0] and "no room for 0" in said[1] and "3 more" in said[-1]
     assert all("tried again" in line for line in said[:-1])
     text = gauges.text(5.0, mine.all())
     assert "puppetmaster_mirror_failing_branches 7\n" in text and "puppetmaster_mirror_forge_failures 1\n" in text
     assert 'puppetmaster_mirror_branch_failures{branch="project/p6"} 1\n' in text
-    assert [one for one in tried(BranchSettings(store=tmp_path / "none")) if "live, or held" in f"{one}"]
+    nothing = BranchSettings(store=tmp_path / "none", mirror=mirror)
+    assert [one for one in tried(nothing) if "live, or held" in f"{one}"]
 
 
 def test_a_flood_costs_little_and_nothing_is_forgotten() -> None:
