@@ -30,7 +30,7 @@ _LINES = 400
 """Of longer outputs the first and the last half of so many lines are looked at."""
 _LONGEST = 16_384
 """Characters of what is told, and of one line."""
-_LOOKED_AT = 2_000
+_LOOKED_AT = 600
 """Characters of a line that decide what it is; who writes the lines may be hostile, and must not cost us minutes."""
 
 NOTHING = "it gave no reason"

@@ -89,6 +89,7 @@ class CatchUp:
         self._answered(here, there)
         todo = plan(here, there, self._rules)
         if chosen is None:
+            self._tell_what_others_did(here, there)
             self._forget(here, there, todo)
             self._reports.make_up()
         for branch, why in todo.refused:
@@ -119,6 +120,14 @@ class CatchUp:
         text = "it shows no branch at all, and is taken to be broken: nothing changes here"
         if self.tries.failed(FORGE, "", text, most=self._mirror.poll)[1]:
             self._log.warning("the forge: %s", text)
+
+    def _tell_what_others_did(self, here: Mapping[BranchName, ObjectId], there: Mapping[BranchName, ObjectId]) -> None:
+        """Report what failed or was held, and was made live since: by an operator's command, by the upkeep."""
+        for branch in {*(one.subject for one in self.tries.all()), *self._reports.open()} & here.keys():
+            name = BranchName(branch)
+            place, commit = self._place(name), here[name]
+            if place is not None and there.get(name) == commit and self._shows(place, commit):
+                self._reports.tell(name, commit, "success", f"{place.environment}: live")
 
     def _forget(
         self, here: Mapping[BranchName, ObjectId], there: Mapping[BranchName, ObjectId], todo: Differences
@@ -197,11 +206,14 @@ class CatchUp:
         place = self._place(branch)
         if place is None or self._deployer.records.held(place.environment) is not None:
             return False  # who releases an environment deploys it
+        return not self._shows(place, commit)
+
+    def _shows(self, place: Place, commit: ObjectId) -> bool:
         try:
             live = self._deployer.versions.live(place.environment)
         except ForeignEnvironment:
-            return True  # somebody may move away what is there
-        return live != commit or self._deployer.records.owes_flush(place.environment)
+            return False  # somebody may move away what is there
+        return live == commit and not self._deployer.records.owes_flush(place.environment)
 
     def _fetch(
         self, branches: list[BranchName], there: Mapping[BranchName, ObjectId]

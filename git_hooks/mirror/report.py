@@ -110,6 +110,10 @@ class Reports:
         if before is None or before.trouble or before[:3] != (commit, state, text):
             self._try(branch, _Told(commit, state, text, ""))
 
+    def open(self) -> set[BranchName]:
+        """Return the branches of which something else than success was reported."""
+        return {branch for branch, told in self._told.items() if told.state != "success"}
+
     def make_up(self) -> None:
         """Report what the forge did not take, until it is not to be had."""
         for branch, told in [(branch, told) for branch, told in self._told.items() if told.trouble]:

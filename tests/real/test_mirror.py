@@ -490,6 +490,27 @@ def test_a_status_that_the_forge_did_not_take_is_told_later(forge: Forge, look: 
     assert len(forge.statuses) == 1, "and not again"
 
 
+def test_what_an_operator_made_live_is_reported_too(forge: Forge, look: Callable[..., list[str]]) -> None:
+    test = EnvironmentName("test")
+    obstacle = forge.here.live("test")
+    (obstacle / "somebody's").mkdir(parents=True)
+    forge.push("test", "# 1")
+    assert look() == ["failed"]
+    obstacle.joinpath("somebody's").rmdir()
+    obstacle.rmdir()
+    with Deployer(forge.settings.branches) as deployer:
+        assert deployer.deploy(test, Tip(BranchName("test")), "olga").good
+        assert look() == [] and failing(forge) == {}
+        deployer.hold(test, "olga", "a look first")
+        forge.push("test", "# 2")
+        assert look() == ["held"]
+        assert look() == []
+        deployer.release(test)
+        assert deployer.deploy(test, Tip(BranchName("test")), "olga").good
+    assert look() == [] and look() == []
+    assert [said["state"] for _, _, said in forge.statuses] == ["failure", "success", "pending", "success"]
+
+
 def test_what_git_itself_does_not_take_is_told_and_can_be_allowed(
     forge: Forge, look: Callable[..., list[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
