@@ -35,6 +35,15 @@ def one_line(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
+MOST_SAID = 65_536
+"""Characters of one thing that is said or kept; nobody means to write more, and hostile input must have an end."""
+
+
+def bounded(text: str, most: int = MOST_SAID) -> str:
+    """Return `text`, or its first `most` characters and how many more there were."""
+    return text if len(text) <= most else f"{text[:most]}… (cut here, {len(text) - most} characters more)"
+
+
 class ToolkitError(Exception):
     """An expected failure, told in one line.
 

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 
-from enc.errors import one_line
+from enc.errors import bounded, one_line
 from enc.settings import LogSettings
 
 _ROOT = "puppetmaster"
@@ -55,3 +55,12 @@ def setup(settings: LogSettings) -> None:
 def get(name: str) -> logging.Logger:
     """Return the logger of one part, such as `follower`."""
     return logging.getLogger(f"{_ROOT}.{name}")
+
+
+def all_said(logger: logging.Logger, program: str, output: str, told: str) -> None:
+    """Keep what a program said, in one line, if more of it was said than was `told`; without credentials."""
+    from enc.program_words import without_credentials
+
+    words = " | ".join(line.strip() for line in output.replace("\r", "\n").split("\n") if line.strip())
+    if words and words not in told:
+        logger.info("%s said: %s", program, bounded(without_credentials(words)))

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from enc.errors import ToolkitError
+from enc.program_words import why
 
 _PROGRAMS = ("puppet", "/opt/puppetlabs/bin/puppet")
 _TIMEOUT = 60.0
@@ -61,7 +62,7 @@ def ask(names: Sequence[str], confdir: Path | None = None) -> dict[str, str]:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoPuppet(f"{program} cannot be asked: {error}") from error
     if done.returncode != 0:
-        raise NoPuppet(f"{program} config print failed: {done.stderr.strip()[-300:]}")
+        raise NoPuppet(f"{program} config print failed: {why(done.stderr)}")
     if len(names) == 1:
         return {names[0]: done.stdout.strip()}  # puppet prints a single value without its name
     return parse_printed(done.stdout)

@@ -2,7 +2,7 @@
 
 The other program is run as puppetserver would run it (contracts: the ENC
 contract): the setting is split on white space without quoting, the certname is
-the last argument, only stdout is read, as YAML, and of it only `classes`,
+the last argument, only stdout is an answer, as YAML, and of it only `classes`,
 `parameters` and `environment`. A failure or empty output is a failed catalog.
 puppetserver waits for ever; here a call has a time-out.
 
@@ -28,8 +28,9 @@ from typing import Any
 import yaml
 
 from enc.classify.model import Classification
-from enc.errors import UsageError, one_line
+from enc.errors import MOST_SAID, UsageError, one_line
 from enc.names import Certname
+from enc.program_words import why
 
 LONGEST_OUTPUT = 16 << 20
 """Bytes of an answer that are looked at."""
@@ -79,13 +80,13 @@ def refused(reason: str) -> Said:
 
 def theirs(command: list[str], certname: Certname, timeout: float) -> Said:
     """Run the other program for one node; what goes wrong is a failure with its reason."""
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as said:
         try:
             process = subprocess.Popen(
                 [*command, certname],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=subprocess.DEVNULL,
+                stderr=said,
                 start_new_session=True,
             )
         except OSError as error:
@@ -100,10 +101,11 @@ def theirs(command: list[str], certname: Certname, timeout: float) -> Said:
             return refused(f"no answer within {timeout:g} seconds")
         output.seek(0)
         raw = output.read(LONGEST_OUTPUT + 1)
+        said.seek(0)
+        words = said.read(MOST_SAID).decode("utf-8", "replace")
     text = raw.decode("utf-8", "replace")
     if status != 0:
-        first = text.strip().partition("\n")[0][:200]
-        return refused(f"exit status {status}: {first}")
+        return refused(f"exit status {status}: {why(words, '') or why(text)}")
     if len(raw) > LONGEST_OUTPUT:
         return refused(f"more than {LONGEST_OUTPUT} bytes")
     return read(text)
@@ -190,9 +192,7 @@ def compare(
     def one(node: tuple[Certname, Said]) -> Verdict:
         certname, our = node
         their = theirs(command, certname, timeout)
-        return Verdict(
-            certname, differences(our, their, ignore=ignore, default_environment=default_environment)
-        )
+        return Verdict(certname, differences(our, their, ignore=ignore, default_environment=default_environment))
 
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         yield from pool.map(one, nodes)

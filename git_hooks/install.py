@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from enc.errors import NotFound, ToolkitError
+from enc.program_words import why
 from enc.settings import Settings
 from git_hooks import pusher
 from git_hooks.repository import git_environment
@@ -269,7 +270,7 @@ def _git(repository: Path, *arguments: str) -> str:
     except OSError as error:
         raise InstallError(f"git cannot be started: {error}", where=str(repository)) from error
     if done.returncode and arguments[0] == "config" and arguments[1] != "--get-all" and done.returncode != 5:
-        raise InstallError(f"git config failed: {done.stderr.strip()}", where=str(repository))
+        raise InstallError(f"git config failed: {why(done.stderr)}", where=str(repository))
     return done.stdout.strip("\n") if done.returncode == 0 else ""
 
 

@@ -27,7 +27,7 @@ from git_hooks.leaving import Leaving
 from git_hooks.policy import Facts, Move
 from git_hooks.pusher import Pusher, identify
 from git_hooks.refs import BranchName, ObjectId, RefUpdate, parse_updates
-from git_hooks.refusals import MOST_REFS, Refusal, keep
+from git_hooks.refusals import Refusal, keep
 from git_hooks.usage import Usage, UsageUnknown
 from git_hooks.verdict import Checked, PushVerdict, RefVerdict, clean, refusal
 
@@ -93,7 +93,7 @@ class Judge:
         ends = {update.ref: (str(update.old), str(update.new)) for update in moved}
         refused = tuple(
             Refusal(time.time(), number, who, via, clean(ref), *ends.get(ref, ("-", "-")), clean(reason))
-            for ref, reason in list(reasons.items())[:MOST_REFS]
+            for ref, reason in reasons.items()
         )
         with suppress(OSError):  # a full disk is no reason to let the hook die before the person knows why
             keep(str(self._settings.branches.repository), refused)

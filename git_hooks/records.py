@@ -6,7 +6,8 @@ holds the environment's lock when it writes.
 - A record is one JSON line, begun before the work and completed after it, so
   a deploy that was killed shows as begun only.
   A file that has grown past `_MOST` bytes is cut to its last records and the
-  last switches, which a rollback needs.
+  last switches, which a rollback needs. Of the last `_WHOLE` all words stay,
+  of older ones how they begin.
 - A hold keeps an environment as it is until it is released.
 - A flush is owed from before the switch until every puppetserver confirmed it.
 
@@ -22,7 +23,7 @@ import os
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
-from enc.errors import InvalidName
+from enc.errors import MOST_SAID, InvalidName, bounded
 from enc.names import EnvironmentName
 from git_hooks.refs import ObjectId
 
@@ -30,6 +31,9 @@ _MOST = 131_072
 """Bytes of one environment's records after which they are cut; some 200 deploys."""
 _KEPT = 100
 """Records that a cut leaves, and as many switches before them."""
+_WHOLE = 20
+_OF_OLDER = 160
+"""Characters of words that a cut leaves in older records."""
 
 Outcome = Literal["begun", "live", "unchanged", "held", "failed", "not flushed", "removed"]
 
@@ -81,7 +85,7 @@ class Records:
 
     def add(self, record: Record) -> None:
         """Append a record."""
-        line = _line(record)
+        line = _line(_shorter(record))
         descriptor = os.open(self._path(record.environment), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             end = os.lseek(descriptor, 0, os.SEEK_END)
@@ -153,7 +157,9 @@ class Records:
         """Forget the oldest records. Killed in between, the next record cuts."""
         records = self.of(environment, limit=None)
         recent, older = records[:_KEPT], records[_KEPT:]
-        kept = [*recent, *[record for record in older if record.switched][:_KEPT]]
+        # What failed has switched nothing, and what fails for weeks must not push out what was live.
+        switches = [record for record in older if record.switched and record.outcome != "failed"]
+        kept = [*recent[:_WHOLE], *(_shorter(record, _OF_OLDER) for record in (*recent[_WHOLE:], *switches[:_KEPT]))]
         path = self._path(environment)
         # Beside it under one name: who writes has the environment's lock, and a kill leaves no more than this file.
         aside = f"{path}.new"
@@ -169,6 +175,12 @@ class Records:
 
 def _line(record: Record) -> bytes:
     return json.dumps(record._asdict(), separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _shorter(record: Record, most: int = MOST_SAID) -> Record:
+    """Cut what is much longer; what was cut before stays as it is, and says rightly by how much."""
+    detail, note = (bounded(text, most) if len(text) > most + 100 else text for text in (record.detail, record.note))
+    return record._replace(detail=detail, note=note)
 
 
 def told(record: Record) -> str:

@@ -124,12 +124,12 @@ class RefStore:
         commands = "\n".join(line for line in ("start", create, change, "prepare", "commit") if line) + "\n"
         done = self._run(["update-ref", "--stdin"], commands)
         if done.returncode:
-            raise Conflict(f"the branch was not moved, git says: {done.stderr.strip()}", where=branch)
+            raise Conflict(f"the branch was not moved, git says: {_why(done.stderr)}", where=branch)
 
     def _lines(self, *words: str) -> list[str]:
         done = self._run([*words])
         if done.returncode:
-            raise RepositoryError(f"git {words[0]} failed: {done.stderr.strip()}", where=self.path)
+            raise RepositoryError(f"git {words[0]} failed: {_why(done.stderr)}", where=self.path)
         return done.stdout.rstrip("\n").split("\n") if done.stdout else []  # for splitlines(), a name may be two lines
 
     def _run(self, words: list[str], stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -145,3 +145,9 @@ class RefStore:
             )
         except OSError as error:
             raise RepositoryError(f"git cannot be started: {error.strerror}", where=self.path) from error
+
+
+def _why(words: str) -> str:
+    from enc.program_words import why  # only for a failure
+
+    return why(words)

@@ -26,7 +26,9 @@ from glob import escape, glob
 from typing import TYPE_CHECKING
 
 from enc.errors import ToolkitError
+from enc.log import all_said, get
 from enc.names import EnvironmentName
+from enc.program_words import why
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,8 +123,10 @@ class ResourceTypes:
         # It reports a type that it cannot read and ends with 0.
         errors = [line for line in told.splitlines() if line.startswith("Error:")]
         if done.returncode or errors:
-            reason = errors[0] if errors else f"ended with {done.returncode}"
-            raise TypesFailed(f"puppet generate types: {reason.replace(work + '/environments/', '')}")
+            told = told.replace(f"{work}/environments/", "")
+            reason = why(told, f"ended with {done.returncode}, and said nothing")
+            all_said(get("deploy"), "puppet generate types", told, reason)
+            raise TypesFailed(f"puppet generate types: {reason}")
 
     def _sweep(self, directory: str) -> None:
         names = sorted(os.listdir(directory), key=lambda name: -os.stat(f"{directory}/{name}").st_mtime)

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from enc.errors import ToolkitError, one_line
+from enc.errors import ToolkitError, bounded, one_line
 
 SHOWN = 20
 """So many things that are wrong with one ref are told; hostile input can have thousands."""
-_LONGEST = 300
 
 
 class RefVerdict(NamedTuple):
@@ -94,8 +93,7 @@ def took(seconds: float) -> str:
 
 def clean(text: str) -> str:
     """Return `text` as one line of bounded length in which nothing can pass for something else."""
-    safe = one_line(text)
-    return safe if len(safe) <= _LONGEST else safe[:_LONGEST] + "…"
+    return bounded(one_line(text))
 
 
 def refusal(error: ToolkitError) -> str:

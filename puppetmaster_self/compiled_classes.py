@@ -14,6 +14,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from enc.errors import bounded
+from enc.program_words import why
 from puppetmaster_self.owned_process import ProcessFailed
 from puppetmaster_self.puppetserver_files import JAR, JRUBY_LIBRARY, SERVICES
 
@@ -69,8 +71,9 @@ def _compile(classes: Path) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ProcessFailed(f"compiling puppetserver's classes failed: {error}", where=str(JAR)) from error
     if done.returncode:
-        failure = ProcessFailed("compiling puppetserver's classes failed", where=str(JAR))
-        failure.add_note("\n".join((done.stdout + done.stderr).splitlines()[-20:]))
+        said = done.stdout + done.stderr
+        failure = ProcessFailed(f"compiling puppetserver's classes failed: {why(said)}", where=str(JAR))
+        failure.add_note(bounded(said))
         raise failure
 
 

@@ -18,6 +18,7 @@ import yaml
 
 from enc.errors import ToolkitError
 from enc.names import BranchName, Certname
+from enc.program_words import why
 from enc.settings import SelfMasterSettings
 from puppetmaster_self import keep
 from puppetmaster_self.machine import Machine, ProgramFailed
@@ -73,9 +74,7 @@ class Facts:
     """Work in the present environments that nobody else has, in words."""
 
 
-def gather(
-    machine: Machine, settings: SelfMasterSettings, upstream: str | None, branch: BranchName | None
-) -> Facts:
+def gather(machine: Machine, settings: SelfMasterSettings, upstream: str | None, branch: BranchName | None) -> Facts:
     """Look at the machine; raise `ToolkitError` if Puppet cannot be asked."""
     asked = {section: _puppet(machine, section) for section in _ASKED}
     tool = _tool(machine)
@@ -85,8 +84,8 @@ def gather(
         certname=name,
         agent=asked["agent"],
         server=asked["server"],
-        systemd=machine.has("systemctl") and machine.ask("systemctl", "is-system-running", timeout=30).output.strip()
-        not in ("offline", "unknown", ""),
+        systemd=machine.has("systemctl")
+        and machine.ask("systemctl", "is-system-running", timeout=30).output.strip() not in ("offline", "unknown", ""),
         root=os.geteuid() == 0,
         tool=tool,
         new_packages=new,
@@ -136,7 +135,7 @@ def _packages(machine: Machine, tool: str | None, names: tuple[str, ...]) -> tup
         return None, "neither apt-get nor dnf is here"
     done = machine.ask(*_TRIED[tool], *names, timeout=300)
     if done.status != 0:
-        return None, " ".join(done.output.split())[-400:]
+        return None, why(done.output)
     return sum(line.startswith("Inst ") for line in done.output.splitlines()), ""
 
 

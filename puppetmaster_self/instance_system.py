@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from enc.names import Certname
+from enc.program_words import why
 from puppetmaster_self.owned_process import ProcessFailed
 from puppetmaster_self.plan import module_root
 
@@ -117,7 +118,7 @@ def _copy(own: Path, patterns: Iterable[str]) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise ProcessFailed(f"the machine's files cannot be copied: {done.stderr.strip()}", where=str(own))
+        raise ProcessFailed(f"the machine's files cannot be copied: {why(done.stderr)}", where=str(own))
 
 
 def _like(place: Path, pattern: Path) -> None:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from enc.errors import ToolkitError
 from enc.names import BranchName
+from enc.program_words import why, without_credentials
 from puppetmaster_self.journal import sync_directory
 from puppetmaster_self.machine import Done, Machine, ProgramFailed
 from puppetmaster_self.tree import write_whole
@@ -37,9 +38,6 @@ FETCH = ("--quiet", "--update-shallow")
 REMOTE = "upstream"
 """Name of the central repository in the instance's own; its branches are refs/remotes/upstream/BRANCH."""
 _LOCAL = 300.0
-_SHOWN = 300
-_CREDENTIALS = re.compile(r"\b(?!ssh://[^/@\s:]+@)([a-z+]+://)[^/@\s]+@", re.IGNORECASE)
-"""Names and passwords; who logs in by ssh is neither."""
 _REFUSED = re.compile(
     r"terminal prompts disabled|Authentication failed|Permission denied \(|Host key verification failed|"
     r"could not read (Username|Password)"
@@ -76,19 +74,14 @@ def git(machine: Machine, repository: Path, *words: str, timeout: float = _LOCAL
 
 
 def reason(words: str) -> str:
-    """Return in one line what git said last that says something, without credentials."""
-    lines = [line.strip() for line in words.splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "ssh:"))] or lines
-    # What ssh says stands alone, and git's own sentence after it says nothing.
-    refused = [line.rstrip(".") for line in lines if _REFUSED.search(line)]
-    said = "; ".join((refused or telling)[:3])
-    hint = " (nobody can be asked for a password here: give git a key or a credential helper)" if refused else ""
-    return (shown(said)[:_SHOWN] or "it gave no reason") + hint
+    """Return in one line why git failed, without credentials, and what to do where that can be told."""
+    hint = " (nobody can be asked for a password here: give git a key or a credential helper)"
+    return why(words) + (hint if _REFUSED.search(words) else "")
 
 
 def shown(text: str) -> str:
     """Return a text without the credentials of URLs in it."""
-    return _CREDENTIALS.sub(r"\1", text)
+    return without_credentials(text)
 
 
 def work(machine: Machine, repository: Path, local: BranchName, branch: BranchName) -> Work:

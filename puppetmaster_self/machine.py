@@ -18,14 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from enc.errors import ToolkitError
+from enc.log import all_said, get
+from enc.program_words import why
 
 _FOREIGN = ("RUBY", "GEM_", "BUNDLE_", "FACTER_", "GIT_", "PYTHON")
 """Beginnings of environment variables that would make programs behave otherwise than at boot."""
-_SHOWN = 600
 
 
 class ProgramFailed(ToolkitError):
-    """A program did not do what it was started for; its last words are in the message."""
+    """A program did not do what it was started for; what it said about that is in the message."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,9 @@ class Machine:
         """Run a program that must end with one of the `good` statuses, else raise `ProgramFailed`."""
         done = self.ask(*command, timeout=timeout, directory=directory, environment=environment)
         if done.status not in good:
-            words = " ".join(done.output.split())[-_SHOWN:]
-            raise ProgramFailed(f"ended with {done.status}: {words}", where=" ".join(command[:6]))
+            reason, where = why(done.output), " ".join(command[:6])
+            all_said(get("self"), command[0], done.output, reason)
+            raise ProgramFailed(f"ended with {done.status}: {reason}", where=where)
         return done
 
 

@@ -30,6 +30,7 @@ from types import MappingProxyType
 import yaml
 
 from enc.names import Certname
+from enc.program_words import why
 from puppetmaster_self.owned_process import OwnedProcess, ProcessFailed
 from puppetmaster_self.private_agent import AgentRun
 from puppetmaster_self.puppetserver_files import check_base
@@ -68,8 +69,7 @@ def refusal() -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
-    words = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
-    return None if done.returncode == 0 else words[-1]
+    return None if done.returncode == 0 else why(done.stderr, f"status {done.returncode}")
 
 
 def wire(base: Path, what: str = "puppetserver") -> OwnedProcess:

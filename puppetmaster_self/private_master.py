@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from enc.names import Certname, EnvironmentName
+from enc.program_words import why
 from puppetmaster_self import compiled_classes
 from puppetmaster_self.owned_process import OwnedProcess, ProcessFailed
 from puppetmaster_self.private_agent import AgentSettings, PrivateAgent
@@ -41,9 +42,7 @@ Nothing is trusted here that would need the certificate verified.
 class PrivateMaster:
     """One private puppetserver: `write`, `start`, use, `stop`."""
 
-    def __init__(
-        self, base: Path, settings: MasterSettings | None = None, *, cache: Path | None = None
-    ) -> None:
+    def __init__(self, base: Path, settings: MasterSettings | None = None, *, cache: Path | None = None) -> None:
         """Keep everything below `base`. With `cache`, compiled classes are made and kept there."""
         check_base(base)
         self.base = base
@@ -184,7 +183,7 @@ class PrivateMaster:
 
     def _check_alive(self, deadline: float) -> None:
         if self.process.pid is None:
-            problem = "puppetserver ended while it started"
+            problem = f"puppetserver ended while it started: {why(self.log_tail(200))}"
         elif time.monotonic() > deadline:
             problem = "puppetserver was not ready in time"
         else:

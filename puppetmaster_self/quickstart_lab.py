@@ -15,6 +15,7 @@ import yaml
 
 from enc.directory.embedded import EmbeddedDirectory
 from enc.names import Certname
+from enc.program_words import why
 from puppetmaster_self.owned_process import ProcessFailed
 from puppetmaster_self.quickstart_branches import Repository
 from puppetmaster_self.quickstart_instances import Instances
@@ -70,8 +71,8 @@ class Lab:
             self._machine = self._instances.whole(self.certname.short, self.certname, {_LDAPS: "ldap", _HTTP: "git"})
         except ProcessFailed as error:
             # What the system said is more to the point than that the instance does not start.
-            words = [*"\n".join(getattr(error, "__notes__", [])).strip().splitlines()[-1:], error.message]
-            print(f"  Left out, for this machine gives no whole instance: {words[0]}\n", flush=True)
+            reason = why("\n".join(getattr(error, "__notes__", [])), error.message)
+            print(f"  Left out, for this machine gives no whole instance: {reason}\n", flush=True)
             return False
         self._speaker = Speaker(self.certname.short, None, self._machine.environment, self._machine.entering())
         return True

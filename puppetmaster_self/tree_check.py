@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enc.errors import ToolkitError
+from enc.log import all_said, get
 from enc.names import Certname, EnvironmentName
+from enc.program_words import why
 from enc.settings import BranchSettings, SyncSettings
 from git_hooks.deploy import Deployer
 from git_hooks.refs import ObjectId
 from puppetmaster_self.machine import Machine
-
-_SHOWN = 400
 
 
 @dataclass(frozen=True)
@@ -57,20 +57,13 @@ class TreeCheck:
             done = self.machine.ask(*filled(self.settings.compile_command, known), timeout=self.timeout)
         finally:
             link.unlink(missing_ok=True)
-        return "" if done.status == 0 else f"the catalog does not compile with the new tree: {first_error(done.output)}"
+        if done.status == 0:
+            return ""
+        reason = why(done.output).removeprefix("Error: ")
+        all_said(get("self"), self.settings.compile_command[0], done.output, reason)
+        return f"the catalog does not compile with the new tree: {reason}"
 
 
 def filled(command: tuple[str, ...], known: dict[str, str]) -> tuple[str, ...]:
     """Return the command with every %{name} replaced. Pure."""
     return tuple(re.sub(r"%\{(\w+)\}", lambda match: known.get(match[1], match[0]), word) for word in command)
-
-
-def first_error(output: str) -> str:
-    """Return the first error that a program told, else its last words. Pure.
-
-    Facter calls it an error, too, when it cannot find out something about the machine.
-    """
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
-    errors = [error for error in errors if not error.startswith("Facter: ")] or errors
-    return (errors or lines[-1:] or ["it gave no reason"])[0][:_SHOWN]

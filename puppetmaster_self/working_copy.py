@@ -22,6 +22,7 @@ from pathlib import Path
 from enc.errors import ToolkitError
 from enc.names import BranchName
 from git_hooks.refs import ObjectId
+from puppetmaster_self.keep import reason
 from puppetmaster_self.patch_repository import NEXT, Answer, PatchRepository, ask_git
 from puppetmaster_self.tree import write_whole
 
@@ -153,7 +154,7 @@ class WorkingCopy:
     def _must(self, *words: str) -> Answer:
         answer = self._ask(*words)
         if answer.status:
-            raise ToolkitError(f"git {words[0]} failed: {' '.join(answer.words.split())[:300]}", where=str(self.path))
+            raise ToolkitError(f"git {words[0]} failed: {reason(answer.words)}", where=str(self.path))
         return answer
 
     def _ask(self, *words: str) -> Answer:
@@ -182,6 +183,6 @@ def _paths(answer: Answer) -> str:
     found = [line.split("'")[1] for line in answer.words.splitlines() if line.startswith("error: ") and "'" in line]
     found = found or [line.strip() for line in answer.words.splitlines() if line.startswith("\t")]
     if not found:
-        return " ".join(answer.words.split())[:300]
+        return reason(answer.words)
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     return ", ".join(found[:_SHOWN]) + more

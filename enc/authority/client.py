@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from enc.authority import statuses
 from enc.authority.statuses import CertificateStatus, Statuses
-from enc.errors import ToolkitError, one_line
+from enc.errors import ToolkitError, bounded, one_line
 from enc.https import Answer, KeptConnection, Tls
 from enc.names import Certname, ProjectName
 from enc.settings import AuthoritiesSettings, AuthoritySettings
@@ -159,7 +159,7 @@ class Authority:
         if answer.status in (401, 403):
             why = "its auth.conf does not allow it to our certificate (docs/instances.md)"
         else:
-            words = one_line(answer.body[:200].decode("utf-8", "replace").strip())
+            words = bounded(one_line(answer.body.decode("utf-8", "replace").strip()))
             why = f"it answered {answer.status}: {words}"
         raise AuthorityRefused(f"did not {what}: {why}", where=self._where)
 
@@ -167,7 +167,7 @@ class Authority:
         try:
             return read(body)
         except ValueError as error:
-            raise AuthorityUnreachable(f"its answer {one_line(str(error)[:200])}", where=self._where) from error
+            raise AuthorityUnreachable(f"its answer {bounded(one_line(str(error)))}", where=self._where) from error
 
 
 def open_all(settings: AuthoritiesSettings) -> tuple[Authority, ...]:

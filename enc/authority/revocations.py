@@ -17,7 +17,7 @@ from typing import NamedTuple
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from enc.errors import ToolkitError, one_line
+from enc.errors import ToolkitError, bounded, one_line
 
 _CRL = re.compile(rb"-----BEGIN X509 CRL-----\s.*?-----END X509 CRL-----\s*", re.DOTALL)
 _LISTS = 16
@@ -48,7 +48,7 @@ def lists(pem: bytes, trusted: bytes) -> tuple[RevocationList, ...]:
     try:
         issuers = x509.load_pem_x509_certificates(trusted)
     except ValueError as error:
-        raise NotTrusted(f"the authority's certificates cannot be read: {one_line(str(error))[:200]}") from error
+        raise NotTrusted(f"the authority's certificates cannot be read: {bounded(one_line(str(error)))}") from error
     blocks = _CRL.findall(pem)
     if not 0 < len(blocks) <= _LISTS:
         raise NotTrusted(f"holds {len(blocks)} revocation lists; 1 to {_LISTS} were expected")
@@ -60,7 +60,7 @@ def lists(pem: bytes, trusted: bytes) -> tuple[RevocationList, ...]:
             signed = any(_signed(crl, issuer) for issuer in issuers if issuer.subject == crl.issuer)
             number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
         except (ValueError, TypeError, x509.ExtensionNotFound, x509.UnsupportedGeneralNameType) as error:
-            raise NotTrusted(f"is no revocation list: {one_line(str(error))[:200]}") from error
+            raise NotTrusted(f"is no revocation list: {bounded(one_line(str(error)))}") from error
         if not signed:
             raise NotTrusted(f"the revocation list of {one_line(name)} was not signed by an authority that we trust")
         found.append(RevocationList(name, number, crl.last_update_utc, crl.next_update_utc))

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from enc.errors import ConfigurationError, NotFound, ToolkitError
+from enc.errors import ConfigurationError, NotFound, ToolkitError, bounded
 from enc.settings import OpenStackSettings
 
 try:
@@ -155,4 +155,4 @@ def _text(value: Any) -> str:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return bounded(" ".join(f"{type(error).__name__}: {error}".split()))

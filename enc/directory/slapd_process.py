@@ -5,14 +5,13 @@ embedded_config.py, which files it has in embedded.py. A process is signalled
 through a pidfd and only after its command line named our configuration file,
 so a recycled pid is never hit.
 
-Failure modes: `ToolkitError` with the program's own last line when it refuses,
+Failure modes: `ToolkitError` with what the program said about it when it refuses,
 `DirectoryUnreachable` when slapd does not answer in time.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import select
 import shutil
 import signal
@@ -24,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from enc.errors import DirectoryUnreachable, ToolkitError
+from enc.program_words import why
 
 Process = subprocess.Popen[bytes]
 """A slapd that this very program started."""
@@ -41,9 +41,6 @@ _SCHEMA_DIRECTORIES = ("/etc/ldap/schema", "/etc/openldap/schema", "/usr/local/e
 _ANONYMOUS_BIND = bytes.fromhex("300c020101600702010304008000")
 """The shortest LDAP question (RFC 4511, 4.2): message 1, bind as nobody, version 3."""
 _BIND_DONE = bytes.fromhex("300c02010161070a010004000400")
-
-_STAMP = re.compile(r"^[0-9a-f]{8}\.[0-9a-f]+ 0x[0-9a-f]+ ")
-"""Time and thread, in front of each line of slapd's log."""
 
 _OFFLINE_TIMEOUT = 900.0
 """Seconds for loading or dumping a database; a million nodes take less than a minute."""
@@ -81,7 +78,7 @@ def modules(wanted: Iterable[str]) -> tuple[Path | None, tuple[str, ...]]:
 def run_offline(name: str, arguments: Sequence[str | Path], *, what: str) -> str:
     """Run a program that works on files, such as slapadd; return its stdout.
 
-    Raise `ToolkitError` that begins with `what` and ends with what the program said last.
+    Raise `ToolkitError` that begins with `what` and ends with what the program said about it.
     """
     try:
         done = subprocess.run(
@@ -96,17 +93,8 @@ def run_offline(name: str, arguments: Sequence[str | Path], *, what: str) -> str
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ToolkitError(f"{what}: {error}") from error
     if done.returncode != 0:
-        raise ToolkitError(f"{what}: {last_words(done.stderr) or f'{name} exited with {done.returncode}'}")
+        raise ToolkitError(f"{what}: {why(done.stderr, f'{name} exited with {done.returncode}')}")
     return done.stdout
-
-
-def last_words(log: str) -> str:
-    """Return the lines of slapd's or slapadd's output that tell why it ended."""
-    # The progress bar of slapadd overwrites its line with carriage returns.
-    lines = [_STAMP.sub("", line).strip() for line in log.replace("\r", "\n").splitlines()]
-    noise = ("Closing DB", "slapd stopped", "slapd destroy", "connections_destroy", "@(#)", "slapadd shutdown")
-    telling = [line for line in lines if line and not line.startswith("_") and not any(n in line for n in noise)]
-    return " | ".join(telling[-3:])
 
 
 def spawn(configuration: Path, uris: Sequence[str], *, log_level: str, log: Path, alive: int) -> Process:
@@ -190,14 +178,14 @@ def _ended(handle: int, timeout: float) -> bool:
 
 
 def wait_until_it_answers(child: Process, socket_path: Path, *, timeout: float, log: Path, log_start: int) -> None:
-    """Return when `child` answers; raise `DirectoryUnreachable` with its last words if it does not."""
+    """Return when `child` answers; raise `DirectoryUnreachable` with its words if it does not."""
     deadline = time.monotonic() + timeout
     while not answers(socket_path, min(1.0, timeout)):
         ended = child.poll() is not None
         if ended or time.monotonic() > deadline:
             with log.open("rb") as stream:
                 stream.seek(log_start)
-                words = last_words(stream.read().decode(errors="replace"))
+                words = why(stream.read().decode(errors="replace"), "it said nothing")
             how = "ended at once" if ended else f"does not answer after {timeout:g} s"
-            raise DirectoryUnreachable(f"slapd {how}: {words or 'it said nothing'}", where=str(log))
+            raise DirectoryUnreachable(f"slapd {how}: {words}", where=str(log))
         time.sleep(0.01)

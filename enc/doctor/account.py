@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from enc import program_words
 from enc.answers.layout import Layout, link_of
 from enc.config import ENVIRONMENT_VARIABLE
 from enc.doctor.findings import Finding, fault, note, ok, warning
@@ -199,4 +200,5 @@ def _run(who: Account, command: Sequence[str], config: Path) -> tuple[int, str, 
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return 127, one_line(f"{command[0]} cannot be run: {error}"), time.monotonic() - began
-    return done.returncode, (done.stdout or done.stderr).partition("\n")[0], time.monotonic() - began
+    said = done.stdout.partition("\n")[0] if done.returncode == 0 else program_words.why(done.stderr or done.stdout)
+    return done.returncode, said, time.monotonic() - began

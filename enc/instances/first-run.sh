@@ -37,9 +37,11 @@ fail() {
     exit 1
 }
 
-# The last error of a program, as one harmless line.
+# The last error of a program that says why, as one harmless line; the log has all of them.
 last_error() {
-    tail -n 200 -- "$log" | grep -a -E '^(Error|E|Err|error)[: ]' | tail -n 1 | tr -cd '[:print:]' | cut -c 1-300
+    tail -n 200 -- "$log" | grep -a -E '^(Error|E|Err|error|dpkg: error)[: ]' |
+        grep -a -v -E 'skipping run|^E: (Sub-process|Unable to fetch some)|^Error: Facter' |
+        tail -n 1 | tr -cd '[:print:]' | cut -c 1-1000
 }
 
 # again TRIES PAUSE COMMAND…: until it succeeds; its output goes to the log.

@@ -15,7 +15,7 @@ from dataclasses import replace
 from enc.authority import origin
 from enc.authority.client import Authority
 from enc.classify.gather import is_called
-from enc.errors import ToolkitError
+from enc.errors import ToolkitError, bounded
 from enc.instances import standing
 from enc.instances.entry import enrolment_of
 from enc.instances.journal import Journal, Operation
@@ -82,7 +82,7 @@ class Forgetting:
             self._journal.write(operation)
             self._told(f"{operation.certname}: {name} has forgotten it")
         if troubles:
-            operation = replace(operation, trouble="; ".join(troubles)[:2000])
+            operation = replace(operation, trouble=bounded("; ".join(troubles)))
             self._journal.write(operation)
         return operation
 

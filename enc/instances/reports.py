@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 import yaml
 
+from enc.errors import bounded
 from enc.instances.states import Run
 
 _WANTED = ("status", "noop", "environment", "transaction_uuid")
@@ -51,7 +52,7 @@ def read_kept(stream: BinaryIO, at: int) -> Run:
     try:
         document = json.loads(stream.read(_JSON_BYTES))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"is no JSON: {str(error)[:_SHOWN]}") from error
+        raise ValueError(f"is no JSON: {bounded(str(error))}") from error
     if not isinstance(document, dict):
         raise ValueError("is no mapping")  # noqa: TRY004 - the form of a file, not of an argument
     said = [document.get(name, "") for name in ("status", "environment", "transaction_uuid")]
@@ -66,7 +67,7 @@ def read(stream: BinaryIO, at: int) -> Run:
     try:
         found = _scalars(stream)
     except yaml.YAMLError as error:
-        raise ValueError("is not YAML: " + " ".join(str(error).split())[:_SHOWN]) from error
+        raise ValueError("is not YAML: " + bounded(" ".join(str(error).split()))) from error
     status, noop = found.get("status", ""), found.get("noop", "false")
     if status not in _STATUSES or noop not in ("true", "false"):
         raise ValueError("has no status of a run")

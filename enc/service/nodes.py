@@ -138,7 +138,9 @@ def _in_good_case(record: Record) -> dict[str, tuple[str, ...]]:
 
 
 def _shown(records: Sequence[Record]) -> str:
-    return ", ".join(record.dn for record in records[:10]) + (" …" if len(records) > 10 else "")
+    return ", ".join(record.dn for record in records[:10]) + (
+        f" and {len(records) - 10} more" if len(records) > 10 else ""
+    )
 
 
 def remove(desk: Desk, certname: Certname, *, reason: str, dry_run: bool = False) -> Receipt:

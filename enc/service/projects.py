@@ -135,7 +135,7 @@ def delete(desk: Desk, project: ProjectName, *, reason: str, dry_run: bool = Fal
         nodes += [found for found in nodes_of(project, desk.source, desk.settings) if found not in nodes]
     if nodes:
         names = ", ".join(sorted({dn.rdn(node.dn)[1] for node in nodes})[:20])
-        more = " …" if len(nodes) > 20 else ""
+        more = f" and {len(nodes) - 20} more" if len(nodes) > 20 else ""
         raise Conflict(f"project {project} still has nodes ({len(nodes)}); remove them first: {names}{more}")
     below = desk.editor.find(record.dn, _ANYTHING)
     # Deepest first, and the admins' role last of those: whoever was stopped half-way can still go on.

@@ -90,6 +90,11 @@ class MirrorSettings(Section):
     """How often the forge is asked without a webhook; one may get lost."""
     timeout: Duration = Duration(120)
     """How long one run of git may take."""
+    retry: Duration = Duration(3600)
+    """What cannot be fetched, checked or deployed is tried again after 15 seconds, then after pauses that
+    double up to this one, for as long as the forge has it. While the forge itself is away, `poll` is the longest."""
+    metrics_file: Path | None = None
+    """Prometheus text file about the mirror, for the node exporter's textfile collector."""
     api: str | None = None
     """Where commit statuses are reported: https://api.github.com, https://HOST/api/v1, https://HOST/api/v4."""
     project: str | None = None

@@ -26,13 +26,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from enc.errors import ToolkitError
+from enc.errors import ToolkitError, bounded
 from enc.names import ProjectName
 from enc.roles import Action, Person, allowed
 
 _PATIENCE = 0.2
-_LONGEST = 500
-"""Characters of a certname or a reason that are kept."""
+_CERTNAME = 500
+_REASON = 16_384
+"""Characters that are kept. What a request can put into a reason is bounded where the reason is made."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Line:
 def line(certname: str, code: str, reason: str, *, signed: bool, key: str, project: str | None, now: float) -> Line:
     """Return the line of a verdict at `now` (seconds since 1970)."""
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
-    return Line(when, certname[:_LONGEST], code, signed, reason[:_LONGEST], key, project)
+    return Line(when, bounded(certname, _CERTNAME), code, signed, bounded(reason, _REASON), key, project)
 
 
 class Journal:

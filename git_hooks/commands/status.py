@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from enc.commands.call import Call, json_option
@@ -12,6 +13,8 @@ from enc.names import BranchName
 from git_hooks.commands.target import opened
 from git_hooks.environments import Rules
 from git_hooks.listing import Whereabouts, rows, whereabouts
+from git_hooks.mirror import tries
+from git_hooks.mirror.failing import failing as failing_now
 from git_hooks.records import Record, told
 from git_hooks.refs import ObjectId
 
@@ -32,21 +35,44 @@ def run(call: Call) -> int:
 
 
 def _one(call: Call, what: str) -> int:
+    branch = BranchName(what) if BranchName.accepts(what) else None
+    failing = [one for one in failing_now(call.settings.branches).tries if branch is not None and one.subject == branch]
+    found: Whereabouts | None = None
+    records: tuple[Record, ...] = ()
     with opened(call) as (deployer, refs):
-        branch = BranchName(what) if BranchName.accepts(what) else None
         tip = deployer.repository.tip(branch) if branch is not None else None
-        if tip is None and not (4 <= len(what) <= 64 and what.isascii() and what.isalnum()):
-            where = str(call.settings.branches.repository)
-            raise NotFound(f"no branch {BranchName(what)} in the repository", where=where)
-        commit = tip or ObjectId(deployer.repository.commit_of(what))
-        found = whereabouts(commit, call.settings, deployer, refs)
-        records: tuple[Record, ...] = ()
-        place = Rules(call.settings.branches.rules).place(branch) if tip is not None and branch is not None else None
+        if not (tip is None and failing):  # the forge has a branch of this name that could not be taken yet
+            if tip is None and not (4 <= len(what) <= 64 and what.isascii() and what.isalnum()):
+                where = str(call.settings.branches.repository)
+                raise NotFound(f"no branch {BranchName(what)} in the repository", where=where)
+            commit = tip or ObjectId(deployer.repository.commit_of(what))
+            found = whereabouts(commit, call.settings, deployer, refs)
+        place = None
+        if branch is not None and (tip is not None or failing):
+            place = Rules(call.settings.branches.rules).place(branch)
         if place is not None:
             records = deployer.records.of(place.environment, limit=5)
-    document: dict[str, Any] = found._asdict() | {"deploys": [record._asdict() for record in records]}
-    call.show(document, [*_lines(found), *(f"{_when(one.at)}  {one.who}  {told(one)}" for one in records)])
-    return ExitStatus.FAILED if found.waiting else ExitStatus.DONE
+    document: dict[str, Any] = {} if found is None else found._asdict()
+    document |= {"deploys": [one._asdict() for one in records], "tries": [one._asdict() for one in failing]}
+    lines = [] if found is None else _lines(found)
+    deploys = (f"{_when(one.at)}  {one.who}  {told(one)}" for one in records)
+    call.show(document, [*lines, *_tried(failing), *deploys])
+    return ExitStatus.FAILED if failing or (found is not None and found.waiting) else ExitStatus.DONE
+
+
+def _tried(failing: Sequence[tries.Try]) -> Iterator[str]:
+    """Tell what fails, since when, and when it is tried again."""
+    for one in failing:
+        what = f"{one.subject} as the forge has it" if one.subject != tries.FORGE else "the forge"
+        if one.commit:
+            what += f" ({one.commit[:10]})"
+        again = "next try" if one.next > time.time() else "next try (overdue; does branch-manager serve run?)"
+        yield f"{what}: failed {_times(one.failures)} since {_when(one.since)}, last {_when(one.last)}: {one.reason}"
+        yield f"  {again}: {_when(one.next)}"
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
 
 
 def _lines(found: Whereabouts) -> list[str]:
@@ -73,14 +99,19 @@ def _all(call: Call) -> int:
     held = [row for row in found if row.state == "held"]
     lines = [f"{len(found)} environments, {len(found) - len(bad) - len(held)} show their branch, {len(held)} are held"]
     lines += [f"{row.environment}: {row.state}" for row in (*bad, *held)]
+    mirror = failing_now(call.settings.branches)
+    if call.settings.branches.mirror.forge is not None:
+        asked = _when(mirror.answered) if mirror.answered is not None else "never"
+        lines += [f"the forge was last heard at {asked}", *_tried(mirror.tries)]
     document = {
         "environments": len(found),
         "held": [row.environment for row in held],
         "wrong": {row.environment: row.state for row in bad},
         "owed_flushes": owing,
+        "tries": [one._asdict() for one in mirror.tries],
     }
     call.show(document, lines)
-    return ExitStatus.FAILED if bad or owing else ExitStatus.DONE
+    return ExitStatus.FAILED if bad or owing or mirror.tries else ExitStatus.DONE
 
 
 def _when(at: float) -> str:

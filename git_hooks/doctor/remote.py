@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from enc.config import read_secret
@@ -9,11 +10,15 @@ from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.errors import ToolkitError
 from enc.names import EnvironmentName
 from enc.settings import BranchSettings, MirrorSettings, PuppetserverSettings
+from git_hooks.mirror.failing import failing
 from git_hooks.mirror.upstream import Upstream
 from git_hooks.puppetserver import Puppetservers
 
 _NOBODYS = EnvironmentName("branch_manager_doctor")
 """An environment that is in no use: forgetting it costs nobody anything."""
+_NAMED = 5
+_LATE = 600.0
+"""Seconds after its time at which a try is missed; a look may take a while."""
 
 
 def check(settings: BranchSettings) -> Iterator[Finding]:
@@ -48,7 +53,29 @@ def _forge(settings: BranchSettings) -> Iterator[Finding]:
         yield fault("mirror-url", str(error), "see branches.mirror.url, credentials_file and ssh_key_file")
     else:
         yield ok("mirror-url", f"{mirror.url} has {len(branches)} branches")
+    yield from tried(settings)
     yield from _secrets(mirror)
+
+
+def tried(settings: BranchSettings) -> Iterator[Finding]:
+    """Name what the forge has and what fails here, with the last reason."""
+    try:
+        found = failing(settings).tries
+    except OSError as error:
+        yield note("mirror-tries", f"{error.filename}: {error.strerror}", "run this as the store's owner")
+        return
+    for one in found[:_NAMED]:
+        what = f"{one.subject} does not go live as the forge has it" if one.subject else "the forge cannot be asked"
+        again = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(one.next))
+        do = f"it is tried again at {again}"
+        if one.next < time.time() - _LATE:
+            do = f"it should have been tried again at {again}: does branch-manager serve run?"
+        yield fault("mirror-tries", f"{what}, tried {one.failures} times: {one.reason}", do)
+    if len(found) > _NAMED:
+        text = f"{len(found) - _NAMED} more branches do not go live as the forge has them"
+        yield fault("mirror-tries", text, "see branch-manager status")
+    if not found:
+        yield ok("mirror-tries", "all that the forge has and becomes an environment is live, or held")
 
 
 def _secrets(mirror: MirrorSettings) -> Iterator[Finding]:

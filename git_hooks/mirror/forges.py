@@ -3,7 +3,10 @@
 A webhook is checked before anything of it is parsed, pings too, and which
 forge it is from is a setting, not a guess: Gitea sends GitHub's headers too.
 All comparisons take constant time. What an event says is a hint where to
-look, never a state: nothing of it but a branch's name is used.
+look, never a state: nothing of it but a branch's name is used. So it may come
+twice, late, or in another order, and no forge's number of a delivery is looked
+at: GitHub's "Redeliver", and the retries of GitLab, have that of the first, and
+GitLab gives one to all webhooks that follow from another one.
 
 Facts (contracts: webhooks of forges):
 - GitHub: `X-Hub-Signature-256: sha256=HEX`, HMAC-SHA256 of the raw body.
@@ -35,12 +38,9 @@ CLOCKS_APART = 300
 """Seconds by which a signed time may be off (Standard Webhooks)."""
 
 _EVENT = {"github": ("x-github-event",), "gitea": ("x-gitea-event", "x-forgejo-event"), "gitlab": ("x-gitlab-event",)}
-_DELIVERY = {
-    "github": ("x-github-delivery",),
-    "gitea": ("x-gitea-delivery", "x-forgejo-delivery"),
-    "gitlab": ("webhook-id", "idempotency-key", "x-gitlab-event-uuid"),
-}
 _PUSHES = frozenset({"push", "create", "delete", "push hook", "system hook"})
+_PING = "ping"
+"""GitHub sends it when a webhook is made, and whenever somebody presses "Redeliver" on it."""
 
 
 class Delivery(NamedTuple):
@@ -95,26 +95,23 @@ def _from_gitlab(secret: str, delivery: Delivery, now: float) -> bool:
     return any(_same(given, expected) for given in headers["webhook-signature"].split())
 
 
+def seconds_off(forge: Forge, secret: str, delivery: Delivery, now: float) -> int | None:
+    """Return by how much the time of a delivery that is genuine otherwise is off; None: that is not what is wrong."""
+    stamp = delivery.headers.get("webhook-timestamp", "")
+    if forge != "gitlab" or not (stamp.isascii() and stamp.isdigit() and len(stamp) < 12):
+        return None
+    return round(abs(now - int(stamp))) if genuine(forge, secret, delivery, float(stamp)) else None
+
+
 def _same(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
 
 
-def delivery_id(forge: Forge, delivery: Delivery) -> str:
-    """Return what a repeated delivery has in common with the first, for the forges that say so; else the content's."""
-    for name in _DELIVERY.get(forge, ()):
-        if delivery.headers.get(name):
-            return f"{forge} {delivery.headers[name]}"
-    return f"{forge} {hashlib.sha256(delivery.body).hexdigest()}"
-
-
-def repeatable(forge: Forge) -> bool:
-    """Tell whether the same content may come twice with good reason: Gerrit's hooks have neither id nor time."""
-    return forge == "gerrit"
-
-
 def asked(forge: Forge, delivery: Delivery) -> Look | None:
-    """Return where to look, None for a ping and other events; raise ValueError for what is no JSON object."""
+    """Return where to look, None for events that move no branch; raise ValueError for what is no JSON object."""
     event = next((delivery.headers[n].lower() for n in _EVENT.get(forge, ()) if n in delivery.headers), "")
+    if event == _PING:
+        return Look()  # who tries a webhook wants to see it work
     if forge != "gerrit" and event not in _PUSHES:
         return None
     document = _document(delivery, optional=forge == "gerrit")
@@ -126,6 +123,8 @@ def asked(forge: Forge, delivery: Delivery) -> Look | None:
             return None
     if not isinstance(ref, str):
         return Look()
+    if document.get("ref_type") == "tag":
+        return None  # GitHub's and Gitea's create and delete
     if ref.startswith("refs/") and not ref.startswith("refs/heads/"):
         return None  # a tag, or a change under review
     try:

@@ -1,13 +1,16 @@
-"""The one thread that looks at the forge: when a webhook says so, and every so often by itself.
+"""The one thread that looks at the forge: when a webhook says so, when a try is due, and every so often by itself.
 
-Jobs for one branch that wait are one job. Nothing is kept on disk: at its
-start, and after a look that failed, it looks at everything, which makes up for
-any job that was lost.
+Jobs for one branch that wait are one job, and what comes too often waits
+(pace.py). Nothing of jobs is kept on disk: at its start, and after a look that
+failed, it looks at everything, which makes up for any job that was lost. What
+somebody asked for and the forge could not be asked about is tried with that
+look, whatever its pause.
 """
 
 from __future__ import annotations
 
 import secrets
+import shutil
 import threading
 import time
 from typing import NamedTuple
@@ -18,9 +21,12 @@ from enc.names import BranchName
 from enc.settings import Settings
 from git_hooks.deploy import Deployer
 from git_hooks.mirror.catch_up import CatchUp
+from git_hooks.mirror.pace import BURST, BURST_OF_ALL, GAP, GAP_OF_ALL, Pace
 
-_RETRY = 15.0
-"""Seconds after a failed look, at least, until the next."""
+_AT_LEAST = 0.5
+"""Seconds between two looks that nobody asked for."""
+_AFTER_A_BUG = 15.0
+"""Seconds after a look that a bug stopped until the next."""
 
 
 class _Waiting(NamedTuple):
@@ -35,6 +41,8 @@ class Jobs:
         """Start nothing yet."""
         self._settings = settings
         self._waiting: dict[BranchName | None, _Waiting] = {}
+        self._each = Pace(BURST, GAP)
+        self._together = Pace(BURST_OF_ALL, GAP_OF_ALL)
         self._wake = threading.Condition()
         self._ended = False
         self._log = log.get("mirror")
@@ -42,6 +50,8 @@ class Jobs:
 
     def start(self) -> None:
         """Look at everything once, then serve jobs."""
+        # Where earlier versions noted webhooks, so as to take each only once.
+        shutil.rmtree(self._settings.branches.store / "mirror/deliveries", ignore_errors=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -59,38 +69,54 @@ class Jobs:
             return job.number
 
     def _run(self) -> None:
-        poll = self._settings.branches.mirror.poll
-        due = time.monotonic()
+        poll = float(self._settings.branches.mirror.poll)
+        everything_at = due = time.monotonic()
+        owed: set[BranchName] = set()
         with Deployer(self._settings.branches) as deployer:
             catch_up = CatchUp(self._settings, deployer)
             while (taken := self._take(due)) is not None:
                 everything = time.monotonic() >= due or None in taken
+                asked = owed | {branch for branch in taken if branch is not None}
                 numbers = " ".join(job.number for job in taken.values())
-                failed = False
+                wait: float | None = None
                 try:
-                    catch_up.look(None if everything else [branch for branch in taken if branch is not None])
-                    if everything:
-                        due = time.monotonic() + poll
-                except ToolkitError as error:
-                    failed = True
+                    catch_up.look(None if everything else asked, urgent=asked)
+                    owed = set()
+                    now = time.monotonic()
+                    everything_at = now + poll if everything else everything_at
+                    left = catch_up.tries.seconds_left()
+                    due = everything_at if left is None else min(everything_at, now + max(left, _AT_LEAST))
+                except (ToolkitError, OSError) as error:
+                    owed, wait = asked, catch_up.tries.seconds_left()
                     self._log.warning(
                         "looking at the forge failed%s: %s", f" (job {numbers})" if numbers else "", error
                     )
                 except Exception:  # one iteration of the loop
-                    failed = True
+                    owed, wait = asked, _AFTER_A_BUG
                     self._log.exception("a bug stopped a look at the forge")
-                if failed:
-                    due = time.monotonic() + min(_RETRY, poll)
+                if wait is not None:
+                    everything_at = due = time.monotonic() + wait
 
     def _take(self, due: float) -> dict[BranchName | None, _Waiting] | None:
         """Wait for jobs or the time; return the jobs, None at the end."""
         with self._wake:
-            while not self._ended and not self._waiting:
-                left = due - time.monotonic()
-                if left <= 0:
+            while not self._ended:
+                now = time.monotonic()
+                at = due
+                if self._waiting:
+                    ready_at = min(self._each.ready_at(branch) for branch in self._waiting)
+                    at = min(due, max(ready_at, self._together.ready_at(None)))
+                if at <= now:
                     break
-                self._wake.wait(left)
+                self._wake.wait(at - now)
             if self._ended:
                 return None
-            taken, self._waiting = self._waiting, {}
-            return taken
+            ready = {branch: job for branch, job in self._waiting.items() if self._each.ready_at(branch) <= now}
+            if now >= due:
+                ready = dict(self._waiting)
+            for branch in ready:
+                del self._waiting[branch]
+            if ready:
+                self._each.spend(ready, now)
+                self._together.spend([None], now)
+            return ready

@@ -1,12 +1,15 @@
-"""The webhooks' address: a WSGI application that checks, notes, and asks for a look.
+"""The webhooks' address: a WSGI application that checks, and asks for a look.
 
 It is mounted at one path (`/webhook`) of the service that also serves git. The
 answer comes at once: 202 with the job's number. The log never has a header, a
 body or, for Gerrit, the path.
 
-Answers: 202 taken (also for what was taken before, and for events that ask for
-nothing), 400 no JSON, 403 not genuine, 404, 405, 411 no length, 413 too long,
-503 no secret is configured or it cannot be read.
+Each genuine webhook about a branch leads to a look, however often it comes: a
+look is harmless, and how often there is one is the business of jobs.py.
+
+Answers: 202 taken (also for events that ask for nothing), 400 no JSON, 403 not
+genuine, 404, 405, 411 no length, 413 too long, 503 no secret is configured or
+it cannot be read.
 """
 
 from __future__ import annotations
@@ -24,7 +27,6 @@ from enc.names import BranchName
 from enc.settings import Settings
 from enc.web_server import hurried
 from git_hooks.mirror import forges
-from git_hooks.mirror.deliveries import Deliveries
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -43,7 +45,6 @@ class Receiver:
         """`ask` is told where to look and returns the job's number (`Jobs.add`)."""
         self._mirror = settings.branches.mirror
         self._silence = settings.branches.transport.silence
-        self._deliveries = Deliveries(settings.branches.store / "mirror/deliveries")
         self._ask = ask
         self._clock = clock
         self._log = log.get("mirror")
@@ -88,6 +89,9 @@ class Receiver:
             return 400, {"error": "the request broke off"}
         delivery = forges.Delivery(_headers(environ), body, path.removeprefix(PATH))
         if len(body) != int(length) or not forges.genuine(forge, secret, delivery, self._clock()):
+            off = forges.seconds_off(forge, secret, delivery, self._clock()) if len(body) == int(length) else None
+            if off is not None:
+                return 403, {"error": f"its time is {off} s off: it was kept back, or one of the two clocks is wrong"}
             return 403, {"error": "the signature or token is missing or wrong"}
         return self._taken(forge, delivery)
 
@@ -99,8 +103,6 @@ class Receiver:
             return 400, {"error": str(error)}
         if look is None:
             return 202, {"job": None, "why": "nothing to look at"}
-        if not forges.repeatable(forge) and not self._deliveries.take(forges.delivery_id(forge, delivery)):
-            return 202, {"job": None, "why": "taken before"}
         return 202, {"job": self._ask(look.branch)}
 
 

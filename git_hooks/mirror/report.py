@@ -6,19 +6,25 @@
 - Gerrit has none.
 
 The token goes to the configured address and nowhere else: redirects are not
-followed. Failure modes: `ReportFailed`; the deploy stands whatever comes of it.
+followed. A description has room for little, so what matters stands in front in
+`text`, and its end is what is cut; the record and the log have all of it.
+
+Failure modes: `ReportFailed`; the deploy stands whatever comes of it.
 """
 
 from __future__ import annotations
 
 import json
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib import request
+from urllib.error import HTTPError
 from urllib.parse import quote
 
+from enc import log
 from enc.config import read_secret
-from enc.errors import ToolkitError
+from enc.errors import ConfigurationError, ToolkitError, bounded
+from enc.names import BranchName
 from git_hooks.refs import ObjectId
 
 if TYPE_CHECKING:
@@ -29,6 +35,7 @@ State = Literal["success", "failure", "pending"]
 CONTEXT = "puppetmaster"
 _LONGEST = 140
 """Characters of a description; GitHub takes no more."""
+_REST = "… (the rest is on the server)"
 
 
 class ReportFailed(ToolkitError):
@@ -42,7 +49,7 @@ class _NoRedirects(request.HTTPRedirectHandler):
 
 def message(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, token: str) -> request.Request:
     """Return the request that reports `state` of `commit`; `mirror.api` must be set."""
-    short = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    short = text if len(text) <= _LONGEST else text[: _LONGEST - len(_REST)] + _REST
     if mirror.forge == "gitlab":
         address = f"{mirror.api}/projects/{quote(mirror.project or '', safe='')}/statuses/{commit}"
         said = {"state": "failed" if state == "failure" else state, "name": CONTEXT, "description": short}
@@ -65,4 +72,62 @@ def report(mirror: MirrorSettings, commit: ObjectId, state: State, text: str) ->
         with request.build_opener(_NoRedirects).open(asking, timeout=10) as answer:
             answer.read(1 << 16)
     except (OSError, HTTPException) as error:
-        raise ReportFailed(f"the status of {commit.abbreviated} was not taken: {error}", where=mirror.api) from error
+        said = f"{error}{_explained(error)}"
+        raise ReportFailed(f"the status of {commit.abbreviated} was not taken: {said}", where=mirror.api) from error
+
+
+def _explained(error: Exception) -> str:
+    """Return what the forge says beside the status of its answer; it is JSON with a message, as a rule."""
+    if not isinstance(error, HTTPError):
+        return ""
+    try:
+        words = " ".join(error.read(1 << 14).decode("utf-8", "replace").split())
+    except (OSError, HTTPException):
+        return ""
+    return f": {bounded(words, 2000)}" if words else ""
+
+
+class _Told(NamedTuple):
+    commit: ObjectId
+    state: State
+    text: str
+    trouble: str
+    """Why the forge did not take it; empty: it did."""
+
+
+class Reports:
+    """What was reported of each branch by this process: nothing twice, and later what the forge did not take."""
+
+    def __init__(self, mirror: MirrorSettings) -> None:
+        """Report nothing yet."""
+        self._mirror = mirror
+        self._told: dict[BranchName, _Told] = {}
+        self._log = log.get("mirror")
+
+    def tell(self, branch: BranchName, commit: ObjectId, state: State, text: str) -> None:
+        """Report what became of a branch's commit, unless that is what was reported last."""
+        before = self._told.get(branch)
+        if before is None or before.trouble or before[:3] != (commit, state, text):
+            self._try(branch, _Told(commit, state, text, ""))
+
+    def open(self) -> set[BranchName]:
+        """Return the branches of which something else than success was reported."""
+        return {branch for branch, told in self._told.items() if told.state != "success"}
+
+    def make_up(self) -> None:
+        """Report what the forge did not take, until it is not to be had."""
+        for branch, told in [(branch, told) for branch, told in self._told.items() if told.trouble]:
+            if not self._try(branch, told):
+                break
+
+    def _try(self, branch: BranchName, told: _Told) -> bool:
+        """Report; tell whether the forge answered at all."""
+        trouble, answered = "", True
+        try:
+            report(self._mirror, told.commit, told.state, told.text)
+        except (ReportFailed, ConfigurationError) as error:
+            trouble, answered = str(error), isinstance(error.__cause__, HTTPError)
+        if trouble and trouble != told.trouble:
+            self._log.warning("%s: %s", branch, trouble)
+        self._told[branch] = told._replace(trouble=trouble)
+        return answered

@@ -2,11 +2,16 @@
 
 The only module here that runs git over the network. Each run has a time-out,
 after which git and what it started (ssh, git-remote-https) are ended. Nothing
-is asked on a terminal, only the configured protocols are spoken, submodules
-and tags are not fetched, and nobody's GIT_* variables count.
+is asked on a terminal, only the configured protocols are spoken, redirects are
+not followed (credentials go to the configured address and nowhere else),
+submodules and tags are not fetched, and nobody's GIT_* variables count. Objects
+that are malformed, or that some git would misread, are not let in
+(fetch.fsckObjects), as with a push; which old faults a site puts up with stands
+in the repository's configuration (fetch.fsck.*, docs/mirror.md).
 
-Failure modes: `UpstreamFailed` with git's last line, without credentials: they
-are in a file that only git reads.
+Failure modes: `UpstreamFailed` with the line of git's or ssh's that says why,
+and what to do where that is known, without credentials: they are in a file that
+only git reads. The log has all they said.
 """
 
 from __future__ import annotations
@@ -19,13 +24,36 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from enc import log
 from enc.errors import ToolkitError
 from enc.names import HEADS, BranchName
+from enc.program_words import why
 from git_hooks.refs import ObjectId
 from git_hooks.repository import git_environment
 
 if TYPE_CHECKING:
     from enc.settings import BranchSettings
+
+
+_ALWAYS = (
+    *("-c", "fetch.fsckObjects=true", "-c", "transfer.fsckObjects=true"),
+    *("-c", "http.followRedirects=false"),
+)
+_SHALLOW = "shallow roots are not allowed"
+_ADVICE = (
+    ("IDENTIFICATION HAS CHANGED", "if the forge has told of a new key, replace the old one in known_hosts"),
+    ("Host key verification failed", "bring the host's key into /etc/ssh/ssh_known_hosts, compared with what it tells"),
+    ("not accessible", "see branches.mirror.ssh_key_file"),
+    ("too open", "let only its owner read branches.mirror.ssh_key_file"),
+    ("Permission denied (", "the forge must know the public key that belongs to branches.mirror.ssh_key_file"),
+    ("could not read Username", "set branches.mirror.credentials_file"),
+    ("Authentication failed", "see branches.mirror.credentials_file"),
+    ("returned error: 30", "it is somewhere else now, and redirects are not followed: see branches.mirror.url"),
+    (_SHALLOW, "let the repository at the forge have its whole history (git fetch --unshallow)"),
+    ("fsck error", "mend the history, or allow this fault: docs/mirror.md, What git checks"),
+    ("No space left", "make room"),
+)
+"""What to do, by words of the reason; the first that stands in it."""
 
 
 class UpstreamFailed(ToolkitError):
@@ -64,6 +92,7 @@ class Upstream:
             f"--git-dir={self._repository}",
             "-c",
             "core.hooksPath=/dev/null",
+            *_ALWAYS,
             *self._options(),
             *arguments,
         ]
@@ -91,9 +120,12 @@ class Upstream:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        if process.returncode:
-            last = next((line for line in reversed(told.splitlines()) if line.strip()), "no reason given")
-            raise UpstreamFailed(f"git {arguments[0]}: {last}", where=self._url)
+        # git only warns that it left out what has no beginning, and its parents would be missing here.
+        if process.returncode or _SHALLOW in told:
+            reason = why(told)
+            log.all_said(log.get("mirror"), f"git {arguments[0]}", told, reason)
+            advice = next((f"; {do}" for words, do in _ADVICE if words in reason), "")
+            raise UpstreamFailed(f"git {arguments[0]}: {reason}{advice}", where=self._url)
         return out
 
     def _options(self) -> list[str]:

@@ -22,6 +22,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from enc.errors import ToolkitError
+from enc.log import all_said, get
+from enc.program_words import why
 from git_hooks.puppetfile import NAME
 from git_hooks.puppetfile.language import Puppetfile
 
@@ -35,8 +37,6 @@ MODULES = "modules"
 _TOLD = 65_536
 """Bytes of the program's words that are read, the last."""
 _HANDED_ON = ("PATH", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
-_TELLING = ("fatal:", "ERROR", "Failed", "Fatal:", "Error")
-"""How the lines begin that say what went wrong, the best first."""
 
 
 class FetchFailed(ToolkitError):
@@ -74,7 +74,10 @@ def fetch(puppetfile: Puppetfile, settings: PuppetfileSettings, program: Path, w
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     if status:
-        raise FetchFailed(_reason(_end(told).replace(f"{work}/", ""), status), where=program.name)
+        words = _end(told).replace(f"{work}/", "")
+        reason = why(words, f"ended with {status}, and said nothing")
+        all_said(get("deploy"), program.name, words, reason)
+        raise FetchFailed(reason, where=program.name)
 
 
 def _addressed(puppetfile: Puppetfile, settings: PuppetfileSettings, kind: str) -> str:
@@ -134,12 +137,3 @@ def _end(path: str) -> str:
     with open(path, "rb") as stream:
         stream.seek(max(0, os.path.getsize(path) - _TOLD))
         return stream.read().decode("utf-8", "replace")
-
-
-def _reason(told: str, status: int) -> str:
-    lines = [line.strip() for line in told.splitlines() if line.strip()]
-    for beginning in _TELLING:
-        for line in reversed(lines):
-            if line.startswith(beginning):
-                return line.removeprefix("ERROR").lstrip("\t ->")[:500]
-    return lines[-1][:500] if lines else f"ended with {status}, and said nothing"

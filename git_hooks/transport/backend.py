@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import IO, Literal, NamedTuple, NoReturn
 
-from enc.errors import ToolkitError
+from enc.errors import ToolkitError, bounded
 from enc.log import get
 from enc.names import PersonName
 from enc.settings import Settings
@@ -27,6 +27,8 @@ from git_hooks import pusher
 Service = Literal["git-upload-pack", "git-receive-pack"]
 
 _PIECE = 65_536
+_WORDS = 1 << 20
+"""Bytes of what git complained about that are read for the log."""
 _LONGEST_HEAD = 8192
 _PROTOCOL = re.compile(r"version=[0-2]", re.ASCII)
 
@@ -115,7 +117,7 @@ class Answer:
         status = self._process.wait()
         with self._said:
             self._said.seek(0)
-            words = self._said.read(2000).decode("utf-8", "replace").strip()
+            words = bounded(self._said.read(_WORDS).decode("utf-8", "replace").strip())
         if status > 0 or (words and status == 0):
             get("transport").warning("%s ended with status %s: %s", self._request.service, status, words)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from enc.names import Certname
+from enc.program_words import why
 from puppetmaster_self.machine import Machine, ProgramFailed
 from puppetmaster_self.private_master import READY_PROBE
 from puppetmaster_self.tree import write_whole
@@ -86,8 +87,8 @@ class Answering:
                 raise ProgramFailed(f"did not answer within {self.timeout:.0f} s", where=SERVICE)
             state = machine.ask("systemctl", "is-failed", SERVICE, timeout=_TIMEOUT).output.strip()
             if state == "failed":
-                words = machine.ask("journalctl", "-q", "-n", "5", "-o", "cat", "-u", SERVICE, timeout=_TIMEOUT)
-                raise ProgramFailed(f"failed: {' '.join(words.output.split())[-600:]}", where=SERVICE)
+                words = machine.ask("journalctl", "-q", "-n", "200", "-o", "cat", "-u", SERVICE, timeout=_TIMEOUT)
+                raise ProgramFailed(f"failed: {why(words.output)}", where=SERVICE)
             time.sleep(0.3)
         return f"after {time.monotonic() - began:.0f} s"
 
@@ -120,8 +121,7 @@ class Classifier:
             if done.status == 0 and done.output.strip():
                 return "it answers"
             if time.monotonic() - began > self.timeout:
-                words = " ".join(done.output.split())[-400:]
-                raise ProgramFailed(f"has no answer about {self.certname}: {words}", where=self.program[0])
+                raise ProgramFailed(f"has no answer about {self.certname}: {why(done.output)}", where=self.program[0])
             time.sleep(0.5)
 
 

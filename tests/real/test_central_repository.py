@@ -118,7 +118,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home, mark = tmp_path / "home", tmp_path / "asked"
     home.mkdir()
     program = home / "askpass"
-    program.write_text(f"#!/bin/sh\necho \"$*\" >>{mark}\nsleep 600\n")
+    program.write_text(f'#!/bin/sh\necho "$*" >>{mark}\nsleep 600\n')
     program.chmod(0o755)
     ssh = "ssh -F none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o PubkeyAuthentication=no"
     (home / ".gitconfig").write_text(f"[core]\n\taskPass = {program}\n\tsshCommand = {ssh}\n")

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,20 +19,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from enc.answers.layout import Contact, Layout
+from enc.directory.place import free_port
 from enc.names import BranchName, EnvironmentName
 from enc.settings import AnswerSettings, Duration, MirrorSettings, Settings
-from git_hooks.deploy import Deployer
+from git_hooks.deploy import Deployer, Tip
 from git_hooks.mirror.catch_up import CatchUp
 from git_hooks.mirror.jobs import Jobs
+from git_hooks.mirror.pace import BURST, GAP
 from git_hooks.mirror.receiver import Receiver
+from git_hooks.mirror.tries import FORGE, read
 from git_hooks.mirror.upstream import Upstream, UpstreamFailed
 from git_hooks.refs import ObjectId
 from git_hooks.refstore import RefStore
 from git_hooks.trees import FILE, Entry
 from tests.support.bare import Bare, contents, git
 from tests.support.following import eventually
+from tests.support.transports import wait_for_port
 from tests.support.webhooks import github
 
 SECRET = "s3cret"
@@ -298,3 +308,344 @@ def test_only_the_allowed_protocols_and_no_inherited_git_variables(
     with pytest.raises(UpstreamFailed, match="not allowed"):
         Upstream(replace(forge.settings.branches, mirror=shell)).branches()
     assert not (forge.here.base / "run").exists()
+
+
+def failing(forge: Forge) -> dict[str, str]:
+    return {one.subject: one.reason for one in read(forge.settings.branches.store).tries}
+
+
+def without_pauses(forge: Forge) -> Settings:
+    mirror = replace(forge.settings.branches.mirror, retry=Duration(0))
+    return replace(forge.settings, branches=replace(forge.settings.branches, mirror=mirror))
+
+
+def test_a_deploy_that_fails_is_tried_for_as_long_as_it_is_wanted_and_a_restart_forgets_nothing(forge: Forge) -> None:
+    commit = forge.push("test", "# 1")
+    obstacle = forge.here.live("test") / "somebody's"
+    obstacle.mkdir(parents=True)
+    for _ in range(2):  # processes
+        with Deployer(forge.settings.branches) as deployer:
+            catch_up = CatchUp(without_pauses(forge), deployer)
+            for _ in range(6):
+                assert [one.outcome for one in catch_up.look()] == ["failed"]
+    kept = read(forge.settings.branches.store).tries[0]
+    assert (kept.subject, kept.commit, kept.failures) == ("test", commit, 12) and "move it away" in kept.reason
+    with Deployer(forge.settings.branches) as deployer:
+        catch_up = CatchUp(forge.settings, deployer)
+        assert len(catch_up.look()) == 1, "a new process tries at once"
+        assert catch_up.look() == [], "and then in its time"
+        assert len(catch_up.look(urgent=[BranchName("test")])) == 1, "or if somebody asks"
+        obstacle.rmdir()
+        obstacle.parent.rmdir()
+        assert [one.outcome for one in catch_up.look([BranchName("test")])] == ["live"]
+    assert failing(forge) == {} and forge.shows("test") == "# 1"
+    states = [said["state"] for path, _, said in forge.statuses if path.endswith(commit)]
+    assert states == ["failure"] * 3 + ["success"], "once by each process, not at each try"
+
+
+def test_githubs_redeliver_makes_live_what_could_not_go_live(forge: Forge) -> None:
+    jobs = Jobs(forge.settings)
+    receiver = Receiver(forge.settings, jobs.add)
+    obstacle = forge.here.live("test") / "somebody's"
+    obstacle.mkdir(parents=True)
+    forge.push("test", "# 1")
+    body = json.dumps({"ref": "refs/heads/test"}).encode()
+
+    def deliver() -> None:
+        environ: Any = github(SECRET, body, "the same") | {
+            "REQUEST_METHOD": "POST",
+            "PATH_INFO": "/webhook",
+            "CONTENT_LENGTH": str(len(body)),
+            "wsgi.input": io.BytesIO(body),
+        }
+        assert json.loads(b"".join(receiver(environ, lambda *_: lambda _: None)))["job"]
+
+    jobs.start()
+    try:
+        deliver()
+        eventually(lambda: "test" in failing(forge), "it fails")
+        obstacle.rmdir()
+        obstacle.parent.rmdir()
+        deliver()
+        eventually(lambda: forge.shows("test") == "# 1", "the same delivery again")
+    finally:
+        jobs.stop()
+
+
+def test_a_captured_webhook_sent_without_end_costs_some_looks_and_stops_nobody(forge: Forge) -> None:
+    forge.push("test", "# 1")
+    jobs = Jobs(forge.settings)
+    jobs.start()
+    try:
+        eventually(lambda: forge.shows("test") == "# 1", "the look at the start")
+        began = time.monotonic()
+        numbers = set()
+        while time.monotonic() - began < 2:
+            numbers.add(jobs.add(BranchName("test")))
+            time.sleep(0.001)
+        assert len(numbers) <= BURST + (time.monotonic() - began) / GAP + 2
+        forge.push("production", "# p")
+        jobs.add(BranchName("production"))
+        eventually(lambda: forge.shows("production") == "# p", "another branch")
+    finally:
+        jobs.stop()
+
+
+def test_a_removal_that_is_killed_is_finished(forge: Forge) -> None:
+    forge.push("test", "# 1")
+    forge.push("project/alpha", "# a")
+    with Deployer(forge.settings.branches) as deployer:
+        CatchUp(forge.settings, deployer).look()
+    git(forge.upstream.path, "update-ref", "-d", "refs/heads/project/alpha")
+
+    def work() -> None:
+        def kill(step: str) -> None:
+            if step == "owe flush":
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        with Deployer(forge.settings.branches, at=kill) as deployer:
+            CatchUp(forge.settings, deployer).look()
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL and forge.shows("project_alpha") == "# a"
+    assert "project/alpha" not in git(forge.here.path, "for-each-ref", "refs/heads")
+    assert "has still to go" in failing(forge)["project/alpha"]
+    with Deployer(forge.settings.branches) as deployer:
+        catch_up = CatchUp(forge.settings, deployer)
+        forge.follower_says((("web1", "project_alpha"),))
+        assert catch_up.look() == [], "a node has come to use it meanwhile"
+        forge.follower_says(())
+        assert [one.outcome for one in catch_up.look([BranchName("project/alpha")])] == ["removed"]
+        assert catch_up.look() == []
+    assert failing(forge) == {} and forge.shows("project_alpha") is None
+
+
+def test_branches_go_back_and_come_again_in_whatever_order_one_hears_of_it(
+    forge: Forge, look: Callable[..., list[str]]
+) -> None:
+    first = forge.push("test", "# 1")
+    forge.push("project/red", "# red")
+    assert look() == ["live", "live"]
+    forge.upstream.commit("test", {"leads": "-> ../../../etc/passwd"}, parent=first)
+    assert look("test") == ["failed"] and "test" in failing(forge)
+    git(forge.upstream.path, "update-ref", "refs/heads/test", first)  # forced back
+    assert look() == [] and failing(forge) == {}, "what is wanted now is live"
+    git(forge.upstream.path, "update-ref", "-d", "refs/heads/project/red")
+    again = forge.push("project/red", "# red again")
+    assert look("project/red", "test", "project/red") == ["live", "unchanged"], "its creation, then its end is told"
+    assert forge.shows("project_red") == "# red again"
+    assert git(forge.here.path, "rev-parse", "refs/heads/project/red") == again
+    git(forge.upstream.path, "update-ref", "-d", "refs/heads/project/red")
+    bad = forge.upstream.commit("project/bad", {"leads": "-> ../../../etc/passwd"})
+    assert look() == ["failed", "removed"] and list(failing(forge)) == ["project/bad"]
+    git(forge.upstream.path, "update-ref", "-d", "refs/heads/project/bad", bad)
+    assert look() == [] and failing(forge) == {}, "nobody wants it any more"
+
+
+def test_a_webhook_about_what_becomes_no_environment_stops_nothing(
+    forge: Forge, look: Callable[..., list[str]]
+) -> None:
+    forge.push("test", "# 1")
+    commit = forge.push("main", "# no environment")
+    forge.upstream.commit("project/UPPER", {"a": "b"})
+    for branch in ("main", "project/UPPER", "project/-"):
+        git(forge.here.path, "fetch", "-q", f"file://{forge.upstream.path}", commit)
+        if BranchName.accepts(branch):
+            git(forge.here.path, "update-ref", f"refs/heads/{branch}", commit)
+    assert look("main", "project/UPPER", "never/heard/of") == []
+    assert look() == ["live"]
+    assert FORGE not in failing(forge)
+
+
+def test_a_forge_that_comes_back_after_days_is_as_if_it_had_never_been_away(
+    forge: Forge, look: Callable[..., list[str]]
+) -> None:
+    forge.push("test", "# 1")
+    look()
+    away = forge.upstream.path.rename(forge.upstream.path.with_name("away"))
+    for number in range(1, 5):
+        with pytest.raises(UpstreamFailed):
+            look()
+        assert read(forge.settings.branches.store).tries[0].failures == number
+    assert "does not appear to be a git repository" in failing(forge)[FORGE]
+    away.rename(forge.upstream.path)
+    forge.push("test", "# 2")
+    assert look() == ["live"] and failing(forge) == {}
+    git(forge.upstream.path, "update-ref", "-d", "refs/heads/test")
+    assert look() == [] and "no branch at all" in failing(forge)[FORGE]
+
+
+def test_a_status_that_the_forge_did_not_take_is_told_later(forge: Forge, look: Callable[..., list[str]]) -> None:
+    forge.redirect = "http://127.0.0.1:1/"
+    forge.push("test", "# 1")
+    assert look() == ["live"]
+    forge.redirect = ""
+    forge.statuses.clear()
+    assert look() == []
+    assert [said["state"] for _, _, said in forge.statuses] == ["success"]
+    look()
+    look("test")
+    assert len(forge.statuses) == 1, "and not again"
+
+
+def test_what_an_operator_made_live_is_reported_too(forge: Forge, look: Callable[..., list[str]]) -> None:
+    test = EnvironmentName("test")
+    obstacle = forge.here.live("test")
+    (obstacle / "somebody's").mkdir(parents=True)
+    forge.push("test", "# 1")
+    assert look() == ["failed"]
+    obstacle.joinpath("somebody's").rmdir()
+    obstacle.rmdir()
+    with Deployer(forge.settings.branches) as deployer:
+        assert deployer.deploy(test, Tip(BranchName("test")), "olga").good
+        assert look() == [] and failing(forge) == {}
+        deployer.hold(test, "olga", "a look first")
+        forge.push("test", "# 2")
+        assert look() == ["held"]
+        assert look() == []
+        deployer.release(test)
+        assert deployer.deploy(test, Tip(BranchName("test")), "olga").good
+    assert look() == [] and look() == []
+    assert [said["state"] for _, _, said in forge.statuses] == ["failure", "success", "pending", "success"]
+
+
+def test_what_git_itself_does_not_take_is_told_and_can_be_allowed(
+    forge: Forge, look: Callable[..., list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    forge.push("test", "# 1")
+    tree = b"0100644 old\0" + bytes.fromhex(forge.upstream.blob("# old"))
+    old = git(forge.upstream.path, "hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=tree)
+    commit = forge.upstream.commit_tree("project/old", old)
+    assert sorted(look()) == ["failed", "live"]
+    assert "zeroPaddedFilemode" in failing(forge)["project/old"] and "docs/mirror.md" in failing(forge)["project/old"]
+    told = [said["description"] for path, _, said in forge.statuses if path.endswith(commit)]
+    assert len(told) == 1 and "zeroPaddedFilemode" in told[0], told
+    git(forge.here.path, "config", "fetch.fsck.zeroPaddedFilemode", "ignore")
+    assert look("project/old") == ["live"]
+    assert (forge.here.live("project_old") / "old").read_text() == "# old"
+
+
+def test_a_shallow_forge_and_a_lock_that_somebody_left_are_told(forge: Forge, look: Callable[..., list[str]]) -> None:
+    first = forge.push("test", "# 1")
+    forge.upstream.commit("test", {"manifests": {"site.pp": "# 2"}}, parent=first)
+    (forge.upstream.path / "shallow").write_text(git(forge.upstream.path, "rev-parse", "test") + "\n")
+    assert look() == ["failed"]
+    assert "shallow" in failing(forge)["test"] and "--unshallow" in failing(forge)["test"]
+    (forge.upstream.path / "shallow").unlink()
+    lock = forge.here.path / "refs/heads/test.lock"
+    lock.touch()
+    assert look("test") == ["failed"]
+    assert "test.lock': File exists" in failing(forge)["test"]
+    lock.unlink()
+    assert look("test") == ["live"]
+    assert git(forge.here.path, "rev-list", "--count", "test") == "2"
+
+
+def test_redirects_are_not_followed(forge: Forge) -> None:
+    asked: list[str] = []
+
+    class Web(BaseHTTPRequestHandler):
+        """The old place leads to the new one, which must not hear of us."""
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(301 if self.path.startswith("/old") else 404)
+            self.send_header("Location", f"http://127.0.0.1:{web.server_port}/new/info/refs?service=git-upload-pack")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    web = HTTPServer(("127.0.0.1", 0), Web)
+    thread = threading.Thread(target=web.serve_forever)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{web.server_port}/old"
+        mirror = replace(forge.settings.branches.mirror, url=url, protocols=("http",))
+        git(forge.here.path, "config", "http.followRedirects", "true")
+        with pytest.raises(UpstreamFailed, match=r"301; .*branches\.mirror\.url"):
+            Upstream(replace(forge.settings.branches, mirror=mirror)).branches()
+    finally:
+        web.shutdown()
+        thread.join()
+        web.server_close()
+    assert len(asked) == 1
+
+
+def test_over_ssh_the_reason_is_told(forge: Forge) -> None:
+    base = forge.here.base
+    port = free_port()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(base / "host")], check=True)
+    lines = (f"ListenAddress 127.0.0.1:{port}", f"HostKey {base / 'host'}", "PidFile none", "UsePAM no")
+    (base / "sshd_config").write_text("\n".join(lines) + "\n")
+
+    def reason(port: int, host: str = "127.0.0.1") -> str:
+        mirror = replace(forge.settings.branches.mirror, url=f"ssh://git@{host}:{port}/r.git", protocols=("ssh",))
+        with pytest.raises(UpstreamFailed) as failure:
+            Upstream(replace(forge.settings.branches, mirror=mirror)).branches()
+        return str(failure.value)
+
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    log = base / "sshd.log"
+    with log.open("wb") as stream:
+        command = ["/usr/sbin/sshd", "-D", "-e", "-f", str(base / "sshd_config")]
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)
+    try:
+        wait_for_port(port, process, log)
+        unknown = reason(port)
+    finally:
+        process.terminate()
+        process.wait(30)
+    assert "Host key verification failed" in unknown and "ssh_known_hosts" in unknown
+    assert "Connection refused" in reason(1)
+    assert "Could not resolve hostname" in reason(22, "nowhere.invalid")
+
+
+def test_status_tells_of_what_fails_when_it_is_tried_next_and_why(forge: Forge) -> None:
+    bad = forge.upstream.commit("project/bad", {"leads": "-> ../../../etc/passwd"})
+    with Deployer(forge.settings.branches) as deployer:
+        CatchUp(forge.settings, deployer).look()
+    branches = forge.settings.branches
+    document = {
+        "branches": {
+            **{name: str(getattr(branches, name)) for name in ("repository", "store", "environments")},
+            "mirror": {"forge": "github", "url": branches.mirror.url, "protocols": ["file"]},
+        },
+        "answers": {"directory": str(forge.settings.answers.directory)},
+    }
+    configuration = forge.here.base / "config.yaml"
+    configuration.write_text(yaml.safe_dump(document))
+
+    def status(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [
+            str(Path(sys.executable).parent / "branch-manager"),
+            "--config",
+            str(configuration),
+            "status",
+            *words,
+        ]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    for words in ((), ("project/bad",)):
+        told = status(*words)
+        assert told.returncode == 1, told.stderr
+        assert f"project/bad as the forge has it ({bad[:10]}): failed once since" in told.stdout
+        assert "link that leaves the tree" in told.stdout and "next try: 20" in told.stdout
+    assert status("project/none").returncode == 1 and "no branch project/none" in status("project/none").stderr
+    found = json.loads(status("--json").stdout)
+    assert [(one["subject"], one["failures"]) for one in found["tries"]] == [("project/bad", 1)]
+    assert "refused" in status("project/bad").stdout
+    forge.push("project/bad", "# mended, and by an operator before the mirror looks again")
+    git(forge.here.path, "fetch", "-q", f"file://{forge.upstream.path}", "project/bad:project/bad")
+    kept = read(branches.store)
+    tip = git(forge.here.path, "rev-parse", "refs/heads/project/bad")
+    document_of_tries = {"answered": 1.0, "tries": [kept.tries[0]._replace(commit=tip)._asdict()]}
+    (branches.store / "mirror/tries.json").write_text(json.dumps(document_of_tries))
+    assert status().returncode == 1
+    with Deployer(branches) as deployer:
+        assert deployer.deploy(EnvironmentName("project_bad"), Tip(BranchName("project/bad")), "olga").good
+    told = status()
+    assert told.returncode == 0 and "as the forge has it" not in told.stdout, "what is live by now does not fail"

@@ -510,7 +510,9 @@ def test_a_mirror_without_network_keeps_what_is_live_and_catches_up(tmp_path: Pa
     site = Site(tmp_path / "site", server, "g10k")
     (tmp_path / "forge").mkdir()
     upstream = Bare(tmp_path / "forge")
-    mirror = MirrorSettings(forge="github", url=f"file://{upstream.path}", protocols=("file",), timeout=Duration(30))
+    mirror = MirrorSettings(
+        forge="github", url=f"file://{upstream.path}", protocols=("file",), timeout=Duration(30), retry=Duration(0)
+    )
     settings = Settings(branches=replace(site.settings, mirror=mirror), answers=AnswerSettings(tmp_path / "answers"))
     with Deployer(settings.branches) as deployer:
         catch_up = CatchUp(settings, deployer)

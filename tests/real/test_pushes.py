@@ -176,6 +176,15 @@ def test_what_was_refused_stands_on_the_server_a_line_for_each_ref(
     assert all(one["push"] in line for one, line in zip((first, second, third), logged, strict=False))
 
 
+def test_all_that_a_person_was_told_is_kept(site: ManagedRepository) -> None:
+    links = {f"modules/{'long' * 40}/{number}": "-> /etc" for number in range(8)}
+    refused = site.push([{"ref": "project/red", "files": links}])
+    lines = [line for line in refused.output.splitlines() if "leaves the tree" in line]
+    told = [line.removeprefix("remote:   project/red: ").strip() for line in lines]
+    kept = (site.bare.path / "puppetmaster/refused.jsonl").read_text().splitlines()
+    assert len(told) == 8 and all(one in json.loads(kept[-1])["verdict"] for one in told)
+
+
 def test_a_role_that_is_taken_away_is_gone_at_the_next_push(site: ManagedRepository, slapd: Slapd) -> None:
     assert site.push([RED]).status == 0
     slapd.modify(f"cn=red,ou=projects,{S}", {"member": [(DELETE, [f"uid=mia,ou=people,{S}"])]})

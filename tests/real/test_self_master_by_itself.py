@@ -66,9 +66,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, make_master: MakeMaster) -> I
 
 @pytest.fixture(scope="module")
 def machine(site: Site) -> Machine:
-    machine = site.instance(
-        NAME, **{"/etc/systemd/system/puppetmaster-self-watch.timer.d/often.conf": OFTEN}
-    )
+    machine = site.instance(NAME, **{"/etc/systemd/system/puppetmaster-self-watch.timer.d/often.conf": OFTEN})
     done(machine, "sh", "-c", "echo '  dead_after: 10s' >>/etc/puppetmaster/config.yaml")
     return machine
 

@@ -95,9 +95,10 @@ def test_nothing_of_the_machine_is_there_but_its_software(base: Path) -> None:
     assert lab.run("touch", "/usr/bin/mine").status != 0
     assert lab.run("test", "-e", str(base)).status != 0
     assert len(said(lab, "cat", "/etc/machine-id")) == 32
-    assert not Path("/etc/machine-id").exists() or said(lab, "cat", "/etc/machine-id") not in Path(
-        "/etc/machine-id"
-    ).read_text()
+    assert (
+        not Path("/etc/machine-id").exists()
+        or said(lab, "cat", "/etc/machine-id") not in Path("/etc/machine-id").read_text()
+    )
 
 
 def test_whoever_started_it_is_killed_and_it_is_ended_all_the_same(base: Path) -> None:

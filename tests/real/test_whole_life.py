@@ -262,9 +262,7 @@ def bootstrap(agent: PrivateAgent) -> int:
     return agent.puppet("ssl", "bootstrap", "--waitforcert", "0", "--http_keepalive_timeout", "0").status
 
 
-def test_a_policy_program_killed_after_its_change_in_ldap_is_made_good_by_reconcile(
-    site: Site, admin: Admin
-) -> None:
+def test_a_policy_program_killed_after_its_change_in_ldap_is_made_good_by_reconcile(site: Site, admin: Admin) -> None:
     agent = enrolled(site, admin, CUT)
     site.kill.touch()
     assert bootstrap(agent) != 0

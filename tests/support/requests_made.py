@@ -544,7 +544,16 @@ def of_a_projects_authority() -> Iterator[Case]:
 
 def cases() -> Iterator[Case]:
     """Yield all cases."""
-    for some in (of_good_requests, of_octets, of_keys, of_subjects, of_contents, of_instances, of_the_site, of_bindings):
+    for some in (
+        of_good_requests,
+        of_octets,
+        of_keys,
+        of_subjects,
+        of_contents,
+        of_instances,
+        of_the_site,
+        of_bindings,
+    ):
         yield from some()
     yield from of_a_projects_authority()
 

@@ -48,6 +48,26 @@ def test_many_switches_are_bounded_too(records: Records, tmp_path: Path) -> None
     assert (tmp_path / "records/test.jsonl").stat().st_size < 200_000
 
 
+def test_words_are_kept_whole_for_some_time_and_stay_bounded(records: Records, tmp_path: Path) -> None:
+    words = "a reason " * 3_000
+    records.add(record(0)._replace(outcome="failed", detail=words + "and what to do"))
+    assert records.of(TEST)[0].detail.endswith("and what to do")
+    for at in range(1, 300):
+        records.add(record(at, A, B, "failed")._replace(detail=words))
+    kept = records.of(TEST, limit=None)
+    assert kept[0].detail == words and "cut here" in kept[-1].detail
+    assert (tmp_path / "records/test.jsonl").stat().st_size < 800_000
+    records.add(record(300, outcome="failed")._replace(detail="x" * 1_000_000))
+    assert len(records.of(TEST)[0].detail) < 70_000
+
+
+def test_tries_that_fail_for_weeks_do_not_push_out_what_was_live(records: Records) -> None:
+    records.add(record(0, A, B))
+    for at in range(1, 2_000):
+        records.add(record(at, B, A, "failed"))
+    assert records.of(TEST, limit=None)[-1] == record(0, A, B), "a rollback goes back to it"
+
+
 @pytest.mark.parametrize("call", ["fsync", "rename"])
 def test_a_cut_that_is_killed_loses_nothing_and_the_next_one_succeeds(
     records: Records, tmp_path: Path, call: str

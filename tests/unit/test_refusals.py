@@ -31,6 +31,16 @@ def test_what_is_old_goes(repository: Path) -> None:
     assert json.loads(last)["push"] == "29"
 
 
+def test_words_are_kept_whole_and_a_hostile_push_is_bounded(repository: Path) -> None:
+    keep(str(repository), [refusal(1, "x" * 60_000 + "end")])
+    file = repository / "puppetmaster/refused.jsonl"
+    assert json.loads(file.read_text())["verdict"].endswith("xend")
+    keep(str(repository), [refusal(2, "\U0001f600" * 60_000)] * 50)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert file.stat().st_size < 700_000
+    assert lines[-1]["push"] == "2" and "more refs" in lines[-1]["verdict"]
+
+
 def test_many_at_once_lose_no_line(repository: Path) -> None:
     threads = [threading.Thread(target=keep, args=(str(repository), [refusal(n), refusal(n)])) for n in range(40)]
     for thread in threads:

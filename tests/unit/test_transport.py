@@ -84,7 +84,7 @@ def _body(content: bytes, length: int | None, encoding: str = "", limit: int = 1
 @given(st.binary(max_size=1000))
 def test_a_body_arrives_as_it_was_sent(content: bytes) -> None:
     assert _body(content, len(content)) == _body(content, None) == content
-    packed = gzip.compress(content)
+    packed = gzip.compress(content, mtime=0)
     assert _body(packed, len(packed), "gzip", 5000) == content
 
 
@@ -95,8 +95,8 @@ def test_a_body_arrives_as_it_was_sent(content: bytes) -> None:
         (b"x", 1001, "", 413),
         (b"x", 2, "", 400),
         (gzip.compress(bytes(1_000_000)), None, "gzip", 413),
-        (gzip.compress(b"abc")[:-1], None, "gzip", 400),
-        (gzip.compress(b"abc") + b"x", None, "gzip", 400),
+        (gzip.compress(b"abc", mtime=0)[:-1], None, "gzip", 400),
+        (gzip.compress(b"abc", mtime=0) + b"x", None, "gzip", 400),
         (b"abc", None, "gzip", 400),
         (b"abc", None, "deflate", 415),
     ],

@@ -65,7 +65,7 @@ WALLS = {
 
 PURE = (
     *("enc.classify.*", "enc.names", "enc.puppet_names", "enc.dn", "enc.filters", "enc.errors"),
-    "enc.directory.entries",
+    *("enc.directory.entries", "enc.program_words"),
     *("enc.instances.enrolment", "enc.instances.entry", "enc.instances.naming", "enc.instances.states"),
     "enc.signing.request",
     "enc.signing.policy",
@@ -84,7 +84,7 @@ EFFECTS = frozenset(
 
 GROUND = (
     *("enc.names", "enc.puppet_names", "enc.dn", "enc.filters", "enc.errors", "enc.config", "enc.settings"),
-    "enc.reserved",
+    *("enc.reserved", "enc.program_words"),
 )
 MAY_USE = {
     "enc.classify": ("enc.classify", *GROUND),

@@ -8,6 +8,7 @@ import hmac
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from enc.environments import Rules
 from enc.errors import ConfigurationError
 from enc.names import BranchName
 from enc.settings import BranchSettings, MirrorSettings, Settings
-from git_hooks.mirror.catch_up import plan
+from git_hooks.mirror.differences import plan
 from git_hooks.mirror.forges import Delivery, Forge, Look, asked, genuine
 from git_hooks.mirror.receiver import LONGEST, Receiver
 from git_hooks.mirror.report import message
@@ -94,7 +95,11 @@ TEST = Look(BranchName("test"))
     [
         ("github", {"x-github-event": "push"}, push("refs/heads/test"), TEST),
         ("github", {"x-github-event": "create"}, push("test"), TEST),
-        ("github", {"x-github-event": "ping"}, b"{}", None),
+        ("github", {"x-github-event": "ping"}, b"{}", Look()),
+        ("github", {"x-github-event": "create"}, b'{"ref": "test", "ref_type": "tag"}', None),
+        ("github", {"x-github-event": "create"}, b'{"ref": "test", "ref_type": "branch"}', TEST),
+        ("gitlab", {"x-gitlab-event": "Tag Push Hook"}, push("refs/tags/v1"), None),
+        ("gitlab", {"x-gitlab-event": "System Hook"}, push("refs/heads/test"), TEST),
         ("github", {"x-github-event": "issues"}, b"{}", None),
         ("github", {}, push("refs/heads/test"), None),
         ("github", {"x-github-event": "push"}, push("refs/tags/v1"), None),
@@ -156,13 +161,37 @@ def poster(settings: Settings, jobs: list[BranchName | None]) -> Post:
     return post
 
 
-def test_a_webhook_becomes_a_job_once_also_after_a_restart(settings: Settings) -> None:
+@pytest.mark.parametrize("event", ["push", "create", "delete"])
+def test_a_webhook_that_is_sent_again_is_a_job_again(settings: Settings, event: str) -> None:
     jobs: list[BranchName | None] = []
     body = push("refs/heads/test")
-    assert poster(settings, jobs)(body, **github(SECRET, body, "1")) == (202, {"job": "job1"})
-    assert poster(settings, jobs)(body, **github(SECRET, body, "1")) == (202, {"job": None, "why": "taken before"})
-    assert poster(settings, jobs)(body, **github(SECRET, body, "2"))[0] == 202
-    assert jobs == [BranchName("test")] * 2
+    post = poster(settings, jobs)
+    for number in range(1, 4):
+        # GitHub's "Redeliver" has the first delivery's id.
+        assert post(body, **github(SECRET, body, "1", event)) == (202, {"job": f"job{number}"})
+    assert poster(settings, jobs)(body, **github(SECRET, body, "1", event))[0] == 202, "after a restart, too"
+    assert jobs == [BranchName("test")] * 4
+
+
+def test_gitlabs_retries_and_cascades_have_one_number_and_are_all_taken(settings: Settings) -> None:
+    mirror = replace(settings.branches.mirror, forge="gitlab")
+    jobs: list[BranchName | None] = []
+    post = poster(replace(settings, branches=replace(settings.branches, mirror=mirror)), jobs)
+    for branch in ("test", "test", "production"):
+        body = push(f"refs/heads/{branch}")
+        one = {"HTTP_IDEMPOTENCY_KEY": "k", "HTTP_X_GITLAB_EVENT_UUID": "u", "HTTP_X_GITLAB_EVENT": "Push Hook"}
+        assert post(body, **one, HTTP_X_GITLAB_TOKEN=SECRET)[0] == 202
+    assert jobs == ["test", "test", "production"]
+
+
+def test_a_delivery_that_was_kept_back_says_so(settings: Settings) -> None:
+    mirror = replace(settings.branches.mirror, forge="gitlab")
+    post = poster(replace(settings, branches=replace(settings.branches, mirror=mirror)), [])
+    body = push("refs/heads/test")
+    headers = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in signed(SECRET, body=body).items()}
+    status, said = post(body, **headers, HTTP_X_GITLAB_EVENT="Push Hook")
+    assert status == 403 and "s off" in said["error"]
+    assert "s off" not in post(body + b" ", **headers, HTTP_X_GITLAB_EVENT="Push Hook")[1]["error"]
 
 
 def test_refusals(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
@@ -221,11 +250,12 @@ def test_a_second_branch_of_an_environment_is_not_taken() -> None:
 )
 def test_reports_as_each_forge_takes_them(forge: Forge, address: str, header: tuple[str, str], state: str) -> None:
     mirror = MirrorSettings(forge=forge, api="https://f.example", project="o/r")
-    asking = message(mirror, HERE, "failure", "x" * 200, "t")
+    asking = message(mirror, HERE, "failure", "the reason first " + "x" * 200, "t")
     assert (asking.full_url, asking.get_method(), asking.get_header(header[0])) == (address, "POST", header[1])
     assert isinstance(asking.data, bytes)
     said = json.loads(asking.data)
     assert said["state"] == state and len(said["description"]) == 140
+    assert said["description"].startswith("the reason first") and said["description"].endswith("on the server)")
 
 
 @pytest.mark.parametrize(
