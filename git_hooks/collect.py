@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from enc.names import EnvironmentName
 from git_hooks import puppetfile
-from git_hooks.layout import JOINED, SPLIT, Layout
+from git_hooks.layout import JOINED, Layout, is_part, is_split
 from git_hooks.locks import locked
 from git_hooks.store import Step, nothing
 from git_hooks.versions import ForeignEnvironment, Versions
@@ -53,7 +53,6 @@ class _Collector:
         self._versions = Versions(layout)
         self._trash = f"{layout.work}/trash"
         self._number = 0
-        self._units = layout.units + "/"
         self._puppetfiles = layout.puppetfiles + "/"
 
     def run(self, before: float) -> Collected:
@@ -113,8 +112,10 @@ class _Collector:
                     waiting.append(f"{directory}/{JOINED}")
                 elif unit not in used:
                     used.add(unit)
-                    if unit.endswith(SPLIT):
+                    if is_split(unit):
                         waiting.append(self._layout.unit(unit))
+                    elif is_part(unit):
+                        waiting += (parent for parent, _, _ in os.walk(self._layout.unit(unit)))
         return used
 
     def _is_final(self, directory: str) -> bool:
@@ -128,8 +129,9 @@ class _Collector:
             for entry in entries:
                 if entry.is_symlink():
                     target = os.readlink(entry.path)
-                    if target.startswith(self._units):
-                        found.append(os.path.basename(target))
+                    unit = self._layout.unit_of(target)
+                    if unit is not None:
+                        found.append(unit)
                     elif target.startswith(self._puppetfiles):
                         found.append(target.removeprefix(self._puppetfiles).partition("/")[0])
                 elif entry.name == JOINED and entry.is_dir():  # a tree may have a file of this name

@@ -110,7 +110,7 @@ class Deployer:
         self.records = Records(self.layout.root)
         self.repository = Repository(str(settings.repository))
         self.versions = Versions(self.layout, at)
-        self._store = Store(self.layout, frozenset(settings.split), at)
+        self._store = Store(self.layout, settings.split, at, split_large=settings.split_large)
         self._settings = settings
         self._servers = Puppetservers(settings.puppetserver)
         self._at = at

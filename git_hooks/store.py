@@ -21,7 +21,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing, suppress
 from itertools import count
 from typing import NamedTuple
@@ -29,9 +29,11 @@ from typing import NamedTuple
 from enc.errors import NotFound
 from enc.names import EnvironmentName
 from git_hooks.arrange import Arranger, Unit, entries_of
-from git_hooks.layout import SPLIT, Layout
+from git_hooks.layout import Layout
+from git_hooks.parts import Surveyor, WithParts
 from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository
+from git_hooks.splitting import Splitting, splitting
 from git_hooks.trees import DIRECTORY, LINK, PROGRAM, SUBMODULE, Entry, join
 
 Step = Callable[[str], None]
@@ -68,11 +70,13 @@ class Order(NamedTuple):
 class Store:
     """The units and versions of one master; for one deploy at a time (locks are the deploy's business)."""
 
-    def __init__(self, layout: Layout, split: frozenset[str], at: Step = nothing) -> None:
-        """Make sure that the store's directories exist."""
+    def __init__(self, layout: Layout, split: Collection[str], at: Step = nothing, *, split_large: bool = True) -> None:
+        """Make sure that the store's directories exist. `split`, `split_large`: see splitting.py."""
         self.layout = layout
         self._split = split
+        self._split_large = split_large
         self._at = at
+        self._surveyor = Surveyor()
         if not os.path.isdir(layout.directories[-2]) or not os.path.isdir(layout.environments):
             for directory in layout.directories:
                 os.makedirs(directory, exist_ok=True)
@@ -98,9 +102,16 @@ class Store:
         os.mkdir(work)
         try:
             build = _Build(self.layout, objects, work, self._at)
+
+            def splits(tree: str) -> Splitting:
+                return splitting(build.objects, tree, self._split, large=self._split_large)
+
+            def known(unit: str) -> bool:
+                return build.has(unit) or self.has(unit)
+
             for order in missing:
-                bases = _Bases(self.layout, objects, order.base)
-                arranger = Arranger(objects, self._split, lambda unit: build.has(unit) or self.has(unit), bases.leaf)
+                bases = _Bases(objects, order.base)
+                arranger = Arranger(build.objects, self._surveyor, splits, known, bases.tree)
                 build.add(arranger.version(objects.tree_of(order.commit)), bases, self._goal(order))
             return build.finish()
         finally:
@@ -111,47 +122,45 @@ class Store:
 
 
 class _Bases:
-    """What an older version has: leaves to make new leaves from, files to share."""
+    """What an older version has, to make new directories from and share files with."""
 
-    def __init__(self, layout: Layout, objects: Repository, version: str | None) -> None:
-        self._layout = layout
+    def __init__(self, objects: Repository, version: str | None) -> None:
         self._objects = objects
         self._version = version
+        self._trees: dict[str, str | None] = {}
+        if version is None:
+            self._trees[""] = None
 
-    def leaf(self, path: str) -> str | None:
-        """Return the tree of the leaf at `path` of the version, or None if no leaf is there."""
-        unit = self._unit(path)
-        return None if unit is None or unit.endswith(SPLIT) else unit
+    def tree(self, path: str) -> str | None:
+        """Return the tree of the directory at `path`, None if there is none."""
+        if path not in self._trees:
+            parent, _, name = path.rpartition("/")
+            self._trees[path] = self._root() if not path else self._below(parent, name)
+        return self._trees[path]
 
-    def files(self, path: str) -> tuple[str, dict[str, Entry]]:
-        """Return the directory at `path`, which is split, and its entries: none if there is nothing to share."""
-        tree = None
-        if self._version is not None and not path:
-            with suppress(NotFound):
-                tree = self._objects.tree_of(ObjectId(os.path.basename(self._version)))
-        elif unit := self._unit(path):
-            tree = unit.removesuffix(SPLIT)
-        return join(self._version or "", path), entries_of(self._objects, tree, path)
+    def directory(self, path: str) -> str:
+        """Return where that directory stands, if it does."""
+        # Git says that it is a directory, and each above it: so the links on the way are ours, and no author's.
+        return os.path.realpath(f"{self._version}/{path}") if self.tree(path) else ""
 
-    def _unit(self, path: str) -> str | None:
-        if self._version is None or not path:
-            return None
-        try:
-            target = os.readlink(f"{self._version}/{path}")
-        except OSError:
-            return None
-        # Only our own links are absolute. One of the tree may be called like a unit, and would have us share what
-        # its author wrote there; and a version with a Puppetfile has links to other things, too.
-        unit = os.path.basename(target)
-        return unit if target == self._layout.unit(unit) else None
+    def _root(self) -> str | None:
+        with suppress(NotFound):
+            return self._objects.tree_of(ObjectId(os.path.basename(self._version or "")))
+        return None
+
+    def _below(self, parent: str, name: str) -> str | None:
+        entry = entries_of(self._objects, self.tree(parent), parent).get(name)
+        return entry.id if entry is not None and entry.is_directory else None
 
 
 class _Build:
     """One build of any number of versions: first all files below `work`, then one sync, then the names."""
 
     def __init__(self, layout: Layout, objects: Repository, work: str, at: Step) -> None:
+        self.objects = WithParts(objects)
+        """Those of the repository, and what the units of this build need beside them."""
         self._layout = layout
-        self._objects = objects
+        self._repository = objects
         self._work = work
         self._at = at
         self._files: list[tuple[str, Entry]] = []
@@ -190,26 +199,36 @@ class _Build:
 
     def _link_all(self, unit: Unit, directory: str) -> None:
         for child in unit.children:
-            self._link(child.name, f"{directory}/{os.path.basename(child.path)}")
+            target = f"{directory}/{os.path.basename(child.path)}"
+            if child.real:
+                self._link_all(child, target)
+            elif child.part is not None:
+                self._at("link part")
+                os.symlink(f"{self._layout.unit(child.name)}/{child.path}", target)
+            else:
+                self._link(child.name, target)
 
     def _fill(self, unit: Unit, directory: str, bases: _Bases) -> None:
+        base, base_directory = bases.tree(unit.path), bases.directory(unit.path)
         if not unit.split:
-            base = bases.leaf(unit.path)
-            self._leaf(directory, unit.path, unit.tree, base, self._layout.unit(base) if base else "")
+            self._leaf(directory, unit.path, unit.tree, base, base_directory)
             return
-        base_directory, old = bases.files(unit.path)
+        old = entries_of(self.objects, base, unit.path)
         self._at("make directory")
         os.mkdir(directory)
         for entry in unit.entries:
             if not entry.is_directory:
                 self._lay(entry, f"{directory}/{entry.name}", old.get(entry.name), f"{base_directory}/{entry.name}")
+        for child in unit.children:
+            if child.real:
+                self._fill(child, f"{directory}/{os.path.basename(child.path)}", bases)
 
     def _leaf(self, directory: str, path: str, tree: str, base: str | None, base_directory: str) -> None:
         """Lay `tree` out in `directory`; what `base` has too is linked from there."""
-        old = entries_of(self._objects, base, path)
+        old = entries_of(self.objects, base, path)
         self._at("make directory")
         os.mkdir(directory)
-        for entry in self._objects.tree(tree, path):
+        for entry in self.objects.tree(tree, path):
             target = f"{directory}/{entry.name}"
             before = old.get(entry.name)
             below = f"{base_directory}/{entry.name}"
@@ -233,7 +252,7 @@ class _Build:
         """Make a link now, and a file with all the others."""
         if entry.mode == LINK:
             self._at("make link")
-            os.symlink(self._objects.blob(entry.id).decode("utf-8", "surrogateescape"), target)
+            os.symlink(self.objects.blob(entry.id).decode("utf-8", "surrogateescape"), target)
         else:
             self._files.append((target, entry))
 
@@ -266,7 +285,7 @@ class _Build:
         try:
             os.link(source, target, follow_symlinks=False)
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.EMLINK):
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EMLINK):
                 return False
             raise
         return True
@@ -274,7 +293,7 @@ class _Build:
     def _write(self) -> None:
         """Write all new files, and their data through to the disk."""
         each = len(self._files) <= FSYNC_EACH
-        with closing(self._objects.blobs(entry.id for _, entry in self._files)) as contents:
+        with closing(self._repository.blobs(entry.id for _, entry in self._files)) as contents:
             for (path, entry), content in zip(self._files, contents, strict=True):
                 self._at("write file")
                 _write_file(path, content, 0o555 if entry.mode == PROGRAM else 0o444, sync=each)
