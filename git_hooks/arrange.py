@@ -57,6 +57,14 @@ class Objects(Protocol):
         ...
 
 
+class Known(Protocol):
+    """Tells whether a unit is in the store, whole; of a part what is on the way to `inside` of it."""
+
+    def __call__(self, unit: str, inside: str = "") -> bool:
+        """Tell it."""
+        ...
+
+
 class Unit(NamedTuple):
     """One directory of a version or part: where it stands in the tree, how it is laid out."""
 
@@ -77,6 +85,12 @@ class Unit(NamedTuple):
     """Of a split one that is to be made: all its entries."""
     children: tuple[Unit, ...] = ()
     """Of a split one that is to be made: its directories, in the order of the entries."""
+
+    def real_paths(self) -> Iterator[str]:
+        """Yield where in a part real directories stand, the deepest."""
+        for child in self.children:
+            if child.real:
+                yield from child.real_paths() if any(one.real for one in child.children) else (child.path,)
 
     def new(self, seen: set[str] | None = None) -> Iterator[Unit]:
         """Yield the units that have to be made, each once, parts before the whole; not those that are in `seen`."""
@@ -106,7 +120,7 @@ class Arranger:
         objects: WithParts,
         surveyor: Surveyor,
         splits: Callable[[str], Splitting],
-        known: Callable[[str], bool],
+        known: Known,
         base: Callable[[str], str | None],
     ) -> None:
         """Ask `known` whether a unit is in the store, and `base` for the tree that another version has at a path."""
@@ -197,7 +211,7 @@ class Arranger:
             return None
         if tree not in self._parts:
             name = tree + PART
-            known = self._known(name)
+            known = self._known(name, path)
             # A smaller tree than the one that is arranged now: this comes to an end.
             top = Unit("", tree, split=True, name=name, known=True) if known else self._top(_Root(tree, is_part=True))
             self._parts[tree] = top

@@ -10,6 +10,7 @@
     puppetfile-cache/    what r10k and g10k keep between runs
     work/                what is being built or removed; nothing here outlives its process
     locks/               one file for each environment, one for the store, one for gc
+    .mark                says that this is a store, and there; see mounted.py
     records/ENV.jsonl    what was deployed; holds/ENV, pending/ENV: see records.py
 
 Everything but records and holds can be thrown away and comes back from git.
@@ -52,6 +53,11 @@ class Layout(NamedTuple):
 
     root: str
     environments: str
+
+    @property
+    def mark(self) -> str:
+        """There as long as the store is; see mounted.py."""
+        return f"{self.root}/.mark"
 
     @property
     def work(self) -> str:

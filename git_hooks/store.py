@@ -9,6 +9,12 @@ What must survive a power cut: the *data* of each new file is written through
 not synced: ext4, XFS, btrfs and ZFS keep the order of changes to directories,
 so if the switch of an environment is on disk, then so is everything before it.
 What they do not keep is data against names, and that is what the fsync is for.
+Nor does anything order two file systems: where the environments' links are on
+another one than the store, all is synced before the switch (`settle`).
+
+What is in the store may be lost, by whatever hand. So nothing is taken to be
+there for its name: presence.py looks, and what is not whole is made anew.
+mounted.py tells a store that was emptied from one that is not mounted.
 
 Files are read-only (0444, 0555) because versions share them: whoever changes
 one in place changes all; `verify.py` finds it.
@@ -23,6 +29,7 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from itertools import count
 from typing import NamedTuple
 
@@ -30,7 +37,9 @@ from enc.errors import NotFound
 from enc.names import EnvironmentName
 from git_hooks.arrange import Arranger, Unit, entries_of
 from git_hooks.layout import Layout
+from git_hooks.mounted import Mount
 from git_hooks.parts import Surveyor, WithParts
+from git_hooks.presence import Presence
 from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository
 from git_hooks.splitting import Splitting, splitting
@@ -70,20 +79,31 @@ class Order(NamedTuple):
 class Store:
     """The units and versions of one master; for one deploy at a time (locks are the deploy's business)."""
 
-    def __init__(self, layout: Layout, split: Collection[str], at: Step = nothing, *, split_large: bool = True) -> None:
-        """Make sure that the store's directories exist. `split`, `split_large`: see splitting.py."""
+    def __init__(
+        self, layout: Layout, repository: str, split: Collection[str], at: Step = nothing, *, split_large: bool = True
+    ) -> None:
+        """Touch nothing yet. `split`, `split_large`: see splitting.py; what is remembered is in the `repository`."""
         self.layout = layout
+        self._mount = Mount(layout, repository)
         self._split = split
         self._split_large = split_large
         self._at = at
         self._surveyor = Surveyor()
-        if not os.path.isdir(layout.directories[-2]) or not os.path.isdir(layout.environments):
-            for directory in layout.directories:
-                os.makedirs(directory, exist_ok=True)
 
-    def has(self, unit: str) -> bool:
-        """Tell whether a unit is there, complete."""
-        return os.path.isdir(self.layout.unit(unit))
+    def ready(self) -> None:
+        """Make what directories of the store there are not; raise `StoreAway` if its file system is not mounted."""
+        if not os.path.exists(self.layout.mark):
+            self._mount.check()
+        for directory in self.layout.directories:
+            if not os.path.isdir(directory):
+                os.makedirs(directory, exist_ok=True)
+        self._mount.remember()
+
+    def settle(self) -> None:
+        """Let all that was made be on disk before a link on another file system leads to it."""
+        if os.stat(self.layout.versions).st_dev != os.stat(self.layout.environments).st_dev:
+            self._at("sync names")
+            os.sync()
 
     def build(self, objects: Repository, environment: EnvironmentName, commit: ObjectId, base: str | None) -> Built:
         """Make the version of `environment` at `commit` unless it is there; share what `base` (a version) has too.
@@ -94,7 +114,8 @@ class Store:
 
     def build_all(self, objects: Repository, orders: Sequence[Order]) -> Built:
         """Make several versions with one sync; raise `UnsoundTree`, and make none, if one may not be laid out."""
-        missing = [order for order in orders if not os.path.isdir(self._goal(order))]
+        presence = Presence(self.layout, objects)
+        missing = [order for order in orders if presence.version(order.environment, order.commit)]
         if not missing:
             return Built(0, 0)
         work = f"{self.layout.work}/{os.getpid()}-{next(_numbers)}"
@@ -106,19 +127,16 @@ class Store:
             def splits(tree: str) -> Splitting:
                 return splitting(build.objects, tree, self._split, large=self._split_large)
 
-            def known(unit: str) -> bool:
-                return build.has(unit) or self.has(unit)
+            def known(unit: str, inside: str = "") -> bool:
+                return build.has(unit) or not presence.unit(unit, inside)
 
             for order in missing:
                 bases = _Bases(objects, order.base)
                 arranger = Arranger(build.objects, self._surveyor, splits, known, bases.tree)
-                build.add(arranger.version(objects.tree_of(order.commit)), bases, self._goal(order))
+                build.add(arranger.version(objects.tree_of(order.commit)), bases, order)
             return build.finish()
         finally:
             shutil.rmtree(work, ignore_errors=True)
-
-    def _goal(self, order: Order) -> str:
-        return self.layout.version(order.environment, order.commit)
 
 
 class _Bases:
@@ -165,19 +183,19 @@ class _Build:
         self._at = at
         self._files: list[tuple[str, Entry]] = []
         self._units: dict[str, Unit] = {}
-        self._versions: list[tuple[Unit, str, str]] = []
+        self._versions: list[tuple[Unit, str, Order]] = []
 
     def has(self, unit: str) -> bool:
         """Tell whether a unit is made by this build."""
         return unit in self._units
 
-    def add(self, root: Unit, bases: _Bases, goal: str) -> None:
+    def add(self, root: Unit, bases: _Bases, order: Order) -> None:
         """Lay out a version and what it needs, without the contents of new files."""
         for unit in root.new():
             # The root is no unit: its directory is the version, even where an equal tree is a unit.
             if unit is root:
                 directory = f"{self._work}/version{len(self._versions)}"
-                self._versions.append((root, directory, goal))
+                self._versions.append((root, directory, order))
             elif unit.name in self._units:
                 continue
             else:
@@ -191,10 +209,11 @@ class _Build:
         for name, unit in self._units.items():
             directory = f"{self._work}/{name}"
             self._link_all(unit, directory)
-            self._name(directory, self._layout.unit(name))
-        for root, directory, goal in self._versions:
+            self._name(directory, self._layout.unit(name), partial(_missing_of_unit, unit))
+        for root, directory, order in self._versions:
             self._link_all(root, directory)
-            self._name(directory, goal)
+            goal = self._layout.version(order.environment, order.commit)
+            self._name(directory, goal, partial(_missing_of_version, order))
         return Built(len(self._files), len(self._units))
 
     def _link_all(self, unit: Unit, directory: str) -> None:
@@ -233,8 +252,6 @@ class _Build:
             before = old.get(entry.name)
             below = f"{base_directory}/{entry.name}"
             if entry.mode == DIRECTORY:
-                if before == entry and self._clone(below, target):
-                    continue
                 base_tree = before.id if before is not None and before.is_directory else None
                 self._leaf(target, join(path, entry.name), entry.id, base_tree, below)
             else:
@@ -255,30 +272,6 @@ class _Build:
             os.symlink(self.objects.blob(entry.id).decode("utf-8", "surrogateescape"), target)
         else:
             self._files.append((target, entry))
-
-    def _clone(self, source: str, target: str) -> bool:
-        """Make a directory with hard links to the files of an equal one; False if that cannot be read."""
-        try:
-            with os.scandir(source) as entries:
-                self._at("clone directory")
-                os.mkdir(target)
-                for entry in entries:
-                    below = f"{target}/{entry.name}"
-                    if entry.is_dir(follow_symlinks=False):
-                        self._clone(entry.path, below)
-                    elif not self._share(entry.path, below):
-                        self._copy(entry.path, below)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def _copy(self, source: str, target: str) -> None:
-        """Copy one file or link, its data written through."""
-        if os.path.islink(source):
-            os.symlink(os.readlink(source), target)
-            return
-        with open(source, "rb") as stream:
-            _write_file(target, stream.read(), os.fstat(stream.fileno()).st_mode & 0o777, sync=True)
 
     def _share(self, source: str, target: str) -> bool:
         """Hard-link a file; False if it is gone, or has all the links that the file system allows."""
@@ -301,17 +294,27 @@ class _Build:
             self._at("sync")
             os.sync()
 
-    def _name(self, directory: str, name: str) -> None:
+    def _name(self, directory: str, name: str, missing: Callable[[Presence], str]) -> None:
         """Give a complete directory its name; if somebody made the same meanwhile, theirs stays."""
         self._at("name directory")
+        try:
+            self._rename(directory, name)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+            if missing(Presence(self._layout, self._repository)):
+                # It was not whole when this build began, or became so since; its readers miss something either way.
+                self._at("take away what is not whole")
+                os.rename(name, f"{directory}-not-whole")
+                self._at("name directory instead")
+                self._rename(directory, name)
+
+    def _rename(self, directory: str, name: str) -> None:
         try:
             os.rename(directory, name)
         except FileNotFoundError:
             os.makedirs(os.path.dirname(name), exist_ok=True)
             os.rename(directory, name)
-        except OSError as error:
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise
 
     def _link(self, unit: str, target: str) -> None:
         """Put a link to a unit at `target`: one inode for all of them, as far as the file system goes."""
@@ -332,6 +335,15 @@ class _Build:
             os.symlink(self._layout.unit(unit), fresh)
             os.link(fresh, target, follow_symlinks=False)
             os.rename(fresh, source)
+
+
+def _missing_of_version(order: Order, look: Presence) -> str:
+    return look.version(order.environment, order.commit)
+
+
+def _missing_of_unit(unit: Unit, look: Presence) -> str:
+    places = list(unit.real_paths()) or [""]
+    return next((missing for place in places if (missing := look.unit(unit.name, place))), "")
 
 
 def _write_file(path: str, content: bytes, mode: int, *, sync: bool) -> None:

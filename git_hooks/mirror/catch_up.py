@@ -176,7 +176,8 @@ class CatchUp:
             live = self._deployer.versions.live(place.environment)
         except ForeignEnvironment:
             return True  # the deploy has said so once
-        return live == commit and not self._deployer.records.owes_flush(place.environment)
+        whole = live == commit and not self._deployer.missing(place.environment)
+        return whole and not self._deployer.records.owes_flush(place.environment)
 
     def _fetch(self, branches: list[BranchName]) -> list[BranchName]:
         """Fetch all at once, or each by itself if that fails; return those that came."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from enc.names import EnvironmentName
 from enc.settings import BranchSettings
 from git_hooks.arrange import MOST_PARTS, Arranger, Unit
 from git_hooks.checks.environment_conf import problems
+from git_hooks.costs import costs
 from git_hooks.deploy import Situation, decide
 from git_hooks.environments import Rules
 from git_hooks.parts import Surveyor, WithParts
@@ -140,7 +142,10 @@ def _arranged(content: object, known: set[str] | None = None) -> tuple[list[tupl
     def splits(tree: str) -> Splitting:
         return splitting(parts, tree, ("modules",), large=True)
 
-    top = Arranger(parts, Surveyor(), splits, (known or set()).__contains__, lambda path: None).version(root)
+    def there(unit: str, inside: str = "") -> bool:
+        return unit in (known or set())
+
+    top = Arranger(parts, Surveyor(), splits, there, lambda path: None).version(root)
     kinds = {"": "split", "s": "split", "p": "part"}
     found = []
     for unit in top.new():
@@ -222,7 +227,7 @@ def test_a_split_directory_says_what_lies_outside_of_it() -> None:
         root = objects.add({"modules": {"a": {"x": "-> ../../data/z"}}, "data": {"z": data}}).id
         parts = WithParts(objects)
         arranger = Arranger(parts, Surveyor(), lambda tree: splitting(parts, tree, ("modules",), large=True),
-            lambda unit: False, lambda path: None)  # fmt: skip
+            lambda unit, inside="": False, lambda path: None)  # fmt: skip
         return next(child.name for child in arranger.version(root).children if child.path == "modules")
 
     assert modules("1") != modules("2")
@@ -313,3 +318,21 @@ def test_what_is_contested_or_has_no_branch_is_named_and_left_alone() -> None:
     assert found.deploy == ()
     assert found.orphans == ("gone",)
     assert found.collisions == {"project_a_b": ("project/a-b", "project/a_b")}
+
+
+@pytest.mark.parametrize(
+    ("tree", "path", "words"),
+    [
+        ({"modules": {"a": {"x": "-> ../b/y"}, "b": {"y": "1"}}}, "modules/a", r"links lead out of it \(modules/a/x\)"),
+        ({"modules": {f"m{n:02}": {"x": f"-> ../m{n + 1:02}"} for n in range(30)}}, "modules", "more than 20"),
+        ({"data": MANY}, "data", "1000 files are in this one directory"),
+        ({"modules": {"large": {"files": MANY}}}, "modules/large", "its 1001 files and directories .* not split"),
+        ({"manifests": {"nodes": MANY}}, "manifests", "not split"),
+        ({"modules": {"a": {"x": "1"}}, "data": {"x": "2"}}, None, ""),
+    ],
+)
+def test_what_makes_a_tree_expensive_is_named(tree: object, path: str | None, words: str) -> None:
+    objects = _Objects()
+    found = list(costs(objects, objects.add(tree).id, ("modules",), large=True, surveyor=Surveyor()))
+    assert [cost.path for cost in found] == ([path] if path is not None else [])
+    assert all(re.search(words, cost.what) for cost in found)
