@@ -120,19 +120,19 @@ def _sound(bare: Bare) -> None:
         assert list(verify_store(deployer.layout, deployer.repository)) == []
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_links_between_directories_lead_where_they_lead_in_a_checkout(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     bare = Bare(tmp_path)
     tree = _random_tree(chance)
-    if seed % 3 == 0:
+    if seed % 4 == 0:
         tree |= {f"data/r/n{number}": "" for number in range(LARGE)}
-    for step in range(3):
-        for branch in ("test", "production"):
-            tree = _changed(tree, chance)
-            commit(bare, branch, tree)
-            deploy(bare, branch)
-            _same(bare, branch, tmp_path / f"{branch}{step}")
+    for step in range(4):
+        branch = ("test", "production")[step % 2]
+        tree = _changed(tree, chance)
+        commit(bare, branch, tree)
+        deploy(bare, branch)
+        _same(bare, branch, tmp_path / f"{branch}{step}")
     _sound(bare)
     with Deployer(bare.settings) as deployer:
         collect(deployer.layout, 0, 9e9)

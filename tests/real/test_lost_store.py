@@ -36,11 +36,18 @@ TREE: Content = {
 }
 
 
-@pytest.fixture
-def bare(tmp_path: Path) -> Bare:
-    made = Bare(tmp_path)
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = Bare(tmp_path_factory.mktemp("origin"))
     for branch in ("test", "production"):
         made.commit(branch, TREE)
+    return made.path
+
+
+@pytest.fixture
+def bare(tmp_path: Path, origin: Path) -> Bare:
+    made = Bare(tmp_path)
+    shutil.copytree(origin, made.path, dirs_exist_ok=True)
     with Deployer(made.settings) as deployer:
         for name in (TEST, PRODUCTION):
             assert deployer.deploy(name, Tip(BranchName(name)), "me").outcome == "live"
@@ -88,15 +95,19 @@ def _faults(deployer: Deployer) -> list[str]:
     return [f"{fault.path}: {fault.problem}" for fault in verify_store(deployer.layout, deployer.repository)]
 
 
-@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_what_is_lost_is_seen_and_a_deploy_brings_it_back(bare: Bare, damage: str, warm: bool) -> None:
-    rules = Rules(bare.settings.rules)
-    shown = contents(bare.live("test"))
+def test_what_is_lost_is_seen_and_a_deploy_brings_it_back(bare: Bare, damage: str) -> None:
+    """By a process that was there before, and by a new one."""
     kept = Deployer(bare.settings)
     assert kept.deploy(TEST, Tip(BranchName("test")), "me").outcome == "unchanged"
+    for deployer in (kept, Deployer(bare.settings)):
+        _lose_and_mend(bare, damage, deployer)
+
+
+def _lose_and_mend(bare: Bare, damage: str, deployer: Deployer) -> None:
+    rules = Rules(bare.settings.rules)
+    shown = contents(bare.live("test"))
     DAMAGE[damage](bare)
-    deployer = kept if warm else Deployer(bare.settings)
     with deployer:
         commit = deployer.versions.live(TEST)
         assert commit is not None
@@ -141,12 +152,12 @@ def test_a_push_says_live_only_if_all_of_it_is_there(bare: Bare) -> None:
     assert found["modules/a/manifests/more.pp"] == "more"
 
 
-def test_killed_at_every_step_of_laying_out_again_the_next_deploy_finishes(tmp_path: Path) -> None:
+def test_killed_at_every_step_of_laying_out_again_the_next_deploy_finishes(tmp_path: Path, origin: Path) -> None:
     for step in range(1000):
         base = tmp_path / str(step)
         base.mkdir()
         bare = Bare(base)
-        bare.commit("test", TREE)
+        shutil.copytree(origin, bare.path, dirs_exist_ok=True)
         with Deployer(bare.settings) as deployer:
             deployer.deploy(TEST, Tip(BranchName("test")), "me")
         shown = contents(bare.live("test"))
