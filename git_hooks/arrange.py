@@ -144,8 +144,11 @@ class Arranger:
     def _top(self, root: _Root) -> Unit:
         entries = self._objects.tree(root.tree)
         self._highest(entries, "")
-        children = self._children(entries, "", root, sized=True)
         name = root.tree + PART if root.is_part else ""
+        if self._is_tangled(entries, ""):
+            self._above("", root.tree)
+            return Unit("", root.tree, split=False, name=name)
+        children = self._children(entries, "", root, sized=True)
         return Unit("", root.tree, split=True, name=name, entries=entries, children=children)
 
     def _children(self, entries: Iterable[Entry], path: str, root: _Root, *, sized: bool) -> tuple[Unit, ...]:
@@ -190,8 +193,14 @@ class Arranger:
     def _is_tangled(self, entries: Iterable[Entry], path: str) -> bool:
         """Tell whether so many directories lead out of themselves that their parts would cost more than one leaf."""
         directories = [(join(path, entry.name), entry.id) for entry in entries if entry.is_directory]
-        leaving = (where for where, tree in directories if not self._known(tree) and self._above(where, tree))
+        # A directory that is split whatever it holds is judged by itself.
+        asked = [one for one in directories if not self._splitting.always(one[0])]
+        leaving = (where for where, tree in asked if not self._is_closed(tree) and self._above(where, tree))
         return len(list(islice(leaving, MOST_PARTS + 1))) > MOST_PARTS
+
+    def _is_closed(self, tree: str) -> bool:
+        """Tell whether the store shows that no link leaves a tree."""
+        return self._known(tree) or self._known(tree + SPLIT)
 
     def _leaf(self, path: str, tree: str, root: _Root) -> Unit:
         if self._known(tree):

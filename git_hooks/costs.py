@@ -44,6 +44,8 @@ def costs(objects: Objects, tree: str, split: Collection[str], *, large: bool, s
 
     top = Arranger(parts, surveyor, splits, _nothing_known, lambda path: None).version(tree)
     decided = splits(tree)
+    if not top.split:
+        yield Cost("", f"links lead out of more than {MOST_PARTS} directories at the top, so that nothing is shared")
     for unit in top.children:
         yield from _of(unit, parts, surveyor, decided)
     names = surveyor.facts(parts, tree, "").names

@@ -250,6 +250,10 @@ def test_many_modules_that_lead_to_the_next_are_one_leaf_and_a_few_are_not() -> 
 
     assert chain(500) == [("modules", "leaf"), ("", "split")]
     assert len(chain(MOST_PARTS)) == MOST_PARTS + 3
+    top = {f"d{number:03}": {"next": f"-> ../d{number + 1:03}"} for number in range(500)}
+    assert _arranged(top)[0] == [("", "leaf")]
+    with pytest.raises(UnsoundTree, match=r"d000/out: .*leaves the tree"):
+        _arranged({**top, "d000": {"out": "-> ../../d001"}})
 
 
 MANY = {f"f{number}": "" for number in range(LARGE)}
