@@ -156,11 +156,14 @@ class Sets:
         with suppress(FileNotFoundError):
             fetched = {}
             for name in os.listdir(self._layout.puppetfiles):
-                if name.startswith(f"{key}."):
+                if name.startswith(f"{key}.") and self._is_whole(f"{self._layout.puppetfiles}/{name}", puppetfile):
                     fetched[int(name.split(".")[1])] = name
             if fetched and (puppetfile.pinned or self._clock() - max(fetched) < self._settings.reuse):
                 return f"{self._layout.puppetfiles}/{fetched[max(fetched)]}"
         return None
+
+    def _is_whole(self, path: str, puppetfile: Puppetfile) -> bool:
+        return all(os.path.isdir(f"{path}/{module.name}") for module in puppetfile.modules)
 
     def _fetch(self, key: str, puppetfile: Puppetfile, work: str) -> str:
         cache = f"{self._layout.puppetfile_cache}/{self._program.name}"
@@ -189,6 +192,9 @@ class Sets:
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # the very same, in the same second
                 raise
+            if not self._is_whole(goal, puppetfile):
+                os.rename(goal, f"{work}/not-whole")
+                os.rename(ready, goal)
         self._at("keep cache")
         os.rename(f"{work}/{CACHE}", cache)
         return goal
