@@ -1,33 +1,48 @@
 """Which units a tree is laid out as: reads git, touches no file.
 
 A version of an environment is a small directory that shares its parts with
-other versions. The parts are *units*, each named after the git tree it shows,
-so that equal content is one unit wherever it comes from:
+other versions. What is shared are *units*, each named after the git tree it
+shows, so that equal content is one unit wherever it comes from:
 
 - a **leaf** is a tree as real files;
-- a **split** unit is a directory whose sub-directories are links to units.
+- a **split** unit is a directory whose sub-directories are links to units
+  (splitting.py says which are);
+- a **part** is for a directory with symbolic links that leave it. Reached
+  through a link, its `..` is the store's, so it cannot stand alone: the part
+  has it at its path in the tree, as real files, and beside it what the links
+  lead to (parts.py), most of that as links to units again. The version's link
+  leads into the part.
 
-The root of a version is always split. Below it only the paths in the setting
-`branches.split` are (modules/ by default): a link instead of a directory is
-safe at the top and at modules/X, but deeper it is not. Ruby's `**` does not
-walk through links, which hiera's globs use, and pluginsync reads a module's
-`lib` only if it is a directory.
+A link to a unit stands where the tree has a directory, so each path shows what
+it shows in a checkout. Within a part, real is each directory on the way to what
+must be real, and that is each leaf or split directory whose own part is the
+whole part: several directories that lead to each other are one part.
 
-A unit must be complete in itself, because it is shared by versions that
-differ beside it. So a symbolic link that leaves its unit (but not the tree)
-makes the directory around it one leaf: correct, and dearer. A link that leaves
-the tree is refused. An existing leaf was checked when it was made, so only
-what differs from it is read.
+Many directories with links that leave them (`MOST_PARTS`) make the directory
+around them one leaf: correct, and a link for each of its files at each push.
+
+The name of a split unit is enough only if no link below leaves it. Else what
+it shows depends on more than its tree, and its name says on what.
+
+A link that leaves the tree is refused. A leaf in the store was found closed
+when it was made, so only what differs from it is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from enc.errors import NotFound
-from git_hooks.layout import SPLIT
+from git_hooks.layout import PART, SPLIT
+from git_hooks.parts import Surveyor, WithParts, part_of
+from git_hooks.splitting import LARGE, Splitting
 from git_hooks.trees import LINK, Entry, UnsoundTree, climb, join
+
+MOST_PARTS = 20
+"""If more directories than this in a split one have links that leave them, it is a leaf: parts may hold each other."""
 
 
 class Objects(Protocol):
@@ -42,115 +57,226 @@ class Objects(Protocol):
         ...
 
 
+class Known(Protocol):
+    """Tells whether a unit is in the store, whole; of a part what is on the way to `inside` of it."""
+
+    def __call__(self, unit: str, inside: str = "") -> bool:
+        """Tell it."""
+        ...
+
+
 class Unit(NamedTuple):
-    """One unit of a version: where it stands, what it shows."""
+    """One directory of a version or part: where it stands in the tree, how it is laid out."""
 
     path: str
     tree: str
     split: bool
-    known: bool
-    """It is in the store already; `children` is then empty."""
+    name: str = ""
+    """In the store; empty: it is none by itself (a version's root, or real)."""
+    known: bool = False
+    """It is in the store already; `children` may then be empty."""
+    real: bool = False
+    """It stands in its part as a directory, not as a link."""
+    part: Unit | None = None
+    """What it is in, if it cannot stand alone; it is then laid out there and nowhere else."""
+    above: int = 0
+    """So many directories above it what it shows may be decided."""
     entries: tuple[Entry, ...] = ()
-    """Of a split unit that is not known: all its entries."""
+    """Of a split one that is to be made: all its entries."""
     children: tuple[Unit, ...] = ()
-    """Of a split unit that is not known: the units of its directories, in the order of the entries."""
+    """Of a split one that is to be made: its directories, in the order of the entries."""
 
-    @property
-    def name(self) -> str:
-        """Its name in the store."""
-        return self.tree + SPLIT if self.split else self.tree
+    def real_paths(self) -> Iterator[str]:
+        """Yield where in a part real directories stand, the deepest."""
+        for child in self.children:
+            if child.real:
+                yield from child.real_paths() if any(one.real for one in child.children) else (child.path,)
 
-    def new(self) -> Iterator[Unit]:
-        """Yield the units that have to be made, parts before the whole."""
-        if not self.known:
+    def new(self, seen: set[str] | None = None) -> Iterator[Unit]:
+        """Yield the units that have to be made, each once, parts before the whole; not those that are in `seen`."""
+        seen = set() if seen is None else seen
+        if self.part is not None:
+            yield from self.part.new(seen)
+        elif not self.known and self.name not in seen:
             for child in self.children:
-                yield from child.new()
-            yield self
+                yield from child.new(seen)
+            if not self.real:
+                seen.add(self.name)
+                yield self
 
 
-class _Crossing(NamedTuple):
-    """A tree with a link that leads this many directories above it."""
+class _Root(NamedTuple):
+    """The tree in which links are followed: a version's, or a part's."""
 
-    up: int
-    where: str
+    tree: str
+    is_part: bool
 
 
 class Arranger:
-    """Arranges trees for one deploy."""
+    """Arranges one tree."""
 
     def __init__(
         self,
-        objects: Objects,
-        split: frozenset[str],
-        known: Callable[[str], bool],
+        objects: WithParts,
+        surveyor: Surveyor,
+        splits: Callable[[str], Splitting],
+        known: Known,
         base: Callable[[str], str | None],
     ) -> None:
-        """Ask `known` whether a unit is in the store, and `base` for the leaf that another version has at a path."""
+        """Ask `known` whether a unit is in the store, and `base` for the tree that another version has at a path."""
         self._objects = objects
-        self._split = split
+        self._surveyor = surveyor
+        self._splits = splits
+        self._splitting = Splitting(frozenset(), frozenset(), large=False)
         self._known = known
         self._base = base
+        self._parts: dict[str, Unit] = {}
 
     def version(self, tree: str) -> Unit:
         """Return the arrangement of an environment's root; raise `UnsoundTree` if it may not be laid out."""
-        unit = self._splitted("", tree)
-        if isinstance(unit, _Crossing):
-            unit = self._leaf("", tree)
-        if isinstance(unit, _Crossing):
-            raise UnsoundTree("is a link that leaves the tree", where=unit.where)
-        return unit
+        self._splitting = self._splits(tree)
+        try:
+            return self._top(_Root(tree, is_part=False))
+        except RecursionError as error:
+            text = "hundreds of directories in each other, or links that lead on from one to the next"
+            raise UnsoundTree(text) from error
 
-    def _unit(self, path: str, tree: str) -> Unit | _Crossing:
-        if path in self._split:
-            if self._known(tree + SPLIT):
-                return Unit(path, tree, split=True, known=True)
-            unit = self._splitted(path, tree)
-            if isinstance(unit, Unit):
-                return unit
-        return self._leaf(path, tree)
+    def _top(self, root: _Root) -> Unit:
+        entries = self._objects.tree(root.tree)
+        self._highest(entries, "")
+        name = root.tree + PART if root.is_part else ""
+        if self._is_tangled(entries, ""):
+            self._above("", root.tree)
+            return Unit("", root.tree, split=False, name=name)
+        children = self._children(entries, "", root, sized=True)
+        return Unit("", root.tree, split=True, name=name, entries=entries, children=children)
 
-    def _splitted(self, path: str, tree: str) -> Unit | _Crossing:
+    def _children(self, entries: Iterable[Entry], path: str, root: _Root, *, sized: bool) -> tuple[Unit, ...]:
+        return tuple(
+            self._unit(join(path, entry.name), entry.id, root, sized=sized) for entry in entries if entry.is_directory
+        )
+
+    def _unit(self, path: str, tree: str, root: _Root, *, sized: bool) -> Unit:
+        """Return the arrangement of a directory in a split one, which is split by its size or is the top (`sized`)."""
+        if self._splitting.always(path):
+            return self._split(path, tree, root, sized=False)
+        if sized and self._splitting.by_size(path) and self._is_large(path, tree):
+            return self._split(path, tree, root, sized=True)
+        return self._leaf(path, tree, root)
+
+    def _is_large(self, path: str, tree: str) -> bool:
+        # Both ways it shows the same; what is there already costs nothing.
+        if self._known(tree + SPLIT) or self._known(tree):
+            return not self._known(tree)
+        return self._surveyor.facts(self._objects, tree, path).names >= LARGE
+
+    def _split(self, path: str, tree: str, root: _Root, *, sized: bool) -> Unit:
+        name = tree + SPLIT
+        if not root.is_part and self._known(name):
+            return Unit(path, tree, split=True, name=name, known=True)
         entries = self._objects.tree(tree, path)
-        crossing = self._links(entries, path, 0)
-        children = []
-        for entry in entries:
-            if crossing is None and entry.is_directory:
-                child = self._unit(join(path, entry.name), entry.id)
-                if isinstance(child, _Crossing):
-                    crossing = child
-                else:
-                    children.append(child)
-        return crossing or Unit(path, tree, split=True, known=False, entries=entries, children=tuple(children))
+        if self._is_tangled(entries, path):
+            return self._leaf(path, tree, root)
+        real = self._highest(entries, path) > 0
+        if real and (part := self._part(path, root)) is not None:
+            # How high the links below it lead is not asked: all that they lead to is in the part's name.
+            return Unit(path, tree, split=True, name=part.name, part=part, above=depth(path))
+        children = self._children(entries, path, root, sized=sized)
+        if real or any(child.real for child in children):
+            return Unit(path, tree, split=True, real=True, entries=entries, children=children)
+        above = max((child.above - 1 for child in children if child.above), default=0)
+        if above:
+            name += f"-{_digest(child.name for child in children)}"
+        known = self._known(name)
+        return Unit(path, tree, split=True, name=name, known=known, above=above, entries=entries, children=children)
 
-    def _leaf(self, path: str, tree: str) -> Unit | _Crossing:
-        if path and self._known(tree):
-            return Unit(path, tree, split=False, known=True)
-        crossing = self._deepest(path, tree, self._base(path), 0)
-        return crossing or Unit(path, tree, split=False, known=False)
+    def _is_tangled(self, entries: Iterable[Entry], path: str) -> bool:
+        """Tell whether so many directories lead out of themselves that their parts would cost more than one leaf."""
+        directories = [(join(path, entry.name), entry.id) for entry in entries if entry.is_directory]
+        # A directory that is split whatever it holds is judged by itself.
+        asked = [one for one in directories if not self._splitting.always(one[0])]
+        leaving = (where for where, tree in asked if not self._is_closed(tree) and self._above(where, tree))
+        return len(list(islice(leaving, MOST_PARTS + 1))) > MOST_PARTS
 
-    def _deepest(self, path: str, tree: str, base: str | None, depth: int) -> _Crossing | None:
-        """Return the link that leads highest above a leaf, among what is not in `base` as well."""
-        if tree == base:
+    def _is_closed(self, tree: str) -> bool:
+        """Tell whether the store shows that no link leaves a tree."""
+        return self._known(tree) or self._known(tree + SPLIT)
+
+    def _leaf(self, path: str, tree: str, root: _Root) -> Unit:
+        if self._known(tree):
+            return Unit(path, tree, split=False, name=tree, known=True)
+        above = self._above(path, tree)
+        if not above:
+            return Unit(path, tree, split=False, name=tree)
+        part = self._part(path, root)
+        if part is None:
+            return Unit(path, tree, split=False, real=True)
+        return Unit(path, tree, split=False, name=part.name, part=part, above=above)
+
+    def _part(self, path: str, root: _Root) -> Unit | None:
+        """Return the part that the directory at `path` has to be in; None: that is what is arranged now."""
+        tree = part_of(self._objects, self._surveyor, root.tree, path)
+        if root.is_part and tree == root.tree:
             return None
-        old = entries_of(self._objects, base, path)
-        entries = [entry for entry in self._objects.tree(tree, path) if old.get(entry.name) != entry]
-        found = [self._links(entries, path, depth)]
-        for entry in entries:
-            if entry.is_directory:
-                before = old.get(entry.name)
-                below = before.id if before is not None and before.is_directory else None
-                found.append(self._deepest(join(path, entry.name), entry.id, below, depth + 1))
-        return max((one for one in found if one), default=None)
+        if tree not in self._parts:
+            name = tree + PART
+            known = self._known(name, path)
+            # A smaller tree than the one that is arranged now: this comes to an end.
+            top = Unit("", tree, split=True, name=name, known=True) if known else self._top(_Root(tree, is_part=True))
+            self._parts[tree] = top
+        return self._parts[tree]
 
-    def _links(self, entries: tuple[Entry, ...] | list[Entry], path: str, depth: int) -> _Crossing | None:
-        found = []
+    def _above(self, path: str, tree: str) -> int:
+        """Return how high above a leaf its links lead; 0: none leaves it."""
+        base = self._base(path)
+        if base is not None and self._known(base) and not self._differs(path, tree, base, 0):
+            return 0
+        leaving = self._surveyor.facts(self._objects, tree, path).leaving
+        highest = max(leaving, key=lambda link: link.up, default=None)
+        if highest is None:
+            return 0
+        if highest.up > depth(path):
+            raise UnsoundTree("is a link that leaves the tree", where=join(path, highest.path))
+        return highest.up
+
+    def _differs(self, path: str, tree: str, base: str | None, below: int) -> bool:
+        """Tell whether a link leaves a leaf, `below` directories above `path`, among what is not in `base` as well."""
+        if tree == base:
+            return False
+        old = entries_of(self._objects, base, path)
+        for entry in self._objects.tree(tree, path):
+            before = old.get(entry.name)
+            where = join(path, entry.name)
+            if before == entry:
+                continue
+            if entry.mode == LINK and climb(self._objects.blob(entry.id), below, where):
+                return True
+            if entry.is_directory:
+                inner = before.id if before is not None and before.is_directory else None
+                if self._differs(where, entry.id, inner, below + 1):
+                    return True
+        return False
+
+    def _highest(self, entries: Iterable[Entry], path: str) -> int:
+        """Return how high above their directory the links among its entries lead."""
+        highest = 0
         for entry in entries:
             if entry.mode == LINK:
                 where = join(path, entry.name)
-                up = climb(self._objects.blob(entry.id), depth, where)
-                if up:
-                    found.append(_Crossing(up, where))
-        return max(found, default=None)
+                up = climb(self._objects.blob(entry.id), 0, where)
+                if up > depth(path):
+                    raise UnsoundTree("is a link that leaves the tree", where=where)
+                highest = max(highest, up)
+        return highest
+
+
+def depth(path: str) -> int:
+    """Return how many directories below the root a directory stands."""
+    return path.count("/") + 1 if path else 0
+
+
+def _digest(names: Iterable[str]) -> str:
+    return hashlib.sha256("/".join(names).encode("ascii")).hexdigest()[:32]
 
 
 def entries_of(objects: Objects, tree: str | None, path: str) -> dict[str, Entry]:

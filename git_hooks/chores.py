@@ -28,7 +28,9 @@ from git_hooks.refstore import RefStore
 from git_hooks.tokens import KEPT, Tokens
 
 if TYPE_CHECKING:
+    from enc.names import EnvironmentName
     from enc.settings import BranchSettings
+    from git_hooks.deploy import Deployer
     from git_hooks.service import Workplace
 
 WHO = "upkeep"
@@ -87,7 +89,7 @@ def reconciliation(place: Workplace, now: float) -> Iterator[Remark]:
     """Deploy what does not show its branch: after a kill, a full disk, a restored repository."""
     deployer = place.deployer
     found = look(deployer, Rules(place.settings.branches.rules))
-    due = tuple(one for one in found.deploy if deployer.records.held(one.environment) is None)
+    due = tuple(one for one in found.deploy if one.environment in found.lost or not _held(deployer, one.environment))
     for record in reconcile(deployer, found._replace(deploy=due), WHO):
         if record.outcome not in ("unchanged", "held"):
             yield Remark(record.environment, told(record), wrong=not record.good)
@@ -97,6 +99,10 @@ def reconciliation(place: Workplace, now: float) -> Iterator[Remark]:
     for environment in found.orphans:
         text = f"{environment}: has no branch and stays; `branch-manager deploy --gone` removes it if no node uses it"
         yield Remark(environment, text, wrong=True)
+
+
+def _held(deployer: Deployer, environment: EnvironmentName) -> bool:
+    return deployer.records.held(environment) is not None
 
 
 def expiry(place: Workplace, now: float) -> Iterator[Remark]:
@@ -123,6 +129,7 @@ def collection(place: Workplace, now: float) -> Iterator[Remark]:
         yield Remark(one.branch, f"{one.branch}: what an interrupted push took away is kept as {one.name}")
     for one in RefStore(str(settings.repository)).prune(now - settings.archive_kept):
         yield Remark(one.name, f"{one.name}: was archived longer ago than branches.archive_kept, and is forgotten")
+    place.deployer.ready()
     found = collect(place.deployer.layout, settings.retain, now)
     tokens = Tokens(settings.transport.tokens).remove_old(now - KEPT)
     if found.versions or found.units or found.puppetfiles or found.leftovers or tokens:

@@ -10,22 +10,26 @@ environment's lock. Units are taken away under the store's exclusive lock,
 while deploys hold it shared as long as they build; and what is used is read
 from the versions themselves, not counted somewhere. Taking away is a rename
 into work/; the slow removal follows without locks. Killed in between, the next
-run removes the rest.
+run removes the rest. Units go some at a time, so no push waits for long.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
 from enc.names import EnvironmentName
 from git_hooks import puppetfile
-from git_hooks.layout import JOINED, SPLIT, Layout
+from git_hooks.layout import JOINED, Layout, is_part, is_split
 from git_hooks.locks import locked
 from git_hooks.store import Step, nothing
 from git_hooks.versions import ForeignEnvironment, Versions
+
+_AT_ONCE = 200
+"""So many units are taken away while deploys wait: some 10 ms."""
 
 
 class Collected(NamedTuple):
@@ -53,14 +57,13 @@ class _Collector:
         self._versions = Versions(layout)
         self._trash = f"{layout.work}/trash"
         self._number = 0
-        self._units = layout.units + "/"
         self._puppetfiles = layout.puppetfiles + "/"
 
     def run(self, before: float) -> Collected:
         # What an earlier run was killed over; emptied first, so that numbers are free again.
         shutil.rmtree(self._trash, ignore_errors=True)
         os.mkdir(self._trash)
-        versions, skipped = 0, []
+        versions, units, skipped = 0, 0, []
         for name in sorted(os.listdir(self._layout.versions)):
             environment = EnvironmentName(name)
             with locked(self._layout.lock(environment)):
@@ -71,9 +74,15 @@ class _Collector:
         # Most of the reading is done while deploys go on; what they add meanwhile is read under the lock.
         seen: set[str] = set()
         used = self._used(seen)
+        waiting = [unit for unit in self._all_units() if unit not in used]
+        while len(waiting) > _AT_ONCE:
+            with locked(self._layout.store_lock):
+                used |= self._used(seen)
+                units += self._unused_units(waiting[:_AT_ONCE], used)
+            waiting = waiting[_AT_ONCE:]
         with locked(self._layout.store_lock):
             used |= self._used(seen)
-            units = self._unused_units(used)
+            units += self._unused_units(waiting, used)
             puppetfiles = self._unused_puppetfiles(used)
             leftovers = self._leftovers()
         self._at("empty the trash")
@@ -113,8 +122,10 @@ class _Collector:
                     waiting.append(f"{directory}/{JOINED}")
                 elif unit not in used:
                     used.add(unit)
-                    if unit.endswith(SPLIT):
+                    if is_split(unit):
                         waiting.append(self._layout.unit(unit))
+                    elif is_part(unit):
+                        waiting += (parent for parent, _, _ in os.walk(self._layout.unit(unit)))
         return used
 
     def _is_final(self, directory: str) -> bool:
@@ -128,23 +139,27 @@ class _Collector:
             for entry in entries:
                 if entry.is_symlink():
                     target = os.readlink(entry.path)
-                    if target.startswith(self._units):
-                        found.append(os.path.basename(target))
+                    unit = self._layout.unit_of(target)
+                    if unit is not None:
+                        found.append(unit)
                     elif target.startswith(self._puppetfiles):
                         found.append(target.removeprefix(self._puppetfiles).partition("/")[0])
                 elif entry.name == JOINED and entry.is_dir():  # a tree may have a file of this name
                     found.append(JOINED)
         return found
 
-    def _unused_units(self, used: set[str]) -> int:
+    def _all_units(self) -> list[str]:
+        parts = os.listdir(self._layout.units)
+        return [unit for part in parts for unit in os.listdir(f"{self._layout.units}/{part}")]
+
+    def _unused_units(self, candidates: Iterable[str], used: set[str]) -> int:
         removed = 0
-        for part in os.listdir(self._layout.units):
-            for unit in os.listdir(f"{self._layout.units}/{part}"):
-                if unit not in used:
-                    self._away(self._layout.unit(unit))
-                    with suppress(FileNotFoundError):
-                        os.unlink(self._layout.link(unit))
-                    removed += 1
+        for unit in candidates:
+            if unit not in used:
+                self._away(self._layout.unit(unit))
+                with suppress(FileNotFoundError):
+                    os.unlink(self._layout.link(unit))
+                removed += 1
         return removed
 
     def _unused_puppetfiles(self, used: set[str]) -> int:

@@ -25,6 +25,8 @@ from git_hooks import puppetfile
 from git_hooks.environments import Rules
 from git_hooks.layout import JOINED, Layout
 from git_hooks.locks import locked
+from git_hooks.mounted import StoreAway
+from git_hooks.presence import Presence
 from git_hooks.puppetserver import FlushFailed, Puppetservers
 from git_hooks.records import Hold, Outcome, Record, Records
 from git_hooks.refs import BranchName, ObjectId
@@ -34,6 +36,7 @@ from git_hooks.versions import ForeignEnvironment, Versions
 
 if TYPE_CHECKING:
     from enc.settings import BranchSettings
+    from git_hooks.resource_types import ResourceTypes
 
 LIKELY_BASES = (EnvironmentName("test"), EnvironmentName("production"))
 """A new environment shares files with one of these, if a unit cannot be shared whole."""
@@ -70,13 +73,18 @@ class Situation(NamedTuple):
     wanted: ObjectId | None
     held: bool
     owes_flush: bool
+    missing: str = ""
+    """What of the live version is not there, if that is to stay live."""
 
 
-Decision = Literal["nothing", "stay", "flush", "switch", "remove"]
+Decision = Literal["nothing", "stay", "flush", "mend", "switch", "remove"]
+"""`mend`: lay the live version out again, because it is not whole."""
 
 
 def decide(situation: Situation) -> Decision:
     """Return what has to be done. Pure. A flush that is owed is made up for even where the environment is held."""
+    if situation.missing and (situation.live == situation.wanted or situation.held):
+        return "mend"
     if situation.live == situation.wanted:
         return "flush" if situation.owes_flush else "nothing"
     if situation.held:
@@ -110,7 +118,9 @@ class Deployer:
         self.records = Records(self.layout.root)
         self.repository = Repository(str(settings.repository))
         self.versions = Versions(self.layout, at)
-        self._store = Store(self.layout, frozenset(settings.split), at)
+        self._store = Store(self.layout, str(settings.repository), settings.split, at, split_large=settings.split_large)
+        with suppress(StoreAway):  # who only looks can do so, and a deploy says it
+            self._store.ready()
         self._settings = settings
         self._servers = Puppetservers(settings.puppetserver)
         self._at = at
@@ -131,6 +141,25 @@ class Deployer:
         self.repository.close()
         self._servers.close()
 
+    def ready(self) -> None:
+        """Make what directories of the store there are not; raise `StoreAway` if its file system is not mounted."""
+        self._store.ready()
+
+    def missing(self, environment: EnvironmentName, look: Presence | None = None) -> str:
+        """Return what is missing of the version that `environment` shows; empty if it is whole, or shows none.
+
+        Raise `ForeignEnvironment`; OSError if it cannot be looked at. With `look`, what that saw is not looked at anew.
+        """
+        live = self.versions.live(environment)
+        if live is None:
+            return ""
+        found = (look or self.look()).version(environment, live)
+        return found or self._missing_types(environment, live)
+
+    def look(self) -> Presence:
+        """Begin a look at what is there."""
+        return Presence(self.layout, self.repository)
+
     def plan(self, environment: EnvironmentName, target: Tip | Exact) -> Plan:
         """Return what `deploy` would do at this moment."""
         situation = self._situation(environment, target)
@@ -141,7 +170,7 @@ class Deployer:
 
         Waits for other deploys of the environment.
         """
-        with locked(self.layout.lock(environment)):
+        with self._locked(environment):
             return self._carry_out(environment, target, who, why)
 
     def prepare(self, environment: EnvironmentName, commit: ObjectId) -> str:
@@ -149,13 +178,13 @@ class Deployer:
 
         Raise `ToolkitError` or OSError if that cannot be done. A version that never goes live is collected one day.
         """
-        with locked(self.layout.lock(environment)):
+        with self._locked(environment):
             self._build(environment, commit, _Watch())
         return self.layout.version(environment, commit)
 
     def refuse(self, environment: EnvironmentName, commit: ObjectId, who: str, why: str, detail: str) -> Record:
         """Record that `commit` does not go live, and what is wrong with it; the environment stays as it is."""
-        with locked(self.layout.lock(environment)):
+        with self._locked(environment):
             live = None
             with suppress(ForeignEnvironment):
                 live = self.versions.live(environment)
@@ -171,10 +200,15 @@ class Deployer:
         `LIKELY_BASES` should be live before.
         """
         waiting: list[Order] = []
+        try:
+            self._store.ready()
+        except StoreAway:
+            return  # each deploy says it
         for environment, target in targets:
             with suppress(ToolkitError):
                 wanted = self._wanted(environment, target)
-                if wanted is not None:
+                # What is live already and not whole is the deploy's, which flushes after it.
+                if wanted is not None and wanted != self.versions.live(environment):
                     waiting.append(Order(environment, wanted, self._base(environment)))
             if len(waiting) >= _AT_ONCE:
                 self._build_some(waiting)
@@ -186,7 +220,7 @@ class Deployer:
 
         It is tried once: whoever calls this comes again.
         """
-        with locked(self.layout.lock(environment)):
+        with self._locked(environment):
             owed = self.records.owes_flush(environment)
             if owed:
                 self._servers.flush(environment)
@@ -200,7 +234,7 @@ class Deployer:
         it. So the hold comes first: killed in between, the environment is held
         where it was. Raise `NotFound` if there is nothing to go back to.
         """
-        with locked(self.layout.lock(environment)):
+        with self._locked(environment):
             chosen = commit or self._before(environment)
             before = self.records.held(environment)
             self._at("hold")
@@ -215,13 +249,20 @@ class Deployer:
 
     def hold(self, environment: EnvironmentName, who: str, reason: str) -> None:
         """Keep `environment` as it is until `release`; pushes go on and are told."""
-        with locked(self.layout.lock(environment)):
+        with self._locked(environment):
             self.records.hold(environment, Hold(who, reason, self._clock()))
 
     def release(self, environment: EnvironmentName) -> bool:
         """End a hold, tell whether there was one. Deploy afterwards."""
-        with locked(self.layout.lock(environment)):
+        with self._locked(environment):
             return self.records.release(environment)
+
+    @contextmanager
+    def _locked(self, environment: EnvironmentName) -> Iterator[None]:
+        """Have the environment for oneself, in a store that is there; raise `StoreAway`."""
+        self._store.ready()
+        with locked(self.layout.lock(environment)):
+            yield
 
     def _build_some(self, orders: list[Order]) -> None:
         # Without the environments' locks: a version gets its name only once, and nobody reads it before its switch.
@@ -247,12 +288,12 @@ class Deployer:
         raise NotFound("no earlier version is recorded; name the commit", where=environment)
 
     def _situation(self, environment: EnvironmentName, target: Tip | Exact) -> Situation:
-        return Situation(
-            live=self.versions.live(environment),
-            wanted=self._wanted(environment, target),
-            held=self.records.held(environment) is not None,
-            owes_flush=self.records.owes_flush(environment),
-        )
+        live = self.versions.live(environment)
+        wanted = self._wanted(environment, target)
+        held = self.records.held(environment) is not None
+        # What is replaced in a moment need not be looked at.
+        missing = self.missing(environment) if live == wanted or held else ""
+        return Situation(live, wanted, held, self.records.owes_flush(environment), missing)
 
     def _wanted(self, environment: EnvironmentName, target: Tip | Exact) -> ObjectId | None:
         if isinstance(target, Exact):
@@ -294,10 +335,16 @@ class Deployer:
                 return record._replace(outcome="unchanged" if decision == "nothing" else "held")
             self._at("begin record")
             self.records.add(record._replace(outcome="begun"))
-            if decision == "switch" and situation.wanted is not None:
-                record = record._replace(note=self._build(environment, situation.wanted, watch))
-            outcome = self._do(decision, environment, situation.wanted, watch)
-            if decision == "flush" and situation.live != situation.wanted:
+            if decision == "mend":
+                self._owe_others(environment)
+            goal = situation.live if decision == "mend" else situation.wanted
+            if decision in ("switch", "mend") and goal is not None:
+                note = self._build(environment, goal, watch)
+                if decision == "mend":
+                    note = f"{situation.missing}: laid out again{note and '; '}{note}"
+                record = record._replace(note=note)
+            outcome = self._do(decision, environment, goal, watch)
+            if decision in ("flush", "mend") and situation.live != situation.wanted:
                 outcome = "held"
             record = record._replace(outcome=outcome)
         except FlushFailed as failure:
@@ -313,13 +360,21 @@ class Deployer:
             record = record._replace(note=f"{record.note} (not recorded: {failure.strerror})".strip())
         return record
 
+    def _owe_others(self, environment: EnvironmentName) -> None:
+        """Note that a flush must follow for all others that miss something: they may share what is now made again."""
+        look = self.look()
+        for other in self.versions.environments():
+            if other != environment and self.missing(other, look):
+                self.records.owe_flush(other)
+
     def _do(self, decision: Decision, environment: EnvironmentName, commit: ObjectId | None, watch: _Watch) -> Outcome:
         outcome: Outcome = "live"
-        if decision in ("switch", "remove"):
+        if decision in ("switch", "mend", "remove"):
             with watch.step("switch"):
                 self._at("owe flush")
                 self.records.owe_flush(environment)
                 if commit is not None:
+                    self._store.settle()
                     self.versions.switch(environment, commit)
                 else:
                     self.versions.remove(environment)
@@ -352,13 +407,22 @@ class Deployer:
         return sets.show(environment, commit)
 
     def _describe_types(self, environment: EnvironmentName, commit: ObjectId) -> None:
-        if self._settings.types_program is not None:
-            from git_hooks.resource_types import ResourceTypes  # most sites pay nothing for it
-
+        types = self._types()
+        if types is not None:
             self._at("types")
-            directories = (*self._settings.split, JOINED)  # there, in whatever directory they are shown
-            types = ResourceTypes(self.layout, directories, self._settings.types_program)
             types.prepare(environment, self.layout.version(environment, commit))
+
+    def _missing_types(self, environment: EnvironmentName, commit: ObjectId) -> str:
+        types = self._types()
+        return types.missing(self.layout.version(environment, commit)) if types is not None else ""
+
+    def _types(self) -> ResourceTypes | None:
+        if self._settings.types_program is None:
+            return None
+        from git_hooks.resource_types import ResourceTypes  # most sites pay nothing for it
+
+        directories = (*self._settings.split, JOINED)  # there, in whatever directory they are shown
+        return ResourceTypes(self.layout, directories, self._settings.types_program)
 
     def _flush(self, environment: EnvironmentName) -> None:
         for pause in (*FLUSH_PAUSES, None):

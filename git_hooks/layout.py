@@ -1,13 +1,16 @@
 """Where things stand in the store. Paths only, no effects.
 
     units/AB/TREE        one git tree as real files, named after the tree ("leaf")
-    units/AB/TREE.s      one git tree as a directory of links to the units of its parts ("split")
-    links/AB/UNIT        the one symbolic link to that unit; wherever it is needed it is hard-linked
+    units/AB/TREE.s      one git tree as a directory of links to the units of its directories ("split")
+    units/AB/TREE.s-MORE the same, where links below lead out of it; MORE says what they lead to
+    units/AB/TREE.p/     a directory whose links leave it, at its path, and what they lead to ("part")
+    links/AB/UNIT        the one symbolic link to a leaf or split unit; wherever it is needed it is hard-linked
     versions/ENV/COMMIT  an environment at one commit: files, and links to units
     puppetfiles/SET/     the modules of one Puppetfile, as files; SET: see puppetfile/sets.py
     puppetfile-cache/    what r10k and g10k keep between runs
     work/                what is being built or removed; nothing here outlives its process
     locks/               one file for each environment, one for the store, one for gc
+    .mark                says that this is a store, and there; see mounted.py
     records/ENV.jsonl    what was deployed; holds/ENV, pending/ENV: see records.py
 
 Everything but records and holds can be thrown away and comes back from git.
@@ -21,11 +24,28 @@ from enc.names import EnvironmentName
 from git_hooks.refs import ObjectId
 
 SPLIT = ".s"
-"""What a split unit's name ends in; it never occurs in a tree's name."""
+"""What follows the tree in a split unit's name; no tree's name has a dot."""
+PART = ".p"
+"""What follows the tree in a part's name."""
 
 
 JOINED = ".puppetfile-modules"
 """In a version whose Puppetfile is followed: its modules, and the tree's own ones beside them, as links."""
+
+
+def is_split(unit: str) -> bool:
+    """Tell whether a unit is a directory of links."""
+    return unit.partition(".")[2].partition("-")[0] == SPLIT[1:]
+
+
+def is_part(unit: str) -> bool:
+    """Tell whether a unit is a part of a tree."""
+    return unit.endswith(PART)
+
+
+def tree_of(unit: str) -> str:
+    """Return the tree that a unit shows."""
+    return unit.partition(".")[0]
 
 
 class Layout(NamedTuple):
@@ -33,6 +53,11 @@ class Layout(NamedTuple):
 
     root: str
     environments: str
+
+    @property
+    def mark(self) -> str:
+        """There as long as the store is; see mounted.py."""
+        return f"{self.root}/.mark"
 
     @property
     def work(self) -> str:
@@ -78,6 +103,13 @@ class Layout(NamedTuple):
     def unit(self, name: str) -> str:
         """The directory of a unit."""
         return f"{self.root}/units/{name[:2]}/{name}"
+
+    def unit_of(self, target: str) -> str | None:
+        """Return the unit that a link leads to, or into; None: it leads to none."""
+        if not target.startswith(f"{self.units}/"):
+            return None
+        name = target[len(self.units) + 4 :].partition("/")[0]
+        return name if f"{target}/".startswith(f"{self.unit(name)}/") and name else None
 
     def link(self, name: str) -> str:
         """The link to a unit."""

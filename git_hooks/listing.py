@@ -16,13 +16,15 @@ from git_hooks.deploy import Deployer
 from git_hooks.environments import Place, Rules
 from git_hooks.expiry import ends_at, last_touched
 from git_hooks.history import Divergence
+from git_hooks.presence import Presence
 from git_hooks.refs import ObjectId
 from git_hooks.refstore import RefStore
 from git_hooks.usage import Usage, UsageUnknown
 from git_hooks.versions import ForeignEnvironment
 
-State = Literal["live", "held", "waits", "not deployed", "not flushed", "no branch", "foreign"]
-"""`waits`: the branch is at another commit; `not flushed`: a puppetserver may still serve an older version."""
+State = Literal["live", "held", "waits", "not deployed", "not flushed", "no branch", "foreign", "damaged", "unreadable"]
+"""`waits`: the branch is at another commit; `not flushed`: a puppetserver may still serve an older version;
+`damaged`: something of what it shows is not there; `unreadable`: whether it is there cannot be looked at."""
 
 REFERENCES = (BranchName("test"), BranchName("production"))
 """What other branches are compared with."""
@@ -43,6 +45,8 @@ class Row(NamedTuple):
     nodes: int | None = None
     ends: float | None = None
     """When a short-lived branch ends if no node uses it."""
+    missing: str = ""
+    """What is damaged or unreadable."""
     compared: tuple[tuple[BranchName, Divergence], ...] = ()
     """With `REFERENCES`, those that there are."""
 
@@ -52,13 +56,14 @@ def rows(settings: Settings, deployer: Deployer, refs: RefStore, now: float) -> 
     branches = deployer.repository.branches()
     rules = Rules(settings.branches.rules)
     places = {place.environment: place for branch in branches if (place := _place(rules, branch)) is not None}
+    look = deployer.look()
     history, dates, usage = refs.history(), refs.dates(), _counted(settings)
     found = []
     for name in sorted({*places, *deployer.versions.environments()}):
         place = places.get(name)
         branch = place.branch if place is not None else None
         tip = branches[branch] if branch is not None else None
-        row = _row(deployer, name, branch, tip)
+        row = _row(deployer, look, name, branch, tip)
         if place is not None and place.topic is not None:
             touched = last_touched(deployer.records, name, dates.get(place.branch, 0), now)
             row = row._replace(ends=ends_at(touched, settings.branches.topics_unused))
@@ -69,13 +74,18 @@ def rows(settings: Settings, deployer: Deployer, refs: RefStore, now: float) -> 
     return found
 
 
-def _row(deployer: Deployer, name: EnvironmentName, branch: BranchName | None, tip: ObjectId | None) -> Row:
+def _row(
+    deployer: Deployer, look: Presence, name: EnvironmentName, branch: BranchName | None, tip: ObjectId | None
+) -> Row:
     try:
         live = deployer.versions.live(name)
     except ForeignEnvironment:
         return Row(name, branch, tip, None, "foreign")
     state: State = "live"
-    if branch is None:
+    lost, missing = _lost(deployer, look, name)
+    if lost is not None:
+        state = lost
+    elif branch is None:
         state = "no branch"
     elif live is None:
         state = "not deployed"
@@ -86,7 +96,16 @@ def _row(deployer: Deployer, name: EnvironmentName, branch: BranchName | None, t
     elif deployer.records.owes_flush(name):
         state = "not flushed"
     last = next((one for one in deployer.records.of(name, limit=None) if one.outcome in ("live", "not flushed")), None)
-    return Row(name, branch, tip, live, state, last.who if last else "", last.at if last else None)
+    return Row(name, branch, tip, live, state, last.who if last else "", last.at if last else None, missing=missing)
+
+
+def _lost(deployer: Deployer, look: Presence, name: EnvironmentName) -> tuple[State | None, str]:
+    """Return whether what an environment shows is not all there, and what is missing."""
+    try:
+        missing = deployer.missing(name, look)
+    except OSError as error:
+        return "unreadable", f"{error.filename}: {error.strerror}"
+    return ("damaged" if missing else None), missing
 
 
 class Whereabouts(NamedTuple):
@@ -109,9 +128,9 @@ def whereabouts(commit: ObjectId, settings: Settings, deployer: Deployer, refs: 
     places = {place.environment for branch in having if (place := _place(rules, branch)) is not None}
     tips = deployer.repository.branches()
     at_tip = {tips[branch] for branch in having}
-    live = []
+    live, look = [], deployer.look()
     for name in deployer.versions.environments():
-        shown = deployer.versions.live(name)
+        shown = deployer.versions.live(name) if _lost(deployer, look, name)[0] is None else None
         # What a branch's tip is was answered for all of them at once; the rest (held, old) is asked one by one.
         if shown is not None and (shown in at_tip or deployer.repository.contains(shown, commit)):
             live.append(name)

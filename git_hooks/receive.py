@@ -16,6 +16,7 @@ from typing import NamedTuple
 from enc.entrypoint import trouble
 from git_hooks.deploy import Deployer, Tip
 from git_hooks.environments import Place
+from git_hooks.mounted import StoreAway
 from git_hooks.records import Record
 from git_hooks.refs import RefUpdate
 from git_hooks.verdict import took
@@ -35,9 +36,9 @@ def received(deployer: Deployer, place: Place, update: RefUpdate, who: str, bega
     """Deploy what `update` moved; `began` (time.perf_counter) is when git took the push."""
     try:
         record = deployer.deploy(place.environment, Tip(place.branch), who)
-    except OSError as error:
+    except (OSError, StoreAway) as error:
         # A store that cannot be written or locked at all: no step was begun, or a record would tell.
-        detail = trouble(error) or f"{error}"
+        detail = (trouble(error) if isinstance(error, OSError) else None) or f"{error}"
         record = Record(place.environment, "failed", None, None, who, "push", time.time(), {}, detail)
     return Told(record.good, tuple(_lines(deployer, place, update, record, time.perf_counter() - began)))
 

@@ -31,6 +31,8 @@ class Due(NamedTuple):
     """Environments that no branch wants."""
     collisions: Mapping[EnvironmentName, tuple[BranchName, ...]]
     """Environments that several branches want."""
+    lost: frozenset[EnvironmentName] = frozenset()
+    """Environments that are not whole."""
 
 
 def due(
@@ -38,8 +40,12 @@ def due(
     live: Mapping[EnvironmentName, ObjectId],
     owing: Iterable[EnvironmentName],
     rules: Rules,
+    lost: Iterable[EnvironmentName] = (),
 ) -> Due:
-    """Return what is to be done. Pure. `live` is what environments show, `owing` those whose flush is owed."""
+    """Return what is to be done. Pure.
+
+    `live` is what environments show, `owing` are those whose flush is owed, `lost` those that are not whole.
+    """
     places = []
     for branch in sorted(branches):
         with suppress(InvalidName):
@@ -48,7 +54,8 @@ def due(
                 places.append(place)
     rivals = collisions(places)
     contested = {branch for group in rivals.values() for branch in group}
-    owed = set(owing)
+    damaged = frozenset(lost)
+    owed = {*owing, *damaged}
     wanting = [
         place
         for place in places
@@ -58,18 +65,20 @@ def due(
     wanting.sort(key=lambda place: (place.environment not in LIKELY_BASES, place.environment))
     wanted = {place.environment.lower() for place in places}
     orphans = tuple(sorted(environment for environment in live if environment.lower() not in wanted))
-    return Due(tuple(wanting), orphans, rivals)
+    return Due(tuple(wanting), orphans, rivals, damaged)
 
 
 def look(deployer: Deployer, rules: Rules) -> Due:
-    """Return what is due now."""
-    live = {}
+    """Return what is due now; raise OSError if that cannot be looked at."""
+    live, lost, presence = {}, [], deployer.look()
     for environment in deployer.versions.environments():
         with suppress(ForeignEnvironment):
             commit = deployer.versions.live(environment)
             if commit is not None:
                 live[environment] = commit
-    return due(deployer.repository.branches(), live, deployer.records.owing(), rules)
+                if deployer.missing(environment, presence):
+                    lost.append(environment)
+    return due(deployer.repository.branches(), live, deployer.records.owing(), rules, lost)
 
 
 def reconcile(deployer: Deployer, found: Due, who: str, why: str = "reconcile") -> Iterator[Record]:

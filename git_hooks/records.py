@@ -149,8 +149,11 @@ class Records:
         _unlink(f"{self._root}/pending/{environment}")
 
     def owing(self) -> tuple[EnvironmentName, ...]:
-        """Return the environments whose flush is owed, sorted."""
-        names = sorted(os.listdir(f"{self._root}/pending"))
+        """Return the environments whose flush is owed, sorted; none, if all that is remembered is lost."""
+        try:
+            names = sorted(os.listdir(f"{self._root}/pending"))
+        except FileNotFoundError:
+            return ()
         return tuple(EnvironmentName(name) for name in names if EnvironmentName.accepts(name))
 
     def _cut(self, environment: EnvironmentName) -> None:

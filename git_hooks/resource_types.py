@@ -58,13 +58,13 @@ class ResourceTypes:
     def prepare(self, environment: EnvironmentName, version: str) -> None:
         """Let the version have its description, if it is to have one; raise `TypesFailed`."""
         goal = f"{version}/{NAME}"
-        if self._program is None or os.path.lexists(goal):
+        if self._program is None or (os.path.lexists(goal) and not self.missing(version)):
             return
         types = self._types(version)
         if not types:
             return
         kept = f"{self._layout.root}/types/{_fingerprint(version, types)}"
-        if not os.path.isdir(kept):
+        if not os.path.isdir(kept) or not os.listdir(kept):
             self._make(environment, version, kept)
         with suppress(FileNotFoundError):
             os.utime(kept)
@@ -72,6 +72,15 @@ class ResourceTypes:
         shutil.rmtree(aside, ignore_errors=True)
         shutil.copytree(kept, aside, copy_function=os.link)
         os.rename(aside, goal)
+
+    def missing(self, version: str) -> str:
+        """Return what is missing of a version that should have its description; empty if nothing is."""
+        goal = f"{version}/{NAME}"
+        if self._program is None or os.path.islink(goal):
+            return ""
+        if os.path.isdir(goal):
+            return "" if os.listdir(goal) or not self._types(version) else f"{goal} is empty"
+        return f"{goal} is missing" if not os.path.lexists(goal) and self._types(version) else ""
 
     def _types(self, version: str) -> list[str]:
         """Return the types' files below the version, sorted."""

@@ -31,8 +31,10 @@ from enc.errors import ConfigurationError, ToolkitError, one_line
 from enc.log import get
 from enc.settings import BranchSettings, Settings
 from git_hooks.deploy import Deployer
+from git_hooks.layout import Layout
 from git_hooks.locks import locked
 from git_hooks.membership import Membership
+from git_hooks.mounted import Mount, StoreAway
 from git_hooks.post_receive import Report
 from git_hooks.pre_receive import Judge
 from git_hooks.usage import Usage
@@ -46,6 +48,9 @@ _LONGEST_PATH = 107
 
 _WAKES = 0.5
 """Seconds after which it is looked, at the latest, whether the service is to end."""
+
+_LOOKS = 5.0
+"""Seconds after which it is looked again whether a store that is not mounted has come back."""
 
 _KEPT = 4
 """Deployers kept for the next push."""
@@ -98,6 +103,8 @@ class Service:
         self._log = get("branches")
         self._listener: socket.socket | None = None
         self._running: set[threading.Thread] = set()
+        self.beginnings = 0
+        """How often it began to listen: again each time that the store was taken away from below it."""
 
     @property
     def settings(self) -> BranchSettings:
@@ -107,6 +114,41 @@ class Service:
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve, after one call of `ready`; a second service of the same store waits until the first has ended."""
         check_socket_path(self.settings.store)
+        while True:
+            with self._listening() as (listener, path):
+                with self.workplace():
+                    pass  # the first push finds git started
+                self._log.info("serving hooks at %s", path)
+                ready()
+                if not self._accept(listener, path):
+                    return
+            self._log.warning("%s is gone, so the store was taken away or emptied; listening anew", path)
+            ready = _nothing
+            if not self._waits_for_store():
+                return
+
+    def _accept(self, listener: socket.socket, path: Path) -> bool:
+        """Serve until `stop` (False), or until nobody finds the socket any more (True)."""
+        own = _inode(path)
+        try:
+            while self._listener is not None:
+                try:
+                    connection, _ = listener.accept()
+                except TimeoutError:
+                    if _inode(path) != own:
+                        return True
+                    continue
+                thread = threading.Thread(target=self._serve, args=(connection,))
+                self._running.add(thread)
+                thread.start()
+        except OSError:
+            if self._listener is not None:
+                raise
+        return False
+
+    @contextmanager
+    def _listening(self) -> Iterator[tuple[socket.socket, Path]]:
+        """Have the socket, after a service that has it now; at the end wait for the pushes that are being served."""
         path = socket_path(self.settings.store)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(f"{path}.lock"), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
@@ -114,32 +156,34 @@ class Service:
             listener.bind(str(path))
             path.chmod(0o600)
             listener.listen(128)
-            self._listener = listener
-            with self.workplace():
-                pass  # the first push finds git started
-            self._log.info("serving hooks at %s", path)
-            ready()
             # Python runs a signal's handler between two system calls: one that comes just before accept() would
             # wait for the next push.
             listener.settimeout(_WAKES)
+            self._listener, own = listener, _inode(path)
+            self.beginnings += 1
             try:
-                while self._listener is not None:
-                    try:
-                        connection, _ = listener.accept()
-                    except TimeoutError:
-                        continue
-                    thread = threading.Thread(target=self._serve, args=(connection,))
-                    self._running.add(thread)
-                    thread.start()
-            except OSError:
-                if self._listener is not None:
-                    raise
+                yield listener, path
             finally:
-                path.unlink(missing_ok=True)
+                if _inode(path) == own:
+                    path.unlink(missing_ok=True)
                 for thread in list(self._running):
                     thread.join()
                 with self._lock:
                     self._close_idle()
+
+    def _waits_for_store(self) -> bool:
+        """Wait until there is a store to listen in; False if the service is to end before."""
+        branches = self.settings
+        mount = Mount(Layout(str(branches.store), str(branches.environments)), str(branches.repository))
+        while self._listener is not None:
+            try:
+                mount.check()
+            except StoreAway as error:
+                self._log.warning("%s", error)
+                time.sleep(_LOOKS)
+            else:
+                return True
+        return False
 
     def stop(self) -> bool:
         """Let `run` end after the pushes that are being served; tell whether it serves."""
@@ -244,6 +288,17 @@ class _Request(NamedTuple):
         kind, *lines = head.decode("utf-8", "surrogateescape").split("\n")
         environ = dict(line.split("=", 1) for line in lines if "=" in line)
         return cls(kind, environ, updates, user)
+
+
+def _nothing() -> None:
+    """Whoever waited for the service to be ready has been told."""
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _line(text: str) -> bytes:

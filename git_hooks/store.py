@@ -9,6 +9,12 @@ What must survive a power cut: the *data* of each new file is written through
 not synced: ext4, XFS, btrfs and ZFS keep the order of changes to directories,
 so if the switch of an environment is on disk, then so is everything before it.
 What they do not keep is data against names, and that is what the fsync is for.
+Nor does anything order two file systems: where the environments' links are on
+another one than the store, all is synced before the switch (`settle`).
+
+What is in the store may be lost, by whatever hand. So nothing is taken to be
+there for its name: presence.py looks, and what is not whole is made anew.
+mounted.py tells a store that was emptied from one that is not mounted.
 
 Files are read-only (0444, 0555) because versions share them: whoever changes
 one in place changes all; `verify.py` finds it.
@@ -21,17 +27,22 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from itertools import count
 from typing import NamedTuple
 
 from enc.errors import NotFound
 from enc.names import EnvironmentName
 from git_hooks.arrange import Arranger, Unit, entries_of
-from git_hooks.layout import SPLIT, Layout
+from git_hooks.layout import Layout
+from git_hooks.mounted import Mount
+from git_hooks.parts import Surveyor, WithParts
+from git_hooks.presence import Presence
 from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository
+from git_hooks.splitting import Splitting, splitting
 from git_hooks.trees import DIRECTORY, LINK, PROGRAM, SUBMODULE, Entry, join
 
 Step = Callable[[str], None]
@@ -68,18 +79,31 @@ class Order(NamedTuple):
 class Store:
     """The units and versions of one master; for one deploy at a time (locks are the deploy's business)."""
 
-    def __init__(self, layout: Layout, split: frozenset[str], at: Step = nothing) -> None:
-        """Make sure that the store's directories exist."""
+    def __init__(
+        self, layout: Layout, repository: str, split: Collection[str], at: Step = nothing, *, split_large: bool = True
+    ) -> None:
+        """Touch nothing yet. `split`, `split_large`: see splitting.py; what is remembered is in the `repository`."""
         self.layout = layout
+        self._mount = Mount(layout, repository)
         self._split = split
+        self._split_large = split_large
         self._at = at
-        if not os.path.isdir(layout.directories[-2]) or not os.path.isdir(layout.environments):
-            for directory in layout.directories:
-                os.makedirs(directory, exist_ok=True)
+        self._surveyor = Surveyor()
 
-    def has(self, unit: str) -> bool:
-        """Tell whether a unit is there, complete."""
-        return os.path.isdir(self.layout.unit(unit))
+    def ready(self) -> None:
+        """Make what directories of the store there are not; raise `StoreAway` if its file system is not mounted."""
+        if not os.path.exists(self.layout.mark):
+            self._mount.check()
+        for directory in self.layout.directories:
+            if not os.path.isdir(directory):
+                os.makedirs(directory, exist_ok=True)
+        self._mount.remember()
+
+    def settle(self) -> None:
+        """Let all that was made be on disk before a link on another file system leads to it."""
+        if os.stat(self.layout.versions).st_dev != os.stat(self.layout.environments).st_dev:
+            self._at("sync names")
+            os.sync()
 
     def build(self, objects: Repository, environment: EnvironmentName, commit: ObjectId, base: str | None) -> Built:
         """Make the version of `environment` at `commit` unless it is there; share what `base` (a version) has too.
@@ -90,7 +114,8 @@ class Store:
 
     def build_all(self, objects: Repository, orders: Sequence[Order]) -> Built:
         """Make several versions with one sync; raise `UnsoundTree`, and make none, if one may not be laid out."""
-        missing = [order for order in orders if not os.path.isdir(self._goal(order))]
+        presence = Presence(self.layout, objects)
+        missing = [order for order in orders if presence.version(order.environment, order.commit)]
         if not missing:
             return Built(0, 0)
         work = f"{self.layout.work}/{os.getpid()}-{next(_numbers)}"
@@ -98,77 +123,79 @@ class Store:
         os.mkdir(work)
         try:
             build = _Build(self.layout, objects, work, self._at)
+
+            def splits(tree: str) -> Splitting:
+                return splitting(build.objects, tree, self._split, large=self._split_large)
+
+            def known(unit: str, inside: str = "") -> bool:
+                return build.has(unit) or not presence.unit(unit, inside)
+
             for order in missing:
-                bases = _Bases(self.layout, objects, order.base)
-                arranger = Arranger(objects, self._split, lambda unit: build.has(unit) or self.has(unit), bases.leaf)
-                build.add(arranger.version(objects.tree_of(order.commit)), bases, self._goal(order))
+                bases = _Bases(objects, order.base)
+                arranger = Arranger(build.objects, self._surveyor, splits, known, bases.tree)
+                build.add(arranger.version(objects.tree_of(order.commit)), bases, order)
             return build.finish()
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
-    def _goal(self, order: Order) -> str:
-        return self.layout.version(order.environment, order.commit)
-
 
 class _Bases:
-    """What an older version has: leaves to make new leaves from, files to share."""
+    """What an older version has, to make new directories from and share files with."""
 
-    def __init__(self, layout: Layout, objects: Repository, version: str | None) -> None:
-        self._layout = layout
+    def __init__(self, objects: Repository, version: str | None) -> None:
         self._objects = objects
         self._version = version
+        self._trees: dict[str, str | None] = {}
+        if version is None:
+            self._trees[""] = None
 
-    def leaf(self, path: str) -> str | None:
-        """Return the tree of the leaf at `path` of the version, or None if no leaf is there."""
-        unit = self._unit(path)
-        return None if unit is None or unit.endswith(SPLIT) else unit
+    def tree(self, path: str) -> str | None:
+        """Return the tree of the directory at `path`, None if there is none."""
+        if path not in self._trees:
+            parent, _, name = path.rpartition("/")
+            self._trees[path] = self._root() if not path else self._below(parent, name)
+        return self._trees[path]
 
-    def files(self, path: str) -> tuple[str, dict[str, Entry]]:
-        """Return the directory at `path`, which is split, and its entries: none if there is nothing to share."""
-        tree = None
-        if self._version is not None and not path:
-            with suppress(NotFound):
-                tree = self._objects.tree_of(ObjectId(os.path.basename(self._version)))
-        elif unit := self._unit(path):
-            tree = unit.removesuffix(SPLIT)
-        return join(self._version or "", path), entries_of(self._objects, tree, path)
+    def directory(self, path: str) -> str:
+        """Return where that directory stands, if it does."""
+        # Git says that it is a directory, and each above it: so the links on the way are ours, and no author's.
+        return os.path.realpath(f"{self._version}/{path}") if self.tree(path) else ""
 
-    def _unit(self, path: str) -> str | None:
-        if self._version is None or not path:
-            return None
-        try:
-            target = os.readlink(f"{self._version}/{path}")
-        except OSError:
-            return None
-        # Only our own links are absolute. One of the tree may be called like a unit, and would have us share what
-        # its author wrote there; and a version with a Puppetfile has links to other things, too.
-        unit = os.path.basename(target)
-        return unit if target == self._layout.unit(unit) else None
+    def _root(self) -> str | None:
+        with suppress(NotFound):
+            return self._objects.tree_of(ObjectId(os.path.basename(self._version or "")))
+        return None
+
+    def _below(self, parent: str, name: str) -> str | None:
+        entry = entries_of(self._objects, self.tree(parent), parent).get(name)
+        return entry.id if entry is not None and entry.is_directory else None
 
 
 class _Build:
     """One build of any number of versions: first all files below `work`, then one sync, then the names."""
 
     def __init__(self, layout: Layout, objects: Repository, work: str, at: Step) -> None:
+        self.objects = WithParts(objects)
+        """Those of the repository, and what the units of this build need beside them."""
         self._layout = layout
-        self._objects = objects
+        self._repository = objects
         self._work = work
         self._at = at
         self._files: list[tuple[str, Entry]] = []
         self._units: dict[str, Unit] = {}
-        self._versions: list[tuple[Unit, str, str]] = []
+        self._versions: list[tuple[Unit, str, Order]] = []
 
     def has(self, unit: str) -> bool:
         """Tell whether a unit is made by this build."""
         return unit in self._units
 
-    def add(self, root: Unit, bases: _Bases, goal: str) -> None:
+    def add(self, root: Unit, bases: _Bases, order: Order) -> None:
         """Lay out a version and what it needs, without the contents of new files."""
         for unit in root.new():
             # The root is no unit: its directory is the version, even where an equal tree is a unit.
             if unit is root:
                 directory = f"{self._work}/version{len(self._versions)}"
-                self._versions.append((root, directory, goal))
+                self._versions.append((root, directory, order))
             elif unit.name in self._units:
                 continue
             else:
@@ -182,40 +209,49 @@ class _Build:
         for name, unit in self._units.items():
             directory = f"{self._work}/{name}"
             self._link_all(unit, directory)
-            self._name(directory, self._layout.unit(name))
-        for root, directory, goal in self._versions:
+            self._name(directory, self._layout.unit(name), partial(_missing_of_unit, unit))
+        for root, directory, order in self._versions:
             self._link_all(root, directory)
-            self._name(directory, goal)
+            goal = self._layout.version(order.environment, order.commit)
+            self._name(directory, goal, partial(_missing_of_version, order))
         return Built(len(self._files), len(self._units))
 
     def _link_all(self, unit: Unit, directory: str) -> None:
         for child in unit.children:
-            self._link(child.name, f"{directory}/{os.path.basename(child.path)}")
+            target = f"{directory}/{os.path.basename(child.path)}"
+            if child.real:
+                self._link_all(child, target)
+            elif child.part is not None:
+                self._at("link part")
+                os.symlink(f"{self._layout.unit(child.name)}/{child.path}", target)
+            else:
+                self._link(child.name, target)
 
     def _fill(self, unit: Unit, directory: str, bases: _Bases) -> None:
+        base, base_directory = bases.tree(unit.path), bases.directory(unit.path)
         if not unit.split:
-            base = bases.leaf(unit.path)
-            self._leaf(directory, unit.path, unit.tree, base, self._layout.unit(base) if base else "")
+            self._leaf(directory, unit.path, unit.tree, base, base_directory)
             return
-        base_directory, old = bases.files(unit.path)
+        old = entries_of(self.objects, base, unit.path)
         self._at("make directory")
         os.mkdir(directory)
         for entry in unit.entries:
             if not entry.is_directory:
                 self._lay(entry, f"{directory}/{entry.name}", old.get(entry.name), f"{base_directory}/{entry.name}")
+        for child in unit.children:
+            if child.real:
+                self._fill(child, f"{directory}/{os.path.basename(child.path)}", bases)
 
     def _leaf(self, directory: str, path: str, tree: str, base: str | None, base_directory: str) -> None:
         """Lay `tree` out in `directory`; what `base` has too is linked from there."""
-        old = entries_of(self._objects, base, path)
+        old = entries_of(self.objects, base, path)
         self._at("make directory")
         os.mkdir(directory)
-        for entry in self._objects.tree(tree, path):
+        for entry in self.objects.tree(tree, path):
             target = f"{directory}/{entry.name}"
             before = old.get(entry.name)
             below = f"{base_directory}/{entry.name}"
             if entry.mode == DIRECTORY:
-                if before == entry and self._clone(below, target):
-                    continue
                 base_tree = before.id if before is not None and before.is_directory else None
                 self._leaf(target, join(path, entry.name), entry.id, base_tree, below)
             else:
@@ -233,40 +269,16 @@ class _Build:
         """Make a link now, and a file with all the others."""
         if entry.mode == LINK:
             self._at("make link")
-            os.symlink(self._objects.blob(entry.id).decode("utf-8", "surrogateescape"), target)
+            os.symlink(self.objects.blob(entry.id).decode("utf-8", "surrogateescape"), target)
         else:
             self._files.append((target, entry))
-
-    def _clone(self, source: str, target: str) -> bool:
-        """Make a directory with hard links to the files of an equal one; False if that cannot be read."""
-        try:
-            with os.scandir(source) as entries:
-                self._at("clone directory")
-                os.mkdir(target)
-                for entry in entries:
-                    below = f"{target}/{entry.name}"
-                    if entry.is_dir(follow_symlinks=False):
-                        self._clone(entry.path, below)
-                    elif not self._share(entry.path, below):
-                        self._copy(entry.path, below)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def _copy(self, source: str, target: str) -> None:
-        """Copy one file or link, its data written through."""
-        if os.path.islink(source):
-            os.symlink(os.readlink(source), target)
-            return
-        with open(source, "rb") as stream:
-            _write_file(target, stream.read(), os.fstat(stream.fileno()).st_mode & 0o777, sync=True)
 
     def _share(self, source: str, target: str) -> bool:
         """Hard-link a file; False if it is gone, or has all the links that the file system allows."""
         try:
             os.link(source, target, follow_symlinks=False)
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.EMLINK):
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EMLINK):
                 return False
             raise
         return True
@@ -274,7 +286,7 @@ class _Build:
     def _write(self) -> None:
         """Write all new files, and their data through to the disk."""
         each = len(self._files) <= FSYNC_EACH
-        with closing(self._objects.blobs(entry.id for _, entry in self._files)) as contents:
+        with closing(self._repository.blobs(entry.id for _, entry in self._files)) as contents:
             for (path, entry), content in zip(self._files, contents, strict=True):
                 self._at("write file")
                 _write_file(path, content, 0o555 if entry.mode == PROGRAM else 0o444, sync=each)
@@ -282,17 +294,27 @@ class _Build:
             self._at("sync")
             os.sync()
 
-    def _name(self, directory: str, name: str) -> None:
+    def _name(self, directory: str, name: str, missing: Callable[[Presence], str]) -> None:
         """Give a complete directory its name; if somebody made the same meanwhile, theirs stays."""
         self._at("name directory")
+        try:
+            self._rename(directory, name)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+            if missing(Presence(self._layout, self._repository)):
+                # It was not whole when this build began, or became so since; its readers miss something either way.
+                self._at("take away what is not whole")
+                os.rename(name, f"{directory}-not-whole")
+                self._at("name directory instead")
+                self._rename(directory, name)
+
+    def _rename(self, directory: str, name: str) -> None:
         try:
             os.rename(directory, name)
         except FileNotFoundError:
             os.makedirs(os.path.dirname(name), exist_ok=True)
             os.rename(directory, name)
-        except OSError as error:
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise
 
     def _link(self, unit: str, target: str) -> None:
         """Put a link to a unit at `target`: one inode for all of them, as far as the file system goes."""
@@ -313,6 +335,15 @@ class _Build:
             os.symlink(self._layout.unit(unit), fresh)
             os.link(fresh, target, follow_symlinks=False)
             os.rename(fresh, source)
+
+
+def _missing_of_version(order: Order, look: Presence) -> str:
+    return look.version(order.environment, order.commit)
+
+
+def _missing_of_unit(unit: Unit, look: Presence) -> str:
+    places = list(unit.real_paths()) or [""]
+    return next((missing for place in places if (missing := look.unit(unit.name, place))), "")
 
 
 def _write_file(path: str, content: bytes, mode: int, *, sync: bool) -> None:

@@ -81,8 +81,11 @@ class Upkeep:
     def _run(self) -> None:
         turns: dict[str, Turn] = {}
         known: dict[str, float] = {}
+        beginnings = self._service.beginnings
         while True:
             wanted = intervals(self._service.settings)
+            if beginnings != self._service.beginnings:
+                beginnings, turns = self._service.beginnings, {}  # the store was lost: what is due is due now
             # What is to be done at other times now is done at once.
             turns = {name: turn for name, turn in turns.items() if known.get(name) == wanted.get(name)}
             known = wanted

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from enc.errors import NotFound
 from enc.names import EnvironmentName
-from git_hooks.layout import JOINED, SPLIT, Layout
+from git_hooks.layout import JOINED, Layout, is_part, is_split, tree_of
 from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository
 from git_hooks.resource_types import NAME
@@ -38,17 +38,16 @@ class Fault(NamedTuple):
 def verify_store(layout: Layout, repository: Repository) -> Iterator[Fault]:
     """Yield every fault of every unit and version."""
     verifier = _Verifier(layout, repository)
-    for part in sorted(os.listdir(layout.units)):
-        for unit in sorted(os.listdir(f"{layout.units}/{part}")):
-            path = layout.unit(unit)
-            tree = unit.removesuffix(SPLIT)
-            try:
-                if verifier.tree(path, tree) != tree:
-                    yield Fault(path, "holds something else than its tree; see which file with git diff --no-index")
-            except OSError as error:
-                yield Fault(path, f"cannot be read: {error}")
-    for name in sorted(os.listdir(layout.versions)):
-        for commit in sorted(os.listdir(f"{layout.versions}/{name}")):
+    # Versions first: they tell where in which commit a unit stands.
+    versions = list(_faults_of_versions(layout, repository, verifier))
+    yield from _faults_of_units(layout, verifier)
+    yield from versions
+    yield from _faults_of_puppetfiles(layout, verifier)
+
+
+def _faults_of_versions(layout: Layout, repository: Repository, verifier: _Verifier) -> Iterator[Fault]:
+    for name in _names(layout.versions):
+        for commit in _names(f"{layout.versions}/{name}"):
             path = layout.version(EnvironmentName(name), ObjectId(commit))
             try:
                 tree = repository.tree_of(ObjectId(commit))
@@ -57,9 +56,32 @@ def verify_store(layout: Layout, repository: Repository) -> Iterator[Fault]:
                 continue
             own = {entry.name for entry in repository.tree(tree)}
             added = tuple(name for name in (NAME, JOINED) if name not in own)
-            if verifier.tree(path, tree, added=added) != tree:
-                yield Fault(path, "holds something else than its commit")
-    yield from _faults_of_puppetfiles(layout, verifier)
+            try:
+                if verifier.tree(path, tree, added=added) != tree:
+                    yield Fault(path, "holds something else than its commit")
+                elif strange := verifier.strange(path, tree):
+                    yield Fault(path, f"what links lead to is another commit's: {strange}")
+            except OSError as error:
+                yield Fault(path, f"cannot be read: {error}")
+
+
+def _faults_of_units(layout: Layout, verifier: _Verifier) -> Iterator[Fault]:
+    for part in _names(layout.units):
+        for unit in _names(f"{layout.units}/{part}"):
+            path = layout.unit(unit)
+            try:
+                if verifier.unit(unit) != tree_of(unit):
+                    yield Fault(path, "holds something else than its tree; see which file with git diff --no-index")
+            except OSError as error:
+                yield Fault(path, f"cannot be read: {error}")
+
+
+def _names(directory: str) -> list[str]:
+    """Return what is in a directory of the store; nothing, if it is not there: then versions show what is missing."""
+    try:
+        return sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
 
 
 def tree_of_files(layout: Layout, repository: Repository, directory: str) -> str:
@@ -69,8 +91,7 @@ def tree_of_files(layout: Layout, repository: Repository, directory: str) -> str
 
 def _faults_of_puppetfiles(layout: Layout, verifier: _Verifier) -> Iterator[Fault]:
     """Yield what was changed since r10k or g10k fetched it: a set's name ends in what it held then."""
-    names = sorted(os.listdir(layout.puppetfiles)) if os.path.isdir(layout.puppetfiles) else []
-    for name in names:
+    for name in _names(layout.puppetfiles):
         path = f"{layout.puppetfiles}/{name}"
         if verifier.tree(path, _NO_TREE) != name.rpartition(".")[2]:
             yield Fault(path, "holds something else than was fetched for its Puppetfile")
@@ -80,10 +101,56 @@ class _Verifier:
     def __init__(self, layout: Layout, repository: Repository) -> None:
         self._layout = layout
         self._repository = repository
-        self._units = layout.units + "/"
         self._puppetfiles = layout.puppetfiles + "/"
         self._files: dict[tuple[int, int], str] = {}
         """Names of contents by inode: what is shared is read once."""
+        self._places: dict[str, tuple[str, tuple[str, ...]]] = {}
+        """Where units stand: the tree of a commit, and the path in it."""
+        self._trees: dict[str, str] = {}
+        """The trees of directories in parts, by their paths."""
+        self._parts: dict[str, frozenset[str]] = {}
+        """The parts that a directory's links lead into."""
+
+    def unit(self, unit: str) -> str:
+        """Return the name of the tree that a unit shows."""
+        root, within = self._places.get(unit, (tree_of(unit), ()))
+        return self.tree(self._layout.unit(unit), root, within)
+
+    def strange(self, version: str, root: str) -> str:
+        """Return a path at which a part that the version leads into has something else than its commit; none: empty."""
+        for part in sorted(self._parts_of(version)):
+            if found := self._strange(self._layout.unit(part), root, ()):
+                return found
+        return ""
+
+    def _strange(self, directory: str, root: str, within: tuple[str, ...]) -> str:
+        with suppress(NotFound):
+            theirs = {entry.name: entry for entry in self._repository.tree(root)}
+            for entry in self._entries(directory, root, within):
+                other = theirs.get(entry.name)
+                if other == entry:
+                    continue
+                path = (*within, entry.name)
+                if other is None or (other.mode, entry.mode) != (DIRECTORY, DIRECTORY):
+                    return "/".join(path)
+                if found := self._strange(f"{directory}/{entry.name}", other.id, path):
+                    return found
+        return ""
+
+    def _parts_of(self, directory: str) -> frozenset[str]:
+        if directory not in self._parts:
+            found: set[str] = set()
+            with suppress(OSError), os.scandir(directory) as entries:
+                for entry in entries:
+                    unit = self._layout.unit_of(os.readlink(entry.path)) if entry.is_symlink() else None
+                    if unit is not None and is_part(unit):
+                        found.add(unit)
+                    elif unit is not None and is_split(unit):
+                        found |= self._parts_of(self._layout.unit(unit))
+                    elif entry.name == JOINED and entry.is_dir():
+                        found |= self._parts_of(entry.path)
+            self._parts[directory] = frozenset(found)
+        return self._parts[directory]
 
     def tree(self, directory: str, root: str, within: tuple[str, ...] = (), *, added: tuple[str, ...] = ()) -> str:
         """Return the name of the tree that `directory` shows, without what was `added` to it.
@@ -102,10 +169,9 @@ class _Verifier:
                 status = item.stat(follow_symlinks=False)
                 if item.is_symlink():
                     target = os.readlink(item.path)
-                    if target.startswith(self._units):
-                        unit = os.path.basename(target)
-                        # The unit itself is verified on its own; here it must only be there.
-                        tree = unit.removesuffix(SPLIT) if os.path.isdir(self._layout.unit(unit)) else "0" * 40
+                    unit = self._layout.unit_of(target)
+                    if unit is not None:
+                        tree = self._shown(unit, target, root, (*within, item.name))
                         entries.append(Entry(DIRECTORY, item.name, tree))
                     elif target == JOINED and JOINED in added:
                         # The tree's own modules; without any, the tree has no such directory.
@@ -123,6 +189,18 @@ class _Verifier:
                     mode = PROGRAM if status.st_mode & stat.S_IXUSR else FILE
                     entries.append(Entry(mode, item.name, self._file(item.path, status, id_size)))
         return entries
+
+    def _shown(self, unit: str, target: str, root: str, within: tuple[str, ...]) -> str:
+        """Return the tree that a link to or into a unit shows. The unit itself is verified on its own."""
+        if not os.path.isdir(target):
+            return "0" * len(root)
+        if not is_part(unit):
+            self._places.setdefault(unit, (root, within))
+            return tree_of(unit)
+        self._places.setdefault(unit, (root, ()))
+        if target not in self._trees:
+            self._trees[target] = self.tree(target, root, within)
+        return self._trees[target]
 
     def _directory(self, path: str, root: str, within: tuple[str, ...]) -> Entry:
         if not os.listdir(path):

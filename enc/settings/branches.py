@@ -191,7 +191,11 @@ class BranchSettings(Section):
     """BRANCH = ENVIRONMENT, the first that fits; <name> is a project, <topic> one more part of the branch.
     A branch beside `project/red` cannot be called `project/red/…`: git keeps both under one path."""
     split: tuple[str, ...] = ("modules", "site", "site-modules")
-    """Directories whose sub-directories are shared one by one between versions; others are shared whole."""
+    """Directories whose sub-directories are shared one by one between versions, as those are that a tree's
+    environment.conf has in its modulepath."""
+    split_large: bool = True
+    """Share the sub-directories of other large directories at the top (hieradata/) one by one, too. Set it to false if
+    something outside of the repository walks through them with `**`, as a glob of the site's own hiera.yaml does."""
     types_program: Path | None = None
     """puppet, to run `puppet generate types` in a new version if its types changed. None: types are shared."""
     puppetfile: PuppetfileSettings = field(default_factory=PuppetfileSettings)

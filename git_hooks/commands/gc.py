@@ -25,6 +25,7 @@ def run(call: Call) -> int:
     """Collect."""
     settings = call.settings.branches
     with opened(call) as (deployer, refs):
+        deployer.ready()
         settled(call, deployer)
         found = collect(deployer.layout, settings.retain, time.time())
         pruned = refs.prune(time.time() - settings.archive_kept)

@@ -26,6 +26,9 @@ def run(call: Call) -> int:
         found = rows(call.settings, deployer, refs, time.time())
     if call.arguments.not_live:
         found = [row for row in found if row.state != "live"]
+    for row in found:
+        if row.missing:
+            call.say(f"{row.environment}: {row.state}, {row.missing}; run branch-manager deploy")
     names = [f"VS {str(reference).upper()}" for reference in REFERENCES]
     head = ("ENVIRONMENT", "BRANCH", "COMMIT", "STATE", "WHO", "AGE", "NODES", *names, "ENDS")
     now = time.time()

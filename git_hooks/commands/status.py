@@ -98,7 +98,7 @@ def _all(call: Call) -> int:
     bad = [row for row in found if row.state not in ("live", "held", "no branch")]
     held = [row for row in found if row.state == "held"]
     lines = [f"{len(found)} environments, {len(found) - len(bad) - len(held)} show their branch, {len(held)} are held"]
-    lines += [f"{row.environment}: {row.state}" for row in (*bad, *held)]
+    lines += [f"{row.environment}: {row.state}{row.missing and ', '}{row.missing}" for row in (*bad, *held)]
     mirror = failing_now(call.settings.branches)
     if call.settings.branches.mirror.forge is not None:
         asked = _when(mirror.answered) if mirror.answered is not None else "never"

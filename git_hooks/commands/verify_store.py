@@ -25,7 +25,8 @@ def run(call: Call) -> int:
         faults = list(verify_store(deployer.layout, deployer.repository))
         for row in rows(call.settings, deployer, refs, time.time()):
             if row.state not in ("live", "held", "not flushed"):
-                faults.append(Fault(deployer.layout.live(row.environment), f"{row.state}; run branch-manager deploy"))
+                problem = f"{row.state}{row.missing and ', '}{row.missing}; run branch-manager deploy"
+                faults.append(Fault(deployer.layout.live(row.environment), problem))
     call.show(
         [fault._asdict() for fault in faults], [f"{one.path}: {one.problem}" for one in faults] or ["all is well"]
     )

@@ -15,6 +15,7 @@ from enc.errors import ToolkitError
 from enc.settings import BranchSettings, Settings
 from git_hooks import install
 from git_hooks.layout import Layout
+from git_hooks.mounted import Mount, StoreAway
 from git_hooks.service import check_socket_path
 from git_hooks.tokens import Tokens
 
@@ -29,6 +30,7 @@ def check(config: Path, settings: Settings, who: Account) -> Iterator[Finding]:
     yield from _hooks(config, settings)
     yield from _owners(settings.branches)
     yield _one_file_system(settings.branches)
+    yield _mounted(settings.branches)
     yield from _space(settings.branches)
     yield from _readable(settings.branches, who)
     yield _socket(settings.branches)
@@ -90,6 +92,16 @@ def _one_file_system(settings: BranchSettings) -> Finding:
         found = f"{', '.join(devices)} are on different file systems: nothing can be moved or linked between them"
         return fault("store-file-system", found, "mount one file system for the whole store")
     return ok("store-file-system", f"{settings.store} is on one file system")
+
+
+def _mounted(settings: BranchSettings) -> Finding:
+    try:
+        Mount(Layout(str(settings.store), str(settings.environments)), str(settings.repository)).check()
+    except StoreAway as error:
+        return fault("store-mounted", str(error), "mount it; nothing goes live until then")
+    except OSError as error:
+        return note("store-mounted", f"{error.filename}: {error.strerror}", "run this as root or as the store's owner")
+    return ok("store-mounted", "the store's file system is mounted")
 
 
 def _space(settings: BranchSettings) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from enc.settings import BranchSettings, Settings
 from git_hooks.environments import Rules
 from git_hooks.layout import Layout
 from git_hooks.locks import is_locked
+from git_hooks.presence import Presence
 from git_hooks.project_branches import missing
 from git_hooks.reconcile import due
 from git_hooks.records import Records
@@ -36,7 +37,8 @@ def check(settings: Settings) -> Iterator[Finding]:
         return
     yield from projects(settings, branches)
     try:
-        yield from environments(settings.branches, branches)
+        with Repository(str(settings.branches.repository)) as repository:
+            yield from environments(settings.branches, branches, repository)
     except OSError as error:
         yield note("environments", f"the store cannot be read: {error}", "run this as root or as the store's owner")
 
@@ -78,16 +80,23 @@ def projects(settings: Settings, branches: dict[BranchName, ObjectId]) -> Iterat
         yield ok("project-branches", f"each of the {len(known)} projects has its branch")
 
 
-def environments(settings: BranchSettings, branches: dict[BranchName, ObjectId]) -> Iterator[Finding]:
+def environments(
+    settings: BranchSettings, branches: dict[BranchName, ObjectId], repository: Repository
+) -> Iterator[Finding]:
     """Name environments that do not show their branch, and what is odd about them."""
     layout = Layout(str(settings.store), str(settings.environments))
     versions, records = Versions(layout), Records(layout.root)
     rules = Rules(settings.rules)
-    live = {}
+    live, lost, look = {}, {}, Presence(layout, repository)
     for name in versions.environments():
         commit = versions.live(name)
         if commit is not None:
             live[name] = commit
+            if missing := look.version(name, commit):
+                lost[name] = missing
+    if lost:
+        text = f"{len(lost)} are not whole ({next(iter(lost.values()))}): {_some(list(lost))}"
+        yield fault("environments", text, "branch-manager deploy brings back from git what is missing")
     owing = records.owing()
     found = due(branches, live, owing, rules)
     places = [one.environment for one in found.deploy if records.held(one.environment) is None]
@@ -108,7 +117,7 @@ def environments(settings: BranchSettings, branches: dict[BranchName, ObjectId])
     if owing:
         text = f"puppetserver may still serve an older version of {len(owing)}: {_some(owing)}"
         yield fault("flushes", text, "see puppetserver-flush; then branch-manager deploy")
-    if not (waiting or found.collisions or found.orphans):
+    if not (waiting or found.collisions or found.orphans or lost):
         yield ok("environments", f"all {len(live)} show their branches, or are held")
 
 

@@ -17,7 +17,7 @@ from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.settings import BranchSettings
 from git_hooks.code_programs import links
 
-_ASKED = ("confdir", "config", "environment_timeout", "environmentpath", "versioned_environment_dirs")
+_ASKED = ("confdir", "config", "environment_timeout", "environmentpath", "hiera_config", "versioned_environment_dirs")
 _COMMANDS = ("code-id-command", "code-content-command")
 
 
@@ -32,6 +32,8 @@ class PuppetFacts(NamedTuple):
     """Of versioned-code: setting → program."""
     broken: frozenset[str]
     """Those programs that cannot be run."""
+    walking: str = ""
+    """The site's own hiera.yaml, if it has a `**`."""
 
 
 def gather(confdir: Path | None, conf_d: Path | None) -> PuppetFacts | str:
@@ -48,7 +50,9 @@ def gather(confdir: Path | None, conf_d: Path | None) -> PuppetFacts | str:
     place = next((path for path in places if path.is_dir()), None)
     commands = parse_commands("\n".join(_read(path) for path in sorted(place.glob("*.conf")))) if place else {}
     broken = {program for program in commands.values() if not _runs(program)}
-    return PuppetFacts(found, place, commands, frozenset(broken))
+    hiera = found.get("hiera_config", "")
+    walking = hiera if hiera and "**" in _read(Path(hiera)) else ""
+    return PuppetFacts(found, place, commands, frozenset(broken), walking)
 
 
 def setting(text: str, name: str) -> str | None:
@@ -81,6 +85,7 @@ def judge(facts: PuppetFacts | str, config: Path, settings: BranchSettings) -> I
     yield _path(facts, settings)
     yield _versioned(facts)
     yield _timeout(facts, settings)
+    yield _hiera(facts, settings)
     yield from _code(facts, config, settings)
 
 
@@ -122,6 +127,14 @@ def _timeout(facts: PuppetFacts, settings: BranchSettings) -> Finding:
         return ok("puppet-timeout", f"environment_timeout is {timeout}{slow}")
     what = f"environment_timeout is {timeout}: code is old for that long, or read for nothing"
     return warning("puppet-timeout", what, where)
+
+
+def _hiera(facts: PuppetFacts, settings: BranchSettings) -> Finding:
+    if facts.walking and settings.split_large:
+        what = f"{facts.walking} has a glob with `**`, which does not walk through directories that are shared as links"
+        do = "branches.split_large: false, then a new commit; or a glob without **"
+        return warning("puppet-hiera", what, do)
+    return ok("puppet-hiera", "hiera finds its data in large directories, too")
 
 
 def _code(facts: PuppetFacts, config: Path, settings: BranchSettings) -> Iterator[Finding]:

@@ -213,7 +213,8 @@ class CatchUp:
             live = self._deployer.versions.live(place.environment)
         except ForeignEnvironment:
             return False  # somebody may move away what is there
-        return live == commit and not self._deployer.records.owes_flush(place.environment)
+        whole = live == commit and not self._deployer.missing(place.environment)
+        return whole and not self._deployer.records.owes_flush(place.environment)
 
     def _fetch(
         self, branches: list[BranchName], there: Mapping[BranchName, ObjectId]

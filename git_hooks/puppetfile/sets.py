@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING
 
 from enc.errors import ToolkitError
 from enc.names import EnvironmentName
-from git_hooks.layout import JOINED, SPLIT, Layout
+from git_hooks.layout import JOINED, Layout, is_part, is_split
 from git_hooks.locks import locked
 from git_hooks.puppetfile import NAME, sources
 from git_hooks.puppetfile.language import LONGEST, Puppetfile, UnsoundPuppetfile, read
@@ -118,10 +118,11 @@ class Sets:
         if not os.path.lexists(directory):
             return {}
         target = os.readlink(directory) if os.path.islink(directory) else ""
-        if not target.startswith(f"{self._layout.units}/") or not target.endswith(SPLIT):
+        unit = self._layout.unit_of(target)
+        if unit is None or not (is_split(unit) or is_part(unit)):
             text = (
-                f"the tree's own {puppetfile.directory}/ cannot take the modules in: it is not in branches.split, "
-                "or a link in it leads out of its module; set another moduledir"
+                f"the tree's own {puppetfile.directory}/ cannot take the modules in: it is neither in branches.split "
+                "nor in the modulepath of environment.conf; set another moduledir"
             )
             raise UnsoundPuppetfile(text, where=NAME)
         own = {name: f"{target}/{name}" for name in os.listdir(target)}
@@ -155,11 +156,14 @@ class Sets:
         with suppress(FileNotFoundError):
             fetched = {}
             for name in os.listdir(self._layout.puppetfiles):
-                if name.startswith(f"{key}."):
+                if name.startswith(f"{key}.") and self._is_whole(f"{self._layout.puppetfiles}/{name}", puppetfile):
                     fetched[int(name.split(".")[1])] = name
             if fetched and (puppetfile.pinned or self._clock() - max(fetched) < self._settings.reuse):
                 return f"{self._layout.puppetfiles}/{fetched[max(fetched)]}"
         return None
+
+    def _is_whole(self, path: str, puppetfile: Puppetfile) -> bool:
+        return all(os.path.isdir(f"{path}/{module.name}") for module in puppetfile.modules)
 
     def _fetch(self, key: str, puppetfile: Puppetfile, work: str) -> str:
         cache = f"{self._layout.puppetfile_cache}/{self._program.name}"
@@ -188,6 +192,9 @@ class Sets:
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # the very same, in the same second
                 raise
+            if not self._is_whole(goal, puppetfile):
+                os.rename(goal, f"{work}/not-whole")
+                os.rename(ready, goal)
         self._at("keep cache")
         os.rename(f"{work}/{CACHE}", cache)
         return goal
@@ -198,7 +205,10 @@ class Sets:
         os.mkdir(joined)
         for name, path in own.items():
             if os.path.isdir(path) and not os.path.islink(path):
-                os.mkdir(f"{joined}/{name}")  # a submodule
+                if os.listdir(path):
+                    os.symlink(path, f"{joined}/{name}")  # real, since its links lead to others beside it (arrange.py)
+                else:
+                    os.mkdir(f"{joined}/{name}")  # a submodule
                 continue
             try:
                 os.link(path, f"{joined}/{name}", follow_symlinks=False)

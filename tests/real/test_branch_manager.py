@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -143,6 +144,29 @@ def test_gc_and_verify_store(managed: Managed) -> None:
     assert done.returncode == 1 and "holds something else" in done.stdout
     nothing = {"versions": 0, "units": 0, "leftovers": 0, "skipped": [], "tokens": 0, "archived": [], "puppetfiles": 0}
     assert data(managed, "gc") == nothing
+
+
+@pytest.mark.parametrize("lost", ["", "units", "versions"])
+def test_a_store_that_lost_something_is_not_said_to_be_well(managed: Managed, lost: str) -> None:
+    store = managed.settings.branches.store
+    for place in [store / lost] if lost else list(store.iterdir()):
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+    assert {row["state"] for row in listed(managed).values()} == {"damaged"}
+    assert "run branch-manager deploy" in managed.branch_manager("list").stderr
+    commit = managed.tip("project/red")
+    document = data(managed, "status", str(commit), status=1)
+    assert isinstance(document, dict) and "project_red" in document["waiting"]
+    everything = managed.branch_manager("status")
+    assert everything.returncode == 1 and "project_red: damaged, " in everything.stdout
+    verified = managed.branch_manager("verify-store")
+    assert verified.returncode == 1 and "damaged" in verified.stdout and "Traceback" not in verified.stderr
+    assert "are not whole" in managed.branch_manager("doctor").stdout
+    assert "mend" in managed.branch_manager("deploy", "--dry-run").stdout
+    done = managed.branch_manager("deploy")
+    assert done.returncode == 0 and "laid out again" in done.stdout
+    assert shown(managed, "project_red")
+    assert {row["state"] for row in listed(managed).values()} == {"live"}
+    assert data(managed, "verify-store") == []
 
 
 def test_init_verify_and_uninstall(managed: Managed) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -191,6 +192,30 @@ def test_what_moves_on_comes_with_a_later_commit_and_versions_stay_as_they_are(s
     assert site.deploy(exact=first, now=9e6).outcome == "live"
     assert site.shown() == {"moving/files/a": "old"}, "a version never changes"
     assert len(site.sets()) == 2 and site.faults() == []
+
+
+def test_links_between_the_trees_own_modules_lead_where_they_lead(site: Site) -> None:
+    own: Content = {"a": {"files": {"x": "-> ../../b/files/y"}}, "b": {"files": {"y": "1"}}, "l": "-> ../top"}
+    site.commit(site.mod("thing"), modules=own, top={"t": "2"})
+    assert site.deploy().outcome == "live"
+    assert site.shown() == {**THING, "a/files/x": "1", "b/files/y": "1", "l/t": "2"}
+    assert site.gc() == 0 and site.faults() == []
+    assert site.shown()["a/files/x"] == "1"
+
+
+@pytest.mark.parametrize("lost", ["puppetfiles", "a module", "its links"])
+def test_modules_that_are_lost_are_fetched_again(site: Site, lost: str) -> None:
+    site.commit(site.mod("thing"), modules=OWN)
+    site.deploy()
+    shown, store = site.shown(), site.settings.store
+    place = {"puppetfiles": store / "puppetfiles", "a module": store / "puppetfiles" / site.sets()[0] / "thing"}
+    shutil.rmtree(place.get(lost, site.bare.live("test").resolve() / ".puppetfile-modules"))
+    record = site.deploy()
+    assert (record.outcome, "laid out again" in record.note) == ("live", True), record
+    assert site.shown() == shown
+    assert site.deploy().outcome == "unchanged"
+    site.gc()
+    assert site.faults() == [] and site.shown() == shown
 
 
 def test_gc_removes_modules_that_nobody_uses(site: Site) -> None:

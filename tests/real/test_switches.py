@@ -42,9 +42,10 @@ def program(name: str, configuration: Path, *arguments: str) -> subprocess.Compl
 
 
 def content(word: str, result: Path) -> Content:
-    """An environment of which manifest, template, function, data and files all say `word`."""
+    """An environment of which manifest, templates, function and files all say `word`, some through links."""
     wait = f"touch {result}.began; while ! test -e {result}.go; do sleep 0.1; done"
     many = {f"f{number}.txt": f"{word} {number}\n" for number in range(FILES)}
+    many["linked.txt"] = "-> ../../other/files/word.txt"
     return {
         "environment.conf": f"config_version = {PROGRAMS}/puppetmaster-config-version $environment\n",
         "manifests": {"site.pp": f"notify {{ 'site': message => '{word}' }}\ninclude demo\ninclude other\n"},
@@ -56,18 +57,22 @@ def content(word: str, result: Path) -> Content:
                         f"  notify {{ 'class': message => '{word}' }}\n"
                         "  notify { 'template': message => epp('demo/word.epp') }\n"
                         "  notify { 'function': message => other::word() }\n"
+                        "  notify { 'linked template': message => epp('demo/linked.epp') }\n"
+                        "  notify { 'linked file': message => file('demo/linked.txt') }\n"
                         f"  exec {{ '/bin/sh -c \"{wait}\"':\n"
                         f"    onlyif => '/usr/bin/test -e {result}.wait' }}\n"
                         f"  -> file {{ '{result}': source => 'puppet:///modules/demo/f1.txt' }}\n"
                         "}\n"
                     )
                 },
-                "templates": {"word.epp": word},
+                "templates": {"word.epp": word, "linked.epp": "-> ../../other/templates/word.epp"},
                 "files": many,
             },
             "other": {
                 "manifests": {"init.pp": f"class other {{ notify {{ 'other': message => '{word}' }} }}\n"},
                 "functions": {"word.pp": f"function other::word() {{ '{word}' }}\n"},
+                "templates": {"word.epp": word},
+                "files": {"word.txt": word},
             },
         },
     }
@@ -172,7 +177,7 @@ def test_every_catalog_during_many_switches_is_one_commits(site: Site) -> None:
         connection = site.connect()
         while not ended.is_set():
             said = site.compile(connection)
-            if len(said) != 5 or len(set(said.values())) != 1:
+            if len(said) != 7 or len(set(said.values())) != 1:
                 mixed.append(said)
             seen[said["site"]] += 1
 
@@ -207,6 +212,7 @@ def test_the_programs(site: Site, tmp_path: Path) -> None:
     assert told("code-content", "test", commit, path) == (0, "old 2\n")
     assert told("code-content", "test", site.commits["new"], path) == (0, "new 2\n")
     assert told("code-content", "test", "live", path) == (0, "old 2\n")
+    assert told("code-content", "test", commit, "modules/demo/files/linked.txt") == (0, "old")
     for hostile in (
         "modules/demo/files/../../../environment.conf",
         "manifests/site.pp",

@@ -172,6 +172,21 @@ def test_a_repository_that_is_away_for_a_while_is_waited_for(kept: Kept) -> None
         assert process.poll() is None
 
 
+def test_a_store_that_is_emptied_comes_back_by_itself_and_hooks_find_the_process_again(kept: Kept) -> None:
+    socket_path, hold = kept.base / "store/run/socket", kept.base / "store/work"
+    with kept.looked_after():
+        soon(lambda: kept.shows("test") and socket_path.exists())
+        away = kept.base / "away"
+        away.mkdir()
+        for place in (kept.base / "store").iterdir():  # not removed in place: it is filled again meanwhile
+            place.rename(away / place.name)
+        soon(lambda: kept.shows("test") and socket_path.exists() and hold.is_dir())
+        assert "listening anew" in kept.words
+        kept.bare.commit("project/red", {"manifests": {"site.pp": "# later\n"}}, parent=kept.tip("project/red"))
+        soon(lambda: kept.shows("project_red", "# later\n"))
+    assert "Traceback" not in kept.words
+
+
 def test_a_second_process_waits_and_can_be_ended(kept: Kept) -> None:
     with kept.looked_after():
         soon(lambda: kept.shows("test"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,9 @@ def test_a_disk_without_room_is_named(left: int, inodes: int, flag: int, level: 
 )
 def test_what_puppet_conf_says_for_puppetserver(text: str, value: str | None) -> None:
     assert setting(text, "environment_timeout") == value
+
+
+def test_a_hiera_that_walks_and_large_directories_as_links_do_not_go_together(config: Path) -> None:
+    facts = PuppetFacts(SOUND, CONF_D, BOTH, frozenset(), "/etc/puppet/hiera.yaml")
+    assert bad(facts, config) == {"puppet-hiera": "warning"}
+    assert bad(facts, config, replace(SETTINGS, split_large=False)) == {}

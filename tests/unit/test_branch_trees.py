@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -9,12 +10,15 @@ import pytest
 from enc.errors import NotFound
 from enc.names import EnvironmentName
 from enc.settings import BranchSettings
-from git_hooks.arrange import Arranger
+from git_hooks.arrange import MOST_PARTS, Arranger, Unit
 from git_hooks.checks.environment_conf import problems
+from git_hooks.costs import costs
 from git_hooks.deploy import Situation, decide
 from git_hooks.environments import Rules
+from git_hooks.parts import Surveyor, WithParts
 from git_hooks.reconcile import due
 from git_hooks.refs import BranchName, ObjectId
+from git_hooks.splitting import LARGE, Splitting, splitting
 from git_hooks.trees import (
     DIRECTORY,
     FILE,
@@ -130,10 +134,30 @@ class _Objects:
 
 
 def _arranged(content: object, known: set[str] | None = None) -> tuple[list[tuple[str, str]], _Objects]:
+    """Return where the units stand that are made for a tree, and what each is; of a part: what it is for."""
     objects = _Objects()
     root = objects.add(content).id
-    arranger = Arranger(objects, frozenset({"modules"}), (known or set()).__contains__, lambda path: None)
-    return [(unit.path, "split" if unit.split else "leaf") for unit in arranger.version(root).new()], objects
+    parts = WithParts(objects)
+
+    def splits(tree: str) -> Splitting:
+        return splitting(parts, tree, ("modules",), large=True)
+
+    def there(unit: str, inside: str = "") -> bool:
+        return unit in (known or set())
+
+    top = Arranger(parts, Surveyor(), splits, there, lambda path: None).version(root)
+    kinds = {"": "split", "s": "split", "p": "part"}
+    found = []
+    for unit in top.new():
+        kind = kinds[unit.name.partition(".")[2].partition("-")[0]] if unit.split else "leaf"
+        found.append((unit.path if kind != "part" else _real(unit), kind))
+    return found, objects
+
+
+def _real(unit: Unit) -> str:
+    """Return the real directories of a part in which no other is."""
+    inner = [_real(child) for child in unit.children if child.real]
+    return ",".join(inner) or unit.path
 
 
 def test_modules_are_shared_one_by_one_and_the_rest_whole() -> None:
@@ -151,13 +175,63 @@ def test_what_is_in_the_store_is_not_even_read() -> None:
     assert "modules/a" not in reading.read
 
 
-def test_a_link_between_modules_makes_them_one_leaf() -> None:
-    tree = {"modules": {"a": {"files": {"x": "-> ../../b/y"}}, "b": {"y": "2"}}, "data": {"z": "3"}}
-    assert _arranged(tree)[0] == [("modules", "leaf"), ("data", "leaf"), ("", "split")]
+SPLIT_AND_TOP = [("modules", "split"), ("", "split")]
 
 
-def test_a_link_between_top_directories_makes_the_version_one_leaf() -> None:
-    assert _arranged({"modules": {"a": {"x": "-> ../../data/z"}}, "data": {"z": "3"}})[0] == [("", "leaf")]
+@pytest.mark.parametrize(
+    ("modules", "made"),
+    [
+        # What a link leads to is beside it, and nothing else of the other module.
+        ({"a": {"files": {"x": "-> ../../b/y"}}, "b": {"y": "2", "z": "3"}, "c": {}},
+         [("modules/b", "leaf"), ("modules/a", "part"), ("modules/b", "leaf"), ("modules/c", "leaf")]),
+        # Modules that lead to each other are one.
+        ({"a": {"x": "-> ../b/y", "w": "1"}, "b": {"y": "2", "z": "-> ../a/w"}, "c": {"x": "-> ../b"}},
+         [("modules/b", "leaf"), ("modules/a", "part"), ("modules/a", "leaf"), ("modules/b", "part"),
+          ("modules/c", "part")]),
+        ({"a": {"x": "-> ../b"}, "b": {"x": "-> ../a"}}, [("modules/a,modules/b", "part")]),
+        # Out of the module and into it again.
+        ({"a": {"x": "-> ../a/y", "y": "1"}}, [("modules/a", "part")]),
+        # To a link, and to what is not there.
+        ({"a": {"x": "-> ../b/l"}, "b": {"l": "-> d/y", "d": {"y": "1", "z": "2"}}},
+         [("modules/b", "leaf"), ("modules/a", "part"), ("modules/b", "leaf")]),
+        ({"a": {"x": "-> ../nothing/y"}}, [("modules/a", "part")]),
+    ],
+)  # fmt: skip
+def test_links_between_modules_join_only_what_they_join(modules: object, made: list[tuple[str, str]]) -> None:
+    found = _arranged({"modules": modules})[0]
+    assert [one for one in found if one not in SPLIT_AND_TOP] == made
+    assert found[-2:] == SPLIT_AND_TOP
+
+
+def test_a_module_that_leads_to_another_top_directory_is_a_part_with_just_that() -> None:
+    tree = {"modules": {"a": {"x": "-> ../../data/z"}, "b": {"y": "1"}}, "data": {"z": "3", "w": "4"}}
+    assert _arranged(tree)[0] == [
+        ("data", "leaf"), ("modules/a", "part"), ("modules/b", "leaf"), ("modules", "split"),
+        ("data", "leaf"), ("", "split"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", ["..", "../..", "../../modules", "../."])
+def test_a_link_upward_makes_its_own_module_a_part_and_no_other(target: str) -> None:
+    modules = {"a": {"x": f"-> {target}"}, **{f"m{number}": {"y": str(number)} for number in range(9)}}
+    found = _arranged({"modules": modules, "data": {"z": "3"}})[0]
+    assert [path for path, kind in found if kind == "part"] == ["modules/a"]
+    assert [path for path, kind in found if kind == "leaf" and path == "modules"] == []
+
+
+def test_a_split_directory_says_what_lies_outside_of_it() -> None:
+    """Else two environments with equal modules/ and another data/ would show the same data."""
+
+    def modules(data: str) -> str:
+        objects = _Objects()
+        root = objects.add({"modules": {"a": {"x": "-> ../../data/z"}}, "data": {"z": data}}).id
+        parts = WithParts(objects)
+        arranger = Arranger(parts, Surveyor(), lambda tree: splitting(parts, tree, ("modules",), large=True),
+            lambda unit, inside="": False, lambda path: None)  # fmt: skip
+        return next(child.name for child in arranger.version(root).children if child.path == "modules")
+
+    assert modules("1") != modules("2")
+    assert modules("1").partition("-")[0] == modules("2").partition("-")[0]
 
 
 def test_a_link_inside_its_module_changes_nothing() -> None:
@@ -167,6 +241,44 @@ def test_a_link_inside_its_module_changes_nothing() -> None:
 def test_a_link_out_of_the_tree_is_refused_with_its_place() -> None:
     with pytest.raises(UnsoundTree, match=r"modules/a/x: .*leaves the tree"):
         _arranged({"modules": {"a": {"x": "-> ../../../etc"}}})
+
+
+def test_many_modules_that_lead_to_the_next_are_one_leaf_and_a_few_are_not() -> None:
+    def chain(length: int) -> list[tuple[str, str]]:
+        links = {f"m{number:03}": {"next": f"-> ../m{number + 1:03}"} for number in range(length)}
+        return _arranged({"modules": {**links, f"m{length:03}": {"x": "1"}}})[0]
+
+    assert chain(500) == [("modules", "leaf"), ("", "split")]
+    assert len(chain(MOST_PARTS)) == MOST_PARTS + 3
+    top = {f"d{number:03}": {"next": f"-> ../d{number + 1:03}"} for number in range(500)}
+    assert _arranged(top)[0] == [("", "leaf")]
+    with pytest.raises(UnsoundTree, match=r"d000/out: .*leaves the tree"):
+        _arranged({**top, "d000": {"out": "-> ../../d001"}})
+
+
+MANY = {f"f{number}": "" for number in range(LARGE)}
+
+
+@pytest.mark.parametrize(
+    ("tree", "split"),
+    [
+        ({"hieradata": {"hosts": MANY, "role": {"x": "1"}}}, {"hieradata", "hieradata/hosts"}),
+        ({"hieradata": {"hosts": {"x": "1"}}}, set()),
+        ({"hieradata": {"role": {"hosts": {"here": MANY}}}}, {"hieradata", "hieradata/role", "hieradata/role/hosts",
+          "hieradata/role/hosts/here"}),
+        ({"manifests": {"hosts": MANY}}, set()),
+        ({"nodes": {"hosts": MANY}, "environment.conf": "manifest = ./nodes\n"}, set()),
+        ({"data": {"hosts": MANY}, "hiera.yaml": "glob: 'hosts/**/*.yaml'"}, set()),
+        ({"data": {"hosts": MANY}, "hiera.yaml": "glob: 'hosts/*.yaml'"}, {"data", "data/hosts"}),
+        ({"data": {"hosts": MANY}, "hiera.yaml": "-> conf/hiera.yaml", "conf": {"hiera.yaml": "**"}}, set()),
+        ({"modules": {"large": {"files": MANY}}}, {"modules"}),
+        ({"vendor": {"large": {"files": MANY}}, "environment.conf": "modulepath = modules:vendor:$basemodulepath"},
+         {"vendor"}),
+        ({"vendor": {"small": {"x": ""}}, "environment.conf": "modulepath=./vendor/"}, {"vendor"}),
+    ],
+)  # fmt: skip
+def test_what_nobody_walks_through_is_split_by_its_size(tree: object, split: set[str]) -> None:
+    assert {path for path, kind in _arranged(tree)[0] if kind == "split"} == split | {""}
 
 
 OLD, NEW = ObjectId("a" * 40), ObjectId("b" * 40)
@@ -210,3 +322,21 @@ def test_what_is_contested_or_has_no_branch_is_named_and_left_alone() -> None:
     assert found.deploy == ()
     assert found.orphans == ("gone",)
     assert found.collisions == {"project_a_b": ("project/a-b", "project/a_b")}
+
+
+@pytest.mark.parametrize(
+    ("tree", "path", "words"),
+    [
+        ({"modules": {"a": {"x": "-> ../b/y"}, "b": {"y": "1"}}}, "modules/a", r"links lead out of it \(modules/a/x\)"),
+        ({"modules": {f"m{n:02}": {"x": f"-> ../m{n + 1:02}"} for n in range(30)}}, "modules", "more than 20"),
+        ({"data": MANY}, "data", "1000 files are in this one directory"),
+        ({"modules": {"large": {"files": MANY}}}, "modules/large", "its 1001 files and directories .* not split"),
+        ({"manifests": {"nodes": MANY}}, "manifests", "not split"),
+        ({"modules": {"a": {"x": "1"}}, "data": {"x": "2"}}, None, ""),
+    ],
+)
+def test_what_makes_a_tree_expensive_is_named(tree: object, path: str | None, words: str) -> None:
+    objects = _Objects()
+    found = list(costs(objects, objects.add(tree).id, ("modules",), large=True, surveyor=Surveyor()))
+    assert [cost.path for cost in found] == ([path] if path is not None else [])
+    assert all(re.search(words, cost.what) for cost in found)

@@ -1,0 +1,50 @@
+"""Does a tree make its pushes slow? Says which directory, and why (costs.py)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from enc.doctor.findings import Finding, note, ok
+from enc.errors import ToolkitError
+from enc.names import BranchName
+from enc.settings import BranchSettings
+from git_hooks.costs import Cost, costs
+from git_hooks.parts import Surveyor
+from git_hooks.refs import ObjectId
+from git_hooks.repository import Repository
+
+_MOST_BRANCHES = 20
+"""So many branches are looked at; the others are made from these, mostly."""
+_MOST_TOLD = 10
+_DO = "nothing is wrong, only slow; docs/branches.md (What a push costs) tells what makes it faster"
+
+
+def check(settings: BranchSettings) -> Iterator[Finding]:
+    """Look at the trees of some branches, production and test first."""
+    found: Counter[Cost] = Counter()
+    surveyor = Surveyor()
+    try:
+        with Repository(str(settings.repository)) as repository:
+            branches = repository.branches()
+            for branch in sorted(branches, key=_first)[:_MOST_BRANCHES]:
+                found.update(_costs(repository, branches[branch], settings, surveyor))
+    except ToolkitError:
+        return  # told where the branches are looked at
+    for cost, count in found.most_common(_MOST_TOLD):
+        where = f"{cost.path}: " if cost.path else ""
+        yield note("tree-cost", f"{where}{cost.what}{f' (in {count} branches)' if count > 1 else ''}", _DO)
+    if not found:
+        yield ok("tree-cost", "no directory makes a push slow")
+
+
+def _costs(repository: Repository, commit: ObjectId, settings: BranchSettings, surveyor: Surveyor) -> list[Cost]:
+    try:
+        tree = repository.tree_of(commit)
+        return list(costs(repository, tree, settings.split, large=settings.split_large, surveyor=surveyor))
+    except ToolkitError:
+        return []  # a branch that cannot be deployed; its environment says so
+
+
+def _first(branch: BranchName) -> tuple[bool, str]:
+    return branch not in ("production", "test"), branch
