@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import socket
 import threading
@@ -21,11 +20,11 @@ from enc.settings import AnswerSettings, Duration, MirrorSettings, Settings
 from git_hooks.deploy import Deployer
 from git_hooks.mirror.catch_up import CatchUp
 from git_hooks.mirror.jobs import Jobs
-from git_hooks.mirror.receiver import Receiver
 from git_hooks.mirror.upstream import Upstream, UpstreamFailed
 from git_hooks.refs import ObjectId
 from git_hooks.refstore import RefStore
 from git_hooks.trees import FILE, Entry
+from git_hooks.web.site import create_site
 from tests.support.bare import Bare, contents, git
 from tests.support.following import eventually
 from tests.support.webhooks import github
@@ -123,21 +122,15 @@ def look(forge: Forge) -> Iterator[Callable[..., list[str]]]:
 
 def test_a_webhook_makes_the_commit_live_and_the_forge_is_told(forge: Forge) -> None:
     jobs = Jobs(forge.settings)
-    receiver = Receiver(forge.settings, jobs.add)
+    client = create_site(forge.settings, jobs.add).test_client()
     forge.push("test", "# 1")
     jobs.start()
     try:
         eventually(lambda: forge.shows("test") == "# 1", "the look at the start")
         commit = forge.push("test", "# 2")
         body = json.dumps({"ref": "refs/heads/test", "after": "0" * 40}).encode()
-        environ: Any = github(SECRET, body, "1") | {
-            "REQUEST_METHOD": "POST",
-            "PATH_INFO": "/webhook",
-            "CONTENT_LENGTH": str(len(body)),
-            "wsgi.input": io.BytesIO(body),
-        }
-        answer = receiver(environ, lambda *_: lambda _: None)
-        assert json.loads(b"".join(answer))["job"]
+        answer = client.post("/webhook", data=body, environ_overrides=github(SECRET, body, "1"))
+        assert answer.json is not None and answer.json["job"]
         eventually(lambda: forge.shows("test") == "# 2", "the webhook's look")
         eventually(lambda: len(forge.statuses) == 2, "both reported")
     finally:
