@@ -69,7 +69,9 @@ def _line(error: HTTPException, part: Part) -> str:
         return part.nothing
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         return f"this address takes {', '.join(sorted(error.valid_methods))} only"
-    return error.description or error.name
+    if error.description is None or error.description == type(error).description:
+        return error.name  # Werkzeug's own words are for browsers, and long
+    return error.description
 
 
 def _written(part: Part, status: int, line: str, headers: Iterable[tuple[str, str]] = ()) -> Response:
