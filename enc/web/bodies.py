@@ -19,7 +19,7 @@ def whole(longest: int, hurry: float | None = None) -> bytes:
     A client that nobody knows has `hurry` seconds to send it. Raise
     `LengthRequired`, `RequestEntityTooLarge`, or `BadRequest` if it breaks off.
     """
-    # WSGI may show one that is missing as an empty text, which Werkzeug takes for 0. gunicorn refuses what is no number.
+    # WSGI may show a missing one as an empty text, which Werkzeug takes for 0. gunicorn refuses what is no number.
     length = request.content_length if request.environ.get("CONTENT_LENGTH") else None
     if length is None:
         raise LengthRequired("a Content-Length is needed")

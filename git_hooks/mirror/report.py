@@ -6,19 +6,23 @@
 - Gerrit has none.
 
 The token goes to the configured address and nowhere else: redirects are not
-followed. Failure modes: `ReportFailed`; the deploy stands whatever comes of it.
+followed. Of the answer only the head is read, and it has a bounded time to
+come, for the next look at the forge waits behind it. Failure modes:
+`ReportFailed`; the deploy stands whatever comes of it.
 """
 
 from __future__ import annotations
 
 import json
-from http.client import HTTPException
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import TYPE_CHECKING, Any, Literal
 from urllib import request
 from urllib.parse import quote
 
 from enc.config import read_secret
 from enc.errors import ToolkitError
+from enc.https import ended_after
 from git_hooks.refs import ObjectId
 
 if TYPE_CHECKING:
@@ -40,6 +44,24 @@ class _NoRedirects(request.HTTPRedirectHandler):
         return None
 
 
+class _Noted(request.HTTPHandler, request.HTTPSHandler):
+    """Opens connections as `urllib` does, and keeps the last in sight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connection: HTTPConnection | None = None
+
+    def http_open(self, asking: request.Request) -> HTTPResponse:
+        return self.do_open(partial(self._note, HTTPConnection), asking)
+
+    def https_open(self, asking: request.Request) -> HTTPResponse:
+        return self.do_open(partial(self._note, HTTPSConnection), asking)
+
+    def _note(self, kind: type[HTTPConnection], host: str, **given: Any) -> HTTPConnection:
+        self.connection = kind(host, **given)
+        return self.connection
+
+
 def message(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, token: str) -> request.Request:
     """Return the request that reports `state` of `commit`; `mirror.api` must be set."""
     short = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
@@ -56,13 +78,19 @@ def message(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, t
     return request.Request(address, json.dumps(said).encode(), headers, method="POST")  # noqa: S310 - https, checked
 
 
-def report(mirror: MirrorSettings, commit: ObjectId, state: State, text: str) -> None:
-    """Report, if that is configured; raise `ReportFailed`, or `ConfigurationError` for the token's file."""
+def report(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, patience: float = 10.0) -> None:
+    """Report within `patience` seconds, if that is configured.
+
+    Raise `ReportFailed`, or `ConfigurationError` for the token's file.
+    """
     if mirror.api is None or mirror.api_token_file is None or mirror.forge == "gerrit":
         return
     asking = message(mirror, commit, state, text, read_secret(mirror.api_token_file))
-    try:
-        with request.build_opener(_NoRedirects).open(asking, timeout=10) as answer:
-            answer.read(1 << 16)
-    except (OSError, HTTPException) as error:
-        raise ReportFailed(f"the status of {commit.abbreviated} was not taken: {error}", where=mirror.api) from error
+    noted = _Noted()
+    opener = request.build_opener(_NoRedirects, noted)
+    with ended_after(patience, lambda: noted.connection) as late:
+        try:
+            opener.open(asking, timeout=patience).close()
+        except (OSError, HTTPException) as error:
+            why = f"no answer within {patience:g} s" if late.is_set() else error
+            raise ReportFailed(f"the status of {commit.abbreviated} was not taken: {why}", where=mirror.api) from error

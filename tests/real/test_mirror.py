@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -20,6 +21,7 @@ from enc.settings import AnswerSettings, Duration, MirrorSettings, Settings
 from git_hooks.deploy import Deployer
 from git_hooks.mirror.catch_up import CatchUp
 from git_hooks.mirror.jobs import Jobs
+from git_hooks.mirror.report import ReportFailed, report
 from git_hooks.mirror.upstream import Upstream, UpstreamFailed
 from git_hooks.refs import ObjectId
 from git_hooks.refstore import RefStore
@@ -259,6 +261,28 @@ def test_the_token_goes_nowhere_else(forge: Forge, look: Callable[..., list[str]
         assert forge.statuses and not other.statuses
     finally:
         other.close()
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 201 Created\r\n", b"HTTP/1.1 201 Created\r\nContent-Length: 999\r\n\r\n"])
+def test_a_status_that_is_answered_an_octet_at_a_time_keeps_nobody(forge: Forge, head: bytes) -> None:
+    """Whether it is the head that never ends or the body, which nobody needs."""
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+
+        def answer() -> None:
+            peer, _ = slow.accept()
+            with peer, suppress(OSError):
+                peer.sendall(head)
+                for _ in range(300):
+                    peer.sendall(b"x")
+                    time.sleep(0.1)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        mirror = replace(forge.settings.branches.mirror, api=f"http://127.0.0.1:{slow.getsockname()[1]}")
+        with suppress(ReportFailed):
+            report(mirror, ObjectId("1" * 40), "success", "live", patience=1)
+        thread.join(15)
+        assert not thread.is_alive(), "it is still listened to after 15 s"
 
 
 def test_a_forge_that_hangs_or_is_away_changes_nothing(forge: Forge, look: Callable[..., list[str]]) -> None:
