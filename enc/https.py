@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from http.client import HTTPConnection, HTTPSConnection
+    from http.client import HTTPSConnection
     from ssl import SSLContext
 
 _LARGEST = 1 << 20
@@ -48,8 +48,8 @@ class Answer(NamedTuple):
 
 
 @contextmanager
-def ended_after(seconds: float, chosen: Callable[[], HTTPConnection | None]) -> Iterator[threading.Event]:
-    """Within: the connection that `chosen` returns ends after `seconds`, and the event says so.
+def ended_after(seconds: float, connected: Callable[[], socket.socket | None]) -> Iterator[threading.Event]:
+    """Within: the connection that `connected` returns ends after `seconds`, and the event says so.
 
     A socket's own time-out begins anew with every byte that comes.
     """
@@ -57,11 +57,11 @@ def ended_after(seconds: float, chosen: Callable[[], HTTPConnection | None]) -> 
 
     def end() -> None:
         late.set()
-        connection = chosen()
-        if connection is not None and connection.sock is not None:
+        connection = connected()
+        if connection is not None:
             with suppress(OSError):
                 # Not SSLSocket's own, which takes TLS away from under whoever is reading.
-                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True
@@ -115,7 +115,7 @@ class KeptConnection:
         connection = self._connection
         if connection.sock is None:
             connection.connect()
-        with ended_after(self._timeout, lambda: connection) as late:
+        with ended_after(self._timeout, lambda: connection.sock) as late:
             try:
                 headers = {"Accept": "application/json, text/plain"}
                 if body is not None:

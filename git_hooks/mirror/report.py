@@ -44,22 +44,43 @@ class _NoRedirects(request.HTTPRedirectHandler):
         return None
 
 
+class _Http(HTTPConnection):
+    """Keeps its socket in sight, which urllib lets go of as soon as the head of an answer has come."""
+
+    opened: Any = None
+
+    def connect(self) -> None:
+        super().connect()
+        self.opened = self.sock
+
+
+class _Https(HTTPSConnection):
+    opened: Any = None
+
+    def connect(self) -> None:
+        super().connect()
+        self.opened = self.sock
+
+
 class _Noted(request.HTTPHandler, request.HTTPSHandler):
-    """Opens connections as `urllib` does, and keeps the last in sight."""
+    """Opens connections as urllib does (through a proxy, if there is one), and knows the last one."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.connection: HTTPConnection | None = None
+        self._last: _Http | _Https | None = None
 
     def http_open(self, asking: request.Request) -> HTTPResponse:
-        return self.do_open(partial(self._note, HTTPConnection), asking)
+        return self.do_open(partial(self._note, _Http), asking)
 
     def https_open(self, asking: request.Request) -> HTTPResponse:
-        return self.do_open(partial(self._note, HTTPSConnection), asking)
+        return self.do_open(partial(self._note, _Https), asking)
 
-    def _note(self, kind: type[HTTPConnection], host: str, **given: Any) -> HTTPConnection:
-        self.connection = kind(host, **given)
-        return self.connection
+    def opened(self) -> Any:
+        return None if self._last is None else self._last.opened
+
+    def _note(self, kind: type[_Http | _Https], host: str, **given: Any) -> HTTPConnection:
+        self._last = kind(host, **given)
+        return self._last
 
 
 def message(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, token: str) -> request.Request:
@@ -88,7 +109,7 @@ def report(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, pa
     asking = message(mirror, commit, state, text, read_secret(mirror.api_token_file))
     noted = _Noted()
     opener = request.build_opener(_NoRedirects, noted)
-    with ended_after(patience, lambda: noted.connection) as late:
+    with ended_after(patience, noted.opened) as late:
         try:
             opener.open(asking, timeout=patience).close()
         except (OSError, HTTPException) as error:
