@@ -62,6 +62,7 @@ setup(
         "PyYAML >= 6.0",
         "cryptography >= 42",
         "gunicorn >= 22",
+        "Flask >= 3.1",
     ],
     extras_require={
         # Nova's vendordata and list of servers (docs/openstack.md).

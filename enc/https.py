@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -44,6 +45,31 @@ class Answer(NamedTuple):
 
     status: int
     body: bytes
+
+
+@contextmanager
+def ended_after(seconds: float, connected: Callable[[], socket.socket | None]) -> Iterator[threading.Event]:
+    """Within: the connection that `connected` returns ends after `seconds`, and the event says so.
+
+    A socket's own time-out begins anew with every byte that comes.
+    """
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        connection = connected()
+        if connection is not None:
+            with suppress(OSError):
+                # Not SSLSocket's own, which takes TLS away from under whoever is reading.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
 
 
 class KeptConnection:
@@ -89,32 +115,18 @@ class KeptConnection:
         connection = self._connection
         if connection.sock is None:
             connection.connect()
-        late = threading.Event()
-
-        def give_up() -> None:
-            # The socket's own time-out begins anew with every byte that comes.
-            late.set()
-            if connection.sock is not None:
-                with suppress(OSError):
-                    # Not SSLSocket's own, which takes TLS away from under whoever is reading.
-                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
-
-        timer = threading.Timer(self._timeout, give_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            headers = {"Accept": "application/json, text/plain"}
-            if body is not None:
-                headers["Content-Type"] = "application/json"
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            content = response.read(limit + 1)
-        except (OSError, HTTPException) as error:
-            if late.is_set():
-                raise TimeoutError(f"no whole answer within {self._timeout:g} s") from error
-            raise
-        finally:
-            timer.cancel()
+        with ended_after(self._timeout, lambda: connection.sock) as late:
+            try:
+                headers = {"Accept": "application/json, text/plain"}
+                if body is not None:
+                    headers["Content-Type"] = "application/json"
+                connection.request(method, path, body, headers)
+                response = connection.getresponse()
+                content = response.read(limit + 1)
+            except (OSError, HTTPException) as error:
+                if late.is_set():
+                    raise TimeoutError(f"no whole answer within {self._timeout:g} s") from error
+                raise
         if late.is_set():
             raise TimeoutError(f"no whole answer within {self._timeout:g} s")
         if len(content) > limit:

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
 from enc.errors import ConfigurationError
@@ -27,6 +28,8 @@ from enc.errors import ConfigurationError
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+BROKEN_OFF = (OSError, ParseException)
+"""What reading a body raises when the client goes away or stops in it, or sends chunks that are none."""
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
 

@@ -7,14 +7,19 @@ Not here: the meaning of the numbers (docs/answers.md lists them).
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from dataclasses import dataclass, fields
 from dataclasses import field as declared
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from enc.errors import ConfigurationError
+from enc.https import ended_after
 
+_AT_ONCE = 16
+"""Clients; those beyond are sent away."""
 _PREFIX = "puppetmaster_follower_"
 
 
@@ -60,13 +65,43 @@ def write_file(path: Path, text: str) -> None:
     aside.replace(path)
 
 
-def listen(address: str, metrics: Metrics) -> ThreadingHTTPServer:
-    """Serve /metrics at `ADDRESS:PORT` in a thread; `shutdown()` ends it. Raise `ConfigurationError`."""
+class _Server(ThreadingHTTPServer):
+    """Takes so many clients at once, each for so long: what they could use up else, the follower needs for LDAP."""
+
+    daemon_threads = True
+    request_queue_size = 4 * _AT_ONCE
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], patience: float) -> None:
+        self._patience = patience
+        self._places = threading.BoundedSemaphore(_AT_ONCE)
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            with ended_after(self._patience, lambda: request):
+                super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):  # else a client has gone, or was sent away
+            super().handle_error(request, client_address)
+
+
+def listen(address: str, metrics: Metrics, patience: float = 5.0) -> ThreadingHTTPServer:
+    """Serve /metrics at `ADDRESS:PORT` in a thread; `shutdown()` ends it. Raise `ConfigurationError`.
+
+    A client has `patience` seconds, from its connection to the last byte of the answer.
+    """
     host, _, port = address.rpartition(":")
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = 5
-
         def do_GET(self) -> None:
             found = self.path.partition("?")[0] == "/metrics"
             body = metrics.text().encode() if found else b"see /metrics\n"
@@ -80,9 +115,8 @@ def listen(address: str, metrics: Metrics) -> ThreadingHTTPServer:
             """Say nothing: a scrape every few seconds is no event."""
 
     try:
-        server = ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)
+        server = _Server((host.strip("[]"), int(port)), Handler, patience)
     except (OSError, ValueError, OverflowError) as error:
         raise ConfigurationError(f"follow.metrics_listen: cannot listen at {address!r}: {error}") from error
-    server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server

@@ -21,7 +21,7 @@ def run(call: Call) -> int:
     """Do the action."""
     settings = call.settings
     if call.arguments.action == "serve":
-        from enc.cloud.serve import serve  # here: gunicorn and openstacksdk take a while to import
+        from enc.web.vendordata import serve  # here: Flask, gunicorn and openstacksdk take a while to import
 
         serve(settings)
         return ExitStatus.DONE

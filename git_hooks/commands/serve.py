@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(call: Call) -> int:
     """Serve until SIGTERM or SIGINT (exit status 0)."""
     settings = call.settings
-    from git_hooks.transport.serve import serve  # here: gunicorn takes a while to import
+    from git_hooks.web.site import serve  # here: Flask and gunicorn take a while to import
 
     serve(settings)
     return 0

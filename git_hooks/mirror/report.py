@@ -7,7 +7,8 @@
 
 The token goes to the configured address and nowhere else: redirects are not
 followed. A description has room for little, so what matters stands in front in
-`text`, and its end is what is cut; the record and the log have all of it.
+`text`, and its end is what is cut; the record and the log have all of it. The
+answer has a bounded time to come, for the next look at the forge waits behind it.
 
 Failure modes: `ReportFailed`; the deploy stands whatever comes of it.
 """
@@ -15,7 +16,8 @@ Failure modes: `ReportFailed`; the deploy stands whatever comes of it.
 from __future__ import annotations
 
 import json
-from http.client import HTTPException
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib import request
 from urllib.error import HTTPError
@@ -24,6 +26,7 @@ from urllib.parse import quote
 from enc import log
 from enc.config import read_secret
 from enc.errors import ConfigurationError, ToolkitError, bounded
+from enc.https import ended_after
 from enc.names import BranchName
 from git_hooks.refs import ObjectId
 
@@ -47,6 +50,45 @@ class _NoRedirects(request.HTTPRedirectHandler):
         return None
 
 
+class _Http(HTTPConnection):
+    """Keeps its socket in sight, which urllib lets go of as soon as the head of an answer has come."""
+
+    opened: Any = None
+
+    def connect(self) -> None:
+        super().connect()
+        self.opened = self.sock
+
+
+class _Https(HTTPSConnection):
+    opened: Any = None
+
+    def connect(self) -> None:
+        super().connect()
+        self.opened = self.sock
+
+
+class _Noted(request.HTTPHandler, request.HTTPSHandler):
+    """Opens connections as urllib does (through a proxy, if there is one), and knows the last one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: _Http | _Https | None = None
+
+    def http_open(self, asking: request.Request) -> HTTPResponse:
+        return self.do_open(partial(self._note, _Http), asking)
+
+    def https_open(self, asking: request.Request) -> HTTPResponse:
+        return self.do_open(partial(self._note, _Https), asking)
+
+    def opened(self) -> Any:
+        return None if self._last is None else self._last.opened
+
+    def _note(self, kind: type[_Http | _Https], host: str, **given: Any) -> HTTPConnection:
+        self._last = kind(host, **given)
+        return self._last
+
+
 def message(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, token: str) -> request.Request:
     """Return the request that reports `state` of `commit`; `mirror.api` must be set."""
     short = text if len(text) <= _LONGEST else text[: _LONGEST - len(_REST)] + _REST
@@ -63,17 +105,22 @@ def message(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, t
     return request.Request(address, json.dumps(said).encode(), headers, method="POST")  # noqa: S310 - https, checked
 
 
-def report(mirror: MirrorSettings, commit: ObjectId, state: State, text: str) -> None:
-    """Report, if that is configured; raise `ReportFailed`, or `ConfigurationError` for the token's file."""
+def report(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, patience: float = 10.0) -> None:
+    """Report within `patience` seconds, if that is configured.
+
+    Raise `ReportFailed`, or `ConfigurationError` for the token's file.
+    """
     if mirror.api is None or mirror.api_token_file is None or mirror.forge == "gerrit":
         return
     asking = message(mirror, commit, state, text, read_secret(mirror.api_token_file))
-    try:
-        with request.build_opener(_NoRedirects).open(asking, timeout=10) as answer:
-            answer.read(1 << 16)
-    except (OSError, HTTPException) as error:
-        said = f"{error}{_explained(error)}"
-        raise ReportFailed(f"the status of {commit.abbreviated} was not taken: {said}", where=mirror.api) from error
+    noted = _Noted()
+    opener = request.build_opener(_NoRedirects, noted)
+    with ended_after(patience, noted.opened) as late:
+        try:
+            opener.open(asking, timeout=patience).close()
+        except (OSError, HTTPException) as error:
+            why = f"no answer within {patience:g} s" if late.is_set() else f"{error}{_explained(error)}"
+            raise ReportFailed(f"the status of {commit.abbreviated} was not taken: {why}", where=mirror.api) from error
 
 
 def _explained(error: Exception) -> str:

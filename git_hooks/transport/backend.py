@@ -79,7 +79,7 @@ class Answer:
 
     def __init__(self, request: Request, settings: Settings, body: IO[bytes] | int, size: int) -> None:
         """Start git with `body`; return when it begins to answer, or raise `GitFailed`."""
-        self._request = request
+        self.request = request
         self._said = tempfile.TemporaryFile(prefix="puppetmaster-git-")  # noqa: SIM115 - closed in close()
         try:
             self._process = subprocess.Popen(
@@ -108,7 +108,7 @@ class Answer:
     def close(self) -> None:
         """Let a push end, end a fetch; put what git complained about into the log."""
         assert self._process.stdout is not None
-        if self._request.service == "git-receive-pack":
+        if self.request.service == "git-receive-pack":
             for _ in self:
                 pass
         elif self._process.poll() is None:
@@ -119,7 +119,7 @@ class Answer:
             self._said.seek(0)
             words = bounded(self._said.read(_WORDS).decode("utf-8", "replace").strip())
         if status > 0 or (words and status == 0):
-            get("transport").warning("%s ended with status %s: %s", self._request.service, status, words)
+            get("transport").warning("%s ended with status %s: %s", self.request.service, status, words)
 
     def _head(self) -> tuple[str, list[tuple[str, str]]]:
         """Read the head that a CGI program begins with (RFC 3875, section 6); unbuffered, to leave what follows."""

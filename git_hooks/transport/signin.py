@@ -63,12 +63,14 @@ _AWAY = NotSignedIn(503, "LDAP cannot be reached, so nobody can sign in; try aga
 class SignIn:
     """Signs people in; several threads may use it."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
-        """Connect to nothing yet."""
+    def __init__(
+        self, settings: Settings, clock: Callable[[], float] = time.time, throttle: Throttle | None = None
+    ) -> None:
+        """Connect to nothing yet. `clock` is the time of day, by which tokens begin and end."""
         self._settings = settings
         self._transport = settings.branches.transport
         self._clock = clock
-        self._throttle = Throttle()
+        self._throttle = throttle or Throttle()
         self._tokens = Tokens(self._transport.tokens)
         self._log = get("transport")
 
@@ -102,19 +104,19 @@ class SignIn:
 
     def _by_password(self, name: PersonName, password: str, address: str) -> SignedIn | NotSignedIn:
         keys = _keys(name, address)
-        wait = self._throttle.begin(keys, self._clock())
+        wait = self._throttle.begin(keys)
         if wait:
             return NotSignedIn(429, "too many wrong passwords; wait a little, or use a token", wait)
         with LdapSource(self._settings) as source:
             try:
                 entry = people.entry_of(name, source, self._settings)
             except NotFound:
-                self._throttle.bad(keys, self._clock())
+                self._throttle.bad(keys)
                 return WRONG
         try:
             open_connection(self._settings.directory, as_person=(entry.dn, password)).close()
         except DirectoryRefused:
-            self._throttle.bad(keys, self._clock())
+            self._throttle.bad(keys)
             self._log.warning("a wrong password for %s", name)
             return WRONG
         # Not the address's: else guessing at others' would go on between signing in as oneself.

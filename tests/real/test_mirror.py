@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import multiprocessing
 import os
@@ -13,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -29,12 +29,13 @@ from git_hooks.deploy import Deployer, Tip
 from git_hooks.mirror.catch_up import CatchUp
 from git_hooks.mirror.jobs import Jobs
 from git_hooks.mirror.pace import BURST, GAP
-from git_hooks.mirror.receiver import Receiver
+from git_hooks.mirror.report import ReportFailed, report
 from git_hooks.mirror.tries import FORGE, read
 from git_hooks.mirror.upstream import Upstream, UpstreamFailed
 from git_hooks.refs import ObjectId
 from git_hooks.refstore import RefStore
 from git_hooks.trees import FILE, Entry
+from git_hooks.web.site import create_site
 from tests.support.bare import Bare, contents, git
 from tests.support.following import eventually
 from tests.support.transports import wait_for_port
@@ -133,21 +134,15 @@ def look(forge: Forge) -> Iterator[Callable[..., list[str]]]:
 
 def test_a_webhook_makes_the_commit_live_and_the_forge_is_told(forge: Forge) -> None:
     jobs = Jobs(forge.settings)
-    receiver = Receiver(forge.settings, jobs.add)
+    client = create_site(forge.settings, jobs.add).test_client()
     forge.push("test", "# 1")
     jobs.start()
     try:
         eventually(lambda: forge.shows("test") == "# 1", "the look at the start")
         commit = forge.push("test", "# 2")
         body = json.dumps({"ref": "refs/heads/test", "after": "0" * 40}).encode()
-        environ: Any = github(SECRET, body, "1") | {
-            "REQUEST_METHOD": "POST",
-            "PATH_INFO": "/webhook",
-            "CONTENT_LENGTH": str(len(body)),
-            "wsgi.input": io.BytesIO(body),
-        }
-        answer = receiver(environ, lambda *_: lambda _: None)
-        assert json.loads(b"".join(answer))["job"]
+        answer = client.post("/webhook", data=body, environ_overrides=github(SECRET, body, "1"))
+        assert answer.json is not None and answer.json["job"]
         eventually(lambda: forge.shows("test") == "# 2", "the webhook's look")
         eventually(lambda: len(forge.statuses) == 2, "both reported")
     finally:
@@ -278,6 +273,28 @@ def test_the_token_goes_nowhere_else(forge: Forge, look: Callable[..., list[str]
         other.close()
 
 
+@pytest.mark.parametrize("head", [b"HTTP/1.1 201 Created\r\n", b"HTTP/1.1 201 Created\r\nContent-Length: 999\r\n\r\n"])
+def test_a_status_that_is_answered_an_octet_at_a_time_keeps_nobody(forge: Forge, head: bytes) -> None:
+    """Whether it is the head that never ends or the body, which nobody needs."""
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+
+        def answer() -> None:
+            peer, _ = slow.accept()
+            with peer, suppress(OSError):
+                peer.sendall(head)
+                for _ in range(300):
+                    peer.sendall(b"x")
+                    time.sleep(0.1)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        mirror = replace(forge.settings.branches.mirror, api=f"http://127.0.0.1:{slow.getsockname()[1]}")
+        with suppress(ReportFailed):
+            report(mirror, ObjectId("1" * 40), "success", "live", patience=1)
+        thread.join(15)
+        assert not thread.is_alive(), "it is still listened to after 15 s"
+
+
 def test_a_forge_that_hangs_or_is_away_changes_nothing(forge: Forge, look: Callable[..., list[str]]) -> None:
     forge.push("test", "# 1")
     look()
@@ -345,20 +362,15 @@ def test_a_deploy_that_fails_is_tried_for_as_long_as_it_is_wanted_and_a_restart_
 
 def test_githubs_redeliver_makes_live_what_could_not_go_live(forge: Forge) -> None:
     jobs = Jobs(forge.settings)
-    receiver = Receiver(forge.settings, jobs.add)
+    client = create_site(forge.settings, jobs.add).test_client()
     obstacle = forge.here.live("test") / "somebody's"
     obstacle.mkdir(parents=True)
     forge.push("test", "# 1")
     body = json.dumps({"ref": "refs/heads/test"}).encode()
 
     def deliver() -> None:
-        environ: Any = github(SECRET, body, "the same") | {
-            "REQUEST_METHOD": "POST",
-            "PATH_INFO": "/webhook",
-            "CONTENT_LENGTH": str(len(body)),
-            "wsgi.input": io.BytesIO(body),
-        }
-        assert json.loads(b"".join(receiver(environ, lambda *_: lambda _: None)))["job"]
+        answer = client.post("/webhook", data=body, environ_overrides=github(SECRET, body, "the same"))
+        assert answer.json is not None and answer.json["job"]
 
     jobs.start()
     try:

@@ -19,6 +19,7 @@ from enc.cloud.vendordata import Server, Vendordata
 from enc.errors import ConfigurationError, Conflict, DirectoryUnreachable
 from enc.instances import user_data
 from enc.settings import Duration, OpenStackSettings
+from enc.web.vendordata import create_vendordata
 from tests.support.openstack import OpenStack
 from tests.unit.test_user_data import PLAIN
 
@@ -58,7 +59,8 @@ class Site:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._http = make_server("127.0.0.1", 0, Vendordata(settings, self.cloud, self._allot), handler_class=Quiet)
+        application = create_vendordata(Vendordata(settings, self.cloud, self._allot))
+        self._http = make_server("127.0.0.1", 0, application, handler_class=Quiet)
         self.url = f"http://127.0.0.1:{self._http.server_port}/"
         threading.Thread(target=self._http.serve_forever, daemon=True).start()
 

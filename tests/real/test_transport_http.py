@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from tests.real.conftest import SlapdMaker
+from tests.support.bare import git
 from tests.support.certificates import Authority
 from tests.support.following import eventually
 from tests.support.slapd import Slapd
@@ -172,6 +173,62 @@ def test_requests_that_no_git_sends_are_refused(managed: Managed) -> None:
     assert _get(managed, {**post, "Content-Length": str(1 << 40)}, "/git-upload-pack", "POST", b"")[0] == 413
     bomb = gzip.compress(bytes(1 << 20) * 600)
     assert _get(managed, {**post, "Content-Encoding": "gzip"}, "/git-upload-pack", "POST", bomb)[0] == 413
+
+
+def _raw(managed: Managed, text: bytes) -> bytes:
+    """Send octets as they are and nothing more; return what comes until the server closes."""
+    found = b""
+    with socket.create_connection(("127.0.0.1", managed.port), timeout=20) as connection:
+        connection.sendall(text)
+        connection.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionResetError):
+            while piece := connection.recv(65_536):
+                found += piece
+    return found
+
+
+def test_a_body_that_lies_is_no_bug_of_ours(managed: Managed) -> None:
+    head = f"POST /{managed.bare.path.name}/git-upload-pack HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in basic("bob", password("bob")).items())
+    head += "Content-Type: application/x-git-upload-pack-request\r\n"
+    chunked = "Transfer-Encoding: chunked\r\n"
+    chunks = [
+        *("zz\r\n0000\r\n", "-4\r\n0000\r\n", "4\r\n0000xx0\r\n\r\n", "40\r\n0000", "4;a=\rb\r\n0000\r\n0\r\n\r\n"),
+        *("0\r\nno trailer\r\n\r\n", "", "4", "0\r\n"),
+    ]
+    lengths = ("5", "-1", "+4", "4 4", "abc", "9" * 5000, "4\r\nContent-Length: 5")
+    lies = [f"{chunked}\r\n{text}" for text in chunks]
+    lies += [f"Content-Length: {length}\r\n\r\n0000" for length in lengths]
+    lies += [f"{more}{chunked}\r\n4\r\n0000\r\n0\r\n\r\n" for more in ("Content-Length: 4\r\n", chunked)]
+    answers = {lie: _raw(managed, (head + lie).encode())[:12] for lie in lies}
+    assert {lie: status for lie, status in answers.items() if status != b"HTTP/1.1 400"} == {}
+    assert "bug stopped" not in managed.log.read_text()
+
+
+def _in(directory: Path) -> list[str]:
+    """The programs that work in a directory."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").readlink() == directory:
+                found.append(process.name)
+    return found
+
+
+def test_who_goes_away_from_a_fetch_leaves_no_git_behind(managed: Managed) -> None:
+    noise = os.urandom(8 << 20).hex()  # packed, half of it, and more than the connection's buffers hold
+    tip = managed.bare.commit("large", {"noise": noise})
+    asking = f"0032want {tip}\n00000009done\n".encode()
+    kind = {"Content-Type": "application/x-git-upload-pack-request", **basic("bob", password("bob"))}
+    connection = http.client.HTTPConnection("127.0.0.1", managed.port, timeout=20)
+    connection.request("POST", f"/{managed.bare.path.name}/git-upload-pack", asking, kind)
+    answer = connection.getresponse()
+    assert answer.status == 200 and answer.read(1000)
+    assert _in(managed.bare.path)
+    answer.close()
+    connection.close()
+    eventually(lambda: not _in(managed.bare.path), "git goes on for a client that has gone")
+    git(managed.bare.path, "update-ref", "-d", "refs/heads/large")
 
 
 def test_no_secret_is_in_the_log_or_in_a_process(managed: Managed, clone: Clone) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import socket
+import threading
 import time
 import urllib.request
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from enc.answers.writer import AnswerWriter
 from enc.errors import ConfigurationError
 from enc.names import Certname, PrefixName, ProjectName
 from enc.settings import AnswerSettings, Settings
+from tests.support.following import eventually
 
 WEB = Certname("web1.example.org")
 
@@ -120,6 +124,28 @@ def test_metrics_over_http() -> None:
         server.server_close()
     assert "# TYPE puppetmaster_follower_nodes gauge\npuppetmaster_follower_nodes 100000\n" in text
     assert "puppetmaster_follower_age_seconds 1.5\n" in text
+
+
+def test_clients_that_never_end_cost_the_follower_little_and_leave_room_for_others() -> None:
+    server = metrics.listen("127.0.0.1:0", metrics.Metrics(), patience=1)
+    address, url = ("127.0.0.1", server.server_port), f"http://127.0.0.1:{server.server_port}/metrics"
+    before = threading.active_count()
+    with ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection(address)) for _ in range(50)]
+
+        def is_served() -> bool:
+            for peer in slow:
+                with suppress(OSError):
+                    peer.sendall(b"x")
+            with suppress(OSError), urllib.request.urlopen(url) as answer:
+                return bool(answer.status == 200)
+            return False
+
+        is_served()
+        assert threading.active_count() - before <= 32, "a thread for each that has a place, and one that ends it"
+        eventually(is_served, "slow clients keep everybody out")
+    server.shutdown()
+    server.server_close()
 
 
 def test_an_address_that_cannot_be_listened_at_is_said() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import subprocess
+import sys
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -21,9 +23,11 @@ WALLS = {
     "pygit2": ["git_hooks.repository"],
     "ssl": ["enc.directory.wire", "enc.https", "enc.web_server"],
     "http": [
-        *("enc.answers.metrics", "enc.https", "enc.authority.client", "enc.cloud.vendordata"),
-        *("git_hooks.puppetserver", "git_hooks.transport.http", "git_hooks.mirror.*"),
+        *("enc.answers.metrics", "enc.https", "enc.authority.client"),
+        *("git_hooks.puppetserver", "git_hooks.mirror.report"),
     ],
+    "flask": ["enc.web.*", "git_hooks.web.*"],
+    "werkzeug": ["enc.web.*", "git_hooks.web.*"],
     "gunicorn": ["enc.web_server"],
     "socket": [
         *("enc.directory.wire", "enc.directory.place", "enc.directory.slapd_process", "enc.systemd.notify"),
@@ -151,6 +155,35 @@ def test_imports_point_inwards() -> None:
             if ours and not any(_is(name, allowed) for allowed in MAY_USE[key]):
                 wrong.append(f"{module} imports {name}")
     assert wrong == []
+
+
+OFTEN = (
+    *("enc.direct", "enc.commands.answer", "enc.answers.reader"),  # for a catalog
+    *("git_hooks.hook", "git_hooks.service"),  # for a push
+    "enc.answers.follower",
+)
+"""What is started often or must stay small, and serves nothing over HTTP."""
+
+
+def test_what_is_started_often_cannot_reach_flask() -> None:
+    """Not even where an import stands in a function: whatever is imported from there on is looked at."""
+    reached, coming = set(), set(OFTEN)
+    while coming:
+        module = coming.pop()
+        reached.add(module)
+        found = {found.rpartition(".")[0] if found not in modules() else found for found in imports(modules()[module])}
+        found |= imports(modules()[module])
+        coming |= {name for name in found if name in modules()} - reached
+    assert {"enc.directory.ldap_store", "git_hooks.deploy"} <= reached
+    assert [module for module in sorted(reached) if _is(module, "enc.web") or _is(module, "git_hooks.web")] == []
+
+
+def test_nothing_that_is_started_often_loads_flask() -> None:
+    """The same, as Python sees it, and for the programs up to where they choose a command."""
+    words = "; ".join(f"import {module}" for module in (*OFTEN, "enc.cli", "git_hooks.cli", "puppetmaster_self.cli"))
+    program = f"{words}; import sys; print(*sorted({{'flask', 'werkzeug', 'jinja2', 'gunicorn'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
 
 
 COMMAND_LINES = (

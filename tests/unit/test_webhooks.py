@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,9 +20,10 @@ from enc.names import BranchName
 from enc.settings import BranchSettings, MirrorSettings, Settings
 from git_hooks.mirror.differences import plan
 from git_hooks.mirror.forges import Delivery, Forge, Look, asked, genuine
-from git_hooks.mirror.receiver import LONGEST, Receiver
 from git_hooks.mirror.report import message
 from git_hooks.refs import ObjectId
+from git_hooks.web.site import create_site
+from git_hooks.web.webhooks import LONGEST
 from tests.support.webhooks import NOW, github, gitlab_signature
 
 GITHUBS = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
@@ -143,20 +143,19 @@ Post = Callable[..., tuple[int, dict[str, Any]]]
 
 
 def poster(settings: Settings, jobs: list[BranchName | None]) -> Post:
-    """A receiver that has just started; `jobs` gets what it asks for."""
+    """A site that has just started; `jobs` gets what its webhooks ask for."""
 
     def ask(branch: BranchName | None) -> str:
         jobs.append(branch)
         return f"job{len(jobs)}"
 
-    receiver = Receiver(settings, ask)
+    client = create_site(settings, ask).test_client()
 
     def post(body: bytes, path: str = "/webhook", method: str = "POST", **environ: str) -> tuple[int, dict[str, Any]]:
-        found: list[str] = []
-        wsgi = {"REQUEST_METHOD": method, "PATH_INFO": path, "CONTENT_LENGTH": str(len(body))} | environ
-        wsgi["wsgi.input"] = io.BytesIO(body)  # type: ignore[assignment]
-        answer = receiver(wsgi, lambda status, _: found.append(status))  # type: ignore[arg-type,return-value]
-        return int(found[0][:3]), json.loads(b"".join(answer))
+        given = {"PATH_INFO": path, "CONTENT_LENGTH": str(len(body))} | environ
+        answer = client.open(method=method, data=body, environ_overrides=given)
+        assert answer.json is not None
+        return answer.status_code, answer.json
 
     return post
 
@@ -208,12 +207,28 @@ def test_refusals(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     assert post(body, path="/webhook/x", **good)[0] == 404
     assert post(body, **good | {"CONTENT_LENGTH": ""})[0] == 411
     assert post(body, **good | {"CONTENT_LENGTH": str(LONGEST + 1)})[0] == 413
-    assert post(body, **good | {"CONTENT_LENGTH": str(len(body) + 1)})[0] == 403
+    assert post(body, **good | {"CONTENT_LENGTH": str(len(body) + 1)})[0] == 400
     assert settings.branches.mirror.secret_file is not None
     settings.branches.mirror.secret_file.unlink()
     assert post(body, **good)[0] == 503
     assert jobs == []
     assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("secret", ["s3cret", "/begins/with+slashes==", "sécret", "a b?c#d;e"])
+def test_gerrits_secret_is_the_rest_of_the_path(settings: Settings, secret: str) -> None:
+    settings = replace(
+        settings, branches=replace(settings.branches, mirror=replace(settings.branches.mirror, forge="gerrit"))
+    )
+    assert settings.branches.mirror.secret_file is not None
+    settings.branches.mirror.secret_file.write_text(secret)
+    jobs: list[BranchName | None] = []
+    post = poster(settings, jobs)
+    as_sent = secret.encode().decode("latin-1")  # how WSGI shows the octets of a path
+    assert post(b"", path=f"/webhook/{as_sent}") == (202, {"job": "job1"})
+    for path in ("/webhook", "/webhook/", f"/webhook/{as_sent}/", f"/webhook/{as_sent}\n"):
+        assert post(b"", path=path)[0] in (403, 404), path
+    assert jobs == [None]
 
 
 HERE, THERE = ObjectId("1" * 40), ObjectId("2" * 40)

@@ -3,7 +3,8 @@
 It is taken whole before git starts. So a slow client holds a file, and no lock
 of git's; what breaks off half-way never reaches git; and git can write its
 answer while nobody has to feed it. gzip (git compresses long requests) is
-undone here and not by git, so that the bound holds for what git reads.
+undone here and not by git, so that the bound holds for what git reads. The
+bound is ours: Flask's cuts a body in chunks off without a word.
 """
 
 from __future__ import annotations
@@ -14,21 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, BinaryIO, Protocol
 
-from enc.errors import ToolkitError
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+
+from enc.web_server import BROKEN_OFF
 
 _PIECE = 65_536
 
 
-class BadBody(ToolkitError):
-    """The body cannot be taken; `status` is the HTTP status that says so."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
 class Source(Protocol):
-    """Where a body comes from (`wsgi.input`)."""
+    """Where a body comes from (`request.stream`)."""
 
     def read(self, size: int, /) -> bytes:
         """Return up to `size` bytes, none at the end."""
@@ -40,12 +35,13 @@ def taken(source: Source, length: int | None, encoding: str, limit: int) -> Iter
     """Give a file at its beginning, with at most `limit` bytes of the body, and its size.
 
     `length` is what the client announced (None: `source` knows its end), as
-    sent. Raise `BadBody`.
+    sent. Raise `UnsupportedMediaType`, `RequestEntityTooLarge`, or `BadRequest`
+    for what breaks off or is no sound gzip.
     """
     if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise BadBody(415, "this Content-Encoding is not taken, only gzip")
+        raise UnsupportedMediaType("this Content-Encoding is not taken, only gzip")
     if length is not None and length > limit:
-        raise BadBody(413, f"the request is larger than {limit} bytes (branches.transport.upload_bytes)")
+        raise RequestEntityTooLarge(f"the request is larger than {limit} bytes (branches.transport.upload_bytes)")
     with tempfile.TemporaryFile(prefix="puppetmaster-push-") as stream:
         pieces = _pieces(source, length, limit)
         size = _unpacked(pieces, stream, limit) if encoding.endswith("gzip") else _copied(pieces, stream, limit)
@@ -58,11 +54,11 @@ def _pieces(source: Source, length: int | None, limit: int) -> Iterator[bytes]:
     while left > 0:
         try:
             piece = source.read(min(_PIECE, left))
-        except OSError as error:
-            raise BadBody(400, "the request broke off") from error
+        except BROKEN_OFF as error:
+            raise BadRequest("the request broke off") from error
         if not piece:
             if length is not None:
-                raise BadBody(400, "the request broke off")
+                raise BadRequest("the request broke off")
             return
         left -= len(piece)
         yield piece
@@ -84,16 +80,16 @@ def _unpacked(pieces: Iterator[bytes], stream: BinaryIO | IO[bytes], limit: int)
                 size += _written(unpacker.decompress(piece, _PIECE), stream, size, limit)
                 piece = unpacker.unconsumed_tail
     except zlib.error as error:
-        raise BadBody(400, "the request is no sound gzip") from error
+        raise BadRequest("the request is no sound gzip") from error
     # At the bound of its own input, zlib may still hold what it has unpacked.
     size += _written(unpacker.flush(_PIECE), stream, size, limit)
     if not unpacker.eof or unpacker.unused_data:
-        raise BadBody(400, "the request is no sound gzip")
+        raise BadRequest("the request is no sound gzip")
     return size
 
 
 def _written(piece: bytes, stream: BinaryIO | IO[bytes], size: int, limit: int) -> int:
     if size + len(piece) > limit:
-        raise BadBody(413, f"the request is larger than {limit} bytes (branches.transport.upload_bytes)")
+        raise RequestEntityTooLarge(f"the request is larger than {limit} bytes (branches.transport.upload_bytes)")
     stream.write(piece)
     return len(piece)

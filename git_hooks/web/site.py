@@ -10,45 +10,41 @@ Failure modes: an address that is taken, a certificate that cannot be read:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
 
 from enc import web_server
 from enc.errors import ConfigurationError, ToolkitError
+from enc.names import BranchName
 from enc.settings import Settings
+from enc.web.site import assemble, health
 from git_hooks import pusher
 from git_hooks.mirror.jobs import Jobs
-from git_hooks.mirror.receiver import PATH, Receiver
-from git_hooks.transport.http import GitOverHttp
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+from git_hooks.mirror.receiver import Receiver
+from git_hooks.web.repository import repository
+from git_hooks.web.webhooks import webhooks
 
 
-def application(settings: Settings, beside: Mapping[str, WSGIApplication] | None = None) -> WSGIApplication:
-    """Return the whole site: the repository, what stands `beside` it by first part of the path, and /healthz."""
-    places: dict[str, WSGIApplication] = {**(beside or {}), "healthz": _healthy}
-    repository = GitOverHttp(settings)
+def create_site(settings: Settings, ask: Callable[[BranchName | None], str] | None = None) -> Flask:
+    """Return the whole site: the repository, `/healthz`, and webhooks if there is somebody to `ask` for a look.
 
-    def choose(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        first = str(environ.get("PATH_INFO", "")).lstrip("/").partition("/")[0]
-        return places.get(first, repository)(environ, start)
-
-    return choose
-
-
-def _healthy(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-    start("200 OK", [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "3")])
-    return [b"ok\n"]
+    `ask` is told where a webhook says to look, and returns the job's number (`Jobs.add`). Nothing is started.
+    """
+    parts = [repository(settings), health()]
+    if ask is not None:
+        parts.append(webhooks(settings, Receiver(settings, ask)))
+    return assemble(parts)
 
 
-def site(settings: Settings) -> WSGIApplication:
+def _started(settings: Settings) -> Flask:
     """Return the site of a process; for a repository at a forge with webhooks, and the thread that looks there."""
     if settings.branches.mirror.forge is None:
-        return application(settings)
+        return create_site(settings)
     jobs = Jobs(settings)
     jobs.start()
-    return application(settings, {PATH.strip("/"): Receiver(settings, jobs.add)})
+    return create_site(settings, jobs.add)
 
 
 def serve(settings: Settings) -> None:
@@ -64,7 +60,7 @@ def serve(settings: Settings) -> None:
         pusher.read_key(str(settings.branches.repository))
     except ToolkitError as error:
         raise ConfigurationError(error.message, where=error.where) from error
-    web_server.run(lambda: site(settings), gunicorn_options(settings))
+    web_server.run(lambda: _started(settings), gunicorn_options(settings))
 
 
 def gunicorn_options(settings: Settings) -> dict[str, Any]:
