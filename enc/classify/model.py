@@ -128,6 +128,8 @@ class Classification:
     variables: Mapping[str, Value]
     data: Mapping[DataKey, Value] = field(default_factory=dict)
     """The node's own hiera data (projects and prefixes have files of their own)."""
+    shared_data: tuple[Mapping[DataKey, Value], ...] = ()
+    """Hiera data of the project and of the prefixes that apply, nearer ones later; without empty ones."""
     project: ProjectName | None = None
     region: str | None = None
     role: str | None = None

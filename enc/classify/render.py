@@ -154,5 +154,13 @@ def render_data(data: Mapping[str, Value] | Mapping[DataKey, Value]) -> str:
     return "---\n" + "".join(_entry(_key(str(key)), value) for key, value in data.items())
 
 
+def merged_data(classification: Classification) -> dict[DataKey, Value]:
+    """Return all hiera data of a node: of a key that stands on several levels, the nearest level's value."""
+    found: dict[DataKey, Value] = {}
+    for level in (*classification.shared_data, classification.data):
+        found.update(level)
+    return found
+
+
 def _entry(key: str, value: Value) -> str:
     return f"{key}: {flow(value)}\n" if len(key) < _SIMPLE_KEY else f"? {key}\n: {flow(value)}\n"
