@@ -173,7 +173,12 @@ def _values(kind: str, our: Mapping[str, Any], their: Mapping[str, Any]) -> list
 
 def _shown(value: Any) -> str:
     """Return a value with its type visible; what JSON does not have (dates) by its own form."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=repr)
+    if isinstance(value, Mapping):
+        # The other program's keys may be anything that YAML knows, and 1 is not "1".
+        return "{" + ", ".join(sorted(f"{_shown(key)}: {_shown(item)}" for key, item in value.items())) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_shown, value)) + "]"
+    return json.dumps(value, ensure_ascii=False, default=repr)
 
 
 def compare(
@@ -190,9 +195,7 @@ def compare(
     def one(node: tuple[Certname, Said]) -> Verdict:
         certname, our = node
         their = theirs(command, certname, timeout)
-        return Verdict(
-            certname, differences(our, their, ignore=ignore, default_environment=default_environment)
-        )
+        return Verdict(certname, differences(our, their, ignore=ignore, default_environment=default_environment))
 
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         yield from pool.map(one, nodes)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from enc.classify.model import Key, Value
@@ -164,12 +164,18 @@ def _has_number_keys(value: Value) -> bool:
     return isinstance(value, list) and any(map(_has_number_keys, value))
 
 
-def _text(value: Value) -> str:
+def _text(value: Value, comma: str = ",", colon: str = ":") -> str:
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{_json(key)}:{_text(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(_text, value)) + "]"
+        pairs = (f"{_json(key)}{colon}{_text(item, comma, colon)}" for key, item in value.items())
+        return "{" + comma.join(pairs) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + comma.join(_text(item, comma, colon) for item in value) + "]"
     return _json(value)
+
+
+def shown(value: Value) -> str:
+    """Return `value` for people, on one line: as `write` stores it, with room to breathe."""
+    return _text(value, ", ", ": ")
 
 
 def key_text(key: str) -> str:

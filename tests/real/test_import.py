@@ -441,3 +441,47 @@ def test_an_ldif_tells_which_entry_is_missing_and_counts_the_same_dry(admin: Run
     assert status == 1
     assert f"there is no entry ou=gone,ou=hosts,{S}, below which it is to stand" in err
     assert "2 added, 1 changed, 0 as they were, 2 with problems" in err
+
+
+def test_number_keys_and_odd_keys_go_all_the_way(
+    admin: Run, make_slapd: SlapdMaker, runner: Callable[[Slapd], Run], tmp_path: Path
+) -> None:
+    admin("project", "add", "red", "--admin", "anna", *WHY)
+    admin("node", "add", "web1.example.org", "--project", "red", "--data", 'k={"1": "text"}', *WHY)
+    long = "k" * 9_000
+    odd = {
+        "a=b": 1,
+        "": 2,
+        " c  d ": 3,
+        "é": 4,
+        "ﬁ": 5,
+        "fi": 6,
+        "x\ny": 7,
+        '"q"': 8,
+        "<<": 9,
+        long: 10,
+        "A": 11,
+        "a": 12,
+    }
+    more = ("--data", 'k={1: "number", -2.5: {"3": 4, 3: 4}}', "--data-file", tmp_path / "odd.yaml")
+    (tmp_path / "odd.yaml").write_text(yaml.safe_dump(odd, allow_unicode=True, width=100_000))
+    status, out, _ = admin("node", "set", "web1.example.org", *more, "--variable", "v=1", *WHY)
+    assert status == 0
+    assert 'data k = {"1": "text"}  → {1: "number", -2.5: {"3": 4, 3: 4}}' in out
+    explained = admin("node", "explain", "web1.example.org")[1]
+    assert 'data k = {1: "number", -2.5: {"3": 4, 3: 4}}  from node' in explained
+    assert "data role" not in explained
+    exported = tmp_path / "export.ldif"
+    exported.write_text(admin("export", "--format", "ldif")[1])
+    elsewhere = make_slapd()
+    people(elsewhere)
+    there = runner(elsewhere)
+    assert there("import", "ldif", exported, *WHY)[0] == 0
+    document = json.loads(there("node", "show", "web1.example.org", "--json")[1])
+    assert odd.items() <= document["data"].items()
+    edit = json.loads(admin("node", "history", "web1.example.org", "--json")[1])[-1]
+    assert admin("node", "undo", edit["id"], *WHY)[0] == 0
+    assert 'data k = {"1": "text"}  from node' in admin("node", "explain", "web1.example.org")[1]
+    assert there("node", "unset", "web1.example.org", "--data", '"a=b"', "--data", '""', "--data", "é", *WHY)[0] == 0
+    left = json.loads(there("node", "show", "web1.example.org", "--json")[1])["data"]
+    assert odd.keys() - left.keys() == {"a=b", "", "é"}

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from enc.names import Certname, ClassName, DataKey, EnvironmentName, ParameterName, VariableName
 
-# What a value may hold: any Unicode but surrogates (UTF-8 has none).
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+# What a directory may hold: any Unicode but NUL and surrogates (UTF-8 has none).
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
 ascii_texts = st.text(st.characters(min_codepoint=1, max_codepoint=127), max_size=40)
 
 certnames = st.from_regex(Certname.pattern, fullmatch=True).filter(Certname.accepts).map(Certname)
@@ -44,7 +44,7 @@ LOOKS_LIKE_SOMETHING = (
     *("", " ", "~", "null", "yes", "No", "on", "true", "0x1F", "0755", "1e3", "1_000", "12:34:56", "2012-05-30"),
     *(".inf", ".nan", "-", "- a", "? a", ": a", ":sym", "a: b", "a #b", "# a", "<<", "=", "---", "...", "%YAML", "!x"),
     *("&a", "*a", "|", ">", "[", "{", "'", '"', "\\", "`", "@", "\t", "\n", "a\n", "\r\n", "\x85", "\u2028", "\ufeff"),
-    *("\x7f", "\x1b[31m", "😀", "e\u0301", "\ue000", "a" * 300),
+    *("\0", "a\0b", "\x7f", "\x1b[31m", "😀", "e\u0301", "\ue000", "a" * 300),
 )
 awkward = st.sampled_from(LOOKS_LIKE_SOMETHING)
 keys = texts | awkward | st.sampled_from(["k" * 2000, "<<", "é" * 400]) | numbers
