@@ -222,7 +222,8 @@ def _key(document: _Document, node: yaml.Node) -> DataKey:
     key = document.build(node)
     if isinstance(key, str):
         return DataKey(key)
-    raise Unreadable(f"{_short(node.value)}: no text, so no lookup can ask for it", where=document.place(node))
+    shown = _short(node.value) if isinstance(node, yaml.ScalarNode) else f"a {node.id} as a key"
+    raise Unreadable(f"{shown}: no text, so no lookup can ask for it", where=document.place(node))
 
 
 def data_of(file: Path) -> dict[DataKey, Value]:
