@@ -222,7 +222,8 @@ def _key(document: _Document, node: yaml.Node) -> DataKey:
     key = document.build(node)
     if isinstance(key, str):
         return DataKey(key)
-    shown = _short(node.value) if isinstance(node, yaml.ScalarNode) else f"a {node.id} as a key"
+    kind = "sequence" if isinstance(node, yaml.SequenceNode) else "mapping"
+    shown = _short(node.value) if isinstance(node, yaml.ScalarNode) else f"a {kind} as a key"
     raise Unreadable(f"{shown}: no text, so no lookup can ask for it", where=document.place(node))
 
 
