@@ -187,7 +187,7 @@ def split(text: str) -> tuple[str, str]:
     """Return key and JSON of a piece of hiera data; raise ValueError with the rule it breaks."""
     quoted = _QUOTED.match(text)
     if quoted is None and text.lstrip().startswith('"'):
-        raise ValueError("the key in double quotes does not end; write \"KEY\"=JSON")
+        raise ValueError('the key in double quotes does not end; write "KEY"=JSON')
     if quoted is None:
         key, found, value = text.partition("=")
         if key.strip() and found:
