@@ -21,6 +21,7 @@ Not here: whether the person may (authorize.py), reading and writing (service/).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -44,7 +45,7 @@ _SPELLING = {
     for name in (*OURS, "objectClass", "puppetClass", "puppetVar", "parentNode", "roleOccupant", "associatedDomain")
 }
 """Attributes as people write them; servers and records do not tell capitals apart."""
-_PAIRS = frozenset(name.lower() for name in (VARIABLE, PARAMETER, DATA))
+_PAIRS = frozenset(name.lower() for name in (VARIABLE, PARAMETER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +129,29 @@ class Withdrawal:
     trial: bool = False
 
 
+@dataclass(frozen=True)
+class Amendment:
+    """What is to be so, and what is to be no more, in one edit: there is no state between them."""
+
+    wish: Wish
+    withdrawal: Withdrawal
+
+
+Wanted = Wish | Withdrawal | Amendment
+
+
+def wish_in(wanted: Wanted) -> Wish | None:
+    """Return what is to be so, None if something is only to be no more."""
+    if isinstance(wanted, Amendment):
+        return wanted.wish
+    return wanted if isinstance(wanted, Wish) else None
+
+
 def part_of(attribute: str, value: str, settings: NodeSettings) -> str:
     """Return the name of the part that `value` of `attribute` belongs to."""
     name = attribute.lower()
+    if name == DATA.lower():
+        return _data_key(value)
     if name in _PAIRS or name in _lower(settings.variable_attributes):
         return value.partition("=")[0].strip()
     if name in _lower(settings.class_attributes):
@@ -138,6 +159,15 @@ def part_of(attribute: str, value: str, settings: NodeSettings) -> str:
     if name in _single(settings):
         return ""
     return folded(value)
+
+
+def _data_key(text: str) -> str:
+    try:
+        return values.split(text)[0]
+    except ValueError:  # a value that somebody else wrote, or only a key
+        with suppress(ValueError):
+            return values.key_of(text)
+        return text.partition("=")[0].strip()
 
 
 def _lower(names: Iterable[str]) -> frozenset[str]:
@@ -201,6 +231,12 @@ def to_set(record: Record, wish: Wish, settings: NodeSettings) -> tuple[Change, 
 
     Raise `UsageError` for what cannot be stored or read as it is meant.
     """
+    sheet = _Sheet(record, settings)
+    _set(sheet, wish, settings)
+    return _complete(record, sheet.changes(), settings)
+
+
+def _set(sheet: _Sheet, wish: Wish, settings: NodeSettings) -> None:
     if wish.extended and settings.semantics == "terminus":
         raise UsageError(
             "nodes.semantics is terminus, which knows classes, plain variables, environment and parent only"
@@ -210,7 +246,6 @@ def to_set(record: Record, wish: Wish, settings: NodeSettings) -> tuple[Change, 
             raise UsageError(f"variable {variable}: {fault}")
     if wish.environment is not None and (fault := environment_fault(wish.environment)):
         raise UsageError(f"environment {wish.environment}: {fault}; choose another")
-    sheet = _Sheet(record, settings)
     classes = settings.class_attributes
     for name in wish.classes:
         if not any(part_of(a, value, settings) == name for a in classes for value in sheet.now(a)):
@@ -232,7 +267,6 @@ def to_set(record: Record, wish: Wish, settings: NodeSettings) -> tuple[Change, 
     ):
         if single is not None:
             sheet.put_only(attribute, single)
-    return _complete(record, sheet.changes(), settings)
 
 
 def _variables(sheet: _Sheet, wish: Wish, settings: NodeSettings) -> None:
@@ -273,18 +307,21 @@ def _take(
 
 def _typed(sheet: _Sheet, attribute: str, name: str, value: Value, settings: NodeSettings) -> None:
     try:
-        text = f"{name}={values.write(value)}"
+        text = f"{values.key_text(name) if attribute == DATA else name}={values.write(value)}"
     except ValueError as error:
-        raise UsageError(f"{name}: {error}") from error
+        raise UsageError(f"{one_line(name)}: {error}") from error
     same = [old for old in sheet.now(attribute) if part_of(attribute, old, settings) == name]
     # Written by somebody else in another form, it may say the same.
-    if len(same) != 1 or _normal(same[0]) != text:
+    if len(same) != 1 or _normal(attribute, same[0]) != text:
         sheet.put_only(attribute, text)
 
 
-def _normal(text: str) -> str:
-    name, _, json_text = text.partition("=")
+def _normal(attribute: str, text: str) -> str:
     try:
+        if attribute == DATA:
+            key, json_text = values.split(text)
+            return f"{values.key_text(key)}={values.write(values.read(json_text))}"
+        name, _, json_text = text.partition("=")
         return f"{name.strip()}={values.write(values.read(json_text))}"
     except ValueError:
         return text
@@ -293,33 +330,93 @@ def _normal(text: str) -> str:
 def to_unset(record: Record, withdrawal: Withdrawal, settings: NodeSettings) -> tuple[Change, ...]:
     """Return what must change in `record` so that nothing of `withdrawal` is on it; nothing if so already."""
     sheet = _Sheet(record, settings)
-    for attributes, wanted in (
-        (settings.class_attributes, withdrawal.classes),
-        ((*settings.variable_attributes, VARIABLE), withdrawal.variables),
-        ((PARAMETER,), withdrawal.parameters),
-        ((DATA,), withdrawal.data),
-        ((REMOVE,), withdrawal.without),
-    ):
-        for attribute in attributes:
-            for text in wanted:
-                sheet.drop(attribute, _named(attribute, text, settings))
-    for attribute, flag in (
+    for attribute, matches in _unwanted(withdrawal, settings):
+        sheet.drop(attribute, matches)
+    return sheet.changes()
+
+
+def to_have(record: Record, wanted: Wanted, settings: NodeSettings) -> tuple[Change, ...]:
+    """Return what must change in `record` so that it is as wanted; nothing if it is already.
+
+    Raise `UsageError` for what cannot be stored, and for what an amendment both sets and takes away.
+    """
+    if isinstance(wanted, Wish):
+        return to_set(record, wanted, settings)
+    if isinstance(wanted, Withdrawal):
+        return to_unset(record, wanted, settings)
+    sheet = _Sheet(record, settings)
+    unwanted = _unwanted(wanted.withdrawal, settings)
+    for attribute, matches in unwanted:
+        sheet.drop(attribute, matches)
+    _set(sheet, wanted.wish, settings)
+    for attribute, matches in unwanted:
+        for value in filter(matches, sheet.now(attribute)):
+            raise UsageError(f"{attribute}: {one_line(value)} is to be set and to be taken away in one edit")
+    return _complete(record, sheet.changes(), settings)
+
+
+def to_equal(
+    record: Record,
+    classes: Iterable[ClassName] | None,
+    data: Mapping[DataKey, Value] | None,
+    settings: NodeSettings,
+    *,
+    leave: Iterable[str] = (),
+) -> tuple[Change, ...]:
+    """Return what must change so that these are all the classes and all the hiera data of `record`.
+
+    None: they stay as they are. Keys of hiera data that `leave` names stay, too.
+    """
+    wish = Wish(classes=tuple(classes or ()), data=data or {})
+    sheet = _Sheet(record, settings)
+    for attribute in settings.class_attributes if classes is not None else ():
+        sheet.drop(attribute, lambda value, a=attribute: part_of(a, value, settings) not in wish.classes)  # type: ignore[misc]
+    if data is not None:
+        kept = {*data, *leave}
+        sheet.drop(DATA, lambda value: part_of(DATA, value, settings) not in kept)
+    _set(sheet, wish, settings)
+    return _complete(record, sheet.changes(), settings)
+
+
+def _unwanted(withdrawal: Withdrawal, settings: NodeSettings) -> list[tuple[str, Callable[[str], bool]]]:
+    """Return which values of which attributes `withdrawal` is about."""
+    found = [
+        (attribute, _named(attribute, text, settings))
+        for attributes, wanted in (
+            (settings.class_attributes, withdrawal.classes),
+            ((*settings.variable_attributes, VARIABLE), withdrawal.variables),
+            ((PARAMETER,), withdrawal.parameters),
+            ((DATA,), withdrawal.data),
+            ((REMOVE,), withdrawal.without),
+        )
+        for attribute in attributes
+        for text in wanted
+    ]
+    flags = (
         (settings.environment_attribute, withdrawal.environment),
         (settings.parent_attribute, withdrawal.parent),
         (REGION, withdrawal.region),
         (ROLE, withdrawal.role),
         ("description", withdrawal.description),
         (TRIAL, withdrawal.trial),
-    ):
-        if flag:
-            sheet.drop(attribute, lambda _: True)
-    return sheet.changes()
+    )
+    return found + [(attribute, lambda _: True) for attribute, flag in flags if flag]
 
 
 def _named(attribute: str, text: str, settings: NodeSettings) -> Callable[[str], bool]:
+    if attribute == DATA and _is_key(text):
+        return lambda value: value == text or part_of(attribute, value, settings) == values.key_of(text)
     if "=" in text:
         return lambda value: value == text
     return lambda value: part_of(attribute, value, settings) == part_of(attribute, text, settings)
+
+
+def _is_key(text: str) -> bool:
+    """Tell whether `text` can be nothing but a key of hiera data: without a '=', or all of it in double quotes."""
+    try:
+        return "=" not in text or values.split(f"{text}=0")[1] == "0"
+    except ValueError:
+        return False
 
 
 def to_hold(record: Record, attribute: str, wanted: Iterable[str], unwanted: Iterable[str] = ()) -> tuple[Change, ...]:

@@ -145,13 +145,16 @@ class ParameterName(Name):
 
 
 class DataKey(Name):
-    """A key of hiera data."""
+    """A key of hiera data: any text, since Puppet looks up any (`role::x:mode`, `'a.b'`, the empty one).
+
+    So, unlike other names, it goes into YAML, LDAP or a log only by the builders that escape it.
+    """
 
     __slots__ = ()
     kind = "a hiera key"
-    rule = "letters, digits, '_', '-' and '::', starting with a letter or '_', at most 200 characters"
-    pattern = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:::[A-Za-z0-9_-]+)*", re.ASCII)
-    longest = 200
+    rule = "a text of at most 10,000 characters, no half of a surrogate pair"
+    pattern = re.compile(r"[^\ud800-\udfff]*")
+    longest = 10_000
 
 
 class BranchName(Name):

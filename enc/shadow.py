@@ -175,7 +175,12 @@ def _values(kind: str, our: Mapping[str, Any], their: Mapping[str, Any]) -> list
 
 def _shown(value: Any) -> str:
     """Return a value with its type visible; what JSON does not have (dates) by its own form."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=repr)
+    if isinstance(value, Mapping):
+        # The other program's keys may be anything that YAML knows, and 1 is not "1".
+        return "{" + ", ".join(sorted(f"{_shown(key)}: {_shown(item)}" for key, item in value.items())) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_shown, value)) + "]"
+    return json.dumps(value, ensure_ascii=False, default=repr)
 
 
 def compare(

@@ -56,7 +56,7 @@ class Layout:
 
     @property
     def hiera(self) -> Path:
-        """Hiera's datadir: nodes/, prefixes/PROJECT/, projects/."""
+        """Hiera's datadir: nodes/, prefixes/PROJECT/, projects/, merged/."""
         return self.root / "hiera"
 
     @property
@@ -89,6 +89,11 @@ class Layout:
         """PROJECT/PREFIX.yaml: hiera data of a prefix."""
         return self.hiera / "prefixes"
 
+    @property
+    def merged_data(self) -> Path:
+        """CERTNAME.yaml: all hiera data of a node in one file; empty without `answers.merged_data`."""
+        return self.hiera / "merged"
+
     def create(self) -> None:
         """Make the directories that are missing.
 
@@ -105,6 +110,7 @@ class Layout:
             self.node_data,
             self.project_data,
             self.prefix_data,
+            self.merged_data,
         ):
             if not directory.is_dir():
                 directory.mkdir()

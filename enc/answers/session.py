@@ -420,7 +420,7 @@ def _shape_of_copy(settings: Settings) -> str:
 
 def _shape_of_answers(settings: Settings) -> str:
     """Return what changes when the same records would give other answers."""
-    answers = (settings.answers.variable, settings.answers.on_bad_entry)
+    answers = (settings.answers.variable, settings.answers.on_bad_entry, settings.answers.merged_data)
     parts = (settings.nodes, settings.projects, settings.groups, settings.site, answers)
     return f"{ANSWER_FORMAT} {parts!r}"
 

@@ -22,7 +22,7 @@ import json
 import os
 import selectors
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import astuple
 
@@ -34,12 +34,15 @@ from enc.answers.writer import AnswerWriter
 from enc.classify import statements
 from enc.classify.classify import Classifier
 from enc.classify.gather import prefix_of
-from enc.classify.render import render_answer, render_data
+from enc.classify.model import Classification, Value
+from enc.classify.render import merged_data, render_answer, render_data
 from enc.errors import ClassificationError, ToolkitError, one_line
-from enc.names import Certname, PrefixName, ProjectName
+from enc.names import Certname, DataKey, PrefixName, ProjectName
 from enc.settings import Settings
 
 _CHUNK = 250
+_SHARED = 200
+"""So many texts of merged data, each of many nodes, are kept at hand."""
 MANY = 4000
 """From so many names on, starting processes pays."""
 
@@ -52,6 +55,7 @@ class Worker:
         self._settings = settings
         self._writer = writer
         self._classifier = Classifier(settings)
+        self._rendered: dict[tuple[int, ...], tuple[tuple[Mapping[DataKey, Value], ...], str]] = {}
         self._log = log.get("follower")
 
     def names(self, copy: Copy, names: list[tuple[str, str | None]]) -> list[Outcome]:
@@ -72,6 +76,7 @@ class Worker:
             classification = self._classifier.classify(certname, copy).at(time.time())
             text = render_answer(classification, self._settings.answers.variable, "copy")
             data = render_data(classification.data) if classification.data else None
+            merged = self._merged(classification) if self._settings.answers.merged_data else None
         except (OSError, CopyFailed):
             raise
         except ToolkitError as error:
@@ -80,11 +85,25 @@ class Worker:
             self._log.exception("node %s", certname)
             return self._refuse(certname, f"{certname}: a bug stopped its classification: {type(bug).__name__}: {bug}")
         until = classification.trial.until if classification.trial else None
-        digest = hashlib.blake2b(f"{text}\0{data or ''}".encode(), digest_size=16).hexdigest()
+        digest = hashlib.blake2b(f"{text}\0{data or ''}\0{merged or ''}".encode(), digest_size=16).hexdigest()
         if digest == on_disk:
             return Outcome(name, digest, until=until)
-        self._writer.answer(certname, text, data)
+        self._writer.answer(certname, text, data, merged)
         return Outcome(name, digest, wrote=True, until=until)
+
+    def _merged(self, classification: Classification) -> str | None:
+        """Return a node's hiera data as one file; None if it has none."""
+        if classification.data:
+            return render_data(merged_data(classification))
+        if not classification.shared_data:
+            return None
+        # Most nodes of a project share all of it. The levels are kept with the text, so no other object has their id.
+        key = tuple(map(id, classification.shared_data))
+        if key not in self._rendered:
+            if len(self._rendered) >= _SHARED:
+                self._rendered.clear()
+            self._rendered[key] = (classification.shared_data, render_data(merged_data(classification)))
+        return self._rendered[key][1]
 
     def _refuse(self, certname: Certname, why: str) -> Outcome:
         # A last good answer from a time of trial needs no care: it says itself what comes then.

@@ -39,9 +39,12 @@ class AnswerWriter:
         self._aside = f"{os.getpid()}"
         self._open: list[int] = []
         try:
-            self._root, self._tmp, self._nodes, self._refused, self._data = (
+            self._root, self._tmp, self._nodes, self._refused, self._data, self._merged = (
                 self._directory(path)
-                for path in (layout.root, layout.tmp, layout.nodes, layout.refused, layout.node_data)
+                for path in (
+                    *(layout.root, layout.tmp, layout.nodes),
+                    *(layout.refused, layout.node_data, layout.merged_data),
+                )
             )
             self.look()
         except OSError:
@@ -51,6 +54,7 @@ class AnswerWriter:
     def look(self) -> None:
         """Note which nodes have what few have; again after another process has written."""
         self._have_data = set(os.listdir(self._data))  # noqa: PTH208 - by descriptor, as everything here
+        self._have_merged = set(os.listdir(self._merged))  # noqa: PTH208
         self._have_refusal = set(os.listdir(self._refused))  # noqa: PTH208
 
     def _directory(self, path: Path) -> int:
@@ -86,21 +90,25 @@ class AnswerWriter:
             os.close(descriptor)
         os.rename(self._aside, name, src_dir_fd=self._tmp, dst_dir_fd=directory)
 
+    def _put_or_drop(self, directory: int, present: set[str], name: str, text: str | None) -> None:
+        if text is not None:
+            self._put(directory, name, text)
+            present.add(name)
+        elif name in present:
+            self._drop(directory, name)
+            present.discard(name)
+
     @staticmethod
     def _drop(directory: int, name: str) -> None:
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=directory)
 
-    def answer(self, certname: Certname, text: str, data: str | None) -> None:
-        """Make `text` the answer of a node and `data` its hiera data (None: it has none)."""
+    def answer(self, certname: Certname, text: str, data: str | None, merged: str | None = None) -> None:
+        """Make `text` the answer of a node, `data` its own hiera data and `merged` all of it (None: it has none)."""
         # Data first: an answer whose classes look up a key must not come before the key.
         name = f"{certname}.yaml"
-        if data is not None:
-            self._put(self._data, name, data)
-            self._have_data.add(name)
-        elif name in self._have_data:
-            self._drop(self._data, name)
-            self._have_data.discard(name)
+        self._put_or_drop(self._data, self._have_data, name, data)
+        self._put_or_drop(self._merged, self._have_merged, name, merged)
         self._put(self._nodes, name, text)
         if certname in self._have_refusal:
             self._drop(self._refused, certname)
@@ -117,8 +125,8 @@ class AnswerWriter:
                 return True
         self._put(self._refused, certname, one_line(why) + "\n")
         self._have_refusal.add(certname)
-        self._drop(self._nodes, f"{certname}.yaml")
-        self._drop(self._data, f"{certname}.yaml")
+        for directory in (self._nodes, self._data, self._merged):
+            self._drop(directory, f"{certname}.yaml")
         return False
 
     def remove(self, certname: str) -> None:
@@ -126,6 +134,7 @@ class AnswerWriter:
         self._drop(self._nodes, f"{certname}.yaml")
         self._drop(self._refused, certname)
         self._drop(self._data, f"{certname}.yaml")
+        self._drop(self._merged, f"{certname}.yaml")
 
     def scope_data(self, project: ProjectName, own: str | None, prefixes: Mapping[PrefixName, str]) -> None:
         """Make `own` and `prefixes` all the hiera data of one project; what else it had goes away."""
@@ -161,7 +170,8 @@ class AnswerWriter:
         """
         known = set(certnames)
         stale: set[str] = set()
-        for directory, ending in ((self._nodes, ".yaml"), (self._data, ".yaml"), (self._refused, "")):
+        places = ((self._nodes, ".yaml"), (self._data, ".yaml"), (self._merged, ".yaml"), (self._refused, ""))
+        for directory, ending in places:
             present = os.listdir(directory)  # noqa: PTH208
             stale.update(name.removesuffix(ending) for name in present if name.removesuffix(ending) not in known)
         for name in stale:

@@ -13,6 +13,8 @@ set `apache::port` and a node only `apache::docroot`), goes when its class is
 removed, and counts only if some layer assigns the class; one that does not is
 reported in the notes. Variables are replaced whole. Hiera data is not merged
 here: each level has a file of its own, and hiera looks them up in this order.
+(With `answers.merged_data` the levels are also laid on each other, whole value
+by whole value: render.merged_data.)
 
 The environment: the node's own, else its nearest parent's, its longest
 prefix's, its project's (its entry, else the configured template), a group's,
@@ -139,6 +141,7 @@ def classify(
         classes={name: merge.parameters.get(name, {}) for name in merge.classes},
         variables=merge.variables,
         data=own.data,
+        shared_data=tuple(said.data for origin, said in rest if said is not None and said.data and _has_data(origin)),
         project=lineage.project_name,
         region=_last(said.region for said in said_by_all),
         role=_last(said.role for said in said_by_all),
@@ -148,6 +151,11 @@ def classify(
         events=tuple(merge.events),
         notes=tuple(merge.notes),
     )
+
+
+def _has_data(origin: Origin) -> bool:
+    """Tell whether it is a layer that nodes share and whose hiera data counts."""
+    return origin.layer.startswith(("project ", "prefix "))
 
 
 def _last(values: Iterator[str | None]) -> str | None:

@@ -16,8 +16,10 @@ from enc.classify.trial import Trial
 from enc.names import Certname, ClassName, DataKey, EnvironmentName, PrefixName, ProjectName
 
 Scalar = str | int | float | bool | None
-Value = Scalar | Sequence["Value"] | Mapping[str, "Value"]
-"""A value as YAML and JSON know it."""
+Key = str | int | float
+"""A key of a mapping: hiera's data knows texts and numbers."""
+Value = Scalar | Sequence["Value"] | Mapping[str, "Value"] | Mapping[Key, "Value"]
+"""A value as YAML knows it, and JSON but for the number keys."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,6 +128,8 @@ class Classification:
     variables: Mapping[str, Value]
     data: Mapping[DataKey, Value] = field(default_factory=dict)
     """The node's own hiera data (projects and prefixes have files of their own)."""
+    shared_data: tuple[Mapping[DataKey, Value], ...] = ()
+    """Hiera data of the project and of the prefixes that apply, nearer ones later; without empty ones."""
     project: ProjectName | None = None
     region: str | None = None
     role: str | None = None
@@ -167,6 +171,7 @@ __all__ = [
     "ClassName",
     "Classification",
     "Event",
+    "Key",
     "Lineage",
     "Origin",
     "Record",

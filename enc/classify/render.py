@@ -5,8 +5,8 @@ answers take 5 s and not 2 minutes, and the text is restricted to what every
 YAML 1.1 reader understands alike. Every string, key or value, is double-quoted
 ASCII, so nothing is taken for a date, a number or a boolean and no byte
 depends on an encoding; lists and mappings below the first level are in flow
-style; there are no anchors, tags or plain scalars but numbers, true, false
-and null. Property-based tests read it back with PyYAML and with Ruby.
+style; there are no anchors, no plain scalars but numbers, true, false and
+null, and one tag only, for the key `<<`. Property-based tests read it back with PyYAML and with Ruby.
 
 An answer's first line is a comment that holds the node's trusted external data
 as JSON, so that both come from one file and can never disagree. Its last line
@@ -19,7 +19,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from enc.classify.model import Classification, Value
+from enc.classify.model import Classification, Key, Value
 from enc.names import DataKey
 
 ANSWER_FORMAT = "2"
@@ -62,8 +62,21 @@ def flow(value: Value) -> str:
     if isinstance(value, float):
         return _number(value)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{text(key)}: {flow(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(_pair(key, item) for key, item in value.items()) + "}"
     return "[" + ", ".join(flow(item) for item in value) + "]"
+
+
+def _pair(key: Key, value: Value) -> str:
+    """Return one pair of a mapping in flow style."""
+    if not isinstance(key, str):
+        return f"{flow(key)}: {flow(value)}"
+    shown = _key(key)
+    return f"{shown}: {flow(value)}" if len(shown) < _SIMPLE_KEY else f"? {shown} : {flow(value)}"
+
+
+def _key(key: str) -> str:
+    # Ruby's reader takes "<<" for the merge of YAML 1.1 also in quotes; only its tag says that it is a text.
+    return '!!str "<<"' if key == "<<" else text(key)
 
 
 def _line(name: str, value: Value) -> str:
@@ -138,4 +151,16 @@ def render_data(data: Mapping[str, Value] | Mapping[DataKey, Value]) -> str:
     """Return hiera data as a YAML file."""
     if not data:
         return "--- {}\n"
-    return "---\n" + "".join(f"{text(str(key))}: {flow(value)}\n" for key, value in data.items())
+    return "---\n" + "".join(_entry(_key(str(key)), value) for key, value in data.items())
+
+
+def merged_data(classification: Classification) -> dict[DataKey, Value]:
+    """Return all hiera data of a node: of a key that stands on several levels, the nearest level's value."""
+    found: dict[DataKey, Value] = {}
+    for level in (*classification.shared_data, classification.data):
+        found.update(level)
+    return found
+
+
+def _entry(key: str, value: Value) -> str:
+    return f"{key}: {flow(value)}\n" if len(key) < _SIMPLE_KEY else f"? {key}\n: {flow(value)}\n"

@@ -138,7 +138,7 @@ def read(record: Record, settings: NodeSettings) -> Statement:
         parameters.setdefault(class_name, {})[parameter] = argument
     data: dict[DataKey, Value] = {}
     for text in record.all(DATA):
-        name, json_text = _pair(record, DATA, text)
+        name, json_text = _data(record, text)
         key, level = _named(DataKey, record, DATA, text, name), _json(record, DATA, text, json_text)
         if fault := data_fault(key, level):
             raise bad_value(record, DATA, text, fault)
@@ -198,6 +198,13 @@ def _pair(record: Record, attribute: str, text: str) -> tuple[str, str]:
     if not found:
         raise bad_value(record, attribute, text, "has no '='; write NAME=JSON")
     return name.strip(), value
+
+
+def _data(record: Record, text: str) -> tuple[str, str]:
+    try:
+        return values.split(text)
+    except ValueError as error:
+        raise bad_value(record, DATA, text, str(error)) from error
 
 
 def _json(record: Record, attribute: str, text: str, json_text: str) -> Value:

@@ -11,12 +11,14 @@ from pathlib import Path
 from enc.commands.call import Call, edit_options, json_option
 from enc.commands.wishes import desk_of, each
 from enc.errors import ExitStatus, ToolkitError, UsageError
-from enc.importing import entries, ldif, puppet_conf, wikimedia
-from enc.importing.outcome import Outcome
+from enc.importing import entries, ldif, mirroring, puppet_conf, wikimedia
+from enc.importing.outcome import Outcome, Problem
 from enc.importing.safely import lines_of, text_of
-from enc.names import PersonName
+from enc.names import PersonName, ProjectName
 
 SUMMARY = "bring over node data or settings: LDIF, Wikimedia's ENC git layout, a puppet.conf"
+
+_ALL = 100
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +38,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     mirror.add_argument("directory", metavar="DIRECTORY", type=Path)
     words = "administers projects that are not in LDAP yet (may be repeated); without it they are reported"
     mirror.add_argument("--admin", dest="admins", metavar="UID", action="append", default=[], help=words)
+    words = "make LDAP equal to it: classes and hiera data that it does not have are taken away"
+    mirror.add_argument("--mirror", action="store_true", help=words)
+    words = "with --mirror: so much of the classes and keys may go in one run (default: a fifth)"
+    mirror.add_argument("--most-removed", metavar="PERCENT", type=_percent, help=words)
+    words = "with --mirror: a project that it has no more (may be repeated); those of earlier imports are known"
+    mirror.add_argument("--gone", metavar="PROJECT", action="append", default=[], help=words)
     edit_options(mirror)
     conf = form("puppet-conf", "print our configuration for a puppet.conf of the LDAP node terminus", _puppet_conf)
     conf.add_argument("file", metavar="FILE", type=Path)
@@ -60,18 +68,43 @@ def _ldif(call: Call) -> int:
     return _told(call, outcome)
 
 
+def _percent(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= _ALL):
+        raise argparse.ArgumentTypeError(f"{text!r}: a number from 0 to {_ALL} is expected")
+    return int(text)
+
+
 def _wikimedia(call: Call) -> int:
     chosen = call.arguments
     admins = each(PersonName, chosen.admins)
+    gone = each(ProjectName, chosen.gone)
+    if not chosen.mirror and (gone or chosen.most_removed is not None):
+        raise UsageError("--gone and --most-removed belong to --mirror")
+    tree = wikimedia.read(chosen.directory)
     with desk_of(call) as desk:
-        outcome = wikimedia.bring_in(
-            desk, chosen.directory, admins=admins, reason=chosen.reason, dry_run=chosen.dry_run
-        )
-    return _told(call, outcome)
+        programme = mirroring.plan(tree, desk, admins=admins, mirror=chosen.mirror, gone=gone)
+        if not call.json:
+            for line in programme.lines():
+                print(line)
+            sys.stdout.flush()
+        refusal = programme.refusal(chosen.most_removed) if chosen.mirror else None
+        if refusal is not None and not chosen.dry_run:
+            raise ToolkitError(refusal, where=str(chosen.directory))
+        outcome = mirroring.carry_out(programme, desk, reason=chosen.reason, dry_run=chosen.dry_run)
+    if refusal is not None:
+        outcome.problems.append(Problem(str(chosen.directory), refusal))
+    if chosen.mirror and not chosen.dry_run and not programme.writes:
+        if not (outcome.problems or call.json):
+            return ExitStatus.DONE  # nothing to do: a nightly run says nothing
+        outcome.notes.clear()
+    return _told(call, outcome, shown=not call.json)
 
 
-def _told(call: Call, outcome: Outcome) -> int:
-    call.show(outcome.document(), outcome.lines)
+def _told(call: Call, outcome: Outcome, *, shown: bool = False) -> int:
+    if not shown:
+        call.show(outcome.document(), outcome.lines)
+    for note in outcome.notes:
+        call.say(f"note: {note}")
     for problem in (*outcome.skipped, *outcome.problems):
         call.say(str(problem))
     call.say(outcome.summary())

@@ -7,10 +7,18 @@ import time
 from typing import Any
 
 from enc.audit import Edit, Trail
-from enc.changes import Wish
 from enc.classify.classify import Classifier
 from enc.commands.call import Call, edit_options, json_option, table, verbs
-from enc.commands.wishes import desk_of, edit_result, wish, wish_options, withdrawal, withdrawal_options
+from enc.commands.wishes import (
+    amendment_options,
+    desk_of,
+    edit_result,
+    wanted,
+    wish,
+    wish_options,
+    withdrawal,
+    withdrawal_options,
+)
 from enc.directory.ldap_store import LdapSource
 from enc.errors import NotFound, UsageError, one_line
 from enc.names import BranchName, Certname, ClassName, EnvironmentName, ProjectName
@@ -42,6 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     setting = verb("set", "let a node's entry say something; the rest of it stays", _set)
     setting.add_argument("certname", metavar="CERTNAME")
     wish_options(setting)
+    amendment_options(setting)
     unsetting = verb("unset", "take away what a node's own entry says", _unset)
     unsetting.add_argument("certname", metavar="CERTNAME")
     withdrawal_options(unsetting)
@@ -153,11 +162,9 @@ def _add(call: Call) -> int:
 
 
 def _set(call: Call) -> int:
-    certname, wanted = Certname(call.arguments.certname), wish(call.arguments)
-    if wanted == Wish():
-        raise UsageError("say what is to be set, for example --class NAME; see --help")
+    certname, asked = Certname(call.arguments.certname), wanted(call.arguments)
     with desk_of(call) as desk:
-        receipt = nodes.change(desk, certname, wanted, reason=call.arguments.reason, dry_run=call.arguments.dry_run)
+        receipt = nodes.change(desk, certname, asked, reason=call.arguments.reason, dry_run=call.arguments.dry_run)
     return edit_result(call, receipt)
 
 

@@ -6,9 +6,18 @@ import argparse
 from collections.abc import Callable
 
 from enc import people
-from enc.changes import Wish
 from enc.commands.call import Call, edit_options, json_option, table
-from enc.commands.wishes import desk_of, each, edit_result, wish, wish_options, withdrawal, withdrawal_options
+from enc.commands.wishes import (
+    amendment_options,
+    desk_of,
+    each,
+    edit_result,
+    wanted,
+    wish,
+    wish_options,
+    withdrawal,
+    withdrawal_options,
+)
 from enc.directory.ldap_store import LdapSource
 from enc.errors import NotFound, UsageError, one_line
 from enc.names import PersonName, PrefixName, ProjectName
@@ -43,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     setting = verb(below, "set", "let a project, a prefix, the site's default or a group say something", _set)
     _target_options(setting)
     wish_options(setting, parent=False)
+    amendment_options(setting, parent=False)
     unsetting = verb(below, "unset", "take away what such an entry says", _unset)
     _target_options(unsetting)
     withdrawal_options(unsetting, parent=False)
@@ -97,10 +107,10 @@ def _add(call: Call) -> int:
     arguments.region = arguments.role = None
     project = ProjectName(arguments.project)
     admins, members = each(PersonName, arguments.admins), each(PersonName, arguments.members)
-    wanted = wish(arguments)
+    asked = wish(arguments)
     with desk_of(call) as desk:
         receipt = projects.add(
-            desk, project, admins, members, wanted, reason=arguments.reason, dry_run=arguments.dry_run
+            desk, project, admins, members, asked, reason=arguments.reason, dry_run=arguments.dry_run
         )
     return edit_result(call, receipt)
 
@@ -158,11 +168,9 @@ def _show(call: Call) -> int:
 
 
 def _set(call: Call) -> int:
-    target, wanted = _target(call.arguments), wish(call.arguments)
-    if wanted == Wish():
-        raise UsageError("say what is to be set, for example --class NAME; see --help")
+    target, asked = _target(call.arguments), wanted(call.arguments)
     with desk_of(call) as desk:
-        receipt = projects.change(desk, target, wanted, reason=call.arguments.reason, dry_run=call.arguments.dry_run)
+        receipt = projects.change(desk, target, asked, reason=call.arguments.reason, dry_run=call.arguments.dry_run)
     return edit_result(call, receipt)
 
 

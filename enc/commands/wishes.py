@@ -7,13 +7,15 @@ import getpass
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
-from enc.changes import Wish, Withdrawal
+from enc.changes import Amendment, Wanted, Wish, Withdrawal
 from enc.classify import values
 from enc.classify.model import Value
 from enc.commands.call import Call
 from enc.errors import UsageError, one_line
+from enc.importing import yaml_files
 from enc.names import (
     Certname,
     ClassName,
@@ -21,6 +23,7 @@ from enc.names import (
     EnvironmentName,
     ParameterName,
     PersonName,
+    ProjectName,
     VariableName,
 )
 from enc.puppet_names import variable_fault
@@ -42,7 +45,10 @@ def wish_options(parser: argparse.ArgumentParser, *, parent: bool = True) -> Non
     words = "a variable with a type or a structure"
     _several(parser, "--json-variable", dest="typed", metavar="NAME=JSON", words=words)
     _several(parser, "--parameter", dest="parameters", metavar="CLASS::NAME=JSON", words="a parameter of a class")
-    _several(parser, "--data", dest="data", metavar="KEY=JSON", words="hiera data")
+    words = "hiera data; a key of a mapping may also be a number; a KEY with a '=' stands in double quotes"
+    _several(parser, "--data", dest="data", metavar="KEY=JSON", words=words)
+    words = "hiera data: all keys of a YAML file"
+    _several(parser, "--data-file", dest="data_files", metavar="FILE", words=words)
     words = "do not inherit it: 'class NAME', 'variable NAME' or 'parameter CLASS::NAME'"
     _several(parser, "--remove", dest="without", metavar="WHAT", words=words)
     parser.add_argument("--environment", metavar="NAME", help="Puppet environment")
@@ -55,15 +61,29 @@ def wish_options(parser: argparse.ArgumentParser, *, parent: bool = True) -> Non
 
 def withdrawal_options(parser: argparse.ArgumentParser, *, parent: bool = True) -> None:
     """Offer taking away everything that an entry can say."""
-    _several(parser, "--class", dest="classes", metavar="CLASS", words="a class")
-    words = "a variable, plain or typed"
-    _several(parser, "--variable", "--json-variable", dest="variables", metavar="NAME", words=words)
-    _several(parser, "--parameter", dest="parameters", metavar="CLASS::NAME", words="a class parameter")
-    _several(parser, "--data", dest="data", metavar="KEY", words="a key of hiera data")
-    words = "a removal, as it was given to `set --remove`"
-    _several(parser, "--remove", dest="without", metavar="WHAT", words=words)
+    _withdrawals(parser, "", parent)
+
+
+def amendment_options(parser: argparse.ArgumentParser, *, parent: bool = True) -> None:
+    """Offer the same beside `wish_options`: what is to be taken away in the same edit."""
+    _withdrawals(parser, "unset-", parent)
+
+
+def _withdrawals(parser: argparse.ArgumentParser, before: str, parent: bool) -> None:
+    also = "in the same edit, take away: " if before else ""
+
+    def several(*names: str, dest: str, metavar: str, words: str) -> None:
+        flags = (f"--{before}{name}" for name in names)
+        _several(parser, *flags, dest=before.replace("-", "_") + dest, metavar=metavar, words=also + words)
+
+    several("class", dest="classes", metavar="CLASS", words="a class")
+    several("variable", "json-variable", dest="variables", metavar="NAME", words="a variable, plain or typed")
+    several("parameter", dest="parameters", metavar="CLASS::NAME", words="a class parameter")
+    several("data", dest="data", metavar="KEY", words="a key of hiera data")
+    several("remove", dest="without", metavar="WHAT", words="a removal, as it was given to `set --remove`")
     for name in ("environment", *(("parent",) if parent else ()), "region", "role", "description"):
-        parser.add_argument(f"--{name}", action="store_true", help=f"the entry's own {name}")
+        dest, words = f"{before.replace('-', '_')}{name}", f"{also}the entry's own {name}"
+        parser.add_argument(f"--{before}{name}", dest=dest, action="store_true", help=words)
 
 
 def wish(arguments: argparse.Namespace) -> Wish:
@@ -86,9 +106,13 @@ def wish(arguments: argparse.Namespace) -> Wish:
         parameters[key] = _json("--parameter", path, value)
     data: dict[DataKey, Value] = {}
     for text in arguments.data:
-        name, value = _pair("--data", text, "KEY=JSON")
+        name, value = _data(text)
         _once("--data", name, data)
         data[DataKey(name)] = _json("--data", name, value)
+    for file in getattr(arguments, "data_files", ()):
+        for data_key, item in yaml_files.data_of(Path(file)).items():
+            _once("--data-file", data_key, data)
+            data[data_key] = item
     parent = getattr(arguments, "parent", None)
     return Wish(
         classes=tuple(ClassName.from_directory(name) for name in arguments.classes),
@@ -107,21 +131,36 @@ def wish(arguments: argparse.Namespace) -> Wish:
 
 def withdrawal(arguments: argparse.Namespace) -> Withdrawal:
     """Return what `unset` is asked for. Names are not checked: what is bad must be removable."""
-    found = Withdrawal(
-        classes=tuple(arguments.classes),
-        variables=tuple(arguments.variables),
-        parameters=tuple(arguments.parameters),
-        data=tuple(arguments.data),
-        without=tuple(arguments.without),
-        environment=arguments.environment,
-        parent=getattr(arguments, "parent", False),
-        region=arguments.region,
-        role=arguments.role,
-        description=arguments.description,
-    )
+    found = _withdrawal(arguments, "")
     if found == Withdrawal():
         raise UsageError("say what is to be taken away, for example --class NAME; see --help")
     return found
+
+
+def wanted(arguments: argparse.Namespace) -> Wanted:
+    """Return what `set` is asked for, with what it is to take away in the same edit."""
+    wished, unwanted = wish(arguments), _withdrawal(arguments, "unset_")
+    if wished == Wish() and unwanted == Withdrawal():
+        raise UsageError("say what is to be set, for example --class NAME; see --help")
+    return Amendment(wished, unwanted) if unwanted != Withdrawal() else wished
+
+
+def _withdrawal(arguments: argparse.Namespace, before: str) -> Withdrawal:
+    def given(name: str) -> Any:
+        return getattr(arguments, before + name, False)
+
+    return Withdrawal(
+        classes=tuple(given("classes")),
+        variables=tuple(given("variables")),
+        parameters=tuple(given("parameters")),
+        data=tuple(given("data")),
+        without=tuple(given("without")),
+        environment=given("environment"),
+        parent=given("parent"),
+        region=given("region"),
+        role=given("role"),
+        description=given("description"),
+    )
 
 
 def removal(text: str) -> str:
@@ -144,13 +183,20 @@ def _pair(option: str, text: str, form: str) -> tuple[str, str]:
     return name.strip(), value
 
 
+def _data(text: str) -> tuple[str, str]:
+    try:
+        return values.split(text)
+    except ValueError as error:
+        raise UsageError(f"--data {_shown(text)}: {error}") from error
+
+
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:60] + "…")
 
 
 def _once(option: str, name: object, found: object) -> None:
     if name in found:  # type: ignore[operator]
-        raise UsageError(f"{option} {name}: is given twice")
+        raise UsageError(f"{option} {one_line(str(name))}: is given twice")
 
 
 def _variable(name: str) -> VariableName:
@@ -183,7 +229,7 @@ def _word(option: str, text: str | None) -> str | None:
     return text
 
 
-_Name = TypeVar("_Name", PersonName, ClassName)
+_Name = TypeVar("_Name", PersonName, ClassName, ProjectName)
 
 
 def each(kind: type[_Name], texts: Sequence[str]) -> tuple[_Name, ...]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from enc import filters
+from enc import dn, filters
 from enc.classify.model import Record
 from enc.directory import ber, entries, messages, results
 from enc.directory.connection import Closing, Connection, Person, open_connection
@@ -76,9 +76,29 @@ class DirectoryEditor(Closing):
             return []
 
     def add(self, place: str, attributes: Mapping[str, Sequence[str]]) -> Record | None:
-        """Make the entry `place`; return it as the server made it. `Conflict` if there is one already."""
+        """Make the entry `place`; return it as the server made it.
+
+        `Conflict` if there is one already, `NotFound` with the entry that is missing above it.
+        """
         filled = {name: values for name, values in attributes.items() if values}
-        return self._write(place, messages.add(place, filled))
+        try:
+            return self._write(place, messages.add(place, filled))
+        except NotFound as error:
+            missing = self.missing_above(place)
+            if missing is None:
+                raise
+            raise NotFound(f"there is no entry {missing}, below which it is to stand", where=place) from error
+
+    def missing_above(self, place: str) -> str | None:
+        """Return the topmost entry that is missing above `place`, as far as the writer may see; None if none is."""
+        missing: list[str] = []
+        above = dn.parent(place)
+        while above and self.read(above) is None:
+            missing.append(above)
+            above = dn.parent(above)
+        if not above:
+            return dn.parent(place) or None  # not even the top is there, and whose it would be is not known
+        return missing[-1] if missing else None
 
     def modify(self, place: str, changes: Iterable[ValueChange], assert_csn: str | None = None) -> Record | None:
         """Carry out all `changes` or none; return the entry as it is then.

@@ -51,6 +51,8 @@ class PuppetFacts:
     has_hiera_data: bool
     packages: Mapping[str, str] | str
     """Those with security fixes that matter here → version; a text if nobody could tell."""
+    hiera_reads_merged: bool = False
+    """Whether some hiera.yaml names the merged files of nodes (docs/hiera.md)."""
 
 
 def gather(settings: Settings, confdir: Path | None = None) -> PuppetFacts | str:
@@ -60,13 +62,16 @@ def gather(settings: Settings, confdir: Path | None = None) -> PuppetFacts | str
     except puppet_settings.NoPuppet as error:
         return error.message
     words = [*found.get("external_nodes", "").split(), found.get("trusted_external_command", "")]
+    layout = Layout(settings.answers.directory)
+    hierarchies = [_read(path) for path in _hiera_files(found)]
     return PuppetFacts(
         found,
         parse_sections(_read(Path(found.get("config", "")))),
         frozenset(word for word in words if word.startswith("/") and os.access(word, os.X_OK) and Path(word).is_file()),
-        any(str(Layout(settings.answers.directory).hiera) in _read(path) for path in _hiera_files(found)),
-        _has_hiera_data(Layout(settings.answers.directory)),
+        any(str(layout.hiera) in text for text in hierarchies),
+        _has_hiera_data(layout),
         packages(),
+        any(str(layout.hiera) in text and "merged/%{" in text for text in hierarchies),
     )
 
 
@@ -194,7 +199,13 @@ def _reports(facts: PuppetFacts) -> Finding:
 
 def _hiera(facts: PuppetFacts, settings: Settings) -> Iterator[Finding]:
     place = Layout(settings.answers.directory).hiera
-    if facts.hiera_reads_answers:
+    if facts.hiera_reads_merged and not settings.answers.merged_data:
+        yield fault(
+            "puppet-hiera",
+            f"a hiera.yaml reads {Layout(settings.answers.directory).merged_data}, and nobody writes there",
+            "set answers.merged_data: true and restart the follower, or use the levels of docs/hiera.md",
+        )
+    elif facts.hiera_reads_answers:
         yield ok("puppet-hiera", f"hiera reads {place}")
     elif facts.has_hiera_data:
         yield warning(

@@ -9,14 +9,14 @@ projects and groups, and touches neither people nor the tree itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from enc import dn
-from enc.changes import Change, Step, making, modifying
+from enc.changes import Change, Step, after, making, modifying
 from enc.classify import gather, statements, terminus
 from enc.classify.model import Record
-from enc.errors import ClassificationError, Conflict, DirectoryUnreachable, InvalidName, ToolkitError
+from enc.errors import ClassificationError, Conflict, DirectoryUnreachable, InvalidName, NotFound, ToolkitError
 from enc.filters import NodeFilter, folded
 from enc.importing.ldif import Entry
 from enc.importing.outcome import Outcome, Problem
@@ -35,6 +35,7 @@ def bring_in(
     """Import what was read from `file`; raise `DirectoryUnreachable` when LDAP goes away on the way."""
     outcome = Outcome(dry_run)
     seen: dict[str, str] = {}
+    made: dict[str, Record] = {}
     for entry in entries:
         if isinstance(entry, Problem):
             outcome.problems.append(entry)
@@ -44,7 +45,7 @@ def bring_in(
             if not _is_ours(entry.dn, desk.settings):
                 outcome.skipped.append(Problem(where, f"{entry.dn} is not below one of the configured bases"))
                 continue
-            _bring(desk, entry, where, seen, outcome, reason)
+            _bring(desk, _usable(entry, outcome, where, desk.settings), seen, made, outcome, reason)
         except DirectoryUnreachable:
             raise
         except ToolkitError as error:
@@ -78,15 +79,18 @@ def _usable(entry: Entry, outcome: Outcome, where: str, settings: Settings) -> E
     return replace(entry, attributes={name: values for name, values in attributes.items() if values})
 
 
-def _bring(desk: Desk, entry: Entry, where: str, seen: dict[str, str], outcome: Outcome, reason: str) -> None:
-    settings = desk.settings
-    entry = _usable(entry, outcome, where, settings)
+def _bring(
+    desk: Desk, entry: Entry, seen: dict[str, str], made: dict[str, Record], outcome: Outcome, reason: str
+) -> None:
+    """Import one entry; `made` are those that this import has made or changed, also if it only says that it would."""
+    settings, place = desk.settings, dn.normalise(entry.dn)
     record = Record(entry.dn, {name.lower(): values for name, values in entry.attributes.items()})
     names = check(record, settings)
     _alone(record, names, seen, desk)
-    present = desk.editor.read(entry.dn)
+    present = made.get(place) if outcome.dry_run and place in made else desk.editor.read(entry.dn)
     step: Step | None
     if present is None:
+        _below_something(entry.dn, made, desk)
         step = making(entry.dn, entry.attributes)
     else:
         changes = difference(present, entry)
@@ -99,10 +103,16 @@ def _bring(desk: Desk, entry: Entry, where: str, seen: dict[str, str], outcome: 
     plan = Plan("import ldif", subject, _project(record, settings), (step,), node=certname)
     receipt = desk.submit(plan, reason=reason, dry_run=outcome.dry_run)
     outcome.lines += [line for made in receipt.plan.steps for line in made.lines()]
-    if present is None:
-        outcome.added += 1
-    else:
-        outcome.changed += 1
+    later = after(step, present)
+    assert later is not None
+    made[place] = later
+    outcome.count((step,))
+
+
+def _below_something(place: str, made: Mapping[str, Record], desk: Desk) -> None:
+    if dn.normalise(dn.parent(place)) not in made and (missing := desk.editor.missing_above(place)) is not None:
+        hint = "import it first; `enc-admin project add` makes a project with all that it needs"
+        raise NotFound(f"there is no entry {missing}, below which it is to stand; {hint}", where=place)
 
 
 def check(record: Record, settings: Settings) -> tuple[str, ...]:

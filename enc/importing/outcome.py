@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from enc.changes import Step
 from enc.errors import one_line
 
 
@@ -27,16 +29,32 @@ class Outcome:
     dry_run: bool
     added: int = 0
     changed: int = 0
+    deleted: int = 0
     unchanged: int = 0
+    taken: int = 0
+    """Classes and keys of hiera data that go; a mirroring import only."""
     skipped: list[Problem] = field(default_factory=list)
     """Left out on purpose, such as entries outside the configured bases."""
+    notes: list[Problem] = field(default_factory=list)
+    """What was taken, but perhaps not as somebody meant it."""
     problems: list[Problem] = field(default_factory=list)
+    """What could not be taken or written."""
     lines: list[str] = field(default_factory=list)
     """The writes, for people."""
+
+    def count(self, steps: Sequence[Step]) -> None:
+        """Count an entry that these steps were about; several steps make one project."""
+        do = steps[0].do if steps else ""
+        self.added += do == "add"
+        self.changed += do == "modify"
+        self.deleted += do == "delete"
+        self.unchanged += not steps
 
     def summary(self) -> str:
         """Return one line for people."""
         words = f"{self.added} added, {self.changed} changed, {self.unchanged} as they were"
+        words += f", {self.deleted} deleted" if self.deleted else ""
+        words += f", {self.taken} classes and keys taken away" if self.taken else ""
         words += f", {len(self.skipped)} skipped" if self.skipped else ""
         words += f", {len(self.problems)} with problems" if self.problems else ""
         return f"dry run, nothing was written: {words}" if self.dry_run else words
@@ -47,8 +65,11 @@ class Outcome:
             "dry_run": self.dry_run,
             "added": self.added,
             "changed": self.changed,
+            "deleted": self.deleted,
             "unchanged": self.unchanged,
+            "taken_away": self.taken,
             "skipped": [asdict(problem) for problem in self.skipped],
+            "notes": [asdict(problem) for problem in self.notes],
             "problems": [asdict(problem) for problem in self.problems],
             "writes": self.lines,
         }

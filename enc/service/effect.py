@@ -6,7 +6,6 @@ directory as it would be, so a dry run shows what the real run does.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from enc import dn
 from enc.changes import Step, after
+from enc.classify import values
 from enc.classify.classify import Classifier
 from enc.classify.model import Classification, Record, Source, Value
 from enc.classify.trial import Trial
@@ -134,8 +134,8 @@ def told(trial: Trial) -> str:
 
 
 def shown(value: Value) -> str:
-    """Return a value as JSON, on one line."""
-    return json.dumps(value, ensure_ascii=False)
+    """Return a value as LDAP holds it, on one line."""
+    return values.shown(value)
 
 
 def document(classification: Classification | None) -> dict[str, Any] | None:

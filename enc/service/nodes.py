@@ -13,15 +13,17 @@ from enc import dn
 from enc.changes import (
     Change,
     Step,
+    Wanted,
     Wish,
     Withdrawal,
     apply,
     deleting,
     making,
     modifying,
+    to_have,
     to_hold,
     to_set,
-    to_unset,
+    wish_in,
 )
 from enc.classify.model import Record
 from enc.classify.statements import ENROLMENT
@@ -48,7 +50,7 @@ def entry_of(certname: Certname, editor: DirectoryEditor, settings: Settings) ->
 def change(
     desk: Desk,
     certname: Certname,
-    wanted: Wish | Withdrawal,
+    wanted: Wanted,
     *,
     reason: str,
     dry_run: bool = False,
@@ -56,19 +58,14 @@ def change(
 ) -> Receipt:
     """Let what is wanted hold for the node's entry; `action` is its name in the trail, if it has one of its own."""
     record = entry_of(certname, desk.editor, desk.settings)
-    setting = isinstance(wanted, Wish)
-    changes = (
-        to_set(record, wanted, desk.settings.nodes)
-        if isinstance(wanted, Wish)
-        else to_unset(record, wanted, desk.settings.nodes)
-    )
+    changes = to_have(record, wanted, desk.settings.nodes)
     plan = Plan(
-        action or ("node set" if setting else "node unset"),
+        action or ("node unset" if isinstance(wanted, Withdrawal) else "node set"),
         f"node {certname}",
         project_if_told(record, desk.settings),
         (modifying(record, changes),) if changes else (),
         node=certname,
-        wish=wanted if isinstance(wanted, Wish) else None,
+        wish=wish_in(wanted),
     )
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 

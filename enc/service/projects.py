@@ -7,21 +7,24 @@ makes what is missing, so that it completes what a crash left half-made.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from enc import dn, people
 from enc.changes import (
+    Change,
     Step,
+    Wanted,
     Wish,
     Withdrawal,
     apply,
     deleting,
     making,
     modifying,
+    to_have,
     to_hold,
     to_set,
-    to_unset,
+    wish_in,
 )
 from enc.classify.model import Record
 from enc.directory.messages import Scope
@@ -84,6 +87,18 @@ def add(
     dry_run: bool = False,
 ) -> Receipt:
     """Make a project, or what is missing of it. Admins are members too."""
+    return desk.submit(plan_of_new(desk, project, admins, members, wish), reason=reason, dry_run=dry_run)
+
+
+def is_whole(project: ProjectName, desk: Desk) -> bool:
+    """Tell whether a project's entry has all that belongs to it: the admins' role, the container of its nodes."""
+    return desk.editor.read(_role_place(project, desk)) is not None and not container_step(project, desk)
+
+
+def plan_of_new(
+    desk: Desk, project: ProjectName, admins: tuple[PersonName, ...], members: tuple[PersonName, ...], wish: Wish
+) -> Plan:
+    """Return the plan that makes a project, or what is missing of it; raise `Conflict` if there is a different one."""
     if not admins:
         raise UsageError("a project needs at least one admin")
     if project == desk.settings.projects.admin_role:
@@ -122,8 +137,7 @@ def add(
         }
         steps.append(making(_role_place(project, desk), attributes))
     environment = advice.shared_environment(wish, project, (record,), desk.settings)
-    plan = Plan("project add", f"project {project}", project, (*steps, *container), wish=wish, environment=environment)
-    return desk.submit(plan, reason=reason, dry_run=dry_run)
+    return Plan("project add", f"project {project}", project, (*steps, *container), wish=wish, environment=environment)
 
 
 def delete(desk: Desk, project: ProjectName, *, reason: str, dry_run: bool = False) -> Receipt:
@@ -216,7 +230,7 @@ def _held_by(uids: Iterable[PersonName], held: Iterable[str]) -> tuple[str, ...]
     return tuple(place for place in held if folded(people.shown(place)) in wanted)
 
 
-def change(desk: Desk, target: Target, wanted: Wish | Withdrawal, *, reason: str, dry_run: bool = False) -> Receipt:
+def change(desk: Desk, target: Target, wanted: Wanted, *, reason: str, dry_run: bool = False) -> Receipt:
     """Let what is wanted hold for an entry that several nodes share.
 
     The entry of a prefix or of the site is made when something is to stand on
@@ -225,45 +239,59 @@ def change(desk: Desk, target: Target, wanted: Wish | Withdrawal, *, reason: str
     settings = desk.settings.nodes
     if settings.semantics == "terminus":
         raise UsageError("nodes.semantics is terminus: only nodes and their parents are looked at")
+    wish = wish_in(wanted)
+    if wish is not None and wish.parent is not None:
+        raise UsageError("only a node has a parent")
     place, record = _shared_entry(target, desk)
-    steps: tuple[Step, ...] = ()
-    if isinstance(wanted, Wish):
-        if wanted.parent is not None:
-            raise UsageError("only a node has a parent")
-        base = record or Record(place, {**_SCOPE, "cn": (dn.rdn(place)[1],)})
-        changes = to_set(base, wanted, settings)
-        if record is None and changes:
-            steps = (making(place, apply(base, changes).attributes),)
-        elif record is not None and changes:
-            steps = (modifying(record, changes),)
-    elif record is not None:
-        changes = to_unset(record, wanted, settings)
-        left = apply(record, changes).attributes.keys() - _BARE
-        if changes:
-            steps = (deleting(record),) if target.prefix and not left else (modifying(record, changes),)
+    steps = scope_steps(target, place, record, lambda entry: to_have(entry, wanted, settings))
     words = f"{'project' if target.project else 'group' if target.group else 'site'}"
-    action = f"{words} {'set' if isinstance(wanted, Wish) else 'unset'}"
+    action = f"{words} {'unset' if isinstance(wanted, Withdrawal) else 'set'}"
     plan = Plan(action, str(target), target.project, steps)
-    if isinstance(wanted, Wish):
+    if wish is not None:
         above = project_entry(target.project, desk) if target.project and target.prefix else None
-        environment = advice.shared_environment(wanted, target.project, (record, above), desk.settings)
-        plan = replace(plan, wish=wanted, environment=environment)
+        environment = advice.shared_environment(wish, target.project, (record, above), desk.settings)
+        plan = replace(plan, wish=wish, environment=environment)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
-def _shared_entry(target: Target, desk: Desk) -> tuple[str, Record | None]:
+def scope_steps(
+    target: Target, place: str, record: Record | None, changes_of: Callable[[Record], tuple[Change, ...]]
+) -> tuple[Step, ...]:
+    """Return the steps that bring the entry at `place` (None: there is none) into the state that `changes_of` wants."""
+    base = record or Record(place, {**_SCOPE, "cn": (dn.rdn(place)[1],)})
+    changes = changes_of(base)
+    if not changes:
+        return ()
+    after = apply(base, changes)
+    if record is None:
+        return (making(place, after.attributes),)
+    empty = target.prefix is not None and not after.attributes.keys() - _BARE
+    return (deleting(record) if empty else modifying(record, changes),)
+
+
+def shared_place(target: Target, desk: Desk) -> str:
+    """Return the DN of a target's entry; raise `UsageError` for a prefix of a name that something else has."""
     if target.project is not None:
-        record = project_entry(target.project, desk)
+        place = place_of(target.project, desk)
         if target.prefix is None:
-            return record.dn, record
+            return place
         if target.prefix == desk.settings.projects.admin_role:
             raise UsageError(f"{target.prefix} is the name of the admins' role and cannot be a prefix")
-        place = dn.build("cn", target.prefix, record.dn)
-        return place, desk.editor.read(place)
+        return dn.build("cn", target.prefix, place)
     if target.group is not None:
-        place = dn.build("cn", target.group, desk.settings.groups_base)
+        return dn.build("cn", target.group, desk.settings.groups_base)
+    return desk.settings.site_dn
+
+
+def _shared_entry(target: Target, desk: Desk) -> tuple[str, Record | None]:
+    place = shared_place(target, desk)
+    if target.group is not None:
         found = desk.editor.find(place, desk.settings.groups.filter, Scope.BASE)
         if not found:
             raise NotFound(f"no group {target.group} below {desk.settings.groups_base}")
         return place, found[0]
-    return desk.settings.site_dn, desk.editor.read(desk.settings.site_dn)
+    if target.project is not None:
+        record = project_entry(target.project, desk)
+        if target.prefix is None:
+            return record.dn, record
+    return place, desk.editor.read(place)

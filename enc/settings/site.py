@@ -155,6 +155,8 @@ class AnswerSettings(Section):
     """Top-scope variable with source, age (seconds) and version of the answer. null: none."""
     on_bad_entry: Literal["last-good", "refuse"] = "last-good"
     """What a node gets whose entry cannot be classified any more."""
+    merged_data: bool = False
+    """Whether each node's hiera data is also written as one file, in which the nearest entry that has a key says it."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield a variable that Puppet cannot take, with which no catalog would compile."""

@@ -216,3 +216,42 @@ def test_deleted_values_leave_the_hiera_data(following: Following) -> None:
     eventually(lambda: place.exists() and yaml.safe_load(place.read_text()) == {"key": "a"}, "data")
     slapd.modify(node_dn(WEB), {"puppetmasterData": [(DELETE, ['key="a"'])]})
     eventually(lambda: not place.exists(), "no data, no file")
+
+
+def test_one_merged_file_for_each_node(slapd: Slapd, tmp_path: Path) -> None:
+    add_project(slapd, "alpha", puppetmasterData=['a={"x": 1, "y": 1}', "b=1", "c={1: [1], 20: [2]}"])
+    for name in (WEB, "db1.example.org"):
+        add_node(slapd, name)
+    following = Following(tmp_path / "f", slapd, answers={"merged_data": True})
+    following.start()
+
+    def merged(name: str) -> object:
+        place = following.layout.merged_data / f"{name}.yaml"
+        return yaml.safe_load(place.read_text()) if place.exists() else None
+
+    try:
+        assert merged(WEB) == merged("db1.example.org") == {"a": {"x": 1, "y": 1}, "b": 1, "c": {1: [1], 20: [2]}}
+        scope = {"objectClass": ["puppetmasterScope", "puppetClient", "puppetmasterClassification"]}
+        below = f"cn=alpha,ou=projects,{SUFFIX}"
+        slapd.add(f"cn=web,{below}", {**scope, "puppetmasterData": ["b=2", "role::x:mode=1"]})
+        slapd.add(f"cn=web1,{below}", {**scope, "puppetmasterData": ["a={}", '"="=3']})
+        slapd.modify(node_dn(WEB), {"puppetmasterData": [(ADD, ["own=null"])]})
+        whole = {"a": {}, "b": 2, "c": {1: [1], 20: [2]}, "role::x:mode": 1, "=": 3, "own": None}
+        eventually(lambda: merged(WEB) == whole, "the nearest level says a key whole")
+        assert merged("db1.example.org") == {"a": {"x": 1, "y": 1}, "b": 1, "c": {1: [1], 20: [2]}}
+        slapd.modify(node_dn(WEB), {"puppetmasterData": [(DELETE, ["own=null"])]})
+        slapd.modify(below, {"puppetmasterData": [(REPLACE, [])]})
+        eventually(lambda: merged(WEB) == {"a": {}, "b": 2, "role::x:mode": 1, "=": 3}, "the project says nothing")
+        eventually(lambda: merged("db1.example.org") is None, "no data, no file")
+        slapd.delete(node_dn(WEB))
+        eventually(lambda: merged(WEB) is None, "no node, no file")
+    finally:
+        following.end()
+    add_node(slapd, WEB)
+    without = Following(tmp_path / "f", slapd)
+    without.start()
+    try:
+        assert merged(WEB) is None
+        assert without.text(WEB) is not None
+    finally:
+        without.end()

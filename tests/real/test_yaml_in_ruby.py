@@ -108,8 +108,9 @@ def test_every_text_that_looks_like_something_else(ruby: Ruby) -> None:
 
 
 def test_the_longest_keys(ruby: Ruby) -> None:
-    inner = {"😀" * 80: 1, "é" * 160: 2, "\x01" * 160: 3}
+    inner = {"😀" * 800: 1, "é" * 1600: 2, "\x01" * 160: 3, 20: 4, "<<": 5}
     values.check(inner)
     variables = {"v": inner, "k" * 3000: [inner]}
     said = Classification(Certname("web1"), EnvironmentName("test"), {}, variables)
     assert ruby.load(render_answer(said, None, "copy"))["map"][2][1] == _plain(variables)
+    assert ruby.load(render_data({"k" * 10_000: inner})) == _plain({"k" * 10_000: inner})

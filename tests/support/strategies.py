@@ -14,7 +14,28 @@ certnames = st.from_regex(Certname.pattern, fullmatch=True).filter(Certname.acce
 class_names = st.from_regex(r"[a-d](?:::[a-d])?", fullmatch=True).map(ClassName)
 parameter_names = st.sampled_from("pqr").map(ParameterName)
 variable_names = st.sampled_from(["v", "w", "site", "a::b"]).map(VariableName)
-data_keys = st.sampled_from(["k", "a::k", "b-c"]).map(DataKey)
+PLAIN_DATA_KEYS = ("k", "a::k", "b-c", "role::x:mode")
+ODD_DATA_KEYS = (
+    "",
+    " ",
+    "a.b",
+    "c d",
+    "c  d",
+    "x=y",
+    "=",
+    '"',
+    '"q"',
+    '"q"=1',
+    "9x",
+    "-x",
+    "é",
+    "ﬁ",
+    "a\nb",
+    "<<",
+    "\0",
+    "👍",
+)
+data_keys = (st.sampled_from(PLAIN_DATA_KEYS) | st.sampled_from(ODD_DATA_KEYS)).map(DataKey)
 environments = st.sampled_from(["test", "production", "dev_1"]).map(EnvironmentName)
 
 numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -26,9 +47,11 @@ LOOKS_LIKE_SOMETHING = (
     *("\x7f", "\x1b[31m", "😀", "e\u0301", "\ue000", "a" * 300),
 )
 awkward = st.sampled_from(LOOKS_LIKE_SOMETHING)
-keys = (texts | awkward).filter(lambda key: key != "<<" and len(key) <= 100)
+with_nul = st.sampled_from(["\0", "a\0b"])
+"""Only JSON's escapes can carry it."""
+keys = texts | awkward | with_nul | st.sampled_from(["k" * 2000, "<<", "é" * 400]) | numbers
 values = st.recursive(
-    scalars | awkward,
+    scalars | awkward | with_nul,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4),
     max_leaves=12,
 )

@@ -57,8 +57,11 @@ def test_a_node_has_an_answer_or_a_refusal(layout: Layout) -> None:
         assert files(layout) == {f"nodes/{WEB}.yaml", f"hiera/nodes/{WEB}.yaml"}
         assert writer.refuse(WEB, "bad", keep_answer=True)
         assert (layout.nodes / f"{WEB}.yaml").read_text() == "text"
+        writer.answer(WEB, "text", None, "merged")
+        assert files(layout) == {f"nodes/{WEB}.yaml", f"hiera/merged/{WEB}.yaml"}
         writer.answer(WEB, "text", None)
         assert files(layout) == {f"nodes/{WEB}.yaml"}
+        writer.answer(WEB, "text", None, "merged")
         assert not writer.refuse(WEB, "bad", keep_answer=False)
         assert files(layout) == {f"refused/{WEB}"}
         writer.remove(WEB)
@@ -76,7 +79,7 @@ def test_a_project_loses_the_data_it_has_no_more(layout: Layout) -> None:
         }
         writer.scope_data(alpha, None, {PrefixName("web"): "w"})
         assert files(layout) == {"hiera/prefixes/alpha/web.yaml"}
-        writer.answer(WEB, "text", "data")
+        writer.answer(WEB, "text", "data", "merged")
         assert writer.retain([], []) == 1
     assert files(layout) == set()
 

@@ -181,6 +181,13 @@ def test_settings_in_the_wrong_section_and_hiera_data_that_nobody_reads() -> Non
     assert bad(puppet.judge("puppet is not installed here", DEFAULT_PATH, EXTENDED)) == {"puppet": "note"}
 
 
+def test_merged_files_that_hiera_reads_and_nobody_writes() -> None:
+    facts = replace(ASKS, hiera_reads_merged=True)
+    assert bad(puppet.judge(facts, DEFAULT_PATH, EXTENDED)) == {"puppet-hiera": "fault"}
+    written = replace(EXTENDED, answers=replace(EXTENDED.answers, merged_data=True))
+    assert bad(puppet.judge(facts, DEFAULT_PATH, written)) == {}
+
+
 def test_what_the_account_may_read_and_how_fast_enc_is() -> None:
     assert bad(account.judge_reading("puppet", {}, "/s")) == {}
     assert bad(account.judge_reading("puppet", {"/s": "denied"}, "/s")) == {"account-secret": "warning"}

@@ -166,7 +166,7 @@ def test_data_region_and_role() -> None:
         ("puppetmasterVariable", "v=plain", "not JSON"),
         ("puppetmasterParameter", "p=1", "CLASS::PARAMETER"),
         ("puppetmasterParameter", "c::P=1", "not a class parameter"),
-        ("puppetmasterData", "../x=1", "not a hiera key"),
+        ("puppetmasterData", '"x=1', "double quotes"),
         ("puppetmasterRemove", "everything", "write class NAME"),
         ("environment", "../x", "not an environment"),
     ],

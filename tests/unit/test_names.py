@@ -20,7 +20,7 @@ from enc.names import (
 )
 
 KINDS = (
-    *(Certname, ClassName, DataKey, EnvironmentName, ParameterName),
+    *(Certname, ClassName, EnvironmentName, ParameterName),
     *(PersonName, PrefixName, ProjectName, VariableName),
 )
 HOSTILE = (
@@ -51,7 +51,8 @@ def test_no_name_takes_what_could_mean_something_elsewhere(kind: type[Certname],
         (ClassName, ["a", "role::web", "a::b::c_1"], ["::a", "a::", "A", "a:b", "a:::b", "a::1", "1a", "a-b"]),
         (VariableName, ["a", "A", "_a", "a::B"], ["1a", "a-b", "::a", "a::", "a.b"]),
         (ParameterName, ["a", "a_1"], ["A", "a::b", "_a"]),
-        (DataKey, ["a", "a::b", "A-b", "_x", "a::0"], ["::a", "a::", "1", "a.b", "a:b"]),
+        (DataKey, ["a", "a::b", "role::x:mode", "", "a.b", "c d", "1", "x=y", "a\nb", "k" * 10_000], ["k" * 10_001]),
+        (DataKey, ["\0", "👍"], ["\ud800", "a\udfff"]),
         (PersonName, ["anna", "A.b-c_1", "0"], [".a", "a@b"]),
     ],
 )

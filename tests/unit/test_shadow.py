@@ -40,6 +40,8 @@ def test_what_means_the_same_to_puppet(ours: str, other: str) -> None:
         ("classes: [a]", "classes: [a, b]", "class b: only theirs"),
         ("classes: {a: {p: 1}}", "classes: {a: {p: '1'}}", 'parameter a::p: ours 1, theirs "1"'),
         ("parameters: {x: true}", "parameters: {x: 1}", "variable x: ours true, theirs 1"),
+        ("parameters: {x: {1: a, b: c}}", "parameters: {x: {'1': a, b: c}}", 'theirs {"1": "a", "b": "c"}'),
+        ("parameters: {x: {1: a}}", "parameters: {x: {2012-05-30: a}}", "datetime"),
         ("parameters: {x: null}", "parameters: {}", "variable x: ours null, theirs absent"),
         ("parameters: {x: '2012-05-30'}", "parameters: {x: 2012-05-30}", "datetime"),
         ("environment: test", "classes: []", "environment: ours test, theirs production"),
