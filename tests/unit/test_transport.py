@@ -20,14 +20,12 @@ from enc.web_server import check_certificate
 from git_hooks.transport import throttle
 from git_hooks.transport.body import BadBody, taken
 from git_hooks.transport.http import GitOverHttp, Refused, wanted
-from git_hooks.transport.keys import PublicKey
 from git_hooks.transport.reading import Rule, refusal
 from git_hooks.transport.serve import gunicorn_options
 from git_hooks.transport.signin import ASKED, SignIn, parse_basic
 from git_hooks.transport.ssh import asked
 from git_hooks.transport.throttle import Throttle
 
-ED25519 = "AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
 MEMBER = Person("m", member_of=frozenset({ProjectName("red")}))
 ADMIN = Person("a", admin_of=frozenset({ProjectName("red")}))
 OPERATOR, OTHER = Person("op", operator=True), Person("x")
@@ -141,26 +139,6 @@ def test_guessing_waits_longer_each_time_and_only_one_guess_is_made_in_each_paus
     assert slow.begin(keys, now + throttle.FORGOTTEN + 1) == 0.0
     slow.good(keys[0])
     assert slow.begin(keys, now) == 0.0
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        f"ssh-ed25519 {ED25519}",
-        f"ssh-ed25519 {ED25519} bob@laptop",
-        f'command="/bin/sh",from="*" ssh-ed25519 {ED25519}',
-        f"  ssh-ed25519   {ED25519}\nssh-rsa AAAA\n",
-    ],
-)
-def test_of_a_key_in_ldap_only_type_and_base64_are_taken(text: str) -> None:
-    assert PublicKey.of(text) == f"ssh-ed25519 {ED25519}"
-
-
-@pytest.mark.parametrize(
-    "text", ["", "ssh-ed25519", f"ssh-rsa {ED25519}", f"ssh-dss {ED25519}", f"ssh-ed25519 {ED25519}!", ED25519]
-)
-def test_what_is_no_key(text: str) -> None:
-    assert PublicKey.of(text) is None
 
 
 @pytest.mark.parametrize("name", ["puppet", "puppet.git", "/puppet.git", "~/puppet", "/srv/puppet.git", "srv/puppet"])
