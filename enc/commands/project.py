@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from enc import people
 from enc.changes import Wish
-from enc.commands.call import Call, edit_options, json_option, table
+from enc.commands.call import Call, edit_options, full_option, json_option, table
 from enc.commands.wishes import desk_of, each, edit_result, wish, wish_options, withdrawal, withdrawal_options
 from enc.directory.ldap_store import LdapSource
 from enc.errors import NotFound, UsageError, one_line
@@ -61,6 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         changing.add_argument("--admin", action="store_true", help=what)
     for editing in (adding, setting, unsetting, deleting, joining, leaving):
         edit_options(editing)
+        full_option(editing)
         json_option(editing)
 
 
