@@ -25,10 +25,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from enc import differences
 from enc.classify import statements, values
 from enc.classify.model import Record, Value
 from enc.classify.statements import DATA, OURS, PARAMETER, REGION, REMOVE, ROLE, TRIAL, VARIABLE
 from enc.classify.trial import Trial
+from enc.differences import Bounds
 from enc.errors import ClassificationError, Conflict, UsageError, one_line
 from enc.filters import folded
 from enc.names import Certname, ClassName, DataKey, EnvironmentName, ParameterName, VariableName
@@ -77,13 +79,17 @@ class Step:
     csn: str = field(default="", compare=False)
     """The entry's version that the step was thought up for; empty: any."""
 
-    def lines(self) -> list[str]:
-        """Return the step as a small diff; no value can break a line."""
+    def lines(self, bounds: Bounds = differences.SHORT) -> list[str]:
+        """Return the step as a small diff, within `bounds`; no value can break a line."""
         body = []
         for change in self.changes:
-            body += [one_line(f"  - {change.attribute}: {value}") for value in change.remove]
-            body += [one_line(f"  + {change.attribute}: {value}") for value in change.add]
+            told = differences.of_values(change.attribute, change.remove, change.add, bounds)
+            body += [f"  {line}" for line in told]
         return [one_line(f"{self.do} {self.dn}"), *body]
+
+
+class ChangedSince(Conflict):
+    """What an edit changed is no longer as the edit left it."""
 
 
 @dataclass(frozen=True)
@@ -513,6 +519,18 @@ def state(step: Step, record: Record | None, settings: NodeSettings) -> State:
     return "changed since" if sides else "made"
 
 
+def touched(step: Step, settings: NodeSettings) -> frozenset[tuple[str, str]]:
+    """Return the parts that a change of an entry touches, by attribute; empty if the step is about the whole entry."""
+    if step.do != "modify":
+        return frozenset()
+    return frozenset(
+        (change.attribute.lower(), part_of(change.attribute, value, settings))
+        for change in step.changes
+        if change.attribute.lower() != "objectclass"
+        for value in (*change.before, *change.after)
+    )
+
+
 def _same_entry(record: Record, attributes: Mapping[str, Iterable[str]]) -> bool:
     wanted = {name.lower(): set(map(folded, held)) for name, held in attributes.items()}
     # Servers add what the schema implies (`top`, superior classes).
@@ -522,7 +540,7 @@ def _same_entry(record: Record, attributes: Mapping[str, Iterable[str]]) -> bool
 
 
 def reverse(step: Step, record: Record | None, settings: NodeSettings) -> Step | None:
-    """Return the step that takes `step` back, None if it is not in effect; `Conflict` if its parts changed since.
+    """Return the step that takes `step` back, None if it is not in effect; `ChangedSince` if its parts changed.
 
     Object classes stay: something else may need them by now.
     """
@@ -530,7 +548,7 @@ def reverse(step: Step, record: Record | None, settings: NodeSettings) -> Step |
     if how == "not made":
         return None
     if how == "changed since":
-        raise Conflict("what this edit changed has been changed again since; undo the later edit first", where=step.dn)
+        raise ChangedSince("what this edit changed has been changed again since", where=step.dn)
     if step.do == "rename":
         raise Conflict("a move has more to it than the entry; use `enc-admin instance move` again", where=step.dn)
     if step.do == "delete":

@@ -44,6 +44,10 @@ hostname "$name"
 ip link set lo up
 ip address add "$address/32" dev lo
 mount --bind own/etc/puppet /etc/puppet
+# What a new instance forgets of an image it must not find here: an agent of the machine's own, in another packaging.
+for place in /etc/puppetlabs /opt/puppetlabs/puppet/cache /opt/puppetlabs/puppet/public /opt/puppetlabs/server/data; do
+    [ ! -d "$place" ] || mount -t tmpfs tmpfs "$place"
+done
 mount --bind own/etc/hosts /etc/hosts
 # Where only root is known, Puppet cannot give its files to the account that puppetserver's package made.
 for file in passwd group; do

@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from enc import config, log
+from enc import config, differences, log
+from enc.differences import Bounds
 from enc.errors import ToolkitError, one_line
 from enc.settings import Settings
 
@@ -19,6 +20,11 @@ from enc.settings import Settings
 def json_option(parser: argparse.ArgumentParser) -> None:
     """Offer `--json` where a command prints data."""
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+
+
+def full_option(parser: argparse.ArgumentParser) -> None:
+    """Offer `--full` where differences of values are shown."""
+    parser.add_argument("--full", action="store_true", help="show long values whole, not only what changed in them")
 
 
 def edit_options(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +69,11 @@ class Call:
     def json(self) -> bool:
         """Whether a program reads the output."""
         return bool(getattr(self.arguments, "json", False))
+
+    @property
+    def bounds(self) -> Bounds:
+        """How much of values is shown to people."""
+        return differences.WHOLE if getattr(self.arguments, "full", False) else differences.SHORT
 
     def show(self, document: Any, text: str | Iterable[str]) -> None:
         """Print the result: `document` for programs, else the lines of `text`."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from enc.authority.client import close_all, open_all
-from enc.commands.call import Call, edit_options, json_option, table
+from enc.commands.call import Call, edit_options, full_option, json_option, table
 from enc.commands.instance_upkeep import configure_upkeep
 from enc.commands.wishes import desk_of, wish, wish_options
 from enc.directory.ldap_store import LdapSource
@@ -60,6 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     configure_upkeep(verb)
     for editing in (creating, rebuilding, moving, deleting):
         edit_options(editing)
+        full_option(editing)
 
 
 def run(call: Call) -> int:
@@ -175,7 +176,7 @@ def _result(call: Call, outcome: Outcome, profile: AgentProfile | None) -> int:
     lines: list[str] = []
     if receipt is not None and receipt.dry_run:
         document |= {"change": receipt.document(), "follows": list(outcome.follows)}
-        lines = [*receipt.lines(), *map(one_line, outcome.follows)]
+        lines = [*receipt.lines(call.bounds), *map(one_line, outcome.follows)]
         call.say(f"{outcome.certname}: dry run, nothing was done")
     if receipt is not None:
         for remark in receipt.plan.remarks:

@@ -6,9 +6,10 @@ import argparse
 import time
 from typing import Any
 
+from enc import differences
 from enc.audit import Edit, Trail
 from enc.classify.classify import Classifier
-from enc.commands.call import Call, edit_options, json_option, table, verbs
+from enc.commands.call import Call, edit_options, full_option, json_option, table, verbs
 from enc.commands.wishes import (
     amendment_options,
     desk_of,
@@ -19,6 +20,7 @@ from enc.commands.wishes import (
     withdrawal,
     withdrawal_options,
 )
+from enc.differences import Bounds
 from enc.directory.ldap_store import LdapSource
 from enc.errors import NotFound, UsageError, one_line
 from enc.names import BranchName, Certname, ClassName, EnvironmentName, ProjectName
@@ -64,12 +66,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     past = verb("history", "tell who changed what, when and why", _history)
     past.add_argument("certname", metavar="CERTNAME", nargs="?")
     past.add_argument("--project", metavar="PROJECT", help="all edits in this project")
-    past.add_argument("--all", action="store_true", help="all edits")
+    past.add_argument("--all", action="store_true", help="all edits; also what --since or --last alone mean")
+    past.add_argument(
+        "--since", metavar="WHEN", help="only later ones: 2026-11-01, 2026-11-01T14:30, both UTC, or 2h, 3d ago"
+    )
+    past.add_argument("--last", metavar="N", help="only the last N")
+    full_option(past)
     json_option(past)
     undoing = verb("undo", "take an edit back (of a node, a project or anything else)", _undo)
     undoing.add_argument("id", metavar="ID", help="as `history` shows it")
     for editing in (adding, setting, unsetting, removing, trying, undoing):
         edit_options(editing)
+        full_option(editing)
         json_option(editing)
 
 
@@ -203,25 +211,37 @@ def _try(call: Call) -> int:
 
 def _history(call: Call) -> int:
     arguments, settings = call.arguments, call.settings
-    if (arguments.certname is None) + (arguments.project is None) + (not arguments.all) != 2:
+    chosen = (arguments.certname is not None) + (arguments.project is not None) + arguments.all
+    if chosen > 1 or (not chosen and arguments.since is None and arguments.last is None):
         raise UsageError("name one node, or --project PROJECT, or --all")
     found = history.of(
         Trail(settings.audit.file),
         node=None if arguments.certname is None else Certname(arguments.certname),
         project=None if arguments.project is None else ProjectName(arguments.project),
+        since=None if arguments.since is None else history.moment(arguments.since, time.time()),
+        last=None if arguments.last is None else _count("--last", arguments.last),
     )
     with LdapSource(settings) as source:
         edits = [history.resolved(edit, source, settings) for edit in found.edits]
-    call.show([edit.document() for edit in edits], [line for edit in edits for line in _told(edit)])
+    call.show([edit.document() for edit in edits], (line for edit in edits for line in _told(edit, call.bounds)))
     for problem in found.problems:
         call.say(problem)
+    if not edits:
+        call.say("no edits")
     return 0
 
 
-def _told(edit: Edit) -> list[str]:
+def _count(option: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:10]) > 0 and len(text) <= 10):
+        raise UsageError(f"{option} {one_line(text[:60])}: write a whole number from 1")
+    return int(text)
+
+
+def _told(edit: Edit, bounds: Bounds) -> list[str]:
     head = f"{edit.time}  {edit.id}  {edit.who}  {edit.action}  {edit.subject}  {edit.outcome}"
     why = f"  why: {edit.why}"
-    return [one_line(head), one_line(why), *(f"  {line}" for step in edit.steps for line in step.lines())]
+    steps = differences.of_steps((step.lines(bounds) for step in edit.steps), bounds)
+    return [one_line(head), one_line(why), *(f"  {line}" for line in steps)]
 
 
 def _undo(call: Call) -> int:

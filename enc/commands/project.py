@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 
 from enc import people
-from enc.commands.call import Call, edit_options, json_option, table
+from enc.commands.call import Call, edit_options, full_option, json_option, table
 from enc.commands.wishes import (
     amendment_options,
     desk_of,
@@ -71,6 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         changing.add_argument("--admin", action="store_true", help=what)
     for editing in (adding, setting, unsetting, deleting, joining, leaving):
         edit_options(editing)
+        full_option(editing)
         json_option(editing)
 
 

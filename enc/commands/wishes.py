@@ -255,7 +255,7 @@ def desk_of(call: Call) -> Iterator[Desk]:
 def edit_result(call: Call, receipt: Receipt) -> int:
     """Print what an edit does or did; return the exit status."""
     if receipt.plan.steps or call.json:
-        call.show(receipt.document(), receipt.lines())
+        call.show(receipt.document(), receipt.lines(call.bounds))
     for remark in receipt.plan.remarks:
         call.say(remark)
     call.say(receipt.remark())

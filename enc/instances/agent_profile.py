@@ -49,6 +49,7 @@ def load(settings: AgentSettings) -> AgentProfile:
         script=lean("first-run.sh"),
         renew_seconds=int(settings.renew_before),
         renewal=lean("renew.rb"),
+        forgetting=lean("forget.sh"),
     )
 
 

@@ -60,9 +60,10 @@ service() {
     [ ! -d /run/systemd/system ] || systemctl "$@" >>"$log" 2>&1 || :
 }
 
-# The package would start an agent that knows neither its name nor its master.
+# The package would start an agent that knows neither its name nor its master; an image may have started its own.
 hold_agent() {
     service mask --runtime puppet.service
+    service stop puppet.service
 }
 
 # An agent with a certificate goes on trying, also after a first run that failed; one without has nothing to do.
@@ -141,6 +142,19 @@ put() {
     fi
 }
 
+# What an image or an earlier life left must go, once: a second start goes on with the key that was asked for. Which
+# life this is, certname and token tell, for a machine keeps its host name. On disk before the new key is.
+begin() {
+    [ -e "$here/csr_attributes.yaml" ] || return 0
+    life="$CERTNAME $(sha256sum <"$here/csr_attributes.yaml")"
+    [ "$(cat "$here/begun" 2>/dev/null)" != "$life" ] || return 0
+    say "removing what was here before"
+    sh "$here/forget" >>"$log" 2>&1 || fail "what was here before cannot be removed: $(last_error)"
+    if ! { printf '%s\n' "$life" >"$here/begun.new" && sync && mv -f -- "$here/begun.new" "$here/begun" && sync; }; then
+        fail "$here/begun cannot be written"
+    fi
+}
+
 configure() {
     set_to certname "$CERTNAME"
     set_to server "$SERVER"
@@ -153,14 +167,6 @@ configure() {
         fail "puppet does not tell where its files are: $(last_error)"
     fi
     [ -e "$here/csr_attributes.yaml" ] || return 0
-    # What an image or an earlier life left must go, once: a second start goes on with the key that was asked for.
-    token=$(sha256sum <"$here/csr_attributes.yaml")
-    if [ "$(cat "$here/begun" 2>/dev/null)" != "$token" ]; then
-        if [ -e "$authority" ] || [ -e "$(setting hostprivkey)" ]; then
-            puppet ssl clean --localca >>"$log" 2>&1 || fail "what was there before cannot be removed: $(last_error)"
-        fi
-        printf '%s\n' "$token" >"$here/begun"
-    fi
     # With the authority's certificates in place, nothing is trusted on first use.
     put ca.pem "$authority" 0644
     put csr_attributes.yaml "$attributes" 0600
@@ -224,11 +230,14 @@ if [ -e "$here/result" ] && [ ! -e "$here/csr_attributes.yaml" ]; then
         ;;
     esac
 fi
+# Of an image, perhaps; it takes the same lock.
+service stop puppetmaster-renew.timer puppetmaster-renew.service
 exec 9>"$here/lock"
 flock -n 9 || { echo "the first run is under way" >&2; exit 1; }
 
 hold_agent
 install_agent
+begin
 configure
 enrol
 keep_certificate

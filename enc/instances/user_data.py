@@ -1,10 +1,15 @@
 """What a new instance is started with: cloud-init's user data, or its vendor data. Pure.
 
 An instance gets a few files and one command. The files: our script
-(first-run.sh) and the program that a timer runs later (renew.rb), the values, the CA's certificates, and
-`csr_attributes.yaml` with the token. As *user data* they are a `#cloud-config`
-of `write_files` and `runcmd`. As *vendor data* they are one shell script,
-because lists in somebody's own user data replace those of vendor data.
+(first-run.sh), what it calls to take away an earlier life of the disk
+(forget.sh), the program that a timer runs later (renew.rb), the values, the
+CA's certificates, and `csr_attributes.yaml` with the token. As *user data* they
+are a `#cloud-config` of `write_files` and `runcmd`. As *vendor data* they are
+one shell script, because lists in somebody's own user data replace those of
+vendor data.
+
+The first command of all, early in an instance's first boot, keeps the agent of
+an image from being started: it would run as what the image was.
 
 No value is spliced into a program: the script reads its values from a file in
 which each is quoted for the shell; YAML is written by the YAML library, with
@@ -31,6 +36,9 @@ from enc.names import Certname, ProjectName
 PLACE = "/var/lib/puppetmaster/first-run"
 """The directory of our files on the instance."""
 SCRIPT = f"{PLACE}/first-run"
+HOLD = "for verb in disable 'stop --no-block' 'mask --runtime'; do systemctl $verb puppet.service; done; :"
+"""For a shell, before services start. cloud-init-per does it once for each instance of the cloud, not at each boot."""
+ONCE = ("cloud-init-per", "instance", "puppetmaster-hold", "sh", "-c", HOLD)
 CHALLENGE_PASSWORD = "1.2.840.113549.1.9.7"  # noqa: S105 - the name of an attribute (PKCS #9)
 
 
@@ -68,6 +76,8 @@ class AgentProfile(NamedTuple):
     """So long before its end the certificate is renewed; 0: it is not."""
     renewal: str = ""
     """The program that does it."""
+    forgetting: str = ""
+    """The program that takes away what an earlier life of the disk left."""
 
 
 class UserData(NamedTuple):
@@ -98,7 +108,8 @@ class File(NamedTuple):
 def files(told: UserData) -> tuple[File, ...]:
     """Return the files that the instance gets."""
     profile, found = told.profile, []
-    found.append(File(SCRIPT, 0o700, profile.script))
+    found.append(File(SCRIPT, 0o700, profile.script, packed=True))
+    found.append(File(f"{PLACE}/forget", 0o700, profile.forgetting, packed=True))
     found.append(File(f"{PLACE}/values", 0o600, shell_values(_values(told))))
     if profile.renew_seconds:
         found.append(File(f"{PLACE}/renew", 0o700, profile.renewal, packed=True))
@@ -116,6 +127,7 @@ def files(told: UserData) -> tuple[File, ...]:
 def render(told: UserData) -> str:
     """Return the `#cloud-config` to start the instance with; raise `ToolkitError` if the cloud would not take it."""
     document = {
+        "bootcmd": [list(ONCE)],
         "write_files": [
             {"path": file.path, "owner": "root:root", "permissions": f"{file.mode:04o}", **_content(file)}
             for file in files(told)
@@ -136,7 +148,7 @@ def render_compressed(told: UserData) -> bytes:
 
 
 def render_vendor_data(told: UserData) -> str:
-    """Return one MIME message with a shell script that does the same, whatever the instance's user data says."""
+    """Return one MIME message with two scripts that do the same, whatever the instance's user data says."""
     lines = ["#!/bin/sh", "set -eu", "umask 077", f"mkdir -p {shlex.quote(PLACE)}"]
     for file in files(told):
         aside = shlex.quote(f"{file.path}.new")
@@ -147,6 +159,8 @@ def render_vendor_data(told: UserData) -> str:
     message["MIME-Version"] = "1.0"
     # Always the same, so that two answers are; base64 has no '-'.
     message.make_mixed(boundary="puppetmaster-first-run")
+    hold = f"#!/bin/sh\n{shlex.join(ONCE)}\n"
+    message.add_attachment(hold, subtype="cloud-boothook", filename="puppetmaster-hold", cte="7bit")
     # The name keeps it apart from the scripts of other vendor data.
     message.add_attachment("\n".join(lines), subtype="x-shellscript", filename="puppetmaster-first-run", cte="7bit")
     return str(message)

@@ -18,11 +18,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from enc import audit, dn, people
+from enc import audit, differences, dn, people
 from enc.audit import Edit, Trail
 from enc.authorize import Action, Person, claimed, first_refusal, needed
 from enc.changes import Step, Wish, after, part_of, slice_of
 from enc.classify.model import Record
+from enc.differences import Bounds
 from enc.directory.connection import Person as Credentials
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.directory.ldap_store import LdapSource
@@ -66,10 +67,10 @@ class Receipt:
     id: str | None = None
     """Of the edit in the trail; None: nothing was written."""
 
-    def lines(self) -> list[str]:
+    def lines(self, bounds: Bounds = differences.SHORT) -> list[str]:
         """Return the plan and its effect for people; the same whether it was carried out or not."""
-        found = [line for step in self.plan.steps for line in step.lines()]
-        return found + (self.effect.lines() if self.effect else [])
+        found = differences.of_steps((step.lines(bounds) for step in self.plan.steps), bounds)
+        return found + (self.effect.lines(bounds) if self.effect else [])
 
     def remark(self) -> str:
         """Return the one line that says what was done."""

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from enc import dn
+from enc import differences, dn
 from enc.changes import Step, after
 from enc.classify import values
 from enc.classify.classify import Classifier
 from enc.classify.model import Classification, Record, Source, Value
 from enc.classify.trial import Trial
+from enc.differences import Bounds
 from enc.errors import ClassificationError, NotFound, one_line
 from enc.filters import NodeFilter, folded, parse
 from enc.names import Certname, ProjectName
@@ -91,19 +92,20 @@ class Effect:
     """Why there is no classification; empty if there is one, or if there is no such node."""
     trouble_after: str = ""
 
-    def lines(self) -> list[str]:
-        """Return what becomes different, for people."""
+    def lines(self, bounds: Bounds = differences.SHORT) -> list[str]:
+        """Return what becomes different, for people, within `bounds`."""
         if self.trouble_after:
             return [f"{self.certname} cannot be classified: {self.trouble_after}"]
         old, new = flat(self.before), flat(self.after)
         found = [f"{self.certname} could not be classified: {self.trouble_before}"] if self.trouble_before else []
         for part in sorted(old.keys() | new.keys()):
             if part not in new:
-                found.append(f"  - {part}{old[part]}")
+                found.append(f"  - {part}{differences.excerpt(old[part], bounds.width)}")
             elif part not in old:
-                found.append(f"  + {part}{new[part]}")
+                found.append(f"  + {part}{differences.excerpt(new[part], bounds.width)}")
             elif old[part] != new[part]:
-                found.append(f"  ~ {part}{old[part]}  →{new[part].removeprefix(' =')}")
+                before, later = (side[part].removeprefix(" = ") for side in (old, new))
+                found += [f"  {line}" for line in differences.of_texts(f"~ {part}", before, later, bounds)]
         head = f"{self.certname}: " + ("the classification stays the same" if not found else "the classification:")
         return [one_line(line) for line in (head, *found)]
 

@@ -1,23 +1,33 @@
 """What was edited, and taking it back.
 
 An undo is an edit of its own: it brings the touched parts back to what they
-were, and is refused if somebody has changed one of them since. Undoing an undo
-is the edit again.
+were, and is refused if somebody has changed one of them since; the later edit
+is then named, if it stands in the trail. Undoing an undo is the edit again.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from enc import dn
 from enc.audit import INTERRUPTED, Edit, Trail
-from enc.changes import Step, after, reverse, state
+from enc.changes import ChangedSince, Step, after, reverse, state, touched
+from enc.differences import excerpt
 from enc.directory.edits import DirectoryEditor
 from enc.directory.ldap_store import LdapSource
-from enc.errors import Conflict, NotFound
+from enc.errors import Conflict, NotFound, UsageError
 from enc.names import Certname, ProjectName
 from enc.service.desk import Desk, Plan, Receipt
-from enc.settings import Settings
+from enc.settings import Duration, NodeSettings, Settings
+
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", re.ASCII)
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_LONGEST_WHY = 120
+"""Characters of a later edit's reason that are shown."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +38,49 @@ class History:
     problems: tuple[str, ...]
 
 
-def of(trail: Trail, *, node: Certname | None = None, project: ProjectName | None = None) -> History:
-    """Return the edits of one node, of everything in one project, or all."""
+def of(
+    trail: Trail,
+    *,
+    node: Certname | None = None,
+    project: ProjectName | None = None,
+    since: float | None = None,
+    last: int | None = None,
+) -> History:
+    """Return the edits of one node, of everything in one project, or all; none before `since`, and of these the `last`.
+
+    `since` are seconds since 1970. An edit whose time cannot be read is shown.
+    """
     edits, problems = trail.read()
     if node is not None:
         edits = [edit for edit in edits if edit.subject == f"node {node}"]
     if project is not None:
         edits = [edit for edit in edits if edit.project == project]
+    if since is not None:
+        # The clock may have been set back, so each edit is looked at.
+        first = f"{datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        edits = [edit for edit in edits if edit.time >= first or not _TIME.fullmatch(edit.time)]
+    if last is not None:
+        edits = edits[-last:]
     return History(tuple(edits), tuple(problems))
+
+
+def moment(text: str, now: float) -> float:
+    """Return the moment that `text` names, in seconds since 1970; raise `UsageError`.
+
+    A length of time means so long before `now`; a date its beginning; what has
+    no time zone is in UTC, as the trail is.
+    """
+    text = text.strip()
+    with suppress(ValueError):
+        return max(0.0, now - Duration.parse(text))
+    if _DATE.match(text):
+        with suppress(ValueError, OverflowError):
+            read = datetime.fromisoformat(text)
+            return max(0.0, (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp())
+    raise UsageError(
+        f"--since {excerpt(text, 60)!r}: write a date (2026-11-01), a time (2026-11-01T14:30, in UTC) "
+        "or how long ago (2h, 3d)"
+    )
 
 
 def resolved(edit: Edit, source: LdapSource | DirectoryEditor, settings: Settings) -> Edit:
@@ -52,14 +97,20 @@ def resolved(edit: Edit, source: LdapSource | DirectoryEditor, settings: Setting
 
 def undo(desk: Desk, identity: str, *, reason: str, dry_run: bool = False) -> Receipt:
     """Take an edit back; raise `NotFound` for an unknown id and `Conflict` if its parts were changed since."""
-    edit = next((edit for edit in desk.trail.read()[0] if edit.id == identity), None)
+    edits = desk.trail.read()[0]
+    edit = next((edit for edit in edits if edit.id == identity), None)
     if edit is None:
         raise NotFound(f"no edit {identity} in the audit trail", where=str(desk.settings.audit.file))
     steps: list[Step] = []
     now = {dn.normalise(step.dn): desk.editor.read(step.dn) for step in edit.steps}
     for step in reversed(edit.steps):
         place = dn.normalise(step.dn)
-        taken_back = reverse(step, now[place], desk.settings.nodes)
+        try:
+            taken_back = reverse(step, now[place], desk.settings.nodes)
+        except ChangedSince as error:
+            raise Conflict(
+                f"{error.message}{_by_whom(step, edit, edits, desk.settings.nodes)}", where=step.dn
+            ) from error
         if taken_back is not None:
             steps.append(taken_back)
             now[place] = after(taken_back, now[place])
@@ -69,3 +120,33 @@ def undo(desk: Desk, identity: str, *, reason: str, dry_run: bool = False) -> Re
     node = Certname(name) if kind == "node" else None
     plan = Plan(f"undo {identity}", edit.subject, edit.project, tuple(steps), node=node)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
+
+
+def _by_whom(step: Step, edit: Edit, edits: Sequence[Edit], settings: NodeSettings) -> str:
+    """Return the end of a sentence that says which later edit changed what `step` of `edit` had changed."""
+    later = _later(step, edit, edits, settings)
+    if not later:
+        return " by no edit in the audit trail (by another program, or in a trail that was rotated away)"
+    last = later[-1]
+    more = f" ({len(later) - 1} more before it)" if len(later) > 1 else ""
+    why = excerpt(last.why, _LONGEST_WHY)
+    return f": {last.id} by {last.who} at {last.time}, {last.action} ({why}){more}; undo that one first, or set it anew"
+
+
+def _later(step: Step, edit: Edit, edits: Sequence[Edit], settings: NodeSettings) -> list[Edit]:
+    """Return the edits after `edit` that touched what `step` touched, oldest first; none that was taken back."""
+    place, parts = dn.normalise(step.dn), touched(step, settings)
+    found: list[Edit] = []
+    taken_back = set[str]()
+    for other in reversed(edits[edits.index(edit) + 1 :]):
+        if other.outcome.startswith("failed: 0 of ") or other.id in taken_back:
+            continue
+        if other.action.startswith("undo "):
+            # Both together are nothing; an undo of an undo lets the edit stand again.
+            taken_back.add(other.action.removeprefix("undo "))
+            if other.action != f"undo {edit.id}":
+                continue
+        same = [one for one in other.steps if dn.normalise(one.dn) == place]
+        if any(one.do != "modify" or not parts or parts & touched(one, settings) for one in same):
+            found.append(other)
+    return found[::-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import syslog
+import time
 
 from enc.commands.call import Call
 from enc.errors import ToolkitError
@@ -29,7 +30,7 @@ def run(call: Call) -> int:
     # The interpreter and not our own path: sys.argv[0] is whatever the caller said.
     command = [sys.executable, "-I", "-m", "git_hooks.cli", "--config", str(call.config_path.absolute())]
     try:
-        lines = authorized_lines(" ".join(call.arguments.question), call.settings, command)
+        lines = authorized_lines(" ".join(call.arguments.question), call.settings, command, time.time())
     except ToolkitError as error:
         # sshd throws our stderr away, and says of this only "failed, status 2".
         note(f"no ssh key can be looked up: {error}", syslog.LOG_ERR)

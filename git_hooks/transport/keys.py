@@ -1,82 +1,42 @@
 """ssh keys of people, for sshd's AuthorizedKeysCommand: read from LDAP (`sshPublicKey`), written anew.
 
-Nothing of a value in LDAP reaches sshd but the key's type and its base64,
-after both have been found sound: a value may hold options (`command=…`), line
-breaks, or anything else its owner likes. Every line lets its key do one thing:
-`branch-manager ssh-shell PERSON`.
+Nothing of a value in LDAP reaches sshd but the key's type and its base64, and
+the limits that stand before it, after all of them have been found sound
+(key_lines.py). Every line lets its key do one thing: `branch-manager ssh-shell
+PERSON`. A key whose limits cannot be kept is left out, and the system's log
+says so whenever that key, or its person, is asked for.
 
 A key that stands in two people's entries is nobody's, since it cannot be told
 who comes. That is also what stops somebody from taking another's public key
 into their own entry to be taken for them, or to let them push as somebody else.
+A key that is left out counts for this, too.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 import shlex
 import syslog
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
 
 from enc.classify.model import Record
 from enc.directory.ldap_store import LdapSource
 from enc.errors import InvalidName
 from enc.filters import escape
-from enc.names import Name, PersonName
+from enc.names import PersonName
 from enc.settings import Settings
+from git_hooks.transport.key_lines import KeyLine, Limits, PublicKey, Unusable, lines_of, quoted, together
 from git_hooks.transport.ssh import note
 
-TYPES = frozenset(
-    {
-        *("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
-        *("sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"),
-    }
-)
-"""The kinds of keys that are taken (sshd decides which of them are strong enough)."""
-
 ATTRIBUTE = "sshPublicKey"
-_FEWEST_RSA_BYTES = 256 + 20
 
 
-class PublicKey(Name):
-    """A public key: type and base64, as OpenSSH writes it, without options and comment."""
-
-    __slots__ = ()
-    kind = "an ssh public key"
-    rule = "a type of key that is taken here, then its base64"
-    pattern = re.compile(r"[a-z0-9@.-]{1,60} [A-Za-z0-9+/]{40,16000}={0,2}", re.ASCII)
-    longest = 16_100
-
-    @classmethod
-    def of(cls, text: str) -> PublicKey | None:
-        """Return the key in a line of an authorized_keys file, None if it holds no sound one."""
-        words = text.split()
-        for kind, blob in pairwise(words):
-            if kind in TYPES:
-                return cls(f"{kind} {blob}") if cls.accepts(f"{kind} {blob}") and _sound(kind, blob) else None
-        return None
-
-
-def _sound(kind: str, blob: str) -> bool:
-    """Tell whether the base64 holds a key of the type that stands before it (RFC 4253, section 6.6)."""
-    try:
-        content = base64.b64decode(blob, validate=True)
-    except binascii.Error:
-        return False
-    size = int.from_bytes(content[:4], "big")
-    if kind == "ssh-rsa" and len(content) < _FEWEST_RSA_BYTES:
-        return False
-    return content[4 : 4 + size] == kind.encode("ascii") and len(content) > 4 + size
-
-
-def authorized_lines(question: str, settings: Settings, command: Sequence[str]) -> list[str]:
+def authorized_lines(question: str, settings: Settings, command: Sequence[str], now: float) -> list[str]:
     """Return the lines for sshd: for a person's uid their keys, for `TYPE BASE64` that key.
 
-    `command` is how `branch-manager` is called, configuration included. Raise
-    what LDAP raises; nothing is known about anybody then.
+    `command` is how `branch-manager` is called, configuration included; `now`
+    are seconds since 1970. Raise what LDAP raises; nothing is known about
+    anybody then.
     """
     with LdapSource(settings) as source:
         entries = source.search(settings.people_base, _filter(settings))
@@ -84,14 +44,25 @@ def authorized_lines(question: str, settings: Settings, command: Sequence[str]) 
     if asked is None and not PersonName.accepts(question):
         return []
     found = []
-    for key, people in owners(entries, settings).items():
-        names = sorted(people)
+    for key, people in owners(entries).items():
+        names = sorted(name for name, lines in people.items() if not all(line.comment for line in lines))
+        names = names or sorted(people)
+        if asked != key and question not in names:
+            continue
         if len(names) > 1:
-            if asked == key or question in names:
-                text = f"one ssh key stands in several entries, so it is taken from nobody: {', '.join(names)}"
-                note(text, syslog.LOG_ERR)
-        elif asked == key or question == names[0]:
-            found.append(line(key, names[0], command))
+            text = f"one ssh key stands in several entries, so it is taken from nobody: {', '.join(names)}"
+            note(text, syslog.LOG_ERR)
+            continue
+        limits, trouble = together(people[names[0]])
+        try:
+            if not trouble and (ended := limits.ended(now)):
+                trouble = f"its expiry-time, {ended}, has passed"
+            if not trouble:
+                found.append(line(key, names[0], command, limits))
+        except Unusable as error:
+            trouble = str(error)
+        if trouble:
+            note(f"an ssh key of {names[0]} is left out: {trouble}: {_brief(key)}", syslog.LOG_WARNING)
     return sorted(found)
 
 
@@ -101,15 +72,14 @@ def _filter(settings: Settings) -> str:
     return f"(&{anybody}({escape(ATTRIBUTE)}=*))"
 
 
-def owners(entries: Iterable[Record], settings: Settings) -> dict[PublicKey, set[PersonName]]:
-    """Return key → the people whose it is."""
-    found: dict[PublicKey, set[PersonName]] = defaultdict(set)
+def owners(entries: Iterable[Record]) -> dict[PublicKey, dict[PersonName, list[KeyLine]]]:
+    """Return key → the people in whose entries it stands → the lines there."""
+    found: dict[PublicKey, dict[PersonName, list[KeyLine]]] = defaultdict(dict)
     for entry in entries:
         for name in _names(entry):
             for value in entry.all(ATTRIBUTE):
-                key = PublicKey.of(value)
-                if key is not None:
-                    found[key].add(name)
+                for told in lines_of(value):
+                    found[told.key].setdefault(name, []).append(told)
     return found
 
 
@@ -123,8 +93,16 @@ def _names(entry: Record) -> Iterator[PersonName]:
         return
 
 
-def line(key: PublicKey, person: PersonName, command: Sequence[str]) -> str:
-    """Return the line of authorized_keys that lets `key` do nothing but git on the repository."""
+def _brief(key: PublicKey) -> str:
+    """Return enough of a key to find it; the end is what differs."""
+    kind, _, blob = key.partition(" ")
+    return f"{kind} …{blob[-20:]}"
+
+
+def line(key: PublicKey, person: PersonName, command: Sequence[str], limits: Limits) -> str:
+    """Return the line of authorized_keys that lets `key` do nothing but git on the repository.
+
+    Raise `Unusable` if sshd's format cannot hold it.
+    """
     called = shlex.join([*command, "ssh-shell", person])
-    quoted = called.replace("\\", "\\\\").replace('"', '\\"')
-    return f'restrict,command="{quoted}" {key}'
+    return f"{','.join(['restrict', f'command={quoted(called)}', *limits.options()])} {key}"

@@ -268,6 +268,61 @@ def test_undo_brings_back_and_can_be_undone(settings: Settings) -> None:
             history.undo(desk, second.id, reason=WHY)
 
 
+def test_a_refused_undo_names_the_later_edit(settings: Settings, admin: Run) -> None:
+    def refused(identity: str | None) -> str:
+        with open_desk(settings) as desk, pytest.raises(Conflict, match="changed again since") as failure:
+            history.undo(desk, str(identity), reason=WHY)
+        return failure.value.message
+
+    with open_desk(settings) as desk:
+        first, _, third = (setting(desk, "a", text) for text in "123")
+        setting(desk, "b", "1")
+        back = history.undo(desk, str(third.id), reason=WHY)
+    # The third and its undo are nothing together: the second is in the way.
+    told = refused(first.id)
+    second = json.loads(admin("node", "history", WEB1, "--json")[1])[-4]
+    assert f": {second['id']} by {second['who']} at {second['time']}, node set ({WHY}); undo that one first" in told
+    with open_desk(settings) as desk:
+        again = history.undo(desk, str(back.id), reason=WHY)
+    assert f": {third.id} by" in refused(first.id) and "(1 more before it)" in refused(first.id)
+    assert again.id
+    with open_desk(settings) as desk:
+        gone = nodes.remove(desk, WEB1, reason="x" * 900)
+    assert f": {gone.id} by" in refused(first.id) and len(refused(first.id)) < 500
+    with open_desk(settings) as desk:
+        history.undo(desk, str(gone.id), reason=WHY)
+        desk.editor.modify(PLACE, [ValueChange("puppetVar", ("b=1",), ("b=2",))])
+    edits = json.loads(admin("node", "history", WEB1, "--json")[1])
+    setter = next(edit["id"] for edit in edits if "b=1" in str(edit["steps"]))
+    assert "by no edit in the audit trail" in refused(setter)
+
+
+def test_history_and_a_dry_run_show_what_changed_in_a_large_value(admin: Run) -> None:
+    networks = [f"10.{number // 250}.{number % 250}.0/24" for number in range(1500)]
+    for blocked in (networks, [*networks, "192.0.2.1/32"]):
+        data = "abuse_networks=" + json.dumps({"blocked": {"networks": blocked}})
+        words = ("project", "set", "red", "--data", data, "--reason", WHY)
+        dry = admin(*words, "--dry-run")[1]
+        status, out, _ = admin(*words)
+        assert (status, dry) == (0, out)
+    shown = '  ~ puppetmasterData: abuse_networks: blocked.networks[+] "192.0.2.1/32"\n'
+    assert shown in out and len(out) < 500
+    status, out, _ = admin("node", "history", "--project", "red", "--last", "1")
+    assert (status, out.count(shown), len(out) < 600) == (0, 1, True)
+    *_, last = json.loads(admin("node", "history", "--last", "2", "--json")[1])
+    assert str(last["steps"]).count("192.0.2.1/32") == 1 and len(str(last["steps"])) > 40_000
+    assert len(admin("node", "history", "--project", "red", "--last", "1", "--full")[1]) > 40_000
+    undo = ("node", "undo", last["id"], "--reason", WHY)
+    assert len(admin(*undo, "--dry-run", "--full")[1]) > 40_000
+    undone = admin(*undo)[1]
+    assert '[-] "192.0.2.1/32"' in undone and len(undone) < 500
+    everything = len(json.loads(admin("node", "history", "--all", "--json")[1]))
+    assert len(json.loads(admin("node", "history", "--since", "1h", "--json")[1])) == everything
+    assert admin("node", "history", WEB1, "--since", "2999-01-01") == (0, "", "no edits\n")
+    for wrong in (("--last", "0"), ("--last", "-1"), ("--since", "yesterday"), (), ("--all", "--project", "red")):
+        assert admin("node", "history", *wrong)[0] == 2, wrong
+
+
 def test_a_removed_node_and_a_deleted_project_come_back_whole(settings: Settings) -> None:
     with open_desk(settings) as desk:
         setting(desk, "a", "1")

@@ -121,7 +121,10 @@ def test_nova_gets_what_cloud_init_runs(stack: OpenStack, site: Site) -> None:
     assert site.asked == [Server(INSTANCE, "web-1", PLAIN.project)]
     # Nova puts the answer under the target's name, and cloud-init looks under its own.
     said = _as_cloud_init_reads({"cloud-init": answer, "other": {"a": 1}})
-    assert said == "text/x-shellscript puppetmaster-first-run #!/bin/sh"
+    assert said.splitlines() == [
+        "text/cloud-boothook puppetmaster-hold #!/bin/sh",
+        "text/x-shellscript puppetmaster-first-run #!/bin/sh",
+    ]
     assert site.post(stack.token("nova", "service"), POSTED) == (200, answer)
 
 

@@ -31,7 +31,7 @@ from tests.support.certificates import Authority
 from tests.support.instances import BLUE, RED, add_people_and_projects, found, write_config
 from tests.support.openstack import OpenStack
 from tests.support.slapd import Slapd
-from tests.unit.test_user_data import _only_part
+from tests.unit.test_user_data import _parts
 
 ONE, OTHER = "5f6a1c3e-0b5d-4c58-9a51-3d7a4f0a7c11", "0d3c5cbe-6f9a-4f43-8d7c-8b52a3f1f0aa"
 WEB1 = "web-1.red.example.org"
@@ -78,7 +78,7 @@ def settings(config: Path) -> Settings:
 def _token(settings: Settings, answer: str | None) -> bool:
     """Tell whether vendor data holds the token that LDAP waits for."""
     assert answer is not None
-    script = _only_part(answer).get_payload(decode=True)
+    script = _parts(answer)[1].get_payload(decode=True)
     assert isinstance(script, bytes)
     _, _, rest = script.decode().partition("csr_attributes.yaml.new <<'END'\n")
     packed = rest.partition("\nEND\n")[0]

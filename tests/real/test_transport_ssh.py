@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import getpass
 import subprocess
+import syslog
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from git_hooks.transport.keys import authorized_lines
 from tests.real.conftest import SlapdMaker
-from tests.support.slapd import ADD, DELETE, Slapd
+from tests.support.slapd import ADD, DELETE, REPLACE, Slapd
 from tests.support.transports import Clone, Managed, S, people, ssh_key, sshd
 
 
@@ -126,16 +129,54 @@ def test_a_key_that_leaves_ldap_is_refused_at_once(place: Place, tmp_path: Path)
 
 def test_what_stands_in_ldap_around_a_key_does_not_reach_sshd(place: Place) -> None:
     words = ssh_key(place.base, "odd").with_suffix(".pub").read_text().split()
-    value = f'command="/bin/sh",permit-pty {words[0]} {words[1]} x\n{words[0]} {words[1]}\n'
+    value = f"no-pty,permit-nothing {words[0]} {words[1]} x"
     entry = f"uid=alice,ou=people,{S}"
     place.slapd.modify(
         entry, {"sshPublicKey": [(ADD, [value, "ssh-ed25519 AAAA", "-----BEGIN", "ssh-rsa " + words[1]])]}
     )
+    assert place.lines("alice") == []
+    value = f'pty  {words[0]} {words[1]}\tx"\r\n'
+    place.slapd.modify(entry, {"sshPublicKey": [(REPLACE, [value])]})
     (line,) = place.lines("alice")
     assert line.startswith('restrict,command="') and line.endswith(f'ssh-shell alice" {words[0]} {words[1]}')
-    assert "/bin/sh" not in line
     assert place.lines(words[0], words[1]) == [line]
     assert place.lines("nobody") == place.lines("ssh-ed25519", "AAAA") == place.lines("*") == []
+
+
+LIMITED = {
+    'expiry-time="20200101" KEY': False,
+    'expiry-time="202001010000Z" KEY': False,
+    'expiry-time="20991231",no-pty KEY a comment': True,
+    'from="127.0.0.0/8,!10.0.0.0/8" KEY': True,
+    'from="10.0.0.0/8" KEY': False,
+    'from="!127.0.0.1,*" KEY': False,
+    'from="" KEY': False,
+    'restrict,from="127.0.0.1",expiry-time="20991231Z" KEY': True,
+    'command="/bin/sh" KEY': False,
+    "cert-authority KEY": False,
+    "# KEY": False,
+    "#KEY": False,
+    'expiry-time="20200101"\nKEY': False,
+    'from="10.0.0.0/8" KEY\nKEY': False,
+    "verify-required KEY": True,  # says nothing of a key without hardware
+}
+
+
+def test_what_limits_a_key_limits_it_at_sshd(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {value: ssh_key(place.base, f"limited-{number}") for number, value in enumerate(LIMITED)}
+    public = {value: " ".join(key.with_suffix(".pub").read_text().split()[:2]) for value, key in keys.items()}
+    place.slapd.modify(
+        f"uid=bob,ou=people,{S}", {"sshPublicKey": [(ADD, [v.replace("KEY", k) for v, k in public.items()])]}
+    )
+    let_in = {v: "hello bob" in place.run(key.name.removeprefix("key-")).stderr for v, key in keys.items()}
+    assert let_in == LIMITED
+    noted: list[str] = []
+    monkeypatch.setattr(syslog, "syslog", lambda level, text: noted.append(text))
+    for value, key in public.items():
+        noted.clear()
+        lines = authorized_lines(key, place.managed.settings, ["branch-manager"], time.time())
+        told = ["an ssh key of bob is left out: " in text for text in noted]
+        assert (len(lines), told) in [(1, []), (0, [True])], (value, lines, noted)
 
 
 def test_a_key_of_two_people_is_nobodys(place: Place) -> None:

@@ -31,8 +31,8 @@ from tests.support.puppetserver import MakeMaster
 from tests.support.slapd import REPLACE, Slapd
 
 MASTER, ADDRESS = Certname("puppet.example.org"), "10.79.0.1"
-SIGNED, REFUSED, VENDOR, ELSEWHERE = (
-    Certname(f"{name}.red.example.org") for name in ("signed", "refused", "vendor", "elsewhere")
+SIGNED, REFUSED, VENDOR, ELSEWHERE, IMAGED = (
+    Certname(f"{name}.red.example.org") for name in ("signed", "refused", "vendor", "elsewhere", "imaged")
 )
 HOSTILE = "it's no token; $(touch /spliced) \"#&"
 SITE = """node default {
@@ -67,6 +67,7 @@ class Site(NamedTuple):
     """A master in a network of its own, and machines in it that were booted with user data."""
 
     master: PrivateMaster
+    profile: AgentProfile
     machines: dict[Certname, Machine]
     slapd: Slapd
     settings: Settings
@@ -135,7 +136,7 @@ def site(
             machines[certname] = Machine(base / name, name, network.host(name, f"10.79.0.{number}"), files)
             stack.callback(machines[certname].stop)
             machines[certname].boot()
-        yield Site(master, machines, slapd, settings)
+        yield Site(master, profile, machines, slapd, settings)
 
 
 def _created(settings: Settings, profile: AgentProfile, certname: Certname) -> UserData:
@@ -264,3 +265,38 @@ def test_it_goes_on_by_hand_with_the_same_key_when_the_cause_is_gone(site: Site)
     assert again.returncode == 0, again.stdout + _told(machine)
     assert machine.run("sh", "-c", "cat $(puppet config print hostprivkey)").stdout == key
     assert machine.read("/built") == f"{REFUSED} red\n"
+
+
+def test_an_image_of_a_built_machine_has_nothing_of_what_it_was(site: Site) -> None:
+    """Its disk, with another's user data and id, started as a cloud would: nothing was cleaned before."""
+    machine = site.machines[SIGNED]
+    _finished(machine)
+    assert machine.run("puppet", "agent", "--test", timeout=240).returncode in (0, 2)
+    assert machine.run("puppet", "filebucket", "--local", "backup", "/etc/hostname").returncode == 0
+    search = ("grep", "-rlF", "-e", SIGNED, "/etc/puppet", "/var/lib/puppet", "/var/cache/puppet", user_data.PLACE)
+    find = ("find", "/var/lib/puppet", "/var/cache/puppet", "-name", f"*{SIGNED}*")
+    key = machine.run("sh", "-c", "cat $(puppet config print hostprivkey)").stdout
+    assert "PRIVATE KEY" in key
+    assert machine.run(*search).stdout and machine.run(*find).stdout
+    assert machine.run("find", "/var/lib/puppet/clientbucket", "-name", "contents").stdout
+    seed = "/var/lib/cloud/seed/nocloud"
+    for name, text in (
+        ("user-data", user_data.render(_created(site.settings, site.profile, IMAGED))),
+        ("meta-data", "instance-id: i-99\nlocal-hostname: imaged\n"),
+    ):
+        (machine.directory / name).write_text(text)
+        machine.put(machine.directory / name, f"{seed}/{name}")
+    log = site.master.access_log
+    before = len(log.read_text().splitlines())
+    machine.power_cut()
+    machine.boot()
+    said = _finished(machine)
+    assert "status: done" in said, said + _told(machine)
+    assert machine.read("/built") == f"{IMAGED} red\n", _told(machine)
+    assert machine.run(*search).stdout == machine.run(*find).stdout == ""
+    assert machine.run("grep", "-rlF", "-e", key.splitlines()[5], "/etc", "/var").stdout == ""
+    assert machine.run("find", "/var/lib/puppet/clientbucket", "-name", "contents").stdout == ""
+    asked = [line for line in log.read_text().splitlines()[before:] if line.startswith("10.79.0.10 ")]
+    assert asked and not [line for line in asked if SIGNED in line], "not for a moment was it what it had been"
+    assert machine.run("systemctl", "is-active", "puppet").stdout.strip() == "active"
+    assert machine.run("systemctl", "is-enabled", "puppet").stdout.strip() == "enabled"

@@ -207,7 +207,8 @@ class Machine:
     ) -> None:
         """`files`: path → content, put over the base, such as the NoCloud seed or /etc/hosts."""
         self.name = name
-        self._directory = directory
+        self.directory = directory
+        """Outside, for what belongs to it."""
         self._namespace = namespace
         self._base = base_root(suite)
         self._process: subprocess.Popen[bytes] | None = None
@@ -222,13 +223,13 @@ class Machine:
 
     def boot(self, *, timeout: float = 60) -> None:
         """Start it; return when its systemd takes commands."""
-        work = self._directory / "work"
+        work = self.directory / "work"
         work.mkdir(exist_ok=True)
         where = ["unshare", "--mount"] if self._disk is None else ["nsenter", f"--mount=/proc/self/fd/{self._disk}"]
         groups = " ".join(str(group) for group in self._cgroups())
         command = [
             *(*where, "sh", "-c", _BOOT, "sh", str(work), str(self._base / "root")),
-            *(str(self._directory / "seed"), groups),
+            *(str(self.directory / "seed"), groups),
             *("systemd-nspawn", "--quiet", "--boot", f"--machine={self.name}", "-D", str(work / "root")),
             *("--register=no", "--keep-unit", f"--network-namespace-path=/run/netns/{self._namespace}"),
             *(f"--bind-ro={self._base / 'debs'}:{REPOSITORY}", "--resolv-conf=off", "--timezone=off"),
@@ -253,9 +254,17 @@ class Machine:
 
     def run(self, *command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command in it as root; the result is a value, whatever the exit status."""
+        return subprocess.run([*self._entering(), *command], capture_output=True, text=True, timeout=timeout)
+
+    def _entering(self) -> list[str]:
         entering = ["nsenter", "-t", str(self._leader()), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"]
-        environment = ["env", "-i", f"PATH={_PATH}", "HOME=/root", "LANG=C.UTF-8", "TERM=dumb"]
-        return subprocess.run([*entering, *environment, *command], capture_output=True, text=True, timeout=timeout)
+        return [*entering, "env", "-i", f"PATH={_PATH}", "HOME=/root", "LANG=C.UTF-8", "TERM=dumb"]
+
+    def put(self, file: Path, path: str) -> None:
+        """Copy a file into it."""
+        with file.open("rb") as stream:
+            done = subprocess.run([*self._entering(), "sh", "-c", 'cat >"$0"', path], stdin=stream, capture_output=True)
+        assert done.returncode == 0, done.stderr
 
     def read(self, path: str) -> str:
         """Return a file's text; empty if there is none."""

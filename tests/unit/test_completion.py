@@ -29,6 +29,7 @@ def answers(tmp_path: Path) -> Path:
         (["--config", "x", "node", "expl"], {"explain"}),
         (["node", "explain", "web1"], {"web1.example"}),
         (["node", "list", "--project", "r"], {"red"}),
+        (["node", "history", "--l"], {"--last"}),
         (["node", "explain", "none"], set()),
         (["node", "set", "$(touch pwned)"], set()),
     ],

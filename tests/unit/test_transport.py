@@ -18,7 +18,6 @@ from enc.roles import Person
 from enc.settings import Settings
 from enc.web_server import check_certificate
 from git_hooks.transport import throttle
-from git_hooks.transport.keys import PublicKey
 from git_hooks.transport.reading import Rule, refusal
 from git_hooks.transport.signin import ASKED, SignedIn, SignIn, parse_basic
 from git_hooks.transport.ssh import asked
@@ -26,7 +25,6 @@ from git_hooks.transport.throttle import Throttle
 from git_hooks.web.body import taken
 from git_hooks.web.site import gunicorn_options
 
-ED25519 = "AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
 MEMBER = Person("m", member_of=frozenset({ProjectName("red")}))
 ADMIN = Person("a", admin_of=frozenset({ProjectName("red")}))
 OPERATOR, OTHER = Person("op", operator=True), Person("x")
@@ -151,26 +149,6 @@ def test_a_clock_that_is_set_makes_nobody_wait() -> None:
     found = sign_in.check(header, "127.0.0.1")
     assert not isinstance(found, SignedIn)
     assert found.status == 429 and 0 < found.wait <= throttle.LONGEST
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        f"ssh-ed25519 {ED25519}",
-        f"ssh-ed25519 {ED25519} bob@laptop",
-        f'command="/bin/sh",from="*" ssh-ed25519 {ED25519}',
-        f"  ssh-ed25519   {ED25519}\nssh-rsa AAAA\n",
-    ],
-)
-def test_of_a_key_in_ldap_only_type_and_base64_are_taken(text: str) -> None:
-    assert PublicKey.of(text) == f"ssh-ed25519 {ED25519}"
-
-
-@pytest.mark.parametrize(
-    "text", ["", "ssh-ed25519", f"ssh-rsa {ED25519}", f"ssh-dss {ED25519}", f"ssh-ed25519 {ED25519}!", ED25519]
-)
-def test_what_is_no_key(text: str) -> None:
-    assert PublicKey.of(text) is None
 
 
 @pytest.mark.parametrize("name", ["puppet", "puppet.git", "/puppet.git", "~/puppet", "/srv/puppet.git", "srv/puppet"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import shlex
 import subprocess
 from email import message_from_string
 from email.message import Message
@@ -28,10 +29,12 @@ SCRIPT = agent_profile.lean("first-run.sh")
 PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEAA==\n=aaaa\n-----END PGP PUBLIC KEY BLOCK-----\n"
 RENEWAL = agent_profile.lean("renew.rb")
+FORGETTING = agent_profile.lean("forget.sh")
 PROFILE = AgentProfile(
     *("puppet.example.org", 8140, None, PEM, (), None, 900, 900, 3600, 3, True, 16384, SCRIPT),
     renew_seconds=86400,
     renewal=RENEWAL,
+    forgetting=FORGETTING,
 )
 PLAIN = UserData(PROFILE, Certname("web-1.red.example.org"), ProjectName("red"), "t" * 43)
 REPOSITORIES = (
@@ -104,6 +107,7 @@ def test_what_goes_in_comes_out_of_the_yaml(token: str, region: str, instance: s
     wanted = {"pp_project": "red", "pp_region": region, "pp_instance_id": instance}
     assert attributes["extension_requests"] == {key: value for key, value in wanted.items() if value}
     assert (found[user_data.SCRIPT], found[f"{user_data.PLACE}/renew"]) == (SCRIPT, RENEWAL)
+    assert found[f"{user_data.PLACE}/forget"] == FORGETTING
     never = written(PLAIN._replace(profile=PROFILE._replace(renew_seconds=0)))
     assert f"{user_data.PLACE}/renew" not in never and "RENEW_SECONDS=0\n" in never[f"{user_data.PLACE}/values"]
 
@@ -138,24 +142,40 @@ def test_ruby_reads_the_attributes_as_texts() -> None:
 
 def test_secrets_are_roots_alone() -> None:
     modes = {file.path.removeprefix(user_data.PLACE + "/"): file.mode for file in user_data.files(PLAIN)}
-    assert modes.pop("renew") == 0o700
+    assert modes.pop("renew") == modes.pop("forget") == 0o700
     assert modes == {"first-run": 0o700, "values": 0o600, "csr_attributes.yaml": 0o600, "ca.pem": 0o644}
     document = yaml.safe_load(user_data.render(PLAIN))
     assert {entry["permissions"] for entry in document["write_files"]} == {"0700", "0600", "0644"}
 
 
-def _only_part(text: str) -> Message[Any, Any]:
+def _parts(text: str) -> list[Message[Any, Any]]:
     message = message_from_string(text)
     parts = message.get_payload()
-    assert isinstance(parts, list) and len(parts) == 1
-    return parts[0]
+    assert isinstance(parts, list) and len(parts) == 2
+    return parts
+
+
+def test_the_agent_of_an_image_is_kept_from_starting() -> None:
+    command = yaml.safe_load(user_data.render(PLAIN))["bootcmd"][0]
+    hook = _parts(user_data.render_vendor_data(PLAIN))[0]
+    assert (hook.get_content_type(), hook.get_filename()) == ("text/cloud-boothook", "puppetmaster-hold")
+    script = hook.get_payload()
+    assert (
+        isinstance(script, str)
+        and script.startswith("#!/bin/sh\n")
+        and shlex.split(script.splitlines()[1]) == command == list(user_data.ONCE)
+    )
+    told = 'systemctl() { printf "%s\\n" "$*"; return 1; };' + command[-1]
+    done = subprocess.run(["dash", "-c", told], capture_output=True, text=True)
+    words = ["disable puppet.service", "stop --no-block puppet.service", "mask --runtime puppet.service"]
+    assert (done.returncode, done.stdout.splitlines()) == (0, words)
 
 
 @settings(max_examples=15)
 @given(words, words)
 def test_vendor_data_is_one_script_that_writes_the_same_files(token: str, region: str) -> None:
     told = PLAIN._replace(token=token, region=region)
-    part = _only_part(user_data.render_vendor_data(told))
+    part = _parts(user_data.render_vendor_data(told))[1]
     assert (part.get_content_type(), part.get_filename()) == ("text/x-shellscript", "puppetmaster-first-run")
     script = part.get_payload(decode=True)
     assert isinstance(script, bytes) and script.startswith(b"#!/bin/sh\n") and script.isascii()
@@ -253,6 +273,7 @@ def test_a_profile_without_a_master_is_none() -> None:
         agent_profile.load(config.parse("").instances.agent)
 
 
-def test_the_shipped_script_is_a_posix_shells() -> None:
+@pytest.mark.parametrize("script", [SCRIPT, FORGETTING])
+def test_the_shipped_scripts_are_a_posix_shells(script: str) -> None:
     for shell in ("dash", "bash"):
-        assert subprocess.run([shell, "-n"], input=SCRIPT.encode()).returncode == 0
+        assert subprocess.run([shell, "-n"], input=script.encode()).returncode == 0
