@@ -268,9 +268,15 @@ class Copy:
         """Tell whether there is any entry of `feed`."""
         return bool(self._column("SELECT 1 FROM record WHERE feed = ? LIMIT 1", feed))
 
-    def versions(self, feed: Feed) -> dict[str, str]:
-        """Return the entryCSN of each entry, by entryUUID."""
-        return dict(self._db.execute("SELECT uuid, csn FROM record WHERE feed = ?", (feed,)))
+    def versions(self, feed: Feed, uuids: Sequence[str]) -> dict[str, tuple[int, tuple[str, str]]]:
+        """Return number and (entryCSN, DN) of those entries with `uuids` that the copy has; a thousand at most."""
+        marks = ",".join("?" * len(uuids))
+        query = f"SELECT uuid, id, csn, dn FROM record WHERE feed = ? AND uuid IN ({marks})"  # noqa: S608 - marks only
+        return {uuid: (number, (csn, dn)) for uuid, number, csn, dn in self._db.execute(query, (feed, *uuids))}
+
+    def all_versions(self, feed: Feed) -> Iterator[tuple[int, str, str, str]]:
+        """Yield number, entryUUID, entryCSN and DN of each entry."""
+        return iter(self._db.execute("SELECT id, uuid, csn, dn FROM record WHERE feed = ?", (feed,)))
 
     def nodes(self) -> Iterator[tuple[int, Record]]:
         """Yield every node's number and record."""
