@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+from enc import log
 from enc.answers.places import Places
 from enc.answers.worklist import Worklist
 from enc.classify.model import Record
@@ -350,7 +351,10 @@ class Copy:
                 if number not in self._decoded:
                     row = self._db.execute("SELECT dn, csn, body, uuid FROM record WHERE id = ?", (number,)).fetchone()
                     self._decoded[number] = self._decode(*row)
-                self._place(shared, feed, self._decoded[number])
+                try:
+                    self._place(shared, feed, self._decoded[number])
+                except Exception:  # one entry of many: it is nobody's project, prefix or site then
+                    log.get("follower").exception("%s: cannot be placed", self._decoded[number].dn)
             self._shared = shared
         return self._shared
 

@@ -104,6 +104,7 @@ class Intake:
         self._scout: Scout | None = None
         self._troubles: dict[Feed, Trouble] = {}
         self._troubles_changed = True
+        self._faulty: set[str] = set()
         self.errors: dict[Feed, ToolkitError] = {}
         """Why feeds are not connected."""
         self.newest = ""
@@ -117,6 +118,8 @@ class Intake:
 
     def start(self) -> None:
         """Let all threads connect."""
+        kept = self._copy.worklist.problems()
+        self._faulty = {problem.name.removeprefix("entry ") for problem in kept if problem.name.startswith("entry ")}
         for plan in feeds.plans(self._settings):
             thread = feeds.FeedThread(plan, self._settings, self._batches)
             self._feeds[plan.feed] = _FeedState(thread, self._kept_csns(plan.feed))
@@ -193,6 +196,7 @@ class Intake:
             if first:
                 # All answers are due, and in the same transaction: a follower that is killed now goes on with them.
                 self._copy.worklist.mark_all(self._copy.project_names(), rewrite=True)
+            self._keep_faults()
             self._keep_troubles()
         for feed in again:
             self._start(feed)
@@ -273,6 +277,17 @@ class Intake:
         if self._reach.upsert(feed, record, mark=self._copy.complete(feed)):
             self._changed(feed, 1)
             self.newest = max(self.newest, record.csn)
+            if record.dn in self._faulty and record.dn not in self._reach.faults:
+                self._faulty.discard(record.dn)
+                self._copy.worklist.note_entry(record.dn, None, 0)
+
+    def _keep_faults(self) -> None:
+        """Note what is wrong with single entries, for `status`."""
+        for dn, fault in self._reach.faults.items():
+            self._log.warning("%s: %s", dn, fault)
+            self._faulty.add(dn)
+            self._copy.worklist.note_entry(dn, fault, int(time.time()))
+        self._reach.faults.clear()
 
     def _is_ahead(self, feed: Feed, state: _FeedState, uuid: str, csn: str) -> bool:
         """Tell whether the copy knows an entry better than a server that lags and has the entry's version `csn`."""

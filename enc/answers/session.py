@@ -37,7 +37,9 @@ from enc.answers.work import WorkTeam
 from enc.answers.worklist import Outcome
 from enc.answers.writer import AnswerWriter
 from enc.classify.gather import members
+from enc.classify.model import Record
 from enc.classify.render import ANSWER_FORMAT
+from enc.errors import one_line
 from enc.settings import Settings
 
 _TAKEN = 4000
@@ -154,7 +156,7 @@ class Session:
             if trouble is not None:
                 self._say(f"project {project}", trouble)
         if self._intake.groups_changed:
-            found = ((record.dn, members(record).problem) for record in self._copy.groups())
+            found = ((record.dn, _wrong_with_group(record)) for record in self._copy.groups())
             problems = {dn: problem for dn, problem in found if problem is not None}
             self._copy.worklist.report("group", problems, int(time.time()))
             for dn, problem in problems.items():
@@ -221,6 +223,13 @@ class Session:
         self._numbers.age_seconds = max(0.0, now - self._contact) if self._contact else float("inf")
         if self._settings.follow.metrics_file:
             metrics.write_file(self._settings.follow.metrics_file, self._numbers.text())
+
+
+def _wrong_with_group(record: Record) -> str | None:
+    try:
+        return members(record).problem
+    except Exception as fault:  # one group of many
+        return one_line(f"cannot be looked at: {type(fault).__name__}: {fault}")
 
 
 def _shape_of_copy(settings: Settings) -> str:
