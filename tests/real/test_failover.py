@@ -17,10 +17,12 @@ import pytest
 
 from tests.support.following import KIND, Following, eventually
 from tests.support.replicas import SUFFIX, Group, Replica
-from tests.support.slapd import ADD, REPLACE, Refused
+from tests.support.slapd import ADD, REPLACE
 
 SEEDS = int(os.environ.get("FAILOVER_SEEDS", "0"))
 HOSTS = f"ou=hosts,{SUFFIX}"
+UNITS = {1: ("red", "pink"), 2: ("blue", "cyan"), 3: ("green", "lime")}
+"""Projects by server; at any time one of each pair has the container of the server's nodes."""
 SHAPES = [
     {"providers": 2},
     {"providers": 1, "replicas": 1},
@@ -156,31 +158,31 @@ class Trial:
         time.sleep(self._chance.choice([0, 0.3, 1.5]))
 
     def _edit(self) -> None:
+        """Change something that only this server changes: how servers settle conflicts is not the matter here."""
         running = [server for server in self._group.providers if server.runs]
         if not running:
             return
         server, chance = self._chance.choice(running), self._chance
         self._number += 1
-        below = [dn for dn, _ in server.content().values() if dn.endswith(f",{HOSTS}")]
-        names, units = (sorted(dn for dn in below if dn.startswith(kind)) for kind in ("cn=", "ou="))
+        dns = [dn for dn, _ in server.content().values()]
+        here, there = (f"ou={name},{HOSTS}" for name in chance.sample(UNITS[server.number], 2))
+        unit = here if here in dns else there
+        names = sorted(dn for dn in dns if dn.endswith("," + unit))
         kind = chance.choice(["add", "modify", "modify", "delete", "project", "rename", "above"])
-        try:
-            if kind == "add" or not names:
-                dn = f"cn=n{self._number}.example.org,{chance.choice(units)}"
-                server.add(dn, {"objectClass": KIND, "cn": f"n{self._number}.example.org"})
-            elif kind == "modify":
-                server.modify(chance.choice(names), {"puppetClass": [(REPLACE, [f"c{self._number}"])]})
-            elif kind == "delete":
-                server.delete(chance.choice(names))
-            elif kind == "project":
-                project = f"cn=alpha,ou=projects,{SUFFIX}"
-                server.modify(project, {"puppetClass": [(REPLACE, [f"p{self._number}"])]})
-            elif kind == "rename":
-                server.rename(chance.choice(names), f"cn=r{self._number}.example.org")
-            else:
-                server.rename(chance.choice(units), f"ou={chance.choice(['alpha', 'beta', 'gamma'])}")
-        except Refused:
-            pass  # another server did something of the kind a moment ago
+        if kind == "add" or not names:
+            name = f"n{self._number}.example.org"
+            server.add(f"cn={name},{unit}", {"objectClass": KIND, "cn": name})
+        elif kind == "modify":
+            server.modify(chance.choice(names), {"puppetClass": [(REPLACE, [f"c{self._number}"])]})
+        elif kind == "delete":
+            server.delete(chance.choice(names))
+        elif kind == "project":
+            project = f"cn={UNITS[server.number][0]},ou=projects,{SUFFIX}"
+            server.modify(project, {"puppetClass": [(REPLACE, [f"p{self._number}"])]})
+        elif kind == "rename":
+            server.rename(chance.choice(names), f"cn=r{self._number}.example.org")
+        else:
+            server.rename(unit, (there if unit == here else here).partition(",")[0])
 
     def end(self) -> None:
         for server in self._group.servers:
@@ -191,11 +193,11 @@ class Trial:
 @pytest.mark.parametrize("seed", range(SEEDS or 2))
 def test_seed(tmp_path: Path, seed: int) -> None:
     with Group(tmp_path, **SHAPES[seed % len(SHAPES)]) as group, followed(group, tmp_path) as following:  # type: ignore[arg-type]
-        for name in ("beta", "gamma"):
-            group.providers[0].add(
-                f"cn={name},ou=projects,{SUFFIX}",
-                {"objectClass": ["groupOfNames", "puppetClient"], "member": f"uid=x,{SUFFIX}", "puppetClass": name},
-            )
+        for number in range(1, len(group.providers) + 1):
+            for name in UNITS[number]:
+                add_project(group.providers[0], name)
+            group.providers[0].delete(f"ou={UNITS[number][1]},{HOSTS}")
+        group.settle()
         trial = Trial(group, seed)
         for _ in range(25 if SEEDS else 6):
             trial.step()
