@@ -11,7 +11,7 @@ server on the stream's own connection, while
 - the server lacks nothing that the copy, or another server, has.
 
 Comparisons begin at each resumption and then every `follow.poll_interval`, or,
-where one takes long, so seldom that they fill a twentieth of the time.
+where one takes many seconds, so seldom that they fill a fifth of the time.
 
 A refresh that was asked for without a cookie names everything, and what it
 does not name is deleted at its end, not before: good answers never wait for a
@@ -55,10 +55,10 @@ from enc.directory.sync_events import (
 from enc.errors import ToolkitError
 from enc.settings import Settings
 
-_SHARE = 20
-"""A comparison begins at the earliest after so many times as long as the last one took."""
+_SHARE = 5
+"""A comparison begins at the earliest after so many times as long as the last one took beyond `_SOON`."""
 _SOON = 1.0
-"""Seconds after a comparison that found something in motion; or five times as long as it took."""
+"""Seconds after a comparison that found something in motion; or `_SHARE` times as long as it took."""
 
 
 @dataclass(slots=True)
@@ -390,9 +390,9 @@ class Intake:
         state.comparison = None
         self._numbers.comparisons_total += 1
         if comparison.unsettled:
-            state.due = now + max(_SOON, 5 * took)
+            state.due = now + max(_SOON, _SHARE * took)
         else:
-            state.due = comparison.began + max(self._settings.follow.poll_interval, _SHARE * took)
+            state.due = comparison.began + max(self._settings.follow.poll_interval, _SHARE * (took - _SOON))
         if not state.behind and (state.resumed or not state.current):
             self._equal(feed, state, stamp)
 

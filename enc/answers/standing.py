@@ -89,6 +89,7 @@ class Standing:
 
     def judge(self, known: Csns, now: float, patience: float) -> Verdict:
         """Judge the server, with a copy made from `known`; `now` is monotonic, `patience` in seconds."""
+        fresh, self._fresh = self._fresh, False
         if not self.csns:
             return LEVEL
         ahead = self._ahead(now)
@@ -97,7 +98,6 @@ class Standing:
         if not self.lacks(known):
             self._lacking = self._all_asked = None
             return ahead or LEVEL
-        fresh, self._fresh = self._fresh, False
         if self._lacking is None:
             self._lacking = now
             if not fresh:
