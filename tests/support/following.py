@@ -149,9 +149,10 @@ class Following:
         names = {path.name.removesuffix(".yaml") for path in self.layout.nodes.iterdir()}
         return {name: (self.text(name), _read(self.layout.node_data / f"{name}.yaml")) for name in names}
 
-    def from_scratch(self) -> dict[str, tuple[str | None, str | None]]:
-        """The same, classified anew straight from LDAP."""
-        settings = replace(self.settings, directory=replace(self.settings.directory, timeout=Duration(10)))
+    def from_scratch(self, uri: str | None = None) -> dict[str, tuple[str | None, str | None]]:
+        """The same, classified anew straight from LDAP, or from the server at `uri`."""
+        uris = (uri,) if uri else self.settings.directory.uris
+        settings = replace(self.settings, directory=replace(self.settings.directory, uris=uris, timeout=Duration(10)))
         classifier, nodes = Classifier(settings), NodeFilter(settings.nodes.filter)
         found: dict[str, tuple[str | None, str | None]] = {}
         with LdapSource(settings) as source:
@@ -164,9 +165,9 @@ class Following:
                 found[name] = (render_answer(what, settings.answers.variable, "copy"), data)
         return found
 
-    def assert_true(self) -> None:
+    def assert_true(self, uri: str | None = None) -> None:
         """All answers equal a classification from scratch, within moments."""
-        eventually(lambda: self.all_on_disk() == self.from_scratch(), "answers equal LDAP")
+        eventually(lambda: self.all_on_disk() == self.from_scratch(uri), "answers equal LDAP")
 
 
 def _read(path: Path) -> str | None:

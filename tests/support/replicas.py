@@ -19,7 +19,8 @@ from pathlib import Path
 from ldap3 import NONE, SYNC, Connection, Server
 from ldap3.core.exceptions import LDAPException
 
-from enc.directory import embedded_config, place, slapd_process
+from enc.directory import csns, embedded_config, place, slapd_process
+from enc.directory.csns import Csns
 from enc.directory.schema.install import write_files
 from tests.support.slapd import Changes, checked
 
@@ -157,6 +158,13 @@ class Replica:
             raw = [(entry["dn"], entry["raw_attributes"]) for entry in found if "raw_attributes" in entry]
             return {values["entryUUID"][0].decode(): (dn, values["entryCSN"][0].decode()) for dn, values in raw}
 
+    def csns(self) -> Csns:
+        """How far it has got."""
+        with self.connect() as connection:
+            connection.search(SUFFIX, "(objectClass=*)", "BASE", attributes=["contextCSN"])
+            found = connection.response or []
+            return csns.of_values(v.decode() for entry in found for v in entry["raw_attributes"]["contextCSN"])
+
 
 class Group:
     """`providers` servers that write, and `replicas` that copy from each of them."""
@@ -195,14 +203,34 @@ class Group:
 
     def settle(self, seconds: float = 30.0) -> None:
         """Wait until all servers that run have the same content."""
+        contents = self._settled(seconds)
+        assert not contents, f"the servers do not become equal: {_differing(contents)}"
+
+    def _settled(self, seconds: float) -> list[dict[str, tuple[str, str]]]:
         deadline = time.monotonic() + seconds
         running = [server for server in self.servers if server.runs]
         while True:
             contents = [server.content() for server in running]
             if contents[0] and all(content == contents[0] for content in contents):
-                return
-            assert time.monotonic() < deadline, "the servers do not become equal"
+                return []
+            if time.monotonic() > deadline:
+                return contents
             time.sleep(0.1)
+
+    def truth(self, seconds: float) -> Replica | None:
+        """Return the server that has all that any has, once they are equal or `seconds` have passed; None if none has.
+
+        slapd 2.5's delta replication may stand still after a server was killed, until something else changes.
+        """
+        self._settled(seconds)
+        seen = [(server, server.csns()) for server in self.servers]
+        return next((one for one, has in seen if all(has.covers(other) for _, other in seen)), None)
+
+
+def _differing(contents: list[dict[str, tuple[str, str]]]) -> list[list[tuple[str, str] | None]]:
+    uuids = {uuid for content in contents for uuid in content}
+    rows = [[content.get(uuid) for content in contents] for uuid in sorted(uuids)]
+    return [row for row in rows if any(version != row[0] for version in row)]
 
 
 _TREE: list[tuple[str, dict[str, object]]] = [
