@@ -22,7 +22,7 @@ from ldap3.core.exceptions import LDAPException
 from enc.directory import csns, embedded_config, place, slapd_process
 from enc.directory.csns import Csns
 from enc.directory.schema.install import write_files
-from tests.support.slapd import Changes, checked
+from tests.support.slapd import REPLACE, Changes, checked
 
 SUFFIX = "dc=example,dc=org"
 MANAGER, PASSWORD = f"cn=manager,{SUFFIX}", "secret"
@@ -185,6 +185,9 @@ class Group:
         for server in rest:
             server.start()
         self.settle()
+        for server in writing:  # what arrives everywhere from each shows that all links stand
+            server.modify(f"cn=site,{SUFFIX}", {"description": [(REPLACE, [f"written by {server.number}"])]})
+            self.settle()
 
     def __enter__(self) -> Group:
         return self
