@@ -102,10 +102,29 @@ def _substring(value: str, pieces: tuple[str, ...]) -> bool:
     return len(value) - len(last) >= position and value.endswith(last)
 
 
+_WHOLE = re.compile(r"(-?)0*([0-9]+)", re.ASCII)
+
+
 def _ordered(value: str, wanted: str) -> int:
-    if re.fullmatch(r"-?\d+", value) and re.fullmatch(r"-?\d+", wanted):
-        return (int(value) > int(wanted)) - (int(value) < int(wanted))
-    return (value > wanted) - (value < wanted)
+    """Return the sign of value - wanted: as whole numbers of any length, or as texts."""
+    one, other = _WHOLE.fullmatch(value), _WHOLE.fullmatch(wanted)
+    if one is None or other is None:
+        return (value > wanted) - (value < wanted)
+    # Not int(): Python refuses numbers of thousands of digits, and would be slow.
+    first, second = (_signed(found[1], found[2]) for found in (one, other))
+    return (first > second) - (first < second)
+
+
+def _signed(sign: str, digits: str) -> tuple[int, int, str]:
+    """Return what orders whole numbers without leading zeros: sign, length, digits (for negative ones reversed)."""
+    if digits == "0":
+        return 0, 0, ""
+    if not sign:
+        return 1, len(digits), digits
+    return -1, -len(digits), digits.translate(_REVERSED)
+
+
+_REVERSED = str.maketrans("0123456789", "9876543210")
 
 
 def parse(text: str, *, where: str = "filter") -> Filter:

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+from enc import log
 from enc.answers.places import Places
 from enc.answers.worklist import Worklist
 from enc.classify.model import Record
@@ -268,9 +269,15 @@ class Copy:
         """Tell whether there is any entry of `feed`."""
         return bool(self._column("SELECT 1 FROM record WHERE feed = ? LIMIT 1", feed))
 
-    def versions(self, feed: Feed) -> dict[str, str]:
-        """Return the entryCSN of each entry, by entryUUID."""
-        return dict(self._db.execute("SELECT uuid, csn FROM record WHERE feed = ?", (feed,)))
+    def versions(self, feed: Feed, uuids: Sequence[str]) -> dict[str, tuple[int, tuple[str, str]]]:
+        """Return number and (entryCSN, DN) of those entries with `uuids` that the copy has; a thousand at most."""
+        marks = ",".join("?" * len(uuids))
+        query = f"SELECT uuid, id, csn, dn FROM record WHERE feed = ? AND uuid IN ({marks})"  # noqa: S608 - marks only
+        return {uuid: (number, (csn, dn)) for uuid, number, csn, dn in self._db.execute(query, (feed, *uuids))}
+
+    def all_versions(self, feed: Feed) -> Iterator[tuple[int, str, str, str]]:
+        """Yield number, entryUUID, entryCSN and DN of each entry."""
+        return iter(self._db.execute("SELECT id, uuid, csn, dn FROM record WHERE feed = ?", (feed,)))
 
     def nodes(self) -> Iterator[tuple[int, Record]]:
         """Yield every node's number and record."""
@@ -344,7 +351,10 @@ class Copy:
                 if number not in self._decoded:
                     row = self._db.execute("SELECT dn, csn, body, uuid FROM record WHERE id = ?", (number,)).fetchone()
                     self._decoded[number] = self._decode(*row)
-                self._place(shared, feed, self._decoded[number])
+                try:
+                    self._place(shared, feed, self._decoded[number])
+                except Exception:  # one entry of many: it is nobody's project, prefix or site then
+                    log.get("follower").exception("%s: cannot be placed", self._decoded[number].dn)
             self._shared = shared
         return self._shared
 

@@ -5,10 +5,8 @@ touches the copy. It asks the follower for the cookie each time it (re)connects,
 so that it always begins from what is safe on disk, and not before everything
 that it handed over earlier has been dealt with.
 
-A server that resumes from our cookie only promises that the rest of our copy
-is still true: one that was restored from a backup and then changed again keeps
-quiet about what the backup took back. So after each resumption the versions of
-all entries are read and handed over too.
+The follower asks for more than the stream brings (`list_all`, `look_at`); the
+answers come with the stream's events.
 
 Where the server does not offer syncrepl, everything is read at intervals.
 
@@ -21,24 +19,27 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from enc import log
 from enc.answers.copy import Feed
 from enc.classify.model import Record
+from enc.directory.csns import Csns
 from enc.directory.ldap_store import PREFIX_FILTER
-from enc.directory.syncrepl import (
+from enc.directory.sync_events import (
     BaseMissing,
+    Connected,
     Deleted,
     Present,
     RefreshDone,
     RefreshRequired,
     SyncEvent,
-    SyncFeed,
     SyncNotOffered,
     Upsert,
 )
+from enc.directory.sync_stream import Questions
+from enc.directory.syncrepl import SyncFeed
 from enc.errors import DirectoryRefused, DirectoryUnreachable, NotFound, ToolkitError
 from enc.filters import NodeFilter
 from enc.settings import Settings
@@ -62,6 +63,7 @@ class _Go:
 
     cookie: bytes | None
     held: bool
+    known: Csns
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,10 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
-class Versions:
-    """(UUID, entryCSN) of all entries, as the server has them; follows a resumption."""
+class Sighted:
+    """How far all the servers that answer have got, by address."""
 
-    csns: dict[str, str]
+    csns: dict[str, Csns]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Polling:
     """The server does not offer syncrepl; each reading begins with this and ends with `RefreshDone`."""
 
 
-FeedEvent = SyncEvent | Lost | Again | Versions | Polling
+FeedEvent = SyncEvent | Lost | Again | Sighted | Polling
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,27 +133,36 @@ class FeedThread(threading.Thread):
         self._settings = settings
         self._batches = batches
         self._ended = threading.Event()
-        self._stream_ended = threading.Event()
+        self._questions = Questions()
         self._go: queue.SimpleQueue[_Go] = queue.SimpleQueue()
         self._pending: list[FeedEvent] = []
         self._log = log.get("follower")
         self._sync = SyncFeed(settings.directory, plan.base, plan.filter_text, beat=settings.follow.beat)
 
-    def go(self, cookie: bytes | None, *, held: bool) -> None:
+    def go(self, cookie: bytes | None, *, held: bool, known: Csns) -> None:
         """Let the thread connect; needed once at the start and after each `Lost` and `Again`.
 
-        `cookie` is from where, `held` whether the copy has any entry of this feed.
+        `cookie` is from where, `held` whether the copy has any entry of this
+        feed; a server that has all of `known` is preferred.
         """
-        self._go.put(_Go(cookie, held))
+        self._go.put(_Go(cookie, held, known))
+
+    def list_all(self) -> None:
+        """Ask for the versions of all entries on the stream under way: `Listed` follows."""
+        self._questions.list_all()
+
+    def look_at(self, uuids: Sequence[str]) -> None:
+        """Ask for single entries on the stream under way: `Looked` follows."""
+        self._questions.look_at(uuids)
 
     def reconnect(self) -> None:
         """End the stream under way; `Again` follows."""
-        self._stream_ended.set()
+        self._questions.stop.set()
 
     def end(self) -> None:
         """End the thread, within about a time-out of the directory."""
         self._ended.set()
-        self._stream_ended.set()
+        self._questions.stop.set()
 
     def run(self) -> None:
         """Connect, read, report the loss, pause, and again."""
@@ -159,14 +170,14 @@ class FeedThread(threading.Thread):
         while (go := self._next_go()) is not None and not self._ended.wait(pause):
             began = time.monotonic()
             self._pending = []
-            self._stream_ended.clear()
+            self._questions = Questions()
             if self._ended.is_set():
                 return
             error: ToolkitError | None = None
             try:
-                self._read(go.cookie)
+                self._read(go)
             except SyncNotOffered:
-                error = self._poll(held=go.held)
+                error = self._poll(go)
             except BaseMissing as missing:
                 error = self._missing(missing, held=go.held)
             except ToolkitError as failed:
@@ -203,36 +214,36 @@ class FeedThread(threading.Thread):
             self._hand_over(self._pending)
             self._pending = []
 
-    def _read(self, cookie: bytes | None) -> None:
-        refreshing = True
-        for event in self._sync.events(cookie, self._stream_ended):
+    def _read(self, go: _Go) -> None:
+        refreshing, questions = True, self._questions
+        for event in self._sync.events(go.cookie, questions, known=go.known):
             self._pending.append(event)
             if isinstance(event, RefreshRequired):
                 return
             if isinstance(event, RefreshDone):
                 refreshing = False
-                if cookie is not None:
-                    self._flush()
-                    self._pending.append(Versions(dict(self._sync.versions())))
             # Between two batches of a refresh nothing else may be due for long; then what there is goes.
             if not refreshing or len(self._pending) >= _BATCH or not isinstance(event, Upsert | Present | Deleted):
                 self._flush()
-        if not self._stream_ended.is_set():
+        if not questions.stop.is_set():
             raise DirectoryUnreachable("the server ended the synchronization", where=self._plan.base)
 
-    def _poll(self, *, held: bool) -> ToolkitError | None:
+    def _poll(self, go: _Go) -> ToolkitError | None:
         """Read everything at intervals; return what went wrong."""
-        while not self._stream_ended.is_set():
+        ended, known = self._questions.stop, go.known
+        while not ended.is_set():
             try:
                 self._hand_over((Polling(),))
-                for records in _chunks(self._sync.poll()):
-                    self._hand_over([Upsert(record, added=False) for record in records])
+                reading = self._sync.poll(known)
+                for chunk in _chunks(reading):
+                    self._hand_over([one if isinstance(one, Connected) else Upsert(one, added=False) for one in chunk])
+                    known = next((known.join(one.csns) for one in chunk if isinstance(one, Connected)), known)
                 self._hand_over((RefreshDone(deletes_by_absence=True),))
             except NotFound as missing:
-                return self._missing(missing, held=held)
+                return self._missing(missing, held=go.held)
             except ToolkitError as error:
                 return error
-            self._stream_ended.wait(self._settings.follow.poll_interval)
+            ended.wait(self._settings.follow.poll_interval)
         return None
 
     def _missing(self, error: ToolkitError, *, held: bool) -> ToolkitError:
@@ -248,6 +259,6 @@ class FeedThread(threading.Thread):
         return NothingThere(error.message, where=error.where)
 
 
-def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
-    while chunk := list(itertools.islice(records, _BATCH)):
+def _chunks(reading: Iterator[Connected | Record]) -> Iterator[list[Connected | Record]]:
+    while chunk := list(itertools.islice(reading, _BATCH)):
         yield chunk

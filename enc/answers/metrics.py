@@ -44,6 +44,8 @@ class Metrics:
     connection_errors_total: float = _metric("counter", "Connections to LDAP that failed or were lost")
     refreshes_total: float = _metric("counter", "Refreshes completed, from a cookie or from nothing")
     full_refreshes_total: float = _metric("counter", "Refreshes that had to begin from nothing")
+    comparisons_total: float = _metric("counter", "Comparisons of the copy with a listing of all versions")
+    differences_total: float = _metric("counter", "Entries that a comparison found to be other than LDAP had told")
     errors_total: float = _metric("counter", "Failures of the follower itself, after which it began again")
 
     def text(self) -> str:

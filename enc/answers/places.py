@@ -20,7 +20,10 @@ class Places:
 
     def is_site(self, record: Record) -> bool:
         """Tell whether this is the entry with the site's default."""
-        return names_of_entries.normalise(record.dn) == self._site
+        try:
+            return names_of_entries.normalise(record.dn) == self._site
+        except InvalidName:
+            return False
 
     def in_projects(self, record: Record) -> tuple[str | None, bool]:
         """Return the project that an entry belongs to, and whether it is a prefix of it; (None, False) for others."""

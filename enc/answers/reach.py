@@ -13,19 +13,24 @@ What a change reaches:
 While a feed is read for the first time nothing is marked: everything is, once
 all feeds are complete.
 
+One entry's fault is that entry's. Everything that looks at what an entry says
+is asked through `_alone`: if it fails, for whatever reason, the entry is found
+by what it was found by before, a node counts as reached, the fault is kept for
+`status`, and the next entry follows.
+
 Runs inside a transaction of the copy. Not here: when that is, and cookies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
 
 from enc import dn as names_of_entries
 from enc.answers.copy import Copy, Feed
-from enc.classify.gather import members, project_of
+from enc.classify.gather import MemberUrl, members, project_of
 from enc.classify.model import Record
-from enc.errors import ClassificationError
+from enc.errors import ClassificationError, one_line
 from enc.filters import NodeFilter, folded
 from enc.settings import Settings
 
@@ -39,6 +44,7 @@ class _Keys(NamedTuple):
 
 
 _NO_KEYS = _Keys((), (), None)
+_T = TypeVar("_T")
 
 
 class Reach:
@@ -50,6 +56,16 @@ class Reach:
         self._filter = NodeFilter(settings.nodes.filter)
         self._extended = settings.nodes.semantics == "extended"
         self._by_parent: dict[str, str | None] = {}
+        self.faults: dict[str, str] = {}
+        """By DN: why an entry could not be looked at; for who reports it to empty."""
+
+    def _alone(self, record: Record, look: Callable[[], _T], otherwise: _T) -> _T:
+        """Return what `look` does, or `otherwise` if it fails: whatever is wrong is wrong with `record` alone."""
+        try:
+            return look()
+        except Exception as fault:  # one entry of many
+            self.faults[record.dn] = one_line(f"cannot be looked at: {type(fault).__name__}: {fault}")
+            return otherwise
 
     def upsert(self, feed: Feed, record: Record, *, mark: bool) -> bool:
         """Store an entry; return whether it says something new."""
@@ -58,8 +74,8 @@ class Reach:
             return False
         number, before = stored
         if feed == "nodes":
-            old = self._keys(before) if before else _NO_KEYS
-            new = self._keys(record)
+            old = self._keys(number, before) if before else _NO_KEYS
+            new = self._alone(record, lambda: self._read_keys(record), old)
             if old != new:
                 if before:
                     self._copy.unindex(number, *old)
@@ -77,8 +93,9 @@ class Reach:
             return False
         number, before = found
         self._copy.drop(feed, number)
+        self._copy.worklist.note_entry(before.dn, None, 0)
         if feed == "nodes":
-            keys = self._keys(before)
+            keys = self._keys(number, before)
             self._copy.unindex(number, *keys)
             if mark:
                 self._mark_names(set(keys.names))
@@ -86,7 +103,14 @@ class Reach:
             self._mark_shared(feed, [before])
         return True
 
-    def _keys(self, record: Record) -> _Keys:
+    def _keys(self, number: int, record: Record) -> _Keys:
+        """Return by what the copy finds a node that it holds."""
+        try:
+            return self._read_keys(record)
+        except Exception:  # then it could not be looked at when it came, either
+            return _Keys(tuple(self._copy.names_of(number)), (), None)
+
+    def _read_keys(self, record: Record) -> _Keys:
         parents = record.attributes.get(self._settings.nodes.parent_attribute.lower(), ())
         return _Keys(
             self._filter.names(record),
@@ -146,6 +170,9 @@ class Reach:
         found: set[str] = set()
         if urls:
             for number, node in self._copy.nodes():
-                if any(url.matches(node) for url in urls):
+                if self._is_in_one(node, urls):
                     found.update(self._copy.names_of(number))
         return found
+
+    def _is_in_one(self, node: Record, urls: list[MemberUrl]) -> bool:
+        return self._alone(node, lambda: any(url.matches(node) for url in urls), True)

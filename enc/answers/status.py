@@ -14,6 +14,7 @@ from enc.answers.copy import Copy, CopyDamaged, CopyFailed, guarded
 from enc.answers.feeds import plans
 from enc.answers.layout import Layout
 from enc.answers.reader import read_contact
+from enc.answers.trouble import FACT, Trouble, decode
 from enc.answers.worklist import Problem
 from enc.settings import Settings
 
@@ -42,7 +43,8 @@ class FollowerStatus:
     """Whether a follower holds the lock."""
     pid: int | None
     state: str
-    """`current`, `unreachable` (LDAP is), `stalled` (it runs and gets nothing done, for want of disk space, say),
+    """`current`, `unreachable` (LDAP is), `refused` (LDAP answers and does not give all), `behind` (the server that
+    answers lacks changes), `stalled` (it runs and gets nothing done, for want of disk space, say),
     `stopped` (nobody follows) or `never` (nobody ever was up to date)."""
     age: int | None
     """Seconds since the answers were last known to be what LDAP says."""
@@ -53,6 +55,8 @@ class FollowerStatus:
     pending: int | None
     problems: tuple[Problem, ...]
     feeds: tuple[FeedStatus, ...]
+    troubles: tuple[Trouble, ...] = ()
+    """What keeps a follower that runs from being up to date, feed by feed."""
     unreadable: str | None = None
     """Why the numbers from the copy are missing."""
 
@@ -70,6 +74,7 @@ def status(settings: Settings) -> FollowerStatus:
     nodes = pending = None
     problems: tuple[Problem, ...] = ()
     feeds: tuple[FeedStatus, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
     unreadable = None if layout.copy.exists() else "there is no copy yet"
     if unreadable is None:
         try:
@@ -77,6 +82,7 @@ def status(settings: Settings) -> FollowerStatus:
                 copy = Copy(layout.copy, settings, read_only=True)
                 try:
                     nodes, work = copy.count_nodes(), copy.worklist
+                    troubles = decode(copy.fact(FACT)) if running else ()
                     pending, problems = work.dirty_count(), tuple(work.problems())
                     feeds = tuple(
                         FeedStatus(plan.feed, plan.base, copy.complete(plan.feed), _text(copy.cookie(plan.feed)))
@@ -86,6 +92,8 @@ def status(settings: Settings) -> FollowerStatus:
                     copy.close()
         except (CopyDamaged, CopyFailed) as error:
             unreadable = str(error)
+    if state == "unreachable":
+        state = _worst(troubles)
     return FollowerStatus(
         str(layout.root),
         running,
@@ -98,8 +106,15 @@ def status(settings: Settings) -> FollowerStatus:
         pending,
         problems,
         feeds,
+        troubles,
         unreadable,
     )
+
+
+def _worst(troubles: tuple[Trouble, ...]) -> str:
+    """Return the kind of trouble that somebody has to mend first."""
+    kinds = {trouble.kind for trouble in troubles}
+    return next((kind for kind in ("refused", "behind") if kind in kinds), "unreachable")
 
 
 def _text(cookie: bytes | None) -> str | None:

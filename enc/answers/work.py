@@ -34,7 +34,7 @@ from enc.answers.writer import AnswerWriter
 from enc.classify import statements
 from enc.classify.classify import Classifier
 from enc.classify.gather import prefix_of
-from enc.classify.model import Classification, Value
+from enc.classify.model import Classification, Record, Value
 from enc.classify.render import merged_data, render_answer, render_data
 from enc.errors import ClassificationError, ToolkitError, one_line
 from enc.names import Certname, DataKey, PrefixName, ProjectName
@@ -112,28 +112,36 @@ class Worker:
 
     def project(self, copy: Copy, project: ProjectName) -> str | None:
         """Write the hiera data of a project and its prefixes; return what is wrong with them, if anything."""
-        problems = []
+        problems: list[str] = []
         own: str | None = None
         prefixes: dict[PrefixName, str] = {}
         record = copy.project(project)
         if record is not None:
-            try:
-                data = statements.read(record, self._settings.nodes).data
-                own = render_data(data) if data else None
-            except ClassificationError as error:
-                problems.append(str(error))
+            own = self._data(record, problems)
             for entry in copy.prefixes(project):
                 try:
                     prefix = prefix_of(entry)
-                    data = statements.read(entry, self._settings.nodes).data
-                    if data:
-                        prefixes[prefix] = render_data(data)
-                except ClassificationError as error:
+                except ToolkitError as error:
                     problems.append(str(error))
+                    continue
+                if (data := self._data(entry, problems)) is not None:
+                    prefixes[prefix] = data
         if problems and self._settings.answers.on_bad_entry == "last-good":
             return "; ".join(problems) + " (its hiera data stays as it was)"
         self._writer.scope_data(project, own, prefixes)
         return "; ".join(problems) or None
+
+    def _data(self, record: Record, problems: list[str]) -> str | None:
+        """Return the hiera data of one entry as text, None for none; what is wrong with it goes to `problems`."""
+        try:
+            data = statements.read(record, self._settings.nodes).data
+            return render_data(data) if data else None
+        except ClassificationError as error:
+            problems.append(str(error))
+        except Exception as bug:  # one entry, and no other's
+            self._log.exception("%s", record.dn)
+            problems.append(one_line(f"{record.dn}: a bug stopped its reading: {type(bug).__name__}: {bug}"))
+        return None
 
 
 class WorkTeam:

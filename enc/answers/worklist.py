@@ -155,6 +155,16 @@ class Worklist:
                 [(key, message, now) for key, message in keys.items()],
             )
 
+    def note_entry(self, dn: str, message: str | None, now: int) -> None:
+        """Note, inside a transaction, what is wrong with an entry that could not be looked at; None: nothing."""
+        if message is None:
+            self._db.execute("DELETE FROM problem WHERE name = ?", (f"entry {dn}",))
+        else:
+            self._db.execute(
+                "INSERT INTO problem VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET message = ?2",
+                (f"entry {dn}", message, now),
+            )
+
     def problems(self) -> list[Problem]:
         """Return the entries that cannot be classified, by name."""
         return [Problem(*row) for row in self._db.execute("SELECT name, message, since FROM problem ORDER BY name")]

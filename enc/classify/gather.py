@@ -139,7 +139,10 @@ def project_of(node: Record, settings: Settings) -> ProjectName | None:
     how, _, name = settings.nodes.project.partition(" ")
     found: str | None = None
     if how == "container":
-        found = _container(names_of_entries.parent(node.dn), settings.nodes_base)
+        try:
+            found = _container(names_of_entries.parent(node.dn), settings.nodes_base)
+        except InvalidName as error:
+            raise ClassificationError(str(error), where=node.dn) from error
     elif how == "attribute":
         found = node.first(name)
     else:
@@ -187,8 +190,15 @@ def _groups(node: Record, source: Source) -> tuple[tuple[str, Record], ...]:
     found = []
     for record in source.groups():
         if any(url.matches(node) for url in members(record).urls):
-            found.append((names_of_entries.rdn(record.dn)[1], record))
+            found.append((_group_name(record), record))
     return tuple(sorted(found, key=lambda item: item[0]))
+
+
+def _group_name(record: Record) -> str:
+    try:
+        return names_of_entries.rdn(record.dn)[1]
+    except InvalidName:
+        return record.dn
 
 
 class MemberUrl:

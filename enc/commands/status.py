@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(call: Call) -> int:
-    """Show it; exit status 1 if nobody follows, LDAP is away, or answers are too old."""
+    """Show it; exit status 1 if nobody follows, LDAP is away or does not give all, or answers are too old."""
     found = status(call.settings)
     sound = found.running and found.state == "current" and not found.too_old
     call.show(dataclasses.asdict(found), _lines(found))
@@ -29,6 +29,8 @@ def run(call: Call) -> int:
 _STATES = {
     "current": "keeps up with LDAP",
     "unreachable": "runs; LDAP cannot be reached",
+    "refused": "runs; LDAP answers and does not give all",
+    "behind": "runs; the LDAP server that answers lacks changes",
     "stalled": "runs and gets nothing done; see its log",
     "stopped": "does not run; the answers on disk get older",
     "never": "has not been up to date yet",
@@ -43,6 +45,7 @@ def _lines(found: FollowerStatus) -> list[str]:
         f"follower   {state}" + (f" (pid {found.pid})" if found.pid else ""),
         f"answers    {found.directory}",
     ]
+    lines += [f"trouble    {trouble.feed}: {trouble.message}" for trouble in found.troubles]
     if found.age is not None:
         limit = f", the limit is {found.max_age} s" + (": enc refuses" if found.too_old else "")
         lines.append(f"age        {found.age} s{limit}")

@@ -27,7 +27,7 @@ from enc.config import read_secret
 from enc.directory import ber, entries, messages, results
 from enc.directory.messages import Control, Message, Scope
 from enc.directory.wire import Address, Wire
-from enc.errors import ConfigurationError, DirectoryRefused, DirectoryUnreachable, ToolkitError
+from enc.errors import ConfigurationError, DirectoryRefused, DirectoryUnreachable
 from enc.settings import DirectorySettings
 
 PAGE = 1000
@@ -198,18 +198,25 @@ def open_connection(
     # An empty password is an anonymous bind that looks like a success (RFC 4513, section 5.1.2).
     if as_person is not None and not (as_person[0] and as_person[1]):
         raise DirectoryRefused("a name and a password are needed", where="sign in")
-    failures: list[ToolkitError] = []
+    failures: list[DirectoryUnreachable | DirectoryRefused] = []
     for uri in settings.uris:
         address = Address.parse(uri)
         try:
             return _open(address, settings, for_writing, as_person)
         except (DirectoryUnreachable, DirectoryRefused) as error:
             failures.append(error)
+    raise nobody(failures)
+
+
+def nobody(failures: Sequence[DirectoryUnreachable | DirectoryRefused]) -> DirectoryUnreachable | DirectoryRefused:
+    """Return the error for the case that no server takes us, from the reason of each (one at least)."""
     if len(failures) == 1:
-        raise failures[0]
+        return failures[0]
     refused = any(isinstance(error, DirectoryRefused) for error in failures)
     kind = DirectoryRefused if refused else DirectoryUnreachable
-    raise kind("no server takes us: " + "; ".join(str(error) for error in failures)) from failures[0]
+    error = kind("no server takes us: " + "; ".join(str(error) for error in failures))
+    error.__cause__ = failures[0]
+    return error
 
 
 def _open(address: Address, settings: DirectorySettings, for_writing: bool, person: Person | None) -> Connection:

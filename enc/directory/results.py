@@ -30,11 +30,11 @@ SYNC_REFRESH_REQUIRED = 4096
 
 _MEANINGS: dict[int, tuple[type[ToolkitError], str]] = {
     1: (DirectoryUnreachable, "the server could not do it (operations error)"),
-    3: (DirectoryUnreachable, "the server's time limit was reached"),
+    3: (DirectoryRefused, "the server's time limit was reached; raise it for this account"),
     SIZE_LIMIT: (DirectoryRefused, "the server gives this account too few entries; raise its size limit"),
     8: (DirectoryRefused, "the server wants a stronger authentication, or TLS"),
     REFERRAL: (DirectoryRefused, "this server does not do it and names another"),
-    11: (DirectoryRefused, "an administrative limit of the server was reached"),
+    11: (DirectoryRefused, "an administrative limit of the server was reached; raise it for this account"),
     CRITICAL_UNAVAILABLE: (DirectoryRefused, "the server does not offer an extension that is needed here"),
     13: (DirectoryRefused, "the server wants TLS"),
     16: (Conflict, "the attribute or value to take away is not there any more; read the entry again"),

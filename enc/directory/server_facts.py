@@ -16,7 +16,8 @@ from enc.directory import ber, messages, results
 from enc.directory.connection import Connection
 from enc.directory.messages import Scope
 from enc.directory.schema.install import Missing, missing, names_in
-from enc.directory.syncrepl import RefreshDone, SyncFeed, SyncNotOffered
+from enc.directory.sync_events import RefreshDone, SyncNotOffered
+from enc.directory.syncrepl import SyncFeed
 from enc.errors import DirectoryRefused, DirectoryUnreachable, NotAllowed, NotFound
 from enc.settings import DirectorySettings
 

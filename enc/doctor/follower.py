@@ -20,6 +20,7 @@ LITTLE_PART = 0.05
 """Of a file system or its inodes, below which it will soon be full."""
 _LONG = 60.0
 """Seconds after which a large directory, too, should have been read."""
+_LOOK = "see ldap-connect above and the follower's log (journalctl -u puppetmaster-follow)"
 _NAMED = 5
 """So many bad entries are named."""
 
@@ -44,13 +45,22 @@ def judge(found: FollowerStatus, running: float = 0.0) -> Iterator[Finding]:
         return
     if not found.running:
         yield fault("follower", "does not run: answers get older, and edits do not reach them", START)
+    elif found.state == "never" and found.troubles:
+        yield fault("follower", f"runs (pid {found.pid}) and has not read LDAP to its end: {_told(found)}", _LOOK)
     elif found.state == "never":
         text = f"runs (pid {found.pid}) and has not read LDAP to its end yet"
         do = "see its log (journalctl -u puppetmaster-follow); can its account read the secret?"
         yield warning("follower", text, do) if running > _LONG else note("follower", text, do)
     elif found.state == "unreachable":
-        do = "see ldap-connect above and the follower's log (journalctl -u puppetmaster-follow)"
-        yield fault("follower", f"runs (pid {found.pid}) and cannot reach LDAP", do)
+        yield fault("follower", f"runs (pid {found.pid}) and cannot reach LDAP{_because(found)}", _LOOK)
+    elif found.state == "refused":
+        do = "give the follower's account what it may not have (limits, access rules), or correct the setting it names"
+        text = f"runs (pid {found.pid}), and LDAP answers and does not give all{_because(found)}"
+        yield fault("follower", text, do)
+    elif found.state == "behind":
+        do = "mend the replication between the servers, or take the one that lags out of directory.uris"
+        text = f"runs (pid {found.pid}), and the LDAP server that answers lacks changes{_because(found)}"
+        yield fault("follower", text, do)
     elif found.state == "stalled":
         do = "see the follower's log (journalctl -u puppetmaster-follow); is the disk full?"
         yield fault("follower", f"runs (pid {found.pid}) and gets nothing done", do)
@@ -61,6 +71,14 @@ def judge(found: FollowerStatus, running: float = 0.0) -> Iterator[Finding]:
         yield note("follower-copy", found.unreadable, "run this as root or as the follower's user")
         return
     yield from _entries(found)
+
+
+def _told(found: FollowerStatus) -> str:
+    return "; ".join(dict.fromkeys(trouble.message for trouble in found.troubles))
+
+
+def _because(found: FollowerStatus) -> str:
+    return f": {_told(found)}" if found.troubles else ""
 
 
 def _age(found: FollowerStatus) -> Iterator[Finding]:

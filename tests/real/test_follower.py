@@ -14,8 +14,18 @@ import yaml
 
 from enc.answers import work
 from tests.real.conftest import SlapdMaker
-from tests.support.following import BIN, HOSTS, SUFFIX, Following, add_node, add_project, eventually, node_dn
-from tests.support.slapd import ADD, DELETE, REPLACE, Slapd
+from tests.support.following import (
+    BIN,
+    HOSTS,
+    KIND,
+    SUFFIX,
+    Following,
+    add_node,
+    add_project,
+    eventually,
+    node_dn,
+)
+from tests.support.slapd import ADD, DELETE, REPLACE, Slapd, checked
 
 WEB = "web1.example.org"
 
@@ -255,3 +265,99 @@ def test_one_merged_file_for_each_node(slapd: Slapd, tmp_path: Path) -> None:
         assert without.text(WEB) is not None
     finally:
         without.end()
+
+
+def rename(slapd: Slapd, dn: str, rdn: str, above: str | None = None) -> None:
+    with slapd.connect() as connection:
+        connection.modify_dn(dn, rdn, new_superior=above)
+        checked(connection)
+
+
+@pytest.fixture(params=["syncrepl", "polled"])
+def moving(request: pytest.FixtureRequest, slapd: Slapd, tmp_path: Path) -> Iterator[Following]:
+    """Projects alpha and beta, a unit with a node and a prefix with data, on a server with syncrepl and without."""
+    add_project(slapd, "alpha", puppetClass=["profile::alpha"])
+    add_project(slapd, "beta", puppetClass=["profile::beta"])
+    slapd.add(f"ou=rack1,ou=alpha,{HOSTS}", {"objectClass": ["organizationalUnit"]})
+    slapd.add(f"cn={WEB},ou=rack1,ou=alpha,{HOSTS}", {"objectClass": KIND, "puppetClass": "ntp"})
+    scope = ["puppetmasterScope", "puppetClient", "puppetmasterClassification"]
+    slapd.add(f"cn=web,cn=beta,ou=projects,{SUFFIX}", {"objectClass": scope, "puppetmasterData": 'key="beta"'})
+    if request.param == "polled":
+        with slapd.connect() as connection:
+            connection.delete("olcOverlay={0}syncprov,olcDatabase={1}mdb,cn=config")
+            checked(connection)
+    following = Following(tmp_path / "f", slapd)
+    following.start()
+    yield following
+    following.end()
+
+
+def test_a_rename_above_a_node_reaches_it(moving: Following) -> None:
+    """slapd leaves the entryCSN of what is below as it is, and tells syncrepl of the renamed entry alone."""
+    slapd = moving.slapd
+    assert moving.classes(WEB) == ["profile::alpha", "ntp"]
+    rename(slapd, f"ou=rack1,ou=alpha,{HOSTS}", "ou=rack1", f"ou=beta,{HOSTS}")
+    eventually(lambda: moving.classes(WEB) == ["profile::beta", "ntp"], "in the other project")
+    assert '"project":"beta"' in (moving.text(WEB) or "")
+    rename(slapd, f"ou=rack1,ou=beta,{HOSTS}", "ou=rack1", f"ou=groups,{SUFFIX}")
+    eventually(lambda: moving.text(WEB) is None, "out of the base")
+    moving.end()
+    rename(slapd, f"ou=rack1,ou=groups,{SUFFIX}", "ou=rack2", f"ou=alpha,{HOSTS}")
+    moving.start()
+    assert moving.classes(WEB) == ["profile::alpha", "ntp"], "into the base, while nobody followed"
+    moving.assert_true()
+
+
+def test_a_rename_of_a_project_takes_its_prefixes_along(moving: Following) -> None:
+    slapd = moving.slapd
+    place = moving.layout.prefix_data
+    eventually(lambda: (place / "beta/web.yaml").exists(), "the prefix's data")
+    rename(slapd, f"cn=beta,ou=projects,{SUFFIX}", "cn=gamma")
+    eventually(lambda: (place / "gamma/web.yaml").exists(), "moved")
+    eventually(lambda: not (place / "beta").exists(), "gone from the old place")
+
+
+def test_access_rules_that_hide_and_show_entries_are_noticed(following: Following) -> None:
+    slapd = following.slapd
+    rule = f'{{0}}to dn.subtree="ou=alpha,{HOSTS}" by * none'
+    for change, what in ((ADD, None), (DELETE, ["profile::alpha", "ntp"])):
+        slapd.modify("olcDatabase={1}mdb,cn=config", {"olcAccess": [(change, [rule if change == ADD else "{0}"])]})
+        eventually(lambda: following.classes(WEB) == what, f"as LDAP shows it: {what}")  # noqa: B023
+    following.current()
+
+
+def test_a_number_too_long_to_read_stops_nobody(following: Following) -> None:
+    slapd = following.slapd
+    group = {"objectClass": ["groupOfURLs", "puppetClient"], "memberURL": "ldap:///??sub?(serialNumber>=10)"}
+    slapd.add(f"cn=numbered,ou=groups,{SUFFIX}", {**group, "puppetClass": "numbered"})
+    add_node(slapd, "long.example.org", serialNumber="9" * 5000)
+    slapd.modify(f"cn=numbered,ou=groups,{SUFFIX}", {"puppetClass": [(REPLACE, ["counted"])]})
+    eventually(lambda: "counted" in (following.classes("long.example.org") or ()), "the node with the number")
+    slapd.modify(node_dn(WEB), {"puppetClass": [(ADD, ["other"])]})
+    eventually(lambda: "other" in (following.classes(WEB) or ()), "the others")
+    following.current()
+
+
+def test_status_says_what_a_server_said_that_does_not_give_all(following: Following) -> None:
+    slapd = following.slapd
+    following.end()
+    limits = 'dn.exact="cn=reader,ou=services,dc=example,dc=org" size.soft=1 size.hard=1 size.pr=1 size.prtotal=1'
+    reader = following.settings.directory.bind_dn
+    slapd.modify(
+        "olcDatabase={1}mdb,cn=config", {"olcLimits": [(REPLACE, [limits.replace(limits.split('"')[1], str(reader))])]}
+    )
+    for number in range(3):
+        add_node(slapd, f"more{number}.example.org")
+    following.start(wait=False)
+    eventually(lambda: following.status().state == "refused", "said", 20)
+    done = subprocess.run(
+        [BIN / "enc-admin", "--config", following.configuration, "status"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "LDAP answers and does not give all" in done.stdout
+    assert "raise its size limit" in done.stdout and "cannot be reached" not in done.stdout
+    done = subprocess.run(
+        [BIN / "enc-admin", "--config", following.configuration, "doctor"], capture_output=True, text=True, check=False
+    )
+    assert "LDAP answers and does not give all" in done.stdout + done.stderr
+    assert following.enc(WEB)[0] == 0

@@ -199,7 +199,7 @@ def test_a_base_of_nodes_that_vanishes_empties_nothing(following: Following) -> 
     slapd.delete("ou=hosts,dc=example,dc=org")
     following.start(wait=False)
     eventually(lambda: "ou=hosts,dc=example,dc=org does not exist" in following.log.read_text(), "said")
-    eventually(lambda: following.status().state == "unreachable", "shown")
+    eventually(lambda: following.status().state == "refused", "shown")
     assert following.enc(WEB)[0] == 0
 
 

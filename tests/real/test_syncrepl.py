@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,21 +10,25 @@ from pathlib import Path
 import pytest
 
 from enc import config
+from enc.classify.model import Record
 from enc.directory.connection import open_connection
 from enc.directory.embedded_config import StartOptions
-from enc.directory.syncrepl import (
+from enc.directory.sync_events import (
     Alive,
     Connected,
     Deleted,
+    Listed,
+    Looked,
     NewCookie,
     Present,
     RefreshDone,
     RefreshRequired,
     SyncEvent,
-    SyncFeed,
     SyncNotOffered,
     Upsert,
 )
+from enc.directory.sync_stream import Questions
+from enc.directory.syncrepl import SyncFeed
 from enc.errors import DirectoryRefused, DirectoryUnreachable
 from enc.settings import DirectorySettings, Duration
 from tests.real.conftest import SlapdMaker
@@ -48,15 +51,23 @@ class Copy:
         """Kinds of events since the last `refresh` began."""
         self._named: set[str] = set()
         self._events: Iterator[SyncEvent] = iter(())
-        self._stop = threading.Event()
+        self.questions = Questions()
+        self.listed: dict[str, tuple[str, str]] = {}
 
     def refresh(self) -> None:
         """Connect and go on from the cookie, to the end of the refresh and its cookie."""
         self.close()
-        self.seen, self._named, self._stop = [], set(), threading.Event()
-        self._events = self.feed.events(self.cookie, self._stop)
+        self.seen, self._named, self.questions = [], set(), Questions()
+        self._events = self.feed.events(self.cookie, self.questions)
         if isinstance(self.until(RefreshDone, RefreshRequired), RefreshDone):
             self.until(NewCookie)
+
+    def refresh_from_cookie(self) -> None:
+        """Connect and go on from the cookie, to the end of the refresh."""
+        self.close()
+        self.seen, self._named, self.questions = [], set(), Questions()
+        self._events = self.feed.events(self.cookie, self.questions)
+        self.until(RefreshDone)
 
     def until(self, *kinds: type) -> SyncEvent:
         """Take events up to the first of one of `kinds`, for ten seconds at most."""
@@ -83,6 +94,8 @@ class Copy:
                 self.entries = {uuid: entry for uuid, entry in self.entries.items() if uuid in self._named}
             case NewCookie(cookie):
                 self.cookie = cookie
+            case Listed(entries):
+                self.listed |= {uuid: (csn, dn) for uuid, csn, dn in entries}
 
     def catch_up(self) -> None:
         """Take events until the server has answered two questions sent after this call began."""
@@ -90,17 +103,29 @@ class Copy:
             self.until(Alive)
 
     def close(self) -> None:
-        self._stop.set()
+        self.questions.stop.set()
         for _ in self._events:
             pass
 
     def is_equal(self) -> bool:
         """Compare with what a plain search reads."""
-        now = {r.uuid: (r.dn, r.csn, r.all("puppetClass")) for r in self.feed.poll()}
-        return self.entries == now and dict(self.feed.versions()) == {u: e[1] for u, e in now.items()}
+        now = {r.uuid: (r.dn, r.csn, r.all("puppetClass")) for r in records(self.feed)}
+        return self.entries == now
+
+    def list_all(self) -> dict[str, tuple[str, str]]:
+        """Return (entryCSN, DN) by UUID, as the server lists them on the connection that is open."""
+        self.listed = {}
+        self.questions.list_all()
+        while not (isinstance(event := self.until(Listed), Listed) and event.complete):
+            pass
+        return self.listed
 
     def names(self) -> set[str]:
         return {dn.split(",")[0].removeprefix("cn=") for dn, _, _ in self.entries.values() if dn.startswith("cn=")}
+
+
+def records(feed: SyncFeed) -> list[Record]:
+    return [one for one in feed.poll() if isinstance(one, Record)]
 
 
 @pytest.fixture
@@ -186,25 +211,9 @@ def test_kill_9_ends_the_stream_and_the_cookie_still_holds(slapd: Slapd, copy: C
     assert copy.is_equal()
 
 
-def test_older_backup_asks_for_a_new_start_and_tells_the_old_truth(slapd: Slapd, copy: Copy, tmp_path: Path) -> None:
-    slapd.directory.backup(tmp_path / "backup.ldif")
-    slapd.modify(place("a"), {"puppetClass": [(ADD, ["later"])]})
-    add(slapd, "d")
-    copy.catch_up()
-    assert "d" in copy.names()
-    slapd.stop()
-    slapd.directory.restore(tmp_path / "backup.ldif")
-    slapd.start()
-    copy.refresh()
-    assert copy.seen[-1] == "RefreshRequired"
-    copy.cookie = None
-    copy.refresh()
-    assert copy.names() == {"a", "b", "c"}
-    assert copy.is_equal()
-
-
-def test_older_backup_with_later_changes_is_seen_by_comparing_versions(
-    slapd: Slapd, copy: Copy, tmp_path: Path
+@pytest.mark.parametrize("changed_after", [False, True])
+def test_what_a_restored_backup_took_back_is_seen_by_listing_versions(
+    slapd: Slapd, copy: Copy, tmp_path: Path, changed_after: bool
 ) -> None:
     slapd.directory.backup(tmp_path / "backup.ldif")
     slapd.modify(place("a"), {"puppetClass": [(ADD, ["later"])]})
@@ -212,10 +221,24 @@ def test_older_backup_with_later_changes_is_seen_by_comparing_versions(
     slapd.stop()
     slapd.directory.restore(tmp_path / "backup.ldif")
     slapd.start()
-    add(slapd, "d")
-    copy.refresh()
-    held = {uuid: csn for uuid, (_, csn, _) in copy.entries.items()}
-    assert held != dict(copy.feed.versions())
+    if changed_after:
+        add(slapd, "d")
+    copy.refresh_from_cookie()
+    held = {uuid: (csn, dn) for uuid, (dn, csn, _) in copy.entries.items()}
+    odd = [uuid for uuid, version in copy.list_all().items() if held[uuid] != version]
+    assert [copy.entries[uuid][0] for uuid in odd] == [place("a")]
+    copy.questions.look_at(odd)
+    looked = copy.until(Looked)
+    assert isinstance(looked, Looked)
+    assert [record.all("puppetClass") for record in looked.records] == [("base",)]
+
+
+def test_a_rename_above_is_seen_by_listing_versions(slapd: Slapd, copy: Copy) -> None:
+    with slapd.connect() as connection:
+        assert connection.modify_dn(f"ou=red,{BASE}", "ou=blue")
+    copy.catch_up()
+    moved = {dn for _, dn in copy.list_all().values()} - {dn for dn, _, _ in copy.entries.values()}
+    assert moved == {f"cn={name},ou=blue,{BASE}" for name in ("a", "b", "c")}
 
 
 def test_refresh_only_ends_by_itself(slapd: Slapd, copy: Copy) -> None:
@@ -258,7 +281,7 @@ def test_without_syncprov_it_says_so_and_polling_reads_all(slapd: Slapd, copy: C
         assert connection.delete("olcOverlay={0}syncprov,olcDatabase={1}mdb,cn=config")
     with pytest.raises(SyncNotOffered):
         list(copy.feed.events(None))
-    assert {record.uuid for record in copy.feed.poll()} == set(copy.entries)
+    assert {record.uuid for record in records(copy.feed)} == set(copy.entries)
 
 
 def test_a_server_that_only_seems_to_synchronize_does_not() -> None:

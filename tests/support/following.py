@@ -25,6 +25,7 @@ from enc.errors import ClassificationError
 from enc.filters import NodeFilter
 from enc.names import Certname
 from enc.settings import Duration
+from tests.support.replicas import Group
 from tests.support.slapd import Slapd
 
 SUFFIX = "dc=example,dc=org"
@@ -45,9 +46,9 @@ def eventually(true: Callable[[], object], what: str, seconds: float = 15.0) -> 
 class Following:
     """One answers directory, its configuration, and the follower that may be running on it."""
 
-    def __init__(self, base: Path, slapd: Slapd, **sections: dict[str, object]) -> None:
+    def __init__(self, base: Path, slapd: Slapd | Group, **sections: dict[str, object]) -> None:
         base.mkdir(exist_ok=True)
-        self.slapd = slapd
+        self._server = slapd
         self.configuration = base / "config.yaml"
         self.log = base / "follow.log"
         document = yaml.safe_load(slapd.configuration())
@@ -61,6 +62,12 @@ class Following:
         self.layout = Layout(self.settings.answers.directory)
         link(self.configuration, self.layout.root)
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def slapd(self) -> Slapd:
+        """The one server that is followed."""
+        assert isinstance(self._server, Slapd)
+        return self._server
 
     def start(self, *, wait: bool = True) -> None:
         """Start `enc-admin follow`; with `wait`, return when its answers are current."""
@@ -79,7 +86,10 @@ class Following:
     def current(self) -> None:
         """Wait until the follower says from now on that all is equal to LDAP."""
         since = time.time()
-        eventually(lambda: self._is_current(since), f"current: {self.log.read_text()[-2000:]}")
+        try:
+            eventually(lambda: self._is_current(since), "current")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.log.read_text()[-2000:]}") from error
 
     def _is_current(self, since: float) -> bool:
         contact = read_contact(self.layout)
@@ -139,9 +149,10 @@ class Following:
         names = {path.name.removesuffix(".yaml") for path in self.layout.nodes.iterdir()}
         return {name: (self.text(name), _read(self.layout.node_data / f"{name}.yaml")) for name in names}
 
-    def from_scratch(self) -> dict[str, tuple[str | None, str | None]]:
-        """The same, classified anew straight from LDAP."""
-        settings = replace(self.settings, directory=replace(self.settings.directory, timeout=Duration(10)))
+    def from_scratch(self, uri: str | None = None) -> dict[str, tuple[str | None, str | None]]:
+        """The same, classified anew straight from LDAP, or from the server at `uri`."""
+        uris = (uri,) if uri else self.settings.directory.uris
+        settings = replace(self.settings, directory=replace(self.settings.directory, uris=uris, timeout=Duration(10)))
         classifier, nodes = Classifier(settings), NodeFilter(settings.nodes.filter)
         found: dict[str, tuple[str | None, str | None]] = {}
         with LdapSource(settings) as source:
@@ -154,9 +165,9 @@ class Following:
                 found[name] = (render_answer(what, settings.answers.variable, "copy"), data)
         return found
 
-    def assert_true(self) -> None:
+    def assert_true(self, uri: str | None = None) -> None:
         """All answers equal a classification from scratch, within moments."""
-        eventually(lambda: self.all_on_disk() == self.from_scratch(), "answers equal LDAP")
+        eventually(lambda: self.all_on_disk() == self.from_scratch(uri), "answers equal LDAP")
 
 
 def _read(path: Path) -> str | None:
