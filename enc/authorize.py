@@ -24,11 +24,8 @@ from enc.errors import ClassificationError, InvalidName
 from enc.filters import NodeFilter, folded
 from enc.names import ProjectName
 from enc.reserved import is_reserved, projects_named_in
-from enc.roles import TABLE, Action, Person, Role, Verdict, allowed
+from enc.roles import Action, Person, allowed
 from enc.settings import Settings
-
-__all__ = ["TABLE", "Action", "Need", "Person", "Role", "Verdict", "allowed", "first_refusal", "needed"]
-
 
 Need = tuple[Action, ProjectName | None]
 

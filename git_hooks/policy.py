@@ -19,11 +19,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from enc.environments import Place, Rules
 from enc.errors import InvalidName
-from enc.names import Certname, EnvironmentName, ProjectName
+from enc.names import BranchName, Certname, EnvironmentName, ProjectName
 from enc.roles import Action, Person, allowed
-from git_hooks.environments import Place, Rules
-from git_hooks.refs import BranchName, RefUpdate
+from git_hooks.refs import RefUpdate
 from git_hooks.verdict import RefVerdict
 
 TAGS = "refs/tags/"

@@ -17,16 +17,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from enc.environments import Rules
 from enc.errors import ToolkitError
+from enc.names import BranchName
 from enc.roles import Person
 from git_hooks import leaving, policy
-from git_hooks.environments import Rules
 from git_hooks.examine import Examination
 from git_hooks.incoming import Incoming
 from git_hooks.leaving import Leaving
 from git_hooks.policy import Facts, Move
 from git_hooks.pusher import Pusher, identify
-from git_hooks.refs import BranchName, ObjectId, RefUpdate, parse_updates
+from git_hooks.refs import ObjectId, RefUpdate, parse_updates
 from git_hooks.refusals import MOST_REFS, Refusal, keep
 from git_hooks.usage import Usage, UsageUnknown
 from git_hooks.verdict import Checked, PushVerdict, RefVerdict, clean, refusal

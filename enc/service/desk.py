@@ -20,7 +20,7 @@ from typing import Any
 
 from enc import audit, dn, people
 from enc.audit import Edit, Trail
-from enc.authorize import Action, Person, claimed, first_refusal, needed
+from enc.authorize import claimed, first_refusal, needed
 from enc.changes import Step, Wish, after, part_of, slice_of
 from enc.classify.model import Record
 from enc.directory.connection import Person as Credentials
@@ -29,6 +29,7 @@ from enc.directory.ldap_store import LdapSource
 from enc.errors import ClassificationError, Conflict, DirectoryUnreachable, NotAllowed, ToolkitError
 from enc.filters import folded
 from enc.names import Certname, EnvironmentName, PersonName, ProjectName
+from enc.roles import Action, Person
 from enc.service import advice, effect
 from enc.service.effect import Effect
 from enc.settings import Settings

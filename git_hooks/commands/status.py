@@ -7,10 +7,10 @@ import time
 from typing import Any
 
 from enc.commands.call import Call, json_option
+from enc.environments import Rules
 from enc.errors import ExitStatus, NotFound
 from enc.names import BranchName
 from git_hooks.commands.target import opened
-from git_hooks.environments import Rules
 from git_hooks.listing import Whereabouts, rows, whereabouts
 from git_hooks.records import Record, told
 from git_hooks.refs import ObjectId

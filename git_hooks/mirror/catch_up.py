@@ -22,11 +22,11 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from enc import log
+from enc.environments import Place, Rules, collisions
 from enc.errors import ConfigurationError, Conflict, InvalidName, ToolkitError
 from enc.names import BranchName
 from enc.settings import Settings
 from git_hooks.deploy import LIKELY_BASES, Deployer, Tip
-from git_hooks.environments import Place, Rules, collisions
 from git_hooks.examine import Examination
 from git_hooks.incoming import Incoming
 from git_hooks.mirror.report import ReportFailed, State, report

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from enc.authorize import TABLE, Action, Need, Person, Role, allowed, claimed, first_refusal, needed
+from enc.authorize import Need, claimed, first_refusal, needed
 from enc.changes import Change, Step, after
 from enc.classify.model import Record
 from enc.names import ProjectName
+from enc.roles import TABLE, Action, Person, Role, allowed
 from enc.settings import InstanceSettings, NodeSettings, Settings
 from tests.support.memory import record
 

@@ -6,15 +6,15 @@ import time
 
 import pytest
 
+from enc.environments import Rules
 from enc.errors import NotFound
-from enc.names import EnvironmentName
+from enc.names import BranchName, EnvironmentName
 from enc.settings import BranchSettings
 from git_hooks.arrange import Arranger
 from git_hooks.checks.environment_conf import problems
 from git_hooks.deploy import Situation, decide
-from git_hooks.environments import Rules
 from git_hooks.reconcile import due
-from git_hooks.refs import BranchName, ObjectId
+from git_hooks.refs import ObjectId
 from git_hooks.trees import (
     DIRECTORY,
     FILE,

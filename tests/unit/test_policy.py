@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from enc.environments import Rules
 from enc.names import BranchName, Certname, ProjectName
 from enc.roles import TABLE, Action, Person, Role
-from git_hooks.environments import Rules
 from git_hooks.policy import Facts, judge, needs, obstacles, read, some
 from git_hooks.refs import ObjectId, RefUpdate
 from git_hooks.verdict import SHOWN, PushVerdict, RefVerdict

@@ -10,7 +10,7 @@ import yaml
 
 from enc.answers.layout import Contact, Layout
 from enc.answers.reader import look_up
-from enc.authorize import Action, Person, first_refusal, needed
+from enc.authorize import first_refusal, needed
 from enc.changes import Change, Step, after
 from enc.classify.classify import Classifier
 from enc.classify.render import render_answer
@@ -18,6 +18,7 @@ from enc.classify.trial import Trial
 from enc.environments import Rules
 from enc.errors import ClassificationError
 from enc.names import Certname, EnvironmentName, ProjectName
+from enc.roles import Action, Person
 from enc.settings import AnswerSettings, Settings
 from git_hooks.usage import Usage
 from tests.support.memory import MemorySource, record
