@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from enc import log
+from enc import log, prometheus
 from enc.answers import feeds, metrics
 from enc.answers.copy import Copy, CopyDamaged, Feed, guarded
 from enc.answers.layout import Contact, Layout
@@ -408,7 +408,7 @@ class Session:
         self._numbers.up = float(current)
         self._numbers.age_seconds = max(0.0, now - self._contact) if self._contact else float("inf")
         if self._settings.follow.metrics_file:
-            metrics.write_file(self._settings.follow.metrics_file, self._numbers.text())
+            prometheus.write_file(self._settings.follow.metrics_file, self._numbers.text())
 
 
 def _shape_of_copy(settings: Settings) -> str:
