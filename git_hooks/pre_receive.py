@@ -157,13 +157,10 @@ class Judge:
                 return Facts(users_unknown=str(unknown))
         if update.creates:
             project = place.project
-            known = project is None or project in person.admin_of or project in person.member_of
-            return Facts(project_exists=known or not person.operator or self._exists(move))
+            if project is None or person.belongs_to(project) or not policy.judge(person, move, Facts()).allowed:
+                return Facts()
+            return Facts(project_exists=self._membership.project_exists(project))
         return Facts(rewrites=objects.rewrites(update.old, update.new))
-
-    def _exists(self, move: Move) -> bool:
-        assert move.place is not None and move.place.project is not None
-        return self._membership.project_exists(move.place.project)
 
 
 def _examined(move: Move, existing: Mapping[BranchName, ObjectId], examination: Examination) -> RefVerdict:

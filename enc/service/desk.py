@@ -148,11 +148,10 @@ class Desk:
         for step in steps:
             place = dn.normalise(step.dn)
             later = after(step, now[place])
-            refusal = first_refusal(self.person, needed(step, now[place], later, self.settings))
+            refusal = first_refusal(self.person, needed(step, now[place], later, self.settings, self.person.table))
             if refusal:
                 raise NotAllowed(refusal, where=step.dn)
-            if not self.person.operator:
-                self._check_names(step, now[place], later)
+            self._check_names(step, now[place], later)
             now[place] = later
 
     def _check_names(self, step: Step, before: Record | None, later: Record | None) -> None:
@@ -175,10 +174,7 @@ class Desk:
             with suppress(ToolkitError):  # the trail then says "interrupted", and what is wrong here is `error`
                 self.trail.end(edit, f"failed: {made} of {len(edit.steps)} steps made: {error}")
             if made:
-                raise type(error)(
-                    f"{error.message} ({made} of {len(edit.steps)} steps were made; the same command makes the rest)",
-                    where=error.where,
-                ) from error
+                error.add(f" ({made} of {len(edit.steps)} steps were made; the same command makes the rest)")
             raise
         try:
             self.trail.end(edit, audit.DONE)
@@ -248,5 +244,5 @@ def open_desk(settings: Settings, person: PersonName | None = None, password: st
                 editor.sign_in()
                 user, behind = audit.local_user()
                 local = f"{user}, sudo: {behind}" if behind else user
-                who = Person(f"{who.name} ({local})", who.dn, who.operator, who.admin_of, who.member_of)
+                who = who._replace(name=f"{who.name} ({local})")
             yield Desk(settings, who, source, editor, Trail(settings.audit.file))

@@ -28,6 +28,7 @@ from enc.directory.messages import Scope
 from enc.errors import Conflict, NotFound, UsageError
 from enc.filters import folded
 from enc.names import PersonName, PrefixName, ProjectName
+from enc.roles import role_entries
 from enc.service import advice
 from enc.service.desk import Desk, Plan, Receipt
 from enc.service.nodes import container_step
@@ -86,8 +87,8 @@ def add(
     """Make a project, or what is missing of it. Admins are members too."""
     if not admins:
         raise UsageError("a project needs at least one admin")
-    if project == desk.settings.projects.admin_role:
-        raise UsageError(f"{project} is the name of the admins' role and cannot be a project's")
+    if project in role_entries(desk.settings, desk.person.table):
+        raise UsageError(f"{project} is the name of a role's entry and cannot be a project's")
     admin_dns = _dns(admins, desk)
     member_dns = tuple(dict.fromkeys((*admin_dns, *_dns(members, desk))))
     record = desk.editor.read(place_of(project, desk))
@@ -256,8 +257,8 @@ def _shared_entry(target: Target, desk: Desk) -> tuple[str, Record | None]:
         record = project_entry(target.project, desk)
         if target.prefix is None:
             return record.dn, record
-        if target.prefix == desk.settings.projects.admin_role:
-            raise UsageError(f"{target.prefix} is the name of the admins' role and cannot be a prefix")
+        if target.prefix in role_entries(desk.settings, desk.person.table):
+            raise UsageError(f"{target.prefix} is the name of a role's entry and cannot be a prefix")
         place = dn.build("cn", target.prefix, record.dn)
         return place, desk.editor.read(place)
     if target.group is not None:

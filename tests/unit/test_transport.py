@@ -26,11 +26,12 @@ from git_hooks.transport.serve import gunicorn_options
 from git_hooks.transport.signin import ASKED, SignIn, parse_basic
 from git_hooks.transport.ssh import asked
 from git_hooks.transport.throttle import Throttle
+from tests.support.people import person
 
 ED25519 = "AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
-MEMBER = Person("m", member_of=frozenset({ProjectName("red")}))
-ADMIN = Person("a", admin_of=frozenset({ProjectName("red")}))
-OPERATOR, OTHER = Person("op", operator=True), Person("x")
+MEMBER = person("m", member_of=frozenset({ProjectName("red")}))
+ADMIN = person("a", admin_of=frozenset({ProjectName("red")}))
+OPERATOR, OTHER = person("op", operator=True), person("x")
 
 
 @pytest.mark.parametrize(
