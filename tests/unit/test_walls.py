@@ -83,8 +83,8 @@ NOBODYS = (
 """What no module of ours may use: further ways to start a program, past those above."""
 
 PURE = (
-    *("enc.classify.*", "enc.names", "enc.puppet_names", "enc.dn", "enc.filters", "enc.errors"),
-    "enc.directory.entries",
+    *("enc.classify.*", "enc.names", "enc.puppet_names", "enc.dn", "enc.filters", "enc.errors", "enc.roles"),
+    *("enc.directory.entries", "enc.directory.access"),
     *("enc.instances.enrolment", "enc.instances.entry", "enc.instances.naming", "enc.instances.states"),
     "enc.signing.request",
     "enc.signing.policy",
@@ -103,7 +103,7 @@ EFFECTS = frozenset(
 
 GROUND = (
     *("enc.names", "enc.puppet_names", "enc.dn", "enc.filters", "enc.errors", "enc.config", "enc.settings"),
-    "enc.reserved",
+    *("enc.reserved", "enc.roles"),
 )
 MAY_USE = {
     "enc.classify": ("enc.classify", *GROUND),
