@@ -24,17 +24,23 @@ from enc.errors import ClassificationError, InvalidName
 from enc.filters import NodeFilter, folded
 from enc.names import ProjectName
 from enc.reserved import is_reserved, projects_named_in
-from enc.roles import TABLE, Action, Person, Role, Verdict, allowed
+from enc.roles import ROLES, Action, Person, Role, allowed, role_entries
 from enc.settings import Settings
-
-__all__ = ["TABLE", "Action", "Need", "Person", "Role", "Verdict", "allowed", "first_refusal", "needed"]
-
 
 Need = tuple[Action, ProjectName | None]
 
 
-def needed(step: Step, before: Record | None, after: Record | None, settings: Settings) -> frozenset[Need]:
-    """Return what somebody must be allowed to do, to carry out `step` on the entry `before` so that it is `after`."""
+def needed(
+    step: Step,
+    before: Record | None,
+    after: Record | None,
+    settings: Settings,
+    table: tuple[Role, ...] = ROLES,
+) -> frozenset[Need]:
+    """Return what somebody must be allowed to do, to carry out `step` on the entry `before` so that it is `after`.
+
+    `table`: the roles that there are; entries that say who holds one are no prefixes.
+    """
     try:
         place = dn.normalise(step.dn)
         if place == dn.normalise(settings.site_dn):
@@ -44,7 +50,7 @@ def needed(step: Step, before: Record | None, after: Record | None, settings: Se
         if all(dn.is_below(found, settings.nodes_base) for found in (place, *([after.dn] if after else []))):
             return _node(step, before, after, settings)
         if dn.is_below(place, settings.projects_base):
-            return _project(step, before or after, settings)
+            return _project(step, before or after, settings, table)
     except (InvalidName, ClassificationError):
         pass  # whose it is cannot be told, so it is nobody's but the operators'
     return frozenset({(Action.OTHER_EDIT, None)})
@@ -110,7 +116,9 @@ def _of_project(values: Iterable[str], project: ProjectName, settings: Settings)
         return False
 
 
-def _project(step: Step, record: Record | None, settings: Settings) -> frozenset[Need]:
+def _project(
+    step: Step, record: Record | None, settings: Settings, table: tuple[Role, ...]
+) -> frozenset[Need]:
     child = dn.child_towards(step.dn, settings.projects_base)
     assert child is not None
     project = ProjectName(child[1])
@@ -127,7 +135,8 @@ def _project(step: Step, record: Record | None, settings: Settings) -> frozenset
     kinds = set(map(folded, record.all("objectClass"))) if record else set()
     if "puppetmasterscope" in kinds:
         return frozenset({(Action.PREFIX_EDIT, project)})
-    if dn.rdn(place) == ("cn", settings.projects.admin_role.lower()):
+    attribute, name = dn.rdn(place)
+    if attribute == "cn" and name in role_entries(settings, table):
         change = {"add": Action.PROJECT_ADD, "delete": Action.PROJECT_DELETE, "modify": Action.PROJECT_MEMBERS}
         return frozenset({(change[step.do], project)})
     return frozenset({(Action.OTHER_EDIT, None)})

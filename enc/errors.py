@@ -58,6 +58,11 @@ class ToolkitError(Exception):
         self.message = message
         self.where = where
 
+    def add(self, words: str) -> None:
+        """Say more at the end of the message. The error stays what it is, whatever made it."""
+        self.message += words
+        self.args = (self.message, *self.args[1:])
+
     def __str__(self) -> str:
         return one_line(f"{self.where}: {self.message}" if self.where else self.message)
 

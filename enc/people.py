@@ -1,10 +1,12 @@
 """Who somebody is: their entry in LDAP and the roles that it has in projects.
 
-Not here: what a role may do (authorize.py), passwords (the directory checks
+Not here: what a role may do (roles.py), passwords (the directory checks
 them when the person binds).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from enc import dn
 from enc.classify.model import Record
@@ -13,7 +15,7 @@ from enc.directory.messages import Scope
 from enc.errors import ClassificationError, InvalidName, NotFound
 from enc.filters import escape, folded
 from enc.names import PersonName, ProjectName
-from enc.roles import Person
+from enc.roles import OPERATOR, ROLES, Held, Holding, Person, Role
 from enc.settings import Settings
 
 
@@ -27,32 +29,40 @@ def local() -> Person:
     from enc import audit  # here, because a hook that asks for a person must not wait for what edits need
 
     user, behind = audit.local_user()
-    return Person(f"{user} (sudo: {behind})" if behind else user, operator=True)
+    return Person(f"{user} (sudo: {behind})" if behind else user, holds=frozenset({Holding(OPERATOR.name)}))
 
 
-def find(uid: PersonName, source: LdapSource, settings: Settings) -> Person:
-    """Return the person and their roles as LDAP has them now; raise `NotFound`."""
+def find(
+    uid: PersonName, source: LdapSource, settings: Settings, table: tuple[Role, ...] = ROLES
+) -> Person:
+    """Return the person and their roles of `table` as LDAP has them now; raise `NotFound`."""
     entry = entry_of(uid, source, settings)
-    place = dn.normalise(entry.dn)
-    operators = source.read(settings.operators_dn)
-    assertion = escape(entry.dn)
-    member_of = set()
-    for project in source.search(settings.projects_base, f"(member={assertion})", Scope.ONE_LEVEL):
-        member_of.add(dn.rdn(project.dn)[1])
-    admin_of = set()
-    role = settings.projects.admin_role
-    for held in source.search(settings.projects_base, f"(&(cn={escape(role)})(roleOccupant={assertion}))"):
-        above = dn.parent(held.dn)
-        # The role counts directly below its project, and nowhere else.
-        if dn.normalise(dn.parent(above)) == dn.normalise(settings.projects_base) and dn.rdn(held.dn) == ("cn", role):
-            admin_of.add(dn.rdn(above)[1])
-    return Person(
-        str(uid),
-        entry.dn,
-        operator=operators is not None and place in map(_normal, operators.all("member")),
-        admin_of=frozenset(ProjectName(name) for name in admin_of if ProjectName.accepts(name)),
-        member_of=frozenset(ProjectName(name) for name in member_of if ProjectName.accepts(name)),
-    )
+    holds = frozenset(holding for role in table for holding in _holdings(role, entry.dn, source, settings))
+    return Person(str(uid), entry.dn, holds, table)
+
+
+def _holdings(role: Role, person: str, source: LdapSource, settings: Settings) -> Iterator[Holding]:
+    """Yield where LDAP says that `person`, a DN, holds `role`."""
+    assertion, entry = escape(person), role.entry(settings) if role.entry else ""
+    if role.held is Held.GROUP:
+        group = source.read(entry)
+        if group is not None and dn.normalise(person) in map(_normal, group.all("member")):
+            yield Holding(role.name)
+        return
+    projects = set()
+    if role.held is Held.MEMBER:
+        for project in source.search(settings.projects_base, f"(member={assertion})", Scope.ONE_LEVEL):
+            projects.add(dn.rdn(project.dn)[1])
+    elif role.held is Held.OCCUPANT:
+        base = dn.normalise(settings.projects_base)
+        for held in source.search(settings.projects_base, f"(&(cn={escape(entry)})(roleOccupant={assertion}))"):
+            above = dn.parent(held.dn)
+            # The role counts directly below its project, and nowhere else.
+            if dn.normalise(dn.parent(above)) == base and dn.rdn(held.dn) == ("cn", entry):
+                projects.add(dn.rdn(above)[1])
+    for name in projects:
+        if ProjectName.accepts(name):
+            yield Holding(role.name, ProjectName(name))
 
 
 def entry_of(uid: PersonName, source: LdapSource, settings: Settings) -> Record:

@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from enc.environments import Rules
 from enc.errors import Conflict, NotFound
 from git_hooks.collect import collect
-from git_hooks.environments import Rules
 from git_hooks.expiry import Expiry
 from git_hooks.leaving import settle
 from git_hooks.project_branches import make, missing

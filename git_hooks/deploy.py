@@ -19,17 +19,17 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from enc.environments import Rules
 from enc.errors import InvalidName, NotFound, ToolkitError
-from enc.names import EnvironmentName
+from enc.names import BranchName, EnvironmentName
 from git_hooks import puppetfile
-from git_hooks.environments import Rules
 from git_hooks.layout import JOINED, Layout
 from git_hooks.locks import locked
 from git_hooks.mounted import StoreAway
 from git_hooks.presence import Presence
 from git_hooks.puppetserver import FlushFailed, Puppetservers
 from git_hooks.records import Hold, Outcome, Record, Records
-from git_hooks.refs import BranchName, ObjectId
+from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository
 from git_hooks.store import Order, Step, Store, nothing
 from git_hooks.versions import ForeignEnvironment, Versions

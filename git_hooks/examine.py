@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from enc.environments import Place, Rules
 from enc.errors import InvalidName, NotFound, ToolkitError
+from enc.names import BranchName
 from git_hooks.checks import CHECKS
 from git_hooks.checks.look import Limits
-from git_hooks.environments import Place, Rules
 from git_hooks.incoming import Incoming, Inspection
 from git_hooks.puppetfile import sources
-from git_hooks.refs import BranchName, ObjectId
+from git_hooks.refs import ObjectId
 
 if TYPE_CHECKING:
     from enc.settings import Settings

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from enc.environments import Place, Rules, collisions
 from enc.errors import Conflict, InvalidName, NotFound, ToolkitError
 from enc.names import BranchName, Certname, EnvironmentName
 from enc.settings import Settings
 from git_hooks.deploy import Deployer, Tip
-from git_hooks.environments import Place, Rules, collisions
 from git_hooks.records import Record, Records
 from git_hooks.refs import ObjectId
 from git_hooks.usage import Usage, UsageUnknown

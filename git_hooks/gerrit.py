@@ -22,9 +22,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from enc.environments import Rules
 from enc.errors import ConfigurationError, InvalidName, NotAllowed, UsageError
 from enc.names import HEADS, BranchName, PersonName
-from git_hooks.environments import Rules
 from git_hooks.examine import Examination
 from git_hooks.incoming import Incoming
 from git_hooks.policy import TAGS

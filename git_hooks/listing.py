@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Literal, NamedTuple
 
+from enc.environments import Place, Rules
 from enc.errors import InvalidName
 from enc.names import BranchName, Certname, EnvironmentName
 from enc.settings import Settings
 from git_hooks.deploy import Deployer
-from git_hooks.environments import Place, Rules
 from git_hooks.expiry import ends_at, last_touched
 from git_hooks.history import Divergence
 from git_hooks.presence import Presence

@@ -3,7 +3,8 @@
 Owns the files below puppetmaster/roles/ in the repository: what LDAP last said
 about each person. That is used again for some seconds (`pushes.roles_kept`),
 and while LDAP cannot be reached for some minutes (`pushes.roles_kept_offline`).
-After that pushes are refused: nobody may push because LDAP is away.
+After that pushes are refused: nobody may push because LDAP is away. What a
+program with another table of roles has kept is not used.
 
 The follower's copy is not used: it has no people, no admins and no operators.
 
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from enc.errors import DirectoryUnreachable, NotFound
 from enc.names import PersonName, ProjectName
-from enc.roles import Person
+from enc.roles import ROLES, Person, Role, remembered
 
 if TYPE_CHECKING:
     from enc.directory.ldap_store import LdapSource
@@ -32,10 +33,11 @@ if TYPE_CHECKING:
 class Membership:
     """Asks LDAP about persons and projects; keeps the connection. Not for several threads at once."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
-        """Connect to nothing yet; `clock` gives seconds since 1970."""
+    def __init__(self, settings: Settings, clock: Callable[[], float], table: tuple[Role, ...] = ROLES) -> None:
+        """Connect to nothing yet; `clock` gives seconds since 1970; the roles of `table` are asked about."""
         self._settings = settings
         self._clock = clock
+        self._table = table
         self._directory = f"{settings.branches.repository}/puppetmaster/roles"
         self._source: LdapSource | None = None
 
@@ -46,21 +48,21 @@ class Membership:
 
     def person(self, name: PersonName) -> Person:
         """Return the person with their roles. For the errors see above."""
-        kept = self._kept(name)
-        if kept is not None and self._age(kept) <= self._settings.pushes.roles_kept:
-            return _person(name, kept)
+        kept, age = self._kept(name)
+        if kept is not None and age <= self._settings.pushes.roles_kept:
+            return kept
         from enc import people
 
         try:
-            person = people.find(name, self._ldap(), self._settings)
+            person = people.find(name, self._ldap(), self._settings, self._table)
         except NotFound:
             with suppress(FileNotFoundError):
                 os.unlink(self._path(name))
             raise
         except DirectoryUnreachable as error:
             limit = self._settings.pushes.roles_kept_offline
-            if kept is not None and self._age(kept) <= limit:
-                return _person(name, kept)
+            if kept is not None and age <= limit:
+                return kept
             raise DirectoryUnreachable(
                 f"what {name} may push cannot be told, because LDAP cannot be reached: {error}"
             ) from error
@@ -85,44 +87,22 @@ class Membership:
     def _path(self, name: PersonName) -> str:
         return f"{self._directory}/{name}"
 
-    def _age(self, kept: dict[str, object]) -> float:
-        at = kept.get("at")
-        age = self._clock() - at if isinstance(at, int | float) else -1.0
-        return age if age >= 0 else float("inf")  # the clock was set back: nothing can be said
-
-    def _kept(self, name: PersonName) -> dict[str, object] | None:
+    def _kept(self, name: PersonName) -> tuple[Person | None, float]:
+        """Return what is kept about a person, and its age in seconds; None if nothing of it can be used."""
         try:
             with open(self._path(name), encoding="utf-8") as stream:
                 kept = json.load(stream)
-        except (OSError, ValueError):
-            return None
-        return kept if isinstance(kept, dict) else None
+        except (OSError, ValueError, RecursionError):
+            return None, 0.0
+        at = kept.get("at") if isinstance(kept, dict) else None
+        if not isinstance(at, int | float) or at > self._clock():  # the clock was set back: nothing can be said
+            return None, 0.0
+        return remembered(str(name), kept, self._table), self._clock() - at
 
     def _keep(self, name: PersonName, person: Person) -> None:
-        said = {
-            "at": self._clock(),
-            "dn": person.dn,
-            "operator": person.operator,
-            "admin_of": sorted(person.admin_of),
-            "member_of": sorted(person.member_of),
-        }
         aside = f"{self._directory}/.{name}.{os.getpid()}"
         with suppress(OSError):  # nothing depends on it: LDAP is asked again
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
             with open(aside, "w", encoding="utf-8") as stream:
-                json.dump(said, stream)
+                json.dump({"at": self._clock(), **person.document()}, stream)
             os.rename(aside, self._path(name))
-
-
-def _person(name: PersonName, kept: dict[str, object]) -> Person:
-    def projects(key: str) -> frozenset[ProjectName]:
-        names = kept.get(key)
-        return frozenset(map(ProjectName, names)) if isinstance(names, list) else frozenset()
-
-    return Person(
-        str(name),
-        str(kept.get("dn", "")),
-        operator=kept.get("operator") is True,
-        admin_of=projects("admin_of"),
-        member_of=projects("member_of"),
-    )

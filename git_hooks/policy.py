@@ -19,11 +19,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from enc.environments import Place, Rules
 from enc.errors import InvalidName
-from enc.names import Certname, EnvironmentName, ProjectName
+from enc.names import BranchName, Certname, EnvironmentName, ProjectName
 from enc.roles import Action, Person, allowed
-from git_hooks.environments import Place, Rules
-from git_hooks.refs import BranchName, RefUpdate
+from git_hooks.refs import RefUpdate
 from git_hooks.verdict import RefVerdict
 
 TAGS = "refs/tags/"
@@ -97,7 +97,8 @@ def judge(person: Person, move: Move, facts: Facts, obstacle: str = "") -> RefVe
     if move.update.deletes and move.place is not None and move.place.project is None:
         return RefVerdict(ref, ("this branch belongs to no project, and such a branch is not deleted by a push",))
     action, project = needs(move, rewrites=facts.rewrites)
-    verdict = allowed(person, action, project)
+    branch = move.place.branch if move.place is not None else None
+    verdict = allowed(person, action, project, branch)
     if not verdict.allowed:
         hint = "; it would forget commits that the branch has: fetch, rebase or merge, and push again"
         rewrites = action in (Action.BRANCH_FORCE, Action.SITE_BRANCH_FORCE)

@@ -23,16 +23,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enc import log
+from enc.environments import Place, Rules
 from enc.errors import InvalidName, ToolkitError
-from enc.names import BranchName
+from enc.names import HEADS, BranchName
 from git_hooks.deploy import LIKELY_BASES, Tip
-from git_hooks.environments import Place, Rules
 from git_hooks.expiry import ends_at
 from git_hooks.leaving import settle
 from git_hooks.policy import Move, obstacles, read, some
 from git_hooks.pusher import identify
 from git_hooks.receive import UNDER, Told, received
-from git_hooks.refs import HEADS, ObjectId, RefUpdate, parse_updates
+from git_hooks.refs import ObjectId, RefUpdate, parse_updates
 from git_hooks.usage import Usage, UsageUnknown
 from git_hooks.verdict import clean, shown
 

@@ -17,16 +17,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from enc.environments import Rules
 from enc.errors import ToolkitError
+from enc.names import BranchName
 from enc.roles import Person
 from git_hooks import leaving, policy
-from git_hooks.environments import Rules
 from git_hooks.examine import Examination
 from git_hooks.incoming import Incoming
 from git_hooks.leaving import Leaving
 from git_hooks.policy import Facts, Move
 from git_hooks.pusher import Pusher, identify
-from git_hooks.refs import BranchName, ObjectId, RefUpdate, parse_updates
+from git_hooks.refs import ObjectId, RefUpdate, parse_updates
 from git_hooks.refusals import Refusal, keep
 from git_hooks.usage import Usage, UsageUnknown
 from git_hooks.verdict import Checked, PushVerdict, RefVerdict, clean, refusal
@@ -156,13 +157,10 @@ class Judge:
                 return Facts(users_unknown=str(unknown))
         if update.creates:
             project = place.project
-            known = project is None or project in person.admin_of or project in person.member_of
-            return Facts(project_exists=known or not person.operator or self._exists(move))
+            if project is None or person.belongs_to(project) or not policy.judge(person, move, Facts()).allowed:
+                return Facts()
+            return Facts(project_exists=self._membership.project_exists(project))
         return Facts(rewrites=objects.rewrites(update.old, update.new))
-
-    def _exists(self, move: Move) -> bool:
-        assert move.place is not None and move.place.project is not None
-        return self._membership.project_exists(move.place.project)
 
 
 def _examined(move: Move, existing: Mapping[BranchName, ObjectId], examination: Examination) -> RefVerdict:

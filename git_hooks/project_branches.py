@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from enc.environments import Place, Rules, collisions
 from enc.errors import InvalidName, NotFound
 from enc.names import BranchName, ProjectName
 from git_hooks.deploy import Deployer, Tip
-from git_hooks.environments import Place, Rules, collisions
 from git_hooks.records import Record
 from git_hooks.refs import ObjectId
 from git_hooks.refstore import RefStore

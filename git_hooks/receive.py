@@ -14,8 +14,8 @@ import time
 from typing import NamedTuple
 
 from enc.entrypoint import trouble
+from enc.environments import Place
 from git_hooks.deploy import Deployer, Tip
-from git_hooks.environments import Place
 from git_hooks.mounted import StoreAway
 from git_hooks.records import Record
 from git_hooks.refs import RefUpdate

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
+from enc.environments import Place, Rules, collisions
 from enc.errors import InvalidName
-from enc.names import EnvironmentName
+from enc.names import BranchName, EnvironmentName
 from git_hooks.deploy import LIKELY_BASES, Deployer, Tip
-from git_hooks.environments import Place, Rules, collisions
 from git_hooks.records import Record
-from git_hooks.refs import BranchName, ObjectId
+from git_hooks.refs import ObjectId
 from git_hooks.versions import ForeignEnvironment
 
 

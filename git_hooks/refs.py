@@ -11,9 +11,7 @@ import re
 from typing import NamedTuple
 
 from enc.errors import InvalidName
-from enc.names import HEADS, BranchName, Name
-
-__all__ = ["HEADS", "BranchName", "ObjectId", "RefUpdate", "parse_updates"]
+from enc.names import Name
 
 
 class ObjectId(Name):

@@ -17,9 +17,9 @@ import subprocess
 from typing import NamedTuple
 
 from enc.errors import Conflict
-from enc.names import BranchName
+from enc.names import HEADS, BranchName
 from git_hooks.history import History
-from git_hooks.refs import HEADS, ObjectId
+from git_hooks.refs import ObjectId
 from git_hooks.repository import RepositoryError, git_environment
 
 ARCHIVE = "refs/archive/"

@@ -17,7 +17,8 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import BinaryIO, TypeVar
 
 from enc.errors import NotFound, ToolkitError
-from git_hooks.refs import HEADS, BranchName, ObjectId
+from enc.names import HEADS, BranchName
+from git_hooks.refs import ObjectId
 from git_hooks.trees import Entry, check_entries, parse_tree
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from enc.answers.metrics import write_file
+from enc import prometheus
 from puppetmaster_self.sync import Result
 from puppetmaster_self.tree import write_whole
 from puppetmaster_self.upstream import GOOD, Commit, Fate
@@ -63,7 +63,7 @@ def write(directory: Path, document: Mapping[str, Any], at: float, metrics_file:
     directory.mkdir(parents=True, exist_ok=True)
     write_whole(directory / "last.json", (json.dumps(document, indent=2) + "\n").encode())
     if metrics_file is not None:
-        write_file(metrics_file, metrics(document, at))
+        prometheus.write_file(metrics_file, metrics(document, at))
 
 
 def read(directory: Path) -> dict[str, Any] | None:
@@ -85,11 +85,7 @@ def metrics(document: Mapping[str, Any], at: float) -> str:
         ("parked", "Patches that are set aside", len(document["parked"])),
         ("behind", "Commits of the central branch that are not here", document["behind"]),
     )
-    lines = []
-    for name, told, value in values:
-        if value is not None:
-            lines += [f"# HELP {_PREFIX}{name} {told}", f"# TYPE {_PREFIX}{name} gauge", f"{_PREFIX}{name} {value}"]
-    return "\n".join(lines) + "\n"
+    return prometheus.text(_PREFIX, (prometheus.single(*said) for said in values if said[2] is not None))
 
 
 def paused(directory: Path) -> bool:

@@ -1,20 +1,18 @@
-"""What the follower counts, as Prometheus text: to a file, over HTTP, or both.
+"""What the follower counts, and Prometheus's door to it over HTTP.
 
-Written by hand: a dozen lines of a fixed format do not need a library.
-Not here: the meaning of the numbers (docs/answers.md lists them).
+Not here: the format (prometheus.py), the meaning of the numbers (docs/operation.md lists them).
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from dataclasses import dataclass, fields
 from dataclasses import field as declared
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
+from enc import prometheus
 from enc.errors import ConfigurationError
 from enc.https import ended_after
 
@@ -23,7 +21,7 @@ _AT_ONCE = 16
 _PREFIX = "puppetmaster_follower_"
 
 
-def _metric(kind: str, help_text: str) -> float:
+def _metric(kind: prometheus.Kind, help_text: str) -> float:
     return declared(default=0.0, metadata={"kind": kind, "help": help_text})
 
 
@@ -50,21 +48,11 @@ class Metrics:
 
     def text(self) -> str:
         """Return all numbers in Prometheus's text format 0.0.4."""
-        lines = []
-        for field in fields(self):
-            name = _PREFIX + field.name
-            lines.append(f"# HELP {name} {field.metadata['help']}")
-            lines.append(f"# TYPE {name} {field.metadata['kind']}")
-            lines.append(f"{name} {getattr(self, field.name):.10g}")
-        return "\n".join(lines) + "\n"
-
-
-def write_file(path: Path, text: str) -> None:
-    """Replace the file that the node exporter reads; raise OSError."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="ascii")
-    aside.chmod(0o644)
-    aside.replace(path)
+        numbers = (
+            prometheus.single(field.name, field.metadata["help"], getattr(self, field.name), field.metadata["kind"])
+            for field in fields(self)
+        )
+        return prometheus.text(_PREFIX, numbers)
 
 
 class _Server(ThreadingHTTPServer):

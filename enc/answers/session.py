@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from enc import log
+from enc import log, prometheus
 from enc.answers import feeds, metrics
 from enc.answers.copy import Copy, CopyDamaged, guarded
 from enc.answers.intake import Intake
@@ -222,7 +222,7 @@ class Session:
         self._numbers.up = float(current)
         self._numbers.age_seconds = max(0.0, now - self._contact) if self._contact else float("inf")
         if self._settings.follow.metrics_file:
-            metrics.write_file(self._settings.follow.metrics_file, self._numbers.text())
+            prometheus.write_file(self._settings.follow.metrics_file, self._numbers.text())
 
 
 def _wrong_with_group(record: Record) -> str | None:

@@ -1,15 +1,17 @@
-"""How certificates and instances are, as Prometheus text. Pure.
+"""How certificates and instances are, for Prometheus. Pure.
 
-docs/instances.md lists the names. Not here: what the follower counts (answers/metrics.py).
+docs/instances.md lists the names. Not here: the format (prometheus.py).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from enc import prometheus
 from enc.authority.statuses import CertificateStatus
+from enc.prometheus import Metric, single
 
 _PREFIX = "puppetmaster_"
 
@@ -37,21 +39,12 @@ def text(held: Mapping[str, Held], states: Iterable[str], unfinished: int) -> st
     ]
     lists = [({"authority": name}, one.crl_ends) for name, one in held.items() if one.crl_ends is not None]
     instances = [({"state": state}, float(count)) for state, count in sorted(Counter(states).items())]
-    lines = (
-        *_gauge("authority_up", "1 if the certificate authority answered", up),
-        *_gauge("certificates", "Certificates and requests that an authority holds", counted),
-        *_gauge("certificate_first_end_seconds", "When the first of its certificates ends, since 1970", first),
-        *_gauge("crl_end_seconds", "When its revocation list ends, since 1970", lists),
-        *_gauge("instances", "Instances by their state", instances),
-        *_gauge("instance_operations_unfinished", "Operations in the journal", [({}, float(unfinished))]),
+    metrics = (
+        Metric("authority_up", "1 if the certificate authority answered", tuple(up)),
+        Metric("certificates", "Certificates and requests that an authority holds", tuple(counted)),
+        Metric("certificate_first_end_seconds", "When the first of its certificates ends, since 1970", tuple(first)),
+        Metric("crl_end_seconds", "When its revocation list ends, since 1970", tuple(lists)),
+        Metric("instances", "Instances by their state", tuple(instances)),
+        single("instance_operations_unfinished", "Operations in the journal", unfinished),
     )
-    return "\n".join(lines) + "\n"
-
-
-def _gauge(name: str, help_text: str, values: Iterable[tuple[Mapping[str, str], float]]) -> Iterator[str]:
-    yield f"# HELP {_PREFIX}{name} {help_text}"
-    yield f"# TYPE {_PREFIX}{name} gauge"
-    for labels, value in values:
-        # Labels are names of authorities and states: words without quotes or backslashes.
-        told = ",".join(f'{label}="{word}"' for label, word in labels.items())
-        yield f"{_PREFIX}{name}{'{' + told + '}' if told else ''} {value:.15g}"
+    return prometheus.text(_PREFIX, metrics)

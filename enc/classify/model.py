@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from enc.classify.trial import Trial
-from enc.names import Certname, ClassName, DataKey, EnvironmentName, PrefixName, ProjectName
+from enc.names import Certname, DataKey, EnvironmentName, PrefixName, ProjectName
 
 Scalar = str | int | float | bool | None
 Key = str | int | float
@@ -156,26 +156,3 @@ class Classification:
         if not self.trial.in_force(now):
             return replace(self, trial=None)
         return replace(self, environment=self.trial.environment, otherwise=self.environment)
-
-
-@dataclass(frozen=True, slots=True)
-class ScopeData:
-    """Hiera data of a project or a prefix."""
-
-    project: ProjectName
-    prefix: PrefixName | None
-    data: Mapping[DataKey, Value]
-
-
-__all__ = [
-    "ClassName",
-    "Classification",
-    "Event",
-    "Key",
-    "Lineage",
-    "Origin",
-    "Record",
-    "ScopeData",
-    "Source",
-    "Value",
-]

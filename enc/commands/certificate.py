@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from enc.answers.metrics import write_file
+from enc import prometheus
 from enc.authority import crl_files, gauges
 from enc.authority.client import Authority, close_all, open_all
 from enc.authority.statuses import CertificateStatus
@@ -155,7 +155,7 @@ def _metrics(call: Call) -> int:
         print(text, end="")
         return ExitStatus.DONE
     try:
-        write_file(call.arguments.file.absolute(), text)
+        prometheus.write_file(call.arguments.file.absolute(), text)
     except OSError as error:
         raise ToolkitError(f"cannot be written: {error.strerror}", where=str(call.arguments.file)) from error
     return ExitStatus.DONE

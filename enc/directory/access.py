@@ -1,11 +1,15 @@
 """Who may do what in the embedded directory: the rules that slapd itself enforces. Pure.
 
-The project is the boundary. Its admins (roleOccupant of its projectadmin entry)
+Which role may do what is the table of enc/roles.py, and who holds a role is what the table says of it; the rules are
+made of its rows. The project is the boundary. As the table is, its admins (roleOccupant of its projectadmin entry)
 edit its nodes, its prefixes, its own classification, its members and its
 admins, and its members may say which environment one of its nodes tries
 (puppetmasterTrial); operators edit everything; the reading account reads everything;
 the signing account notes on nodes who got a certificate and was built, and writes nothing else;
 everybody who has logged in reads. Nobody reads passwords.
+
+What has no rule of its own (`WHOLE`) slapd leaves to the roles that may edit everything, whoever else the table names.
+A role that may edit nodes changes any attribute that such a rule lists; slapd does not tell one edit from another.
 
 slapd takes the first rule whose target matches, and in it the first `by` that
 matches. Four things are not obvious and must stay:
@@ -34,6 +38,24 @@ import re
 from collections.abc import Iterable
 
 from enc.directory.service_accounts import READER, SIGNER
+from enc.roles import ROLES, Action, Held, Role, role_entries
+from enc.settings import DirectorySettings, Settings
+
+PARTS = frozenset(
+    {
+        *(Action.NODE_ADD, Action.NODE_EDIT, Action.NODE_TRY, Action.NODE_REMOVE),
+        *(Action.PREFIX_EDIT, Action.PROJECT_EDIT, Action.PROJECT_MEMBERS),
+    }
+)
+"""Edits that slapd lets whoever has a role for them make."""
+
+WHOLE = frozenset(
+    {
+        *(Action.NODE_MOVE, Action.PROJECT_ADD, Action.PROJECT_DELETE),
+        *(Action.SITE_EDIT, Action.GROUP_EDIT, Action.OTHER_EDIT),
+    }
+)
+"""Edits that slapd lets only those make who may make every one: what they touch may be anywhere."""
 
 CLASSIFICATION = (
     "puppetClass",
@@ -69,12 +91,14 @@ _NODE_ATTRIBUTES = (
     *CLASSIFICATION,
 )
 _PREFIX_ATTRIBUTES = ("entry", "cn", "description", *CLASSIFICATION)
-_PROJECT_ATTRIBUTES = ("children", "member", "description", *CLASSIFICATION)
+_PROJECT_ATTRIBUTES = ("description", *CLASSIFICATION)
 
 ADMINS_ATTRIBUTES = tuple(
     name
-    for name in dict.fromkeys(("objectClass", _TRIAL, *_NODE_ATTRIBUTES, *_PREFIX_ATTRIBUTES, *_PROJECT_ATTRIBUTES))
-    if name not in ("entry", "children")
+    for name in dict.fromkeys(
+        ("objectClass", _TRIAL, *_NODE_ATTRIBUTES, *_PREFIX_ATTRIBUTES, "member", *_PROJECT_ATTRIBUTES)
+    )
+    if name != "entry"
 )
 """Every attribute of which admins may write values somewhere."""
 
@@ -82,69 +106,115 @@ _NODE_FILTER = "(objectClass=puppetClient)"
 _PREFIX_FILTER = "(objectClass=puppetmasterScope)"
 
 
-def access_rules(suffix: str) -> str:
+def access_rules(suffix: str, table: tuple[Role, ...] = ROLES) -> str:
     """Return the `access` directives of the database with `suffix` (of `embedded_config.check_suffix`'s form)."""
     top = re.escape(suffix).replace("\\", "\\\\")
-    operators = f'group/groupOfNames/member="cn=operators,ou=groups,{suffix}"'
-    admins = 'group/organizationalRole/roleOccupant.expand="cn=projectadmin,cn=$1,ou=projects,' + suffix + '"'
-    members = 'group/groupOfNames/member.expand="cn=$1,ou=projects,' + suffix + '"'
     signer = f'dn.exact="{SIGNER.dn(suffix)}"'
     people = f'dn.onelevel="ou=people,{suffix}"'
+    everything = everything_editors(suffix, table)
     # One RDN with one value: neither a comma nor a plus can hide a second one.
     container = f'dn.regex="^ou=([^,+]+),ou=hosts,{top}$"'
-    node = f'dn.regex="^cn=[^,+]+,ou=([^,+]+),ou=hosts,{top}$"'
-    project = f'dn.regex="^cn=([^,+]+),ou=projects,{top}$"'
-    role = f'dn.regex="^cn=projectadmin,cn=([^,+]+),ou=projects,{top}$"'
-    below_project = f'dn.regex="^cn=[^,+]+,cn=([^,+]+),ou=projects,{top}$"'
-    admins_write = (f"{admins} write", "users read")
+    node = f'dn.regex="^cn=[^,+]+,ou=([^,+]+),ou=hosts,{top}$" filter={_NODE_FILTER}'
+    project = f'dn.regex="^cn=([^,+]+),ou=projects,{top}$" filter=(objectClass=groupOfNames)'
+    roles = [
+        f'dn.regex="^cn={re.escape(name)},cn=([^,+]+),ou=projects,{top}$"'
+        for name in sorted(role_entries(_defaults(suffix), table))
+    ]
+    prefix = f'dn.regex="^cn=[^,+]+,cn=([^,+]+),ou=projects,{top}$" filter={_PREFIX_FILTER}'
+    adding, removing, editing, trying, prefixes, classifying, appointing = (
+        _editors(action, suffix, table)
+        for action in (
+            *(Action.NODE_ADD, Action.NODE_REMOVE, Action.NODE_EDIT, Action.NODE_TRY),
+            *(Action.PREFIX_EDIT, Action.PROJECT_EDIT, Action.PROJECT_MEMBERS),
+        )
+    )
     return "\n".join(
         (
-            _rule(f"{people} attrs=userPassword", "self =xw", f"{operators} =xw", "anonymous auth"),
-            _rule("* attrs=userPassword", f"{operators} =xw", "anonymous auth"),
+            _rule(f"{people} attrs=userPassword", "self =xw", *_each(everything, "=xw"), "anonymous auth"),
+            _rule("* attrs=userPassword", *_each(everything, "=xw"), "anonymous auth"),
             _rule(
                 "*",
                 f'dn.exact="{READER.dn(suffix)}" read',
-                f"{operators} write",
+                *_each(everything, "write"),
                 "anonymous auth",
                 "* break",
             ),
             _rule(f"* attrs={','.join(f'{name};lang-' for name in ADMINS_ATTRIBUTES)}", "users read"),
             _rule(f"{people} attrs=sshPublicKey", "self write", "users read"),
             _rule(f"{people} attrs=objectClass val.regex=^ldapPublicKey$", "self write", "users read"),
-            _rule(f"{container} attrs=children", *admins_write),
+            # What is added needs `a`, what is removed `z`; a new name needs both.
+            _rule(
+                f"{container} attrs=children",
+                *_each([who for who in adding if who in removing], "write"),
+                *_each([who for who in adding if who not in removing], "=arscd"),
+                *_each([who for who in removing if who not in adding], "=zrscd"),
+                "users read",
+            ),
             # In a directory with the terminus's fall-back, `default` answers for everybody's unknown nodes.
-            _rule(f"{node} attrs=cn val=default", "users read"),
+            _rule(f"{node.partition(' ')[0]} attrs=cn val=default", "users read"),
             *_classes(
-                f"{node} filter={_NODE_FILTER}",
-                admins,
+                node,
+                editing,
                 made_with=("top", "device", "puppetClient"),
                 may_change=("puppetmasterClassification", "domainRelatedObject"),
             ),
-            _rule(f"{node} filter={_NODE_FILTER} attrs={_TRIAL}", f"{members} write", *admins_write),
-            _rule(f"{node} filter={_NODE_FILTER} attrs={','.join(_SIGNERS)}", f"{signer} write", *admins_write),
-            _rule(f"{node} filter={_NODE_FILTER} attrs={','.join(_NODE_ATTRIBUTES)}", *admins_write),
+            _rule(f"{node} attrs={_TRIAL}", *_each(trying, "write"), "users read"),
+            _rule(f"{node} attrs={','.join(_SIGNERS)}", f"{signer} write", *_each(editing, "write"), "users read"),
+            _rule(f"{node} attrs={','.join(_NODE_ATTRIBUTES)}", *_each(editing, "write"), "users read"),
             *_classes(
-                f"{project} filter=(objectClass=groupOfNames)",
-                admins,
+                project,
+                classifying,
                 made_with=(),
                 may_change=("puppetClient", "puppetmasterClassification"),
             ),
-            _rule(
-                f"{project} filter=(objectClass=groupOfNames) attrs={','.join(_PROJECT_ATTRIBUTES)}",
-                *admins_write,
-            ),
-            _rule(f"{role} attrs=roleOccupant", *admins_write),
-            _rule(role, "users read"),
+            _rule(f"{project} attrs=children", *_each(prefixes, "write"), "users read"),
+            _rule(f"{project} attrs=member", *_each(appointing, "write"), "users read"),
+            _rule(f"{project} attrs={','.join(_PROJECT_ATTRIBUTES)}", *_each(classifying, "write"), "users read"),
+            *(_rule(f"{role} attrs=roleOccupant", *_each(appointing, "write"), "users read") for role in roles),
+            *(_rule(role, "users read") for role in roles),
             *_classes(
-                f"{below_project} filter={_PREFIX_FILTER}",
-                admins,
+                prefix,
+                prefixes,
                 made_with=("top", "puppetmasterScope"),
                 may_change=("puppetClient", "puppetmasterClassification"),
             ),
-            _rule(f"{below_project} filter={_PREFIX_FILTER} attrs={','.join(_PREFIX_ATTRIBUTES)}", *admins_write),
+            _rule(f"{prefix} attrs={','.join(_PREFIX_ATTRIBUTES)}", *_each(prefixes, "write"), "users read"),
             _rule("*", "users read"),
         )
     )
+
+
+def everything_editors(suffix: str, table: tuple[Role, ...] = ROLES) -> list[str]:
+    """Return, as slapd names them, who may edit everything: operators."""
+    return [_holders(role, suffix) for role in table if _edits_everything(role)]
+
+
+def _edits_everything(role: Role) -> bool:
+    return role.held is Held.GROUP and role.may >= PARTS | WHOLE
+
+
+def _editors(action: Action, suffix: str, table: tuple[Role, ...]) -> list[str]:
+    """Return who may do `action` and not everything, as slapd names them in a rule whose first group is the project."""
+    return [_holders(role, suffix) for role in reversed(table) if role.grants(action) and not _edits_everything(role)]
+
+
+def _holders(role: Role, suffix: str) -> str:
+    entry = role.entry(_defaults(suffix)) if role.entry else ""
+    return {
+        Held.GROUP: f'group/groupOfNames/member="{entry}"',
+        Held.OCCUPANT: f'group/organizationalRole/roleOccupant.expand="cn={entry},cn=$1,ou=projects,{suffix}"',
+        Held.MEMBER: f'group/groupOfNames/member.expand="cn=$1,ou=projects,{suffix}"',
+        Held.EVERYBODY: "users",
+    }[role.held]
+
+
+def _defaults(suffix: str) -> Settings:
+    """Return where things are in the embedded directory: at the default places."""
+    return Settings(directory=DirectorySettings(suffix=suffix))
+
+
+def _each(who: Iterable[str], access: str) -> list[str]:
+    return [f"{one} {access}" for one in who]
 
 
 def _rule(what: str, *by: str) -> str:
@@ -152,7 +222,7 @@ def _rule(what: str, *by: str) -> str:
     return "\n".join((f"access to {what}", *(f"\tby {who}" for who in by)))
 
 
-def _classes(what: str, admins: str, *, made_with: Iterable[str], may_change: Iterable[str]) -> Iterable[str]:
+def _classes(what: str, editors: list[str], *, made_with: Iterable[str], may_change: Iterable[str]) -> Iterable[str]:
     """Rules for object class values: some only arrive with the entry, some may also be taken away.
 
     By regular expression, because slapd's exact match for object classes accepts every
@@ -160,4 +230,6 @@ def _classes(what: str, admins: str, *, made_with: Iterable[str], may_change: It
     """
     for names, access in ((made_with, "=arscd"), (may_change, "write")):
         if pattern := "|".join(names):
-            yield _rule(f'{what} attrs=objectClass val.regex="^({pattern})$"', f"{admins} {access}", "users read")
+            yield _rule(
+                f'{what} attrs=objectClass val.regex="^({pattern})$"', *_each(editors, access), "users read"
+            )

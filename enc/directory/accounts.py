@@ -15,11 +15,9 @@ from pathlib import Path
 
 from enc.directory import place, slapd_process
 from enc.directory.edits import DirectoryEditor
-from enc.directory.service_accounts import SIGNER, ServiceAccount
+from enc.directory.service_accounts import ServiceAccount
 from enc.errors import Conflict
 from enc.settings import DirectorySettings, Settings
-
-__all__ = ["SIGNER", "ServiceAccount", "ensure", "password_hash"]
 
 
 def password_hash(file: Path) -> str:

@@ -34,6 +34,7 @@ from urllib.parse import quote
 from enc.directory import accounts, embedded_config, place, slapd_process
 from enc.directory.embedded_config import StartOptions
 from enc.directory.schema.definitions import SCHEMAS
+from enc.directory.service_accounts import SIGNER
 from enc.errors import DirectoryUnreachable, ToolkitError, UsageError
 
 _log = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ class EmbeddedDirectory:
     @property
     def signer_dn(self) -> str:
         """The signing account; its password is in `signer_password_file`."""
-        return accounts.SIGNER.dn(self.suffix)
+        return SIGNER.dn(self.suffix)
 
     @property
     def socket_path(self) -> Path:
@@ -161,7 +162,7 @@ class EmbeddedDirectory:
             try:
                 if self._take(alive, timeout):
                     self._launch(options, alive, timeout)
-                    accounts.ensure(accounts.SIGNER, self.signer_password_file, self.ldapi_uri, self.suffix)
+                    accounts.ensure(SIGNER, self.signer_password_file, self.ldapi_uri, self.suffix)
             finally:
                 os.close(alive)
         return self.status()

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import yaml
 
-from enc.directory.access import ADMINS_ATTRIBUTES, access_rules
+from enc.directory.access import ADMINS_ATTRIBUTES, access_rules, everything_editors
 from enc.directory.service_accounts import READER, SIGNER
 from enc.errors import UsageError
 
@@ -136,7 +136,7 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
         f"maxsize {options.max_size}",
         *(f"index {names} eq" for names in INDEXES),
         f'limits dn.exact="{reader_dn(suffix)}" size=unlimited time=unlimited',
-        f'limits group/groupOfNames/member="cn=operators,ou=groups,{suffix}" size=unlimited time=unlimited',
+        *(f"limits {who} size=unlimited time=unlimited" for who in everything_editors(suffix)),
         "add_content_acl on",
         access_rules(suffix),
         "",

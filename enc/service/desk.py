@@ -20,7 +20,7 @@ from typing import Any
 
 from enc import audit, differences, dn, people
 from enc.audit import Edit, Trail
-from enc.authorize import Action, Person, claimed, first_refusal, needed
+from enc.authorize import claimed, first_refusal, needed
 from enc.changes import Step, Wish, after, part_of, slice_of
 from enc.classify.model import Record
 from enc.differences import Bounds
@@ -30,6 +30,7 @@ from enc.directory.ldap_store import LdapSource
 from enc.errors import ClassificationError, Conflict, DirectoryUnreachable, NotAllowed, ToolkitError
 from enc.filters import folded
 from enc.names import Certname, EnvironmentName, PersonName, ProjectName
+from enc.roles import Action, Person
 from enc.service import advice, effect
 from enc.service.effect import Effect
 from enc.settings import Settings
@@ -148,11 +149,10 @@ class Desk:
         for step in steps:
             place = dn.normalise(step.dn)
             later = after(step, now[place])
-            refusal = first_refusal(self.person, needed(step, now[place], later, self.settings))
+            refusal = first_refusal(self.person, needed(step, now[place], later, self.settings, self.person.table))
             if refusal:
                 raise NotAllowed(refusal, where=step.dn)
-            if not self.person.operator:
-                self._check_names(step, now[place], later)
+            self._check_names(step, now[place], later)
             now[place] = later
 
     def _check_names(self, step: Step, before: Record | None, later: Record | None) -> None:
@@ -175,10 +175,7 @@ class Desk:
             with suppress(ToolkitError):  # the trail then says "interrupted", and what is wrong here is `error`
                 self.trail.end(edit, f"failed: {made} of {len(edit.steps)} steps made: {error}")
             if made:
-                raise type(error)(
-                    f"{error.message} ({made} of {len(edit.steps)} steps were made; the same command makes the rest)",
-                    where=error.where,
-                ) from error
+                error.add(f" ({made} of {len(edit.steps)} steps were made; the same command makes the rest)")
             raise
         try:
             self.trail.end(edit, audit.DONE)
@@ -248,5 +245,5 @@ def open_desk(settings: Settings, person: PersonName | None = None, password: st
                 editor.sign_in()
                 user, behind = audit.local_user()
                 local = f"{user}, sudo: {behind}" if behind else user
-                who = Person(f"{who.name} ({local})", who.dn, who.operator, who.admin_of, who.member_of)
+                who = who._replace(name=f"{who.name} ({local})")
             yield Desk(settings, who, source, editor, Trail(settings.audit.file))

@@ -31,6 +31,7 @@ from enc.directory.messages import Scope
 from enc.errors import Conflict, NotFound, UsageError
 from enc.filters import folded
 from enc.names import PersonName, PrefixName, ProjectName
+from enc.roles import role_entries
 from enc.service import advice
 from enc.service.desk import Desk, Plan, Receipt
 from enc.service.nodes import container_step
@@ -101,8 +102,8 @@ def plan_of_new(
     """Return the plan that makes a project, or what is missing of it; raise `Conflict` if there is a different one."""
     if not admins:
         raise UsageError("a project needs at least one admin")
-    if project == desk.settings.projects.admin_role:
-        raise UsageError(f"{project} is the name of the admins' role and cannot be a project's")
+    if project in role_entries(desk.settings, desk.person.table):
+        raise UsageError(f"{project} is the name of a role's entry and cannot be a project's")
     admin_dns = _dns(admins, desk)
     member_dns = tuple(dict.fromkeys((*admin_dns, *_dns(members, desk))))
     record = desk.editor.read(place_of(project, desk))
@@ -275,8 +276,8 @@ def shared_place(target: Target, desk: Desk) -> str:
         place = place_of(target.project, desk)
         if target.prefix is None:
             return place
-        if target.prefix == desk.settings.projects.admin_role:
-            raise UsageError(f"{target.prefix} is the name of the admins' role and cannot be a prefix")
+        if target.prefix in role_entries(desk.settings, desk.person.table):
+            raise UsageError(f"{target.prefix} is the name of a role's entry and cannot be a prefix")
         return dn.build("cn", target.prefix, place)
     if target.group is not None:
         return dn.build("cn", target.group, desk.settings.groups_base)

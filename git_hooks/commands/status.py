@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from enc.commands.call import Call, json_option
+from enc.environments import Rules
 from enc.errors import ExitStatus, NotFound
 from enc.names import BranchName
 from git_hooks.commands.target import opened
-from git_hooks.environments import Rules
 from git_hooks.listing import Whereabouts, rows, whereabouts
 from git_hooks.mirror import tries
 from git_hooks.mirror.failing import failing as failing_now

@@ -10,11 +10,11 @@ from typing import Any
 
 from enc import audit
 from enc.commands.call import Call
+from enc.environments import Place, Rules
 from enc.errors import InvalidName, NotFound
 from enc.names import BranchName, EnvironmentName
 from git_hooks import leaving
 from git_hooks.deploy import Deployer
-from git_hooks.environments import Place, Rules
 from git_hooks.records import Record
 from git_hooks.refstore import RefStore
 

@@ -7,10 +7,10 @@ from contextlib import suppress
 
 from enc.directory.ldap_store import LdapSource
 from enc.doctor.findings import Finding, fault, note, ok, warning
+from enc.environments import Rules
 from enc.errors import ToolkitError
 from enc.names import BranchName, EnvironmentName
 from enc.settings import BranchSettings, Settings
-from git_hooks.environments import Rules
 from git_hooks.layout import Layout
 from git_hooks.locks import is_locked
 from git_hooks.presence import Presence

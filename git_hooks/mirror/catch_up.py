@@ -23,11 +23,11 @@ import time
 from collections.abc import Iterable, Mapping
 
 from enc import log
+from enc.environments import Place, Rules
 from enc.errors import InvalidName, ToolkitError, bounded
 from enc.names import BranchName
 from enc.settings import Settings
 from git_hooks.deploy import LIKELY_BASES, Deployer, Tip
-from git_hooks.environments import Place, Rules
 from git_hooks.examine import Examination
 from git_hooks.incoming import Incoming
 from git_hooks.mirror.differences import Differences, plan

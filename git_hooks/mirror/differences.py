@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from enc.environments import Place, Rules, collisions
 from enc.errors import InvalidName
 from enc.names import BranchName
-from git_hooks.environments import Place, Rules, collisions
 from git_hooks.refs import ObjectId
 
 

@@ -8,10 +8,10 @@ Failure modes: PermissionError for who may not read the store.
 
 from __future__ import annotations
 
+from enc.environments import Rules
 from enc.errors import InvalidName, ToolkitError
 from enc.names import BranchName
 from enc.settings import BranchSettings
-from git_hooks.environments import Rules
 from git_hooks.layout import Layout
 from git_hooks.mirror import tries
 from git_hooks.records import Records

@@ -19,6 +19,6 @@ def refusal(person: Person | None, rule: Rule) -> str:
         return ""
     if person is None:
         return "sign in to read this repository"
-    if rule == "authenticated" or person.operator or person.admin_of or person.member_of:
+    if rule == "authenticated" or person.holds:
         return ""
     return f"{person.name} is in no project, and this repository is for members of projects"

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enc.config import load
+from enc.environments import Rules
+from enc.names import BranchName
 from enc.settings import BranchSettings
 from git_hooks.deploy import Deployer, Tip
-from git_hooks.environments import Rules
 from git_hooks.install import install
-from git_hooks.refs import BranchName
 from git_hooks.service import socket_path
 from tests.support.bare import git
 from tests.support.monorepo import create, debian_modules, project_branch

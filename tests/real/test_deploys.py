@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pytest
 
+from enc.environments import Rules
 from enc.errors import NotFound
-from enc.names import EnvironmentName
+from enc.names import BranchName, EnvironmentName
 from enc.settings import BranchSettings, PuppetserverSettings
 from git_hooks.collect import collect
 from git_hooks.deploy import Deployer, Exact, Tip
-from git_hooks.environments import Rules
 from git_hooks.reconcile import look, reconcile
 from git_hooks.records import Record
-from git_hooks.refs import BranchName, ObjectId
+from git_hooks.refs import ObjectId
 from git_hooks.refstore import RefStore
 from git_hooks.repository import Repository
 from git_hooks.store import nothing

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from enc.names import EnvironmentName
+from enc.names import BranchName, EnvironmentName
 from enc.settings import Settings
 from git_hooks.collect import collect
 from git_hooks.deploy import Deployer, Tip
 from git_hooks.examine import Examination
 from git_hooks.incoming import Incoming
-from git_hooks.refs import BranchName
 from git_hooks.trees import DIRECTORY, Entry
 from git_hooks.verify import verify_store
 from tests.support.bare import Bare, Content, contents, git

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from enc import config
+from enc import config, people
 from enc.directory.connection import open_connection
 from enc.directory.ldap_store import LdapSource
 from enc.errors import DirectoryRefused, DirectoryUnreachable
-from enc.names import ProjectName
+from enc.names import PersonName, ProjectName
+from enc.roles import Holding, remembered
 from enc.settings import Duration, Settings
 from tests.real.conftest import SlapdMaker
+from tests.support.people import TABLE
 from tests.support.slapd import Slapd
 
 S = "dc=example,dc=org"
@@ -91,6 +94,20 @@ def test_every_question_finds_its_entries(source: LdapSource) -> None:
     site = source.site()
     assert site is not None
     assert site.dn == f"cn=site,{S}"
+
+
+def test_a_role_that_the_table_names_is_found(shared: Slapd, source: LdapSource, settings: Settings) -> None:
+    anna, below = f"uid=anna,ou=people,{S}", f"cn=red,ou=projects,{S}"
+    shared.add(f"cn=reviewers,ou=groups,{S}", {"objectClass": "groupOfNames", "cn": "reviewers", "member": anna})
+    held = {"objectClass": "organizationalRole", "cn": "keeper", "roleOccupant": anna}
+    shared.add(f"cn=keeper,{below}", held)
+    shared.add(f"cn=projectadmin,{below}", {"objectClass": "organizationalRole", "cn": "projectadmin"})
+    shared.add(f"cn=keeper,cn=projectadmin,{below}", held)
+    name = PersonName("anna")
+    assert people.find(name, source, settings).holds == {Holding("member", RED)}
+    found = people.find(name, source, settings, TABLE)
+    assert found.holds == {Holding("member", RED), Holding("reviewer"), Holding("keeper", RED)}
+    assert remembered("anna", json.loads(json.dumps(found.document())), TABLE) == found
 
 
 def test_what_is_not_there_is_nothing(source: LdapSource, settings: Settings) -> None:

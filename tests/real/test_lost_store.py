@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from enc.environments import Rules
 from enc.names import EnvironmentName
 from git_hooks.collect import collect
 from git_hooks.deploy import Deployer, Tip
-from git_hooks.environments import Rules
 from git_hooks.layout import Layout
 from git_hooks.mounted import StoreAway
 from git_hooks.presence import Presence

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from enc.names import EnvironmentName
+from enc.names import BranchName, EnvironmentName
 from git_hooks.collect import Collected, collect
 from git_hooks.deploy import Deployer, Tip
 from git_hooks.records import Record
-from git_hooks.refs import BranchName
 from git_hooks.trees import DIRECTORY, FILE, PROGRAM, SUBMODULE, Entry
 from git_hooks.verify import verify_store
 from tests.support.bare import Bare, Content, contents

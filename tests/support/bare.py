@@ -7,8 +7,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from enc.names import BranchName
 from enc.settings import BranchSettings
-from git_hooks.refs import BranchName, ObjectId
+from git_hooks.refs import ObjectId
 from git_hooks.trees import DIRECTORY, FILE, LINK, PROGRAM, Entry, render_tree
 
 Content = Mapping[str, "str | bytes | Content"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from enc.environments import Rules, collisions
 from enc.errors import ConfigurationError, InvalidName
+from enc.names import BranchName
 from enc.settings import BranchSettings
-from git_hooks.environments import Rules, collisions
-from git_hooks.refs import BranchName, ObjectId, parse_updates
+from git_hooks.refs import ObjectId, parse_updates
 from git_hooks.repository import git_environment
 
 RULES = Rules(BranchSettings().rules)

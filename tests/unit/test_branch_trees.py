@@ -7,17 +7,17 @@ import time
 
 import pytest
 
+from enc.environments import Rules
 from enc.errors import NotFound
-from enc.names import EnvironmentName
+from enc.names import BranchName, EnvironmentName
 from enc.settings import BranchSettings
 from git_hooks.arrange import MOST_PARTS, Arranger, Unit
 from git_hooks.checks.environment_conf import problems
 from git_hooks.costs import costs
 from git_hooks.deploy import Situation, decide
-from git_hooks.environments import Rules
 from git_hooks.parts import Surveyor, WithParts
 from git_hooks.reconcile import due
-from git_hooks.refs import BranchName, ObjectId
+from git_hooks.refs import ObjectId
 from git_hooks.splitting import LARGE, Splitting, splitting
 from git_hooks.trees import (
     DIRECTORY,

@@ -24,10 +24,11 @@ from git_hooks.transport.ssh import asked
 from git_hooks.transport.throttle import Throttle
 from git_hooks.web.body import taken
 from git_hooks.web.site import gunicorn_options
+from tests.support.people import person
 
-MEMBER = Person("m", member_of=frozenset({ProjectName("red")}))
-ADMIN = Person("a", admin_of=frozenset({ProjectName("red")}))
-OPERATOR, OTHER = Person("op", operator=True), Person("x")
+MEMBER = person("m", member_of=frozenset({ProjectName("red")}))
+ADMIN = person("a", admin_of=frozenset({ProjectName("red")}))
+OPERATOR, OTHER = person("op", operator=True), person("x")
 
 
 @pytest.mark.parametrize(

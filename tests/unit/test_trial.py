@@ -10,7 +10,7 @@ import yaml
 
 from enc.answers.layout import Contact, Layout
 from enc.answers.reader import look_up
-from enc.authorize import Action, Person, first_refusal, needed
+from enc.authorize import first_refusal, needed
 from enc.changes import Change, Step, after
 from enc.classify.classify import Classifier
 from enc.classify.render import render_answer
@@ -18,9 +18,11 @@ from enc.classify.trial import Trial
 from enc.environments import Rules
 from enc.errors import ClassificationError
 from enc.names import Certname, EnvironmentName, ProjectName
+from enc.roles import Action
 from enc.settings import AnswerSettings, Settings
 from git_hooks.usage import Usage
 from tests.support.memory import MemorySource, record
+from tests.support.people import person
 
 S = "dc=example,dc=org"
 WEB = Certname("web1")
@@ -107,7 +109,7 @@ def test_whose_environment_it_is(project: str, environment: str, fits: bool) -> 
     assert rules.fits(EnvironmentName(environment), ProjectName(project)) == fits
 
 
-MIA = Person("mia", member_of=frozenset({ProjectName("red")}))
+MIA = person("mia", member_of=frozenset({ProjectName("red")}))
 
 
 @pytest.mark.parametrize(
