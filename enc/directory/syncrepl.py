@@ -39,7 +39,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from enc.classify.model import Record
-from enc.directory import ber, entries, messages, results, sync_messages
+from enc.directory import entries, messages, results, sync_messages
 from enc.directory.connection import Connection, open_connection
 from enc.directory.messages import Message, Scope
 from enc.directory.sync_messages import EntryState, Info, InfoKind
@@ -183,7 +183,7 @@ class _Stream:
                     yield Alive()
                 if self._ended:
                     return
-        except ber.Malformed as error:
+        except messages.Malformed as error:
             raise DirectoryUnreachable(str(error), where=self._connection.uri) from error
 
     def _messages(self, stop: threading.Event) -> Iterator[Message]:
