@@ -58,7 +58,8 @@ setup(
         "git_hooks/puppetmaster-config-version",
     ],
     install_requires=[
-        "ldap3 >= 2.9",
+        "ldap3 >= 2.9.1, < 2.10",
+        "pyasn1 >= 0.6.1, < 0.7",
         "PyYAML >= 6.0",
         "cryptography >= 42",
         "gunicorn >= 22",

@@ -22,7 +22,7 @@ from typing import Literal
 from enc.classify.model import Record
 from enc.errors import ConfigurationError
 
-_ESCAPED = re.compile(r"[\x00-\x1f\x7f()*\\]|[^\x00-\x7f]")
+_ESCAPED = re.compile(r"[\x00-\x1f\x7f()*\\]|[^\x00-\x7f]|^ +| +\Z")
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9.;-]*|[0-9]+(?:\.[0-9]+)*", re.ASCII)
 _DEPTH = 32
 _NAME = "\ue000"

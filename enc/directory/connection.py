@@ -1,8 +1,9 @@
 """A connection to the directory: the first server that answers, and who we are there.
 
-Owns fail-over, StartTLS, the bind, and the numbering of operations. Several
-operations may be under way at once (`start`, `receive`); most callers want the
-plain `ask`, `search` and `read_all`. One thread uses a connection.
+Owns fail-over, and who signs in how. Connecting, StartTLS, binding and every
+request are ldap3's, whose socket side is `bounded`. Several operations may be
+under way at once (`start`, `receive`); most callers want the plain `ask`,
+`search` and `read_all`. One thread uses a connection.
 
 `timeout` bounds, for each server, the whole way from the name look-up to the
 end of the bind; then each answer. A connection on which an answer did not come
@@ -14,7 +15,6 @@ LDAP holds), `DirectoryRefused` (somebody answered no), `ConfigurationError`.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,11 +22,16 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
+import ldap3
+from ldap3.core.exceptions import LDAPException
+from pyasn1.error import PyAsn1Error
+
 from enc.classify.model import Record
 from enc.config import read_secret
-from enc.directory import ber, entries, messages, results
-from enc.directory.messages import Control, Message, Scope
-from enc.directory.wire import Address, Wire
+from enc.directory import entries, messages, results
+from enc.directory.address import Address
+from enc.directory.bounded import Bounded
+from enc.directory.messages import Control, Malformed, Message, Request, Result, Scope
 from enc.errors import ConfigurationError, DirectoryRefused, DirectoryUnreachable
 from enc.settings import DirectorySettings
 
@@ -34,9 +39,8 @@ PAGE = 1000
 """Entries in one page of a paged reading."""
 _EMPTY_PAGES = 100
 """So many pages without an entry may follow one another (RFC 2696 allows them) before we call it a fault."""
-
-_NOTICE_OF_DISCONNECTION = 0
-"""The number of the message in which a server says that it hangs up (RFC 4511, section 4.4)."""
+_GOOD_BYE = 0.1
+"""Seconds for telling a server that we go."""
 
 Person = tuple[str, str]
 """DN and password of somebody who signs in as themselves."""
@@ -63,11 +67,10 @@ class Closing(ABC):
 class Connection(Closing):
     """An open, bound connection to one server."""
 
-    def __init__(self, wire: Wire, timeout: float) -> None:
+    def __init__(self, wire: Bounded, timeout: float) -> None:
         """Use `wire`; `timeout` seconds for each answer."""
         self.timeout = timeout
         self._wire = wire
-        self._last = 0
         self.used = False
         """Whether anything was asked since it was opened."""
 
@@ -83,41 +86,30 @@ class Connection(Closing):
 
     def close(self) -> None:
         """Say good-bye and close the socket."""
-        with contextlib.suppress(DirectoryUnreachable):  # it may be gone already, which is what we want
-            self._wire.send(messages.message(self._last + 1, messages.unbind()), 0.1)
-        self._wire.close()
+        self._wire.say_good_bye(_GOOD_BYE)
 
     def is_usable(self) -> bool:
         """Tell whether the server has not hung up; call it only while no operation is under way."""
         return self._wire.is_quiet()
 
-    def start(self, operation: bytes, controls: Iterable[Control] = ()) -> int:
+    def start(self, request: Request, controls: Iterable[Control] = ()) -> int:
         """Send a request; return its number, which its answers carry."""
-        self._last += 1
-        self._wire.send(messages.message(self._last, operation, controls), self.timeout)
-        return self._last
+        kind, operation = request
+        self._wire.deadline = monotonic() + self.timeout
+        return self._wire.send(kind, operation, [(it.oid, it.critical, it.value) for it in controls])
 
     def receive(self, seconds: float) -> Message | None:
         """Return the next message, None if there is none within `seconds`."""
-        data = self._wire.receive(seconds)
-        if data is None:
-            return None
-        try:
-            message = messages.read(data)
-            if message.id != _NOTICE_OF_DISCONNECTION:
-                return message
-            raise self._wire.lost(f"the server hangs up: {message.result().diagnostic or 'no reason given'}")
-        except ber.Malformed as error:
-            raise self._wire.lost(error) from error
+        return self._wire.message(monotonic() + seconds)
 
-    def ask(self, operation: bytes, controls: Iterable[Control] = ()) -> Message:
+    def ask(self, request: Request, controls: Iterable[Control] = ()) -> Message:
         """Send a request that has one answer; return it."""
-        return next(self.answers(operation, controls))
+        return next(self.answers(request, controls))
 
-    def answers(self, operation: bytes, controls: Iterable[Control] = ()) -> Iterator[Message]:
+    def answers(self, request: Request, controls: Iterable[Control] = ()) -> Iterator[Message]:
         """Send a request; yield its answers, which must all come within the time-out."""
         self.used = True
-        number = self.start(operation, controls)
+        number = self.start(request, controls)
         deadline = monotonic() + self.timeout
         while True:
             message = self.receive(max(deadline - monotonic(), 0.0))
@@ -157,7 +149,7 @@ class Connection(Closing):
                 elif message.operation == messages.SEARCH_DONE:
                     result, cookie = message.result(), messages.page_cookie(message)
                     break
-        except ber.Malformed as error:
+        except Malformed as error:
             raise self._wire.lost(error) from error
         if result.code != results.SUCCESS:
             raise results.failure(result, f"{self.uri}: {base}")
@@ -221,53 +213,60 @@ def nobody(failures: Sequence[DirectoryUnreachable | DirectoryRefused]) -> Direc
 
 def _open(address: Address, settings: DirectorySettings, for_writing: bool, person: Person | None) -> Connection:
     timeout = float(settings.timeout)
-    deadline = monotonic() + timeout
-    bind = _credentials(address, settings, for_writing, person)
-    wire = Wire(address, timeout)
-    connection = Connection(wire, timeout)
+    who = _credentials(address, settings, for_writing, person)
+    wire = _wire(address, who)
+    wire.deadline = monotonic() + timeout
+    session = wire.connection
     try:
+        session.open(read_server_info=False)
         if address.scheme == "ldaps":
-            wire.start_tls(settings.tls, _left(deadline))
+            wire.start_tls(settings.tls)
         elif address.scheme == "ldap" and settings.tls.start:
-            connection.timeout = _left(deadline)
-            _succeed(connection, messages.extended(messages.START_TLS), "StartTLS")
-            wire.start_tls(settings.tls, _left(deadline))
-        connection.timeout = _left(deadline)
-        if bind is True:
-            _succeed(connection, messages.bind_external(), "sign in by the socket's owner (EXTERNAL)")
-        elif bind is False:
-            # A connection is anonymous anyway; but a server that takes it and hangs must not keep us from the next.
-            connection.ask(messages.bind_simple("", ""))
-        else:
+            session.extended(messages.START_TLS)
+            _succeeded(wire, "StartTLS")
+            wire.start_tls(settings.tls)
+        if isinstance(who, tuple):
             _refuse_clear_text(wire)
-            _succeed(connection, messages.bind_simple(*bind), f"sign in as {bind[0]}")
+        # A connection is anonymous anyway; but a server that takes it and hangs must not keep us from the next.
+        session.bind(read_server_info=False)
+        if who is not False:
+            what = "sign in by the socket's owner (EXTERNAL)" if who is True else f"sign in as {who[0]}"
+            _succeeded(wire, what)
+    except (LDAPException, PyAsn1Error, Malformed) as error:
+        wire.close()
+        raise DirectoryUnreachable(str(error), where=address.uri) from error
     except BaseException:
         wire.close()
         raise
-    connection.timeout = timeout
-    connection.used = False
-    return connection
+    return Connection(wire, timeout)
 
 
-def _succeed(connection: Connection, request: bytes, what: str) -> None:
-    try:
-        result = connection.ask(request).result()
-    except ber.Malformed as error:
-        raise DirectoryUnreachable(str(error), where=connection.uri) from error
-    if result.code != results.SUCCESS:
-        raise results.failure(result, f"{connection.uri}: {what}")
+def _wire(address: Address, who: Person | bool) -> Bounded:
+    """Return what speaks for `who` (see `_credentials`), not yet connected."""
+    # Where the server is and whether it speaks TLS is known to `address` alone; ldap3 wants a name to show.
+    server = ldap3.Server("ldapi:///" if address.scheme == "ldapi" else "ldap://host", get_info=ldap3.NONE)
+    session = ldap3.Connection(server, auto_referrals=False, auto_range=False, sasl_credentials="")
+    if isinstance(who, tuple):
+        # Octets: ldap3 prepares texts by SASLprep, which refuses passwords that servers take.
+        session.authentication, session.user, session.password = ldap3.SIMPLE, who[0], messages.octets(who[1])
+    elif who:
+        session.authentication, session.sasl_mechanism = ldap3.SASL, ldap3.EXTERNAL
+    return Bounded(session, address)
 
 
-def _refuse_clear_text(wire: Wire) -> None:
+def _succeeded(wire: Bounded, what: str) -> None:
+    result = wire.connection.result
+    if result["result"] != results.SUCCESS:
+        said = Result(result["result"], result["dn"], result["message"], tuple(result["referrals"] or ()))
+        raise results.failure(said, f"{wire.address.uri}: {what}")
+
+
+def _refuse_clear_text(wire: Bounded) -> None:
     if not (wire.secure or wire.is_local()):
         raise ConfigurationError(
             "a password would cross the network in clear; set directory.tls.start, or use ldaps://",
             where=wire.address.uri,
         )
-
-
-def _left(deadline: float) -> float:
-    return max(deadline - monotonic(), 0.001)
 
 
 def _credentials(

@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 
 from enc import dn, filters
 from enc.classify.model import Record
-from enc.directory import ber, entries, messages, results
+from enc.directory import entries, messages, results
 from enc.directory.connection import Closing, Connection, Person, open_connection
-from enc.directory.messages import Control, Message, Result, Scope
+from enc.directory.messages import Control, Message, Request, Result, Scope
 from enc.errors import DirectoryUnreachable, NotFound
 from enc.settings import Settings
 
@@ -127,7 +127,9 @@ class DirectoryEditor(Closing):
         request = messages.rename(place, new_rdn, delete_old=True, new_parent=new_parent)
         return self._write(place, request, assert_csn)
 
-    def _write(self, place: str, request: bytes, assert_csn: str | None = None, *, after: bool = True) -> Record | None:
+    def _write(
+        self, place: str, request: Request, assert_csn: str | None = None, *, after: bool = True
+    ) -> Record | None:
         shown: list[Control] = [messages.post_read(entries.ALL)] if after else []
         asserted = shown
         if assert_csn is not None:
@@ -146,13 +148,13 @@ class DirectoryEditor(Closing):
             return written
         raise results.failure(result, place)
 
-    def _send(self, place: str, request: bytes, controls: Iterable[Control]) -> tuple[Result, Record | None]:
+    def _send(self, place: str, request: Request, controls: Iterable[Control]) -> tuple[Result, Record | None]:
         connection = self._open()
         try:
             message = connection.ask(request, controls)
             result = message.result()
             return result, _after(message) if result.code == results.SUCCESS else None
-        except (DirectoryUnreachable, ber.Malformed) as error:
+        except (DirectoryUnreachable, messages.Malformed) as error:
             self.close()
             raise DirectoryUnreachable(
                 f"the change was sent and no answer came ({error}); look whether it was made", where=place
@@ -171,5 +173,4 @@ def _after(message: Message) -> Record | None:
     content = message.control(messages.POST_READ)
     if not content:
         return None
-    _, start, end = ber.span(content, 0, len(content))
-    return entries.from_octets(content, start, end)
+    return entries.from_octets(content)

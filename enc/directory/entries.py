@@ -1,9 +1,10 @@
-"""An LDAP entry's octets become a Record. Pure.
+"""An LDAP entry becomes a Record. Pure.
 
-Runs once for each of 100,000 entries of a full refresh, so the loop reads
-lengths itself instead of calling for each value. Most attributes of most
-entries have the same values (object classes, environments): those are decoded
-once and shared, which is faster and keeps a copy in memory small.
+ldap3 decodes the octets; here its values become texts. That runs once for each
+of 100,000 entries of a full refresh. Most attributes of most entries have the
+same values (object classes, environments): those are made once and shared,
+which is faster and keeps a copy in memory small. ldap3's own dictionaries of
+an entry would cost twice as much again.
 
 Values that are not UTF-8 are left out, as is an attribute none of whose values
 is left: photographs and certificates do not concern us, and one odd value must
@@ -12,17 +13,18 @@ not stop the others.
 
 from __future__ import annotations
 
+from typing import Any
+
 from enc.classify.model import Record
-from enc.directory import ber
-from enc.directory.ber import Malformed
-from enc.directory.messages import Message
+from enc.directory import messages
+from enc.directory.messages import Malformed, Message
 
 ALL = ("*", "entryUUID", "entryCSN")
 """What to ask for so that a Record is complete: all user attributes, identity and version."""
 
-_Shared = tuple[str, dict[bytes, tuple[str, ...]]]
+_Shared = tuple[str, dict[tuple[bytes, ...], tuple[str, ...]]]
 _shared: dict[bytes, _Shared] = {}
-"""By an attribute's name as it came: the name lower-cased, and values by the octets of their set."""
+"""By an attribute's name as it came: the name lower-cased, and texts by the octets of a set of values."""
 _NAMES_SHARED = 1024
 _NAME_SHARED_OCTETS = 128
 _SET_SHARED_OCTETS = 512
@@ -32,42 +34,34 @@ _SETS_SHARED = 64
 
 def record(message: Message, *, uuid: str = "") -> Record:
     """Return the entry in `message`; `uuid` where it is known from elsewhere (a Sync State control)."""
-    return from_octets(message.data, message.start, message.end, uuid=uuid)
+    return from_payload(message.payload, uuid=uuid)
 
 
-def from_octets(data: bytes, at: int, limit: int, *, uuid: str = "") -> Record:
-    """Return the SearchResultEntry (RFC 4511, section 4.5.2) whose content is `data[at:limit]`."""
+def from_octets(content: bytes) -> Record:
+    """Return the SearchResultEntry (RFC 4511, section 4.5.2) that `content` is: a Post-Read control's value."""
+    return from_payload(messages.parts(content))
+
+
+def from_payload(payload: Any, *, uuid: str = "") -> Record:
+    """Return the SearchResultEntry whose parts ldap3 has decoded."""
     try:
-        return _read(data, at, limit, uuid)
-    except IndexError as error:
-        raise Malformed("the message ends within an entry") from error
+        return _read(payload, uuid)
+    except messages.UNDECODED as error:
+        raise Malformed("an entry that is not one") from error
 
 
-def _read(data: bytes, at: int, limit: int, uuid: str) -> Record:
-    _, start, end = ber.span(data, at, limit)
-    dn = data[start:end].decode("utf-8", "backslashreplace")
-    _, at, limit = ber.span(data, end, limit)
+def _read(payload: Any, uuid: str) -> Record:
     attributes: dict[str, tuple[str, ...]] = {}
     more: dict[str, list[str]] = {}
     csn = ""
-    while at < limit:
-        first = at + 2
-        at = first + data[at + 1]
-        if data[first - 1] > 127:
-            _, first, at = ber.span(data, first - 2, limit)
-        start = first + 2
-        end = start + data[first + 1]
-        if data[start - 1] > 127:
-            _, start, end = ber.span(data, first, at)
-        if at > limit or end > at:
-            raise Malformed("an attribute is longer than what holds it")
-        raw_name = data[start:end]
+    for attribute in payload[1][3]:
+        (_, _, _, raw_name), (_, _, _, found) = attribute[3]
         name, sets = _shared.get(raw_name) or _new_name(raw_name)
-        raw = data[end:at]
+        raw = tuple([value[3] for value in found])
         values = sets.get(raw)
         if values is None:
-            values = _values(raw)
-            if len(sets) < _SETS_SHARED and len(raw) < _SET_SHARED_OCTETS:
+            values = _texts(raw)
+            if len(sets) < _SETS_SHARED and sum(map(len, raw)) < _SET_SHARED_OCTETS:
                 sets[raw] = values
         if name == "entrycsn":
             csn = values[0] if values else ""
@@ -80,7 +74,7 @@ def _read(data: bytes, at: int, limit: int, uuid: str) -> Record:
     # No honest server names an attribute twice; adding to a tuple each time would take a hostile one's days.
     for name, rest in more.items():
         attributes[name] += tuple(rest)
-    return Record(dn, attributes, uuid, csn)
+    return Record(payload[0][3].decode("utf-8", "backslashreplace"), attributes, uuid, csn)
 
 
 def _new_name(raw: bytes) -> _Shared:
@@ -90,20 +84,11 @@ def _new_name(raw: bytes) -> _Shared:
     return new
 
 
-def _values(data: bytes) -> tuple[str, ...]:
-    """Return the values in `data`, which must be one set."""
-    _, at, last = ber.span(data, 0, len(data))
+def _texts(values: tuple[bytes, ...]) -> tuple[str, ...]:
     found = []
-    while at < last:
-        start = at + 2
-        end = start + data[at + 1]
-        if data[at + 1] > 127:
-            _, start, end = ber.span(data, at, last)
-        if end > last:
-            raise Malformed("a value is longer than what holds it")
+    for value in values:
         try:  # noqa: SIM105 - contextlib.suppress costs as much as the rest of the loop
-            found.append(data[start:end].decode())
+            found.append(value.decode())
         except UnicodeDecodeError:
             pass
-        at = end
     return tuple(found)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from time import monotonic
 
 from enc import dn as names
-from enc.directory import ber, messages, results
+from enc.directory import messages, results
 from enc.directory.connection import Connection
 from enc.directory.messages import Scope
 from enc.directory.schema.install import Missing, missing, names_in
@@ -109,7 +109,7 @@ def entries_given(connection: Connection, base: str, filter_text: str, ask: int)
             elif message.operation == messages.SEARCH_DONE:
                 result = message.result()
                 break
-    except ber.Malformed as error:
+    except messages.Malformed as error:
         raise DirectoryUnreachable(str(error), where=connection.uri) from error
     if result.code not in (results.SUCCESS, results.SIZE_LIMIT):
         raise results.failure(result, f"{connection.uri}: {base}")

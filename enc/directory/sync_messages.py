@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
-from enc.directory import ber
-from enc.directory.ber import Malformed, integer, octets, value
-from enc.directory.messages import Control
+from ldap3.utils.asn1 import compute_ber_size, decode_octet_string, decode_sequence
+from pyasn1.type.namedtype import DefaultedNamedType, NamedType, NamedTypes, OptionalNamedType
+from pyasn1.type.univ import Boolean, Enumerated, OctetString, Sequence
+
+from enc.directory import messages
+from enc.directory.messages import Control, Malformed
 
 REQUEST = "1.3.6.1.4.1.4203.1.9.1.1"
 STATE = "1.3.6.1.4.1.4203.1.9.1.2"
@@ -18,6 +22,7 @@ DONE = "1.3.6.1.4.1.4203.1.9.1.3"
 INFO = "1.3.6.1.4.1.4203.1.9.1.4"
 
 _REFRESH_ONLY, _REFRESH_AND_PERSIST = 1, 3
+_BOOLEAN, _OCTETS, _SET = 1, 4, 17
 
 
 class EntryState(IntEnum):
@@ -32,10 +37,10 @@ class EntryState(IntEnum):
 class InfoKind(IntEnum):
     """What a Sync Info message says (its tag)."""
 
-    NEW_COOKIE = 0x80
-    REFRESH_DELETE = 0xA1
-    REFRESH_PRESENT = 0xA2
-    ID_SET = 0xA3
+    NEW_COOKIE = 0
+    REFRESH_DELETE = 1
+    REFRESH_PRESENT = 2
+    ID_SET = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +54,31 @@ class Info:
     uuids: tuple[str, ...] = ()
 
 
+class _RequestValue(Sequence):
+    """RFC 4533, section 2.2."""
+
+    componentType = NamedTypes(
+        NamedType("mode", Enumerated()),
+        OptionalNamedType("cookie", OctetString()),
+        DefaultedNamedType("reloadHint", Boolean(False)),
+    )
+
+
+_INFO_DECODERS: dict[int, Any] = {
+    InfoKind.NEW_COOKIE: decode_octet_string,
+    InfoKind.REFRESH_DELETE: decode_sequence,
+    InfoKind.REFRESH_PRESENT: decode_sequence,
+    InfoKind.ID_SET: decode_sequence,
+}
+
+
 def request(cookie: bytes | None, *, persist: bool) -> Control:
     """Return the control that makes a search a synchronization; critical, so that nobody mistakes it."""
-    mode = integer(_REFRESH_AND_PERSIST if persist else _REFRESH_ONLY, ber.ENUMERATED)
-    return Control(REQUEST, value(ber.SEQUENCE, mode, b"" if cookie is None else octets(cookie)), critical=True)
+    value = _RequestValue()
+    value["mode"] = _REFRESH_AND_PERSIST if persist else _REFRESH_ONLY
+    if cookie is not None:
+        value["cookie"] = cookie
+    return Control(REQUEST, messages.encode(value), critical=True)
 
 
 def uuid_text(raw: bytes) -> str:
@@ -65,48 +91,55 @@ def uuid_text(raw: bytes) -> str:
 
 def state(content: bytes) -> tuple[EntryState, str, bytes | None]:
     """Return state, UUID and cookie of a Sync State control's value."""
-    _, start, end = ber.span(content, 0, len(content))
-    parts = ber.spans(content, start, end)
-    if len(parts) < 2:
-        raise Malformed("a Sync State control that is not one")
-    (_, a, b), (_, c, d) = parts[:2]
-    cookie = content[parts[2][1] : parts[2][2]] if len(parts) > 2 else None
     try:
-        return EntryState(ber.to_integer(content, a, b)), uuid_text(content[c:d]), cookie
-    except ValueError as error:
-        raise Malformed(str(error)) from error
+        (_, _, _, kind), (_, _, _, uuid), *rest = messages.parts(content)
+        return EntryState(kind), uuid_text(uuid), rest[0][3] if rest else None
+    except messages.UNDECODED as error:
+        raise Malformed("a Sync State control that is not one") from error
 
 
 def done(content: bytes | None) -> tuple[bytes | None, bool]:
     """Return cookie and refreshDeletes of a Sync Done control's value."""
     if not content:
         return None, False
-    _, start, end = ber.span(content, 0, len(content))
-    cookie, deletes, _ = _sequence(content, start, end, False)
+    cookie, deletes, _ = _sequence(content, messages.parts(content), False)
     return cookie, deletes
 
 
 def info(content: bytes) -> Info:
     """Return a Sync Info message's value."""
-    tag, start, end = ber.span(content, 0, len(content))
     try:
+        ((_, _, tag, value),) = messages.values(content, _INFO_DECODERS)
         kind = InfoKind(tag)
-    except ValueError as error:
-        raise Malformed(f"a Sync Info message of the unknown kind {tag:#x}") from error
-    if kind is InfoKind.NEW_COOKIE:
-        return Info(kind, content[start:end], False)
-    return Info(kind, *_sequence(content, start, end, kind is not InfoKind.ID_SET))
+        if kind is InfoKind.NEW_COOKIE:
+            return Info(kind, bytes(value), False)
+        return Info(kind, *_sequence(content, value, kind is not InfoKind.ID_SET))
+    except messages.UNDECODED as error:
+        raise Malformed("a Sync Info message of an unknown kind") from error
 
 
-def _sequence(content: bytes, start: int, end: int, flag: bool) -> tuple[bytes | None, bool, tuple[str, ...]]:
-    """Read cookie, truth value (default `flag`) and UUIDs: the three always stand in this order."""
+def _sequence(content: bytes, values: list[Any], flag: bool) -> tuple[bytes | None, bool, tuple[str, ...]]:
+    """Read cookie, truth value (default `flag`) and UUIDs of what `content` was decoded to."""
     cookie: bytes | None = None
     uuids: tuple[str, ...] = ()
-    for tag, first, last in ber.spans(content, start, end):
-        if tag == ber.OCTETS:
-            cookie = content[first:last]
-        elif tag == ber.BOOLEAN:
-            flag = content[first:last] != b"\x00"
-        elif tag == ber.SET:
-            uuids = tuple(uuid_text(content[a:b]) for _, a, b in ber.spans(content, first, last))
+    for _, _, tag, value in values:
+        if tag == _OCTETS:
+            cookie = value
+        elif tag == _BOOLEAN:
+            flag = _truth(content)
+        elif tag == _SET:
+            uuids = tuple(uuid_text(raw) for _, _, _, raw in value)
     return cookie, flag, uuids
+
+
+def _truth(content: bytes) -> bool:
+    """Return the truth value among the values in `content`.
+
+    ldap3's fast decoder (2.9.1) compares octets with the number 0, so that FALSE
+    reads as TRUE; here that would delete nodes. So the octet itself is looked at.
+    """
+    _, at = compute_ber_size(content)
+    while content[at] != _BOOLEAN:
+        size, offset = compute_ber_size(content[at : at + 10])
+        at += size + offset
+    return bool(content[at + 2])

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from enc.classify.model import Record
-from enc.directory import ber, csns, entries, messages, results, sync_messages
+from enc.directory import csns, entries, messages, results, sync_messages
 from enc.directory.connection import PAGE, Connection
 from enc.directory.csns import NOTHING_KNOWN
-from enc.directory.messages import Message, Result, Scope
+from enc.directory.messages import Message, Request, Result, Scope
 from enc.directory.servers import Server
 from enc.directory.sync_events import (
     Alive,
@@ -80,7 +80,7 @@ class Content:
     filter_text: str
     attributes: Sequence[str]
 
-    def search(self, attributes: Sequence[str], restriction: str = "") -> bytes:
+    def search(self, attributes: Sequence[str], restriction: str = "") -> Request:
         """Return the request for `attributes` of the content, or of the part that satisfies `restriction` too."""
         own = self.filter_text if self.filter_text.startswith("(") else f"({self.filter_text})"
         wanted = f"(&{own}{restriction})" if restriction else own
@@ -138,7 +138,7 @@ class Stream:
                     yield from self._answered(self._question, message)
                 if self._ended:
                     return
-        except ber.Malformed as error:
+        except messages.Malformed as error:
             raise DirectoryUnreachable(str(error), where=self._connection.uri) from error
 
     def _messages(self, questions: Questions) -> Iterator[Message]:

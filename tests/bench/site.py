@@ -59,6 +59,15 @@ class Site:
         uri, base = self.settings.directory.uris[0], self.settings.nodes_base
         return [sys.executable, str(HERE / program), uri, base, *account, *arguments]
 
+    def ldapsearch(self) -> float:
+        """Return the seconds that OpenLDAP's own client, written in C, needs to read all nodes by syncrepl."""
+        command = ["ldapsearch", "-LLL", "-Q", "-Y", "EXTERNAL", "-H", self.directory.ldapi_uri]
+        command += ["-E", "!sync=ro", "-b", self.settings.nodes_base, "(objectClass=puppetClient)", "*", "entryCSN"]
+        began = time.perf_counter()
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=600)
+        assert done.stdout.count(b"\ndn: ") + done.stdout.startswith(b"dn: ") == self.nodes
+        return time.perf_counter() - began
+
     def follow(self) -> float:
         """Start the follower; return the seconds until its answers were current."""
         began, since = time.perf_counter(), int(time.time())

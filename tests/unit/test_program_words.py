@@ -53,7 +53,7 @@ def test_all_that_was_said_is_kept_without_passwords(caplog: pytest.LogCaptureFi
 NO_ADVICE = {
     "enc.authority.statuses",  # a fingerprint
     "enc.dn",  # the name that is wrong; what is wrong with it follows
-    "enc.directory.search_filter",  # likewise
+    "enc.directory.messages",  # likewise
     "enc.signing.autosign",  # likewise
     "git_hooks.puppetfile.language",  # likewise
     "puppetmaster_self.quickstart",  # a story for a terminal; the log is named

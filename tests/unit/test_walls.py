@@ -28,7 +28,8 @@ WALLS = {
     "openstack": ["enc.cloud.client"],
     "keystoneauth1": ["enc.cloud.client"],
     "sqlite3": ["enc.answers.copy", "enc.answers.worklist"],
-    "ssl": ["enc.directory.wire", "enc.https", "enc.web_server"],
+    "pyasn1": ["enc.directory.messages", "enc.directory.sync_messages", "enc.directory.connection"],
+    "ssl": ["enc.directory.tls", "enc.https", "enc.web_server"],
     "http": [
         *("enc.answers.metrics", "enc.https", "enc.authority.client"),
         *("git_hooks.puppetserver", "git_hooks.mirror.report"),
@@ -37,7 +38,8 @@ WALLS = {
     "werkzeug": ["enc.web.*", "git_hooks.web.*"],
     "gunicorn": ["enc.web_server"],
     "socket": [
-        *("enc.directory.wire", "enc.directory.place", "enc.directory.slapd_process", "enc.systemd.notify"),
+        *("enc.directory.address", "enc.directory.tls", "enc.directory.place", "enc.directory.slapd_process"),
+        "enc.systemd.notify",
         *("enc.https", "enc.web_server", "git_hooks.service"),
         *("puppetmaster_self.private_master", "puppetmaster_self.facts"),
     ],
@@ -96,7 +98,7 @@ PURE = (
     *("puppetmaster_self.states", "puppetmaster_self.puppet_conf", "puppetmaster_self.preflight"),
     "puppetmaster_self.upstream",
     *("enc.instances.repairs", "enc.reserved", "enc.authority.statuses", "enc.authority.origin"),
-    *("enc.directory.ber", "enc.directory.messages", "enc.directory.search_filter", "enc.directory.sync_messages"),
+    *("enc.directory.messages", "enc.directory.sync_messages"),
 )
 EFFECTS = frozenset(
     {
@@ -104,6 +106,8 @@ EFFECTS = frozenset(
         *("sqlite3", "ldap3", "yaml", "time", "datetime", "random", "secrets", "threading", "logging", "sys", "fcntl"),
     }
 )
+CODECS = ("ldap3.core.exceptions", "ldap3.operation", "ldap3.protocol", "ldap3.utils.asn1")
+"""Of ldap3, what turns values into octets and back: no effect."""
 
 GROUND = (
     *("enc.names", "enc.puppet_names", "enc.dn", "enc.filters", "enc.errors", "enc.config", "enc.settings"),
@@ -242,7 +246,7 @@ def test_a_wall_has_no_hole(source: str) -> None:
 def test_the_pure_core_has_no_effects() -> None:
     core = {m: tree for m, tree in modules().items() if any(fnmatchcase(m, pattern) for pattern in PURE)}
     found = {(m, name) for m, tree in core.items() for name in imports(tree) if name.partition(".")[0] in EFFECTS}
-    assert found == set()
+    assert {(m, name) for m, name in found if not any(_is(name, codec) for codec in CODECS)} == set()
 
 
 def test_imports_point_inwards() -> None:

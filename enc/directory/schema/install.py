@@ -22,9 +22,9 @@ from urllib.parse import quote
 from ldap3 import MODIFY_ADD, NONE, SASL, SUBTREE, Connection, Server
 from ldap3.core.exceptions import LDAPException
 
+from enc.directory.address import Address
 from enc.directory.schema.definitions import SCHEMAS, AttributeType, ObjectClass, Schema
 from enc.directory.schema.render import FILE_SUFFIX, definition, render
-from enc.directory.wire import Address
 from enc.errors import DirectoryRefused, DirectoryUnreachable
 
 _CONFIG_SCHEMA = "cn=schema,cn=config"
@@ -112,11 +112,11 @@ def install_in_server(connection: Connection, *, dry_run: bool = False) -> tuple
             if present is None:
                 dn = f"cn={item.schema.name},{_CONFIG_SCHEMA}"
                 attributes = {"cn": item.schema.name, **values}
-                connection.add(dn, ["olcSchemaConfig"], attributes)  # type: ignore[no-untyped-call]
+                connection.add(dn, ["olcSchemaConfig"], attributes)
             else:
                 dn = present
                 changes = {name: [(MODIFY_ADD, value)] for name, value in values.items()}
-                connection.modify(dn, changes)  # type: ignore[no-untyped-call]
+                connection.modify(dn, changes)
         except LDAPException as error:
             raise DirectoryRefused(f"the schema cannot be added: {error}", where=dn) from error
         _succeeded(connection, dn, "the schema cannot be added")
