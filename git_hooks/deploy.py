@@ -28,8 +28,11 @@ from git_hooks.locks import locked
 from git_hooks.puppetserver import FlushFailed, Puppetservers
 from git_hooks.records import Hold, Outcome, Record, Records
 from git_hooks.refs import BranchName, ObjectId
+from git_hooks.remedies import remedy
 from git_hooks.repository import Repository
 from git_hooks.store import Order, Step, Store, nothing
+from git_hooks.survey import Remark, sentences
+from git_hooks.surveys import Surveys
 from git_hooks.versions import ForeignEnvironment, Versions
 
 if TYPE_CHECKING:
@@ -295,7 +298,8 @@ class Deployer:
             self._at("begin record")
             self.records.add(record._replace(outcome="begun"))
             if decision == "switch" and situation.wanted is not None:
-                record = record._replace(note=self._build(environment, situation.wanted, watch))
+                note = self._build(environment, situation.wanted, watch)
+                record = record._replace(note="\n".join([*self._said(environment, situation, note)]))
             outcome = self._do(decision, environment, situation.wanted, watch)
             if decision == "flush" and situation.live != situation.wanted:
                 outcome = "held"
@@ -304,7 +308,8 @@ class Deployer:
             record = record._replace(outcome="not flushed", detail=str(failure))
         except (ToolkitError, OSError) as failure:
             # A full disk, a tree that is not sound, a broken repository: the environment stays as it was.
-            record = record._replace(outcome="failed", detail=" ".join(str(failure).split()))
+            detail = " ".join(str(failure).split())
+            record = record._replace(outcome="failed", detail=detail, remedy=remedy(failure, environment))
         self._at("end record")
         try:
             self.records.add(record)
@@ -342,10 +347,34 @@ class Deployer:
                 self._describe_types(environment, commit)
         return note
 
+    def _said(self, environment: EnvironmentName, situation: Situation, note: str) -> Iterator[str]:
+        """Yield what is new about the version to be shown, compared with the one that is live."""
+        old = self.remarks(environment, situation.live) if situation.live is not None else ()
+        if situation.wanted is not None:
+            found = self.remarks(environment, situation.wanted)
+            yield from sentences([remark for remark in found if remark not in old])
+            if self._puppetfile(situation.wanted) not in (None, self._puppetfile(situation.live)):
+                yield from _unfollowed(self._settings)
+        if note:
+            yield note
+
+    def remarks(self, environment: EnvironmentName, commit: ObjectId) -> tuple[Remark, ...]:
+        """Return what a version has otherwise than a checkout of `commit`; nothing if that is not known."""
+        found = Surveys(self.layout).kept(self.layout.version(environment, commit))
+        return found.told if found is not None else ()
+
+    def _puppetfile(self, commit: ObjectId | None) -> str | None:
+        """Return which Puppetfile a commit has."""
+        if commit is not None:
+            with suppress(ToolkitError):
+                entries = self.repository.tree(self.repository.tree_of(commit))
+                return next((entry.id for entry in entries if entry.name == puppetfile.NAME), None)
+        return None
+
     def _add_modules(self, environment: EnvironmentName, commit: ObjectId) -> str:
         settings = self._settings.puppetfile
         if settings.program is None:
-            return "its Puppetfile is not followed, no program is set for that (branches.puppetfile.program)"
+            return ""
         from git_hooks.puppetfile.sets import Sets  # most trees have no Puppetfile
 
         sets = Sets(self.layout, settings, self.repository, self._at, self._clock)
@@ -380,6 +409,11 @@ class Deployer:
                 if live is not None:
                     return self.layout.version(candidate, live)
         return None
+
+
+def _unfollowed(settings: BranchSettings) -> Iterator[str]:
+    if settings.puppetfile.program is None:
+        yield "its Puppetfile is not followed, no program is set for that (branches.puppetfile.program)"
 
 
 class _Watch:

@@ -32,6 +32,8 @@ from git_hooks.arrange import Arranger, Unit, entries_of
 from git_hooks.layout import SPLIT, Layout
 from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository
+from git_hooks.sound import Sound
+from git_hooks.surveys import Surveys
 from git_hooks.trees import DIRECTORY, LINK, PROGRAM, SUBMODULE, Entry, join
 
 Step = Callable[[str], None]
@@ -84,12 +86,12 @@ class Store:
     def build(self, objects: Repository, environment: EnvironmentName, commit: ObjectId, base: str | None) -> Built:
         """Make the version of `environment` at `commit` unless it is there; share what `base` (a version) has too.
 
-        Raise `UnsoundTree` if the commit may not be laid out.
+        What may not become a file is left out (survey.py). Raise `UnsoundTree` if a tree object is damaged.
         """
         return self.build_all(objects, [Order(environment, commit, base)])
 
     def build_all(self, objects: Repository, orders: Sequence[Order]) -> Built:
-        """Make several versions with one sync; raise `UnsoundTree`, and make none, if one may not be laid out."""
+        """Make several versions with one sync; raise `UnsoundTree`, and make none, if one is damaged in git."""
         missing = [order for order in orders if not os.path.isdir(self._goal(order))]
         if not missing:
             return Built(0, 0)
@@ -97,11 +99,14 @@ class Store:
         self._at("make work directory")
         os.mkdir(work)
         try:
-            build = _Build(self.layout, objects, work, self._at)
+            sound, surveys = Sound(objects), Surveys(self.layout)
+            build = _Build(self.layout, sound, work, self._at)
             for order in missing:
-                bases = _Bases(self.layout, objects, order.base)
-                arranger = Arranger(objects, self._split, lambda unit: build.has(unit) or self.has(unit), bases.leaf)
-                build.add(arranger.version(objects.tree_of(order.commit)), bases, self._goal(order))
+                found = surveys.look(objects, sound, order.commit, order.base, work)
+                surveys.keep(self._goal(order), found, work)
+                bases = _Bases(self.layout, sound, order.base)
+                arranger = Arranger(sound, self._split, lambda unit: build.has(unit) or self.has(unit), bases.leaf)
+                build.add(arranger.version(sound.show(found)), bases, self._goal(order))
             return build.finish()
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -113,7 +118,7 @@ class Store:
 class _Bases:
     """What an older version has: leaves to make new leaves from, files to share."""
 
-    def __init__(self, layout: Layout, objects: Repository, version: str | None) -> None:
+    def __init__(self, layout: Layout, objects: Sound, version: str | None) -> None:
         self._layout = layout
         self._objects = objects
         self._version = version
@@ -149,7 +154,7 @@ class _Bases:
 class _Build:
     """One build of any number of versions: first all files below `work`, then one sync, then the names."""
 
-    def __init__(self, layout: Layout, objects: Repository, work: str, at: Step) -> None:
+    def __init__(self, layout: Layout, objects: Sound, work: str, at: Step) -> None:
         self._layout = layout
         self._objects = objects
         self._work = work

@@ -22,7 +22,19 @@ from git_hooks.layout import JOINED, SPLIT, Layout
 from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository
 from git_hooks.resource_types import NAME
-from git_hooks.trees import DIRECTORY, FILE, LINK, PROGRAM, SUBMODULE, Entry, object_id, render_tree
+from git_hooks.sound import Sound
+from git_hooks.survey import Survey, survey
+from git_hooks.trees import (
+    DIRECTORY,
+    FILE,
+    LINK,
+    PROGRAM,
+    SUBMODULE,
+    Entry,
+    UnsoundTree,
+    object_id,
+    render_tree,
+)
 
 _NO_TREE = "0" * 64
 """What a tree that is not in the repository is looked up as."""
@@ -37,7 +49,9 @@ class Fault(NamedTuple):
 
 def verify_store(layout: Layout, repository: Repository) -> Iterator[Fault]:
     """Yield every fault of every unit and version."""
-    verifier = _Verifier(layout, repository)
+    sound = Sound(repository)
+    _survey_versions(layout, repository, sound)
+    verifier = _Verifier(layout, sound)
     for part in sorted(os.listdir(layout.units)):
         for unit in sorted(os.listdir(f"{layout.units}/{part}")):
             path = layout.unit(unit)
@@ -51,20 +65,30 @@ def verify_store(layout: Layout, repository: Repository) -> Iterator[Fault]:
         for commit in sorted(os.listdir(f"{layout.versions}/{name}")):
             path = layout.version(EnvironmentName(name), ObjectId(commit))
             try:
-                tree = repository.tree_of(ObjectId(commit))
+                tree = sound.tree_of(ObjectId(commit))
             except NotFound:
                 yield Fault(path, "its commit is not in the repository any more, so it cannot be verified")
                 continue
-            own = {entry.name for entry in repository.tree(tree)}
+            own = {entry.name for entry in sound.tree(tree)}
             added = tuple(name for name in (NAME, JOINED) if name not in own)
             if verifier.tree(path, tree, added=added) != tree:
                 yield Fault(path, "holds something else than its commit")
     yield from _faults_of_puppetfiles(layout, verifier)
 
 
+def _survey_versions(layout: Layout, repository: Repository, sound: Sound) -> None:
+    """Let `sound` know the trees that versions show where something of a commit is left out; git does not have them."""
+    last: Survey | None = None
+    for name in sorted(os.listdir(layout.versions)):
+        for commit in sorted(os.listdir(f"{layout.versions}/{name}")):
+            with suppress(NotFound, UnsoundTree):
+                last = survey(repository, repository.tree_of(ObjectId(commit)), last)
+                sound.show(last)
+
+
 def tree_of_files(layout: Layout, repository: Repository, directory: str) -> str:
     """Return the name (sha256) of the tree that `directory` holds; the repository does not know it."""
-    return _Verifier(layout, repository).tree(directory, _NO_TREE)
+    return _Verifier(layout, Sound(repository)).tree(directory, _NO_TREE)
 
 
 def _faults_of_puppetfiles(layout: Layout, verifier: _Verifier) -> Iterator[Fault]:
@@ -77,7 +101,7 @@ def _faults_of_puppetfiles(layout: Layout, verifier: _Verifier) -> Iterator[Faul
 
 
 class _Verifier:
-    def __init__(self, layout: Layout, repository: Repository) -> None:
+    def __init__(self, layout: Layout, repository: Sound) -> None:
         self._layout = layout
         self._repository = repository
         self._units = layout.units + "/"

@@ -35,6 +35,7 @@ WALLS = {
         "enc.doctor.account",  # this program again, as the puppet user
         "enc.puppet_settings",  # puppet config print
         "enc.shadow",  # another ENC
+        "git_hooks.attributes",  # git check-attr
         "git_hooks.install",  # git config
         "git_hooks.mirror.upstream",  # git, over the network
         "git_hooks.puppetfile.program",  # r10k, g10k
