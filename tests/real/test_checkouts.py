@@ -66,10 +66,10 @@ def on_disk(directory: Path, inside: str = "") -> dict[str, tuple[str, object]]:
         where = f"{inside}/{path.name}" if inside else path.name
         target = str(path.readlink()) if path.is_symlink() else ""
         assert not target.startswith("/") or "/store/units/" in target
-        if path.is_dir() and (not target or target.startswith("/")):
-            found |= on_disk(path, where) or {where: ("empty", None)}
-        elif target:
+        if target and not target.startswith("/"):
             found[where] = ("link", path.readlink().parts)
+        elif path.is_dir():
+            found |= on_disk(path, where) or {where: ("empty", None)}
         else:
             found[where] = ("program" if path.stat().st_mode & 0o100 else "file", path.read_bytes())
     return found
