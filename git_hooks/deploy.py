@@ -38,9 +38,6 @@ from git_hooks.versions import ForeignEnvironment, Versions
 if TYPE_CHECKING:
     from enc.settings import BranchSettings
 
-LIKELY_BASES = (EnvironmentName("test"), EnvironmentName("production"))
-"""A new environment shares files with one of these, if a unit cannot be shared whole."""
-
 _AT_ONCE = 50
 """So many versions are built with one sync."""
 
@@ -114,8 +111,9 @@ class Deployer:
         self.repository = Repository(str(settings.repository))
         self.versions = Versions(self.layout, at)
         self._store = Store(self.layout, frozenset(settings.split), at)
-        self._settings = settings
+        self.settings = settings
         self._servers = Puppetservers(settings.puppetserver)
+        self.rules = Rules(settings.rules)
         self._at = at
         self._clock = clock
         self._sleep = sleep
@@ -170,8 +168,8 @@ class Deployer:
         """Build what `deploy` of each target will need, many with one sync; switch nothing.
 
         Makes hundreds of environments a few times faster. What cannot be built
-        is left out: its deploy will say why. Environments that are in
-        `LIKELY_BASES` should be live before.
+        is left out: its deploy will say why. The site's own environments
+        (`site_first`) should be live before.
         """
         waiting: list[Order] = []
         for environment, target in targets:
@@ -269,10 +267,9 @@ class Deployer:
         One push may rename a branch so (`a-b`, `a.b`), and two pushes of one moment.
         """
         tips = []
-        rules = Rules(self._settings.rules)
         for branch, tip in self.repository.branches().items():
             with suppress(InvalidName):
-                place = rules.place(branch)
+                place = self.rules.place(branch)
                 if place is not None and place.environment == environment:
                     tips.append(tip)
         if len(tips) > 1:
@@ -354,7 +351,7 @@ class Deployer:
             found = self.remarks(environment, situation.wanted)
             yield from sentences([remark for remark in found if remark not in old])
             if self._puppetfile(situation.wanted) not in (None, self._puppetfile(situation.live)):
-                yield from _unfollowed(self._settings)
+                yield from _unfollowed(self.settings)
         if note:
             yield note
 
@@ -372,7 +369,7 @@ class Deployer:
         return None
 
     def _add_modules(self, environment: EnvironmentName, commit: ObjectId) -> str:
-        settings = self._settings.puppetfile
+        settings = self.settings.puppetfile
         if settings.program is None:
             return ""
         from git_hooks.puppetfile.sets import Sets  # most trees have no Puppetfile
@@ -381,12 +378,12 @@ class Deployer:
         return sets.show(environment, commit)
 
     def _describe_types(self, environment: EnvironmentName, commit: ObjectId) -> None:
-        if self._settings.types_program is not None:
+        if self.settings.types_program is not None:
             from git_hooks.resource_types import ResourceTypes  # most sites pay nothing for it
 
             self._at("types")
-            directories = (*self._settings.split, JOINED)  # there, in whatever directory they are shown
-            types = ResourceTypes(self.layout, directories, self._settings.types_program)
+            directories = (*self.settings.split, JOINED)  # there, in whatever directory they are shown
+            types = ResourceTypes(self.layout, directories, self.settings.types_program)
             types.prepare(environment, self.layout.version(environment, commit))
 
     def _flush(self, environment: EnvironmentName) -> None:
@@ -403,7 +400,7 @@ class Deployer:
 
     def _base(self, environment: EnvironmentName) -> str | None:
         """Return the version that the new one most likely shares most with."""
-        for candidate in (environment, *LIKELY_BASES):
+        for candidate in (environment, *(place.environment for place in self.rules.site)):
             with suppress(ForeignEnvironment):  # somebody's own test or production is no reason to fail here
                 live = self.versions.live(candidate)
                 if live is not None:

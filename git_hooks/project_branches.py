@@ -1,4 +1,4 @@
-"""Every project has its branch: made from `test` when the project is made, or soon after.
+"""Every project has its branch: made when the project is made, or soon after, at a branch of the site (`beginning`).
 
 LDAP knows which projects there are, git which branches. What is missing is
 made; nothing is ever taken away here. So it may run at any time, by a timer or
@@ -8,9 +8,9 @@ right after `enc-admin project add`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from enc.errors import InvalidName, NotFound
+from enc.errors import ConfigurationError, InvalidName, NotFound
 from enc.names import BranchName, ProjectName
 from git_hooks.deploy import Deployer, Tip
 from git_hooks.environments import Place, Rules, collisions
@@ -18,9 +18,8 @@ from git_hooks.records import Record
 from git_hooks.refs import ObjectId
 from git_hooks.refstore import RefStore
 
-BEGINNING = BranchName("test")
-"""Where a project's branch begins."""
-
+if TYPE_CHECKING:
+    from enc.settings import BranchSettings
 
 class Missing(NamedTuple):
     """A project without branch, and the branch that it should have."""
@@ -57,13 +56,26 @@ def missing(
 
 
 def make(one: Missing, deployer: Deployer, refs: RefStore, who: str) -> Record:
-    """Make the branch and its environment; raise `NotFound` without `test`, `Conflict` if git cannot make it."""
+    """Make the branch and its environment.
+
+    Raise `NotFound` without the branch that it begins at, `Conflict` if git cannot make it.
+    """
     assert one.place is not None and not one.obstacle
-    tip = deployer.repository.tip(BEGINNING)
+    begins = beginning(deployer.settings)
+    tip = deployer.repository.tip(begins)
     if tip is None:
-        raise NotFound(f"there is no branch {BEGINNING} that projects' branches could begin from", where=refs.path)
+        text = f"there is no branch {begins} that projects' branches could begin at (branches.beginning)"
+        raise NotFound(text, where=refs.path)
     refs.create(one.place.branch, tip)
     return deployer.deploy(one.place.environment, Tip(one.place.branch), who, "new project")
+
+
+def beginning(settings: BranchSettings) -> BranchName:
+    """Return where projects' branches begin; raise `ConfigurationError` if neither setting nor rules name a branch."""
+    own = Rules(settings.rules).site
+    if settings.beginning is None and not own:
+        raise ConfigurationError("names no branch, and no rule is without <name>", where="branches.beginning")
+    return settings.beginning or own[0].branch
 
 
 def _place(rules: Rules, branch: BranchName) -> Place | None:

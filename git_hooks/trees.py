@@ -97,7 +97,7 @@ def unfit(entry: Entry, path: str, target: Callable[[str], bytes | None]) -> str
     """
     name = entry.name
     if name in ("", ".", "..") or "/" in name or _GIT_ITSELF.fullmatch(name):
-        return "a file of this name is not laid out"
+        return "has a name that is not laid out"
     if entry.mode not in (DIRECTORY, FILE, PROGRAM, LINK, SUBMODULE):
         return f"has the unknown mode {entry.mode:o}"
     if len(name) > LONGEST_NAME // 4 and len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:

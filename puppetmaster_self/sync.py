@@ -43,7 +43,6 @@ from puppetmaster_self.upstream import (
 )
 from puppetmaster_self.working_copy import WorkingCopy
 
-SITE = BranchName("production")
 _TRIES = 3
 
 
@@ -88,6 +87,8 @@ class Sync:
     """Takes a commit; returns why it must not go live, empty if it may."""
     deploy: Callable[[], Deployed]
     """Makes the environments show their branches."""
+    site: BranchName | None = BranchName("production")
+    """The central branch that becomes the environment `production` here; None: that is the local branch's."""
     now: Callable[[], float] = time.time
     at: Callable[[str], None] = lambda _: None
     """Told before each act."""
@@ -256,7 +257,8 @@ class Sync:
         return name
 
     def _finish(self, outcome: Outcome, queue: Queue, replayed: Replayed, snapshot: str | None) -> Result:
-        self.repository.follow(SITE)
+        if self.site is not None:
+            self.repository.follow(self.site)
         self.at("deploy")
         done = self.deploy()
         if not done.good:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from enc.names import BranchName
 from enc.settings.values import Duration, Section, listening_faults
 
 # A whole host at least, and nothing that git takes for a helper (ext::) or ssh for an option.
@@ -185,6 +186,8 @@ class BranchSettings(Section):
     )
     """BRANCH = ENVIRONMENT, the first that fits; <name> is a project, <topic> one more part of the branch.
     A branch beside `project/red` cannot be called `project/red/…`: git keeps both under one path."""
+    beginning: BranchName | None = None
+    """Where a new project's branch begins. null: at the branch of the last rule that has no <name>, here `test`."""
     split: tuple[str, ...] = ("modules", "site", "site-modules")
     """Directories whose sub-directories are shared one by one between versions; others are shared whole."""
     types_program: Path | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import suppress
 from typing import Any
 
 from enc.commands.call import Call, json_option
@@ -14,6 +15,8 @@ from git_hooks.environments import Rules
 from git_hooks.listing import Whereabouts, rows, whereabouts
 from git_hooks.records import Record, told
 from git_hooks.refs import ObjectId
+from git_hooks.survey import Remark
+from git_hooks.versions import ForeignEnvironment
 
 SUMMARY = "tell where a commit or a branch's last commit has arrived: branches, environments, nodes; else how all is"
 
@@ -42,10 +45,18 @@ def _one(call: Call, what: str) -> int:
         found = whereabouts(commit, call.settings, deployer, refs)
         records: tuple[Record, ...] = ()
         place = Rules(call.settings.branches.rules).place(branch) if tip is not None and branch is not None else None
+        remarks: tuple[Remark, ...] = ()
         if place is not None:
             records = deployer.records.of(place.environment, limit=5)
-    document: dict[str, Any] = found._asdict() | {"deploys": [record._asdict() for record in records]}
-    call.show(document, [*_lines(found), *(f"{_when(one.at)}  {one.who}  {told(one)}" for one in records)])
+            with suppress(ForeignEnvironment):
+                live = deployer.versions.live(place.environment)
+                remarks = deployer.remarks(place.environment, live) if live is not None else ()
+    document: dict[str, Any] = found._asdict() | {
+        "deploys": [record._asdict() for record in records],
+        "checkout": [remark._asdict() for remark in remarks],
+    }
+    lines = [f"{'differs' if number == 0 else '':<14}{_said(one)}" for number, one in enumerate(remarks)]
+    call.show(document, [*_lines(found), *lines, *(f"{_when(one.at)}  {one.who}  {told(one)}" for one in records)])
     return ExitStatus.FAILED if found.waiting else ExitStatus.DONE
 
 
@@ -58,6 +69,13 @@ def _lines(found: Whereabouts) -> list[str]:
         f"not live in   {_some(found.waiting)}",
         f"nodes         {nodes}",
     ]
+
+
+def _said(remark: Remark) -> str:
+    return {
+        "left out": f"{remark.path} is left out: it {remark.what}",
+        "content": f"{remark.path} has other bytes in a checkout: {remark.what}",
+    }.get(remark.kind, f"{remark.path} {remark.what}")
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -19,14 +19,15 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from itertools import chain
 from typing import NamedTuple
 
 from enc import log
 from enc.errors import ConfigurationError, Conflict, InvalidName, ToolkitError
 from enc.names import BranchName
 from enc.settings import Settings
-from git_hooks.deploy import LIKELY_BASES, Deployer, Tip
-from git_hooks.environments import Place, Rules, collisions
+from git_hooks.deploy import Deployer, Tip
+from git_hooks.environments import Place, Rules, collisions, site_first
 from git_hooks.examine import Examination
 from git_hooks.incoming import Incoming
 from git_hooks.mirror.report import ReportFailed, State, report
@@ -129,7 +130,7 @@ class CatchUp:
         with Incoming(str(self._settings.branches.repository), os.environ) as objects:
             # Those that others are compared with, and share files with, come first.
             places = [place for branch in fetched if (place := self._rules.place(branch)) is not None]
-            for place in sorted(places, key=lambda place: place.environment not in LIKELY_BASES):
+            for place in chain(*site_first(places, self._rules)):
                 branch = place.branch
                 commit, old = there[branch], here.get(branch)
                 if not objects.has(commit):
@@ -208,9 +209,10 @@ class CatchUp:
         if place is None:
             return []
         record = self._deployer.deploy(place.environment, Tip(branch), WHO, "mirror")
-        self._log.info("%s: %s at %s %s", place.environment, record.outcome, record.new or "-", record.detail)
+        said = " ".join([record.detail, *record.note.splitlines(), record.remedy]).strip()
+        self._log.info("%s: %s at %s %s", place.environment, record.outcome, record.new or "-", said)
         if record.new is not None:
-            self._report(record.new, _state(record), f"{place.environment}: {record.outcome} {record.detail}".strip())
+            self._report(record.new, _state(record), f"{place.environment}: {record.outcome} {said}".strip())
         return [record]
 
     def _report(self, commit: ObjectId, state: State, text: str) -> None:

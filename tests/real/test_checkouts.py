@@ -105,7 +105,7 @@ def in_git(
         ({"x": "-> a/../../y", "a": {"f": ""}}, {"x": "'..' in the middle"}),
         (
             {"modules": {".git": {"config": ""}, "a": {"f": ""}}},
-            {"modules/.git": "a file of this name is not laid out"},
+            {"modules/.git": "has a name that is not laid out"},
         ),
         ({"d": {"only": "-> /x"}}, {"d/only": AWAY}),
     ],
