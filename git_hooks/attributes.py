@@ -31,6 +31,8 @@ _LONGEST = 3.0
 """Seconds that git may take: a pattern can be made to be slow, and a push waits for it."""
 _MOST = 10_000
 """So many files are looked at in one deploy."""
+LONGEST_POINTER = 1024
+"""Bytes of a pointer of Git LFS."""
 _ID = re.compile(rb"\$Id(?::[^$\n]*)?\$")
 
 
@@ -63,8 +65,8 @@ def change(content: bytes, attributes: Mapping[str, str]) -> str:
     """
     filtered = attributes.get("filter", "unspecified")
     if filtered not in ("set", "unset", "unspecified"):
-        pointer = content.startswith(b"version https://git-lfs.github.com/spec/")
-        return f"filter={filtered}: {'a pointer to it is in the commit' if pointer else 'what that makes is not known'}"
+        what = "a pointer to it is in the commit" if is_pointer(content) else "what that makes is not known"
+        return f"filter={filtered}: {what}"
     found = []
     encoding = attributes.get("working-tree-encoding", "unspecified")
     if encoding not in ("set", "unset", "unspecified") and not _same(content, encoding):
@@ -74,6 +76,11 @@ def change(content: bytes, attributes: Mapping[str, str]) -> str:
     if attributes.get("ident") == "set" and _ID.search(content):
         found.append("ident")
     return ", ".join(found)
+
+
+def is_pointer(content: bytes) -> bool:
+    """Tell whether a file is a pointer of Git LFS (git-lfs: docs/spec.md). Pure."""
+    return len(content) <= LONGEST_POINTER and content.startswith(b"version https://git-lfs.github.com/spec/")
 
 
 def _same(content: bytes, encoding: str) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from enc.errors import InvalidName, NotFound, ToolkitError
+from git_hooks import puppetfile
 from git_hooks.checks import CHECKS
 from git_hooks.checks.look import OPERATORS, Limits, Site
 from git_hooks.environments import Place, Rules
@@ -45,6 +46,7 @@ class Examination:
             frozenset(directory.rstrip("/") for directory in pushes.modulepath),
         )
         self._objects = objects
+        self._sources = limits.sources
         self._rules = Rules(settings.branches.rules)
         self._places: dict[BranchName, Place | None] = {}
         self._inspection = Inspection(objects, CHECKS, limits)
@@ -74,7 +76,8 @@ class Examination:
             tree = objects.commit(objects.commit_of(new) if place is None else new)[0]
             known = [objects.commit(tip)[0] for tip in self._known(old, place, existing)]
             site = OPERATORS if place is None or place.project is None else self._site(existing, coming)
-            return tuple(problem.text for problem in self._inspection.problems(tree, dict.fromkeys(known), site))
+            found = [problem.text for problem in self._inspection.problems(tree, dict.fromkeys(known), site)]
+            return tuple(found or self._beside(tree))
         except NotFound:
             return ("does not name a commit",)
         except ToolkitError as error:
@@ -97,6 +100,22 @@ class Examination:
             elif other is not None and other.project == project:
                 own.append(tip)
         return [*common[:_BASES], *own[:_BASES]]
+
+    def _beside(self, tree: str) -> Iterator[str]:
+        """Yield which module of a sound Puppetfile the tree has itself; that lies in no directory alone."""
+        objects, allowed = self._objects, self._sources
+        entry = next(_at(objects, tree, puppetfile.NAME), None)
+        if entry is None or allowed is None:
+            return
+        from git_hooks.puppetfile import language  # few trees have one
+
+        asked = language.read(objects.blob(entry.id), allowed)
+        own = next(_at(objects, tree, asked.directory), None)
+        if own is not None and own.is_directory:
+            try:
+                language.check_beside(asked, {one.name for one in objects.raw_tree(own.id)})
+            except language.UnsoundPuppetfile as error:
+                yield str(error)
 
     def _site(self, existing: Mapping[BranchName, ObjectId], coming: Iterable[ObjectId]) -> Site:
         """Return what operators have; their branches are looked for if a check asks."""

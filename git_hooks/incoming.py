@@ -159,7 +159,8 @@ class Inspection:
                     waiting.append((join(path, entry.name), entry.id, befores))
 
     def _look(self, path: str, entries: tuple[Entry, ...], new: tuple[Entry, ...], site: Site) -> Iterator[Problem]:
-        readable = [entry for entry in new if entry.mode not in (DIRECTORY, SUBMODULE)]
+        watched = [entry for entry in entries if not path and entry.name == puppetfile.NAME and entry not in new]
+        readable = [entry for entry in (*new, *watched) if entry.mode not in (DIRECTORY, SUBMODULE)]
         kept = {entry.id for entry in readable if entry.mode == LINK or (not path and entry.name.lower() in _READ)}
         files = self._objects.sized((entry.id for entry in readable), kept)
         self._bytes += sum(blob.size for name, blob in files.items() if name not in self._counted)

@@ -24,6 +24,7 @@ from git_hooks.versions import ForeignEnvironment
 State = Literal["live", "held", "waits", "not deployed", "not flushed", "no branch", "foreign"]
 """`waits`: the branch is at another commit; `not flushed`: a puppetserver may still serve an older version."""
 
+
 class Row(NamedTuple):
     """One environment."""
 

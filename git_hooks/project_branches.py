@@ -21,6 +21,7 @@ from git_hooks.refstore import RefStore
 if TYPE_CHECKING:
     from enc.settings import BranchSettings
 
+
 class Missing(NamedTuple):
     """A project without branch, and the branch that it should have."""
 

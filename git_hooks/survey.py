@@ -203,14 +203,15 @@ def sentences(remarks: Sequence[Remark]) -> list[str]:
     left = [f"{one.path} {one.what}" for one in remarks if one.kind == "left out"]
     if left:
         count = "1 entry of the tree is left out" if len(left) == 1 else f"{len(left)} entries of the tree are left out"
-        told.append(f"{count}: {_some(left)}")
+        told.append(f"{count}: {some(left)}")
     contents = [f"{one.path} ({one.what})" for one in remarks if one.kind == "content"]
     if contents:
         count = "1 file is" if len(contents) == 1 else f"{len(contents)} files are"
-        told.append(f"{count} as in the commit, and otherwise in a checkout: {_some(contents)}")
+        told.append(f"{count} as in the commit, and otherwise in a checkout: {some(contents)}")
     return [*told, *(f"{one.path} {one.what}" for one in remarks if one.kind == "program")]
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Return the first of many names, and how many more there are."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

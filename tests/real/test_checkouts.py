@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from enc.names import EnvironmentName
-from enc.settings import PushSettings, Settings
+from enc.settings import PuppetfileSettings, PushSettings, Settings
 from git_hooks.attributes import change
 from git_hooks.collect import collect
 from git_hooks.deploy import Deployer, Tip
@@ -282,6 +283,25 @@ def test_a_push_onto_an_imported_tree_is_told_to_be_sound_and_is_live(bare: Bare
         allowing = Settings(pushes=PushSettings(links=("modules/*/files/.my.cnf",)))
         assert Examination(objects, allowing).problems(new, None, PLACE, {}) == ()
     assert show(deployer).new == new
+
+
+def test_a_push_onto_a_puppetfile_that_keeps_the_tree_from_going_live_is_refused(bare: Bare) -> None:
+    settings = PuppetfileSettings(program=Path("/usr/bin/g10k"), sources=("https://example.org/",))
+    following = Settings(branches=replace(bare.settings, puppetfile=settings))
+    good = "mod 'a', :git => 'https://example.org/a', :tag => '1'\n"
+    for puppetfile, said in (
+        ("system('x')\n", "Puppetfile line 1: only moduledir"),
+        (good, "Puppetfile: module a is in the tree, too (modules/a); remove one"),
+        ("moduledir 'other'\n" + good, None),
+    ):
+        tree: Content = {"Puppetfile": puppetfile, "modules": {"a": {"x": ""}}}
+        old = bare.commit("test", tree)
+        new = bare.commit("test", {**tree, "README": "new"}, parent=old)
+        with Incoming(str(bare.path), os.environ) as objects:
+            found = Examination(objects, following).problems(new, old, PLACE, {})
+            assert (said is None) == (found == ())
+            assert said is None or said in found[0]
+            assert Examination(objects, Settings()).problems(new, old, PLACE, {}) == ()
 
 
 RULES = {
