@@ -70,6 +70,12 @@ class Rules:
         """Return the branch that a rule names in full as `environment`, None if there is none."""
         return next((place.branch for place in self.site if place.environment == environment), None)
 
+    def project_branch(self, project: ProjectName) -> Place | None:
+        """Return the place of a project's own branch, as the first rule with <name> alone has it; None: no rule has."""
+        patterns = [rule.branch for rule in self._rules if "<name>" in rule.branch and "<topic>" not in rule.branch]
+        branch = patterns[0].replace("<name>", project) if patterns else ""
+        return self._fitting(BranchName(branch)) if BranchName.accepts(branch) else None
+
     def _fitting(self, branch: BranchName) -> Place | None:
         try:
             return self.place(branch)

@@ -35,20 +35,17 @@ def missing(
     projects: Iterable[ProjectName], branches: Mapping[BranchName, ObjectId], texts: Iterable[str]
 ) -> list[Missing]:
     """Return the projects without branch; `texts` are the rules. Pure."""
-    texts = tuple(texts)
     rules = Rules(texts)
     present = [place for branch in branches if (place := _place(rules, branch)) is not None]
     having = {place.project for place in present if place.topic is None}
-    pattern = next((text.partition("=")[0].strip() for text in texts if "<name>" in text and "<topic>" not in text), "")
     found = []
     for project in sorted(set(projects) - having):
-        branch = pattern.replace("<name>", project)
-        place = _place(rules, BranchName(branch)) if BranchName.accepts(branch) else None
+        place = rules.project_branch(project)
         if place is None:
             found.append(Missing(project, None, "no rule gives a project a branch (branches.rules)"))
             continue
-        rivals = [rival for group in collisions([*present, place]).values() if branch in group for rival in group]
-        taken = next((rival for rival in rivals if rival != branch), None)
+        rivals = [rival for group in collisions([*present, place]).values() if place.branch in group for rival in group]
+        taken = next((rival for rival in rivals if rival != place.branch), None)
         obstacle = f"environment {place.environment} is branch {taken}'s" if taken else ""
         found.append(Missing(project, place, obstacle))
         if not obstacle:

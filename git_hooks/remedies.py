@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 
-from enc.errors import ToolkitError
+from enc.errors import NotFound, ToolkitError
 from git_hooks.repository import RepositoryError
 from git_hooks.resource_types import TypesFailed
 from git_hooks.trees import UnsoundTree
@@ -26,14 +26,16 @@ def remedy(failure: ToolkitError | OSError, environment: str) -> str:
     again = f"branch-manager deploy {environment}"
     if isinstance(failure, UnsoundTree):
         return f"no push helps before an operator has mended the repository (git fsck), then: {again}"
+    if isinstance(failure, TypesFailed | FetchFailed) and failure.__cause__ is not None:
+        return f"no push helps before an operator has seen to it that the program can do its work, then: {again}"
     if isinstance(failure, UnsoundPuppetfile | TypesFailed):
         return "it goes live with a push that mends this"
     if isinstance(failure, UnsoundModules | FetchFailed):
         return f"mend the Puppetfile if it asks for what there is not; else it is tried again by a push, or by: {again}"
     if isinstance(failure, ForeignEnvironment):
         return f"no push helps before an operator has moved that away, then: {again}"
-    if isinstance(failure, RepositoryError):
-        return f"no push helps before an operator has mended the repository, then: {again}"
+    if isinstance(failure, RepositoryError | NotFound):
+        return f"an operator looks at the repository (git fsck), then: {again}"
     if isinstance(failure, OSError) and failure.errno in _FULL:
         return f"it goes live once an operator has made room on the disk, then: {again}"
     if isinstance(failure, OSError):

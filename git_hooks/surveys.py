@@ -18,6 +18,7 @@ from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository
 from git_hooks.sound import Sound
 from git_hooks.survey import Survey, read, survey, text
+from git_hooks.trees import UnsoundTree
 
 
 class Surveys:
@@ -46,11 +47,12 @@ class Surveys:
         `sound` then knows how the base is laid out. Raise `UnsoundTree` if a tree object is damaged.
         """
         known = self.kept(base) if base is not None else None
-        if known is not None:
-            try:
-                sound.show(known)
-            except NotFound:  # git has removed its commit since
-                known = None
+        try:
+            if base is not None:
+                # Without what was kept, its trees are looked at all the same: files are shared with them.
+                sound.show(known or survey(objects, objects.tree_of(ObjectId(Path(base).name))))
+        except (NotFound, UnsoundTree):  # git has removed its commit since: nothing can be shared with it
+            known = None
         checkout = CheckoutOf(objects, f"{work}/checkout")
         return survey(objects, objects.tree_of(commit), known, checkout, config_version.remarks)
 

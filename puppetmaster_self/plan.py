@@ -71,7 +71,8 @@ def branch_of(wish: Wish, settings: Settings) -> BranchName:
     """Return the branch to build on; raise `ToolkitError` if nobody named it and the project is not known."""
     chosen = wish.branch or settings.self_master.branch
     if chosen is None and wish.project is not None:
-        chosen = BranchName(f"project/{wish.project}")
+        place = Rules(settings.branches.rules).project_branch(wish.project)
+        chosen = place.branch if place is not None else None
     if chosen is None:
         raise ToolkitError("name the branch to build on: --branch BRANCH, or self_master.branch")
     return chosen

@@ -46,6 +46,7 @@ def _one(call: Call, what: str) -> int:
         records: tuple[Record, ...] = ()
         place = Rules(call.settings.branches.rules).place(branch) if tip is not None and branch is not None else None
         remarks: tuple[Remark, ...] = ()
+        hold = deployer.records.held(place.environment) if place is not None else None
         if place is not None:
             records = deployer.records.of(place.environment, limit=5)
             with suppress(ForeignEnvironment):
@@ -54,8 +55,10 @@ def _one(call: Call, what: str) -> int:
     document: dict[str, Any] = found._asdict() | {
         "deploys": [record._asdict() for record in records],
         "checkout": [remark._asdict() for remark in remarks],
+        "held": hold._asdict() if hold is not None else None,
     }
-    lines = [f"{'differs' if number == 0 else '':<14}{_said(one)}" for number, one in enumerate(remarks)]
+    lines = [f"{'held':<14}by {hold.who}: {hold.reason}"] if hold is not None else []
+    lines += [f"{'differs' if number == 0 else '':<14}{_said(one)}" for number, one in enumerate(remarks)]
     call.show(document, [*_lines(found), *lines, *(f"{_when(one.at)}  {one.who}  {told(one)}" for one in records)])
     return ExitStatus.FAILED if found.waiting else ExitStatus.DONE
 

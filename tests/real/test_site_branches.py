@@ -40,6 +40,8 @@ def test_the_rules_say_which_branches_are_the_sites() -> None:
     assert [place.branch for place in Rules(BranchSettings().rules).site] == ["test", "production"]
     assert Rules(["a = agent", "b = b"]).site == Rules(["b = b"]).site, "Puppet takes no such environment"
     assert Rules(RULES).branch_of(EnvironmentName("production")) == "main"
+    red = Rules(("prj-<name> = x_<name>", *RULES)).project_branch(ProjectName("red"))
+    assert red is not None and (red.branch, red.environment) == ("prj-red", "x_red")
     assert references(BranchSettings(rules=RULES)) == ("staging", "main")
     assert site_branch(Settings(branches=BranchSettings(rules=RULES))) == "main"
     assert site_branch(Settings()) == "production"
