@@ -87,11 +87,11 @@ class Sync:
     """Takes a commit; returns why it must not go live, empty if it may."""
     deploy: Callable[[], Deployed]
     """Makes the environments show their branches."""
-    site: BranchName | None = BranchName("production")
-    """The central branch that becomes the environment `production` here; None: that is the local branch's."""
     now: Callable[[], float] = time.time
     at: Callable[[str], None] = lambda _: None
     """Told before each act."""
+    site: BranchName | None = BranchName("production")
+    """The central branch that becomes the environment `production` here; None: that is the local branch's."""
 
     def run(self, *, unpark: bool = False, dry_run: bool = False) -> Result:
         """Do it; expected failures are results, too."""

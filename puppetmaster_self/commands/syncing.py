@@ -62,7 +62,7 @@ def queue_here(call: Call, journal: Journal, machine: Machine) -> Sync:
             float(own.run_timeout),
         ),
         deploy,
-        site,
+        site=site,
     )
 
 
