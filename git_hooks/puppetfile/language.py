@@ -19,7 +19,7 @@ else is refused with its line. Not here: whether two trees may share modules.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from enc.errors import ToolkitError
@@ -104,6 +104,14 @@ class Puppetfile(NamedTuple):
     def text(self) -> str:
         """Return the Puppetfile for r10k or g10k; equal ones fetch the same."""
         return "".join(f"{line}\n" for line in sorted(module.line() for module in self.modules))
+
+
+def check_beside(puppetfile: Puppetfile, own: Collection[str]) -> None:
+    """Raise `UnsoundPuppetfile` if the tree's own module directory, with the names `own`, has one of its modules."""
+    for module in puppetfile.modules:
+        if module.name in own:
+            text = f"module {module.name} is in the tree, too ({puppetfile.directory}/{module.name}); remove one"
+            raise UnsoundPuppetfile(text, where=NAME)
 
 
 class _Token(NamedTuple):

@@ -20,6 +20,7 @@ from git_hooks.presence import Presence
 from git_hooks.reconcile import look, reconcile
 from git_hooks.refs import BranchName, ObjectId
 from git_hooks.repository import Repository
+from git_hooks.sound import Sound
 from git_hooks.verify import verify_store
 from tests.real.test_deploys import killed_at
 from tests.support.bare import Bare, Content, contents
@@ -111,7 +112,7 @@ def _lose_and_mend(bare: Bare, damage: str, deployer: Deployer) -> None:
     with deployer:
         commit = deployer.versions.live(TEST)
         assert commit is not None
-        assert Presence(deployer.layout, deployer.repository).version(TEST, commit)
+        assert deployer.look().version(TEST, commit)
         assert TEST in [place.environment for place in look(deployer, rules).deploy]
         assert deployer.plan(TEST, Tip(BranchName("test"))).decision == "mend"
         record = deployer.deploy(TEST, Tip(BranchName("test")), "me")
@@ -215,7 +216,7 @@ def test_what_may_not_be_looked_at_is_not_said_to_be_there(bare: Bare) -> None:
         try:
             os.setuid(65534)
             with Repository(str(bare.path)) as repository:
-                Presence(layout, repository).version(TEST, ObjectId(commit))
+                Presence(layout, Sound(repository)).version(TEST, ObjectId(commit))
             os._exit(0)
         except PermissionError:
             os._exit(7)
