@@ -11,11 +11,13 @@ move a branch (policy.py).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from enc.errors import InvalidName, NotFound, ToolkitError
 from git_hooks import puppetfile
-from git_hooks.checks import CHECKS
+from git_hooks.checks import CHECKS, environment_conf, modules
 from git_hooks.checks.look import OPERATORS, Limits, Site
 from git_hooks.environments import Place, Rules
 from git_hooks.incoming import Incoming, Inspection
@@ -77,7 +79,7 @@ class Examination:
             known = [objects.commit(tip)[0] for tip in self._known(old, place, existing)]
             site = OPERATORS if place is None or place.project is None else self._site(existing, coming)
             found = [problem.text for problem in self._inspection.problems(tree, dict.fromkeys(known), site)]
-            return tuple(found or self._beside(tree))
+            return tuple(found or (*self._beside(tree), *self._modules(tree, known)))
         except NotFound:
             return ("does not name a commit",)
         except ToolkitError as error:
@@ -116,6 +118,15 @@ class Examination:
                 language.check_beside(asked, {one.name for one in objects.raw_tree(own.id)})
             except language.UnsoundPuppetfile as error:
                 yield str(error)
+
+    def _modules(self, tree: str, known: Iterable[str]) -> Iterator[str]:
+        """Yield which modules Puppet cannot load; which directories hold modules, the tree's top says."""
+        objects, conf = self._objects, b""
+        for entry in _at(objects, tree, environment_conf.NAME):
+            with suppress(ToolkitError):  # a directory; or too large, and there before
+                conf = objects.blob(entry.id)
+        looks = [partial(_at, objects, one) for one in known]
+        yield from (one.text for one in modules.check(conf, partial(_at, objects, tree), looks))
 
     def _site(self, existing: Mapping[BranchName, ObjectId], coming: Iterable[ObjectId]) -> Site:
         """Return what operators have; their branches are looked for if a check asks."""

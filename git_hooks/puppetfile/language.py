@@ -23,6 +23,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from enc.errors import ToolkitError
+from enc.puppet_names import RESERVED_MODULES
 from git_hooks.puppetfile import NAME, Sources
 
 LONGEST = 65_536
@@ -254,6 +255,8 @@ def _module(
     if match is None or len(values) > 2:
         raise _wrong(word, "mod is followed by 'AUTHOR/NAME' or 'NAME' (a-z, 0-9 and _), and at most a version")
     author, name = match.groups()
+    if name in RESERVED_MODULES:
+        raise _wrong(word, f"Puppet keeps the name {name} to itself: no catalog compiles with a module of this name")
     wanted = {key: value for key, value in options.items() if key not in _LEFT_OUT}
     kind = wanted.pop("type", None)
     if kind is not None and kind.text in ("git", "forge"):
