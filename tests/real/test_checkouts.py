@@ -19,6 +19,7 @@ from enc.settings import PuppetfileSettings, PushSettings, Settings
 from git_hooks.attributes import change
 from git_hooks.collect import collect
 from git_hooks.deploy import Deployer, Tip
+from git_hooks.doctor import cost
 from git_hooks.environments import Rules
 from git_hooks.examine import Examination
 from git_hooks.incoming import Incoming
@@ -145,6 +146,12 @@ def test_the_same_directory_deeper_down_keeps_the_link_that_stays_inside_there(b
     assert faults(deployer) == []
 
 
+def test_what_is_expensive_is_told_of_a_tree_from_which_something_is_left_out(bare: Bare) -> None:
+    bare.commit("test", {"x": "-> /etc/passwd", "modules": {"m": {"a": "-> ../n/f"}, "n": {"f": "1"}}})
+    (found,) = cost.check(bare.settings)
+    assert found.found.startswith("modules/m: links lead out of it (modules/m/a)")
+
+
 def test_a_change_beside_a_link_that_is_left_out_shares_all_files(bare: Bare, deployer: Deployer) -> None:
     files: Content = {"link": "-> /x", "deep": {"same": "1" * 9}}
     for body in ("one", "two"):
@@ -256,6 +263,7 @@ def test_whatever_is_in_a_repository_goes_live_and_what_checks_call_sound_goes_l
             remarks = deployer.remarks(TEST, commit)
             without = {(one.path, one.id) for one in remarks if one.kind == "left out"}
             assert on_disk(bare.live("test")) == in_git(deployer, root, without)
+            assert deployer.missing(TEST) == "", "what is left out is not missing"
             assert "left out" in record.note or not without or number, "a first deploy tells all"
             if not problems:
                 sound += 1

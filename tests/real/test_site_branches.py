@@ -18,6 +18,7 @@ from git_hooks.listing import references, rows
 from git_hooks.project_branches import beginning, make, missing
 from git_hooks.reconcile import look, reconcile
 from git_hooks.refstore import RefStore
+from git_hooks.repository import Repository
 from puppetmaster_self.plan import site_branch
 from tests.support.bare import Bare, Content, git
 
@@ -91,7 +92,8 @@ def test_the_doctor_says_why_an_environment_is_not_live_and_what_helps(bare: Bar
         for environment, branch in (("production", "main"), ("stage", "staging"), ("p_b", "project/b")):
             deployer.deploy(EnvironmentName(environment), Tip(BranchName(branch)), "me")
         branches = deployer.repository.branches()
-    found = list(environments(bare.settings, branches))
+    with Repository(str(bare.path)) as repository:
+        found = list(environments(bare.settings, branches, repository))
     damaged = "1 do not show their branch (production): a tree object is damaged; run git fsck in the repository"
     left = "home/.my.cnf is a link that leaves the tree: its target must be a relative path"
     mended = "no push helps before an operator has mended the repository (git fsck), then: branch-manager deploy "
