@@ -39,6 +39,8 @@ class Place(NamedTuple):
 class _Rule(NamedTuple):
     pattern: re.Pattern[str]
     template: str
+    branch: str
+    """Its text, the left side."""
 
 
 class Rules:
@@ -47,6 +49,36 @@ class Rules:
     def __init__(self, texts: Iterable[str]) -> None:
         """Raise `ConfigurationError` for a text that is no rule."""
         self._rules = tuple(_parse(text) for text in texts)
+
+    @property
+    def site(self) -> tuple[Place, ...]:
+        """The places of the branches that the rules name in full, the last rule first: `test` before `production`.
+
+        These are the site's own, and what people's branches begin from is nearer to the end.
+        """
+        found = []
+        for rule in reversed(self._rules):
+            if "<" not in rule.branch and BranchName.accepts(rule.branch):
+                place = self._fitting(BranchName(rule.branch))
+                if place is not None:
+                    found.append(place)
+        return tuple(found)
+
+    def branch_of(self, environment: EnvironmentName) -> BranchName | None:
+        """Return the branch that a rule names in full as `environment`, None if there is none."""
+        return next((place.branch for place in self.site if place.environment == environment), None)
+
+    def project_branch(self, project: ProjectName) -> Place | None:
+        """Return the place of a project's own branch, as the first rule with <name> alone has it; None: no rule has."""
+        patterns = [rule.branch for rule in self._rules if "<name>" in rule.branch and "<topic>" not in rule.branch]
+        branch = patterns[0].replace("<name>", project) if patterns else ""
+        return self._fitting(BranchName(branch)) if BranchName.accepts(branch) else None
+
+    def _fitting(self, branch: BranchName) -> Place | None:
+        try:
+            return self.place(branch)
+        except InvalidName:
+            return None
 
     def place(self, branch: BranchName) -> Place | None:
         """Return the place of `branch`, or None if no rule makes it an environment.
@@ -123,4 +155,11 @@ def _parse(text: str) -> _Rule:
     pattern = "".join(
         re.escape(piece) if index % 2 == 0 else rf"(?P<{piece}>[^/]+)" for index, piece in enumerate(pieces)
     )
-    return _Rule(re.compile(pattern, re.ASCII), template)
+    return _Rule(re.compile(pattern, re.ASCII), template, branch)
+
+
+def site_first(places: Iterable[Place], rules: Rules) -> tuple[list[Place], list[Place]]:
+    """Return the places of the site's own branches, and the others; a new environment shares files with the first."""
+    own = {place.environment for place in rules.site}
+    places = list(places)
+    return [one for one in places if one.environment in own], [one for one in places if one.environment not in own]

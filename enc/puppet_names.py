@@ -126,6 +126,10 @@ RESERVED_CLASSES: Final = frozenset(
 )
 """What no class can be called; `default::web` and the like can."""
 
+RESERVED_MODULES: Final = ("environment", "puppet_system")
+"""What no module can be called: these are loaders of Puppet's own (lib/puppet/pops/loaders.rb), whatever the module
+holds. No catalog of an environment with one compiles (`Attempt to redefine loader named 'environment'`)."""
+
 RESERVED_PARAMETERS: Final = frozenset(
     {"name", "title", "facts", "trusted", "server_facts", "module_name", "caller_module_name"}
 )

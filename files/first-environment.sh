@@ -1,6 +1,6 @@
 #!/bin/sh
-# first-environment.sh ENVIRONMENTS REPOSITORY: whether Puppet's own empty production is in the way of the branch's.
+# first-environment.sh ENVIRONMENTS REPOSITORY BRANCH: whether Puppet's own empty production is in the way of the branch's.
 set -eu
 [ -d "$1/production" ] && [ ! -L "$1/production" ]
 [ -z "$(find "$1/production" ! -type d -print -quit)" ]
-git --git-dir="$2" rev-parse --quiet --verify refs/heads/production >/dev/null
+git --git-dir="$2" rev-parse --quiet --verify "refs/heads/$3" >/dev/null

@@ -26,6 +26,7 @@ from git_hooks import puppetfile
 from git_hooks.layout import JOINED, Layout, is_part, is_split
 from git_hooks.locks import locked
 from git_hooks.store import Step, nothing
+from git_hooks.surveys import Surveys
 from git_hooks.versions import ForeignEnvironment, Versions
 
 _AT_ONCE = 200
@@ -85,6 +86,7 @@ class _Collector:
             units += self._unused_units(waiting, used)
             puppetfiles = self._unused_puppetfiles(used)
             leftovers = self._leftovers()
+            Surveys(self._layout).sweep()
         self._at("empty the trash")
         shutil.rmtree(self._trash)
         return Collected(versions, units, leftovers, puppetfiles, tuple(skipped))

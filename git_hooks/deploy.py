@@ -17,35 +17,35 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from enc.environments import Rules
 from enc.errors import InvalidName, NotFound, ToolkitError
 from enc.names import BranchName, EnvironmentName
 from git_hooks import puppetfile
+from git_hooks.decision import ROLLBACK, Decision, Plan, Situation, before, decide
 from git_hooks.layout import JOINED, Layout
 from git_hooks.locks import locked
 from git_hooks.mounted import StoreAway
+from git_hooks.news import news
 from git_hooks.presence import Presence
 from git_hooks.puppetserver import FlushFailed, Puppetservers
 from git_hooks.records import Hold, Outcome, Record, Records
 from git_hooks.refs import ObjectId
+from git_hooks.remedies import remedy
 from git_hooks.repository import Repository
+from git_hooks.sound import Sound
 from git_hooks.store import Order, Step, Store, nothing
+from git_hooks.survey import Remark
+from git_hooks.surveys import Surveys
 from git_hooks.versions import ForeignEnvironment, Versions
 
 if TYPE_CHECKING:
     from enc.settings import BranchSettings
     from git_hooks.resource_types import ResourceTypes
 
-LIKELY_BASES = (EnvironmentName("test"), EnvironmentName("production"))
-"""A new environment shares files with one of these, if a unit cannot be shared whole."""
-
 _AT_ONCE = 50
 """So many versions are built with one sync."""
-
-_ROLLBACK = "rollback: "
-"""How the reason of a rollback begins in its record."""
 
 FLUSH_PAUSES = (0.2, 1.0)
 """Seconds to wait before a failed flush is tried again, each once; a push waits for it."""
@@ -64,41 +64,6 @@ class Exact(NamedTuple):
     """One commit, whatever the branches show."""
 
     commit: ObjectId
-
-
-class Situation(NamedTuple):
-    """Everything that the decision depends on."""
-
-    live: ObjectId | None
-    wanted: ObjectId | None
-    held: bool
-    owes_flush: bool
-    missing: str = ""
-    """What of the live version is not there, if that is to stay live."""
-
-
-Decision = Literal["nothing", "stay", "flush", "mend", "switch", "remove"]
-"""`mend`: lay the live version out again, because it is not whole."""
-
-
-def decide(situation: Situation) -> Decision:
-    """Return what has to be done. Pure. A flush that is owed is made up for even where the environment is held."""
-    if situation.missing and (situation.live == situation.wanted or situation.held):
-        return "mend"
-    if situation.live == situation.wanted:
-        return "flush" if situation.owes_flush else "nothing"
-    if situation.held:
-        return "flush" if situation.owes_flush else "stay"
-    return "switch" if situation.wanted is not None else "remove"
-
-
-class Plan(NamedTuple):
-    """What a deploy would do now."""
-
-    environment: EnvironmentName
-    decision: Decision
-    old: ObjectId | None
-    new: ObjectId | None
 
 
 class Deployer:
@@ -121,8 +86,9 @@ class Deployer:
         self._store = Store(self.layout, str(settings.repository), settings.split, at, split_large=settings.split_large)
         with suppress(StoreAway):  # who only looks can do so, and a deploy says it
             self._store.ready()
-        self._settings = settings
+        self.settings = settings
         self._servers = Puppetservers(settings.puppetserver)
+        self.rules = Rules(settings.rules)
         self._at = at
         self._clock = clock
         self._sleep = sleep
@@ -158,7 +124,7 @@ class Deployer:
 
     def look(self) -> Presence:
         """Begin a look at what is there."""
-        return Presence(self.layout, self.repository)
+        return Presence(self.layout, Sound(self.repository))
 
     def plan(self, environment: EnvironmentName, target: Tip | Exact) -> Plan:
         """Return what `deploy` would do at this moment."""
@@ -196,8 +162,8 @@ class Deployer:
         """Build what `deploy` of each target will need, many with one sync; switch nothing.
 
         Makes hundreds of environments a few times faster. What cannot be built
-        is left out: its deploy will say why. Environments that are in
-        `LIKELY_BASES` should be live before.
+        is left out: its deploy will say why. The site's own environments
+        (`site_first`) should be live before.
         """
         waiting: list[Order] = []
         try:
@@ -236,15 +202,15 @@ class Deployer:
         """
         with self._locked(environment):
             chosen = commit or self._before(environment)
-            before = self.records.held(environment)
+            held = self.records.held(environment)
             self._at("hold")
             self.records.hold(environment, Hold(who, reason, self._clock()))
-            record = self._carry_out(environment, Exact(chosen), who, _ROLLBACK + reason, despite_hold=True)
+            record = self._carry_out(environment, Exact(chosen), who, ROLLBACK + reason, despite_hold=True)
             if record.outcome == "failed":
-                if before is None:
+                if held is None:
                     self.records.release(environment)
                 else:
-                    self.records.hold(environment, before)
+                    self.records.hold(environment, held)
             return record
 
     def hold(self, environment: EnvironmentName, who: str, reason: str) -> None:
@@ -277,15 +243,10 @@ class Deployer:
                 pass
 
     def _before(self, environment: EnvironmentName) -> ObjectId:
-        live = self.versions.live(environment)
-        for record in self.records.of(environment, limit=None):
-            # Whatever the outcome: what is live was switched to, even if the deploy was killed over it. A flush that
-            # was made up for later has the same commit as old and new, and says nothing about what was before. Nor
-            # does a rollback: what it left is newer, and a second rollback must not go back to it.
-            back = record.why.startswith(_ROLLBACK)
-            if record.new == live and record.old is not None and record.switched and not back:
-                return record.old
-        raise NotFound("no earlier version is recorded; name the commit", where=environment)
+        found = before(self.versions.live(environment), self.records.of(environment, limit=None))
+        if found is None:
+            raise NotFound("no earlier version is recorded; name the commit", where=environment)
+        return found
 
     def _situation(self, environment: EnvironmentName, target: Tip | Exact) -> Situation:
         live = self.versions.live(environment)
@@ -307,10 +268,9 @@ class Deployer:
         One push may rename a branch so (`a-b`, `a.b`), and two pushes of one moment.
         """
         tips = []
-        rules = Rules(self._settings.rules)
         for branch, tip in self.repository.branches().items():
             with suppress(InvalidName):
-                place = rules.place(branch)
+                place = self.rules.place(branch)
                 if place is not None and place.environment == environment:
                     tips.append(tip)
         if len(tips) > 1:
@@ -340,9 +300,7 @@ class Deployer:
             goal = situation.live if decision == "mend" else situation.wanted
             if decision in ("switch", "mend") and goal is not None:
                 note = self._build(environment, goal, watch)
-                if decision == "mend":
-                    note = f"{situation.missing}: laid out again{note and '; '}{note}"
-                record = record._replace(note=note)
+                record = record._replace(note="\n".join([*self._said(environment, situation, goal), note]).strip())
             outcome = self._do(decision, environment, goal, watch)
             if decision in ("flush", "mend") and situation.live != situation.wanted:
                 outcome = "held"
@@ -351,7 +309,8 @@ class Deployer:
             record = record._replace(outcome="not flushed", detail=str(failure))
         except (ToolkitError, OSError) as failure:
             # A full disk, a tree that is not sound, a broken repository: the environment stays as it was.
-            record = record._replace(outcome="failed", detail=" ".join(str(failure).split()))
+            detail = " ".join(str(failure).split())
+            record = record._replace(outcome="failed", detail=detail, remedy=remedy(failure, environment))
         self._at("end record")
         try:
             self.records.add(record)
@@ -397,10 +356,23 @@ class Deployer:
                 self._describe_types(environment, commit)
         return note
 
+    def _said(self, environment: EnvironmentName, situation: Situation, goal: ObjectId) -> Iterator[str]:
+        if situation.missing:
+            yield f"{situation.missing}: laid out again"
+        if goal != situation.live:
+            old = self.layout.version(environment, situation.live) if situation.live is not None else None
+            follows = self.settings.puppetfile.program is not None
+            new = self.layout.version(environment, goal)
+            yield from news(Surveys(self.layout), self.repository, old, new, follows=follows)
+
+    def remarks(self, environment: EnvironmentName, commit: ObjectId) -> tuple[Remark, ...]:
+        """Return what a version has otherwise than a checkout of `commit`; nothing if that is not known."""
+        return Surveys(self.layout).remarks(self.layout.version(environment, commit))
+
     def _add_modules(self, environment: EnvironmentName, commit: ObjectId) -> str:
-        settings = self._settings.puppetfile
+        settings = self.settings.puppetfile
         if settings.program is None:
-            return "its Puppetfile is not followed, no program is set for that (branches.puppetfile.program)"
+            return ""
         from git_hooks.puppetfile.sets import Sets  # most trees have no Puppetfile
 
         sets = Sets(self.layout, settings, self.repository, self._at, self._clock)
@@ -417,12 +389,12 @@ class Deployer:
         return types.missing(self.layout.version(environment, commit)) if types is not None else ""
 
     def _types(self) -> ResourceTypes | None:
-        if self._settings.types_program is None:
+        if self.settings.types_program is None:
             return None
         from git_hooks.resource_types import ResourceTypes  # most sites pay nothing for it
 
-        directories = (*self._settings.split, JOINED)  # there, in whatever directory they are shown
-        return ResourceTypes(self.layout, directories, self._settings.types_program)
+        directories = (*self.settings.split, JOINED)  # there, in whatever directory they are shown
+        return ResourceTypes(self.layout, directories, self.settings.types_program)
 
     def _flush(self, environment: EnvironmentName) -> None:
         for pause in (*FLUSH_PAUSES, None):
@@ -438,7 +410,7 @@ class Deployer:
 
     def _base(self, environment: EnvironmentName) -> str | None:
         """Return the version that the new one most likely shares most with."""
-        for candidate in (environment, *LIKELY_BASES):
+        for candidate in (environment, *(place.environment for place in self.rules.site)):
             with suppress(ForeignEnvironment):  # somebody's own test or production is no reason to fail here
                 live = self.versions.live(candidate)
                 if live is not None:

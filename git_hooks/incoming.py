@@ -19,7 +19,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from enc.errors import NotFound
 from git_hooks import puppetfile
 from git_hooks.checks import environment_conf
-from git_hooks.checks.look import Blob, Check, Limits, Look, Problem, run
+from git_hooks.checks.look import OPERATORS, Blob, Check, Limits, Look, Problem, Site, run
 from git_hooks.checks.sizes import DEEPEST
 from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository, RepositoryError
@@ -61,10 +61,7 @@ class Incoming(Repository):
         kind, _, content = self._one(tree)
         if kind != "tree":
             raise UnsoundTree(f"{tree} is {'not there' if kind == 'missing' else 'a ' + kind}, but should be a tree")
-        try:
-            return parse_tree(content, len(tree) // 2)
-        except ValueError as error:
-            raise UnsoundTree("a tree object is damaged") from error
+        return parse_tree(content, len(tree) // 2)
 
     def commit(self, commit: str) -> tuple[str, tuple[str, ...]]:
         """Return tree and parents of `commit`; raise `NotFound` if it is no commit."""
@@ -133,7 +130,7 @@ class Inspection:
         self.files = 0
         """Those among them that are no directories."""
 
-    def problems(self, tree: str, known: Iterable[str]) -> Iterator[Problem]:
+    def problems(self, tree: str, known: Iterable[str], site: Site = OPERATORS) -> Iterator[Problem]:
         """Yield what is wrong with `tree`, apart from what a tree in `known` has at the same place."""
         waiting: list[tuple[str, str, list[str]]] = [("", tree, [base for base in known if base])]
         while waiting:
@@ -149,7 +146,7 @@ class Inspection:
                 limit = f"more than {self._limits.files} files and directories, the limit of one push (pushes.files)"
                 yield Problem("", f"it brings or changes {limit}")
                 return
-            yield from self._look(path, entries, new)
+            yield from self._look(path, entries, new, site)
             if self._bytes > self._limits.push_bytes:
                 limit = f"{self._limits.push_bytes} bytes, the limit of one push (pushes.push_bytes)"
                 yield Problem("", f"its new files hold together more than {limit}")
@@ -161,13 +158,14 @@ class Inspection:
                     befores = [old[entry.name].id for old in olds if entry.name in old and old[entry.name].is_directory]
                     waiting.append((join(path, entry.name), entry.id, befores))
 
-    def _look(self, path: str, entries: tuple[Entry, ...], new: tuple[Entry, ...]) -> Iterator[Problem]:
-        readable = [entry for entry in new if entry.mode not in (DIRECTORY, SUBMODULE)]
+    def _look(self, path: str, entries: tuple[Entry, ...], new: tuple[Entry, ...], site: Site) -> Iterator[Problem]:
+        watched = [entry for entry in entries if not path and entry.name == puppetfile.NAME and entry not in new]
+        readable = [entry for entry in (*new, *watched) if entry.mode not in (DIRECTORY, SUBMODULE)]
         kept = {entry.id for entry in readable if entry.mode == LINK or (not path and entry.name.lower() in _READ)}
         files = self._objects.sized((entry.id for entry in readable), kept)
         self._bytes += sum(blob.size for name, blob in files.items() if name not in self._counted)
         self._counted |= files.keys()
-        yield from run(self._checks, Look(path, entries, new, files.__getitem__, self._limits))
+        yield from run(self._checks, Look(path, entries, new, files.__getitem__, self._limits, site))
 
 
 def _by_name(entries: tuple[Entry, ...]) -> dict[str, Entry]:

@@ -6,6 +6,7 @@
     units/AB/TREE.p/     a directory whose links leave it, at its path, and what they lead to ("part")
     links/AB/UNIT        the one symbolic link to a leaf or split unit; wherever it is needed it is hard-linked
     versions/ENV/COMMIT  an environment at one commit: files, and links to units
+    surveys/ENV/COMMIT   what of that commit is otherwise than in a checkout: see surveys.py
     puppetfiles/SET/     the modules of one Puppetfile, as files; SET: see puppetfile/sets.py
     puppetfile-cache/    what r10k and g10k keep between runs
     work/                what is being built or removed; nothing here outlives its process
@@ -118,6 +119,10 @@ class Layout(NamedTuple):
     def version(self, environment: EnvironmentName, commit: ObjectId) -> str:
         """The directory of a version."""
         return f"{self.root}/versions/{environment}/{commit}"
+
+    def survey(self, version: str) -> str:
+        """What was found about a version (its directory) when it was built."""
+        return f"{self.root}/surveys/{version.removeprefix(self.versions + '/')}"
 
     def live(self, environment: EnvironmentName) -> str:
         """The link that Puppet reads."""

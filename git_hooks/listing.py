@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from enc.environments import Place, Rules
 from enc.errors import InvalidName
 from enc.names import BranchName, Certname, EnvironmentName
-from enc.settings import Settings
+from enc.settings import BranchSettings, Settings
 from git_hooks.deploy import Deployer
 from git_hooks.expiry import ends_at, last_touched
 from git_hooks.history import Divergence
@@ -25,9 +25,6 @@ from git_hooks.versions import ForeignEnvironment
 State = Literal["live", "held", "waits", "not deployed", "not flushed", "no branch", "foreign", "damaged", "unreadable"]
 """`waits`: the branch is at another commit; `not flushed`: a puppetserver may still serve an older version;
 `damaged`: something of what it shows is not there; `unreadable`: whether it is there cannot be looked at."""
-
-REFERENCES = (BranchName("test"), BranchName("production"))
-"""What other branches are compared with."""
 
 
 class Row(NamedTuple):
@@ -48,7 +45,7 @@ class Row(NamedTuple):
     missing: str = ""
     """What is damaged or unreadable."""
     compared: tuple[tuple[BranchName, Divergence], ...] = ()
-    """With `REFERENCES`, those that there are."""
+    """With the site's own branches, those that there are (`references`)."""
 
 
 def rows(settings: Settings, deployer: Deployer, refs: RefStore, now: float) -> list[Row]:
@@ -57,6 +54,7 @@ def rows(settings: Settings, deployer: Deployer, refs: RefStore, now: float) -> 
     rules = Rules(settings.branches.rules)
     places = {place.environment: place for branch in branches if (place := _place(rules, branch)) is not None}
     look = deployer.look()
+    compared = references(settings.branches)
     history, dates, usage = refs.history(), refs.dates(), _counted(settings)
     found = []
     for name in sorted({*places, *deployer.versions.environments()}):
@@ -68,10 +66,15 @@ def rows(settings: Settings, deployer: Deployer, refs: RefStore, now: float) -> 
             touched = last_touched(deployer.records, name, dates.get(place.branch, 0), now)
             row = row._replace(ends=ends_at(touched, settings.branches.topics_unused))
         if tip is not None:
-            pairs = [(ref, history.divergence(tip, branches[ref])) for ref in REFERENCES if ref in branches]
+            pairs = [(ref, history.divergence(tip, branches[ref])) for ref in compared if ref in branches]
             row = row._replace(compared=tuple((ref, far) for ref, far in pairs if far is not None and ref != branch))
         found.append(row._replace(nodes=usage.get(name.lower(), 0) if usage is not None else None))
     return found
+
+
+def references(settings: BranchSettings) -> tuple[BranchName, ...]:
+    """Return what other branches are compared with: the branches that the rules name in full."""
+    return tuple(place.branch for place in Rules(settings.rules).site)
 
 
 def _row(

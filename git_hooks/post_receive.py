@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enc import log
-from enc.environments import Place, Rules
+from enc.environments import Place, Rules, site_first
 from enc.errors import InvalidName, ToolkitError
 from enc.names import HEADS, BranchName
-from git_hooks.deploy import LIKELY_BASES, Tip
+from git_hooks.deploy import Tip
 from git_hooks.expiry import ends_at
 from git_hooks.leaving import settle
 from git_hooks.policy import Move, obstacles, read, some
@@ -114,12 +114,12 @@ class Report(Iterator[str]):
 
     def _deployed(self, found: list[tuple[RefUpdate, Place]], who: str) -> Iterator[tuple[Told, RefUpdate, Place]]:
         # Those that others share files with come first, as in reconcile.py.
-        first = [one for one in found if one[1].environment in LIKELY_BASES]
-        rest = [one for one in found if one[1].environment not in LIKELY_BASES]
-        for group in (first, rest):
+        updates = {place: update for update, place in found}
+        for group in site_first(updates, self._rules):
             if len(group) > 1:
-                self._deployer.build_ahead((place.environment, Tip(place.branch)) for _, place in group)
-            for update, place in group:
+                self._deployer.build_ahead((place.environment, Tip(place.branch)) for place in group)
+            for place in group:
+                update = updates[place]
                 yield received(self._deployer, place, update, who, self._began), update, place
 
     def _kept(self) -> dict[tuple[BranchName, ObjectId], Archived]:

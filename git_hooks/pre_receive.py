@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -119,7 +119,8 @@ class Judge:
             if not all(verdict.allowed for verdict in verdicts):
                 return PushVerdict(tuple(verdicts))
             examination = Examination(objects, self._settings)
-            verdicts = [_examined(move, existing, examination) for move in moves]
+            coming = [move.update.new for move in moves if _is_operators(move)]
+            verdicts = [_examined(move, existing, coming, examination) for move in moves]
             if all(verdict.allowed for verdict in verdicts):
                 leaving.note(repository, [one.leaving for one in judged if one.leaving is not None])
             checked = Checked(
@@ -163,9 +164,16 @@ class Judge:
         return Facts(rewrites=objects.rewrites(update.old, update.new))
 
 
-def _examined(move: Move, existing: Mapping[BranchName, ObjectId], examination: Examination) -> RefVerdict:
+def _is_operators(move: Move) -> bool:
+    """Tell whether a move lets a branch of no project show something."""
+    return move.place is not None and move.place.project is None and not move.update.deletes
+
+
+def _examined(
+    move: Move, existing: Mapping[BranchName, ObjectId], coming: Sequence[ObjectId], examination: Examination
+) -> RefVerdict:
     update = move.update
     if update.deletes:
         return RefVerdict(update.ref)
     old = None if update.creates else update.old
-    return RefVerdict(update.ref, examination.problems(update.new, old, move.place, existing))
+    return RefVerdict(update.ref, examination.problems(update.new, old, move.place, existing, coming))

@@ -11,45 +11,50 @@ Not here: whether the files are what git says (verify.py); what to do about it
 (deploy.py).
 
 Fails with OSError (permission denied, an input/output error): what cannot be
-looked at is not said to be there, nor to be missing.
+looked at is not said to be there, nor to be missing. What a version leaves out
+of its commit (survey.py) is not missing.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from enc.errors import ToolkitError
 from git_hooks.layout import JOINED, Layout, is_part, is_split, tree_of
-from git_hooks.trees import DIRECTORY, FILE, PROGRAM, object_id
+from git_hooks.surveys import Surveys
+from git_hooks.trees import object_id
 
 if TYPE_CHECKING:
     from enc.names import EnvironmentName
     from git_hooks.refs import ObjectId
-    from git_hooks.repository import Repository
-    from git_hooks.trees import Entry
-
-_PLAIN = re.compile(r"(?!\.?git)[\x20-\x7e]{1,100}", re.IGNORECASE | re.ASCII)
-"""Names that every tree's files may have; whether others are laid out is not known here."""
+    from git_hooks.sound import Sound
+    from git_hooks.survey import Survey
 
 
 class Presence:
     """One look at a store, by one deploy or command."""
 
-    def __init__(self, layout: Layout, repository: Repository) -> None:
+    def __init__(self, layout: Layout, objects: Sound) -> None:
         self._layout = layout
-        self._repository = repository
+        self._objects = objects
+        self._surveys = Surveys(layout)
+        self._last: Survey | None = None
         self._seen: dict[str, str] = {}
 
     def version(self, environment: EnvironmentName, commit: ObjectId) -> str:
         """Return what of a version is missing (a path, and the word); empty if it is whole."""
         path = self._layout.version(environment, commit)
+        try:
+            os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return f"{path} is missing"
         tree = None
         with suppress(ToolkitError):  # the commit may be gone from the repository while it is still shown
-            tree = self._repository.tree_of(commit)
+            self._last = self._surveys.shown(path, self._objects, self._last)
+            tree = self._objects.tree_of(commit)
         return self._directory(path, tree)
 
     def unit(self, unit: str, inside: str = "") -> str:
@@ -109,13 +114,9 @@ class Presence:
         return ""  # one of the tree's own
 
     def _expected(self, tree: str | None) -> Iterator[str]:
-        entries: tuple[Entry, ...] = ()
         if tree is not None:
             with suppress(ToolkitError):  # git has removed it, or it is a part's and was never there
-                entries = self._repository.tree(tree)
-        for entry in entries:
-            if entry.mode in (DIRECTORY, FILE, PROGRAM) and _PLAIN.fullmatch(entry.name):
-                yield entry.name
+                yield from [entry.name for entry in self._objects.tree(tree)]
 
 
 def _is_empty(tree: str) -> bool:

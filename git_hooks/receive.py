@@ -19,10 +19,14 @@ from git_hooks.deploy import Deployer, Tip
 from git_hooks.mounted import StoreAway
 from git_hooks.records import Record
 from git_hooks.refs import RefUpdate
+from git_hooks.remedies import remedy
 from git_hooks.verdict import took
 
 UNDER = "  "
 """What stands before a line that belongs to the one above."""
+
+
+_AGAIN = "the next push tries again, or an operator's: branch-manager deploy {}"
 
 
 class Told(NamedTuple):
@@ -39,7 +43,8 @@ def received(deployer: Deployer, place: Place, update: RefUpdate, who: str, bega
     except (OSError, StoreAway) as error:
         # A store that cannot be written or locked at all: no step was begun, or a record would tell.
         detail = (trouble(error) if isinstance(error, OSError) else None) or f"{error}"
-        record = Record(place.environment, "failed", None, None, who, "push", time.time(), {}, detail)
+        helps = remedy(error, place.environment)
+        record = Record(place.environment, "failed", None, None, who, "push", time.time(), {}, detail, remedy=helps)
     return Told(record.good, tuple(_lines(deployer, place, update, record, time.perf_counter() - began)))
 
 
@@ -55,7 +60,7 @@ def _lines(deployer: Deployer, place: Place, update: RefUpdate, record: Record, 
     if record.outcome == "failed":
         return [
             f"{name}: NOT live, nothing was changed: {record.detail}",
-            f"{UNDER}your push is stored; the next push makes it live, or an operator's: branch-manager deploy {name}",
+            f"{UNDER}your push is stored; {record.remedy or _AGAIN.format(name)}",
         ]
     shown = record.new.abbreviated if record.new is not None else "nothing"
     if record.outcome == "not flushed":
@@ -63,8 +68,8 @@ def _lines(deployer: Deployer, place: Place, update: RefUpdate, record: Record, 
             f"{name}: switched to {shown}, but puppetserver may still serve the old version: {record.detail}",
             f"{UNDER}the next push tries again, or an operator's: branch-manager deploy {name}",
         ]
-    note = [f"{UNDER}{record.note}"] if record.note else []
-    return [_good(deployer, place, update, record, seconds), *note]
+    notes = [f"{UNDER}{line}" for line in record.note.splitlines()]
+    return [_good(deployer, place, update, record, seconds), *notes]
 
 
 def _good(deployer: Deployer, place: Place, update: RefUpdate, record: Record, seconds: float) -> str:

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from enc.environments import Place, Rules, collisions
+from enc.environments import Place, Rules, collisions, site_first
 from enc.errors import InvalidName
 from enc.names import BranchName, EnvironmentName
-from git_hooks.deploy import LIKELY_BASES, Deployer, Tip
+from git_hooks.deploy import Deployer, Tip
 from git_hooks.records import Record
 from git_hooks.refs import ObjectId
 from git_hooks.versions import ForeignEnvironment
@@ -62,10 +62,11 @@ def due(
         if place.branch not in contested
         and (live.get(place.environment) != branches[place.branch] or place.environment in owed)
     ]
-    wanting.sort(key=lambda place: (place.environment not in LIKELY_BASES, place.environment))
+    wanting.sort(key=lambda place: place.environment)
+    first, rest = site_first(wanting, rules)
     wanted = {place.environment.lower() for place in places}
     orphans = tuple(sorted(environment for environment in live if environment.lower() not in wanted))
-    return Due(tuple(wanting), orphans, rivals, damaged)
+    return Due((*first, *rest), orphans, rivals, damaged)
 
 
 def look(deployer: Deployer, rules: Rules) -> Due:
@@ -83,9 +84,7 @@ def look(deployer: Deployer, rules: Rules) -> Due:
 
 def reconcile(deployer: Deployer, found: Due, who: str, why: str = "reconcile") -> Iterator[Record]:
     """Deploy everything that is due, and yield what happened."""
-    first = [place for place in found.deploy if place.environment in LIKELY_BASES]
-    rest = [place for place in found.deploy if place.environment not in LIKELY_BASES]
-    for group in (first, rest):
+    for group in site_first(found.deploy, deployer.rules):
         deployer.build_ahead((place.environment, Tip(place.branch)) for place in group)
         for place in group:
             yield deployer.deploy(place.environment, Tip(place.branch), who, why)

@@ -56,7 +56,9 @@ class Record(NamedTuple):
     detail: str = ""
     """What went wrong, in one line."""
     note: str = ""
-    """What people should know though nothing went wrong, in one line."""
+    """What people should know though nothing went wrong, a line for each thing."""
+    remedy: str = ""
+    """What helps if it failed: who does what."""
 
     @property
     def switched(self) -> bool:
@@ -198,7 +200,8 @@ def told(record: Record) -> str:
         "not flushed": f"switched to {shown}, but puppetserver may still serve the old version: {record.detail}",
         "begun": "begun",
     }
-    note = f" ({record.note})" if record.note else ""
+    note = f" ({'; '.join(filter(None, (*record.note.splitlines(), record.remedy)))})"
+    note = note if record.note or record.remedy else ""
     return f"{record.environment}: {words[record.outcome]}{note}"
 
 

@@ -19,7 +19,7 @@ from typing import BinaryIO, TypeVar
 from enc.errors import NotFound, ToolkitError
 from enc.names import HEADS, BranchName
 from git_hooks.refs import ObjectId
-from git_hooks.trees import Entry, check_entries, parse_tree
+from git_hooks.trees import Entry, parse_tree
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ class Repository:
         self._pid = 0
         self._questions: BinaryIO | None = None
         self._answers: BinaryIO | None = None
-        self._trees: dict[tuple[str, str], tuple[Entry, ...]] = {}
+        self._trees: dict[str, tuple[Entry, ...]] = {}
         self._entries = 0
 
     def __enter__(self) -> Repository:
@@ -115,20 +115,22 @@ class Repository:
             raise NotFound(f"no commit {commit}", where=self.path)
         return content[5 : content.index(b"\n")].decode("ascii")
 
-    def tree(self, tree: str, path: str = "") -> tuple[Entry, ...]:
-        """Return the entries of `tree`, which stands at `path`; raise `UnsoundTree` if one may not become a file."""
-        known = self._trees.get((tree, path))
+    def tree(self, tree: str) -> tuple[Entry, ...]:
+        """Return the entries of `tree`, whatever they are; raise `UnsoundTree` if it is damaged.
+
+        What of them may become files is not judged here (trees.unfit).
+        """
+        known = self._trees.get(tree)
         if known is None:
             kind, _, content = self._one(tree)
             if kind != "tree":
                 raise NotFound(f"no tree {tree}", where=self.path)
             known = parse_tree(content, len(tree) // 2)
-            check_entries(known, path)
             self._entries += len(known)
             if self._entries > _REMEMBERED:
                 self._trees.clear()
                 self._entries = len(known)
-            self._trees[tree, path] = known
+            self._trees[tree] = known
         return known
 
     def blob(self, blob: str) -> bytes:

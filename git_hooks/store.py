@@ -42,7 +42,9 @@ from git_hooks.parts import Surveyor, WithParts
 from git_hooks.presence import Presence
 from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository
+from git_hooks.sound import Sound
 from git_hooks.splitting import Splitting, splitting
+from git_hooks.surveys import Surveys
 from git_hooks.trees import DIRECTORY, LINK, PROGRAM, SUBMODULE, Entry, join
 
 Step = Callable[[str], None]
@@ -108,13 +110,14 @@ class Store:
     def build(self, objects: Repository, environment: EnvironmentName, commit: ObjectId, base: str | None) -> Built:
         """Make the version of `environment` at `commit` unless it is there; share what `base` (a version) has too.
 
-        Raise `UnsoundTree` if the commit may not be laid out.
+        What may not become a file is left out (survey.py). Raise `UnsoundTree` if a tree object is damaged.
         """
         return self.build_all(objects, [Order(environment, commit, base)])
 
     def build_all(self, objects: Repository, orders: Sequence[Order]) -> Built:
-        """Make several versions with one sync; raise `UnsoundTree`, and make none, if one may not be laid out."""
-        presence = Presence(self.layout, objects)
+        """Make several versions with one sync; raise `UnsoundTree`, and make none, if one is damaged in git."""
+        sound, surveys = Sound(objects), Surveys(self.layout)
+        presence = Presence(self.layout, sound)
         missing = [order for order in orders if presence.version(order.environment, order.commit)]
         if not missing:
             return Built(0, 0)
@@ -122,7 +125,7 @@ class Store:
         self._at("make work directory")
         os.mkdir(work)
         try:
-            build = _Build(self.layout, objects, work, self._at)
+            build = _Build(self.layout, sound, work, self._at)
 
             def splits(tree: str) -> Splitting:
                 return splitting(build.objects, tree, self._split, large=self._split_large)
@@ -131,9 +134,11 @@ class Store:
                 return build.has(unit) or not presence.unit(unit, inside)
 
             for order in missing:
-                bases = _Bases(objects, order.base)
+                found = surveys.look(sound, order.commit, order.base, work)
+                surveys.keep(self.layout.version(order.environment, order.commit), found, work)
+                bases = _Bases(sound, order.base)
                 arranger = Arranger(build.objects, self._surveyor, splits, known, bases.tree)
-                build.add(arranger.version(objects.tree_of(order.commit)), bases, order)
+                build.add(arranger.version(sound.show(found)), bases, order)
             return build.finish()
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -142,7 +147,7 @@ class Store:
 class _Bases:
     """What an older version has, to make new directories from and share files with."""
 
-    def __init__(self, objects: Repository, version: str | None) -> None:
+    def __init__(self, objects: Sound, version: str | None) -> None:
         self._objects = objects
         self._version = version
         self._trees: dict[str, str | None] = {}
@@ -174,11 +179,11 @@ class _Bases:
 class _Build:
     """One build of any number of versions: first all files below `work`, then one sync, then the names."""
 
-    def __init__(self, layout: Layout, objects: Repository, work: str, at: Step) -> None:
-        self.objects = WithParts(objects)
+    def __init__(self, layout: Layout, sound: Sound, work: str, at: Step) -> None:
+        self.objects = WithParts(sound)
         """Those of the repository, and what the units of this build need beside them."""
         self._layout = layout
-        self._repository = objects
+        self._sound = sound
         self._work = work
         self._at = at
         self._files: list[tuple[str, Entry]] = []
@@ -286,7 +291,7 @@ class _Build:
     def _write(self) -> None:
         """Write all new files, and their data through to the disk."""
         each = len(self._files) <= FSYNC_EACH
-        with closing(self._repository.blobs(entry.id for _, entry in self._files)) as contents:
+        with closing(self._sound.blobs(entry.id for _, entry in self._files)) as contents:
             for (path, entry), content in zip(self._files, contents, strict=True):
                 self._at("write file")
                 _write_file(path, content, 0o555 if entry.mode == PROGRAM else 0o444, sync=each)
@@ -302,7 +307,7 @@ class _Build:
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
                 raise
-            if missing(Presence(self._layout, self._repository)):
+            if missing(Presence(self._layout, self._sound)):
                 # It was not whole when this build began, or became so since; its readers miss something either way.
                 self._at("take away what is not whole")
                 os.rename(name, f"{directory}-not-whole")

@@ -1,16 +1,19 @@
 """What a git tree holds, and what of it may become files. Pure.
 
 Owns: the form of tree and commit objects, which names, modes and links are sound enough
-to be laid out on disk, and how object names follow from contents. What else a
-push may or may not hold (sizes, case collisions) is policy, and refused
-earlier; the rules here protect the store whatever came into the repository.
+to be laid out on disk (`unfit`), and how object names follow from contents.
+
+`unfit` is the one judgement of an entry. The checks of a push refuse what it
+names, and a deploy leaves that out (survey.py), whatever way it came into the
+repository: so what a push is told to be sound can always be deployed. What
+else a push may not hold (sizes, case collisions) is policy (checks/).
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -23,6 +26,16 @@ LINK = 0o120000
 SUBMODULE = 0o160000
 """Becomes an empty directory, as in a plain clone; whether a push may bring one is policy."""
 
+LONGEST_TARGET = 1000
+"""Bytes of a link's target; XFS takes 1023, others 4095."""
+LONGEST_NAME = 255
+"""Bytes of a name that every file system takes."""
+LONGEST_PATH = 3000
+"""Bytes of a path in a tree; the system takes 4095 with the store's own path before it."""
+DEEPEST = 100
+"""Directories inside one another."""
+
+_DAMAGED = "a tree object is damaged; run git fsck in the repository"
 _GIT_ITSELF = re.compile(r"\.git[ .]*|git~\d+", re.IGNORECASE | re.ASCII)
 """Names that some file system takes for .git (git itself knows more, for systems that no Puppet is served from)."""
 
@@ -63,8 +76,11 @@ def parse_tree(content: bytes, id_size: int) -> tuple[Entry, ...]:
         end = content.find(b"\0", space)
         after = end + 1 + id_size
         if space < 0 or end < 0 or after > len(content):
-            raise UnsoundTree("a tree object is damaged; run git fsck in the repository")
-        mode = int(content[position:space], 8)
+            raise UnsoundTree(_DAMAGED)
+        try:
+            mode = int(content[position:space], 8)
+        except ValueError as error:
+            raise UnsoundTree(_DAMAGED) from error
         if mode & 0o170000 == 0o100000:
             # Old repositories hold 100664 and the like; git itself looks only at this bit.
             mode = PROGRAM if mode & 0o100 else FILE
@@ -74,18 +90,58 @@ def parse_tree(content: bytes, id_size: int) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
+def unfit(entry: Entry, path: str, target: Callable[[str], bytes | None]) -> str:
+    """Return why an entry of the directory `path` may not become a file; empty if it may.
+
+    `target` returns what a link says, given the name of its blob; None: more than anybody reads.
+    """
+    name = entry.name
+    if name in ("", ".", "..") or "/" in name or _GIT_ITSELF.fullmatch(name):
+        return "has a name that is not laid out"
+    if entry.mode not in (DIRECTORY, FILE, PROGRAM, LINK, SUBMODULE):
+        return f"has the unknown mode {entry.mode:o}"
+    if len(name) > LONGEST_NAME // 4 and len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
+        return f"the name is longer than {LONGEST_NAME} bytes"
+    if len(path) > LONGEST_PATH // 8 and len(join(path, name).encode("utf-8", "surrogateescape")) > LONGEST_PATH:
+        return f"the path is longer than {LONGEST_PATH} bytes"
+    if entry.mode == LINK:
+        return leaving(target(entry.id), depth(path))
+    if entry.mode == DIRECTORY and depth(path) >= DEEPEST:
+        return f"is more than {DEEPEST} directories deep"
+    return ""
+
+
+def leaving(target: bytes | None, depth: int) -> str:
+    """Return why a link with `depth` directories above it is not laid out; empty if it stays in the tree.
+
+    What counts is what a link says, not what stands there: then links to
+    directories cannot be chained to get out either.
+    """
+    if target is None or len(target) > LONGEST_TARGET:
+        return f"is a link whose target is longer than {LONGEST_TARGET} bytes"
+    try:
+        return "is a link that leaves the tree" if climb(target, depth, "") else ""
+    except UnsoundTree as error:
+        return error.message
+
+
 def check_entries(entries: Iterable[Entry], path: str) -> None:
-    """Raise `UnsoundTree` if a name or a kind of entry may not become a file below `path`."""
+    """Raise `UnsoundTree` if a name or a kind of entry may not become a file below `path`. Links are not looked at."""
     seen = set()
     for entry in entries:
-        where = join(path, entry.name)
-        if entry.name in ("", ".", "..") or "/" in entry.name or _GIT_ITSELF.fullmatch(entry.name):
-            raise UnsoundTree("a file of this name is not laid out", where=where)
-        if entry.mode not in (DIRECTORY, FILE, PROGRAM, LINK, SUBMODULE):
-            raise UnsoundTree(f"has the unknown mode {entry.mode:o}", where=where)
-        if entry.name in seen:
-            raise UnsoundTree("stands twice in its tree", where=where)
+        what = unfit(entry, path, lambda _: b".")
+        if what or entry.name in seen:
+            raise UnsoundTree(what or TWICE, where=join(path, entry.name))
         seen.add(entry.name)
+
+
+TWICE = "stands twice in its tree"
+"""What is wrong with the second entry of one name."""
+
+
+def depth(path: str) -> int:
+    """Return how many directories stand above the entries of the directory `path`."""
+    return path.count("/") + 1 if path else 0
 
 
 def join(path: str, name: str) -> str:

@@ -22,7 +22,19 @@ from git_hooks.layout import JOINED, Layout, is_part, is_split, tree_of
 from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository
 from git_hooks.resource_types import NAME
-from git_hooks.trees import DIRECTORY, FILE, LINK, PROGRAM, SUBMODULE, Entry, object_id, render_tree
+from git_hooks.sound import Sound
+from git_hooks.survey import Survey, survey
+from git_hooks.trees import (
+    DIRECTORY,
+    FILE,
+    LINK,
+    PROGRAM,
+    SUBMODULE,
+    Entry,
+    UnsoundTree,
+    object_id,
+    render_tree,
+)
 
 _NO_TREE = "0" * 64
 """What a tree that is not in the repository is looked up as."""
@@ -37,32 +49,36 @@ class Fault(NamedTuple):
 
 def verify_store(layout: Layout, repository: Repository) -> Iterator[Fault]:
     """Yield every fault of every unit and version."""
-    verifier = _Verifier(layout, repository)
+    sound = Sound(repository)
+    _survey_versions(layout, repository, sound)
+    verifier = _Verifier(layout, sound)
     # Versions first: they tell where in which commit a unit stands.
-    versions = list(_faults_of_versions(layout, repository, verifier))
+    versions = list(_faults_of_versions(layout, sound, verifier))
     yield from _faults_of_units(layout, verifier)
     yield from versions
     yield from _faults_of_puppetfiles(layout, verifier)
 
 
-def _faults_of_versions(layout: Layout, repository: Repository, verifier: _Verifier) -> Iterator[Fault]:
+def _faults_of_versions(layout: Layout, sound: Sound, verifier: _Verifier) -> Iterator[Fault]:
     for name in _names(layout.versions):
         for commit in _names(f"{layout.versions}/{name}"):
             path = layout.version(EnvironmentName(name), ObjectId(commit))
             try:
-                tree = repository.tree_of(ObjectId(commit))
+                tree = sound.tree_of(ObjectId(commit))
             except NotFound:
                 yield Fault(path, "its commit is not in the repository any more, so it cannot be verified")
                 continue
-            own = {entry.name for entry in repository.tree(tree)}
-            added = tuple(name for name in (NAME, JOINED) if name not in own)
             try:
+                own = {entry.name for entry in sound.tree(tree)}
+                added = tuple(name for name in (NAME, JOINED) if name not in own)
                 if verifier.tree(path, tree, added=added) != tree:
                     yield Fault(path, "holds something else than its commit")
                 elif strange := verifier.strange(path, tree):
                     yield Fault(path, f"what links lead to is another commit's: {strange}")
             except OSError as error:
                 yield Fault(path, f"cannot be read: {error}")
+            except (NotFound, UnsoundTree) as error:
+                yield Fault(path, f"cannot be verified: {error}")
 
 
 def _faults_of_units(layout: Layout, verifier: _Verifier) -> Iterator[Fault]:
@@ -84,9 +100,19 @@ def _names(directory: str) -> list[str]:
         return []
 
 
+def _survey_versions(layout: Layout, repository: Repository, sound: Sound) -> None:
+    """Let `sound` know the trees that versions show where something of a commit is left out; git does not have them."""
+    last: Survey | None = None
+    for name in _names(layout.versions):
+        for commit in _names(f"{layout.versions}/{name}"):
+            with suppress(NotFound, UnsoundTree):
+                last = survey(repository, repository.tree_of(ObjectId(commit)), last)
+                sound.show(last)
+
+
 def tree_of_files(layout: Layout, repository: Repository, directory: str) -> str:
     """Return the name (sha256) of the tree that `directory` holds; the repository does not know it."""
-    return _Verifier(layout, repository).tree(directory, _NO_TREE)
+    return _Verifier(layout, Sound(repository)).tree(directory, _NO_TREE)
 
 
 def _faults_of_puppetfiles(layout: Layout, verifier: _Verifier) -> Iterator[Fault]:
@@ -98,7 +124,7 @@ def _faults_of_puppetfiles(layout: Layout, verifier: _Verifier) -> Iterator[Faul
 
 
 class _Verifier:
-    def __init__(self, layout: Layout, repository: Repository) -> None:
+    def __init__(self, layout: Layout, repository: Sound) -> None:
         self._layout = layout
         self._repository = repository
         self._puppetfiles = layout.puppetfiles + "/"

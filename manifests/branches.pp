@@ -16,6 +16,8 @@
 #   Where versions of environments are kept (`branches.store`).
 # @param tokens
 #   Where tokens are kept (`branches.transport.tokens`).
+# @param production_branch
+#   The branch that the configuration's `branches.rules` make the environment production, and that a clone shows first.
 # @param serve
 #   Whether git is served over HTTP(S).
 # @param manage_account
@@ -23,13 +25,14 @@
 # @param static_catalogs
 #   Whether catalogs keep to the files of their version.
 class puppetmaster::branches (
-  Puppetmaster::Ensure $ensure          = 'present',
-  Puppetmaster::Path   $repository      = '/var/lib/puppetmaster/repository.git',
-  Puppetmaster::Path   $store           = '/var/lib/puppetmaster/store',
-  Puppetmaster::Path   $tokens          = '/var/lib/puppetmaster/tokens',
-  Boolean              $serve           = false,
-  Boolean              $manage_account  = true,
-  Boolean              $static_catalogs = true,
+  Puppetmaster::Ensure $ensure            = 'present',
+  Puppetmaster::Path   $repository        = '/var/lib/puppetmaster/repository.git',
+  Puppetmaster::Path   $store             = '/var/lib/puppetmaster/store',
+  Puppetmaster::Path   $tokens            = '/var/lib/puppetmaster/tokens',
+  String[1]            $production_branch = 'production',
+  Boolean              $serve             = false,
+  Boolean              $manage_account    = true,
+  Boolean              $static_catalogs   = true,
 ) {
   include puppetmaster::toolkit
 
@@ -42,6 +45,7 @@ class puppetmaster::branches (
   $environmentpath = lookup('puppetmaster::environmentpath')
   $versioned_code = "${server_confdir}/conf.d/versioned-code.conf"
   $owned_by = file('puppetmaster/owned-by.sh')
+  $in_the_way = file('puppetmaster/first-environment.sh')
 
   if $ensure == 'present' {
     include puppetmaster
@@ -73,7 +77,7 @@ class puppetmaster::branches (
         ;
     }
     -> exec { "make ${repository}":
-      command => ['/usr/bin/git', 'init', '--quiet', '--bare', '-b', 'production', $repository],
+      command => ['/usr/bin/git', 'init', '--quiet', '--bare', '-b', $production_branch, $repository],
       creates => "${repository}/HEAD",
       user    => 'git',
       require => Class['puppetmaster::toolkit'],
@@ -110,7 +114,7 @@ class puppetmaster::branches (
     # Puppet may have made one with directories in it; the branch manager replaces nothing of others.
     -> exec { 'production shows its branch':
       command => ['/bin/sh', '-c', file('puppetmaster/show-production.sh'), 'sh', $environmentpath, $manager],
-      onlyif  => [['/bin/sh', '-c', file('puppetmaster/first-environment.sh'), 'sh', $environmentpath, $repository]],
+      onlyif  => [['/bin/sh', '-c', $in_the_way, 'sh', $environmentpath, $repository, $production_branch]],
       path    => ['/usr/bin', '/bin'],
       user    => 'git',
     }

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from enc.config_reference import as_yaml, effective
+from enc.environments import Rules
 from enc.errors import ToolkitError
 from enc.names import BranchName, EnvironmentName, ProjectName
 from enc.settings import MirrorSettings, PuppetserverSettings, Settings
@@ -31,7 +32,8 @@ from puppetmaster_self.steps.repository import Deploy, Repository
 from puppetmaster_self.steps.snapshot import Mark, Snapshot
 from puppetmaster_self.steps.units import Units
 
-_SITE = EnvironmentName("production")
+PUPPETS = EnvironmentName("production")
+"""puppetserver does not start without an environment of this name."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,16 @@ def branch_of(wish: Wish, settings: Settings) -> BranchName:
     """Return the branch to build on; raise `ToolkitError` if nobody named it and the project is not known."""
     chosen = wish.branch or settings.self_master.branch
     if chosen is None and wish.project is not None:
-        chosen = BranchName(f"project/{wish.project}")
+        place = Rules(settings.branches.rules).project_branch(wish.project)
+        chosen = place.branch if place is not None else None
     if chosen is None:
         raise ToolkitError("name the branch to build on: --branch BRANCH, or self_master.branch")
     return chosen
+
+
+def site_branch(settings: Settings) -> BranchName:
+    """Return the central branch that becomes the environment `production`, as `branches.rules` say."""
+    return Rules(settings.branches.rules).branch_of(PUPPETS) or BranchName(PUPPETS)
 
 
 def decide(facts: Facts, wish: Wish, settings: Settings, config: Path, places: Places) -> Plan:
@@ -96,7 +104,7 @@ def decide(facts: Facts, wish: Wish, settings: Settings, config: Path, places: P
             _configuration(settings, places, environment, wish), module_root(), _made(settings), _autosign(places, wish)
         ),
         Packages(tool, own.packages, timeout),
-        Repository(upstream, branch, own.local_branch, own.working_copy, deploy, timeout),
+        Repository(upstream, branch, site_branch(settings), own.local_branch, own.working_copy, deploy, timeout),
         Deploy(deploy, timeout),
         Apply(_manifest(facts, settings, places, wish), (str(places.modules), *modulepath(facts, settings)), timeout),
         Answering(own.port, float(own.start_timeout)),
@@ -128,7 +136,7 @@ def modulepath(facts: Facts, settings: Settings) -> tuple[str, ...]:
 
 def _configuration(settings: Settings, places: Places, environment: EnvironmentName, wish: Wish) -> str:
     own = [f"{settings.self_master.local_branch} = {environment}"]
-    site = [f"{_SITE} = {_SITE}"] if environment != _SITE else []
+    site = [f"{site_branch(settings)} = {PUPPETS}"] if environment != PUPPETS else []
     branches = replace(
         settings.branches,
         repository=places.repository,

@@ -43,7 +43,6 @@ from puppetmaster_self.upstream import (
 )
 from puppetmaster_self.working_copy import WorkingCopy
 
-SITE = BranchName("production")
 _TRIES = 3
 
 
@@ -91,6 +90,8 @@ class Sync:
     now: Callable[[], float] = time.time
     at: Callable[[str], None] = lambda _: None
     """Told before each act."""
+    site: BranchName | None = BranchName("production")
+    """The central branch that becomes the environment `production` here; None: that is the local branch's."""
 
     def run(self, *, unpark: bool = False, dry_run: bool = False) -> Result:
         """Do it; expected failures are results, too."""
@@ -256,7 +257,8 @@ class Sync:
         return name
 
     def _finish(self, outcome: Outcome, queue: Queue, replayed: Replayed, snapshot: str | None) -> Result:
-        self.repository.follow(SITE)
+        if self.site is not None:
+            self.repository.follow(self.site)
         self.at("deploy")
         done = self.deploy()
         if not done.good:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from enc.names import BranchName
 from enc.settings.values import Duration, Section, listening_faults
 
 # A whole host at least, and nothing that git takes for a helper (ext::) or ssh for an option.
@@ -190,6 +191,8 @@ class BranchSettings(Section):
     )
     """BRANCH = ENVIRONMENT, the first that fits; <name> is a project, <topic> one more part of the branch.
     A branch beside `project/red` cannot be called `project/red/…`: git keeps both under one path."""
+    beginning: BranchName | None = None
+    """Where a new project's branch begins. null: at the branch of the last rule that has no <name>, here `test`."""
     split: tuple[str, ...] = ("modules", "site", "site-modules")
     """Directories whose sub-directories are shared one by one between versions, as those are that a tree's
     environment.conf has in its modulepath."""
@@ -228,7 +231,14 @@ class PushSettings(Section):
     roles_kept_offline: Duration = Duration(900)
     """How old they may be while LDAP cannot be reached; after that, pushes are refused."""
     submodules: bool = False
-    """Let trees hold submodules and .gitmodules. A submodule is not fetched: it becomes an empty directory."""
+    """Let trees hold submodules. A submodule is not fetched: it becomes an empty directory, as in a plain clone."""
+    links: tuple[str, ...] = ()
+    """Paths of links that may leave the tree, such as modules/*/files/home/*/.my.cnf (`*` stands for anything).
+    Such a link is left out of every environment, and pushers are told so. Only operators bring one, on a branch
+    of no project; projects' branches may have it as it is there."""
+    modulepath: tuple[str, ...] = ()
+    """Directories outside of the tree that environment.conf may name in its modulepath, such as
+    /etc/puppet/private/modules. A project's branch may name what a branch of no project names."""
     file_bytes: int = 10_485_760
     """The largest file."""
     push_bytes: int = 268_435_456
@@ -237,3 +247,12 @@ class PushSettings(Section):
     """The most files and directories that one push may bring or change."""
     directory_entries: int = 20_000
     """The most entries of one directory."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield patterns and directories that nothing can be like."""
+        for pattern in self.links:
+            if pattern.startswith("/") or pattern.endswith("/") or ".." in pattern.split("/"):
+                yield "links", f"{pattern!r} is no path in a tree: DIRECTORY/NAME, where * stands for anything"
+        for directory in self.modulepath:
+            if not re.fullmatch(r"(?:/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)+/?", directory, re.ASCII):
+                yield "modulepath", f"{directory!r} is not the absolute path of a directory, in plain characters"

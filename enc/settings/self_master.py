@@ -46,7 +46,7 @@ class SelfMasterSettings(Section):
     upstream: str | None = None
     """The central repository, as git fetches and pushes it. None: `enable` must be given --upstream."""
     branch: BranchName | None = None
-    """Branch of the central repository that is built on. None: `project/PROJECT`, or what `enable` is given."""
+    """Branch of the central repository that is built on. None: what `enable` is given, or the project's own."""
     local_branch: BranchName = BranchName("local")
     """Branch of the instance's own repository that holds the local commits, and is served."""
     working_copy: Path = Path("/srv/puppet")

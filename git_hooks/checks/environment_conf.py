@@ -12,7 +12,7 @@ is refused rather than guessed at.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from git_hooks.checks.look import Look, Problem
 from git_hooks.trees import FILE, PROGRAM
@@ -61,45 +61,73 @@ def check(look: Look) -> Iterator[Problem]:
         if content is None or len(content) > _LONGEST:
             yield Problem(NAME, f"is larger than {_LONGEST} bytes")
             return
-        for what in problems(content):
+        allowed = look.limits.modulepath
+        if allowed and not look.site.own:
+            # Somebody of a project may only name what operators name themselves.
+            theirs = [modulepath(look.site.content(entry)) for entry in look.site.at(NAME)]
+            allowed = allowed & frozenset().union(*theirs)
+        for what in problems(content, allowed):
             yield Problem(NAME, what)
 
 
-def problems(content: bytes) -> Iterator[str]:
-    """Yield what is wrong with the content of an environment.conf."""
+def problems(content: bytes, allowed: Collection[str] = ()) -> Iterator[str]:
+    """Yield what is wrong with the content of an environment.conf; `allowed` are directories outside of the tree."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         yield "is not UTF-8"
         return
-    # At line feeds only, as Ruby does: a carriage return in a value must not hide what follows it.
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        match = _is(_LINE, line)
-        what = (
-            _wrong(match[1], match[2].strip(_BLANKS))
-            if match
-            else "is neither KEY = VALUE nor a comment (there are no sections)"
-        )
+    for number, key, value in _settings(text):
+        what = _wrong(key, value, allowed) if key else "is neither KEY = VALUE nor a comment (there are no sections)"
         if what:
             yield f"line {number} {what}"
 
 
-def _wrong(key: str, value: str) -> str:
+def config_version(content: bytes) -> str:
+    """Return the program that an environment.conf names as config_version, without its arguments; empty if none."""
+    found = [value for _, key, value in _settings(content.decode("utf-8", "replace")) if key == "config_version"]
+    words = _unquoted(found[-1]).split() if found else []
+    return words[0] if words else ""
+
+
+def modulepath(content: bytes) -> frozenset[str]:
+    """Return the directories of an environment.conf's modulepath."""
+    found = [value for _, key, value in _settings(content.decode("utf-8", "replace")) if key == "modulepath"]
+    return frozenset(_directory(part) for value in found for part in value.split(":"))
+
+
+def _settings(text: str) -> Iterator[tuple[int, str, str]]:
+    """Yield number, key and value of each line that is no comment; the key is empty where it is no setting."""
+    # At line feeds only, as Ruby does: a carriage return in a value must not hide what follows it.
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            match = _is(_LINE, line)
+            yield (number, match[1], match[2].strip(_BLANKS)) if match else (number, "", "")
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+
+
+def _directory(part: str) -> str:
+    return part.rstrip("/") or part
+
+
+def _wrong(key: str, value: str, allowed: Collection[str]) -> str:
     if key not in KNOWN:
         return f"sets {key[:50]}, which is no setting of environment.conf (known: {', '.join(KNOWN)})"
     if key == "modulepath":
         parts = value.split(":")
-        sound = all(part == _BASE or _is(_GLOB, part) for part in parts)
-        rule = f"a modulepath has directories of this tree and {_BASE}, joined by ':'"
+        sound = all(part == _BASE or _directory(part) in allowed or _is(_GLOB, part) for part in parts)
+        rule = (
+            f"a modulepath has directories of this tree, {_BASE}, and what the setting pushes.modulepath allows "
+            "on branches of operators, joined by ':'"
+        )
     elif key == "manifest":
         sound = _is(_PATH, value) is not None
         rule = "a manifest is a file or directory of this tree"
     elif key == "config_version":
-        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-            value = value[1:-1]
-        program, *words = value.split() or [""]
+        program, *words = _unquoted(value).split() or [""]
         known = program in OUR_PROGRAMS or _is(_PATH, program) is not None
         sound = known and all(_is(_WORD, word) for word in words)
         rule = (

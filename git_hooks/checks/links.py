@@ -1,19 +1,19 @@
 """Symbolic links that lead out of the tree.
 
-What counts is what a link says, not what stands there: its target must be a
-relative path that climbs no higher than the root, with '..' only at its
-beginning. Then links to directories cannot be chained to get out either.
+Which these are, one function says for the checks and for the deploy
+(trees.leaving). The deploy leaves them out of every environment; here those
+are refused that nobody decided about. Operators allow links by their paths
+(`pushes.links`), on branches that only they push; a branch of a project may
+have such a link as it stands on one of theirs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
 from git_hooks.checks.look import Look, Problem
-from git_hooks.trees import LINK, UnsoundTree, climb
-
-LONGEST_TARGET = 1000
-"""Bytes of a link's target; systems take 4095."""
+from git_hooks.trees import LINK, leaving
 
 
 def check(look: Look) -> Iterator[Problem]:
@@ -22,12 +22,10 @@ def check(look: Look) -> Iterator[Problem]:
         if entry.mode != LINK:
             continue
         where = look.where(entry)
-        target = look.blobs(entry.id).content
-        if target is None or len(target) > LONGEST_TARGET:
-            yield Problem(where, f"is a link whose target is longer than {LONGEST_TARGET} bytes")
+        what = leaving(look.blobs(entry.id).content, look.depth())
+        if not what:
             continue
-        try:
-            if climb(target, look.depth(), where):
-                yield Problem(where, "is a link that leaves the tree")
-        except UnsoundTree as error:
-            yield Problem(where, error.message)
+        if not any(fnmatchcase(where, pattern) for pattern in look.limits.links):
+            yield Problem(where, f"{what}; an operator can allow its path, then it is left out (setting pushes.links)")
+        elif not look.site.own and entry not in look.site.at(where):
+            yield Problem(where, f"{what}; pushes.links allows it only as a branch of operators has it, and none does")

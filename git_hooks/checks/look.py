@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from git_hooks.trees import Entry, join
+from git_hooks.trees import Entry, depth, join
 
 if TYPE_CHECKING:
     from git_hooks.puppetfile import Sources
@@ -26,6 +26,25 @@ class Limits(NamedTuple):
     submodules: bool
     sources: Sources | None = None
     """Where a Puppetfile may take modules from; None: Puppetfiles are not followed."""
+    links: tuple[str, ...] = ()
+    """Patterns of paths at which a link may leave the tree."""
+    modulepath: frozenset[str] = frozenset()
+    """Directories outside of the tree that a modulepath may name."""
+
+
+class Site(NamedTuple):
+    """What operators have on their branches, those of no project: a branch of a project may have that, too."""
+
+    own: bool
+    """The branch that is looked at is one of these, or a tag: only operators push it."""
+    at: Callable[[str], Iterable[Entry]]
+    """Returns what stands at a path on these branches."""
+    content: Callable[[Entry], bytes]
+    """Returns what a file or link of them holds."""
+
+
+OPERATORS = Site(True, lambda _: (), lambda _: b"")
+"""For a branch that only operators push."""
 
 
 class Problem(NamedTuple):
@@ -59,6 +78,7 @@ class Look(NamedTuple):
     blobs: Callable[[str], Blob]
     """Returns the new file or link of this object name."""
     limits: Limits
+    site: Site = OPERATORS
 
     def where(self, entry: Entry) -> str:
         """Return the path of an entry of this directory."""
@@ -66,7 +86,7 @@ class Look(NamedTuple):
 
     def depth(self) -> int:
         """Return how many directories stand above its entries."""
-        return self.path.count("/") + 1 if self.path else 0
+        return depth(self.path)
 
 
 Check = Callable[[Look], Iterable[Problem]]

@@ -1,4 +1,8 @@
-"""A Puppetfile, if they are followed here: it asks for modules, and does nothing else (puppetfile/language.py)."""
+"""A Puppetfile, if they are followed here: it asks for modules, and does nothing else (puppetfile/language.py).
+
+One that the branch has already is looked at as well: with one that is not
+sound, whatever way it came, nothing of the tree could go live.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,10 @@ from git_hooks.trees import FILE, PROGRAM
 
 
 def check(look: Look) -> Iterator[Problem]:
-    """Yield what is wrong with a new Puppetfile at the top."""
+    """Yield what is wrong with a Puppetfile at the top."""
     if look.path or look.limits.sources is None:
         return
-    for entry in look.new:
+    for entry in look.entries:
         if entry.name == JOINED:
             yield Problem(JOINED, "is what the branch manager calls the modules of a Puppetfile; choose another name")
         if entry.name != NAME:

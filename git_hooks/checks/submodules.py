@@ -1,4 +1,8 @@
-"""Submodules, which are not laid out, and entries of a kind that git does not know."""
+"""Submodules, which are not fetched, and entries of a kind that git does not know.
+
+What makes a submodule is its entry in the tree, a commit's name. A .gitmodules
+only says where to fetch it from; without such an entry it is a file like others.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,13 @@ _KNOWN = frozenset({DIRECTORY, FILE, PROGRAM, LINK, SUBMODULE})
 
 
 def check(look: Look) -> Iterator[Problem]:
-    """Yield new submodules and .gitmodules unless they are allowed, and unknown kinds always."""
+    """Yield new submodules unless they are allowed, and unknown kinds always."""
     for entry in look.new:
         if entry.mode not in _KNOWN:
             yield Problem(look.where(entry), f"has the unknown mode {entry.mode:o}")
-        elif look.limits.submodules:
-            continue
-        elif entry.mode == SUBMODULE:
-            yield Problem(look.where(entry), "is a submodule; put the files themselves into the repository")
-        elif entry.name.lower() == ".gitmodules":
-            yield Problem(look.where(entry), "submodules are not allowed here (setting pushes.submodules)")
+        elif entry.mode == SUBMODULE and not look.limits.submodules:
+            yield Problem(
+                look.where(entry),
+                "is a submodule; put the files themselves into the repository, or let an operator allow submodules, "
+                "which become empty directories (setting pushes.submodules)",
+            )

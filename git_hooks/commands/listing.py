@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 
 from enc.commands.call import Call, json_option, table
 from enc.errors import ExitStatus
 from git_hooks.commands.target import opened
 from git_hooks.history import Divergence
-from git_hooks.listing import REFERENCES, Row, rows
+from git_hooks.listing import Row, references, rows
 
-SUMMARY = "list environments: branch, commit, who, age, nodes, ahead and behind of test and production"
+SUMMARY = "list environments: branch, commit, who, age, nodes, ahead and behind of the site's own branches"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,10 +30,11 @@ def run(call: Call) -> int:
     for row in found:
         if row.missing:
             call.say(f"{row.environment}: {row.state}, {row.missing}; run branch-manager deploy")
-    names = [f"VS {str(reference).upper()}" for reference in REFERENCES]
+    known = [str(reference) for reference in references(call.settings.branches)]
+    names = [f"VS {reference.upper()}" for reference in known]
     head = ("ENVIRONMENT", "BRANCH", "COMMIT", "STATE", "WHO", "AGE", "NODES", *names, "ENDS")
     now = time.time()
-    call.show([_document(row) for row in found], table(head, (_cells(row, now) for row in found)))
+    call.show([_document(row) for row in found], table(head, (_cells(row, known, now) for row in found)))
     return ExitStatus.FAILED if call.arguments.not_live and found else ExitStatus.DONE
 
 
@@ -41,7 +43,7 @@ def _document(row: Row) -> dict[str, object]:
     return row._asdict() | {"compared": compared}
 
 
-def _cells(row: Row, now: float) -> tuple[object, ...]:
+def _cells(row: Row, known: Sequence[str], now: float) -> tuple[object, ...]:
     far: dict[str, Divergence] = {str(reference): divergence for reference, divergence in row.compared}
     shown = row.live or row.tip
     return (
@@ -52,7 +54,7 @@ def _cells(row: Row, now: float) -> tuple[object, ...]:
         row.who or "-",
         _age(now - row.at) if row.at is not None else "-",
         "?" if row.nodes is None else row.nodes,
-        *(f"+{far[ref].ahead} -{far[ref].behind}" if ref in far else "-" for ref in map(str, REFERENCES)),
+        *(f"+{far[ref].ahead} -{far[ref].behind}" if ref in far else "-" for ref in known),
         time.strftime("%Y-%m-%d", time.gmtime(row.ends)) if row.ends is not None else "-",
     )
 

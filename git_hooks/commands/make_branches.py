@@ -12,7 +12,7 @@ from git_hooks.commands.target import dry_run_option, opened, who
 from git_hooks.project_branches import make, missing
 from git_hooks.records import told
 
-SUMMARY = "make the branches of projects that have none, from test"
+SUMMARY = "make the branches of projects that have none, from the one that branches.beginning names"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from enc.commands.call import Call, json_option
@@ -15,8 +16,10 @@ from git_hooks.commands.target import opened
 from git_hooks.listing import Whereabouts, rows, whereabouts
 from git_hooks.mirror import tries
 from git_hooks.mirror.failing import failing as failing_now
-from git_hooks.records import Record, told
+from git_hooks.records import Hold, Record, told
 from git_hooks.refs import ObjectId
+from git_hooks.survey import Remark
+from git_hooks.versions import ForeignEnvironment
 
 SUMMARY = "tell where a commit or a branch's last commit has arrived: branches, environments, nodes; else how all is"
 
@@ -39,6 +42,8 @@ def _one(call: Call, what: str) -> int:
     failing = [one for one in failing_now(call.settings.branches).tries if branch is not None and one.subject == branch]
     found: Whereabouts | None = None
     records: tuple[Record, ...] = ()
+    hold: Hold | None = None
+    remarks: tuple[Remark, ...] = ()
     with opened(call) as (deployer, refs):
         tip = deployer.repository.tip(branch) if branch is not None else None
         if not (tip is None and failing):  # the forge has a branch of this name that could not be taken yet
@@ -52,9 +57,20 @@ def _one(call: Call, what: str) -> int:
             place = Rules(call.settings.branches.rules).place(branch)
         if place is not None:
             records = deployer.records.of(place.environment, limit=5)
+            hold = deployer.records.held(place.environment)
+            with suppress(ForeignEnvironment):
+                live = deployer.versions.live(place.environment)
+                remarks = deployer.remarks(place.environment, live) if live is not None else ()
     document: dict[str, Any] = {} if found is None else found._asdict()
-    document |= {"deploys": [one._asdict() for one in records], "tries": [one._asdict() for one in failing]}
+    document |= {
+        "deploys": [one._asdict() for one in records],
+        "tries": [one._asdict() for one in failing],
+        "checkout": [one._asdict() for one in remarks],
+        "held": hold._asdict() if hold is not None else None,
+    }
     lines = [] if found is None else _lines(found)
+    lines += [f"{'held':<14}by {hold.who}: {hold.reason}"] if hold is not None else []
+    lines += [f"{'differs' if number == 0 else '':<14}{_said(one)}" for number, one in enumerate(remarks)]
     deploys = (f"{_when(one.at)}  {one.who}  {told(one)}" for one in records)
     call.show(document, [*lines, *_tried(failing), *deploys])
     return ExitStatus.FAILED if failing or (found is not None and found.waiting) else ExitStatus.DONE
@@ -84,6 +100,13 @@ def _lines(found: Whereabouts) -> list[str]:
         f"not live in   {_some(found.waiting)}",
         f"nodes         {nodes}",
     ]
+
+
+def _said(remark: Remark) -> str:
+    return {
+        "left out": f"{remark.path} is left out: it {remark.what}",
+        "content": f"{remark.path} has other bytes in a checkout: {remark.what}",
+    }.get(remark.kind, f"{remark.path} {remark.what}")
 
 
 def _some(names: tuple[str, ...]) -> str:

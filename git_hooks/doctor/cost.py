@@ -13,6 +13,8 @@ from git_hooks.costs import Cost, costs
 from git_hooks.parts import Surveyor
 from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository
+from git_hooks.sound import Sound
+from git_hooks.survey import Survey, survey
 
 _MOST_BRANCHES = 20
 """So many branches are looked at; the others are made from these, mostly."""
@@ -24,11 +26,14 @@ def check(settings: BranchSettings) -> Iterator[Finding]:
     """Look at the trees of some branches, production and test first."""
     found: Counter[Cost] = Counter()
     surveyor = Surveyor()
+    last: Survey | None = None
     try:
         with Repository(str(settings.repository)) as repository:
             branches = repository.branches()
             for branch in sorted(branches, key=_first)[:_MOST_BRANCHES]:
-                found.update(_costs(repository, branches[branch], settings, surveyor))
+                last = _survey(repository, branches[branch], last)
+                if last is not None:
+                    found.update(_costs(Sound(repository), last, settings, surveyor))
     except ToolkitError:
         return  # told where the branches are looked at
     for cost, count in found.most_common(_MOST_TOLD):
@@ -38,12 +43,19 @@ def check(settings: BranchSettings) -> Iterator[Finding]:
         yield ok("tree-cost", "no directory makes a push slow")
 
 
-def _costs(repository: Repository, commit: ObjectId, settings: BranchSettings, surveyor: Surveyor) -> list[Cost]:
+def _survey(repository: Repository, commit: ObjectId, like: Survey | None) -> Survey | None:
     try:
-        tree = repository.tree_of(commit)
-        return list(costs(repository, tree, settings.split, large=settings.split_large, surveyor=surveyor))
+        return survey(repository, repository.tree_of(commit), like)
     except ToolkitError:
-        return []  # a branch that cannot be deployed; its environment says so
+        return None  # a branch that cannot be deployed; its environment says so
+
+
+def _costs(objects: Sound, found: Survey, settings: BranchSettings, surveyor: Surveyor) -> list[Cost]:
+    try:
+        tree = objects.show(found)
+        return list(costs(objects, tree, settings.split, large=settings.split_large, surveyor=surveyor))
+    except ToolkitError:
+        return []
 
 
 def _first(branch: BranchName) -> tuple[bool, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from enc.directory.ldap_store import LdapSource
@@ -20,6 +20,9 @@ from git_hooks.records import Records
 from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository
 from git_hooks.service import socket_path
+from git_hooks.sound import Sound
+from git_hooks.survey import sentences
+from git_hooks.surveys import Surveys
 from git_hooks.versions import ForeignEnvironment, Versions
 
 _MOST = 5
@@ -87,7 +90,7 @@ def environments(
     layout = Layout(str(settings.store), str(settings.environments))
     versions, records = Versions(layout), Records(layout.root)
     rules = Rules(settings.rules)
-    live, lost, look = {}, {}, Presence(layout, repository)
+    live, lost, look = {}, {}, Presence(layout, Sound(repository))
     for name in versions.environments():
         commit = versions.live(name)
         if commit is not None:
@@ -105,9 +108,8 @@ def environments(
     for name in foreign:
         do = f"move {layout.live(name)} away, then branch-manager deploy {name}"
         yield fault("environments", f"{name} is not ours: something else stands where its link should be", do)
-    stale = [name for name in waiting if name not in foreign]
-    if stale:
-        yield fault("environments", f"{len(stale)} do not show their branch: {_some(stale)}", "branch-manager deploy")
+    wanted = {place.environment: branches[place.branch] for place in found.deploy}
+    yield from _stale({name: wanted[name] for name in waiting if name not in foreign}, records)
     for environment, rivals in found.collisions.items():
         text = f"{environment} is wanted by several branches and stays as it is: {', '.join(rivals)}"
         yield warning("environments", text, "delete all but one of these branches, or see branches.rules")
@@ -117,8 +119,36 @@ def environments(
     if owing:
         text = f"puppetserver may still serve an older version of {len(owing)}: {_some(owing)}"
         yield fault("flushes", text, "see puppetserver-flush; then branch-manager deploy")
+    yield from _differing(layout, live)
     if not (waiting or found.collisions or found.orphans or lost):
         yield ok("environments", f"all {len(live)} show their branches, or are held")
+
+
+def _stale(wanted: Mapping[EnvironmentName, ObjectId], records: Records) -> Iterator[Finding]:
+    """Say why environments do not show their branch: a line for each reason, with what helps."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for name, commit in wanted.items():
+        last = next(iter(records.of(name, limit=1)), None)
+        tried = last is not None and last.new == commit and last.outcome == "failed"
+        why = (last.detail, last.remedy.replace(name, "ENVIRONMENT")) if last is not None and tried else ("", "")
+        reasons.setdefault(why, []).append(name)
+    for (detail, remedy), names in reasons.items():
+        because = f": {detail}" if detail else ""
+        text = f"{len(names)} do not show their branch ({_some(names)}){because}"
+        yield fault("environments", text, remedy or "branch-manager deploy")
+
+
+def _differing(layout: Layout, live: Mapping[EnvironmentName, ObjectId]) -> Iterator[Finding]:
+    """Say what environments have otherwise than a checkout: a line for all that have the same."""
+    surveys = Surveys(layout)
+    reasons: dict[tuple[str, ...], list[str]] = {}
+    for name, commit in live.items():
+        found = surveys.kept(layout.version(name, commit))
+        if found is not None and found.told:
+            reasons.setdefault(tuple(sentences(found.told)), []).append(name)
+    for told, names in reasons.items():
+        do = "right if you know of it (docs/branches.md); branch-manager status BRANCH names all"
+        yield note("checkout", f"{_some(names)}: {'; '.join(told)}", do)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -21,13 +21,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 from enc import log
-from enc.environments import Place, Rules
+from enc.environments import Place, Rules, site_first
 from enc.errors import InvalidName, ToolkitError, bounded
 from enc.names import BranchName
 from enc.settings import Settings
-from git_hooks.deploy import LIKELY_BASES, Deployer, Tip
+from git_hooks.deploy import Deployer, Tip
 from git_hooks.examine import Examination
 from git_hooks.incoming import Incoming
 from git_hooks.mirror.differences import Differences, plan
@@ -35,6 +36,7 @@ from git_hooks.mirror.gauges import write
 from git_hooks.mirror.report import Reports, State
 from git_hooks.mirror.tries import FORGE, Tries
 from git_hooks.mirror.upstream import Upstream
+from git_hooks.mounted import StoreAway
 from git_hooks.policy import some
 from git_hooks.records import Record
 from git_hooks.refs import ObjectId
@@ -159,7 +161,7 @@ class CatchUp:
         with Incoming(str(self._settings.branches.repository), os.environ) as objects:
             # Those that others are compared with, and share files with, come first.
             places = [place for branch in fetched if (place := self._rules.place(branch)) is not None]
-            for place in sorted(places, key=lambda place: place.environment not in LIKELY_BASES):
+            for place in chain(*site_first(places, self._rules)):
                 try:
                     records += self._take_one(objects, place, there[place.branch], here)
                 except (ToolkitError, OSError) as error:
@@ -189,7 +191,7 @@ class CatchUp:
             self._reports.tell(place.branch, commit, "failure", f"{place.environment}: {reason}")
             try:
                 return self._deployer.refuse(place.environment, commit, WHO, "mirror", what + reason)
-            except OSError as error:
+            except (OSError, StoreAway) as error:
                 self._log.warning("%s: this cannot be recorded: %s", place.branch, error)
         return Record(place.environment, "failed", None, commit, WHO, "mirror", time.time(), {}, what + reason)
 
@@ -282,10 +284,11 @@ class CatchUp:
             return []
         try:
             record = self._deployer.deploy(place.environment, Tip(branch), WHO, "mirror")
-        except OSError as error:  # the store cannot be written or locked at all
+        except (OSError, StoreAway) as error:  # the store cannot be written or locked at all
             self._failed(branch, self._deployer.repository.tip(branch) or "", str(error))
             return []
-        self._log.info("%s: %s at %s %s", place.environment, record.outcome, record.new or "-", record.detail)
+        said = " ".join(filter(None, (record.detail, *record.note.splitlines(), record.remedy)))
+        self._log.info("%s: %s at %s %s", place.environment, record.outcome, record.new or "-", said)
         tip = record.new or self._deployer.repository.tip(branch)
         if record.good or record.outcome == "held":
             self.tries.succeeded(branch)
@@ -293,8 +296,7 @@ class CatchUp:
             self._failed(branch, tip or "", record.detail, going=tip is None)
         if tip is not None:
             outcome = "live" if record.outcome == "unchanged" else record.outcome
-            text = f"{place.environment}: {outcome} {record.detail}".strip()
-            self._reports.tell(branch, tip, _state(record), text)
+            self._reports.tell(branch, tip, _state(record), f"{place.environment}: {outcome} {said}".strip())
         return [record]
 
     def _place(self, branch: BranchName) -> Place | None:

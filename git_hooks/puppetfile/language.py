@@ -19,10 +19,11 @@ else is refused with its line. Not here: whether two trees may share modules.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from enc.errors import ToolkitError
+from enc.puppet_names import RESERVED_MODULES
 from git_hooks.puppetfile import NAME, Sources
 
 LONGEST = 65_536
@@ -104,6 +105,14 @@ class Puppetfile(NamedTuple):
     def text(self) -> str:
         """Return the Puppetfile for r10k or g10k; equal ones fetch the same."""
         return "".join(f"{line}\n" for line in sorted(module.line() for module in self.modules))
+
+
+def check_beside(puppetfile: Puppetfile, own: Collection[str]) -> None:
+    """Raise `UnsoundPuppetfile` if the tree's own module directory, with the names `own`, has one of its modules."""
+    for module in puppetfile.modules:
+        if module.name in own:
+            text = f"module {module.name} is in the tree, too ({puppetfile.directory}/{module.name}); remove one"
+            raise UnsoundPuppetfile(text, where=NAME)
 
 
 class _Token(NamedTuple):
@@ -246,6 +255,8 @@ def _module(
     if match is None or len(values) > 2:
         raise _wrong(word, "mod is followed by 'AUTHOR/NAME' or 'NAME' (a-z, 0-9 and _), and at most a version")
     author, name = match.groups()
+    if name in RESERVED_MODULES:
+        raise _wrong(word, f"Puppet keeps the name {name} to itself: no catalog compiles with a module of this name")
     wanted = {key: value for key, value in options.items() if key not in _LEFT_OUT}
     kind = wanted.pop("type", None)
     if kind is not None and kind.text in ("git", "forge"):

@@ -35,13 +35,15 @@ from typing import TYPE_CHECKING
 
 from enc.errors import ToolkitError
 from enc.names import EnvironmentName
+from git_hooks.attributes import LONGEST_POINTER, is_pointer
 from git_hooks.layout import JOINED, Layout, is_part, is_split
 from git_hooks.locks import locked
 from git_hooks.puppetfile import NAME, sources
-from git_hooks.puppetfile.language import LONGEST, Puppetfile, UnsoundPuppetfile, read
+from git_hooks.puppetfile.language import LONGEST, Puppetfile, UnsoundPuppetfile, check_beside, read
 from git_hooks.puppetfile.program import CACHE, MODULES, fetch
 from git_hooks.refs import ObjectId
 from git_hooks.store import Step
+from git_hooks.survey import some
 from git_hooks.trees import FILE, PROGRAM, UnsoundTree, climb
 from git_hooks.verify import tree_of_files
 
@@ -74,6 +76,8 @@ class Sets:
         self._repository = repository
         self._at = at
         self._clock = clock
+        self._pointers: list[str] = []
+        """Files of modules that are only pointers of Git LFS."""
 
     def show(self, environment: EnvironmentName, commit: ObjectId) -> str:
         """Let the version show the modules of its Puppetfile; return what the pusher should know."""
@@ -126,10 +130,7 @@ class Sets:
             )
             raise UnsoundPuppetfile(text, where=NAME)
         own = {name: f"{target}/{name}" for name in os.listdir(target)}
-        for module in puppetfile.modules:
-            if module.name in own:
-                text = f"module {module.name} is in the tree, too ({puppetfile.directory}/{module.name}); remove one"
-                raise UnsoundPuppetfile(text, where=NAME)
+        check_beside(puppetfile, own)
         return own
 
     def _set(self, puppetfile: Puppetfile, work: str) -> tuple[str, str]:
@@ -149,7 +150,10 @@ class Sets:
         which = (
             "exact versions: fetched once" if puppetfile.pinned else "not all are exact versions: fetched anew at times"
         )
-        return made, f"{self._program.name} fetched {count} of its Puppetfile in {spent:.0f} ms ({which})"
+        note = f"{self._program.name} fetched {count} of its Puppetfile in {spent:.0f} ms ({which})"
+        if self._pointers:
+            note += f"\nGit LFS has the content of {some(self._pointers)}: only a pointer to it was fetched"
+        return made, note
 
     def _known(self, key: str, puppetfile: Puppetfile) -> str | None:
         """Return the newest set for `key` that may still be used."""
@@ -179,7 +183,7 @@ class Sets:
         os.mkdir(ready)
         left = self._settings.bytes
         for module in puppetfile.modules:
-            left -= _clean(f"{work}/{MODULES}/{module.name}", module.name, left, self._settings.bytes)
+            left -= _clean(f"{work}/{MODULES}/{module.name}", module.name, left, self._settings.bytes, self._pointers)
             os.rename(f"{work}/{MODULES}/{module.name}", f"{ready}/{module.name}")
         os.sync()  # before it has its name; as rare as the program's run, and quicker
         tree = tree_of_files(self._layout, self._repository, ready)
@@ -220,8 +224,11 @@ class Sets:
             os.symlink(f"{chosen}/{module.name}", f"{joined}/{module.name}")
 
 
-def _clean(directory: str, name: str, left: int, limit: int) -> int:
-    """Make a fetched module fit to be served, and return its bytes; raise `UnsoundModules` if it cannot be."""
+def _clean(directory: str, name: str, left: int, limit: int, pointers: list[str]) -> int:
+    """Make a fetched module fit to be served, and return its bytes; raise `UnsoundModules` if it cannot be.
+
+    Files that are pointers of Git LFS are added to `pointers`.
+    """
     if os.path.islink(directory) or not os.path.isdir(directory):
         raise UnsoundModules("was not fetched, though the program says that all is well", where=f"module {name}")
     for own in _THEIR_OWN:
@@ -242,6 +249,8 @@ def _clean(directory: str, name: str, left: int, limit: int) -> int:
                 _check_link(path, directory, where)
             elif stat.S_ISREG(status.st_mode):
                 size += status.st_size
+                if status.st_size <= LONGEST_POINTER and is_pointer(Path(path).read_bytes()):
+                    pointers.append(where)
                 os.chmod(path, 0o555 if status.st_mode & stat.S_IXUSR else 0o444)
             elif not stat.S_ISDIR(status.st_mode):
                 raise UnsoundModules("is neither file, directory nor link", where=where)

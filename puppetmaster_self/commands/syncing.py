@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from enc import config
 from enc.commands.call import Call
+from enc.environments import Rules
 from enc.errors import ToolkitError
 from enc.names import BranchName, Certname, EnvironmentName
 from git_hooks.deploy import Deployer, Tip
 from puppetmaster_self.journal import Journal
 from puppetmaster_self.machine import Machine
 from puppetmaster_self.patch_repository import PatchRepository
+from puppetmaster_self.plan import PUPPETS
 from puppetmaster_self.states import WrongState
-from puppetmaster_self.sync import SITE, Deployed, Policy, Sync
+from puppetmaster_self.sync import Deployed, Policy, Sync
 from puppetmaster_self.tree_check import TreeCheck
 from puppetmaster_self.working_copy import WorkingCopy
 
@@ -28,10 +30,12 @@ def queue_here(call: Call, journal: Journal, machine: Machine) -> Sync:
     )
     places.sync.mkdir(exist_ok=True)
 
+    site = Rules(branches.rules).branch_of(PUPPETS) if environment != PUPPETS else None
+
     def deploy() -> Deployed:
         held = ""
         with Deployer(branches) as deployer:
-            wanted = {EnvironmentName(SITE): SITE, environment: own.local_branch}
+            wanted = {PUPPETS: site, environment: own.local_branch} if site else {environment: own.local_branch}
             for name, branch in wanted.items():
                 if deployer.repository.tip(branch) is None:
                     continue
@@ -58,6 +62,7 @@ def queue_here(call: Call, journal: Journal, machine: Machine) -> Sync:
             float(own.run_timeout),
         ),
         deploy,
+        site=site,
     )
 
 

@@ -19,9 +19,6 @@ from puppetmaster_self.keep import REMOTE, git
 from puppetmaster_self.machine import Machine, ProgramFailed
 from puppetmaster_self.tree import write_whole
 
-_SITE = BranchName("production")
-"""Fetched too, for puppetserver wants the environment of that name."""
-
 _POST_RECEIVE = """#!/bin/sh
 # puppetmaster-self: what is pushed here is live.
 cat >/dev/null
@@ -43,6 +40,8 @@ class Repository:
 
     upstream: str
     branch: BranchName
+    site: BranchName
+    """Fetched too, if there is one: it becomes the environment `production`, which puppetserver wants."""
     local: BranchName
     working_copy: Path
     deploy: tuple[str, ...]
@@ -82,8 +81,9 @@ class Repository:
             git(machine, place, "update-ref", self.local.ref, f"{theirs}/{self.branch}")
         except ProgramFailed as error:
             raise ToolkitError(f"has no branch {self.branch}; name one with --branch", where=where) from error
-        if machine.ask("git", "-C", str(place), "rev-parse", "--verify", f"{theirs}/{_SITE}", timeout=60).status == 0:
-            git(machine, place, "update-ref", _SITE.ref, f"{theirs}/{_SITE}")
+        there = machine.ask("git", "-C", str(place), "rev-parse", "--verify", f"{theirs}/{self.site}", timeout=60)
+        if there.status == 0:
+            git(machine, place, "update-ref", self.site.ref, f"{theirs}/{self.site}")
         brought = _bring_back(machine, place)
         self._working_copy(machine, place)
         _hook(place / "hooks/post-receive", _POST_RECEIVE.format(deploy=" ".join(self.deploy)))

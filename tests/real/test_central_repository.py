@@ -207,7 +207,7 @@ def test_who_asks_for_a_password_gets_none(kind: str, words: str, scene: Scene, 
         with pytest.raises(GitFailed) as refused:
             scene.sync().repository.push(scene.sync().repository.queue(LOCAL, BRANCH).local, BRANCH.ref)
         told.append(str(refused.value))
-        step = Repository(url, BRANCH, LOCAL, tmp_path / "copy", ("true",), 60)
+        step = Repository(url, BRANCH, BRANCH, LOCAL, tmp_path / "copy", ("true",), 60)
         (tmp_path / "self").mkdir()
         with pytest.raises(ToolkitError, match=r"cannot be fetched") as failed:
             step.act(machine, step.remember(machine))

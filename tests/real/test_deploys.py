@@ -242,8 +242,9 @@ def test_a_reader_that_resolves_the_link_once_never_sees_a_mix(bare: Bare) -> No
 def test_many_versions_are_built_ahead_and_one_that_is_unsound_hinders_none(bare: Bare) -> None:
     targets = []
     for number in range(60):
-        content: Content = {"evil": "-> /etc/passwd"} if number == 7 else tree(str(number // 2))
-        bare.commit(f"b{number}", content)
+        bare.commit(f"b{number}", tree(str(number // 2)))
+        if number == 7:
+            bare.commit_tree("b7", bare.write("tree", b"100644 a"))
         targets.append((EnvironmentName(f"b{number}"), Tip(BranchName(f"b{number}"))))
     with Deployer(bare.settings) as deployer:
         deployer.build_ahead(targets)
@@ -431,7 +432,7 @@ def test_a_second_rollback_goes_further_back_and_not_to_what_the_first_one_left(
 def test_a_rollback_that_fails_leaves_the_hold_that_was_there(bare: Bare) -> None:
     bare.commit("test", tree("1"))
     deploy(bare)
-    unsound = bare.commit("test", {"x": "-> /etc"})
+    unsound = bare.commit_tree("test", bare.write("tree", b"100644 a"))
     with Deployer(bare.settings) as deployer:
         assert deployer.rollback(TEST, unsound, "op", "a try").outcome == "failed"
         assert deployer.records.held(TEST) is None

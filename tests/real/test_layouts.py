@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from enc.names import EnvironmentName
+from enc.names import BranchName, EnvironmentName
 from git_hooks.collect import collect
 from git_hooks.deploy import Deployer, Tip
-from git_hooks.refs import BranchName
 from git_hooks.splitting import LARGE
 from git_hooks.verify import verify_store
 from tests.support.bare import Bare, git

@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 
 from enc.environments import Rules
-from enc.names import EnvironmentName
+from enc.names import BranchName, EnvironmentName
 from git_hooks.collect import collect
 from git_hooks.deploy import Deployer, Tip
 from git_hooks.layout import Layout
 from git_hooks.mounted import StoreAway
 from git_hooks.presence import Presence
 from git_hooks.reconcile import look, reconcile
-from git_hooks.refs import BranchName, ObjectId
+from git_hooks.refs import ObjectId
 from git_hooks.repository import Repository
+from git_hooks.sound import Sound
 from git_hooks.verify import verify_store
 from tests.real.test_deploys import killed_at
 from tests.support.bare import Bare, Content, contents
@@ -28,8 +29,10 @@ TEST, PRODUCTION = EnvironmentName("test"), EnvironmentName("production")
 TREE: Content = {
     "environment.conf": "",
     "manifests": {"site.pp": "node default {}"},
+    ".git": {"config": ""},
     "modules": {
-        "a": {"manifests": {"init.pp": "a", "more.pp": "more"}, "files": {"x": "1"}},
+        # What is left out makes trees that git does not have.
+        "a": {"manifests": {"init.pp": "a", "more.pp": "more"}, "files": {"x": "1", ".my.cnf": "-> /root/.my.cnf"}},
         "b": {"files": {"y": "2"}},
         "c": {"files": {"z": "-> ../../b/files/y"}},
     },
@@ -70,6 +73,7 @@ DAMAGE: dict[str, Callable[[Bare], object]] = {
     "units, emptied": lambda bare: _empty(bare.settings.store / "units"),
     "versions": lambda bare: shutil.rmtree(bare.settings.store / "versions"),
     "units and links": lambda bare: [shutil.rmtree(bare.settings.store / name) for name in ("units", "links")],
+    "units and surveys": lambda bare: [shutil.rmtree(bare.settings.store / name) for name in ("units", "surveys")],
     "a leaf": lambda bare: shutil.rmtree(_unit(bare, "modules/a")),
     "a leaf, emptied": lambda bare: _empty(_unit(bare, "modules/a")),
     "a split unit": lambda bare: shutil.rmtree(_unit(bare, "modules")),
@@ -111,18 +115,28 @@ def _lose_and_mend(bare: Bare, damage: str, deployer: Deployer) -> None:
     with deployer:
         commit = deployer.versions.live(TEST)
         assert commit is not None
-        assert Presence(deployer.layout, deployer.repository).version(TEST, commit)
+        left = ["is a link that leaves the tree: its target must be a relative path", "has a name that is not laid out"]
+        assert deployer.look().version(TEST, commit)
         assert TEST in [place.environment for place in look(deployer, rules).deploy]
         assert deployer.plan(TEST, Tip(BranchName("test"))).decision == "mend"
         record = deployer.deploy(TEST, Tip(BranchName("test")), "me")
         assert (record.outcome, "laid out again" in record.note) == ("live", True), record
         assert contents(bare.live("test")) == shown
+        assert sorted(remark.what for remark in deployer.remarks(TEST, commit)) == sorted(left)
         assert deployer.deploy(TEST, Tip(BranchName("test")), "me").outcome == "unchanged"
         assert [record.outcome for record in reconcile(deployer, look(deployer, rules), "me")] in ([], ["live"])
         assert contents(bare.live("production")) == shown
         assert _faults(deployer) == []
         collect(deployer.layout, 0, 9e9)
         assert contents(bare.live("test")) == shown
+
+
+def test_without_what_was_kept_of_versions_nothing_is_missing_and_what_is_missing_is_seen(bare: Bare) -> None:
+    shutil.rmtree(bare.settings.store / "surveys")
+    with Deployer(bare.settings) as deployer:
+        assert deployer.missing(TEST) == deployer.missing(PRODUCTION) == ""
+        DAMAGE["a split unit's link"](bare)
+        assert deployer.missing(TEST).endswith("/a is missing")
 
 
 def test_what_is_lost_of_a_held_environment_comes_back_as_it_was(bare: Bare) -> None:
@@ -215,7 +229,7 @@ def test_what_may_not_be_looked_at_is_not_said_to_be_there(bare: Bare) -> None:
         try:
             os.setuid(65534)
             with Repository(str(bare.path)) as repository:
-                Presence(layout, repository).version(TEST, ObjectId(commit))
+                Presence(layout, Sound(repository)).version(TEST, ObjectId(commit))
             os._exit(0)
         except PermissionError:
             os._exit(7)

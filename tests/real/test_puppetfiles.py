@@ -522,6 +522,9 @@ def test_a_push_is_told_what_was_fetched_and_refused_if_the_puppetfile_is_not_so
     managed.reset()
     refused = managed.push([{"ref": "project/red", "files": {"Puppetfile": "system('touch PWNED')\n"}}])
     assert refused.status != 0 and "Puppetfile line 1: only moduledir, forge and mod" in refused.output
+    own = f"mod 'a', :git => '{modules.url}thing/repository.git', :tag => 'v1'\n"
+    refused = managed.push([{"ref": "project/blue", "files": {"Puppetfile": own}}], "bert")
+    assert "Puppetfile: module a is in the tree, too (modules/a); remove one" in refused.output
     pushed = managed.push([{"ref": "project/blue", "files": {"Puppetfile": puppetfile}}], "bert")
     assert pushed.status == 0 and "g10k fetched the module of its Puppetfile in" in pushed.output, pushed.output
     assert managed.shown("project_blue", "modules/thing/files/a") == "1"

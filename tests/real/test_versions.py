@@ -146,32 +146,6 @@ def test_a_link_between_modules_works_and_keeps_working(bare: Bare) -> None:
         assert faults(bare) == []
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ({"modules": {"a": {"x": "-> ../../../secret"}}}, "leaves the tree"),
-        ({"x": "-> /etc/passwd"}, "leaves the tree"),
-        ({"x": "-> a/../../y", "a": {"f": ""}}, "'..' in the middle"),
-        ({"modules": {".git": {"config": ""}}}, "modules/.git"),
-    ],
-)
-def test_an_unsound_tree_is_not_laid_out(bare: Bare, content: Content, words: str) -> None:
-    good = bare.commit("test", TREE)
-    deploy(bare)
-    bare.commit("test", content)
-    record = deploy(bare)
-    assert record.outcome == "failed"
-    assert words in record.detail
-    assert bare.live("test").readlink().name == good
-    assert not list((bare.settings.store / "work").iterdir())
-
-
-def test_an_unknown_mode_is_not_laid_out(bare: Bare) -> None:
-    bare.commit_tree("test", bare.raw_tree([Entry(0o10644, "x", bare.blob(""))]))
-    record = deploy(bare)
-    assert (record.outcome, record.detail[:3]) == ("failed", "x: ")
-
-
 def test_a_submodule_is_an_empty_directory_wherever_it_stands(bare: Bare) -> None:
     def show(text: str) -> None:
         deeper = Entry(DIRECTORY, "deeper", bare.raw_tree([Entry(SUBMODULE, "sub", "b" * 40)]))

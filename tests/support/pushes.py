@@ -51,6 +51,7 @@ RULES = [
     *("project/<name> = project_<name>", "topic/<name>/<topic> = project_<name>__<topic>"),
 ]
 LIMITS = {"file_bytes": 50_000, "push_bytes": 120_000, "files": 150, "directory_entries": 60}
+ALLOWED = {"links": ["home/*/.my.cnf"], "modulepath": ["/etc/puppet/private/modules"]}
 BRANCHES: dict[str, dict[str, str]] = {
     "production": {},
     "test": {"manifests/site.pp": "test"},
@@ -130,7 +131,7 @@ class ManagedRepository:
             "environments": str(base / "environments"),
             "rules": RULES,
         }
-        document["pushes"] = {"identity": "gitolite", **LIMITS, **pushes}
+        document["pushes"] = {"identity": "gitolite", **LIMITS, **ALLOWED, **pushes}
         self.configuration.write_text(yaml.safe_dump(document))
         self.settings = config.load(self.configuration)
         first = None

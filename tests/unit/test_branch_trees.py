@@ -14,7 +14,7 @@ from enc.settings import BranchSettings
 from git_hooks.arrange import MOST_PARTS, Arranger, Unit
 from git_hooks.checks.environment_conf import problems
 from git_hooks.costs import costs
-from git_hooks.deploy import Situation, decide
+from git_hooks.decision import Situation, decide
 from git_hooks.parts import Surveyor, WithParts
 from git_hooks.reconcile import due
 from git_hooks.refs import ObjectId

@@ -49,6 +49,7 @@ WALLS = {
         "enc.puppet_packages",  # dpkg-query, rpm
         "enc.puppet_settings",  # puppet config print
         "enc.shadow",  # another ENC
+        "git_hooks.attributes",  # git check-attr
         "git_hooks.install",  # git config
         "git_hooks.mirror.upstream",  # git, over the network
         "git_hooks.puppetfile.program",  # r10k, g10k
