@@ -62,6 +62,7 @@ setup(
         "PyYAML >= 6.0",
         "cryptography >= 42",
         "gunicorn >= 22",
+        "pygit2 >= 1.18, < 2",
     ],
     extras_require={
         # Nova's vendordata and list of servers (docs/openstack.md).

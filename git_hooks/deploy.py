@@ -28,7 +28,7 @@ from git_hooks.locks import locked
 from git_hooks.puppetserver import FlushFailed, Puppetservers
 from git_hooks.records import Hold, Outcome, Record, Records
 from git_hooks.refs import BranchName, ObjectId
-from git_hooks.repository import Repository
+from git_hooks.repository.objects import Repository
 from git_hooks.store import Order, Step, Store, nothing
 from git_hooks.versions import ForeignEnvironment, Versions
 

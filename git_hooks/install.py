@@ -25,7 +25,7 @@ from typing import NamedTuple
 from enc.errors import NotFound, ToolkitError
 from enc.settings import Settings
 from git_hooks import pusher
-from git_hooks.repository import git_environment
+from git_hooks.repository.reading import git_environment
 from git_hooks.service import socket_path
 
 KINDS = ("pre-receive", "post-receive")

@@ -35,6 +35,7 @@ from git_hooks.locks import locked
 from git_hooks.membership import Membership
 from git_hooks.post_receive import Report
 from git_hooks.pre_receive import Judge
+from git_hooks.repository.reading import use_library
 from git_hooks.usage import Usage
 from git_hooks.verdict import refusal
 
@@ -107,6 +108,7 @@ class Service:
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve, after one call of `ready`; a second service of the same store waits until the first has ended."""
         check_socket_path(self.settings.store)
+        use_library()
         path = socket_path(self.settings.store)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(f"{path}.lock"), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
@@ -116,7 +118,7 @@ class Service:
             listener.listen(128)
             self._listener = listener
             with self.workplace():
-                pass  # the first push finds git started
+                pass  # the first push finds the repository open
             self._log.info("serving hooks at %s", path)
             ready()
             # Python runs a signal's handler between two system calls: one that comes just before accept() would

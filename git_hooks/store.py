@@ -31,7 +31,7 @@ from enc.names import EnvironmentName
 from git_hooks.arrange import Arranger, Unit, entries_of
 from git_hooks.layout import SPLIT, Layout
 from git_hooks.refs import ObjectId
-from git_hooks.repository import Repository
+from git_hooks.repository.objects import Repository
 from git_hooks.trees import DIRECTORY, LINK, PROGRAM, SUBMODULE, Entry, join
 
 Step = Callable[[str], None]

@@ -23,6 +23,7 @@ LINK = 0o120000
 SUBMODULE = 0o160000
 """Becomes an empty directory, as in a plain clone; whether a push may bring one is policy."""
 
+_COMMITTED = re.compile(rb"^committer [^\n]*> (\d{1,12}) [+-]\d{4}$", re.MULTILINE)
 _GIT_ITSELF = re.compile(r"\.git[ .]*|git~\d+", re.IGNORECASE | re.ASCII)
 """Names that some file system takes for .git (git itself knows more, for systems that no Puppet is served from)."""
 
@@ -35,6 +36,12 @@ def tree_and_parents(commit: bytes) -> tuple[str, tuple[str, ...]]:
     """
     tree, *lines = commit.partition(b"\n\n")[0].decode("ascii", "replace").split("\n")
     return tree[5:], tuple(line[7:] for line in takewhile(lambda line: line.startswith("parent "), lines))
+
+
+def committed_at(commit: bytes) -> int | None:
+    """Return the committer's time in a commit object (seconds since 1970), None if it has none that can be read."""
+    found = _COMMITTED.search(commit.partition(b"\n\n")[0])
+    return int(found[1]) if found else None
 
 
 class UnsoundTree(ToolkitError):

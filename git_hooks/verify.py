@@ -20,7 +20,7 @@ from enc.errors import NotFound
 from enc.names import EnvironmentName
 from git_hooks.layout import JOINED, SPLIT, Layout
 from git_hooks.refs import ObjectId
-from git_hooks.repository import Repository
+from git_hooks.repository.objects import Repository
 from git_hooks.resource_types import NAME
 from git_hooks.trees import DIRECTORY, FILE, LINK, PROGRAM, SUBMODULE, Entry, object_id, render_tree
 

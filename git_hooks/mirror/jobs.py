@@ -18,6 +18,7 @@ from enc.names import BranchName
 from enc.settings import Settings
 from git_hooks.deploy import Deployer
 from git_hooks.mirror.catch_up import CatchUp
+from git_hooks.repository.reading import use_library
 
 _RETRY = 15.0
 """Seconds after a failed look, at least, until the next."""
@@ -61,6 +62,7 @@ class Jobs:
     def _run(self) -> None:
         poll = self._settings.branches.mirror.poll
         due = time.monotonic()
+        use_library()
         with Deployer(self._settings.branches) as deployer:
             catch_up = CatchUp(self._settings, deployer)
             while (taken := self._take(due)) is not None:

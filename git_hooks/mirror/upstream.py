@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from enc.errors import ToolkitError
 from enc.names import HEADS, BranchName
 from git_hooks.refs import ObjectId
-from git_hooks.repository import git_environment
+from git_hooks.repository.reading import git_environment
 
 if TYPE_CHECKING:
     from enc.settings import BranchSettings

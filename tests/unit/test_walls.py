@@ -18,7 +18,7 @@ WALLS = {
     "openstack": ["enc.cloud.client"],
     "keystoneauth1": ["enc.cloud.client"],
     "sqlite3": ["enc.answers.copy", "enc.answers.worklist"],
-    "pygit2": ["git_hooks.repository"],
+    "pygit2": ["git_hooks.repository.library"],
     "ssl": ["enc.directory.wire", "enc.https", "enc.web_server"],
     "http": [
         *("enc.answers.metrics", "enc.https", "enc.authority.client", "enc.cloud.vendordata"),
@@ -39,7 +39,6 @@ WALLS = {
         "git_hooks.install",  # git config
         "git_hooks.mirror.upstream",  # git, over the network
         "git_hooks.puppetfile.program",  # r10k, g10k
-        "git_hooks.repository",  # git
         "git_hooks.resource_types",  # puppet generate types
         "git_hooks.refstore",  # git
         "git_hooks.transport.backend",  # git http-backend
