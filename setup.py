@@ -64,6 +64,7 @@ setup(
         "cryptography >= 42",
         "gunicorn >= 22",
         "Flask >= 3.1",
+        "pygit2 >= 1.18, < 2",
     ],
     extras_require={
         # Nova's vendordata and list of servers (docs/openstack.md).

@@ -9,7 +9,7 @@ That loses information: `project/a-b` and `project/a_b` both want
 branches, and who makes a second branch of one environment is refused.
 
 Not here: what a branch may do (git_hooks/policy.py), which branches exist
-(git_hooks/repository.py).
+(git_hooks/repository/objects.py).
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ class CheckoutOf:
     def _attributes(self, attributes: Mapping[str, str], files: list[str]) -> dict[str, dict[str, str]] | None:
         import subprocess  # few trees have attributes that matter
 
-        from git_hooks.repository import git_environment
+        from git_hooks.repository.reading import git_environment
 
         shutil.rmtree(self._work, ignore_errors=True)
         try:

@@ -33,7 +33,7 @@ from git_hooks.puppetserver import FlushFailed, Puppetservers
 from git_hooks.records import Hold, Outcome, Record, Records
 from git_hooks.refs import ObjectId
 from git_hooks.remedies import remedy
-from git_hooks.repository import Repository
+from git_hooks.repository.objects import Repository
 from git_hooks.sound import Sound
 from git_hooks.store import Order, Step, Store, nothing
 from git_hooks.survey import Remark

@@ -15,6 +15,7 @@ Failure modes: objects that are damaged or of the wrong kind: `UnsoundTree`.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import closing
 
 from enc.errors import NotFound
 from git_hooks import puppetfile
@@ -22,7 +23,8 @@ from git_hooks.checks import environment_conf
 from git_hooks.checks.look import OPERATORS, Blob, Check, Limits, Look, Problem, Site, run
 from git_hooks.checks.sizes import DEEPEST
 from git_hooks.refs import ObjectId
-from git_hooks.repository import Repository, RepositoryError
+from git_hooks.repository.objects import Repository
+from git_hooks.repository.reading import MISSING
 from git_hooks.trees import DIRECTORY, LINK, SUBMODULE, Entry, UnsoundTree, join, parse_tree, tree_and_parents
 
 _KEPT = 65_536
@@ -47,28 +49,24 @@ class Incoming(Repository):
         super().__init__(path, quarantine=True, environ=environ)
         self._commits: dict[str, tuple[str, tuple[str, ...]]] = {}
 
-    def __enter__(self) -> Incoming:
-        """Start git early."""
-        super().__enter__()
-        return self
-
-    def _admit(self, kind: str, name: str, size: int) -> None:
-        if size > _LARGEST:  # a file, too, where a directory should be; others are read piece by piece
+    def _wanted(self, name: str, kind: str, size: int) -> bool:
+        if size > _LARGEST:  # a file, too, where a directory should be; of others only the size is asked
             raise UnsoundTree(f"the {kind} {name} has {size} bytes, and {_LARGEST} are read at most")
+        return True
 
     def raw_tree(self, tree: str) -> tuple[Entry, ...]:
         """Return the entries of `tree`, whatever they are; raise `UnsoundTree` if it is damaged or none."""
-        kind, _, content = self._one(tree)
-        if kind != "tree":
-            raise UnsoundTree(f"{tree} is {'not there' if kind == 'missing' else 'a ' + kind}, but should be a tree")
+        kind, _, content = self._one(tree, self._wanted)
+        if kind != "tree" or content is None:
+            raise UnsoundTree(f"{tree} is {'not there' if kind == MISSING else 'a ' + kind}, but should be a tree")
         return parse_tree(content, len(tree) // 2)
 
     def commit(self, commit: str) -> tuple[str, tuple[str, ...]]:
         """Return tree and parents of `commit`; raise `NotFound` if it is no commit."""
         known = self._commits.get(commit)
         if known is None:
-            kind, _, content = self._one(commit)
-            if kind != "commit" or not content.startswith(b"tree "):
+            kind, _, content = self._one(commit, self._wanted)
+            if kind != "commit" or content is None or not content.startswith(b"tree "):
                 raise NotFound(f"{commit} is no commit", where=self.path)
             known = self._commits[commit] = tree_and_parents(content)
         return known
@@ -93,27 +91,19 @@ class Incoming(Repository):
         Raise `UnsoundTree` if one is something else.
         """
         names = list(dict.fromkeys(blobs))
-        answers = self._each(names, lambda name: self._read_bounded(name, keep=name in kept))
-        return dict(zip(names, answers, strict=True))
+        found: dict[str, Blob] = {}
 
-    def _read_bounded(self, name: str, *, keep: bool) -> Blob:
-        assert self._answers is not None
-        header = self._answers.readline().decode("utf-8", "surrogateescape").split()
-        if len(header) != 3 or not header[2].isdigit():
-            raise UnsoundTree(f"the object {name} is not there")
-        size = left = int(header[2])
-        content = self._answers.read(size) if keep and size <= _KEPT else None
-        left -= len(content) if content is not None else 0
-        while left:
-            part = self._answers.read(min(left, 1 << 20))
-            if not part:
-                break
-            left -= len(part)
-        if left or self._answers.read(1) != b"\n":
-            raise RepositoryError("git cat-file ended in the middle of an object", where=self.path)
-        if header[1] != "blob":
-            raise UnsoundTree(f"{name} is a {header[1]}, but should be a file")
-        return Blob(size, content)
+        def wanted(name: str, kind: str, size: int) -> bool:
+            if kind != "blob":
+                raise UnsoundTree(f"{name} is a {kind}, but should be a file")
+            return size <= _KEPT and name in kept
+
+        with closing(self._reader().look(names, wanted)) as seen:
+            for name, (kind, size, content) in zip(names, seen, strict=True):
+                if kind == MISSING:
+                    raise UnsoundTree(f"the object {name} is not there")
+                found[name] = Blob(size, content)
+        return found
 
 
 class Inspection:

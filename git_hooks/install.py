@@ -26,7 +26,7 @@ from enc.errors import NotFound, ToolkitError
 from enc.program_words import why
 from enc.settings import Settings
 from git_hooks import pusher
-from git_hooks.repository import git_environment
+from git_hooks.repository.reading import git_environment
 from git_hooks.service import socket_path
 
 KINDS = ("pre-receive", "post-receive")

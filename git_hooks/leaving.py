@@ -28,7 +28,7 @@ from enc.errors import InvalidName, ToolkitError
 from enc.names import BranchName
 from git_hooks.locks import locked
 from git_hooks.refs import ObjectId
-from git_hooks.repository import Repository
+from git_hooks.repository.objects import Repository
 from git_hooks.store import Step, nothing
 
 if TYPE_CHECKING:

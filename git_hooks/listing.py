@@ -15,10 +15,10 @@ from enc.names import BranchName, Certname, EnvironmentName
 from enc.settings import BranchSettings, Settings
 from git_hooks.deploy import Deployer
 from git_hooks.expiry import ends_at, last_touched
-from git_hooks.history import Divergence
 from git_hooks.presence import Presence
 from git_hooks.refs import ObjectId
 from git_hooks.refstore import RefStore
+from git_hooks.repository.objects import Divergence
 from git_hooks.usage import Usage, UsageUnknown
 from git_hooks.versions import ForeignEnvironment
 
@@ -55,7 +55,7 @@ def rows(settings: Settings, deployer: Deployer, refs: RefStore, now: float) -> 
     places = {place.environment: place for branch in branches if (place := _place(rules, branch)) is not None}
     look = deployer.look()
     compared = references(settings.branches)
-    history, dates, usage = refs.history(), refs.dates(), _counted(settings)
+    dates, usage = refs.dates(), _counted(settings)
     found = []
     for name in sorted({*places, *deployer.versions.environments()}):
         place = places.get(name)
@@ -66,7 +66,7 @@ def rows(settings: Settings, deployer: Deployer, refs: RefStore, now: float) -> 
             touched = last_touched(deployer.records, name, dates.get(place.branch, 0), now)
             row = row._replace(ends=ends_at(touched, settings.branches.topics_unused))
         if tip is not None:
-            pairs = [(ref, history.divergence(tip, branches[ref])) for ref in compared if ref in branches]
+            pairs = [(ref, deployer.repository.divergence(tip, branches[ref])) for ref in compared if ref in branches]
             row = row._replace(compared=tuple((ref, far) for ref, far in pairs if far is not None and ref != branch))
         found.append(row._replace(nodes=usage.get(name.lower(), 0) if usage is not None else None))
     return found

@@ -8,7 +8,7 @@ from contextlib import suppress
 from enc.errors import ToolkitError
 from git_hooks import puppetfile
 from git_hooks.refs import ObjectId
-from git_hooks.repository import Repository
+from git_hooks.repository.objects import Repository
 from git_hooks.survey import sentences
 from git_hooks.surveys import Surveys
 

@@ -1,11 +1,12 @@
-"""Reads the history of a repository's branches, and moves branches to refs/archive/ and back.
+"""Moves a repository's branches to refs/archive/ and back, and says when and where commits arrived.
 
 Owns: the only writing of refs that is no push, and the names below
 refs/archive/: BRANCH@SECONDS, the time when it was archived, or the next second
 that is free. ('@' is in no branch name, so an archived branch never stands in
 the way of another.) What is kept there is a branch that went away, or commits
-that a branch forgot. A move is one transaction of git's: after a kill, a branch is here or there, and a
-branch that somebody pushed to meanwhile is not moved.
+that a branch forgot. A move is one transaction of git's own program: after a kill, a branch is here or there, and a
+branch that somebody pushed to meanwhile is not moved. (libgit2's transactions know no old value, have no order,
+and start no reference-transaction hook.) Which branches have a commit is git's to say, too: it uses the commit-graph.
 
 Failure modes: git refuses or fails: `RepositoryError`; moved meanwhile: `Conflict`.
 """
@@ -18,9 +19,9 @@ from typing import NamedTuple
 
 from enc.errors import Conflict
 from enc.names import HEADS, BranchName
-from git_hooks.history import History
 from git_hooks.refs import ObjectId
-from git_hooks.repository import RepositoryError, git_environment
+from git_hooks.repository.objects import Repository
+from git_hooks.repository.reading import RepositoryError, git_environment
 
 ARCHIVE = "refs/archive/"
 
@@ -51,19 +52,12 @@ class RefStore:
         """Start nothing."""
         self.path = path
 
-    def history(self) -> History:
-        """Return all commits of all branches."""
-        return History(self._lines("rev-list", "--topo-order", "--parents", "--branches"))
-
     def dates(self) -> dict[BranchName, int]:
-        """Return when the last commit of each branch was made, as its author's machine had it."""
-        lines = self._lines("for-each-ref", "--format=%(committerdate:unix) %(refname)", HEADS)
-        pairs = (line.partition(" ")[::2] for line in lines)
-        return {
-            BranchName(ref.removeprefix(HEADS)): int(date)
-            for date, ref in pairs
-            if BranchName.accepts(ref.removeprefix(HEADS)) and date.isdigit()
-        }
+        """Return when the last commit of each branch was made, as its committer's machine had it."""
+        with Repository(self.path) as repository:
+            branches = repository.branches()
+            times = repository.committed(branches.values())
+        return {branch: times[commit] for branch, commit in branches.items() if commit in times}
 
     def containing(self, commit: ObjectId) -> tuple[BranchName, ...]:
         """Return the branches that have `commit`, sorted."""
@@ -74,11 +68,12 @@ class RefStore:
     def archived(self) -> tuple[Archived, ...]:
         """Return what is in the archive, the newest first."""
         found = []
-        for line in self._lines("for-each-ref", "--format=%(objectname) %(refname)", ARCHIVE):
-            commit, _, ref = line.partition(" ")
+        with Repository(self.path) as repository:
+            refs = repository.refs(ARCHIVE)
+        for ref, commit in refs:
             branch, _, at = ref.removeprefix(ARCHIVE).rpartition("@")
             if BranchName.accepts(branch) and at.isdigit() and at.isascii():
-                found.append(Archived(BranchName(branch), ObjectId(commit), int(at)))
+                found.append(Archived(BranchName(branch), commit, int(at)))
         return tuple(sorted(found, key=lambda one: (-one.at, one.branch)))
 
     def archive(self, branch: BranchName, commit: ObjectId, at: int) -> Archived:

@@ -10,7 +10,7 @@ import errno
 
 from enc.errors import NotFound, ToolkitError
 from git_hooks.mounted import StoreAway
-from git_hooks.repository import RepositoryError
+from git_hooks.repository.reading import RepositoryError
 from git_hooks.resource_types import TypesFailed
 from git_hooks.trees import UnsoundTree
 from git_hooks.versions import ForeignEnvironment

@@ -37,6 +37,7 @@ from git_hooks.membership import Membership
 from git_hooks.mounted import Mount, StoreAway
 from git_hooks.post_receive import Report
 from git_hooks.pre_receive import Judge
+from git_hooks.repository.reading import use_library
 from git_hooks.usage import Usage
 from git_hooks.verdict import refusal
 
@@ -114,10 +115,11 @@ class Service:
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve, after one call of `ready`; a second service of the same store waits until the first has ended."""
         check_socket_path(self.settings.store)
+        use_library()
         while True:
             with self._listening() as (listener, path):
                 with self.workplace():
-                    pass  # the first push finds git started
+                    pass  # the first push finds the repository open
                 self._log.info("serving hooks at %s", path)
                 ready()
                 if not self._accept(listener, path):

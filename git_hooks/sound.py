@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 
 from git_hooks.refs import ObjectId
-from git_hooks.repository import Repository
+from git_hooks.repository.objects import Repository
 from git_hooks.survey import Survey
 from git_hooks.trees import Entry, check_entries, join, object_id, render_tree
 

@@ -41,7 +41,7 @@ from git_hooks.mounted import Mount
 from git_hooks.parts import Surveyor, WithParts
 from git_hooks.presence import Presence
 from git_hooks.refs import ObjectId
-from git_hooks.repository import Repository
+from git_hooks.repository.objects import Repository
 from git_hooks.sound import Sound
 from git_hooks.splitting import Splitting, splitting
 from git_hooks.surveys import Surveys

@@ -36,6 +36,7 @@ DEEPEST = 100
 """Directories inside one another."""
 
 _DAMAGED = "a tree object is damaged; run git fsck in the repository"
+_COMMITTED = re.compile(rb"^committer [^\n]*> (\d{1,12}) [+-]\d{4}$", re.MULTILINE)
 _GIT_ITSELF = re.compile(r"\.git[ .]*|git~\d+", re.IGNORECASE | re.ASCII)
 """Names that some file system takes for .git (git itself knows more, for systems that no Puppet is served from)."""
 
@@ -48,6 +49,12 @@ def tree_and_parents(commit: bytes) -> tuple[str, tuple[str, ...]]:
     """
     tree, *lines = commit.partition(b"\n\n")[0].decode("ascii", "replace").split("\n")
     return tree[5:], tuple(line[7:] for line in takewhile(lambda line: line.startswith("parent "), lines))
+
+
+def committed_at(commit: bytes) -> int | None:
+    """Return the committer's time in a commit object (seconds since 1970), None if it has none that can be read."""
+    found = _COMMITTED.search(commit.partition(b"\n\n")[0])
+    return int(found[1]) if found else None
 
 
 class UnsoundTree(ToolkitError):

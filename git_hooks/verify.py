@@ -20,7 +20,7 @@ from enc.errors import NotFound
 from enc.names import EnvironmentName
 from git_hooks.layout import JOINED, Layout, is_part, is_split, tree_of
 from git_hooks.refs import ObjectId
-from git_hooks.repository import Repository
+from git_hooks.repository.objects import Repository
 from git_hooks.resource_types import NAME
 from git_hooks.sound import Sound
 from git_hooks.survey import Survey, survey

@@ -17,6 +17,7 @@ from git_hooks import leaving
 from git_hooks.deploy import Deployer
 from git_hooks.records import Record
 from git_hooks.refstore import RefStore
+from git_hooks.repository.reading import use_library
 
 
 def dry_run_option(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +40,7 @@ def who() -> str:
 def opened(call: Call) -> Iterator[tuple[Deployer, RefStore]]:
     """Give the deployer and the refs of the configured repository."""
     settings = call.settings.branches
+    use_library()
     with Deployer(settings) as deployer:
         yield deployer, RefStore(str(settings.repository))
 

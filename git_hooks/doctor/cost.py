@@ -12,7 +12,7 @@ from enc.settings import BranchSettings
 from git_hooks.costs import Cost, costs
 from git_hooks.parts import Surveyor
 from git_hooks.refs import ObjectId
-from git_hooks.repository import Repository
+from git_hooks.repository.objects import Repository
 from git_hooks.sound import Sound
 from git_hooks.survey import Survey, survey
 

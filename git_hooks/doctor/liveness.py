@@ -18,7 +18,7 @@ from git_hooks.project_branches import missing
 from git_hooks.reconcile import due
 from git_hooks.records import Records
 from git_hooks.refs import ObjectId
-from git_hooks.repository import Repository
+from git_hooks.repository.objects import Repository
 from git_hooks.service import socket_path
 from git_hooks.sound import Sound
 from git_hooks.survey import sentences

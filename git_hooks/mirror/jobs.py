@@ -22,6 +22,7 @@ from enc.settings import Settings
 from git_hooks.deploy import Deployer
 from git_hooks.mirror.catch_up import CatchUp
 from git_hooks.mirror.pace import BURST, BURST_OF_ALL, GAP, GAP_OF_ALL, Pace
+from git_hooks.repository.reading import use_library
 
 _AT_LEAST = 0.5
 """Seconds between two looks that nobody asked for."""
@@ -72,6 +73,7 @@ class Jobs:
         poll = float(self._settings.branches.mirror.poll)
         everything_at = due = time.monotonic()
         owed: set[BranchName] = set()
+        use_library()
         with Deployer(self._settings.branches) as deployer:
             catch_up = CatchUp(self._settings, deployer)
             while (taken := self._take(due)) is not None:

@@ -49,7 +49,7 @@ from git_hooks.verify import tree_of_files
 
 if TYPE_CHECKING:
     from enc.settings import PuppetfileSettings
-    from git_hooks.repository import Repository
+    from git_hooks.repository.objects import Repository
 
 _THEIR_OWN = (".git", ".latest_commit", ".r10k-deploy.json")
 """What r10k and g10k leave in a module."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from git_hooks.repository.reading import use_library
 from tests.support.slapd import Slapd
 
 SlapdMaker = Callable[..., Slapd]
@@ -41,3 +42,9 @@ def make_module_slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slap
 def slapd(make_slapd: SlapdMaker) -> Slapd:
     """A fresh slapd with the first entries."""
     return make_slapd()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _library() -> None:
+    """Read repositories as services and commands do; hooks that tests start as programs are cold, and do not."""
+    use_library()

@@ -145,18 +145,6 @@ def test_settings_that_change_hold_from_the_next_push(site: Site, service: Servi
     assert (site.shown("test"), site.shown("other")) == ("two", "three")
 
 
-def test_a_git_that_was_killed_is_started_again(site: Site, service: Service) -> None:
-    site.push("two")
-    children = [
-        int(pid) for thread in Path("/proc/self/task").iterdir() for pid in (thread / "children").read_text().split()
-    ]
-    gits = [pid for pid in children if b"cat-file" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    assert gits
-    for pid in gits:
-        os.kill(pid, signal.SIGKILL)
-    assert "test: live at" in site.push("three")
-
-
 def test_many_developers_push_at_once(site: Site, service: Service) -> None:
     clones = [site.cloned(f"c{number}") for number in range(20)]
     pushes = [

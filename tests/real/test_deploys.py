@@ -26,7 +26,7 @@ from git_hooks.reconcile import look, reconcile
 from git_hooks.records import Record
 from git_hooks.refs import ObjectId
 from git_hooks.refstore import RefStore
-from git_hooks.repository import Repository
+from git_hooks.repository.objects import Repository
 from git_hooks.store import nothing
 from git_hooks.trees import FILE, Entry
 from git_hooks.verify import verify_store

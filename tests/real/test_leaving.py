@@ -17,7 +17,7 @@ from git_hooks.cli import main
 from git_hooks.leaving import Leaving, note, settle
 from git_hooks.refs import ObjectId
 from git_hooks.refstore import RefStore
-from git_hooks.repository import Repository
+from git_hooks.repository.objects import Repository
 from git_hooks.service import Service
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import Bare, git

@@ -19,7 +19,7 @@ from git_hooks.mounted import StoreAway
 from git_hooks.presence import Presence
 from git_hooks.reconcile import look, reconcile
 from git_hooks.refs import ObjectId
-from git_hooks.repository import Repository
+from git_hooks.repository.objects import Repository
 from git_hooks.sound import Sound
 from git_hooks.verify import verify_store
 from tests.real.test_deploys import killed_at

@@ -94,8 +94,10 @@ RED = {"ref": "project/red", "files": {"manifests/site.pp": "two"}}
 
 
 def test_the_branches_of_one_push_are_compared_with_all_others_once(
-    site: ManagedRepository, monkeypatch: pytest.MonkeyPatch
+    slapd: Slapd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Seen in a repository that git's program reads: there, each look at all branches is a process."""
+    site = ManagedRepository(tmp_path / "site", slapd, "sha256", roles_kept=0)
     started: list[str] = []
     really = os.posix_spawnp
 

@@ -17,7 +17,7 @@ from git_hooks.listing import references, rows
 from git_hooks.project_branches import beginning, make, missing
 from git_hooks.reconcile import look, reconcile
 from git_hooks.refstore import RefStore
-from git_hooks.repository import Repository
+from git_hooks.repository.objects import Repository
 from puppetmaster_self.plan import site_branch
 from tests.support.bare import Bare, Content, git
 

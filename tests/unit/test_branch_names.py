@@ -9,7 +9,7 @@ from enc.errors import ConfigurationError, InvalidName
 from enc.names import BranchName
 from enc.settings import BranchSettings
 from git_hooks.refs import ObjectId, parse_updates
-from git_hooks.repository import git_environment
+from git_hooks.repository.reading import git_environment
 
 RULES = Rules(BranchSettings().rules)
 A, ABSENT = "a" * 40, "0" * 40

@@ -28,6 +28,7 @@ WALLS = {
     "openstack": ["enc.cloud.client"],
     "keystoneauth1": ["enc.cloud.client"],
     "sqlite3": ["enc.answers.copy", "enc.answers.worklist"],
+    "pygit2": ["git_hooks.repository.library"],
     "pyasn1": ["enc.directory.messages", "enc.directory.sync_messages", "enc.directory.connection"],
     "ssl": ["enc.directory.tls", "enc.https", "enc.web_server"],
     "http": [
@@ -59,7 +60,7 @@ WALLS = {
         "puppetmaster_self.*",  # puppetserver, puppet agent, java
     ],
     # Other ways to another process, each for one reason.
-    "os.posix_spawn*": ["git_hooks.repository"],  # git: a hook is over in the time that importing subprocess takes
+    "os.posix_spawn*": ["git_hooks.repository.program"],  # git: importing subprocess takes as long as a hook
     "os.exec*": ["git_hooks.transport.backend"],  # git, in the place of the program that sshd started
     "os.fork*": [
         "enc.answers.work",  # more processors for a first reading

@@ -1,0 +1,177 @@
+"""Reads a bare repository through git's own program, for sha1 and sha256 alike.
+
+Owns: one `git cat-file --batch` process, started at the first question and
+kept until `close`. It is there after 2 ms, which is why cold hooks use it.
+
+Failure modes: git is not installed, or ends in the middle: `RepositoryError`;
+its own words stand on the standard error that the caller has.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Mapping, Sequence
+from typing import BinaryIO
+
+from git_hooks.repository.reading import MISSING, RepositoryError, Seen, Wanted
+
+_AHEAD = 200
+"""So many questions are asked before the first answer is read: they fit a pipe's buffer, so nobody waits for ever."""
+_PART = 1 << 20
+
+
+class _GitEnded(RepositoryError):
+    """The process that answers is gone."""
+
+
+class ByProgram:
+    """One bare repository, through git's own program."""
+
+    def __init__(self, path: str, environment: Mapping[str, str]) -> None:
+        """Start nothing yet."""
+        self._path = path
+        self._environment = environment
+        self._pid = 0
+        self._questions: BinaryIO | None = None
+        self._answers: BinaryIO | None = None
+
+    def resolve(self, revision: str) -> str | None:
+        """See Reader."""
+        if "\n" in revision or "\0" in revision:
+            return None
+        name, seen = self._first([f"{revision}^{{commit}}"], lambda *_: False)
+        return name if seen.kind == "commit" else None
+
+    def look(self, names: Sequence[str], wanted: Wanted) -> Generator[Seen]:
+        """See Reader."""
+        unread = 0
+        try:
+            for start in range(0, len(names), _AHEAD):
+                part = [name if "\n" not in name else MISSING for name in names[start : start + _AHEAD]]
+                unread = len(part)
+                _, seen = self._first(part, wanted)
+                for left in reversed(range(len(part))):
+                    unread = left
+                    yield seen
+                    if left:
+                        _, seen = self._read(wanted)
+        finally:
+            if unread:  # a full disk, an object that is missing: the next question must not get these answers
+                self.close()
+
+    def refs(self, below: str) -> list[tuple[str, str]]:
+        """See Reader."""
+        output = self._run("for-each-ref", "--format=%(objectname) %(refname)", below)
+        # Not splitlines(): a name may hold what ends a line for Unicode, and its beginning be another branch's name.
+        lines = output.decode("utf-8", "surrogateescape").split("\n")
+        pairs = (line.split(" ", 1) for line in lines if line)
+        return [(ref, name) for name, ref in pairs]
+
+    def contains(self, commit: str, other: str) -> bool:
+        """See Reader."""
+        return self._finish("merge-base", "--is-ancestor", other, commit)[0] == 0
+
+    def divergence(self, first: str, second: str) -> tuple[int, int] | None:
+        """See Reader."""
+        status, output = self._finish("rev-list", "--left-right", "--count", f"{first}...{second}", "--")
+        counts = output.split()
+        return (int(counts[0]), int(counts[1])) if status == 0 and len(counts) == 2 else None
+
+    def close(self) -> None:
+        """See Reader."""
+        if self._questions is not None and self._answers is not None:
+            self._questions.close()
+            self._answers.close()
+            os.waitpid(self._pid, 0)
+            self._questions = self._answers = None
+
+    # The process
+
+    def _start(self) -> None:
+        if self._questions is None:
+            self._pid, self._questions, self._answers = self._spawn("cat-file", "--batch")
+
+    def _spawn(self, *command: str) -> tuple[int, BinaryIO, BinaryIO]:
+        """Start git; return its process id, its standard input and output."""
+        down_read, down_write = os.pipe()
+        up_read, up_write = os.pipe()
+        try:
+            # posix_spawn and not subprocess: a hook is over in the time that importing the latter takes.
+            pid = os.posix_spawnp(
+                "git",
+                ["git", f"--git-dir={self._path}", *command],
+                self._environment,
+                file_actions=[(os.POSIX_SPAWN_DUP2, down_read, 0), (os.POSIX_SPAWN_DUP2, up_write, 1)],
+            )
+        except OSError as error:
+            os.close(down_write)
+            os.close(up_read)
+            raise RepositoryError(f"git cannot be started: {error.strerror}", where=self._path) from error
+        finally:
+            os.close(down_read)
+            os.close(up_write)
+        return pid, os.fdopen(down_write, "wb", buffering=0), os.fdopen(up_read, "rb", buffering=65536)
+
+    def _finish(self, *command: str) -> tuple[int, bytes]:
+        pid, questions, answers = self._spawn(*command)
+        questions.close()
+        with answers:
+            output = answers.read()
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), output
+
+    def _run(self, *command: str) -> bytes:
+        status, output = self._finish(*command)
+        if status:
+            raise RepositoryError(f"git {command[0]} failed with status {status}", where=self._path)
+        return output
+
+    def _first(self, names: Sequence[str], wanted: Wanted) -> tuple[str, Seen]:
+        """Ask for all `names`; return name and object of the first answer."""
+        kept = self._questions is not None
+        try:
+            self._ask(names)
+            return self._read(wanted)
+        except _GitEnded:
+            if not kept:
+                raise
+            # It was started for an earlier deploy, and somebody has ended it since.
+            self._ask(names)
+            return self._read(wanted)
+
+    def _ask(self, names: Sequence[str]) -> None:
+        self._start()
+        assert self._questions is not None
+        try:
+            self._questions.write("".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape"))
+        except BrokenPipeError as error:
+            raise self._ended() from error
+
+    def _read(self, wanted: Wanted) -> tuple[str, Seen]:
+        """Return name and object of the next answer."""
+        assert self._answers is not None
+        header = self._answers.readline().decode("utf-8", "surrogateescape").split()
+        if not header:
+            raise self._ended()
+        if len(header) != 3 or not header[2].isdigit():
+            return "", Seen(MISSING)
+        name, kind, size = header[0], header[1], int(header[2])
+        try:
+            wants = wanted(name, kind, size)
+        except BaseException:
+            self.close()  # with what git would still say
+            raise
+        content = self._answers.read(size) if wants else None
+        left = size - len(content) if content is not None else size
+        while left and content is None:
+            part = self._answers.read(min(left, _PART))
+            if not part:
+                break
+            left -= len(part)
+        if left or self._answers.read(1) != b"\n":
+            raise self._ended()
+        return name, Seen(kind, size, content)
+
+    def _ended(self) -> _GitEnded:
+        """Clean up after a git that has ended by itself; the next question starts another."""
+        self.close()
+        return _GitEnded("git cat-file ended; its own words stand above", where=self._path)

@@ -1,0 +1,113 @@
+"""What one bare repository can be asked. Two readers answer: libgit2 (library.py) and git's own program (program.py).
+
+libgit2 reads in this process what git's program is asked for over pipes: sizes
+without contents, refs, ahead and behind; and it checks each object against its
+name. Loading it costs more than a cold hook's whole work, and it knows no
+sha256. So `open_reader` takes git's program where a hook runs by itself, and
+for repositories of sha256; a process that stays calls `use_library` once.
+
+Both are held to the same contract by tests/real/test_readers.py. What is read
+means nothing here: trees and branches are `objects`'.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from enc.errors import ToolkitError
+
+_QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH")
+MISSING = "missing"
+"""The kind of an object that is not there."""
+
+
+class RepositoryError(ToolkitError):
+    """The repository could not be read."""
+
+
+class Seen(NamedTuple):
+    """One object, or what was wanted of it."""
+
+    kind: str
+    """commit, tree, blob, tag; `MISSING`: not there."""
+    size: int = 0
+    """Bytes of its content."""
+    content: bytes | None = None
+    """None: it was not wanted."""
+
+
+Wanted = Callable[[str, str, int], bool]
+"""Name, kind and size of an object → whether its content is wanted. What it raises ends the reading."""
+
+
+class Reader(Protocol):
+    """One bare repository, read only, for one thread at a time."""
+
+    def resolve(self, revision: str) -> str | None:
+        """Return the commit that a ref, an object name or an expression of git's means; None: there is none."""
+
+    def look(self, names: Sequence[str], wanted: Wanted) -> Generator[Seen]:
+        """Yield what each object is, in order, with the content where it is wanted. Close it if not all are read."""
+
+    def refs(self, below: str) -> list[tuple[str, str]]:
+        """Return (name, object) of the refs below `below`, which ends in '/'."""
+
+    def contains(self, commit: str, other: str) -> bool:
+        """Tell whether `other` is an ancestor of `commit`; not, if one of them is not there."""
+
+    def divergence(self, first: str, second: str) -> tuple[int, int] | None:
+        """Return how many commits only `first` has, and only `second`; None if one is not there."""
+
+    def close(self) -> None:
+        """Give back what is held; the next question opens it anew."""
+
+
+def git_environment(environ: Mapping[str, str], *, quarantine: bool = False) -> dict[str, str]:
+    """Return `environ` for a git of ours: what a hook inherits (GIT_DIR and so on) must not redirect it.
+
+    With `quarantine`, the variables stay through which pre-receive sees the
+    objects of the push. Replacement refs are ignored: with them, a pushed
+    ref could make one commit show the content of another.
+    """
+    kept = {name: value for name, value in environ.items() if not name.startswith("GIT_")}
+    if quarantine:
+        kept.update({name: environ[name] for name in _QUARANTINE if name in environ})
+    return kept | {"GIT_NO_REPLACE_OBJECTS": "1", "LC_ALL": "C"}
+
+
+_library: Callable[[str, str | None], Reader] | None = None
+
+
+def use_library() -> None:
+    """From now on read through libgit2 in this process: for services and commands, which are worth its loading."""
+    global _library
+    from git_hooks.repository import library
+
+    library.prepare()
+    _library = library.ByLibrary
+
+
+def open_reader(path: str, environ: Mapping[str, str], *, quarantine: bool) -> Reader:
+    """Return a reader of the repository at `path`; with `quarantine`, of what pre-receive sees, too.
+
+    `environ` is what git gave the hook. Raise `RepositoryError` if there is no repository.
+    """
+    if not os.path.isdir(path):
+        raise RepositoryError("no such repository", where=path)
+    if _library is not None and not _is_sha256(path):
+        return _library(path, environ.get("GIT_OBJECT_DIRECTORY") if quarantine else None)
+    from git_hooks.repository.program import ByProgram
+
+    return ByProgram(path, git_environment(environ, quarantine=quarantine))
+
+
+def _is_sha256(path: str) -> bool:
+    """Tell whether the repository's objects have names that libgit2 does not know (gitrepository-layout(5))."""
+    try:
+        with open(os.path.join(path, "config"), encoding="utf-8", errors="replace") as config:
+            lines = ["".join(line.split()).lower() for line in config]
+    except OSError:
+        return False
+    return "objectformat=sha256" in lines
