@@ -8,7 +8,7 @@ That loses information: `project/a-b` and `project/a_b` both want
 `project_a_b`. So a mapping is never trusted alone: `collisions` looks at all
 branches, and who makes a second branch of one environment is refused.
 
-Not here: what a branch may do (git_hooks/policy.py), which branches exist
+Not here: what a branch may do (git_hooks/push/policy.py), which branches exist
 (git_hooks/repository/objects.py).
 """
 

@@ -1,7 +1,7 @@
 """One kept HTTPS connection to a puppetserver, with certificates verified on both sides.
 
 Owns TLS and HTTP towards puppetserver: deploys flush environments through it
-(git_hooks/puppetserver.py), and the certificate authority is asked through it
+(git_hooks/deploy/puppetserver.py), and the certificate authority is asked through it
 (enc/authority). Bounded in every way: a request, its answer included, takes at
 most `timeout` seconds whatever the server sends, and an answer has at most
 `limit` bytes.

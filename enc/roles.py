@@ -1,11 +1,11 @@
 """The table of roles: who has them, what they may do, and how they are called. Pure, and cheap to import.
 
 A role is a row of `ROLES`, and nothing else has to know of it: people.py looks in LDAP for whoever holds it,
-git_hooks/membership.py keeps that, `allowed` answers the console, the command line and the hooks, and says why not,
-and directory/access.py makes slapd's rules of the same rows. docs/editing.md and docs/pushing.md show the table;
+git_hooks/push/membership.py keeps that, `allowed` answers the console, the command line and the hooks, and says why
+not, and directory/access.py makes slapd's rules of the same rows. docs/editing.md and docs/pushing.md show the table;
 a test fails until they show a new row.
 
-What an edit of the directory needs is told by authorize.py, what a push needs by git_hooks/policy.py; both in the
+What an edit of the directory needs is told by authorize.py, what a push needs by git_hooks/push/policy.py; both in the
 words of `Action`. Whatever no row names is for nobody.
 
 Here and not in authorize.py because a hook starts anew for each push and must not wait for what only edits need.

@@ -19,11 +19,11 @@ from enc import config, log
 from enc.entrypoint import run
 from enc.errors import ExitStatus, UsageError
 from enc.settings import Settings
-from git_hooks.deploy import Deployer
-from git_hooks.membership import Membership
-from git_hooks.post_receive import Report
-from git_hooks.pre_receive import Judge
-from git_hooks.usage import Usage
+from git_hooks.branches.usage import Usage
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.push.membership import Membership
+from git_hooks.push.post_receive import Report
+from git_hooks.push.pre_receive import Judge
 
 KINDS = ("pre-receive", "post-receive")
 

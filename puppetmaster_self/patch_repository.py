@@ -28,9 +28,9 @@ from typing import NamedTuple
 
 from enc.errors import Conflict, ToolkitError
 from enc.names import BranchName
-from git_hooks.refs import ObjectId
 from git_hooks.repository.reading import git_environment
-from git_hooks.trees import tree_and_parents
+from git_hooks.repository.refs import ObjectId
+from git_hooks.repository.trees import tree_and_parents
 from puppetmaster_self.keep import FETCH, REMOTE, WITHOUT_QUESTIONS, reason
 from puppetmaster_self.upstream import Commit, Merged, Patch, Queue, Snapshot, key_of, parse_merge, rewritten
 

@@ -26,7 +26,7 @@ from typing import Literal, NamedTuple
 
 from enc.errors import Conflict, NotFound, ToolkitError
 from enc.names import BranchName
-from git_hooks.refs import ObjectId
+from git_hooks.repository.refs import ObjectId
 from puppetmaster_self.patch_repository import BASE, NEXT, PARKED, SNAPSHOTS, PatchRepository, tracking
 from puppetmaster_self.upstream import (
     Clash,

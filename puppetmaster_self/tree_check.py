@@ -16,8 +16,8 @@ from enc.log import all_said, get
 from enc.names import Certname, EnvironmentName
 from enc.program_words import why
 from enc.settings import BranchSettings, SyncSettings
-from git_hooks.deploy import Deployer
-from git_hooks.refs import ObjectId
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.repository.refs import ObjectId
 from puppetmaster_self.machine import Machine
 
 

@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from git_hooks.refs import ObjectId
+from git_hooks.repository.refs import ObjectId
 
 Fortune = Literal["kept", "moved", "taken", "empty", "parked", "conflict", "waiting"]
 """kept: the same commit; moved: on a new parent; taken: upstream has it; empty: nothing of it is left to do;

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from enc.errors import ToolkitError
 from enc.names import BranchName
-from git_hooks.refs import ObjectId
+from git_hooks.repository.refs import ObjectId
 from puppetmaster_self.keep import reason
 from puppetmaster_self.patch_repository import NEXT, Answer, PatchRepository, ask_git
 from puppetmaster_self.tree import write_whole

@@ -15,7 +15,7 @@ import re
 from collections.abc import Collection, Iterator
 
 from git_hooks.checks.look import Look, Problem
-from git_hooks.trees import FILE, PROGRAM
+from git_hooks.repository.trees import FILE, PROGRAM
 
 NAME = "environment.conf"
 KNOWN = (

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from git_hooks.checks.look import Look, Problem
-from git_hooks.trees import LINK, leaving
+from git_hooks.repository.trees import LINK, leaving
 
 
 def check(look: Look) -> Iterator[Problem]:

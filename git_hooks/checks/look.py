@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from git_hooks.trees import Entry, depth, join
+from git_hooks.repository.trees import Entry, depth, join
 
 if TYPE_CHECKING:
     from git_hooks.puppetfile import Sources

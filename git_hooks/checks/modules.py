@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from enc.puppet_names import RESERVED_MODULES
 from git_hooks.checks.environment_conf import modulepath
 from git_hooks.checks.look import Problem
-from git_hooks.trees import DIRECTORY, LINK, SUBMODULE, Entry, join
+from git_hooks.repository.trees import DIRECTORY, LINK, SUBMODULE, Entry, join
 
 At = Callable[[str], Iterable[Entry]]
 """Returns what stands at a path of a tree."""

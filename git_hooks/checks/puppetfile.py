@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from git_hooks.checks.look import Look, Problem
-from git_hooks.layout import JOINED
-from git_hooks.puppetfile import NAME
-from git_hooks.trees import FILE, PROGRAM
+from git_hooks.puppetfile import JOINED, NAME
+from git_hooks.repository.trees import FILE, PROGRAM
 
 
 def check(look: Look) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from git_hooks.checks.look import Look, Problem
-from git_hooks.trees import FILE, PROGRAM
+from git_hooks.repository.trees import FILE, PROGRAM
 
 DEEPEST = 40
 """Directories inside one another."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from git_hooks.checks.look import Look, Problem
-from git_hooks.trees import DIRECTORY, FILE, LINK, PROGRAM, SUBMODULE
+from git_hooks.repository.trees import DIRECTORY, FILE, LINK, PROGRAM, SUBMODULE
 
 _KNOWN = frozenset({DIRECTORY, FILE, PROGRAM, LINK, SUBMODULE})
 

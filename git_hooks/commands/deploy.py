@@ -9,11 +9,11 @@ from enc.commands.call import Call, json_option, table
 from enc.environments import collisions
 from enc.errors import ExitStatus, NotFound, UsageError
 from enc.names import BranchName, EnvironmentName
+from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.commands.target import document, dry_run_option, environment, opened, places, settled, who
-from git_hooks.deploy import Deployer, Exact, Tip
-from git_hooks.records import told
-from git_hooks.refs import ObjectId
-from git_hooks.usage import Usage, UsageUnknown
+from git_hooks.deploy.deployer import Deployer, Exact, Tip
+from git_hooks.deploy.records import told
+from git_hooks.repository.refs import ObjectId
 
 SUMMARY = "make environments show what their branches show, and finish what was interrupted"
 

@@ -7,9 +7,9 @@ import time
 
 from enc.commands.call import Call, json_option, table
 from enc.errors import Conflict, ExitStatus
+from git_hooks.branches.expiry import Expiry, Judged
 from git_hooks.commands.target import dry_run_option, opened, settled, who
-from git_hooks.expiry import Expiry, Judged
-from git_hooks.records import told
+from git_hooks.deploy.records import told
 
 SUMMARY = "archive short-lived branches that no node uses and nobody pushed to for long; `restore` brings them back"
 

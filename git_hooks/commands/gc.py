@@ -6,9 +6,9 @@ import argparse
 import time
 
 from enc.commands.call import Call, json_option
-from git_hooks.collect import collect
 from git_hooks.commands.target import opened, settled
-from git_hooks.tokens import KEPT, Tokens
+from git_hooks.deploy.collect import collect
+from git_hooks.transport.tokens import KEPT, Tokens
 
 SUMMARY = (
     "remove versions that were live longer ago than branches.retain, archived branches older than"

@@ -8,12 +8,12 @@ import time
 
 from enc.commands.call import Call
 from enc.errors import ExitStatus, ToolkitError
-from git_hooks import gerrit
-from git_hooks.deploy import Deployer
-from git_hooks.membership import Membership
-from git_hooks.pre_receive import Judge
-from git_hooks.usage import Usage
-from git_hooks.verdict import refusal
+from git_hooks.branches.usage import Usage
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.push import gerrit
+from git_hooks.push.membership import Membership
+from git_hooks.push.pre_receive import Judge
+from git_hooks.push.verdict import refusal
 
 SUMMARY = "judge a push past Gerrit's review, or make live what Gerrit has moved; called by Gerrit's hooks plugin"
 

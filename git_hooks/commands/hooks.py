@@ -8,8 +8,8 @@ import signal
 from enc.commands.call import Call
 from enc.errors import ExitStatus
 from enc.systemd import notify
-from git_hooks.service import Service
-from git_hooks.upkeep import Upkeep
+from git_hooks.push.service import Service
+from git_hooks.upkeep.loop import Upkeep
 
 SUMMARY = "do the hooks' work in a process that stays, and the upkeep: new projects' branches, expire, gc, reconcile"
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from enc.commands.call import Call, json_option
 from enc.errors import UsageError
-from git_hooks import code_programs, install
 from git_hooks.commands.target import dry_run_option
+from git_hooks.push import install
+from git_hooks.store import code_programs
 
 SUMMARY = "install the hooks into the repository; what was there before is kept, and `uninstall` puts it back"
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from enc.commands.call import Call, json_option, table
 from enc.errors import ExitStatus
+from git_hooks.branches.listing import Row, references, rows
 from git_hooks.commands.target import opened
-from git_hooks.listing import Row, references, rows
 from git_hooks.repository.objects import Divergence
 
 SUMMARY = "list environments: branch, commit, who, age, nodes, ahead and behind of the site's own branches"

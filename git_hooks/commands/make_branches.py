@@ -8,9 +8,9 @@ from enc.commands.call import Call, json_option, table
 from enc.directory.ldap_store import LdapSource
 from enc.errors import Conflict, ExitStatus
 from enc.names import ProjectName
+from git_hooks.branches.project_branches import make, missing
 from git_hooks.commands.target import dry_run_option, opened, who
-from git_hooks.project_branches import make, missing
-from git_hooks.records import told
+from git_hooks.deploy.records import told
 
 SUMMARY = "make the branches of projects that have none, from the one that branches.beginning names"
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from enc.commands.call import Call, json_option, table
 from enc.errors import ExitStatus, UsageError
 from enc.names import BranchName
+from git_hooks.branches.expiry import Expiry
 from git_hooks.commands.target import document, dry_run_option, opened, settled, who
-from git_hooks.expiry import Expiry
-from git_hooks.records import told
-from git_hooks.refstore import Archived
+from git_hooks.deploy.records import told
+from git_hooks.repository.refstore import Archived
 
 SUMMARY = "bring an archived branch and its environment back; without a name, list what is archived, and until when"
 

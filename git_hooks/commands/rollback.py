@@ -8,8 +8,8 @@ from enc.audit import check_reason
 from enc.commands.call import Call, json_option, table
 from enc.errors import ExitStatus
 from git_hooks.commands.target import document, dry_run_option, environment, opened, reason_option, who
-from git_hooks.records import told
-from git_hooks.refs import ObjectId
+from git_hooks.deploy.records import told
+from git_hooks.repository.refs import ObjectId
 
 SUMMARY = "let an environment show an earlier commit, and hold it there until `release`"
 

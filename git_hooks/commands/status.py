@@ -12,14 +12,14 @@ from enc.commands.call import Call, json_option
 from enc.environments import Rules
 from enc.errors import ExitStatus, NotFound
 from enc.names import BranchName
+from git_hooks.branches.listing import Whereabouts, rows, whereabouts
 from git_hooks.commands.target import opened
-from git_hooks.listing import Whereabouts, rows, whereabouts
+from git_hooks.deploy.records import Hold, Record, told
 from git_hooks.mirror import tries
 from git_hooks.mirror.failing import failing as failing_now
-from git_hooks.records import Hold, Record, told
-from git_hooks.refs import ObjectId
-from git_hooks.survey import Remark
-from git_hooks.versions import ForeignEnvironment
+from git_hooks.repository.refs import ObjectId
+from git_hooks.store.survey import Remark
+from git_hooks.store.versions import ForeignEnvironment
 
 SUMMARY = "tell where a commit or a branch's last commit has arrived: branches, environments, nodes; else how all is"
 

@@ -13,11 +13,11 @@ from enc.commands.call import Call
 from enc.environments import Place, Rules
 from enc.errors import InvalidName, NotFound
 from enc.names import BranchName, EnvironmentName
-from git_hooks import leaving
-from git_hooks.deploy import Deployer
-from git_hooks.records import Record
-from git_hooks.refstore import RefStore
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.deploy.records import Record
+from git_hooks.push import leaving
 from git_hooks.repository.reading import use_library
+from git_hooks.repository.refstore import RefStore
 
 
 def dry_run_option(parser: argparse.ArgumentParser) -> None:

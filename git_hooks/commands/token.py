@@ -12,7 +12,7 @@ from enc.errors import UsageError
 from enc.names import PersonName
 from enc.people import entry_of
 from enc.settings import Duration
-from git_hooks.tokens import Token, TokenId, TokenPurpose, Tokens
+from git_hooks.transport.tokens import Token, TokenId, TokenPurpose, Tokens
 
 SUMMARY = "make, list and revoke tokens, which programs show instead of a person's password"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from enc.commands.call import Call, json_option
-from git_hooks import install
+from git_hooks.push import install
 
 SUMMARY = "put hooks and git's settings back as they were before `init`; environments stay as they are"
 

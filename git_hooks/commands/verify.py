@@ -6,7 +6,7 @@ import argparse
 
 from enc.commands.call import Call, json_option
 from enc.errors import ExitStatus
-from git_hooks import install
+from git_hooks.push import install
 
 SUMMARY = "find what differs from what `init` left: hooks, git's settings, the key"
 

@@ -7,9 +7,9 @@ import time
 
 from enc.commands.call import Call, json_option
 from enc.errors import ExitStatus
+from git_hooks.branches.listing import rows
 from git_hooks.commands.target import opened
-from git_hooks.listing import rows
-from git_hooks.verify import Fault, verify_store
+from git_hooks.deploy.verify import Fault, verify_store
 
 SUMMARY = "compare every file that is served with what git says, and every environment with its branch"
 

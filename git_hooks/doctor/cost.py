@@ -9,12 +9,12 @@ from enc.doctor.findings import Finding, note, ok
 from enc.errors import ToolkitError
 from enc.names import BranchName
 from enc.settings import BranchSettings
-from git_hooks.costs import Cost, costs
-from git_hooks.parts import Surveyor
-from git_hooks.refs import ObjectId
+from git_hooks.deploy.costs import Cost, costs
 from git_hooks.repository.objects import Repository
-from git_hooks.sound import Sound
-from git_hooks.survey import Survey, survey
+from git_hooks.repository.refs import ObjectId
+from git_hooks.store.parts import Surveyor
+from git_hooks.store.sound import Sound
+from git_hooks.store.survey import Survey, survey
 
 _MOST_BRANCHES = 20
 """So many branches are looked at; the others are made from these, mostly."""

@@ -13,11 +13,11 @@ from enc.doctor.account import Account, as_user, unreadable
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.errors import ToolkitError
 from enc.settings import BranchSettings, Settings
-from git_hooks import install
-from git_hooks.layout import Layout
-from git_hooks.mounted import Mount, StoreAway
-from git_hooks.service import check_socket_path
-from git_hooks.tokens import Tokens
+from git_hooks.push import install
+from git_hooks.push.service import check_socket_path
+from git_hooks.store.layout import Layout
+from git_hooks.store.mounted import Mount, StoreAway
+from git_hooks.transport.tokens import Tokens
 
 _FULL, _FEW = 64 << 20, 2000
 """Bytes and inodes that a push may well need."""

@@ -11,19 +11,19 @@ from enc.environments import Rules
 from enc.errors import ToolkitError
 from enc.names import BranchName, EnvironmentName
 from enc.settings import BranchSettings, Settings
-from git_hooks.layout import Layout
-from git_hooks.locks import is_locked
-from git_hooks.presence import Presence
-from git_hooks.project_branches import missing
-from git_hooks.reconcile import due
-from git_hooks.records import Records
-from git_hooks.refs import ObjectId
+from git_hooks.branches.project_branches import missing
+from git_hooks.branches.reconcile import due
+from git_hooks.deploy.records import Records
+from git_hooks.push.service import socket_path
 from git_hooks.repository.objects import Repository
-from git_hooks.service import socket_path
-from git_hooks.sound import Sound
-from git_hooks.survey import sentences
-from git_hooks.surveys import Surveys
-from git_hooks.versions import ForeignEnvironment, Versions
+from git_hooks.repository.refs import ObjectId
+from git_hooks.store.layout import Layout
+from git_hooks.store.locks import is_locked
+from git_hooks.store.presence import Presence
+from git_hooks.store.sound import Sound
+from git_hooks.store.survey import sentences
+from git_hooks.store.surveys import Surveys
+from git_hooks.store.versions import ForeignEnvironment, Versions
 
 _MOST = 5
 """Names that a line holds."""

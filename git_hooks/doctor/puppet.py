@@ -15,7 +15,7 @@ from typing import NamedTuple
 from enc import puppet_settings
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.settings import BranchSettings
-from git_hooks.code_programs import links
+from git_hooks.store.code_programs import links
 
 _ASKED = ("confdir", "config", "environment_timeout", "environmentpath", "hiera_config", "versioned_environment_dirs")
 _COMMANDS = ("code-id-command", "code-content-command")

@@ -10,9 +10,9 @@ from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.errors import ToolkitError
 from enc.names import EnvironmentName
 from enc.settings import BranchSettings, MirrorSettings, PuppetserverSettings
+from git_hooks.deploy.puppetserver import Puppetservers
 from git_hooks.mirror.failing import failing
 from git_hooks.mirror.upstream import Upstream
-from git_hooks.puppetserver import Puppetservers
 
 _NOBODYS = EnvironmentName("branch_manager_doctor")
 """An environment that is in no use: forgetting it costs nobody anything."""

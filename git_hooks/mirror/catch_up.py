@@ -28,22 +28,22 @@ from enc.environments import Place, Rules, site_first
 from enc.errors import InvalidName, ToolkitError, bounded
 from enc.names import BranchName
 from enc.settings import Settings
-from git_hooks.deploy import Deployer, Tip
-from git_hooks.examine import Examination
-from git_hooks.incoming import Incoming
+from git_hooks.branches.usage import Usage, UsageUnknown
+from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.records import Record
 from git_hooks.mirror.differences import Differences, plan
 from git_hooks.mirror.gauges import write
 from git_hooks.mirror.report import Reports, State
 from git_hooks.mirror.tries import FORGE, Tries
 from git_hooks.mirror.upstream import Upstream
-from git_hooks.mounted import StoreAway
-from git_hooks.policy import some
-from git_hooks.records import Record
-from git_hooks.refs import ObjectId
-from git_hooks.refstore import RefStore
-from git_hooks.usage import Usage, UsageUnknown
-from git_hooks.verdict import clean
-from git_hooks.versions import ForeignEnvironment
+from git_hooks.push.examine import Examination
+from git_hooks.push.incoming import Incoming
+from git_hooks.push.policy import some
+from git_hooks.push.verdict import clean
+from git_hooks.repository.refs import ObjectId
+from git_hooks.repository.refstore import RefStore
+from git_hooks.store.mounted import StoreAway
+from git_hooks.store.versions import ForeignEnvironment
 
 _FETCHES_FAILED = 3
 """After so many branches in a row that cannot be fetched, the others wait: each may take the whole time limit."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from enc.environments import Place, Rules, collisions
 from enc.errors import InvalidName
 from enc.names import BranchName
-from git_hooks.refs import ObjectId
+from git_hooks.repository.refs import ObjectId
 
 
 class Differences(NamedTuple):

@@ -12,10 +12,10 @@ from enc.environments import Rules
 from enc.errors import InvalidName, ToolkitError
 from enc.names import BranchName
 from enc.settings import BranchSettings
-from git_hooks.layout import Layout
+from git_hooks.deploy.records import Records
 from git_hooks.mirror import tries
-from git_hooks.records import Records
-from git_hooks.versions import Versions
+from git_hooks.store.layout import Layout
+from git_hooks.store.versions import Versions
 
 
 def failing(settings: BranchSettings) -> tries.Kept:

@@ -19,7 +19,7 @@ from enc import log
 from enc.errors import ToolkitError
 from enc.names import BranchName
 from enc.settings import Settings
-from git_hooks.deploy import Deployer
+from git_hooks.deploy.deployer import Deployer
 from git_hooks.mirror.catch_up import CatchUp
 from git_hooks.mirror.pace import BURST, BURST_OF_ALL, GAP, GAP_OF_ALL, Pace
 from git_hooks.repository.reading import use_library

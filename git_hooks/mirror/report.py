@@ -28,7 +28,7 @@ from enc.config import read_secret
 from enc.errors import ConfigurationError, ToolkitError, bounded
 from enc.https import ended_after
 from enc.names import BranchName
-from git_hooks.refs import ObjectId
+from git_hooks.repository.refs import ObjectId
 
 if TYPE_CHECKING:
     from enc.settings import MirrorSettings

@@ -28,8 +28,8 @@ from enc import log
 from enc.errors import ToolkitError
 from enc.names import HEADS, BranchName
 from enc.program_words import why
-from git_hooks.refs import ObjectId
 from git_hooks.repository.reading import git_environment
+from git_hooks.repository.refs import ObjectId
 
 if TYPE_CHECKING:
     from enc.settings import BranchSettings

@@ -16,9 +16,9 @@ from typing import NamedTuple, Self
 
 from enc.errors import NotFound
 from enc.names import HEADS, BranchName
-from git_hooks.refs import ObjectId
 from git_hooks.repository.reading import Reader, RepositoryError, Seen, Wanted, open_reader
-from git_hooks.trees import Entry, committed_at, parse_tree
+from git_hooks.repository.refs import ObjectId
+from git_hooks.repository.trees import Entry, committed_at, parse_tree
 
 _REMEMBERED = 200_000
 """Entries of trees kept in memory, some 250 bytes each. Not so many trees: those of a large directory are large."""

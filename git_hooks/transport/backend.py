@@ -22,7 +22,7 @@ from enc.errors import ToolkitError, bounded
 from enc.log import get
 from enc.names import PersonName
 from enc.settings import Settings
-from git_hooks import pusher
+from git_hooks.push import pusher
 
 Service = Literal["git-upload-pack", "git-receive-pack"]
 

@@ -28,9 +28,9 @@ from enc.log import get
 from enc.names import PersonName
 from enc.roles import Person
 from enc.settings import Settings
-from git_hooks.membership import Membership
-from git_hooks.tokens import Tokens, looks_like_one
+from git_hooks.push.membership import Membership
 from git_hooks.transport.throttle import Throttle
+from git_hooks.transport.tokens import Tokens, looks_like_one
 
 _LONGEST = 4096
 """Characters of an Authorization header; longer ones are not looked at."""

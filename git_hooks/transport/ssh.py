@@ -17,7 +17,7 @@ from typing import NoReturn
 from enc.errors import NotAllowed, NotFound, UsageError, one_line
 from enc.names import PersonName
 from enc.settings import Settings
-from git_hooks.membership import Membership
+from git_hooks.push.membership import Membership
 from git_hooks.transport.backend import Service, run_in_place
 from git_hooks.transport.reading import refusal
 

@@ -20,9 +20,9 @@ from enc.errors import ConfigurationError, ToolkitError
 from enc.names import BranchName
 from enc.settings import Settings
 from enc.web.site import assemble, health
-from git_hooks import pusher
 from git_hooks.mirror.jobs import Jobs
 from git_hooks.mirror.receiver import Receiver
+from git_hooks.push import pusher
 from git_hooks.web.repository import repository
 from git_hooks.web.webhooks import webhooks
 

@@ -7,7 +7,7 @@ from enc.commands.call import Call
 from enc.environments import Rules
 from enc.errors import ToolkitError
 from enc.names import BranchName, Certname, EnvironmentName
-from git_hooks.deploy import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer, Tip
 from puppetmaster_self.journal import Journal
 from puppetmaster_self.machine import Machine
 from puppetmaster_self.patch_repository import PatchRepository

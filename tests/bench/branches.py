@@ -27,9 +27,9 @@ from enc.config import load
 from enc.environments import Rules
 from enc.names import BranchName
 from enc.settings import BranchSettings
-from git_hooks.deploy import Deployer, Tip
-from git_hooks.install import install
-from git_hooks.service import socket_path
+from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.push.install import install
+from git_hooks.push.service import socket_path
 from tests.support.bare import git
 from tests.support.monorepo import create, debian_modules, project_branch
 from tests.support.slapd import Slapd
@@ -145,7 +145,7 @@ def deploy(settings: BranchSettings, branches: list[str]) -> float:
 
 @contextmanager
 def service(base: Path, settings: BranchSettings) -> Iterator[None]:
-    program = "import sys, pathlib, git_hooks.service as s; s.Service(pathlib.Path(sys.argv[1])).run()"
+    program = "import sys, pathlib, git_hooks.push.service as s; s.Service(pathlib.Path(sys.argv[1])).run()"
     process = subprocess.Popen([sys.executable, "-c", program, str(base / "config.yaml")])
     try:
         while not socket_path(settings.store).exists():

@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from enc.names import EnvironmentName
-from git_hooks.layout import Layout
-from git_hooks.locks import locked
-from git_hooks.records import Records
-from git_hooks.service import socket_path
+from git_hooks.deploy.records import Records
+from git_hooks.push.service import socket_path
+from git_hooks.store.layout import Layout
+from git_hooks.store.locks import locked
 from puppetmaster_self.private_master import PrivateMaster
 from puppetmaster_self.puppetserver_files import MasterSettings
 from tests.real.conftest import SlapdMaker

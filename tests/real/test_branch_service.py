@@ -16,9 +16,9 @@ import yaml
 
 from enc import config
 from enc.names import EnvironmentName
-from git_hooks.deploy import Deployer
-from git_hooks.install import KINDS, install
-from git_hooks.service import Service, socket_path
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.push.install import KINDS, install
+from git_hooks.push.service import Service, socket_path
 from tests.support.bare import Bare, git
 from tests.support.slapd import Slapd
 from tests.support.transports import people
@@ -114,7 +114,7 @@ def test_without_a_service_the_hook_does_the_work_itself(site: Site) -> None:
 
 
 def test_a_service_that_was_killed_is_not_missed(site: Site) -> None:
-    program = "import sys, pathlib, git_hooks.service as s; s.Service(pathlib.Path(sys.argv[1])).run()"
+    program = "import sys, pathlib, git_hooks.push.service as s; s.Service(pathlib.Path(sys.argv[1])).run()"
     process = subprocess.Popen([sys.executable, "-c", program, str(site.configuration)])
     while not site.socket.exists():
         time.sleep(0.01)

@@ -17,16 +17,16 @@ import pytest
 from enc.environments import Rules
 from enc.names import BranchName, EnvironmentName
 from enc.settings import PuppetfileSettings, PushSettings, Settings
-from git_hooks.attributes import change
-from git_hooks.collect import collect
-from git_hooks.deploy import Deployer, Tip
+from git_hooks.deploy.collect import collect
+from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.records import Record
+from git_hooks.deploy.verify import verify_store
 from git_hooks.doctor import cost
-from git_hooks.examine import Examination
-from git_hooks.incoming import Incoming
-from git_hooks.records import Record
-from git_hooks.refs import ObjectId
-from git_hooks.trees import DIRECTORY, FILE, LINK, PROGRAM, SUBMODULE
-from git_hooks.verify import verify_store
+from git_hooks.push.examine import Examination
+from git_hooks.push.incoming import Incoming
+from git_hooks.repository.refs import ObjectId
+from git_hooks.repository.trees import DIRECTORY, FILE, LINK, PROGRAM, SUBMODULE
+from git_hooks.store.attributes import change
 from tests.support.bare import Bare, Content, git
 
 TEST = EnvironmentName("test")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from enc.names import EnvironmentName
-from git_hooks.records import Records
-from git_hooks.refstore import RefStore
+from git_hooks.deploy.records import Records
+from git_hooks.repository.refstore import RefStore
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import Bare, git
 from tests.support.pushes import ManagedRepository, populate

@@ -11,7 +11,7 @@ import pytest
 
 from enc import config
 from enc.errors import NotFound
-from git_hooks.install import SETTINGS, InstallError, install, uninstall, verify
+from git_hooks.push.install import SETTINGS, InstallError, install, uninstall, verify
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import git
 from tests.support.pushes import ManagedRepository, populate

@@ -10,12 +10,12 @@ import pytest
 
 from enc.names import BranchName, EnvironmentName
 from enc.settings import Settings
-from git_hooks.collect import collect
-from git_hooks.deploy import Deployer, Tip
-from git_hooks.examine import Examination
-from git_hooks.incoming import Incoming
-from git_hooks.trees import DIRECTORY, Entry
-from git_hooks.verify import verify_store
+from git_hooks.deploy.collect import collect
+from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.verify import verify_store
+from git_hooks.push.examine import Examination
+from git_hooks.push.incoming import Incoming
+from git_hooks.repository.trees import DIRECTORY, Entry
 from tests.support.bare import Bare, Content, contents, git
 
 ALPHA, BETA = "project/alpha", "project/beta"

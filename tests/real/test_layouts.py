@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from enc.names import BranchName, EnvironmentName
-from git_hooks.collect import collect
-from git_hooks.deploy import Deployer, Tip
-from git_hooks.splitting import LARGE
-from git_hooks.verify import verify_store
+from git_hooks.deploy.collect import collect
+from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.verify import verify_store
+from git_hooks.store.splitting import LARGE
 from tests.support.bare import Bare, git
 
 Tree = dict[str, str]

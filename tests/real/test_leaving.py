@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from enc.names import BranchName
-from git_hooks.chores import collection
 from git_hooks.cli import main
-from git_hooks.leaving import Leaving, note, settle
-from git_hooks.refs import ObjectId
-from git_hooks.refstore import RefStore
+from git_hooks.push.leaving import Leaving, note, settle
+from git_hooks.push.service import Service
 from git_hooks.repository.objects import Repository
-from git_hooks.service import Service
+from git_hooks.repository.refs import ObjectId
+from git_hooks.repository.refstore import RefStore
+from git_hooks.upkeep.chores import collection
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import Bare, git
 from tests.support.pushes import ManagedRepository, populate

@@ -12,16 +12,16 @@ import pytest
 
 from enc.environments import Rules
 from enc.names import BranchName, EnvironmentName
-from git_hooks.collect import collect
-from git_hooks.deploy import Deployer, Tip
-from git_hooks.layout import Layout
-from git_hooks.mounted import StoreAway
-from git_hooks.presence import Presence
-from git_hooks.reconcile import look, reconcile
-from git_hooks.refs import ObjectId
+from git_hooks.branches.reconcile import look, reconcile
+from git_hooks.deploy.collect import collect
+from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.verify import verify_store
 from git_hooks.repository.objects import Repository
-from git_hooks.sound import Sound
-from git_hooks.verify import verify_store
+from git_hooks.repository.refs import ObjectId
+from git_hooks.store.layout import Layout
+from git_hooks.store.mounted import StoreAway
+from git_hooks.store.presence import Presence
+from git_hooks.store.sound import Sound
 from tests.real.test_deploys import killed_at
 from tests.support.bare import Bare, Content, contents
 

@@ -25,16 +25,16 @@ from enc.answers.layout import Contact, Layout
 from enc.directory.place import free_port
 from enc.names import BranchName, EnvironmentName
 from enc.settings import AnswerSettings, Duration, MirrorSettings, Settings
-from git_hooks.deploy import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.mirror.catch_up import CatchUp
 from git_hooks.mirror.jobs import Jobs
 from git_hooks.mirror.pace import BURST, GAP
 from git_hooks.mirror.report import ReportFailed, report
 from git_hooks.mirror.tries import FORGE, read
 from git_hooks.mirror.upstream import Upstream, UpstreamFailed
-from git_hooks.refs import ObjectId
-from git_hooks.refstore import RefStore
-from git_hooks.trees import FILE, Entry
+from git_hooks.repository.refs import ObjectId
+from git_hooks.repository.refstore import RefStore
+from git_hooks.repository.trees import FILE, Entry
 from git_hooks.web.site import create_site
 from tests.support.bare import Bare, contents, git
 from tests.support.following import eventually

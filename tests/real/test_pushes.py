@@ -17,8 +17,8 @@ import pytest
 
 from enc.answers.layout import Contact, Layout
 from enc.names import EnvironmentName, PersonName
-from git_hooks.pusher import sign
-from git_hooks.records import Records
+from git_hooks.deploy.records import Records
+from git_hooks.push.pusher import sign
 from tests.real.conftest import SlapdMaker
 from tests.support.pushes import ManagedRepository, S, cases, populate
 from tests.support.slapd import ADD, DELETE, Slapd

@@ -11,13 +11,13 @@ from enc.environments import Rules, site_first
 from enc.errors import ConfigurationError, NotFound
 from enc.names import BranchName, EnvironmentName, ProjectName
 from enc.settings import BranchSettings, Settings
-from git_hooks.deploy import Deployer, Tip
+from git_hooks.branches.listing import references, rows
+from git_hooks.branches.project_branches import beginning, make, missing
+from git_hooks.branches.reconcile import look, reconcile
+from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.doctor.liveness import environments
-from git_hooks.listing import references, rows
-from git_hooks.project_branches import beginning, make, missing
-from git_hooks.reconcile import look, reconcile
-from git_hooks.refstore import RefStore
 from git_hooks.repository.objects import Repository
+from git_hooks.repository.refstore import RefStore
 from puppetmaster_self.plan import site_branch
 from tests.support.bare import Bare, Content, git
 

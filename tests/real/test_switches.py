@@ -20,9 +20,9 @@ import pytest
 import git_hooks
 from enc.names import BranchName, Certname, EnvironmentName
 from enc.settings import PuppetserverSettings
-from git_hooks import code_programs
-from git_hooks.deploy import Deployer, Tip
-from git_hooks.refs import ObjectId
+from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.repository.refs import ObjectId
+from git_hooks.store.store import code_programs
 from puppetmaster_self.private_agent import PrivateAgent
 from puppetmaster_self.private_master import PrivateMaster
 from puppetmaster_self.puppetserver_files import AuthRule, MasterSettings

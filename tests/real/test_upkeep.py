@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from enc.names import EnvironmentName
-from git_hooks.layout import Layout
-from git_hooks.records import Records
-from git_hooks.service import Service
-from git_hooks.upkeep import Upkeep
+from git_hooks.deploy.records import Records
+from git_hooks.push.service import Service
+from git_hooks.store.layout import Layout
+from git_hooks.upkeep.loop import Upkeep
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import git
 from tests.support.slapd import Slapd

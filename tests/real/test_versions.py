@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from enc.names import BranchName, EnvironmentName
-from git_hooks.collect import Collected, collect
-from git_hooks.deploy import Deployer, Tip
-from git_hooks.records import Record
-from git_hooks.trees import DIRECTORY, FILE, PROGRAM, SUBMODULE, Entry
-from git_hooks.verify import verify_store
+from git_hooks.deploy.collect import Collected, collect
+from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.records import Record
+from git_hooks.deploy.verify import verify_store
+from git_hooks.repository.trees import DIRECTORY, FILE, PROGRAM, SUBMODULE, Entry
 from tests.support.bare import Bare, Content, contents
 
 TEST = EnvironmentName("test")

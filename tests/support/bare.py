@@ -10,8 +10,8 @@ from pathlib import Path
 
 from enc.names import BranchName
 from enc.settings import BranchSettings
-from git_hooks.refs import ObjectId
-from git_hooks.trees import DIRECTORY, FILE, LINK, PROGRAM, Entry, object_id, render_tree
+from git_hooks.repository.refs import ObjectId
+from git_hooks.repository.trees import DIRECTORY, FILE, LINK, PROGRAM, Entry, object_id, render_tree
 
 Content = Mapping[str, "str | bytes | Content"]
 """Name → text, `-> target` for a link, `#!...` for a program, or a directory."""

@@ -21,8 +21,8 @@ from typing import Any
 
 from enc.names import BranchName, EnvironmentName
 from enc.settings import BranchSettings
-from git_hooks.deploy import Deployer, Tip
-from git_hooks.refs import ObjectId
+from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.repository.refs import ObjectId
 from puppetmaster_self.patch_repository import PatchRepository
 from puppetmaster_self.sync import Deployed, Policy, Sync
 from puppetmaster_self.working_copy import WorkingCopy

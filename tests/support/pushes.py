@@ -36,9 +36,9 @@ from typing import Any
 import yaml
 
 from enc import config
-from git_hooks.install import install
-from git_hooks.service import Service, socket_path
-from git_hooks.trees import DIRECTORY, FILE, LINK, PROGRAM, Entry, parse_tree, render_tree
+from git_hooks.push.install import install
+from git_hooks.push.service import Service, socket_path
+from git_hooks.repository.trees import DIRECTORY, FILE, LINK, PROGRAM, Entry, parse_tree, render_tree
 from tests.support.bare import Bare, git
 from tests.support.slapd import ADD, Slapd
 

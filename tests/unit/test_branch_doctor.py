@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from enc.settings import BranchSettings, PuppetserverSettings
-from git_hooks.code_programs import link
 from git_hooks.doctor.installation import judge_service, room
 from git_hooks.doctor.puppet import PuppetFacts, judge, parse_commands, setting
+from git_hooks.store.code_programs import link
 
 SETTINGS = BranchSettings(puppetserver=PuppetserverSettings(urls=("https://p:8140",)))
 SOUND = {

@@ -8,8 +8,8 @@ from enc.environments import Rules, collisions
 from enc.errors import ConfigurationError, InvalidName
 from enc.names import BranchName
 from enc.settings import BranchSettings
-from git_hooks.refs import ObjectId, parse_updates
 from git_hooks.repository.reading import git_environment
+from git_hooks.repository.refs import ObjectId, parse_updates
 
 RULES = Rules(BranchSettings().rules)
 A, ABSENT = "a" * 40, "0" * 40

@@ -11,15 +11,12 @@ from enc.environments import Rules
 from enc.errors import NotFound
 from enc.names import BranchName, EnvironmentName
 from enc.settings import BranchSettings
-from git_hooks.arrange import MOST_PARTS, Arranger, Unit
+from git_hooks.branches.reconcile import due
 from git_hooks.checks.environment_conf import problems
-from git_hooks.costs import costs
-from git_hooks.decision import Situation, decide
-from git_hooks.parts import Surveyor, WithParts
-from git_hooks.reconcile import due
-from git_hooks.refs import ObjectId
-from git_hooks.splitting import LARGE, Splitting, splitting
-from git_hooks.trees import (
+from git_hooks.deploy.costs import costs
+from git_hooks.deploy.decision import Situation, decide
+from git_hooks.repository.refs import ObjectId
+from git_hooks.repository.trees import (
     DIRECTORY,
     FILE,
     LINK,
@@ -32,6 +29,9 @@ from git_hooks.trees import (
     parse_tree,
     render_tree,
 )
+from git_hooks.store.arrange import MOST_PARTS, Arranger, Unit
+from git_hooks.store.parts import Surveyor, WithParts
+from git_hooks.store.splitting import LARGE, Splitting, splitting
 
 EMPTY_SHA1 = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
 EMPTY_SHA256 = "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from enc.names import BranchName, Certname, EnvironmentName
-from git_hooks.expiry import Topic, judge
-from git_hooks.refs import ObjectId
+from git_hooks.branches.expiry import Topic, judge
+from git_hooks.repository.refs import ObjectId
 
 DAY = 86400.0
 OLD = Topic(BranchName("topic/red/x"), EnvironmentName("red__x"), ObjectId("a" * 40), touched=0.0)

@@ -10,9 +10,9 @@ from enc.environments import Rules
 from enc.errors import MOST_SAID
 from enc.names import BranchName, Certname, ProjectName
 from enc.roles import MEMBER, OPERATOR, OTHER, PROJECTADMIN, Action
-from git_hooks.policy import Facts, judge, needs, obstacles, read, some
-from git_hooks.refs import ObjectId, RefUpdate
-from git_hooks.verdict import SHOWN, PushVerdict, RefVerdict
+from git_hooks.push.policy import Facts, judge, needs, obstacles, read, some
+from git_hooks.push.verdict import SHOWN, PushVerdict, RefVerdict
+from git_hooks.repository.refs import ObjectId, RefUpdate
 from tests.support.people import person, rows, who
 
 RED = ProjectName("red")

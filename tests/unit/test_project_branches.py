@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from enc.names import BranchName, ProjectName
 from enc.settings import BranchSettings
-from git_hooks.project_branches import missing
-from git_hooks.refs import ObjectId
+from git_hooks.branches.project_branches import missing
+from git_hooks.repository.refs import ObjectId
 
 COMMIT = ObjectId("a" * 40)
 RULES = BranchSettings().rules

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from enc.names import EnvironmentName
-from git_hooks.records import Outcome, Record, Records
-from git_hooks.refs import ObjectId
+from git_hooks.deploy.records import Outcome, Record, Records
+from git_hooks.repository.refs import ObjectId
 
 TEST = EnvironmentName("test")
 A, B = ObjectId("a" * 40), ObjectId("b" * 40)

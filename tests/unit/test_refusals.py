@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from git_hooks.refusals import Refusal, keep
+from git_hooks.push.refusals import Refusal, keep
 
 
 @pytest.fixture

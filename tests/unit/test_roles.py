@@ -15,9 +15,9 @@ from enc.errors import DirectoryUnreachable
 from enc.names import BranchName, PersonName, ProjectName
 from enc.roles import ROLES, Action, Held, Holding, Person, Role, allowed, remembered, role_entries
 from enc.settings import BranchSettings, DirectorySettings, Settings
-from git_hooks.membership import Membership
-from git_hooks.policy import Facts, judge, read
-from git_hooks.refs import ObjectId, RefUpdate
+from git_hooks.push.membership import Membership
+from git_hooks.push.policy import Facts, judge, read
+from git_hooks.repository.refs import ObjectId, RefUpdate
 from git_hooks.transport.reading import refusal
 from tests.support.memory import record
 from tests.support.people import KEEPER, REVIEWER, TABLE, person, rows, who

@@ -9,7 +9,7 @@ import pytest
 
 from enc.errors import InvalidName, NotFound, ToolkitError
 from enc.names import PersonName
-from git_hooks.tokens import TokenId, TokenPurpose, Tokens
+from git_hooks.transport.tokens import TokenId, TokenPurpose, Tokens
 
 ALICE, BOB = PersonName("alice"), PersonName("bob")
 

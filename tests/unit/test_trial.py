@@ -20,7 +20,7 @@ from enc.errors import ClassificationError
 from enc.names import Certname, EnvironmentName, ProjectName
 from enc.roles import Action
 from enc.settings import AnswerSettings, Settings
-from git_hooks.usage import Usage
+from git_hooks.branches.usage import Usage
 from tests.support.memory import MemorySource, record
 from tests.support.people import person
 

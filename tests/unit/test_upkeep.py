@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from enc.config import parse
-from git_hooks.chores import CHORES, intervals
-from git_hooks.upkeep import Turn, after, earliest
+from git_hooks.upkeep.chores import CHORES, intervals
+from git_hooks.upkeep.loop import Turn, after, earliest
 
 
 def test_what_succeeded_is_due_after_its_interval_and_forgets_its_failures() -> None:

@@ -33,7 +33,7 @@ WALLS = {
     "ssl": ["enc.directory.tls", "enc.https", "enc.web_server"],
     "http": [
         *("enc.answers.metrics", "enc.https", "enc.authority.client"),
-        *("git_hooks.puppetserver", "git_hooks.mirror.report"),
+        *("git_hooks.deploy.puppetserver", "git_hooks.mirror.report"),
     ],
     "flask": ["enc.web.*", "git_hooks.web.*"],
     "werkzeug": ["enc.web.*", "git_hooks.web.*"],
@@ -41,7 +41,7 @@ WALLS = {
     "socket": [
         *("enc.directory.address", "enc.directory.tls", "enc.directory.place", "enc.directory.slapd_process"),
         "enc.systemd.notify",
-        *("enc.https", "enc.web_server", "git_hooks.service"),
+        *("enc.https", "enc.web_server", "git_hooks.push.service"),
         *("puppetmaster_self.private_master", "puppetmaster_self.facts"),
     ],
     "subprocess": [
@@ -50,12 +50,12 @@ WALLS = {
         "enc.puppet_packages",  # dpkg-query, rpm
         "enc.puppet_settings",  # puppet config print
         "enc.shadow",  # another ENC
-        "git_hooks.attributes",  # git check-attr
-        "git_hooks.install",  # git config
+        "git_hooks.store.attributes",  # git check-attr
+        "git_hooks.push.install",  # git config
         "git_hooks.mirror.upstream",  # git, over the network
-        "git_hooks.puppetfile.program",  # r10k, g10k
-        "git_hooks.resource_types",  # puppet generate types
-        "git_hooks.refstore",  # git
+        "git_hooks.deploy.module_program",  # r10k, g10k
+        "git_hooks.store.resource_types",  # puppet generate types
+        "git_hooks.repository.refstore",  # git
         "git_hooks.transport.backend",  # git http-backend
         "puppetmaster_self.*",  # puppetserver, puppet agent, java
     ],
@@ -71,7 +71,7 @@ WALLS = {
     "argparse": ["enc.cli", "enc.commands.*", "enc.reference", "git_hooks.commands.*", "puppetmaster_self.commands.*"],
     "fcntl": [
         *("enc.answers.*", "enc.audit", "enc.directory.embedded", "enc.instances.journal", "enc.signing.refusals"),
-        *("git_hooks.locks", "puppetmaster_self.journal"),
+        *("git_hooks.store.locks", "puppetmaster_self.journal"),
     ],
     "yaml": [
         *("enc.config", "enc.config_reference", "enc.directory.embedded_config", "enc.importing.*", "enc.shadow"),
@@ -264,7 +264,7 @@ def test_imports_point_inwards() -> None:
 
 OFTEN = (
     *("enc.direct", "enc.commands.answer", "enc.answers.reader"),  # for a catalog
-    *("git_hooks.hook", "git_hooks.service"),  # for a push
+    *("git_hooks.hook", "git_hooks.push.service"),  # for a push
     "enc.answers.follower",
 )
 """What is started often or must stay small, and serves nothing over HTTP."""
@@ -279,7 +279,7 @@ def test_what_is_started_often_cannot_reach_flask() -> None:
         found = {found.rpartition(".")[0] if found not in modules() else found for found in imports(modules()[module])}
         found |= imports(modules()[module])
         coming |= {name for name in found if name in modules()} - reached
-    assert {"enc.directory.ldap_store", "git_hooks.deploy"} <= reached
+    assert {"enc.directory.ldap_store", "git_hooks.deploy.deployer"} <= reached
     assert [module for module in sorted(reached) if _is(module, "enc.web") or _is(module, "git_hooks.web")] == []
 
 

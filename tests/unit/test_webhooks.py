@@ -21,7 +21,7 @@ from enc.settings import BranchSettings, MirrorSettings, Settings
 from git_hooks.mirror.differences import plan
 from git_hooks.mirror.forges import Delivery, Forge, Look, asked, genuine
 from git_hooks.mirror.report import message
-from git_hooks.refs import ObjectId
+from git_hooks.repository.refs import ObjectId
 from git_hooks.web.site import create_site
 from git_hooks.web.webhooks import LONGEST
 from tests.support.webhooks import NOW, github, gitlab_signature

@@ -1,0 +1,1 @@
+"""Branches and their environments: what there is, who uses it, what ends, what is missing."""

@@ -1,0 +1,147 @@
+"""When short-lived branches end: those with a <topic>, which nobody pushes to and no node uses.
+
+The rule is pure (`judge`); `expire` finds the facts, moves a branch to the
+archive, and lets its environment go. Whatever is not known keeps a branch:
+nodes that cannot be asked for, a hold, a push in the same moment.
+
+Not here: how branches are kept (refstore.py), what a deploy does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from enc.environments import Place, Rules, collisions
+from enc.errors import Conflict, InvalidName, NotFound, ToolkitError
+from enc.names import BranchName, Certname, EnvironmentName
+from enc.settings import Settings
+from git_hooks.branches.usage import Usage, UsageUnknown
+from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.records import Record, Records
+from git_hooks.repository.refs import ObjectId
+
+if TYPE_CHECKING:
+    from git_hooks.repository.refstore import Archived, RefStore
+
+
+class Topic(NamedTuple):
+    """What is known about one short-lived branch; times in seconds since 1970."""
+
+    branch: BranchName
+    environment: EnvironmentName
+    commit: ObjectId
+    touched: float
+    """The last push or deploy."""
+    used_by: tuple[Certname, ...] = ()
+    unknown: str = ""
+    """Why it cannot be told which nodes use it."""
+    held: bool = False
+
+
+class Judged(NamedTuple):
+    """What becomes of one short-lived branch."""
+
+    topic: Topic
+    ends: float
+    """When it would end if nobody used it."""
+    reason: str
+    """Why it stays; empty: it ends now."""
+
+
+def ends_at(touched: float, unused: float) -> float:
+    """Return when a short-lived branch ends that was last pushed to at `touched` and that no node uses."""
+    return touched + unused
+
+
+def judge(topic: Topic, unused: float, now: float) -> Judged:
+    """Decide about one branch; `unused` is the setting `branches.topics_unused`. Pure."""
+    ends = ends_at(topic.touched, unused)
+    reason = ""
+    if now < ends:
+        reason = "was pushed to not long ago"
+    elif topic.held:
+        reason = f"environment {topic.environment} is held"
+    elif topic.unknown:
+        reason = f"whether nodes use it cannot be told: {topic.unknown}"
+    elif topic.used_by:
+        count = len(topic.used_by)
+        reason = f"{count} node{'s use' if count > 1 else ' uses'} it, for example {topic.used_by[0]}"
+    return Judged(topic, ends, reason)
+
+
+class Expiry:
+    """Finds out, and carries out."""
+
+    def __init__(self, settings: Settings, deployer: Deployer, refs: RefStore) -> None:
+        self._settings = settings
+        self._rules = Rules(settings.branches.rules)
+        self._deployer = deployer
+        self._refs = refs
+        self._usage = Usage(settings)
+
+    def judged(self, now: float) -> Iterator[Judged]:
+        """Yield what would become of each short-lived branch at `now`."""
+        unused = self._settings.branches.topics_unused
+        dates = self._refs.dates()
+        for branch, commit in sorted(self._deployer.repository.branches().items()):
+            place = _place(self._rules, branch)
+            if place is None or place.topic is None:
+                continue
+            name = place.environment
+            touched = last_touched(self._deployer.records, name, dates.get(branch, 0), now)
+            topic = Topic(branch, name, commit, touched, held=self._deployer.records.held(name) is not None)
+            if now >= ends_at(touched, unused):
+                try:
+                    topic = topic._replace(used_by=self._usage.nodes_for_certain(name))
+                except UsageUnknown as error:
+                    topic = topic._replace(unknown=str(error))
+            yield judge(topic, unused, now)
+
+    def end(self, judged: Judged, who: str, now: float) -> tuple[Archived, Record]:
+        """Archive a branch that ends; raise `Conflict` if somebody pushed to it in this moment."""
+        kept = self._refs.archive(judged.topic.branch, judged.topic.commit, int(now))
+        return kept, self._deployer.deploy(judged.topic.environment, Tip(judged.topic.branch), who, "expire")
+
+    def find(self, kept: BranchName, at: int | None, branch: BranchName) -> Archived:
+        """Return what was archived of the branch `kept` last (or `at` this time), if it can come back as `branch`.
+
+        Raise `NotFound`, or `Conflict` if the place is taken.
+        """
+        found = next((one for one in self._refs.archived() if one.branch == kept and at in (None, one.at)), None)
+        if found is None:
+            name = kept if at is None else f"{kept}@{at}"
+            raise NotFound("is not in the archive; `restore` without a name lists what is", where=name)
+        place = _place(self._rules, branch)
+        if place is None:
+            raise Conflict("no rule makes an environment of this branch (branches.rules)", where=branch)
+        present = [_place(self._rules, other) for other in self._deployer.repository.branches()]
+        rivals = collisions([place, *(one for one in present if one is not None)])
+        if branch in self._deployer.repository.branches():
+            raise Conflict("there is a branch of this name; --as brings it back under another", where=branch)
+        for environment, branches in rivals.items():
+            if branch in branches:
+                raise Conflict(f"environment {environment} is another branch's now", where=branch)
+        return found
+
+    def restore(self, kept: Archived, branch: BranchName, who: str) -> Record:
+        """Bring what is archived back as `branch`, and make it live."""
+        place = self._rules.place(branch)
+        if place is None:
+            raise ToolkitError("no rule makes an environment of this branch (branches.rules)", where=branch)
+        self._refs.restore(kept, branch)
+        return self._deployer.deploy(place.environment, Tip(branch), who, "restore")
+
+
+def last_touched(records: Records, environment: EnvironmentName, committed: int, now: float) -> float:
+    """Return when the environment was last deployed, else when its commit was made (not later than `now`)."""
+    known = records.of(environment, limit=1)
+    # A commit's date is whatever its author's clock said; a branch must not live for ever by it.
+    return known[0].at if known else min(float(committed), now)
+
+
+def _place(rules: Rules, branch: BranchName) -> Place | None:
+    try:
+        return rules.place(branch)
+    except InvalidName:
+        return None

@@ -1,0 +1,90 @@
+"""Brings all environments in line with the branches: after a crash, a restore, a first installation.
+
+Owns the decision which environments are due, and in which order. The deploys
+are deploy.py's. An environment without a branch is only named, never removed
+here: that a rule changed, or a repository was restored, must not take hundreds
+of environments away. Branches that want one environment are named too, and
+what the environment shows stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+from enc.environments import Place, Rules, collisions, site_first
+from enc.errors import InvalidName
+from enc.names import BranchName, EnvironmentName
+from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.records import Record
+from git_hooks.repository.refs import ObjectId
+from git_hooks.store.versions import ForeignEnvironment
+
+
+class Due(NamedTuple):
+    """What is not as the branches say."""
+
+    deploy: tuple[Place, ...]
+    """In this order: those that others share files with come first."""
+    orphans: tuple[EnvironmentName, ...]
+    """Environments that no branch wants."""
+    collisions: Mapping[EnvironmentName, tuple[BranchName, ...]]
+    """Environments that several branches want."""
+    lost: frozenset[EnvironmentName] = frozenset()
+    """Environments that are not whole."""
+
+
+def due(
+    branches: Mapping[BranchName, ObjectId],
+    live: Mapping[EnvironmentName, ObjectId],
+    owing: Iterable[EnvironmentName],
+    rules: Rules,
+    lost: Iterable[EnvironmentName] = (),
+) -> Due:
+    """Return what is to be done. Pure.
+
+    `live` is what environments show, `owing` are those whose flush is owed, `lost` those that are not whole.
+    """
+    places = []
+    for branch in sorted(branches):
+        with suppress(InvalidName):
+            place = rules.place(branch)
+            if place is not None:
+                places.append(place)
+    rivals = collisions(places)
+    contested = {branch for group in rivals.values() for branch in group}
+    damaged = frozenset(lost)
+    owed = {*owing, *damaged}
+    wanting = [
+        place
+        for place in places
+        if place.branch not in contested
+        and (live.get(place.environment) != branches[place.branch] or place.environment in owed)
+    ]
+    wanting.sort(key=lambda place: place.environment)
+    first, rest = site_first(wanting, rules)
+    wanted = {place.environment.lower() for place in places}
+    orphans = tuple(sorted(environment for environment in live if environment.lower() not in wanted))
+    return Due((*first, *rest), orphans, rivals, damaged)
+
+
+def look(deployer: Deployer, rules: Rules) -> Due:
+    """Return what is due now; raise OSError if that cannot be looked at."""
+    live, lost, presence = {}, [], deployer.look()
+    for environment in deployer.versions.environments():
+        with suppress(ForeignEnvironment):
+            commit = deployer.versions.live(environment)
+            if commit is not None:
+                live[environment] = commit
+                if deployer.missing(environment, presence):
+                    lost.append(environment)
+    return due(deployer.repository.branches(), live, deployer.records.owing(), rules, lost)
+
+
+def reconcile(deployer: Deployer, found: Due, who: str, why: str = "reconcile") -> Iterator[Record]:
+    """Deploy everything that is due, and yield what happened."""
+    for group in site_first(found.deploy, deployer.rules):
+        deployer.build_ahead((place.environment, Tip(place.branch)) for place in group)
+        for place in group:
+            yield deployer.deploy(place.environment, Tip(place.branch), who, why)

@@ -1,0 +1,222 @@
+"""What is remembered about deploys: records, holds, and flushes that are still owed.
+
+Owns the files below records/, holds/ and pending/ of the store. The caller
+holds the environment's lock when it writes.
+
+- A record is one JSON line, begun before the work and completed after it, so
+  a deploy that was killed shows as begun only.
+  A file that has grown past `_MOST` bytes is cut to its last records and the
+  last switches, which a rollback needs. Of the last `_WHOLE` all words stay,
+  of older ones how they begin.
+- A hold keeps an environment as it is until it is released.
+- A flush is owed from before the switch until every puppetserver confirmed it.
+
+Records are not written through to the disk: after a power cut the last lines
+may be missing. A rollback without a commit then asks for one, and a topic
+branch may end as many days earlier; nothing else is decided by them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from typing import Any, Literal, NamedTuple
+
+from enc.errors import MOST_SAID, InvalidName, bounded
+from enc.names import EnvironmentName
+from git_hooks.repository.refs import ObjectId
+
+_MOST = 131_072
+"""Bytes of one environment's records after which they are cut; some 200 deploys."""
+_KEPT = 100
+"""Records that a cut leaves, and as many switches before them."""
+_WHOLE = 20
+_OF_OLDER = 160
+"""Characters of words that a cut leaves in older records."""
+
+Outcome = Literal["begun", "live", "unchanged", "held", "failed", "not flushed", "removed"]
+
+
+class Record(NamedTuple):
+    """One deploy."""
+
+    environment: EnvironmentName
+    outcome: Outcome
+    old: ObjectId | None
+    """What the environment showed before; None: there was none."""
+    new: ObjectId | None
+    """What it was to show; None: to be removed."""
+    who: str
+    why: str
+    at: float
+    """When it began, seconds since 1970."""
+    milliseconds: dict[str, float]
+    """How long each step took."""
+    detail: str = ""
+    """What went wrong, in one line."""
+    note: str = ""
+    """What people should know though nothing went wrong, a line for each thing."""
+    remedy: str = ""
+    """What helps if it failed: who does what."""
+
+    @property
+    def switched(self) -> bool:
+        """Whether the environment was to show something else than before."""
+        return self.old != self.new
+
+    @property
+    def good(self) -> bool:
+        """Whether the environment shows what it should, as far as puppetserver can know."""
+        return self.outcome in ("live", "unchanged", "removed")
+
+
+class Hold(NamedTuple):
+    """Why an environment stays as it is."""
+
+    who: str
+    reason: str
+    at: float
+
+
+class Records:
+    """The records of one store."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def add(self, record: Record) -> None:
+        """Append a record."""
+        line = _line(_shorter(record))
+        descriptor = os.open(self._path(record.environment), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            end = os.lseek(descriptor, 0, os.SEEK_END)
+            if end and os.pread(descriptor, 1, end - 1) != b"\n":
+                line = b"\n" + line  # somebody was killed in mid-line
+            os.write(descriptor, line)
+        finally:
+            os.close(descriptor)
+        if end + len(line) > _MOST:
+            self._cut(record.environment)
+
+    def of(self, environment: EnvironmentName, limit: int | None = 20) -> tuple[Record, ...]:
+        """Return the last records of `environment`, the newest first; what began and went on counts once.
+
+        At most `limit` of them, None: all that are kept.
+        """
+        try:
+            with open(self._path(environment), "rb") as stream:
+                lines = stream.read().splitlines()
+        except FileNotFoundError:
+            return ()
+        found: dict[float, Record] = {}
+        for line in lines:
+            with suppress(ValueError, TypeError, InvalidName):  # a line that a kill cut off
+                record = _read(json.loads(line))
+                found[record.at] = record
+        return tuple(sorted(found.values(), key=lambda record: -record.at)[:limit])
+
+    def held(self, environment: EnvironmentName) -> Hold | None:
+        """Return why `environment` is held, None if it is not."""
+        try:
+            with open(f"{self._root}/holds/{environment}", encoding="utf-8") as stream:
+                content: dict[str, Any] = json.load(stream)
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return Hold("?", "the hold's file is damaged; release it", 0.0)
+        return Hold(**content)
+
+    def hold(self, environment: EnvironmentName, hold: Hold) -> None:
+        """Hold `environment`; an older hold is replaced."""
+        aside = f"{self._root}/holds/.{environment}"
+        with open(aside, "w", encoding="utf-8") as stream:
+            json.dump(hold._asdict(), stream)
+        os.rename(aside, f"{self._root}/holds/{environment}")
+
+    def release(self, environment: EnvironmentName) -> bool:
+        """End the hold; tell whether there was one."""
+        return _unlink(f"{self._root}/holds/{environment}")
+
+    def owes_flush(self, environment: EnvironmentName) -> bool:
+        """Tell whether a puppetserver may still have an older version in its cache."""
+        return os.path.exists(f"{self._root}/pending/{environment}")
+
+    def owe_flush(self, environment: EnvironmentName) -> None:
+        """Note that a flush must follow."""
+        os.close(os.open(f"{self._root}/pending/{environment}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+
+    def flushed(self, environment: EnvironmentName) -> None:
+        """Note that it did."""
+        _unlink(f"{self._root}/pending/{environment}")
+
+    def owing(self) -> tuple[EnvironmentName, ...]:
+        """Return the environments whose flush is owed, sorted; none, if all that is remembered is lost."""
+        try:
+            names = sorted(os.listdir(f"{self._root}/pending"))
+        except FileNotFoundError:
+            return ()
+        return tuple(EnvironmentName(name) for name in names if EnvironmentName.accepts(name))
+
+    def _cut(self, environment: EnvironmentName) -> None:
+        """Forget the oldest records. Killed in between, the next record cuts."""
+        records = self.of(environment, limit=None)
+        recent, older = records[:_KEPT], records[_KEPT:]
+        # What failed has switched nothing, and what fails for weeks must not push out what was live.
+        switches = [record for record in older if record.switched and record.outcome != "failed"]
+        kept = [*recent[:_WHOLE], *(_shorter(record, _OF_OLDER) for record in (*recent[_WHOLE:], *switches[:_KEPT]))]
+        path = self._path(environment)
+        # Beside it under one name: who writes has the environment's lock, and a kill leaves no more than this file.
+        aside = f"{path}.new"
+        with open(aside, "wb") as stream:
+            stream.writelines(_line(record) for record in reversed(kept))
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.rename(aside, path)
+
+    def _path(self, environment: EnvironmentName) -> str:
+        return f"{self._root}/records/{environment}.jsonl"
+
+
+def _line(record: Record) -> bytes:
+    return json.dumps(record._asdict(), separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _shorter(record: Record, most: int = MOST_SAID) -> Record:
+    """Cut what is much longer; what was cut before stays as it is, and says rightly by how much."""
+    detail, note = (bounded(text, most) if len(text) > most + 100 else text for text in (record.detail, record.note))
+    return record._replace(detail=detail, note=note)
+
+
+def told(record: Record) -> str:
+    """Return a line about a deploy."""
+    shown = record.new.abbreviated if record.new is not None else "nothing"
+    words = {
+        "live": f"live at {shown}",
+        "unchanged": f"unchanged at {shown}",
+        "removed": "removed",
+        "held": "not deployed, it is held",
+        "failed": f"NOT live, nothing was changed: {record.detail}",
+        "not flushed": f"switched to {shown}, but puppetserver may still serve the old version: {record.detail}",
+        "begun": "begun",
+    }
+    note = f" ({'; '.join(filter(None, (*record.note.splitlines(), record.remedy)))})"
+    note = note if record.note or record.remedy else ""
+    return f"{record.environment}: {words[record.outcome]}{note}"
+
+
+def _read(fields: dict[str, Any]) -> Record:
+    record = Record(**fields)
+    return record._replace(
+        environment=EnvironmentName(record.environment),
+        old=ObjectId(record.old) if record.old else None,
+        new=ObjectId(record.new) if record.new else None,
+    )
+
+
+def _unlink(path: str) -> bool:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""A push from the hook to its last word: who may, is it sound, what becomes live."""

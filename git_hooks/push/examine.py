@@ -1,0 +1,159 @@
+"""Looks at what commits bring, whichever way they came: pushed, fetched from a forge, merged by Gerrit.
+
+Owns what a commit's tree is compared with, so that only what is new is looked
+at: the branch's own tree, and for a new branch the trees of those that it
+likely began from. What those have was looked at when it came.
+
+Not here: the walk and its bounds (incoming.py), the checks (checks/), who may
+move a branch (policy.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from enc.environments import Place, Rules
+from enc.errors import InvalidName, NotFound, ToolkitError
+from enc.names import BranchName
+from git_hooks import puppetfile
+from git_hooks.checks import CHECKS, environment_conf, modules
+from git_hooks.checks.look import OPERATORS, Limits, Site
+from git_hooks.puppetfile import sources
+from git_hooks.push.incoming import Incoming, Inspection
+from git_hooks.repository.refs import ObjectId
+from git_hooks.repository.trees import Entry
+
+if TYPE_CHECKING:
+    from enc.settings import Settings
+
+_BASES = 4
+"""So many branches of its project, and so many of none, a new one is compared with at most."""
+
+
+class Examination:
+    """One look at one or more commits; the bounds (settings `pushes`) are for all together."""
+
+    def __init__(self, objects: Incoming, settings: Settings) -> None:
+        pushes = settings.pushes
+        limits = Limits(
+            pushes.file_bytes,
+            pushes.push_bytes,
+            pushes.files,
+            pushes.directory_entries,
+            pushes.submodules,
+            sources(settings.branches.puppetfile),
+            pushes.links,
+            frozenset(directory.rstrip("/") for directory in pushes.modulepath),
+        )
+        self._objects = objects
+        self._sources = limits.sources
+        self._rules = Rules(settings.branches.rules)
+        self._places: dict[BranchName, Place | None] = {}
+        self._inspection = Inspection(objects, CHECKS, limits)
+
+    @property
+    def files(self) -> int:
+        """How many new and changed files were looked at so far."""
+        return self._inspection.files
+
+    def problems(
+        self,
+        new: ObjectId,
+        old: ObjectId | None,
+        place: Place | None,
+        existing: Mapping[BranchName, ObjectId],
+        coming: Iterable[ObjectId] = (),
+    ) -> tuple[str, ...]:
+        """Return what is wrong with the tree of `new`, a sentence each.
+
+        `old` is what the branch showed before (None: it is new), `place` its
+        environment (None: a tag), `existing` are the branches there are; they
+        may be left out where `old` is known. `coming` are commits that
+        operators' branches are to show after this very push.
+        """
+        objects = self._objects
+        try:
+            tree = objects.commit(objects.commit_of(new) if place is None else new)[0]
+            known = [objects.commit(tip)[0] for tip in self._known(old, place, existing)]
+            site = OPERATORS if place is None or place.project is None else self._site(existing, coming)
+            found = [problem.text for problem in self._inspection.problems(tree, dict.fromkeys(known), site)]
+            return tuple(found or (*self._beside(tree), *self._modules(tree, known)))
+        except NotFound:
+            return ("does not name a commit",)
+        except ToolkitError as error:
+            return (str(error),)
+
+    def _known(
+        self, old: ObjectId | None, place: Place | None, existing: Mapping[BranchName, ObjectId]
+    ) -> list[ObjectId]:
+        """Return the commits whose trees are known."""
+        if old is not None:
+            return [self._objects.commit_of(old)]
+        project = place.project if place is not None else None
+        common, own = [], []
+        for branch, tip in existing.items():
+            if branch not in self._places:
+                self._places[branch] = self._place(branch)
+            other = self._places[branch]
+            if other is not None and other.project is None:
+                common.append(tip)
+            elif other is not None and other.project == project:
+                own.append(tip)
+        return [*common[:_BASES], *own[:_BASES]]
+
+    def _beside(self, tree: str) -> Iterator[str]:
+        """Yield which module of a sound Puppetfile the tree has itself; that lies in no directory alone."""
+        objects, allowed = self._objects, self._sources
+        entry = next(_at(objects, tree, puppetfile.NAME), None)
+        if entry is None or allowed is None:
+            return
+        from git_hooks.puppetfile import language  # few trees have one
+
+        asked = language.read(objects.blob(entry.id), allowed)
+        own = next(_at(objects, tree, asked.directory), None)
+        if own is not None and own.is_directory:
+            try:
+                language.check_beside(asked, {one.name for one in objects.raw_tree(own.id)})
+            except language.UnsoundPuppetfile as error:
+                yield str(error)
+
+    def _modules(self, tree: str, known: Iterable[str]) -> Iterator[str]:
+        """Yield which modules Puppet cannot load; which directories hold modules, the tree's top says."""
+        objects, conf = self._objects, b""
+        for entry in _at(objects, tree, environment_conf.NAME):
+            with suppress(ToolkitError):  # a directory; or too large, and there before
+                conf = objects.blob(entry.id)
+        looks = [partial(_at, objects, one) for one in known]
+        yield from (one.text for one in modules.check(conf, partial(_at, objects, tree), looks))
+
+    def _site(self, existing: Mapping[BranchName, ObjectId], coming: Iterable[ObjectId]) -> Site:
+        """Return what operators have; their branches are looked for if a check asks."""
+        objects = self._objects
+
+        def at(path: str) -> Iterator[Entry]:
+            branches = existing or objects.branches()
+            own = [tip for branch, tip in branches.items() if (place := self._place(branch)) and place.project is None]
+            for tip in dict.fromkeys((*coming, *own)):
+                yield from _at(objects, objects.commit(tip)[0], path)
+
+        return Site(False, at, lambda entry: objects.blob(entry.id))
+
+    def _place(self, branch: BranchName) -> Place | None:
+        try:
+            return self._rules.place(branch)
+        except InvalidName:
+            return None
+
+
+def _at(objects: Incoming, tree: str, path: str) -> Iterator[Entry]:
+    """Yield what stands at `path` of a tree, if anything does."""
+    *directories, name = path.split("/")
+    for directory in directories:
+        found = next((entry for entry in objects.raw_tree(tree) if entry.name == directory), None)
+        if found is None or not found.is_directory:
+            return
+        tree = found.id
+    yield from (entry for entry in objects.raw_tree(tree) if entry.name == name)

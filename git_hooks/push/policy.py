@@ -1,0 +1,182 @@
+"""Who may move which ref: facts about each moved ref in, a verdict out. Pure.
+
+| ref | make, add commits | rewrite | delete |
+|---|---|---|---|
+| a project's branch (the rule has `<name>`) | members | admins | admins, if no node uses it |
+| any other branch with a rule (test, production) | operators | operators | nobody |
+| refs/tags/ | operators | operators | operators |
+| refs/archive/ and everything else | nobody | nobody | nobody |
+
+Which role that takes stands in the one table (enc/roles.py); `needs` says which
+row of it a move needs. Beside the person's right, a branch must be possible:
+its project exists, its environment is its own, git can keep it beside the others.
+
+Not here: finding the facts (pre_receive.py), what the tree holds (checks/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from enc.environments import Place, Rules
+from enc.errors import InvalidName
+from enc.names import BranchName, Certname, EnvironmentName, ProjectName
+from enc.roles import Action, Person, allowed
+from git_hooks.push.verdict import RefVerdict
+from git_hooks.repository.refs import RefUpdate
+
+TAGS = "refs/tags/"
+ARCHIVE = "refs/archive/"
+
+_NAMES_SHOWN = 5
+
+
+class Move(NamedTuple):
+    """One moved ref, and what its name alone says about it."""
+
+    update: RefUpdate
+    place: Place | None = None
+    """The environment it becomes; None: it is a tag, or refused."""
+    refused: str = ""
+    """Why a ref of this name is refused, whoever pushes it."""
+
+
+class Facts(NamedTuple):
+    """What was found out about one moved ref. What a move does not need may be left at its default."""
+
+    rewrites: bool = False
+    """It forgets commits: the new commit does not contain the old one."""
+    project_exists: bool = True
+    """The project of a new branch has an entry in LDAP."""
+    used_by: tuple[Certname, ...] = ()
+    """The nodes whose environment goes away with the branch."""
+    users_unknown: str = ""
+    """Why it cannot be told which nodes use it."""
+    moved: bool = False
+    """A branch that is to go is not at the commit that the push says. git looks at that only if it has the commit."""
+
+
+def read(update: RefUpdate, rules: Rules) -> Move:
+    """Return what the name of a moved ref says."""
+    ref = update.ref
+    try:
+        if ref.startswith(ARCHIVE):
+            return Move(update, refused="deleted branches are kept here; `branch-manager restore` brings one back")
+        if ref.startswith(TAGS):
+            BranchName(ref.removeprefix(TAGS))  # a tag's name goes the same ways as a branch's
+            return Move(update)
+        branch = BranchName.of_ref(ref)
+        if branch is None:
+            return Move(update, refused="only branches and tags are taken here")
+        place = rules.place(branch)
+    except InvalidName as error:
+        return Move(update, refused=error.message)
+    if place is None:
+        return Move(update, refused="no rule makes an environment of a branch of this name (see branches.rules)")
+    return Move(update, place)
+
+
+def needs(move: Move, *, rewrites: bool) -> tuple[Action, ProjectName | None]:
+    """Return what somebody must be allowed to do for `move`, and to which project."""
+    if move.place is None:
+        return Action.TAG_PUSH, None
+    project = move.place.project
+    if project is None:
+        return (Action.SITE_BRANCH_FORCE if rewrites else Action.SITE_BRANCH_PUSH), None
+    if move.update.deletes:
+        return Action.BRANCH_DELETE, project
+    return (Action.BRANCH_FORCE if rewrites else Action.BRANCH_PUSH), project
+
+
+def judge(person: Person, move: Move, facts: Facts, obstacle: str = "") -> RefVerdict:
+    """Return the verdict about one move; `obstacle` is what `obstacles` found about it."""
+    ref = move.update.ref
+    if move.refused:
+        return RefVerdict(ref, (move.refused,))
+    if move.update.deletes and move.place is not None and move.place.project is None:
+        return RefVerdict(ref, ("this branch belongs to no project, and such a branch is not deleted by a push",))
+    action, project = needs(move, rewrites=facts.rewrites)
+    branch = move.place.branch if move.place is not None else None
+    verdict = allowed(person, action, project, branch)
+    if not verdict.allowed:
+        hint = "; it would forget commits that the branch has: fetch, rebase or merge, and push again"
+        rewrites = action in (Action.BRANCH_FORCE, Action.SITE_BRANCH_FORCE)
+        return RefVerdict(ref, (verdict.reason + (hint if rewrites else ""),))
+    if move.place is not None and move.update.creates and not facts.project_exists:
+        return RefVerdict(ref, (f"there is no project {project} in LDAP, so nobody could use this branch",))
+    if obstacle:
+        return RefVerdict(ref, (obstacle,))
+    if facts.moved:
+        return RefVerdict(ref, ("the branch is not at the commit that you saw; fetch, and push again",))
+    if move.place is not None and move.update.deletes:
+        return RefVerdict(ref, _still_used(move.place.environment, facts))
+    return RefVerdict(ref)
+
+
+def _still_used(environment: EnvironmentName, facts: Facts) -> tuple[str, ...]:
+    if facts.users_unknown:
+        return (f"whether nodes still use environment {environment} cannot be told: {facts.users_unknown}",)
+    if not facts.used_by:
+        return ()
+    count = len(facts.used_by)
+    nodes = "1 node still uses" if count == 1 else f"{count} nodes still use"
+    return (f"{nodes} environment {environment}: {some(facts.used_by)}; give them another environment first",)
+
+
+def some(names: tuple[Certname, ...], most: int = _NAMES_SHOWN) -> str:
+    """Return the first `most` names in a text, and how many more there are."""
+    text = ", ".join(names[:most])
+    return text if len(names) <= most else f"{text} and {len(names) - most} more"
+
+
+def obstacles(moves: Iterable[Move], existing: Iterable[BranchName], rules: Rules) -> dict[str, str]:
+    """Return ref → why a branch that the push makes cannot be, looking at all branches there will be.
+
+    Two branches must not become one environment; names that differ only in
+    case count as one. And git cannot have a branch `a` beside a branch `a/b`;
+    it would say so only after other refs of the same push had moved.
+    """
+    moves = [move for move in moves if not move.refused]
+    gone = {move.update.ref for move in moves if move.update.deletes}
+    made = {
+        move.place.branch: move.place
+        for move in moves
+        if move.place is not None and move.update.creates and not move.update.deletes
+    }
+    if not made:
+        return {}
+    present = {branch: _place(branch, rules) for branch in existing if branch.ref not in gone} | made
+    by_environment: dict[str, list[BranchName]] = {}
+    for branch, place in present.items():
+        if place is not None:
+            by_environment.setdefault(place.environment.lower(), []).append(branch)
+    below: dict[str, BranchName] = {}
+    for branch in sorted(present):
+        for above in _above(branch):
+            below.setdefault(above, branch)
+    found = {}
+    for branch, place in made.items():
+        rivals = sorted(set(by_environment[place.environment.lower()]) - {branch})
+        # What git cannot have together with it.
+        near = next((BranchName(above) for above in _above(branch) if above in present), below.get(branch))
+        if rivals:
+            found[branch.ref] = (
+                f"it would become environment {place.environment}, which is branch {rivals[0]}'s; choose another name"
+            )
+        elif near is not None:
+            found[branch.ref] = f"git cannot keep it beside branch {near}: one's name is a directory of the other's"
+    return found
+
+
+def _above(branch: BranchName) -> list[str]:
+    """Return the directories that git keeps `branch` in, the highest first."""
+    parts = branch.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _place(branch: BranchName, rules: Rules) -> Place | None:
+    try:
+        return rules.place(branch)
+    except InvalidName:
+        return None

@@ -1,0 +1,1 @@
+"""What the branch manager does by itself, and when."""

@@ -1,0 +1,161 @@
+"""What the branch manager does by itself, beside pushes: each chore is what a command does, without being asked.
+
+Owns: the chores, and which of them a site has (`intervals`). A chore yields a
+remark about each thing that it did or could not do. It takes the locks that
+the commands take, so both may run at once, and killed in between, the next run
+does the rest. Whatever cannot be told (LDAP is away) changes nothing, and no
+chore removes what a command would keep.
+
+Not here: when they run (upkeep.py). Failure modes: `ToolkitError` or OSError
+if a chore as a whole cannot be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from enc.environments import Rules
+from enc.errors import Conflict, NotFound
+from git_hooks.branches.expiry import Expiry
+from git_hooks.branches.project_branches import make, missing
+from git_hooks.branches.reconcile import look, reconcile
+from git_hooks.deploy.collect import collect
+from git_hooks.deploy.puppetserver import FlushFailed
+from git_hooks.deploy.records import told
+from git_hooks.push.leaving import settle
+from git_hooks.repository.refstore import RefStore
+from git_hooks.transport.tokens import KEPT, Tokens
+
+if TYPE_CHECKING:
+    from enc.names import EnvironmentName
+    from enc.settings import BranchSettings
+    from git_hooks.deploy.deployer import Deployer
+    from git_hooks.push.service import Workplace
+
+WHO = "upkeep"
+"""Who stands in the records of deploys."""
+
+_FLUSHES_FAILED = 3
+"""After so many environments that cannot be flushed, the others need not be tried: a puppetserver is away."""
+
+
+class Remark(NamedTuple):
+    """What a chore says about one thing."""
+
+    subject: str
+    text: str
+    wrong: bool = False
+
+
+Chore = Callable[["Workplace", float], Iterator[Remark]]
+"""Is given a workplace and the time, in seconds since 1970."""
+
+
+def projects(place: Workplace, now: float) -> Iterator[Remark]:
+    """Make the branch of each project in LDAP that has none, and its environment."""
+    known = place.membership.projects()
+    branches = place.settings.branches
+    for one in missing(known, place.deployer.repository.branches(), branches.rules):
+        problem = one.obstacle
+        if one.place is not None and not one.obstacle:
+            try:
+                record = make(one, place.deployer, RefStore(str(branches.repository)), WHO)
+            except (Conflict, NotFound) as error:
+                problem = str(error)
+            else:
+                text = f"project {one.project} has branch {one.place.branch} now; {told(record)}"
+                yield Remark(one.project, text, wrong=not record.good)
+                continue
+        yield Remark(one.project, f"project {one.project} has no branch: {problem}", wrong=True)
+
+
+def flushes(place: Workplace, now: float) -> Iterator[Remark]:
+    """Make up for flushes that are owed; raise `FlushFailed` after having tried some."""
+    failures = []
+    for environment in place.deployer.records.owing():
+        try:
+            if place.deployer.make_up_flush(environment):
+                yield Remark(environment, f"{environment}: puppetserver has forgotten the old version at last")
+        except FlushFailed as failure:
+            failures.append(failure)
+            if len(failures) >= _FLUSHES_FAILED:
+                break
+    if failures:
+        raise failures[0]
+
+
+def reconciliation(place: Workplace, now: float) -> Iterator[Remark]:
+    """Deploy what does not show its branch: after a kill, a full disk, a restored repository."""
+    deployer = place.deployer
+    found = look(deployer, Rules(place.settings.branches.rules))
+    due = tuple(one for one in found.deploy if one.environment in found.lost or not _held(deployer, one.environment))
+    for record in reconcile(deployer, found._replace(deploy=due), WHO):
+        if record.outcome not in ("unchanged", "held"):
+            yield Remark(record.environment, told(record), wrong=not record.good)
+    for environment, rivals in found.collisions.items():
+        text = f"{environment}: stays as it is, because several branches want it: {', '.join(rivals)}"
+        yield Remark(environment, text, wrong=True)
+    for environment in found.orphans:
+        text = f"{environment}: has no branch and stays; `branch-manager deploy --gone` removes it if no node uses it"
+        yield Remark(environment, text, wrong=True)
+
+
+def _held(deployer: Deployer, environment: EnvironmentName) -> bool:
+    return deployer.records.held(environment) is not None
+
+
+def expiry(place: Workplace, now: float) -> Iterator[Remark]:
+    """Archive short-lived branches that ended."""
+    refs = RefStore(str(place.settings.branches.repository))
+    ending = Expiry(place.settings, place.deployer, refs)
+    for judged in [one for one in ending.judged(now) if not one.reason]:
+        branch = judged.topic.branch
+        try:
+            kept, record = ending.end(judged, WHO, now)
+        except Conflict as conflict:
+            yield Remark(branch, str(conflict), wrong=True)
+        else:
+            yield Remark(branch, f"{branch}: ended, and is kept as {kept.ref}; {told(record)}", wrong=not record.good)
+
+
+def collection(place: Workplace, now: float) -> Iterator[Remark]:
+    """Remove what nobody can need any more: versions, and what was archived or ended long ago.
+
+    Before that, keep what killed pushes took away.
+    """
+    settings = place.settings.branches
+    for one in settle(place.deployer.repository, now):
+        yield Remark(one.branch, f"{one.branch}: what an interrupted push took away is kept as {one.name}")
+    for one in RefStore(str(settings.repository)).prune(now - settings.archive_kept):
+        yield Remark(one.name, f"{one.name}: was archived longer ago than branches.archive_kept, and is forgotten")
+    place.deployer.ready()
+    found = collect(place.deployer.layout, settings.retain, now)
+    tokens = Tokens(settings.transport.tokens).remove_old(now - KEPT)
+    if found.versions or found.units or found.puppetfiles or found.leftovers or tokens:
+        counts = (
+            f"{found.versions} versions, {found.units} shared parts, {found.puppetfiles} sets of modules,"
+            f" {found.leftovers} leftovers, {tokens} tokens"
+        )
+        yield Remark("gc", f"removed {counts}")
+    for name in found.skipped:
+        yield Remark(name, f"{name}: its versions stay, because it is not our link any more; move it away", wrong=True)
+
+
+CHORES: dict[str, Chore] = {
+    "projects": projects,
+    "flushes": flushes,
+    "reconcile": reconciliation,
+    "expire": expiry,
+    "collect": collection,
+}
+"""By the name of their setting in `branches.upkeep`, in the order in which a new process does them."""
+
+
+def intervals(settings: BranchSettings) -> dict[str, float]:
+    """Return how often each chore is to be done, in seconds; those that are never done are left out. Pure."""
+    found = {name: float(getattr(settings.upkeep, name)) for name in CHORES}
+    if settings.mirror.forge is not None:
+        # Which branches there are is the forge's business.
+        del found["projects"], found["expire"]
+    return {name: every for name, every in found.items() if every > 0}
