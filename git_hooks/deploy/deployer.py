@@ -414,8 +414,8 @@ class Deployer:
         for candidate in (environment, *(place.environment for place in self.rules.site)):
             with suppress(ForeignEnvironment):  # somebody's own test or production is no reason to fail here
                 live = self.versions.live(candidate)
-                if live is not None:
-                    return self.layout.version(candidate, live)
+                if live is not None and os.path.isdir(version := self.layout.version(candidate, live)):
+                    return version  # one that is lost shares nothing
         return None
 
 

@@ -24,7 +24,8 @@ around them one leaf: correct, and a link for each of its files at each push.
 The name of a split unit is enough only if no link below leaves it. Else what
 it shows depends on more than its tree, and its name says on what.
 
-A link that leaves the tree is refused. A leaf in the store was found closed
+A link that leaves the tree is not there any more: what is read leaves it out
+(sound.py), and here it is refused. A leaf in the store was found closed
 when it was made, so only what differs from it is read.
 """
 
