@@ -7,14 +7,14 @@ import argparse
 from enc.commands.call import Call, json_option
 from enc.errors import ExitStatus, ToolkitError
 from enc.names import Certname
-from puppetmaster_self import departure
-from puppetmaster_self.clients import clients
 from puppetmaster_self.commands.session import alone_here, places, settle
-from puppetmaster_self.journal import Journal
-from puppetmaster_self.machine import Machine
-from puppetmaster_self.presence import announce
-from puppetmaster_self.states import after
-from puppetmaster_self.steps import agent
+from puppetmaster_self.instance.machine import Machine
+from puppetmaster_self.standing.clients import clients
+from puppetmaster_self.standing.presence import announce
+from puppetmaster_self.transaction import departure
+from puppetmaster_self.transaction.journal import Journal
+from puppetmaster_self.transaction.states import after
+from puppetmaster_self.transaction.steps import agent
 
 SUMMARY = "go back to the central master; local commits are kept"
 

@@ -9,14 +9,14 @@ from enc.commands.call import Call, json_option
 from enc.doctor import puppet
 from enc.doctor.findings import Finding, document, fault, lines, ok, verdict
 from enc.errors import ToolkitError
-from puppetmaster_self import preflight
-from puppetmaster_self.classified import of_this_node
 from puppetmaster_self.commands.session import places, read_journal
-from puppetmaster_self.facts import gather
-from puppetmaster_self.journal import Journal
-from puppetmaster_self.machine import Machine
-from puppetmaster_self.plan import Wish, branch_of, upstream_of
-from puppetmaster_self.steps.master import answers
+from puppetmaster_self.instance.machine import Machine
+from puppetmaster_self.standing.classified import of_this_node
+from puppetmaster_self.transaction import preflight
+from puppetmaster_self.transaction.facts import gather
+from puppetmaster_self.transaction.journal import Journal
+from puppetmaster_self.transaction.plan import Wish, branch_of, upstream_of
+from puppetmaster_self.transaction.steps.master import answers
 
 SUMMARY = "say whether this instance could be its own master, or whether it is a sound one"
 

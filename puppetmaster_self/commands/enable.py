@@ -11,18 +11,18 @@ from enc.commands.call import Call, json_option
 from enc.doctor.findings import lines, verdict
 from enc.errors import ExitStatus, ToolkitError
 from enc.names import BranchName
-from puppetmaster_self import preflight
-from puppetmaster_self.classified import Said, of_this_node
 from puppetmaster_self.commands.session import alone_here, places, settle
-from puppetmaster_self.facts import Facts, gather
-from puppetmaster_self.journal import Ended
-from puppetmaster_self.keep import shown
-from puppetmaster_self.machine import Machine
-from puppetmaster_self.plan import Plan, Wish, branch_of, decide, upstream_of
-from puppetmaster_self.presence import announce
-from puppetmaster_self.states import after
-from puppetmaster_self.steps import agent
-from puppetmaster_self.transaction import enable, interruptible
+from puppetmaster_self.instance.keep import shown
+from puppetmaster_self.instance.machine import Machine
+from puppetmaster_self.standing.classified import Said, of_this_node
+from puppetmaster_self.standing.presence import announce
+from puppetmaster_self.transaction import preflight
+from puppetmaster_self.transaction.facts import Facts, gather
+from puppetmaster_self.transaction.journal import Ended
+from puppetmaster_self.transaction.plan import Plan, Wish, branch_of, decide, upstream_of
+from puppetmaster_self.transaction.states import after
+from puppetmaster_self.transaction.steps import agent
+from puppetmaster_self.transaction.transaction import enable, interruptible
 
 _REST = 3600.0
 SUMMARY = "make this instance its own Puppet master, or leave everything as it was"

@@ -8,9 +8,9 @@ import shlex
 from enc.commands.call import Call, json_option
 from enc.errors import DirectoryRefused, DirectoryUnreachable, ExitStatus, ToolkitError
 from enc.names import Certname
-from puppetmaster_self.classified import classification
-from puppetmaster_self.clients import joining, leaving
 from puppetmaster_self.commands.session import places, read_journal
+from puppetmaster_self.standing.classified import classification
+from puppetmaster_self.standing.clients import joining, leaving
 
 SUMMARY = "print the command that makes another instance of the project a client of this master"
 

@@ -7,10 +7,10 @@ import argparse
 from enc.commands.call import Call, json_option
 from enc.errors import ExitStatus
 from puppetmaster_self.commands.session import alone_here
-from puppetmaster_self.journal import Busy
-from puppetmaster_self.presence import announce
-from puppetmaster_self.transaction import recover
-from puppetmaster_self.watch import watch
+from puppetmaster_self.standing.presence import announce
+from puppetmaster_self.standing.watch import watch
+from puppetmaster_self.transaction.journal import Busy
+from puppetmaster_self.transaction.transaction import recover
 
 SUMMARY = "finish or undo what was interrupted; needs no network, LDAP or git"
 

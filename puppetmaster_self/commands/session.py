@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 from enc.commands.call import Call
 from enc.errors import ToolkitError
-from puppetmaster_self.journal import Journal, alone
-from puppetmaster_self.machine import Machine, Places
-from puppetmaster_self.states import SETTLED
-from puppetmaster_self.transaction import recover
+from puppetmaster_self.instance.machine import Machine, Places
+from puppetmaster_self.transaction.journal import Journal, alone
+from puppetmaster_self.transaction.states import SETTLED
+from puppetmaster_self.transaction.transaction import recover
 
 
 def places(call: Call) -> Places:

@@ -7,10 +7,10 @@ import time
 
 from enc.commands.call import Call, json_option
 from enc.errors import ExitStatus
-from puppetmaster_self import sync_results
 from puppetmaster_self.commands.session import places, read_journal
-from puppetmaster_self.machine import Machine
-from puppetmaster_self.presence import standing
+from puppetmaster_self.instance.machine import Machine
+from puppetmaster_self.standing.presence import standing
+from puppetmaster_self.sync import results as sync_results
 
 SUMMARY = "tell who serves this instance, since when, how far ahead and behind, and what is kept"
 

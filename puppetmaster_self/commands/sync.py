@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from enc.commands.call import Call, json_option
 from enc.errors import ExitStatus
 from enc.names import BranchName
-from puppetmaster_self import sync_results
 from puppetmaster_self.commands.session import alone_here
 from puppetmaster_self.commands.syncing import queue_here, refuse_together
-from puppetmaster_self.journal import Busy
-from puppetmaster_self.presence import announce
-from puppetmaster_self.sync import Result, Sync
-from puppetmaster_self.upstream import GOOD
+from puppetmaster_self.standing.presence import announce
+from puppetmaster_self.sync import results as sync_results
+from puppetmaster_self.sync.sync import Result, Sync
+from puppetmaster_self.sync.upstream import GOOD
+from puppetmaster_self.transaction.journal import Busy
 
 SUMMARY = "bring the local patches onto what the central branch shows now, or leave everything as it is"
 _NEWEST = ""

@@ -8,14 +8,14 @@ from enc.environments import Rules
 from enc.errors import ToolkitError
 from enc.names import BranchName, Certname, EnvironmentName
 from git_hooks.deploy.deployer import Deployer, Tip
-from puppetmaster_self.journal import Journal
-from puppetmaster_self.machine import Machine
-from puppetmaster_self.patch_repository import PatchRepository
-from puppetmaster_self.plan import PUPPETS
-from puppetmaster_self.states import WrongState
-from puppetmaster_self.sync import Deployed, Policy, Sync
-from puppetmaster_self.tree_check import TreeCheck
-from puppetmaster_self.working_copy import WorkingCopy
+from puppetmaster_self.instance.machine import Machine
+from puppetmaster_self.sync.patch_repository import PatchRepository
+from puppetmaster_self.sync.sync import Deployed, Policy, Sync
+from puppetmaster_self.sync.tree_check import TreeCheck
+from puppetmaster_self.sync.working_copy import WorkingCopy
+from puppetmaster_self.transaction.journal import Journal
+from puppetmaster_self.transaction.plan import PUPPETS
+from puppetmaster_self.transaction.states import WrongState
 
 
 def queue_here(call: Call, journal: Journal, machine: Machine) -> Sync:

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from enc.errors import ToolkitError
-from puppetmaster_self import departure, facts
-from puppetmaster_self.journal import alone
-from puppetmaster_self.machine import Machine, Places
-from puppetmaster_self.patch_repository import GitFailed
-from puppetmaster_self.steps.repository import Repository
-from puppetmaster_self.transaction import disable, enable
+from puppetmaster_self.instance.machine import Machine, Places
+from puppetmaster_self.sync.patch_repository import GitFailed
+from puppetmaster_self.transaction import departure, facts
+from puppetmaster_self.transaction.journal import alone
+from puppetmaster_self.transaction.steps.repository import Repository
+from puppetmaster_self.transaction.transaction import disable, enable
 from tests.support.patch_queues import BRANCH, LOCAL, Scene, git, make_template
 from tests.support.scripted_machine import DEMO, ScriptedMachine, answering, run, self_signed
 from tests.support.transports import free_port, wait_for_port

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from puppetmaster_self.owned_process import start_time
-from puppetmaster_self.quickstart import WEB_1, WEB_2
-from puppetmaster_self.whole_instance import groups
+from puppetmaster_self.quickstart.owned_process import start_time
+from puppetmaster_self.quickstart.story import WEB_1, WEB_2
+from puppetmaster_self.quickstart.whole_instance import groups
 from tests.support.puppetserver import CACHE
 
 
 def quickstart(base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "puppetmaster_self.quickstart", str(base), *arguments]
+    command = [sys.executable, "-m", "puppetmaster_self.quickstart.story", str(base), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
 
 

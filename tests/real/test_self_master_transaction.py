@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from enc.commands.call import Call
-from puppetmaster_self import departure
 from puppetmaster_self.commands.session import settle
-from puppetmaster_self.journal import Journal, alone
-from puppetmaster_self.machine import Machine
-from puppetmaster_self.steps import agent
-from puppetmaster_self.transaction import Stuck, WentBack, disable, enable, recover
+from puppetmaster_self.instance.machine import Machine
+from puppetmaster_self.transaction import departure
+from puppetmaster_self.transaction.journal import Journal, alone
+from puppetmaster_self.transaction.steps import agent
+from puppetmaster_self.transaction.transaction import Stuck, WentBack, disable, enable, recover
 from tests.support.scripted_machine import ScriptedMachine, answering, run, self_signed
 
 EFFECTS = frozenset(

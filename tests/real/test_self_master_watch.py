@@ -16,11 +16,11 @@ import pytest
 from enc.errors import ToolkitError
 from enc.names import Certname
 from enc.settings import Duration, Settings
-from puppetmaster_self.classified import SELF
-from puppetmaster_self.journal import alone
-from puppetmaster_self.steps import agent
-from puppetmaster_self.transaction import Stuck, WentBack, disable, enable, leave, recover
-from puppetmaster_self.watch import watch
+from puppetmaster_self.standing.classified import SELF
+from puppetmaster_self.standing.watch import watch
+from puppetmaster_self.transaction.journal import alone
+from puppetmaster_self.transaction.steps import agent
+from puppetmaster_self.transaction.transaction import Stuck, WentBack, disable, enable, leave, recover
 from tests.real.conftest import SlapdMaker
 from tests.support.following import Following, add_node, add_project, node_dn
 from tests.support.scripted_machine import ScriptedMachine, answering, self_signed

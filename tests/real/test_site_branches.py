@@ -18,7 +18,7 @@ from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.doctor.liveness import environments
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.refstore import RefStore
-from puppetmaster_self.plan import site_branch
+from puppetmaster_self.transaction.plan import site_branch
 from tests.support.bare import Bare, Content, git
 
 RULES = ("main = production", "staging = stage", "project/<name> = p_<name>", "topic/<name>/<topic> = t_<name>_<topic>")

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from enc.errors import ToolkitError
-from puppetmaster_self import keep
-from puppetmaster_self.machine import Machine, Places
-from puppetmaster_self.sync import Policy
-from puppetmaster_self.upstream import Replayed
+from puppetmaster_self.instance import keep
+from puppetmaster_self.instance.machine import Machine, Places
+from puppetmaster_self.sync.sync import Policy
+from puppetmaster_self.sync.upstream import Replayed
 from tests.support.patch_queues import BRANCH, LOCAL, Scene, git, make_template
 
 CASES = [

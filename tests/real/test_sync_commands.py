@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from puppetmaster_self.cli import main
-from puppetmaster_self.journal import Journal
+from puppetmaster_self.transaction.journal import Journal
 from tests.support.patch_queues import BRANCH, Scene, git, make_template
 
 CLASSIFIER = "#!/bin/sh\nprintf 'environment: project_red\\nclasses: {}\\nparameters: {}\\n'\n"

@@ -23,9 +23,9 @@ from enc.names import BranchName, EnvironmentName
 from enc.settings import BranchSettings
 from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.repository.refs import ObjectId
-from puppetmaster_self.patch_repository import PatchRepository
-from puppetmaster_self.sync import Deployed, Policy, Sync
-from puppetmaster_self.working_copy import WorkingCopy
+from puppetmaster_self.sync.patch_repository import PatchRepository
+from puppetmaster_self.sync.sync import Deployed, Policy, Sync
+from puppetmaster_self.sync.working_copy import WorkingCopy
 
 FILES = {
     "manifests/site.pp": "".join(f"line {number}\n" for number in range(1, 31)),

@@ -20,15 +20,15 @@ from pathlib import Path
 
 from enc.names import BranchName, Certname, EnvironmentName, ProjectName
 from enc.settings import SelfMasterSettings, Settings
-from puppetmaster_self import tree
-from puppetmaster_self.facts import Facts
-from puppetmaster_self.journal import Journal
-from puppetmaster_self.machine import Machine, Places
-from puppetmaster_self.plan import Wish, decide
-from puppetmaster_self.steps import Step
-from puppetmaster_self.steps.master import Classifier
-from puppetmaster_self.steps.repository import Deploy, Repository
-from puppetmaster_self.steps.snapshot import Mark, Snapshot
+from puppetmaster_self.instance import tree
+from puppetmaster_self.instance.machine import Machine, Places
+from puppetmaster_self.transaction.facts import Facts
+from puppetmaster_self.transaction.journal import Journal
+from puppetmaster_self.transaction.plan import Wish, decide
+from puppetmaster_self.transaction.steps import Step
+from puppetmaster_self.transaction.steps.master import Classifier
+from puppetmaster_self.transaction.steps.repository import Deploy, Repository
+from puppetmaster_self.transaction.steps.snapshot import Mark, Snapshot
 
 CONFIGURED = """\
 # of the central master

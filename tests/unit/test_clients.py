@@ -11,7 +11,7 @@ import pytest
 from enc.classify.model import Classification
 from enc.names import Certname, EnvironmentName
 from enc.settings import DirectorySettings, Settings
-from puppetmaster_self.clients import CLASS, certified, clients, is_client, joining, leaving
+from puppetmaster_self.standing.clients import CLASS, certified, clients, is_client, joining, leaving
 
 MASTER, NODE = Certname("web-1.example.org"), Certname("web-2.example.org")
 AUTHORITY = "-----BEGIN CERTIFICATE-----\nAA'\"==\n-----END CERTIFICATE-----\n"

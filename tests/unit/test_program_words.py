@@ -56,8 +56,8 @@ NO_ADVICE = {
     "enc.directory.messages",  # likewise
     "enc.signing.autosign",  # likewise
     "git_hooks.puppetfile.language",  # likewise
-    "puppetmaster_self.quickstart",  # a story for a terminal; the log is named
-    "puppetmaster_self.storytelling",  # likewise
+    "puppetmaster_self.quickstart.story",  # a story for a terminal; the log is named
+    "puppetmaster_self.quickstart.storytelling",  # likewise
 }
 """Modules that show the beginning of a value, with the words about it whole."""
 

@@ -17,18 +17,18 @@ from hypothesis import strategies as st
 from enc.errors import ToolkitError
 from enc.names import BranchName, Certname, EnvironmentName, ProjectName
 from enc.settings import SelfMasterSettings, Settings
-from puppetmaster_self import keep, puppet_conf, tree
 from puppetmaster_self.commands.enable import refuse_soon
-from puppetmaster_self.departure import branch_to_keep
-from puppetmaster_self.facts import Facts
-from puppetmaster_self.journal import Busy, Ended, Journal, JournalDamaged, alone
-from puppetmaster_self.machine import Machine, Places, ProgramFailed
-from puppetmaster_self.plan import Wish, decide
-from puppetmaster_self.preflight import judge
-from puppetmaster_self.presence import Standing
-from puppetmaster_self.states import EVENTS, STATES, TRANSITIONS, WrongState, after
-from puppetmaster_self.steps import UNDO, VITAL, units
-from puppetmaster_self.steps.agent import differences
+from puppetmaster_self.instance import keep, puppet_conf, tree
+from puppetmaster_self.instance.machine import Machine, Places, ProgramFailed
+from puppetmaster_self.standing.presence import Standing
+from puppetmaster_self.transaction.departure import branch_to_keep
+from puppetmaster_self.transaction.facts import Facts
+from puppetmaster_self.transaction.journal import Busy, Ended, Journal, JournalDamaged, alone
+from puppetmaster_self.transaction.plan import Wish, decide
+from puppetmaster_self.transaction.preflight import judge
+from puppetmaster_self.transaction.states import EVENTS, STATES, TRANSITIONS, WrongState, after
+from puppetmaster_self.transaction.steps import UNDO, VITAL, units
+from puppetmaster_self.transaction.steps.agent import differences
 
 PAGE = (Path(__file__).parents[2] / "docs/self-master.md").read_text()
 CASES = Path(__file__).parents[1] / "cases/self_master"

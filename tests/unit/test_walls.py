@@ -42,7 +42,7 @@ WALLS = {
         *("enc.directory.address", "enc.directory.tls", "enc.directory.place", "enc.directory.slapd_process"),
         "enc.systemd.notify",
         *("enc.https", "enc.web_server", "git_hooks.push.service"),
-        *("puppetmaster_self.private_master", "puppetmaster_self.facts"),
+        *("puppetmaster_self.quickstart.private_master", "puppetmaster_self.transaction.facts"),
     ],
     "subprocess": [
         "enc.directory.slapd_process",  # slapd, slapadd, slapcat, slaptest
@@ -71,15 +71,16 @@ WALLS = {
     "argparse": ["enc.cli", "enc.commands.*", "enc.reference", "git_hooks.commands.*", "puppetmaster_self.commands.*"],
     "fcntl": [
         *("enc.answers.*", "enc.audit", "enc.directory.embedded", "enc.instances.journal", "enc.signing.refusals"),
-        *("git_hooks.store.locks", "puppetmaster_self.journal"),
+        *("git_hooks.store.locks", "puppetmaster_self.transaction.journal"),
     ],
     "yaml": [
         *("enc.config", "enc.config_reference", "enc.directory.embedded_config", "enc.importing.*", "enc.shadow"),
         "enc.instances.reports",
         "enc.instances.user_data",
-        *("puppetmaster_self.quickstart_servers", "puppetmaster_self.facts", "puppetmaster_self.private_instance"),
-        "puppetmaster_self.classified",
-        *("puppetmaster_self.quickstart_instances", "puppetmaster_self.quickstart_lab"),
+        *("puppetmaster_self.quickstart.servers", "puppetmaster_self.transaction.facts"),
+        "puppetmaster_self.quickstart.private_instance",
+        "puppetmaster_self.standing.classified",
+        *("puppetmaster_self.quickstart.instances", "puppetmaster_self.quickstart.lab"),
     ],
 }
 """Module of an effect or a format, or a pattern of names in one: our modules that may use it. No other may."""
@@ -97,8 +98,9 @@ PURE = (
     "enc.signing.request",
     "enc.signing.policy",
     "enc.cloud.nova",
-    *("puppetmaster_self.states", "puppetmaster_self.puppet_conf", "puppetmaster_self.preflight"),
-    "puppetmaster_self.upstream",
+    *("puppetmaster_self.transaction.states", "puppetmaster_self.instance.puppet_conf"),
+    "puppetmaster_self.transaction.preflight",
+    "puppetmaster_self.sync.upstream",
     *("enc.instances.repairs", "enc.reserved", "enc.authority.statuses", "enc.authority.origin"),
     *("enc.directory.messages", "enc.directory.sync_messages"),
 )
@@ -295,6 +297,38 @@ def test_a_name_is_imported_from_where_it_is_defined() -> None:
     """Only what a package shows as its face (enc.settings) may be had from two places."""
     faces = {m for m, tree in modules().items() for node in tree.body if "__all__" in ast.unparse(node).split(" = ")[0]}
     assert faces == {"enc.settings"}
+
+
+ROOMS = {
+    "git_hooks": (
+        *("repository", "puppetfile", "checks", "store", "deploy", "branches", "push"),
+        *("mirror", "transport", "web", "doctor", "upkeep", "systemd", "commands"),
+    ),
+    "puppetmaster_self": ("instance", "sync", "transaction", "standing", "quickstart", "commands"),
+}
+"""The rooms of a package, the lowest first: each uses those before it. What stands beside the rooms may use all."""
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_rooms_use_only_rooms_below_them(package: str) -> None:
+    order = {room: place for place, room in enumerate(ROOMS[package])}
+    parts = {m.split(".")[1] for m in modules() if m.startswith(f"{package}.")}
+    here = {part for part in parts if (ROOT / package / part).is_dir()}
+    assert here == set(order), "each room has a place in the order"
+    upwards = []
+    for module, tree in modules().items():
+        words = module.split(".")
+        if words[0] != package or len(words) < 2 or words[1] not in order:
+            continue
+        for found in imports(tree):
+            target = found.split(".")
+            if target[0] == package and len(target) > 1 and order.get(target[1], 0) > order[words[1]]:
+                upwards.append(f"{module} imports {found}")
+    assert upwards == []
+
+
+def test_no_part_of_the_product_uses_the_demonstration() -> None:
+    assert {m for m in importers("puppetmaster_self.quickstart") if not _is(m, "puppetmaster_self.quickstart")} == set()
 
 
 COMMAND_LINES = (

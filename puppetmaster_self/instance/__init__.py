@@ -1,0 +1,1 @@
+"""The machine: its programs, files and puppet.conf, and what of them is kept."""

@@ -1,0 +1,1 @@
+"""What an instance is now, for whom, and whether it should stay so."""

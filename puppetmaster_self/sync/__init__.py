@@ -1,0 +1,1 @@
+"""Local commits carried onto the central branch."""

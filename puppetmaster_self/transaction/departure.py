@@ -1,0 +1,89 @@
+"""The orderly way back to the central master, wanted by somebody: `disable`, or the class taken away in LDAP.
+
+First the local commits are bundled and pushed, and what became of them is
+written down. Not here: going back because something is broken (transaction.py).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+from enc.errors import ToolkitError
+from enc.names import BranchName, Certname
+from enc.settings import SelfMasterSettings
+from puppetmaster_self.instance import keep
+from puppetmaster_self.instance.machine import Machine
+from puppetmaster_self.transaction.journal import Journal
+from puppetmaster_self.transaction.steps import agent
+from puppetmaster_self.transaction.steps.repository import Repository
+from puppetmaster_self.transaction.transaction import Tell, disable, interruptible
+
+_PUSH = 120.0
+
+
+def depart(journal: Journal, machine: Machine, settings: SelfMasterSettings, tell: Tell, *, verified: bool) -> None:
+    """Go back; raise `WentBack` if the instance stays its own master.
+
+    `verified`: only if the central master serves it, which a run in noop shows.
+    """
+
+    def before() -> None:
+        for line in keep_commits(journal, machine, settings):
+            tell(line)
+
+    def verify() -> None:
+        if not verified:
+            return
+        output = agent.run(machine, "--noop", timeout=float(settings.run_timeout))
+        for line in ("the central master serves us; its differences:", *agent.differences(output)):
+            tell(line)
+
+    with interruptible():
+        disable(journal, machine, before, verify, tell)
+
+
+def last_run(machine: Machine, settings: SelfMasterSettings, tell: Tell) -> None:
+    """Let the central master put right what differs. It does so at the next run in any case."""
+    try:
+        agent.run(machine, timeout=float(settings.run_timeout))
+    except ToolkitError as error:
+        tell(f"the agent's run failed, and will be tried again as always: {error}")
+
+
+def keep_commits(journal: Journal, machine: Machine, settings: SelfMasterSettings) -> list[str]:
+    """Bundle and push the local commits; return what to tell. Raise `ToolkitError` if they cannot be bundled."""
+    made = journal.last(Repository.name)
+    if made is None:
+        return []
+    repository, place = Path(made["repository"]), Path(made["kept"])
+    branch = BranchName(journal.opened["branch"])
+    work = keep.work(machine, repository, settings.local_branch, branch)
+    file = keep.bundle(machine, repository, settings.local_branch, place)
+    if file is None:
+        return ["there are no local commits"]
+    target, reason = None, ""
+    try:
+        target = branch_to_keep(
+            settings, journal.opened.get("project"), Certname(journal.opened["certname"]), machine.now()
+        )
+        reason = keep.push(machine, repository, settings.local_branch, target, _PUSH)
+    except ToolkitError as error:
+        reason = str(error)
+    pushed = target if target is not None and not reason else None
+    keep.record(place, keep.Kept(work.ahead, str(file), pushed, reason))
+    told = f"{'1 local commit is' if work.ahead == 1 else f'{work.ahead} local commits are'} kept in {file}"
+    return [told, f"and pushed as {pushed}" if pushed else f"and not pushed: {reason}"]
+
+
+def branch_to_keep(settings: SelfMasterSettings, project: str | None, certname: Certname, now: float) -> BranchName:
+    """Return the central branch for local commits; raise `ToolkitError` if it needs a project that is not known."""
+    if project is None and "%{project}" in settings.keep_as:
+        raise ToolkitError("the project is not known", where="self_master.keep_as")
+    words = {
+        "project": project or "",
+        "name": certname.short,
+        "time": time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)),
+    }
+    return BranchName(re.sub(r"%\{(project|name|time)\}", lambda match: words[match[1]], settings.keep_as))

@@ -1,0 +1,220 @@
+"""The journal of one enable and of the way back: what undo needs is on disk before anything is done.
+
+One JSON document a line in DIRECTORY/journal.jsonl. `begin` is written and
+synced before a step acts, with all that its undo needs; `done` after it;
+`undone` after its undo. The file appears complete with its first line (one
+rename) and leaves by one rename into history/, when everything is undone.
+
+What a crash leaves: a last line without its end was never answered for, so
+what it speaks of did not begin; it is cut off when the journal is opened. A
+line in the middle that cannot be read is damage: `JournalDamaged`, and nothing
+is touched, for the snapshot beside it is then the only way back.
+
+Not here: what steps do (steps/), which states there are (states.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from enc.errors import ToolkitError
+from puppetmaster_self.instance.tree import sync_directory
+from puppetmaster_self.transaction.states import STATES, State
+
+_KEPT = 20
+"""So many finished journals stay."""
+
+
+class JournalDamaged(ToolkitError):
+    """The journal cannot be read, so nobody knows what to undo."""
+
+
+class Busy(ToolkitError):
+    """Another puppetmaster-self works on this instance."""
+
+
+class Begun(NamedTuple):
+    """A step that has begun and is not undone."""
+
+    number: int
+    step: str
+    undo: Mapping[str, Any]
+    done: bool
+
+
+class Ended(NamedTuple):
+    """How the last journal that was put away came to its end."""
+
+    at: float
+    """When the way back began, in seconds since 1970."""
+    reason: str
+    """What failed, was interrupted or was dead; empty: somebody wanted it."""
+
+
+class Journal:
+    """The open journal of an instance, or none (`state` is then `client`)."""
+
+    def __init__(self, directory: Path, *, mend: bool = True) -> None:
+        """Read what is there, and `mend` a torn end: not for who does not hold the lock, somebody may be writing it."""
+        self.directory = directory
+        self.path = directory / "journal.jsonl"
+        self.entries: list[dict[str, Any]] = []
+        with contextlib.suppress(FileNotFoundError):
+            self.entries, torn = _read(self.path)
+            if torn and mend:
+                os.truncate(self.path, self.path.stat().st_size - torn)
+
+    @property
+    def state(self) -> State:
+        """Where the instance is."""
+        return next((entry["state"] for entry in reversed(self.entries) if "state" in entry), "client")
+
+    @property
+    def since(self) -> float | None:
+        """When this state began, in seconds since 1970; None without a journal."""
+        return next((entry["at"] for entry in reversed(self.entries) if "state" in entry), None)
+
+    @property
+    def reason(self) -> str:
+        """Why this state was entered, if something went wrong; else empty."""
+        return next((entry.get("reason", "") for entry in reversed(self.entries) if "state" in entry), "")
+
+    @property
+    def opened(self) -> Mapping[str, Any]:
+        """What the journal was opened with; empty without a journal."""
+        return self.entries[0] if self.entries else {}
+
+    def open(self, state: State, at: float, **facts: Any) -> None:
+        """Begin the journal; nothing has been changed before this is on disk."""
+        assert not self.entries, "one journal at a time"
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        entry = {"state": state, "at": at, **facts}
+        aside = self.directory / ".journal.new"
+        with aside.open("wb") as stream:
+            stream.write(_line(entry))
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.rename(self.path)
+        sync_directory(self.directory)
+        self.entries.append(entry)
+
+    def enter(self, state: State, at: float, reason: str = "") -> None:
+        """Record the state in which the instance is from now on."""
+        self._append({"state": state, "at": at, **({"reason": reason} if reason else {})})
+
+    def begin(self, step: str, undo: Mapping[str, Any], at: float) -> int:
+        """Record that `step` begins, and what its undo needs; return its number."""
+        number = len(self.entries)
+        self._append({"begin": number, "step": step, "undo": dict(undo), "at": at})
+        return number
+
+    def done(self, number: int, at: float, told: str) -> None:
+        """Record that a step has done its work; `told` is what it found, in words."""
+        self._append({"done": number, "told": told, "at": at})
+
+    def undone(self, number: int, at: float) -> None:
+        """Record that a step is as if it had never been."""
+        self._append({"undone": number, "at": at})
+
+    def standing(self) -> tuple[Begun, ...]:
+        """Return the steps that have begun and are not undone, the last first."""
+        undone = {entry["undone"] for entry in self.entries if "undone" in entry}
+        done = {entry["done"] for entry in self.entries if "done" in entry}
+        return tuple(
+            Begun(entry["begin"], entry["step"], entry["undo"], entry["begin"] in done)
+            for entry in reversed(self.entries)
+            if "begin" in entry and entry["begin"] not in undone
+        )
+
+    def last(self, step: str) -> Mapping[str, Any] | None:
+        """Return what the undo of the latest `step` was given, undone or not; None: it never began."""
+        return next((entry["undo"] for entry in reversed(self.entries) if entry.get("step") == step), None)
+
+    def close(self, at: float) -> Path:
+        """Put the journal away, now that nothing stands any more; return its place in history/."""
+        assert not self.standing(), "evidence stays until the undo is complete"
+        history = self.directory / "history"
+        history.mkdir(mode=0o700, exist_ok=True)
+        place = history / f"{int(at)}.jsonl"
+        self.path.rename(place)
+        sync_directory(history)
+        sync_directory(self.directory)
+        self.entries.clear()
+        for old in sorted(history.glob("*.jsonl"))[:-_KEPT]:
+            old.unlink(missing_ok=True)
+        return place
+
+    def ended(self) -> Ended | None:
+        """Return how the last journal that was put away ended; None: there is none that can be read."""
+        places = sorted((self.directory / "history").glob("*.jsonl"))
+        try:
+            entries = _read(places[-1])[0] if places else []
+        except (JournalDamaged, FileNotFoundError):
+            return None
+        back = next((entry for entry in reversed(entries) if entry.get("state") == "returning"), None)
+        return None if back is None else Ended(float(back["at"]), str(back.get("reason", "")))
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        data = _line(entry)
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            while data:
+                data = data[os.write(handle, data) :]
+            os.fsync(handle)
+        except OSError as error:
+            raise ToolkitError(f"cannot be written: {error.strerror}", where=str(self.path)) from error
+        finally:
+            os.close(handle)
+        self.entries.append(entry)
+
+
+@contextlib.contextmanager
+def alone(lock: Path, *, wait: float = 0.0) -> Iterator[int]:
+    """Hold the instance's lock and give its handle; raise `Busy` if somebody else has it for `wait` seconds.
+
+    The kernel frees it when the last process ends that was given the handle.
+    """
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    deadline = time.monotonic() + wait
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline:
+                    raise Busy("another puppetmaster-self works here; wait for it", where=str(lock)) from error
+                time.sleep(0.1)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return json.dumps(entry, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Return the entries, and how many bytes are behind the last whole one."""
+    data = path.read_bytes()
+    whole, _, torn = data.rpartition(b"\n")
+    entries = []
+    for number, line in enumerate(whole.split(b"\n"), 1):
+        try:
+            entry = json.loads(line)
+            if not isinstance(entry, dict) or entry.get("state", "client") not in STATES:
+                raise ValueError("not an entry")  # noqa: TRY301 - one answer to all damage
+        except ValueError as error:
+            raise JournalDamaged(
+                f"line {number} cannot be read ({error}); the snapshot beside it shows how things were",
+                where=str(path),
+            ) from error
+        entries.append(entry)
+    return entries, len(torn)

@@ -1,0 +1,89 @@
+"""May this instance become its own master now? Facts in, findings out. Pure.
+
+A fault stops `enable` before anything is changed. `doctor` shows the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from enc.doctor.findings import Finding, fault, note, ok, warning
+from enc.settings import SelfMasterSettings
+from puppetmaster_self.transaction.facts import Facts
+
+_CLOCK = 300.0
+"""Seconds that the clock may lie before the agent's certificate was written."""
+_OLD_RUN = 86_400.0
+MASTERS = "/var/lib/puppetmaster/masters"
+"""Where `puppetmaster::client` keeps certificates of other masters."""
+
+
+def judge(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
+    """Yield what speaks for and against it."""
+    yield from _machine(facts, settings)
+    yield from _packages(facts, settings)
+    yield from _agent(facts)
+    yield from _places(facts)
+
+
+def _machine(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
+    if not facts.root:
+        yield fault("account", "this is not root", "run it with sudo")
+    if not facts.systemd:
+        yield fault("systemd", "systemd does not run here", "a self-master needs it")
+    for check, has, needs in (
+        ("memory", facts.memory, settings.memory),
+        ("disk", facts.disk, settings.disk),
+    ):
+        if has < needs:
+            words = f"{has // 1_000_000} MB are free, {needs // 1_000_000} are needed"
+            yield fault(check, words, f"make room, or lower self_master.{check}")
+        else:
+            yield ok(check, f"{has // 1_000_000} MB are free")
+    if facts.certificate is not None and facts.now < facts.certificate - _CLOCK:
+        yield fault("clock", "the clock is before the time of the agent's certificate", "set the clock")
+    else:
+        yield ok("clock", "is after the time of the agent's certificate")
+    if facts.master_runs:
+        yield fault("port", "a puppetserver runs here already", "an instance that is a master needs no self-master")
+    elif facts.port_taken:
+        yield fault("port", f"somebody listens on port {settings.port}", "end that, or set self_master.port")
+    else:
+        yield ok("port", f"port {settings.port} is free")
+
+
+def _packages(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
+    if facts.new_packages is None:
+        yield fault("packages", f"cannot be had: {facts.packages_said}", f"needed: {', '.join(settings.packages)}")
+    else:
+        yield ok("packages", f"{facts.new_packages} would be installed")
+    if facts.upstream_said:
+        yield fault("repository", f"cannot be read: {facts.upstream_said}", "see self_master.upstream and branch")
+    else:
+        yield ok("repository", "nothing is wrong with it so far")
+
+
+def _agent(facts: Facts) -> Iterator[Finding]:
+    if facts.certificate is None:
+        yield fault("agent", "has no certificate of the central master", "let it enrol first: puppet agent --test")
+    elif facts.agent["ssldir"].startswith(f"{MASTERS}/"):
+        yield fault("agent", "is a client of another instance's master", "let it go back first (puppetmaster::client)")
+    elif facts.agent_disabled:
+        yield fault("agent", "is disabled", "puppet agent --enable")
+    elif facts.last_run is None:
+        yield fault("agent", "nothing is known of a run", "run it: puppet agent --test")
+    elif facts.last_run[1]:
+        yield fault("agent", f"{facts.last_run[1]} resources failed in its last run", "mend that first")
+    elif facts.now - facts.last_run[0] > _OLD_RUN:
+        yield warning("agent", "its last run was more than a day ago", "puppet agent --test")
+    else:
+        yield ok("agent", "its last run succeeded")
+
+
+def _places(facts: Facts) -> Iterator[Finding]:
+    for path in facts.occupied:
+        yield fault("places", f"{path} is there already", "move it away; it may be of an earlier time")
+    for words in facts.hidden:
+        yield fault("work", f"{words}, and would be out of sight", "push it, or move it away")
+    if not facts.own_name_is_local:
+        yield note("name", f"{facts.certname} does not lead to this machine", "the own master is called localhost here")

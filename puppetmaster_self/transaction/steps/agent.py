@@ -1,0 +1,247 @@
+"""The agent: paused while things change, rehearsed against the own master, switched to it, run, resumed."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from enc.errors import ToolkitError
+from puppetmaster_self.instance import puppet_conf
+from puppetmaster_self.instance.machine import Machine, ProgramFailed
+from puppetmaster_self.instance.tree import write_whole
+
+UNIT = "puppet.service"
+SECTION = "agent"
+_TIMEOUT = 300.0
+_CHANGED = frozenset({0, 2})
+_RUN = re.compile(rb"puppet[ \0]agent")
+_NOOP = re.compile(r"Notice: (/Stage\[main\].*should be.*\(noop\).*)")
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Stops the agent's service, if it runs: it must not read a configuration that is being made."""
+
+    name: ClassVar[str] = "pause"
+
+    def summary(self) -> str:
+        """See Step."""
+        return "stop the agent's service for the time being"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        return {"active": is_active(machine)}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        if undo["active"]:
+            machine.run("systemctl", "stop", UNIT, timeout=_TIMEOUT)
+        return "stopped" if undo["active"] else "it does not run"
+
+
+def undo_pause(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
+    """Start it, if it ran."""
+    if undo["active"]:
+        _start(machine)
+    return []
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Runs the agent against the own master without changing anything, and shows what would differ."""
+
+    settings: Mapping[str, str]
+    timeout: float
+    name: ClassVar[str] = "rehearsal"
+
+    def summary(self) -> str:
+        """See Step."""
+        return "run the agent in noop against the own master, and show the differences"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        del machine
+        return {}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        del undo
+        words = [word for name, value in self.settings.items() for word in (f"--{name}", value)]
+        output = run(machine, *words, "--noop", timeout=self.timeout)
+        write_whole(machine.places.transaction / "rehearsal.log", output.encode(), mode=0o600)
+        found = differences(output)
+        return "\n".join([f"{len(found)} differences", *found])
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Gives the agent its new master, in one rename of puppet.conf."""
+
+    config: Path
+    settings: Mapping[str, str]
+    name: ClassVar[str] = "switch"
+
+    def summary(self) -> str:
+        """See Step."""
+        lines = "; ".join(f"{name} = {value}" for name, value in self.settings.items())
+        return f"switch the agent, [{SECTION}] in {self.config}: {lines}"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        del machine
+        text = _read(self.config)
+        wanted = {name: puppet_conf.setting_line(name, value) for name, value in self.settings.items()}
+        return {
+            "config": str(self.config),
+            "settings": dict(self.settings),
+            "lines": puppet_conf.lines_of(SECTION, text, frozenset(wanted)),
+            "before": text,
+            "after": puppet_conf.changed(SECTION, text, wanted),
+        }
+
+    @classmethod
+    def from_undo(cls, undo: Mapping[str, Any]) -> Switch:
+        """Return the step of which `undo` was remembered."""
+        return cls(Path(undo["config"]), undo["settings"])
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        _write(self.config, undo["after"])
+        machine.run("systemctl", "try-restart", UNIT, timeout=_TIMEOUT)
+        return self.settings["server"]
+
+
+def undo_switch(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
+    """Give the agent its old master back; what others changed in puppet.conf since stays."""
+    config = Path(undo["config"])
+    text = _read(config)
+    back = undo["before"] if text == undo["after"] else puppet_conf.changed(SECTION, text, undo["lines"])
+    if back != text:
+        _write(config, back)
+    machine.run("systemctl", "try-restart", UNIT, timeout=_TIMEOUT)
+    return []
+
+
+@dataclass(frozen=True)
+class RealRun:
+    """Runs the agent as it is configured now."""
+
+    timeout: float
+    name: ClassVar[str] = "run"
+
+    def summary(self) -> str:
+        """See Step."""
+        return "run the agent"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        del machine
+        return {}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        del undo
+        output = run(machine, timeout=self.timeout)
+        return f"{sum(line.startswith('Notice: /') for line in output.splitlines())} changes"
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Starts the agent's service again, if it ran."""
+
+    active: bool
+    name: ClassVar[str] = "resume"
+
+    def summary(self) -> str:
+        """See Step."""
+        return "start the agent's service again"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        del machine
+        return {"active": self.active}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        if undo["active"]:
+            _start(machine)
+        return "started" if undo["active"] else "it did not run"
+
+
+def undo_resume(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
+    """Stop it: the files change again. The undo of `Pause` starts it."""
+    if undo["active"]:
+        machine.run("systemctl", "stop", UNIT, timeout=_TIMEOUT)
+    return []
+
+
+def run(machine: Machine, *words: str, timeout: float) -> str:
+    """Run the agent once and return its output; raise `ProgramFailed` if it has no catalog or a resource fails."""
+    command = ("puppet", "agent", "--test", "--color", "false", "--waitforcert", "0", *words)
+    command = (*command, "--waitforlock", "5", "--maxwaitforlock", "600")
+    try:
+        return machine.run(*command, timeout=timeout, good=_CHANGED).output
+    except ProgramFailed as error:
+        # Whose lock it found ended while Puppet asked ps for its name; that has Puppet give up instead of going on.
+        if "Execution of 'ps -p" not in str(error):
+            raise
+    return machine.run(*command, timeout=timeout, good=_CHANGED).output
+
+
+def await_end(machine: Machine, limit: float = 7200.0) -> None:
+    """Return when no run of the agent is under way; raise `ToolkitError` if that takes longer than `limit` seconds.
+
+    A run holds the lock, with its process id in it, until it has sent its
+    report. A lock that a crash left names a process that is gone, or that is
+    another program by now; so Puppet looks at the process's words, too.
+    """
+    words = ("puppet", "config", "print", "agent_catalog_run_lockfile", "--section", "agent")
+    lock = Path(machine.run(*words, timeout=60).output.strip().rpartition("\n")[2])
+    began = time.monotonic()
+    while _under_way(lock):
+        if time.monotonic() - began > limit:
+            raise ToolkitError(f"a run of the agent is still under way after {limit:.0f} s", where=str(lock))
+        time.sleep(0.5)
+
+
+def _under_way(lock: Path) -> bool:
+    try:
+        process = int(lock.read_text(encoding="ascii"))
+        command = Path(f"/proc/{process}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return False
+    return _RUN.search(command) is not None
+
+
+def differences(output: str) -> list[str]:
+    """Return the lines of a run in noop that tell what it would change. Pure."""
+    return [match[1] for line in output.splitlines() if (match := _NOOP.match(line))]
+
+
+def _start(machine: Machine) -> None:
+    """Start the service. Nobody waits: at boot it may not start before the recovery has ended, which calls this."""
+    machine.run("systemctl", "start", "--no-block", UNIT, timeout=_TIMEOUT)
+
+
+def is_active(machine: Machine) -> bool:
+    """Tell whether the agent's service runs."""
+    return machine.ask("systemctl", "is-active", UNIT, timeout=_TIMEOUT).output.strip() in {"active", "activating"}
+
+
+def _read(config: Path) -> str:
+    try:
+        return config.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def _write(config: Path, text: str) -> None:
+    mode, owner = 0o644, None
+    if config.exists():
+        status = config.stat()
+        mode, owner = status.st_mode & 0o7777, (status.st_uid, status.st_gid)
+    write_whole(config.resolve(), text.encode(), mode=mode, owner=owner)

@@ -1,0 +1,66 @@
+"""The directory of the self-master: its certificates, repository, environments and configuration."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from puppetmaster_self.instance.machine import Machine
+from puppetmaster_self.instance.tree import write_whole
+
+
+@dataclass(frozen=True)
+class Base:
+    """Makes the directories, and the configuration that its branch manager and signing policy read."""
+
+    configuration: str
+    module: Path
+    """The Puppet module `puppetmaster`."""
+    made: tuple[Path, ...]
+    """Directories that later steps may make elsewhere; undo removes those that were not there before."""
+    autosign: str | None = None
+    """The program that judges requests of other instances; None: there are to be none."""
+    name: ClassVar[str] = "base"
+
+    def summary(self) -> str:
+        """See Step."""
+        return "make the self-master's directory and configuration"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        made = [str(path) for path in self.made if not path.exists()]
+        return {"base": str(machine.places.base), "made": made}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        del undo
+        places = machine.places
+        # puppetserver's account must pass through to what is its own below.
+        places.base.chmod(0o755)
+        for directory in (places.environments, places.store, places.modules):
+            directory.mkdir(exist_ok=True)
+        link = places.modules / "puppetmaster"
+        if not link.is_symlink():
+            link.symlink_to(self.module)
+        write_whole(places.configuration, self.configuration.encode())
+        if self.autosign is not None:
+            write_whole(places.autosign, self.autosign.encode(), mode=0o755)
+        return str(places.base)
+
+
+def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
+    """Remove everything there but the transaction and what must never be lost, and what was made elsewhere."""
+    places = machine.places
+    assert undo["base"] == str(places.base), "the base directory was changed in the configuration"
+    ours = (places.transaction, places.kept)
+    for path in (*places.base.iterdir(), *map(Path, undo["made"])):
+        if path in ours:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    return []

@@ -1,0 +1,159 @@
+"""The own puppetserver: put up by the Puppet module, awaited, and its classifier tried."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, ClassVar
+
+from enc.names import Certname
+from enc.program_words import why
+from puppetmaster_self.instance.machine import Machine, ProgramFailed
+from puppetmaster_self.instance.tree import write_whole
+
+SERVICE = "puppetserver.service"
+_OURS = (SERVICE, "puppetmaster-*", "branch-manager*")
+"""Units that the module may start."""
+_OURSELVES = "puppetmaster-self-*"
+"""Units that `puppetmaster-self` runs in, and that are none of the module's."""
+_CHANGED = frozenset({0, 2})
+_TIMEOUT = 300.0
+READY_PROBE = (
+    "import ssl, sys, urllib.request\n"
+    "context = ssl._create_unverified_context()\n"
+    "print(urllib.request.urlopen(sys.argv[1], timeout=5, context=context).status)\n"
+)
+"""Asks for readiness in a process of its own, which the launcher can put into another network.
+
+Nothing is trusted here that would need the certificate verified.
+"""
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Applies the manifest that makes this machine a master."""
+
+    manifest: str
+    modulepath: tuple[str, ...]
+    timeout: float
+    name: ClassVar[str] = "apply"
+
+    def summary(self) -> str:
+        """See Step."""
+        return "puppet apply what makes this machine a master"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        return {"active": sorted(_active(machine))}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        del undo
+        file = machine.places.base / "master.pp"
+        write_whole(file, self.manifest.encode(), mode=0o600)
+        path = ("--modulepath", ":".join(self.modulepath)) if self.modulepath else ()
+        command = ("puppet", "apply", "--detailed-exitcodes", "--color", "false", *path, str(file))
+        done = machine.run(*command, timeout=self.timeout, good=_CHANGED)
+        return f"{sum(line.startswith('Notice: /') for line in done.output.splitlines())} changes"
+
+
+def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
+    """Stop what is running that was not; its files go when the snapshot is brought back."""
+    for unit in sorted(_active(machine) - set(undo["active"])):
+        machine.run("systemctl", "stop", unit, timeout=_TIMEOUT)
+        machine.ask("systemctl", "disable", unit, timeout=_TIMEOUT)
+    return []
+
+
+@dataclass(frozen=True)
+class Answering:
+    """Waits until the own puppetserver answers."""
+
+    port: int
+    timeout: float
+    name: ClassVar[str] = "answering"
+
+    def summary(self) -> str:
+        """See Step."""
+        return f"wait until the own puppetserver answers on port {self.port}"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        del machine
+        return {}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        del undo
+        began = time.monotonic()
+        while not answers(machine, self.port):
+            if time.monotonic() - began > self.timeout:
+                raise ProgramFailed(f"did not answer within {self.timeout:.0f} s", where=SERVICE)
+            state = machine.ask("systemctl", "is-failed", SERVICE, timeout=_TIMEOUT).output.strip()
+            if state == "failed":
+                words = machine.ask("journalctl", "-q", "-n", "200", "-o", "cat", "-u", SERVICE, timeout=_TIMEOUT)
+                raise ProgramFailed(f"failed: {why(words.output)}", where=SERVICE)
+            time.sleep(0.3)
+        return f"after {time.monotonic() - began:.0f} s"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Asks the own classifier about this instance."""
+
+    certname: Certname
+    program: tuple[str, ...]
+    """`enc` with its configuration."""
+    timeout: float = 60.0
+    name: ClassVar[str] = "classifier"
+
+    def summary(self) -> str:
+        """See Step."""
+        return f"ask the own classifier about {self.certname}"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        del machine
+        return {}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        del undo
+        began = time.monotonic()
+        while True:
+            done = machine.ask(*self.program, self.certname, timeout=_TIMEOUT)
+            if done.status == 0 and done.output.strip():
+                return "it answers"
+            if time.monotonic() - began > self.timeout:
+                raise ProgramFailed(f"has no answer about {self.certname}: {why(done.output)}", where=self.program[0])
+            time.sleep(0.5)
+
+
+def answers(machine: Machine, port: int) -> bool:
+    """Tell whether the own puppetserver says that it serves."""
+    url = f"https://localhost:{port}/status/v1/simple"
+    try:
+        done = machine.ask(sys.executable, "-I", "-c", READY_PROBE, url, timeout=15)
+    except ProgramFailed:
+        return False
+    return done.output.strip() == "200"
+
+
+def _active(machine: Machine) -> set[str]:
+    """Return the module's units that run, or are about to: at boot, systemd may have queued them."""
+    told = ("--no-legend", "--plain", "--full")
+    running = machine.run("systemctl", "list-units", *told, "--state=active,activating,reloading", timeout=_TIMEOUT)
+    queued = machine.run("systemctl", "list-jobs", *told, timeout=_TIMEOUT)
+    names = {line.split()[0] for line in running.output.splitlines() if line.split()}
+    names |= {line.split()[1] for line in queued.output.splitlines() if line.split()[2:3] in (["start"], ["restart"])}
+    ours = {name for name in names if any(fnmatchcase(name, pattern) for pattern in _OURS)}
+    return {name for name in ours if not fnmatchcase(name, _OURSELVES)}
+
+
+def program(module: str) -> tuple[str, ...]:
+    """Return the command that runs a program of this installation."""
+    return (str(Path(sys.executable)), "-I", "-m", module)

@@ -1,0 +1,99 @@
+"""Packages: installed by their own program, and taken away again if they were not there before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from enc import puppet_packages
+from puppetmaster_self.instance.machine import Machine
+from puppetmaster_self.transaction.steps import accounts
+
+_WITHOUT_QUESTIONS = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
+_APT = ("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=600", "-o", "Dpkg::Options::=--force-confold")
+INSTALL: Mapping[str, tuple[str, ...]] = {
+    "apt": (*_APT, "--no-install-recommends", "install"),
+    "dnf": ("dnf", "-y", "install"),
+}
+REMOVE: Mapping[str, tuple[str, ...]] = {
+    "apt": (*_APT, "purge"),
+    "dnf": ("dnf", "-y", "--noautoremove", "remove"),
+}
+_FIRST_MEND: Mapping[str, tuple[str, ...]] = {"apt": ("dpkg", "--configure", "--pending", "--force-confold")}
+"""After a crash in the middle of an installation."""
+_IMPATIENT = tuple(f"-oAcquire::{name}" for name in ("Retries=0", "http::Timeout=20", "https::Timeout=20"))
+_COMPLETE = (*INSTALL["apt"], *_IMPATIENT, "--fix-broken")
+"""Unpacks again what dpkg was killed at: then dpkg knows all its files, and removes them. apt has fetched it before."""
+_PURGE_HALF = ("dpkg", "--purge", "--force-remove-reinstreq", "--force-depends")
+"""If that cannot be: dpkg forgets of it what it knows. What needs it goes in the next moment."""
+
+
+@dataclass(frozen=True)
+class Packages:
+    """Installs what is missing of `names`, and what that needs."""
+
+    tool: str
+    names: tuple[str, ...]
+    timeout: float
+    name: ClassVar[str] = "packages"
+
+    def summary(self) -> str:
+        """See Step."""
+        return f"install {', '.join(self.names)}" if self.names else "install nothing"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        return {"tool": self.tool, "timeout": self.timeout, "before": accounts.look(machine, self.tool)}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        if self.names:
+            command = (*INSTALL[self.tool], *self.names)
+            machine.run(*command, timeout=self.timeout, environment=_WITHOUT_QUESTIONS)
+        now = accounts.look(machine, self.tool)["packages"]
+        new = f"{len(set(now) - set(undo['before']['packages']))} packages are new"
+        return "; security: ".join([new, *puppet_packages.warnings()])
+
+
+def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
+    """Remove what was not there before and is not from others: packages, overrides, then accounts."""
+    tool, before = undo["tool"], undo["before"]
+    timeout = float(undo["timeout"])
+    if tool in _FIRST_MEND:
+        machine.ask(*_FIRST_MEND[tool], timeout=timeout, environment=_WITHOUT_QUESTIONS)
+    told = _without_half(machine, before["packages"], timeout) if tool == "apt" else []
+    now = accounts.look(machine, tool)
+    left = now
+    marked = machine.places.snapshot / "left-owned.json"
+    if marked.exists():
+        left = json.loads(marked.read_text(encoding="utf-8"))
+    new = {kind: sorted((set(now[kind]) & set(left[kind])) - set(before[kind])) for kind in now}
+    if new["packages"]:
+        machine.run(*REMOVE[tool], *new["packages"], timeout=timeout, environment=_WITHOUT_QUESTIONS)
+    # An override that names an account which is gone would stop dpkg for good, so it goes first.
+    for path in new["overrides"]:
+        machine.run("dpkg-statoverride", "--remove", path, timeout=timeout)
+    for user in new["users"]:
+        machine.run("userdel", user, timeout=timeout)
+    # userdel takes the group of the same name along.
+    gone = set(new["groups"]) - set(accounts.look(machine, tool)["groups"])
+    for group in new["groups"]:
+        if group not in gone:
+            machine.run("groupdel", group, timeout=timeout)
+    if new["packages"]:
+        told.append(f"removed {len(new['packages'])} packages")
+    return told
+
+
+def _without_half(machine: Machine, before: Sequence[str], timeout: float) -> list[str]:
+    """Make an end of what dpkg was killed at while it unpacked it; return what to tell."""
+    if not accounts.half_there(machine):
+        return []
+    machine.ask(*_COMPLETE, timeout=timeout, environment=_WITHOUT_QUESTIONS)
+    # One that was there before cannot be purged; removing the others will fail then, and say why.
+    doomed = sorted(accounts.half_there(machine) - set(before))
+    if doomed:
+        machine.run(*_PURGE_HALF, *doomed, timeout=timeout)
+    return [f"of {name}, new files may be left: it was being unpacked, and its archive is gone" for name in doomed]

@@ -1,0 +1,154 @@
+"""The instance's own repository, the working copy in which people edit, and the first deploy.
+
+A commit in the working copy is pushed to the own repository at once
+(post-commit), and what is pushed there is live at once (post-receive): people
+need no second command. The central repository is the remote `upstream`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from enc.errors import ToolkitError
+from enc.names import BranchName
+from puppetmaster_self.instance import keep
+from puppetmaster_self.instance.keep import REMOTE, git
+from puppetmaster_self.instance.machine import Machine, ProgramFailed
+from puppetmaster_self.instance.tree import write_whole
+
+_POST_RECEIVE = """#!/bin/sh
+# puppetmaster-self: what is pushed here is live.
+cat >/dev/null
+exec env -u GIT_DIR -u GIT_QUARANTINE_PATH {deploy}
+"""
+_POST_COMMIT = """#!/bin/sh
+# puppetmaster-self: what is committed here is live.
+exec git push --quiet origin HEAD:{local}
+"""
+_POST_REWRITE = """#!/bin/sh
+# puppetmaster-self: an amended or rebased commit is live, too; what it replaces stays in the repository's reflog.
+exec git push --quiet --force origin HEAD:{local}
+"""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """Makes the repository from the central one, and the working copy."""
+
+    upstream: str
+    branch: BranchName
+    site: BranchName
+    """Fetched too, if there is one: it becomes the environment `production`, which puppetserver wants."""
+    local: BranchName
+    working_copy: Path
+    deploy: tuple[str, ...]
+    """Command that makes environments show their branches."""
+    timeout: float
+    name: ClassVar[str] = "repository"
+
+    def summary(self) -> str:
+        """See Step."""
+        return f"fetch {self.branch} of {keep.shown(self.upstream)}; edit {self.local} in {self.working_copy}"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        if self.working_copy.exists():
+            where = str(self.working_copy)
+            raise ToolkitError("is there already; move it away, or set self_master.working_copy", where=where)
+        return {
+            "repository": str(machine.places.repository),
+            "working_copy": str(self.working_copy),
+            "kept": str(machine.places.kept / str(int(machine.now()))),
+        }
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        del undo
+        place = machine.places.repository
+        machine.run("git", "init", "--quiet", "--bare", f"--initial-branch={self.local}", str(place), timeout=60)
+        git(machine, place, "config", "core.logAllRefUpdates", "true")
+        git(machine, place, "remote", "add", REMOTE, self.upstream)
+        where = keep.shown(self.upstream)
+        fetch = ("git", "-C", str(place), "fetch", *keep.FETCH, REMOTE)
+        fetched = machine.ask(*fetch, timeout=self.timeout, environment=keep.WITHOUT_QUESTIONS)
+        if fetched.status != 0:
+            raise ToolkitError(f"cannot be fetched: {keep.reason(fetched.output)}", where=where)
+        theirs = f"refs/remotes/{REMOTE}"
+        try:
+            git(machine, place, "update-ref", self.local.ref, f"{theirs}/{self.branch}")
+        except ProgramFailed as error:
+            raise ToolkitError(f"has no branch {self.branch}; name one with --branch", where=where) from error
+        there = machine.ask("git", "-C", str(place), "rev-parse", "--verify", f"{theirs}/{self.site}", timeout=60)
+        if there.status == 0:
+            git(machine, place, "update-ref", self.site.ref, f"{theirs}/{self.site}")
+        brought = _bring_back(machine, place)
+        self._working_copy(machine, place)
+        _hook(place / "hooks/post-receive", _POST_RECEIVE.format(deploy=" ".join(self.deploy)))
+        commit = git(machine, place, "rev-parse", "--short", self.local.ref).output.strip()
+        return "; ".join([f"{self.branch} at {commit}", *brought])
+
+    def _working_copy(self, machine: Machine, place: Path) -> None:
+        self.working_copy.parent.mkdir(parents=True, exist_ok=True)
+        words = ("git", "clone", "--quiet", f"--branch={self.local}", str(place), str(self.working_copy))
+        machine.run(*words, timeout=self.timeout)
+        for name, text in (("post-commit", _POST_COMMIT), ("post-rewrite", _POST_REWRITE)):
+            _hook(self.working_copy / ".git/hooks" / name, text.format(local=self.local.ref))
+
+
+def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
+    """Remove both, if git proves that nothing is lost with them; else move them to what is kept."""
+    repository, copy = Path(undo["repository"]), Path(undo["working_copy"])
+    place = Path(undo["kept"])
+    kept = keep.recorded(place)
+    bundled = kept is not None and kept.bundle is not None
+    there = copy if copy.exists() else None
+    if keep.worthless(machine, repository, there, bundled):
+        keep.removed(copy)
+        keep.removed(repository)
+        return []
+    return [keep.set_aside(path, place) for path in (copy, repository) if path.exists()]
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """Makes the environments."""
+
+    command: tuple[str, ...]
+    timeout: float
+    name: ClassVar[str] = "deploy"
+
+    def summary(self) -> str:
+        """See Step."""
+        return "make the environments from the branches"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        del machine
+        return {}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        del undo
+        return " ".join(machine.run(*self.command, timeout=self.timeout).output.split())
+
+
+def _hook(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text.encode(), mode=0o755)
+
+
+def _bring_back(machine: Machine, place: Path) -> list[str]:
+    """Fetch what former self-masters kept, as refs/kept/TIME, so that it is not forgotten; return what to tell."""
+    told = []
+    for source in sorted((*machine.places.kept.glob("*/local.bundle"), *machine.places.kept.glob("*/repository.git"))):
+        ref = f"refs/kept/{source.parent.name}"
+        also = [f"+refs/{name}/*:{ref}/{name}/*" for name in ("parked", "snapshots")]
+        try:
+            git(machine, place, "fetch", "--quiet", str(source), f"+refs/heads/*:{ref}/*", *also)
+            told.append(f"commits of an earlier time are {ref}")
+        except ProgramFailed as error:
+            told.append(f"commits of an earlier time stay in {source} only: {error}")
+    return told

@@ -1,0 +1,95 @@
+"""How the instance's files were: kept before anything is changed, brought back at the end of the way back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from puppetmaster_self.instance import tree
+from puppetmaster_self.instance.machine import Machine
+from puppetmaster_self.transaction.steps import accounts
+
+_TIMEOUT = 120.0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Keeps all files below `roots`, but not those below `without`."""
+
+    roots: tuple[Path, ...]
+    without: tuple[Path, ...]
+    name: ClassVar[str] = "snapshot"
+
+    def summary(self) -> str:
+        """See Step."""
+        return f"keep how things are: {', '.join(map(str, self.roots))}"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        return {
+            "roots": [str(root) for root in self.roots],
+            "without": [str(path) for path in self.without],
+            "kept": str(machine.places.kept / str(int(machine.now()))),
+        }
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        del undo
+        place = machine.places.snapshot
+        found = tree.look(self.roots, self.without)
+        tree.keep(found, place / "copies")
+        tree.write_whole(place / "before.json", tree.as_json(found).encode(), mode=0o600)
+        return f"{len(found)} paths"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Notes how we left everything, so that later changes of others can be told from ours."""
+
+    roots: tuple[Path, ...]
+    without: tuple[Path, ...]
+    tool: str
+    name: ClassVar[str] = "mark"
+
+    def summary(self) -> str:
+        """See Step."""
+        return "note what was changed"
+
+    def remember(self, machine: Machine) -> Mapping[str, Any]:
+        """See Step."""
+        del machine
+        return {}
+
+    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
+        """See Step."""
+        del undo
+        place = machine.places.snapshot
+        owned = accounts.look(machine, self.tool)
+        tree.write_whole(place / "left-owned.json", json.dumps(owned).encode(), mode=0o600)
+        found = tree.look(self.roots, self.without)
+        tree.write_whole(place / "left.json", tree.as_json(found).encode(), mode=0o600)
+        before = _read(place / "before.json") or {}
+        return f"{len(tree.restoration(before, None, found))} paths were changed"
+
+
+def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
+    """Bring the files back. Without a whole snapshot, no later step has begun, and nothing was changed."""
+    place = machine.places.snapshot
+    before = _read(place / "before.json")
+    if before is None:
+        return []
+    now = tree.look(map(Path, undo["roots"]), map(Path, undo["without"]))
+    tasks = tree.restoration(before, _read(place / "left.json"), now)
+    told = tree.restore(tasks, before, place / "copies", Path(undo["kept"]))
+    machine.run("systemctl", "daemon-reload", timeout=_TIMEOUT)
+    return told
+
+
+def _read(path: Path) -> dict[str, tree.Entry] | None:
+    try:
+        return tree.from_json(path.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return None
