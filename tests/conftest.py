@@ -38,6 +38,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+class _AtOnce:
+    """Names a failure when it happens: the whole run takes a quarter of an hour and more."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:
+            terminal.write_line(f"\nFAILED at {report.when}: {report.nodeid}", red=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell of failures at once, in the process that has the terminal."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_AtOnce(config))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """With CI=true, make a skipped test a failure: a missing part must not pass for a sound one."""
