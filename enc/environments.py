@@ -59,7 +59,7 @@ class Rules:
         found = []
         for rule in reversed(self._rules):
             if "<" not in rule.branch and BranchName.accepts(rule.branch):
-                place = self._fitting(BranchName(rule.branch))
+                place = self.place_or_none(BranchName(rule.branch))
                 if place is not None:
                     found.append(place)
         return tuple(found)
@@ -72,9 +72,10 @@ class Rules:
         """Return the place of a project's own branch, as the first rule with <name> alone has it; None: no rule has."""
         patterns = [rule.branch for rule in self._rules if "<name>" in rule.branch and "<topic>" not in rule.branch]
         branch = patterns[0].replace("<name>", project) if patterns else ""
-        return self._fitting(BranchName(branch)) if BranchName.accepts(branch) else None
+        return self.place_or_none(BranchName(branch)) if BranchName.accepts(branch) else None
 
-    def _fitting(self, branch: BranchName) -> Place | None:
+    def place_or_none(self, branch: BranchName) -> Place | None:
+        """Return the place of `branch`; None also for one that fits a rule and gives no environment's name."""
         try:
             return self.place(branch)
         except InvalidName:

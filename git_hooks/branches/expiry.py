@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from enc.environments import Place, Rules, collisions
-from enc.errors import Conflict, InvalidName, NotFound, ToolkitError
+from enc.environments import Rules, collisions
+from enc.errors import Conflict, NotFound, ToolkitError
 from enc.names import BranchName, Certname, EnvironmentName
 from enc.settings import Settings
 from git_hooks.branches.usage import Usage, UsageUnknown
@@ -85,7 +85,7 @@ class Expiry:
         unused = self._settings.branches.topics_unused
         dates = self._refs.dates()
         for branch, commit in sorted(self._deployer.repository.branches().items()):
-            place = _place(self._rules, branch)
+            place = self._rules.place_or_none(branch)
             if place is None or place.topic is None:
                 continue
             name = place.environment
@@ -112,10 +112,10 @@ class Expiry:
         if found is None:
             name = kept if at is None else f"{kept}@{at}"
             raise NotFound("is not in the archive; `restore` without a name lists what is", where=name)
-        place = _place(self._rules, branch)
+        place = self._rules.place_or_none(branch)
         if place is None:
             raise Conflict("no rule makes an environment of this branch (branches.rules)", where=branch)
-        present = [_place(self._rules, other) for other in self._deployer.repository.branches()]
+        present = [self._rules.place_or_none(other) for other in self._deployer.repository.branches()]
         rivals = collisions([place, *(one for one in present if one is not None)])
         if branch in self._deployer.repository.branches():
             raise Conflict("there is a branch of this name; --as brings it back under another", where=branch)
@@ -138,10 +138,3 @@ def last_touched(records: Records, environment: EnvironmentName, committed: int,
     known = records.of(environment, limit=1)
     # A commit's date is whatever its author's clock said; a branch must not live for ever by it.
     return known[0].at if known else min(float(committed), now)
-
-
-def _place(rules: Rules, branch: BranchName) -> Place | None:
-    try:
-        return rules.place(branch)
-    except InvalidName:
-        return None

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Literal, NamedTuple
 
-from enc.environments import Place, Rules
-from enc.errors import InvalidName
+from enc.environments import Rules
 from enc.names import BranchName, Certname, EnvironmentName
 from enc.settings import BranchSettings, Settings
 from git_hooks.branches.expiry import ends_at, last_touched
@@ -52,7 +51,7 @@ def rows(settings: Settings, deployer: Deployer, refs: RefStore, now: float) -> 
     """Return every environment and every branch that should be one, by name."""
     branches = deployer.repository.branches()
     rules = Rules(settings.branches.rules)
-    places = {place.environment: place for branch in branches if (place := _place(rules, branch)) is not None}
+    places = {place.environment: place for branch in branches if (place := rules.place_or_none(branch)) is not None}
     look = deployer.look()
     compared = references(settings.branches)
     dates, usage = refs.dates(), _counted(settings)
@@ -128,7 +127,7 @@ def whereabouts(commit: ObjectId, settings: Settings, deployer: Deployer, refs: 
     """Return in which branches, environments and nodes `commit` is."""
     rules = Rules(settings.branches.rules)
     having = refs.containing(commit)
-    places = {place.environment for branch in having if (place := _place(rules, branch)) is not None}
+    places = {place.environment for branch in having if (place := rules.place_or_none(branch)) is not None}
     tips = deployer.repository.branches()
     at_tip = {tips[branch] for branch in having}
     live, look = [], deployer.look()
@@ -149,11 +148,4 @@ def _counted(settings: Settings) -> Counter[str] | None:
     try:
         return Usage(settings).counts()
     except UsageUnknown:
-        return None
-
-
-def _place(rules: Rules, branch: BranchName) -> Place | None:
-    try:
-        return rules.place(branch)
-    except InvalidName:
         return None

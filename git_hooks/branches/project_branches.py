@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from enc.environments import Place, Rules, collisions
-from enc.errors import ConfigurationError, InvalidName, NotFound
+from enc.errors import ConfigurationError, NotFound
 from enc.names import BranchName, ProjectName
 from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.deploy.records import Record
@@ -36,7 +36,7 @@ def missing(
 ) -> list[Missing]:
     """Return the projects without branch; `texts` are the rules. Pure."""
     rules = Rules(texts)
-    present = [place for branch in branches if (place := _place(rules, branch)) is not None]
+    present = [place for branch in branches if (place := rules.place_or_none(branch)) is not None]
     having = {place.project for place in present if place.topic is None}
     found = []
     for project in sorted(set(projects) - having):
@@ -74,10 +74,3 @@ def beginning(settings: BranchSettings) -> BranchName:
     if settings.beginning is None and not own:
         raise ConfigurationError("names no branch, and no rule is without <name>", where="branches.beginning")
     return settings.beginning or own[0].branch
-
-
-def _place(rules: Rules, branch: BranchName) -> Place | None:
-    try:
-        return rules.place(branch)
-    except InvalidName:
-        return None

@@ -14,7 +14,6 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from enc.environments import Place, Rules, collisions, site_first
-from enc.errors import InvalidName
 from enc.names import BranchName, EnvironmentName
 from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.deploy.records import Record
@@ -46,12 +45,7 @@ def due(
 
     `live` is what environments show, `owing` are those whose flush is owed, `lost` those that are not whole.
     """
-    places = []
-    for branch in sorted(branches):
-        with suppress(InvalidName):
-            place = rules.place(branch)
-            if place is not None:
-                places.append(place)
+    places = [place for branch in sorted(branches) if (place := rules.place_or_none(branch)) is not None]
     rivals = collisions(places)
     contested = {branch for group in rivals.values() for branch in group}
     damaged = frozenset(lost)

@@ -54,15 +54,8 @@ def settled(call: Call, deployer: Deployer) -> None:
 def places(call: Call, deployer: Deployer) -> dict[EnvironmentName, Place]:
     """Return the environments that the branches of the repository become."""
     rules = Rules(call.settings.branches.rules)
-    found = {}
-    for branch in deployer.repository.branches():
-        try:
-            place = rules.place(branch)
-        except InvalidName:
-            continue
-        if place is not None:
-            found[place.environment] = place
-    return found
+    found = (rules.place_or_none(branch) for branch in deployer.repository.branches())
+    return {place.environment: place for place in found if place is not None}
 
 
 def environment(text: str, call: Call) -> EnvironmentName:

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from enc.environments import Rules
-from enc.errors import InvalidName, NotFound, ToolkitError
+from enc.errors import NotFound, ToolkitError
 from enc.names import BranchName, EnvironmentName
 from git_hooks import puppetfile
 from git_hooks.deploy.decision import ROLLBACK, Decision, Plan, Situation, before, decide
@@ -270,10 +270,9 @@ class Deployer:
         """
         tips = []
         for branch, tip in self.repository.branches().items():
-            with suppress(InvalidName):
-                place = self.rules.place(branch)
-                if place is not None and place.environment == environment:
-                    tips.append(tip)
+            place = self.rules.place_or_none(branch)
+            if place is not None and place.environment == environment:
+                tips.append(tip)
         if len(tips) > 1:
             return self.versions.live(environment)  # who of several has it cannot be told
         return tips[0] if tips else None

@@ -25,7 +25,7 @@ from itertools import chain
 
 from enc import log
 from enc.environments import Place, Rules, site_first
-from enc.errors import InvalidName, ToolkitError, bounded
+from enc.errors import ToolkitError, bounded
 from enc.names import BranchName
 from enc.settings import Settings
 from git_hooks.branches.usage import Usage, UsageUnknown
@@ -116,7 +116,7 @@ class CatchUp:
 
     def _answered(self, here: Mapping[BranchName, ObjectId], there: Mapping[BranchName, ObjectId]) -> None:
         self.tries.answered = time.time()
-        if there or all(self._place(branch) is None for branch in here):
+        if there or all(self._rules.place_or_none(branch) is None for branch in here):
             self.tries.succeeded(FORGE)
             return
         text = "it shows no branch at all, and is taken to be broken: nothing changes here"
@@ -127,7 +127,7 @@ class CatchUp:
         """Report what failed or was held, and was made live since: by an operator's command, by the upkeep."""
         for branch in {*(one.subject for one in self.tries.all()), *self._reports.open()} & here.keys():
             name = BranchName(branch)
-            place, commit = self._place(name), here[name]
+            place, commit = self._rules.place_or_none(name), here[name]
             if place is not None and there.get(name) == commit and self._shows(place, commit):
                 self._reports.tell(name, commit, "success", f"{place.environment}: live")
 
@@ -205,7 +205,7 @@ class CatchUp:
 
     def _is_wanted(self, branch: BranchName, commit: ObjectId) -> bool:
         """Tell whether a branch is here, and its environment does not show it and may."""
-        place = self._place(branch)
+        place = self._rules.place_or_none(branch)
         if place is None or self._deployer.records.held(place.environment) is not None:
             return False  # who releases an environment deploys it
         return not self._shows(place, commit)
@@ -252,7 +252,7 @@ class CatchUp:
         return 0 if known is None or known.reason == _WAITS else known.failures
 
     def _may_go(self, branch: BranchName, *, going: bool = False) -> bool:
-        place = self._place(branch)
+        place = self._rules.place_or_none(branch)
         if place is None:
             self.tries.succeeded(branch)
             return False
@@ -279,7 +279,7 @@ class CatchUp:
         return True
 
     def _deploy(self, branch: BranchName) -> list[Record]:
-        place = self._place(branch)
+        place = self._rules.place_or_none(branch)
         if place is None:
             return []
         try:
@@ -298,12 +298,6 @@ class CatchUp:
             outcome = "live" if record.outcome == "unchanged" else record.outcome
             self._reports.tell(branch, tip, _state(record), f"{place.environment}: {outcome} {said}".strip())
         return [record]
-
-    def _place(self, branch: BranchName) -> Place | None:
-        try:
-            return self._rules.place(branch)
-        except InvalidName:
-            return None
 
     def _save(self) -> None:
         try:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from enc.environments import Place, Rules
-from enc.errors import InvalidName, NotFound, ToolkitError
+from enc.errors import NotFound, ToolkitError
 from enc.names import BranchName
 from git_hooks import puppetfile
 from git_hooks.checks import CHECKS, environment_conf, modules
@@ -96,7 +96,7 @@ class Examination:
         common, own = [], []
         for branch, tip in existing.items():
             if branch not in self._places:
-                self._places[branch] = self._place(branch)
+                self._places[branch] = self._rules.place_or_none(branch)
             other = self._places[branch]
             if other is not None and other.project is None:
                 common.append(tip)
@@ -135,17 +135,12 @@ class Examination:
 
         def at(path: str) -> Iterator[Entry]:
             branches = existing or objects.branches()
-            own = [tip for branch, tip in branches.items() if (place := self._place(branch)) and place.project is None]
+            places = ((self._rules.place_or_none(branch), tip) for branch, tip in branches.items())
+            own = [tip for place, tip in places if place is not None and place.project is None]
             for tip in dict.fromkeys((*coming, *own)):
                 yield from _at(objects, objects.commit(tip)[0], path)
 
         return Site(False, at, lambda entry: objects.blob(entry.id))
-
-    def _place(self, branch: BranchName) -> Place | None:
-        try:
-            return self._rules.place(branch)
-        except InvalidName:
-            return None
 
 
 def _at(objects: Incoming, tree: str, path: str) -> Iterator[Entry]:

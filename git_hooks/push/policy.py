@@ -146,7 +146,7 @@ def obstacles(moves: Iterable[Move], existing: Iterable[BranchName], rules: Rule
     }
     if not made:
         return {}
-    present = {branch: _place(branch, rules) for branch in existing if branch.ref not in gone} | made
+    present = {branch: rules.place_or_none(branch) for branch in existing if branch.ref not in gone} | made
     by_environment: dict[str, list[BranchName]] = {}
     for branch, place in present.items():
         if place is not None:
@@ -173,10 +173,3 @@ def _above(branch: BranchName) -> list[str]:
     """Return the directories that git keeps `branch` in, the highest first."""
     parts = branch.split("/")
     return ["/".join(parts[:count]) for count in range(1, len(parts))]
-
-
-def _place(branch: BranchName, rules: Rules) -> Place | None:
-    try:
-        return rules.place(branch)
-    except InvalidName:
-        return None
