@@ -59,7 +59,7 @@ setup(
     ],
     install_requires=[
         "ldap3 >= 2.9.1, < 2.10",
-        "pyasn1 >= 0.6.1, < 0.7",
+        "pyasn1 >= 0.4.8, < 0.7",
         "PyYAML >= 6.0",
         "cryptography >= 42",
         "gunicorn >= 22",

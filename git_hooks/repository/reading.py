@@ -3,8 +3,9 @@
 libgit2 reads in this process what git's program is asked for over pipes: sizes
 without contents, refs, ahead and behind; and it checks each object against its
 name. Loading it costs more than a cold hook's whole work, and it knows no
-sha256. So `open_reader` takes git's program where a hook runs by itself, and
-for repositories of sha256; a process that stays calls `use_library` once.
+sha256. So `open_reader` takes git's program where a hook runs by itself, for
+repositories of sha256, and where pygit2 (1.18 or later) is not installed; a
+process that stays calls `use_library` once.
 
 Both are held to the same contract by tests/real/test_readers.py. What is read
 means nothing here: trees and branches are `objects`'.
@@ -81,10 +82,16 @@ _library: Callable[[str, str | None], Reader] | None = None
 
 
 def use_library() -> None:
-    """From now on read through libgit2 in this process: for services and commands, which are worth its loading."""
-    global _library
-    from git_hooks.repository import library
+    """From now on read through libgit2 in this process: for services and commands, which are worth its loading.
 
+    Where pygit2 is not installed, as on an instance that has Debian's packages
+    only, git's program goes on reading.
+    """
+    global _library
+    try:
+        from git_hooks.repository import library
+    except ImportError:
+        return
     library.prepare()
     _library = library.ByLibrary
 

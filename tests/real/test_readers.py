@@ -197,6 +197,9 @@ def test_which_reader_is_taken(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["ByProgram", "False", "ByLibrary", "ByProgram"]
+    without = "import sys\nsys.modules['pygit2'] = None\n" + code
+    done = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["ByProgram", "True", "ByProgram", "ByProgram"], "not installed"
 
 
 def test_foreign_configuration_and_owners_do_not_matter(tmp_path: Path) -> None:
