@@ -20,7 +20,7 @@ from tests.support.puppetserver import CACHE
 
 
 def quickstart(base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "puppetmaster_self.quickstart.story", str(base), *arguments]
+    command = [sys.executable, "-m", "puppetmaster_self.quickstart", str(base), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
 
 
