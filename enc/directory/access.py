@@ -114,7 +114,8 @@ def access_rules(suffix: str, table: tuple[Role, ...] = ROLES) -> str:
     everything = everything_editors(suffix, table)
     # One RDN with one value: neither a comma nor a plus can hide a second one.
     container = f'dn.regex="^ou=([^,+]+),ou=hosts,{top}$"'
-    node = f'dn.regex="^cn=[^,+]+,ou=([^,+]+),ou=hosts,{top}$" filter={_NODE_FILTER}'
+    below = f'dn.regex="^cn=[^,+]+,ou=([^,+]+),ou=hosts,{top}$"'
+    node = f"{below} filter={_NODE_FILTER}"
     project = f'dn.regex="^cn=([^,+]+),ou=projects,{top}$" filter=(objectClass=groupOfNames)'
     roles = [
         f'dn.regex="^cn={re.escape(name)},cn=([^,+]+),ou=projects,{top}$"'
@@ -151,7 +152,7 @@ def access_rules(suffix: str, table: tuple[Role, ...] = ROLES) -> str:
                 "users read",
             ),
             # In a directory with the terminus's fall-back, `default` answers for everybody's unknown nodes.
-            _rule(f"{node.partition(' ')[0]} attrs=cn val=default", "users read"),
+            _rule(f"{below} attrs=cn val=default", "users read"),
             *_classes(
                 node,
                 editing,

@@ -22,7 +22,7 @@ from enc.names import BranchName, Certname, EnvironmentName
 from enc.settings import PuppetserverSettings
 from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.repository.refs import ObjectId
-from git_hooks.store.store import code_programs
+from git_hooks.store import code_programs
 from puppetmaster_self.quickstart.private_agent import PrivateAgent
 from puppetmaster_self.quickstart.private_master import PrivateMaster
 from puppetmaster_self.quickstart.puppetserver_files import AuthRule, MasterSettings
