@@ -31,7 +31,8 @@ from git_hooks.deploy.verify import verify_store
 from git_hooks.mirror.catch_up import CatchUp
 from git_hooks.mirror.upstream import UpstreamFailed
 from git_hooks.repository.refs import ObjectId
-from git_hooks.store import code_programs, nothing
+from git_hooks.store import code_programs
+from git_hooks.store.store import nothing
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import Bare, Content, contents, git
 from tests.support.pushes import ManagedRepository, populate
