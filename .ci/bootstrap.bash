@@ -135,7 +135,7 @@ venv_stamp() {
 venv_works() {
     [[ -x .venv/bin/python && -x .venv/bin/enc-admin && -x .venv/bin/branch-manager ]] && .venv/bin/python - "$PWD/.venv" 2>/dev/null <<'PYTHON'
 import importlib.util, os, sys
-wanted = "cryptography flask gunicorn ldap3 pygit2 yaml pytest xdist hypothesis mypy ruff enc.errors git_hooks puppetmaster_self".split()
+wanted = "cryptography flask gunicorn ldap3 pygit2 yaml pytest xdist hypothesis mypy ruff enc.terms.errors git_hooks puppetmaster_self".split()
 sys.exit(not (os.path.samefile(sys.prefix, sys.argv[1]) and all(map(importlib.util.find_spec, wanted))))
 PYTHON
 }
@@ -175,6 +175,6 @@ bootstrap() {
     flock "$bootstrap_lock"
     need_packages "$@"
     need_python
-    .venv/bin/python -m enc.puppet_packages
+    .venv/bin/python -m enc.puppet.packages
     exec {bootstrap_lock}>&-
 }

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
-from enc import config
 from enc.commands import COMMANDS
 from enc.commands.call import Call
-from enc.entrypoint import run
+from enc.programs.entrypoint import run
+from enc.settings import config
 
 
 class _Version(argparse._VersionAction):

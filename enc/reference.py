@@ -11,8 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from enc import config_reference
 from enc.cli import build_parser
+from enc.settings import reference as config_reference
 
 MAKER = "python -m enc.reference docs"
 END = "<!-- end of what is made -->"

@@ -15,10 +15,10 @@ import sys
 import time
 from pathlib import Path
 
-from enc import config, log
-from enc.entrypoint import run
-from enc.errors import ExitStatus, UsageError
-from enc.settings import Settings
+from enc.programs import log
+from enc.programs.entrypoint import run
+from enc.settings import Settings, config
+from enc.terms.errors import ExitStatus, UsageError
 from git_hooks.branches.usage import Usage
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.push.membership import Membership

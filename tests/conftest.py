@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("no clock", deadline=None)
+hypothesis.settings.load_profile("no clock")  # a busy machine is no fault of an example
 
 pytest_plugins = ["tests.support.puppetserver"]
 LONG = (

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from enc.answers.copy import Copy, Feed
-from enc.classify.model import Record
+from enc.terms.record import Record
 
 Version = tuple[str, str]
 """entryCSN and DN."""

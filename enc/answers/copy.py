@@ -29,14 +29,14 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-from enc import log
 from enc.answers.places import Places
 from enc.answers.worklist import Worklist
-from enc.classify.model import Record
-from enc.errors import ToolkitError
-from enc.filters import folded
-from enc.names import ProjectName
+from enc.programs import log
 from enc.settings import Settings
+from enc.terms.errors import ToolkitError
+from enc.terms.filters import folded
+from enc.terms.names import ProjectName
+from enc.terms.record import Record
 
 Feed = Literal["nodes", "projects", "groups", "site"]
 

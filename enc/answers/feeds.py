@@ -22,9 +22,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from enc import log
 from enc.answers.copy import Feed
-from enc.classify.model import Record
 from enc.directory.csns import Csns
 from enc.directory.ldap_store import PREFIX_FILTER
 from enc.directory.sync_events import (
@@ -40,9 +38,11 @@ from enc.directory.sync_events import (
 )
 from enc.directory.sync_stream import Questions
 from enc.directory.syncrepl import SyncFeed
-from enc.errors import DirectoryRefused, DirectoryUnreachable, NotFound, ToolkitError
-from enc.filters import NodeFilter
+from enc.programs import log
 from enc.settings import Settings
+from enc.terms.errors import DirectoryRefused, DirectoryUnreachable, NotFound, ToolkitError
+from enc.terms.filters import NodeFilter
+from enc.terms.record import Record
 
 _BATCH = 256
 """Events handed over together while a refresh runs; later each goes at once."""

@@ -14,15 +14,15 @@ import os
 import signal
 import threading
 
-from enc import log
 from enc.answers import metrics
 from enc.answers.copy import CopyDamaged, discard
 from enc.answers.layout import Layout
 from enc.answers.lock import locked
 from enc.answers.session import Session
 from enc.answers.writer import AnswerWriter
-from enc.errors import ToolkitError
+from enc.programs import log
 from enc.settings import Settings
+from enc.terms.errors import ToolkitError
 
 
 def serve(settings: Settings, *, once: bool = False) -> None:

@@ -30,7 +30,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from enc import log
 from enc.answers import feeds, metrics
 from enc.answers.compare import Comparison
 from enc.answers.copy import Copy, Feed
@@ -52,8 +51,9 @@ from enc.directory.sync_events import (
     RefreshRequired,
     Upsert,
 )
-from enc.errors import ToolkitError
+from enc.programs import log
 from enc.settings import Settings
+from enc.terms.errors import ToolkitError
 
 _SHARE = 5
 """A comparison begins at the earliest after so many times as long as the last one took beyond `_SOON`."""

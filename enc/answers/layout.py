@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from enc.config import DEFAULT_PATH
 from enc.settings import AnswerSettings
+from enc.settings.config import DEFAULT_PATH
 
 State = Literal["current", "unreachable"]
 

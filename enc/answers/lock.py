@@ -17,7 +17,7 @@ from pathlib import Path
 
 from enc.answers.layout import Layout
 from enc.answers.reader import read_contact
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 
 _LOCK_WAIT = 20.0
 """Seconds to wait for processes of a follower that was just killed to end."""

@@ -12,9 +12,9 @@ from dataclasses import field as declared
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from enc import prometheus
-from enc.errors import ConfigurationError
-from enc.https import ended_after
+from enc.programs import prometheus
+from enc.programs.https import ended_after
+from enc.terms.errors import ConfigurationError
 
 _AT_ONCE = 16
 """Clients; those beyond are sent away."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enc import dn as names_of_entries
-from enc.classify.model import Record
-from enc.errors import InvalidName
-from enc.filters import parse
-from enc.names import ProjectName
 from enc.settings import Settings
+from enc.terms import dn as names_of_entries
+from enc.terms.errors import InvalidName
+from enc.terms.filters import parse
+from enc.terms.names import ProjectName
+from enc.terms.record import Record
 
 
 class Places:

@@ -26,13 +26,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
-from enc import dn as names_of_entries
 from enc.answers.copy import Copy, Feed
 from enc.classify.gather import MemberUrl, members, project_of
-from enc.classify.model import Record
-from enc.errors import ClassificationError, one_line
-from enc.filters import NodeFilter, folded
 from enc.settings import Settings
+from enc.terms import dn as names_of_entries
+from enc.terms.errors import ClassificationError, one_line
+from enc.terms.filters import NodeFilter, folded
+from enc.terms.record import Record
 
 
 class _Keys(NamedTuple):

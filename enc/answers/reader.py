@@ -15,7 +15,7 @@ The two must agree; a test runs both over the same directories. The order:
    also while LDAP is away.
 6. None: LDAP is asked.
 
-Not here: asking LDAP (enc.direct).
+Not here: asking LDAP (enc.answers.direct).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from enc.answers.layout import CLOCK_TOLERANCE, FRESH, Contact, Layout
-from enc.names import Certname
+from enc.terms.names import Certname
 
 DEFAULT_NODE = "default"
 _AGE_FOLLOWS = '"age":'

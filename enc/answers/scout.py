@@ -10,9 +10,9 @@ import queue
 import threading
 import time
 
-from enc import log
 from enc.answers.feeds import Batch, Sighted, plans
 from enc.directory.servers import sight
+from enc.programs import log
 from enc.settings import Settings
 
 

@@ -26,7 +26,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from enc import log, prometheus
 from enc.answers import feeds, metrics
 from enc.answers.copy import Copy, CopyDamaged, guarded
 from enc.answers.intake import Intake
@@ -37,10 +36,11 @@ from enc.answers.work import WorkTeam
 from enc.answers.worklist import Outcome
 from enc.answers.writer import AnswerWriter
 from enc.classify.gather import members
-from enc.classify.model import Record
 from enc.classify.render import ANSWER_FORMAT
-from enc.errors import one_line
+from enc.programs import log, prometheus
 from enc.settings import Settings
+from enc.terms.errors import one_line
+from enc.terms.record import Record
 
 _TAKEN = 4000
 """Events taken together at most, so that a refresh is committed in pieces."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from typing import Literal
 
-from enc.errors import DirectoryRefused, NotAllowed, NotFound, ToolkitError
+from enc.terms.errors import DirectoryRefused, NotAllowed, NotFound, ToolkitError
 
 FACT = "troubles"
 """The copy's fact that holds them."""

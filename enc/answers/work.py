@@ -26,7 +26,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import astuple
 
-from enc import log
 from enc.answers.copy import Copy, CopyFailed
 from enc.answers.layout import Layout
 from enc.answers.worklist import Outcome
@@ -34,11 +33,13 @@ from enc.answers.writer import AnswerWriter
 from enc.classify import statements
 from enc.classify.classify import Classifier
 from enc.classify.gather import prefix_of
-from enc.classify.model import Classification, Record, Value
+from enc.classify.model import Classification, Value
 from enc.classify.render import merged_data, render_answer, render_data
-from enc.errors import ClassificationError, ToolkitError, one_line
-from enc.names import Certname, DataKey, PrefixName, ProjectName
+from enc.programs import log
 from enc.settings import Settings
+from enc.terms.errors import ClassificationError, ToolkitError, one_line
+from enc.terms.names import Certname, DataKey, PrefixName, ProjectName
+from enc.terms.record import Record
 
 _CHUNK = 250
 _SHARED = 200

@@ -23,8 +23,8 @@ from pathlib import Path
 from types import TracebackType
 
 from enc.answers.layout import Contact, Layout
-from enc.errors import one_line
-from enc.names import Certname, PrefixName, ProjectName
+from enc.terms.errors import one_line
+from enc.terms.names import Certname, PrefixName, ProjectName
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC

@@ -21,10 +21,10 @@ from typing import TypeVar
 
 from enc.authority import statuses
 from enc.authority.statuses import CertificateStatus, Statuses
-from enc.errors import ToolkitError, bounded, one_line
-from enc.https import Answer, KeptConnection, Tls
-from enc.names import Certname, ProjectName
+from enc.programs.https import Answer, KeptConnection, Tls
 from enc.settings import AuthoritiesSettings, AuthoritySettings
+from enc.terms.errors import ToolkitError, bounded, one_line
+from enc.terms.names import Certname, ProjectName
 
 _API = "/puppet-ca/v1"
 _LISTING = 256 << 20

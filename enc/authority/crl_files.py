@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from enc.authority.client import Authority
 from enc.authority.revocations import NotTrusted, RevocationList, check_newer, lists
-from enc.errors import ConfigurationError, ToolkitError
+from enc.terms.errors import ConfigurationError, ToolkitError
 
 
 class Written(NamedTuple):

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from enc import prometheus
 from enc.authority.statuses import CertificateStatus
-from enc.prometheus import Metric, single
+from enc.programs import prometheus
+from enc.programs.prometheus import Metric, single
 
 _PREFIX = "puppetmaster_"
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from enc.errors import ToolkitError, bounded, one_line
+from enc.terms.errors import ToolkitError, bounded, one_line
 
 _CRL = re.compile(rb"-----BEGIN X509 CRL-----\s.*?-----END X509 CRL-----\s*", re.DOTALL)
 _LISTS = 16

@@ -12,7 +12,7 @@ import json
 import re
 from typing import Any, Literal, NamedTuple
 
-from enc.names import Certname
+from enc.terms.names import Certname
 
 State = Literal["requested", "signed", "revoked"]
 _STATES: tuple[State, ...] = ("requested", "signed", "revoked")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from enc.classify import extended, terminus
 from enc.classify.gather import gather
 from enc.classify.model import Classification, Lineage, Source
-from enc.names import Certname
 from enc.settings import Settings
+from enc.terms.names import Certname
 
 
 class Classifier:

@@ -33,11 +33,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from enc.classify.model import Classification, Event, Lineage, Origin, Record, Value
+from enc.classify.model import Classification, Event, Lineage, Origin, Value
 from enc.classify.statements import OURS, Statement, bad_value, left_out, read, scalar
-from enc.errors import InvalidName
-from enc.names import ClassName, EnvironmentName, ProjectName
 from enc.settings import NodeSettings, ProjectSettings
+from enc.terms.errors import InvalidName
+from enc.terms.names import ClassName, EnvironmentName, ProjectName
+from enc.terms.record import Record
 
 _QUIET = frozenset({"objectclass", "dn", *(name.lower() for name in OURS)})
 

@@ -23,13 +23,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
 
-from enc import dn as names_of_entries
-from enc.classify.model import Lineage, Record, Source
-from enc.errors import ClassificationError, ConfigurationError, InvalidName, NotFound, one_line
-from enc.filters import parse
-from enc.names import Certname, PrefixName, ProjectName
-from enc.reserved import stands_wrongly
+from enc.classify.model import Lineage, Source
+from enc.rights.reserved import stands_wrongly
 from enc.settings import Settings
+from enc.terms import dn as names_of_entries
+from enc.terms.errors import ClassificationError, ConfigurationError, InvalidName, NotFound, one_line
+from enc.terms.filters import parse
+from enc.terms.names import Certname, PrefixName, ProjectName
+from enc.terms.record import Record
 
 DEFAULT_NODE = "default"
 LONGEST_CHAIN = 100

@@ -1,8 +1,8 @@
 """What goes into a classification and what comes out. Frozen values, no behaviour.
 
-A `Record` is what LDAP stores about a node, a project, a prefix, a group or
-the site; the directory adapter and the follower's copy both produce it. A
-`Classification` is the finished answer about one node, with the origin of each
+In go `Record`s (enc/terms/record.py): what LDAP stores about a node, a project,
+a prefix, a group or the site; the directory adapter and the follower's copy both
+produce them. A `Classification` is the finished answer about one node, with the origin of each
 part. How one becomes the other is in `gather`, `terminus` and `extended`.
 """
 
@@ -13,40 +13,14 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from enc.classify.trial import Trial
-from enc.names import Certname, DataKey, EnvironmentName, PrefixName, ProjectName
+from enc.terms.names import Certname, DataKey, EnvironmentName, PrefixName, ProjectName
+from enc.terms.record import Record
 
 Scalar = str | int | float | bool | None
 Key = str | int | float
 """A key of a mapping: hiera's data knows texts and numbers."""
 Value = Scalar | Sequence["Value"] | Mapping[str, "Value"] | Mapping[Key, "Value"]
 """A value as YAML knows it, and JSON but for the number keys."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Record:
-    """One LDAP entry, as far as it concerns us.
-
-    Two records are the same only if they are the same object: what is derived
-    from a shared record (a project's, say) can then be kept beside it.
-    """
-
-    dn: str
-    """As the server gives it."""
-    attributes: Mapping[str, tuple[str, ...]]
-    """User attributes; lower-cased names, values in the server's order. Values that are not UTF-8 are left out."""
-    uuid: str = ""
-    """entryUUID: stays the same when the entry is renamed."""
-    csn: str = ""
-    """entryCSN: changes with each change of the entry, and orders changes."""
-
-    def all(self, attribute: str) -> tuple[str, ...]:
-        """Return the values of `attribute` (any case), in the server's order."""
-        return self.attributes.get(attribute.lower(), ())
-
-    def first(self, attribute: str) -> str | None:
-        """Return the first value of `attribute`, or None."""
-        values = self.attributes.get(attribute.lower(), ())
-        return values[0] if values else None
 
 
 class Source(Protocol):

@@ -20,7 +20,7 @@ import re
 from collections.abc import Mapping
 
 from enc.classify.model import Classification, Key, Value
-from enc.names import DataKey
+from enc.terms.names import DataKey
 
 ANSWER_FORMAT = "2"
 """Raise this whenever the same records would give another answer: the follower then makes all of them anew."""

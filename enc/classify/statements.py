@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from enc.classify import values
-from enc.classify.model import Record, Value
+from enc.classify.model import Value
 from enc.classify.trial import Trial
-from enc.errors import ClassificationError, InvalidName, one_line
-from enc.names import ClassName, DataKey, EnvironmentName, ParameterName, VariableName
-from enc.puppet_names import data_fault, parameter_fault, variable_fault
 from enc.settings import NodeSettings
+from enc.terms.errors import ClassificationError, InvalidName, one_line
+from enc.terms.names import ClassName, DataKey, EnvironmentName, ParameterName, VariableName
+from enc.terms.puppet_names import data_fault, parameter_fault, variable_fault
+from enc.terms.record import Record
 
 PARAMETER = "puppetmasterParameter"
 VARIABLE = "puppetmasterVariable"

@@ -21,16 +21,17 @@ Facts: conformance cases recorded from Puppet 5.5 (tests/cases/terminus and
 terminus-more). What leaked there through bugs (`puppetvar`, `puppetclass`,
 `parentnode`, `objectclass` and `dn` as variables), and names that Puppet cannot
 use, are shown only in strict compatibility; a variable that would stop every
-catalog (enc/puppet_names.py) is left out with a note.
+catalog (enc/terms/puppet_names.py) is left out with a note.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from enc.classify.model import Classification, Event, Lineage, Origin, Record, Value
+from enc.classify.model import Classification, Event, Lineage, Origin, Value
 from enc.classify.statements import bad_value, class_names, environment_of, left_out, scalar
 from enc.settings import NodeSettings
+from enc.terms.record import Record
 
 
 def classify(lineage: Lineage, settings: NodeSettings, *, events: bool = False) -> Classification:

@@ -6,7 +6,7 @@ there when the time is up: whoever answers compares the entry with the clock.
 A trial that is over says nothing any more; the next one replaces it.
 
 Not here: clocks (each door brings its own), who may try what (authorize.py),
-which branch is which environment (enc.environments).
+which branch is which environment (enc.terms.environments).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from enc.names import EnvironmentName
+from enc.terms.names import EnvironmentName
 
 RULE = "write ENVIRONMENT until SECONDS-SINCE-1970 REASON"
 _FORM = re.compile(r"([A-Za-z0-9_]{1,200}) until ([0-9]{1,11})(?: (.*))?", re.ASCII)

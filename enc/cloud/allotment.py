@@ -16,17 +16,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from enc.authority.client import close_all, open_all
-from enc.changes import Wish
 from enc.cloud.vendordata import Server
-from enc.errors import Conflict, NotFound
+from enc.edits.changes import Wish
 from enc.instances import agent_profile, listing, naming, user_data
 from enc.instances.entry import Instance
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle, Ticket, ticket_of
 from enc.instances.user_data import UserData
-from enc.names import Certname
 from enc.service.desk import Desk, open_desk
 from enc.settings import Settings
+from enc.terms.errors import Conflict, NotFound
+from enc.terms.names import Certname
 
 
 class Allotter:

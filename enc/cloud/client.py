@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from enc.errors import ConfigurationError, NotFound, ToolkitError, bounded
 from enc.settings import OpenStackSettings
+from enc.terms.errors import ConfigurationError, NotFound, ToolkitError, bounded
 
 try:
     import openstack

@@ -15,8 +15,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from enc.errors import NotAllowed, ToolkitError
-from enc.names import ProjectName
+from enc.terms.errors import NotAllowed, ToolkitError
+from enc.terms.names import ProjectName
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _PROJECT = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}", re.ASCII)

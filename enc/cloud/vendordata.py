@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from enc import log
 from enc.cloud import nova
 from enc.cloud.client import Caller
-from enc.errors import NotAllowed, ToolkitError
-from enc.names import ProjectName
+from enc.programs import log
 from enc.settings import OpenStackSettings
+from enc.terms.errors import NotAllowed, ToolkitError
+from enc.terms.names import ProjectName
 
 _TOKEN = 8192
 """Characters of a token that are shown to Keystone."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from enc import direct
+from enc.answers import direct
 from enc.commands.call import Call
 
 SUMMARY = "print a node's ENC answer (or trusted data) as enc does, asking LDAP if need be"

@@ -11,10 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from enc import config, differences, log
-from enc.differences import Bounds
-from enc.errors import ToolkitError, one_line
-from enc.settings import Settings
+from enc.edits import differences
+from enc.edits.differences import Bounds
+from enc.programs import log
+from enc.settings import Settings, config
+from enc.terms.errors import ToolkitError, one_line
 
 
 def json_option(parser: argparse.ArgumentParser) -> None:

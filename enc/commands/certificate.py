@@ -7,18 +7,18 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from enc import prometheus
 from enc.authority import crl_files, gauges
 from enc.authority.client import Authority, close_all, open_all
 from enc.authority.statuses import CertificateStatus
 from enc.commands.call import Call, json_option, table, verbs
 from enc.directory.ldap_store import LdapSource
-from enc.errors import ConfigurationError, ExitStatus, NotFound, ToolkitError, UsageError
-from enc.filters import NodeFilter, folded
 from enc.instances import listing
 from enc.instances.journal import Journal
+from enc.programs import prometheus
 from enc.service.survey import project_if_told
 from enc.settings import Duration, Settings
+from enc.terms.errors import ConfigurationError, ExitStatus, NotFound, ToolkitError, UsageError
+from enc.terms.filters import NodeFilter, folded
 
 SUMMARY = "list certificates and when they end; bring the revocation list to this master"
 

@@ -6,14 +6,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from enc import config_reference
 from enc.answers import layout
 from enc.commands.call import Call, json_option, write_units
-from enc.config import DEFAULT_PATH
 from enc.doctor import configuration
 from enc.doctor.findings import document, lines, verdict
-from enc.errors import ConfigurationError, ExitStatus
+from enc.settings import reference as config_reference
+from enc.settings.config import DEFAULT_PATH
 from enc.systemd import units
+from enc.terms.errors import ConfigurationError, ExitStatus
 
 SUMMARY = "check, show and explain the configuration file"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from enc.commands.call import Call, json_option
 from enc.directory.embedded import EmbeddedDirectory
 from enc.directory.embedded_config import StartOptions, TlsFiles
-from enc.errors import ExitStatus, UsageError
+from enc.terms.errors import ExitStatus, UsageError
 
 SUMMARY = "start, stop, watch, back up and restore the embedded slapd"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from enc.commands.call import Call, json_option
 from enc.doctor import account, authority, configuration, contents, directory, follower, puppet, signing
 from enc.doctor.findings import Finding, document, lines, verdict
-from enc.names import Certname
+from enc.terms.names import Certname
 
 SUMMARY = "look at configuration, LDAP, follower, answers and puppetserver; say what is wrong and what to do"
 

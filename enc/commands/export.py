@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from enc import export
 from enc.commands.call import Call
 from enc.directory.ldap_store import LdapSource
-from enc.errors import ExitStatus
-from enc.names import Certname
+from enc.service import export
 from enc.service.survey import Snapshot
+from enc.terms.errors import ExitStatus
+from enc.terms.names import Certname
 
 SUMMARY = "print what nodes are (YAML, JSON), or the entries that say so (LDIF)"
 

@@ -6,9 +6,9 @@ import argparse
 import signal
 import threading
 
-from enc import log
 from enc.answers import follower, layout
 from enc.commands.call import Call
+from enc.programs import log
 from enc.systemd.notify import Notifier
 
 SUMMARY = "keep up with LDAP and write the answers, until stopped"

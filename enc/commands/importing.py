@@ -10,11 +10,11 @@ from pathlib import Path
 
 from enc.commands.call import Call, edit_options, json_option
 from enc.commands.wishes import desk_of, each
-from enc.errors import ExitStatus, ToolkitError, UsageError
 from enc.importing import entries, ldif, mirroring, puppet_conf, wikimedia
 from enc.importing.outcome import Outcome, Problem
 from enc.importing.safely import lines_of, text_of
-from enc.names import PersonName, ProjectName
+from enc.terms.errors import ExitStatus, ToolkitError, UsageError
+from enc.terms.names import PersonName, ProjectName
 
 SUMMARY = "bring over node data or settings: LDIF, Wikimedia's ENC git layout, a puppet.conf"
 

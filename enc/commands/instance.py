@@ -14,12 +14,12 @@ from enc.commands.call import Call, edit_options, full_option, json_option, tabl
 from enc.commands.instance_upkeep import configure_upkeep
 from enc.commands.wishes import desk_of, wish, wish_options
 from enc.directory.ldap_store import LdapSource
-from enc.errors import ConfigurationError, ExitStatus, ToolkitError, UsageError, one_line
 from enc.instances import agent_profile, lifecycle, listing, states, user_data
 from enc.instances.journal import Journal, Operation
 from enc.instances.lifecycle import Lifecycle, Outcome, Ticket
 from enc.instances.user_data import AgentProfile, UserData
-from enc.names import Certname, ProjectName
+from enc.terms.errors import ConfigurationError, ExitStatus, ToolkitError, UsageError, one_line
+from enc.terms.names import Certname, ProjectName
 
 SUMMARY = "create, list, rebuild, move and delete instances"
 

@@ -9,20 +9,20 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from enc import log
 from enc.authority.client import close_all, open_all
 from enc.commands.call import Call
 from enc.directory.edits import DirectoryEditor
-from enc.errors import ExitStatus, ToolkitError, UsageError, one_line
 from enc.instances import traces
 from enc.instances.collector import Collector, Event, account
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle
 from enc.instances.reconcile import Reconciler, carry_out
 from enc.instances.repairs import Repair
+from enc.programs import log
 from enc.service.desk import open_desk
 from enc.settings import Duration
 from enc.systemd import notify
+from enc.terms.errors import ExitStatus, ToolkitError, UsageError, one_line
 
 Verb = Callable[[str, str, Callable[[Call], int]], argparse.ArgumentParser]
 

@@ -6,8 +6,6 @@ import argparse
 import time
 from typing import Any
 
-from enc import differences
-from enc.audit import Edit, Trail
 from enc.classify.classify import Classifier
 from enc.commands.call import Call, edit_options, full_option, json_option, table, verbs
 from enc.commands.wishes import (
@@ -20,12 +18,14 @@ from enc.commands.wishes import (
     withdrawal,
     withdrawal_options,
 )
-from enc.differences import Bounds
 from enc.directory.ldap_store import LdapSource
-from enc.errors import NotFound, UsageError, one_line
-from enc.names import BranchName, Certname, ClassName, EnvironmentName, ProjectName
+from enc.edits import differences
+from enc.edits.audit import Edit, Trail
+from enc.edits.differences import Bounds
 from enc.service import effect, explain, history, nodes, survey, trials
 from enc.settings import Duration
+from enc.terms.errors import NotFound, UsageError, one_line
+from enc.terms.names import BranchName, Certname, ClassName, EnvironmentName, ProjectName
 
 SUMMARY = "show, explain and edit nodes"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from enc import people
 from enc.commands.call import Call, edit_options, full_option, json_option, table
 from enc.commands.wishes import (
     amendment_options,
@@ -19,10 +18,10 @@ from enc.commands.wishes import (
     withdrawal_options,
 )
 from enc.directory.ldap_store import LdapSource
-from enc.errors import NotFound, UsageError, one_line
-from enc.names import PersonName, PrefixName, ProjectName
-from enc.service import projects, survey
+from enc.service import people, projects, survey
 from enc.service.desk import Receipt
+from enc.terms.errors import NotFound, UsageError, one_line
+from enc.terms.names import PersonName, PrefixName, ProjectName
 
 SUMMARY = "show and edit projects, their members, their prefixes, the site's default and groups"
 

@@ -12,7 +12,7 @@ from enc.directory.connection import open_connection
 from enc.directory.schema import install
 from enc.directory.schema.definitions import SCHEMAS
 from enc.directory.schema.render import render
-from enc.errors import DirectoryRefused, ExitStatus, UsageError
+from enc.terms.errors import DirectoryRefused, ExitStatus, UsageError
 
 SUMMARY = "print the LDAP schemas, install them, or check that a server has them"
 

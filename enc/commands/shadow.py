@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 
-from enc import export, shadow
 from enc.commands.call import Call, json_option
 from enc.directory.ldap_store import LdapSource
-from enc.errors import ExitStatus, UsageError
-from enc.names import Certname
+from enc.importing import shadow
+from enc.service import export
 from enc.service.survey import Snapshot
 from enc.settings import Duration
+from enc.terms.errors import ExitStatus, UsageError
+from enc.terms.names import Certname
 
 SUMMARY = "run another ENC for all nodes and show where its answers differ from ours"
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from enc.commands.call import Call, json_option, table, verbs
-from enc.errors import ExitStatus, NotAllowed, UsageError, one_line
+from enc.terms.errors import ExitStatus, NotAllowed, UsageError, one_line
 
 if TYPE_CHECKING:
-    from enc.roles import Person
+    from enc.rights.roles import Person
     from enc.signing.refusals import Line
 
 # What only one verb needs is imported there: puppetserver's agents wait for `judge`.
@@ -103,9 +103,9 @@ def _log(call: Call) -> int:
 
 def _wanted(call: Call) -> Callable[[Line], bool]:
     """Return which lines are asked for, and may be read by whoever asks."""
-    from enc.names import ProjectName
     from enc.settings import Duration
     from enc.signing.refusals import readable_by
+    from enc.terms.names import ProjectName
 
     arguments = call.arguments
     project = ProjectName(arguments.project) if arguments.project is not None else None
@@ -117,7 +117,7 @@ def _wanted(call: Call) -> Callable[[Line], bool]:
         except ValueError as error:
             raise UsageError(f"--since {arguments.since!r}: write {error}") from error
     if project is not None:
-        from enc.roles import Action, allowed
+        from enc.rights.roles import Action, allowed
 
         may = allowed(person, Action.SIGNING_READ, project)
         if not may.allowed:
@@ -132,8 +132,8 @@ def _wanted(call: Call) -> Callable[[Line], bool]:
 
 
 def _person(call: Call) -> Person:
-    from enc import people
     from enc.commands.wishes import desk_of
+    from enc.service import people
 
     if call.arguments.person is None:
         return people.local()

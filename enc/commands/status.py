@@ -8,7 +8,7 @@ import time
 
 from enc.answers.status import FollowerStatus, status
 from enc.commands.call import Call, json_option, table
-from enc.errors import ExitStatus
+from enc.terms.errors import ExitStatus
 
 SUMMARY = "show how the follower and the answers are: state, age, entries that cannot be classified"
 

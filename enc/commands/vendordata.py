@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from enc.commands.call import Call, json_option, table
-from enc.errors import ExitStatus
+from enc.terms.errors import ExitStatus
 
 SUMMARY = "answer OpenStack's Nova about new instances; list its servers"
 

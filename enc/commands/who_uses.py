@@ -6,8 +6,8 @@ import argparse
 
 from enc.commands.call import Call, json_option, table
 from enc.directory.ldap_store import LdapSource
-from enc.names import ClassName
 from enc.service import survey
+from enc.terms.names import ClassName
 
 SUMMARY = "tell which entries assign a class and which nodes get it"
 

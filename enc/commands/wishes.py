@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from enc.changes import Amendment, Wanted, Wish, Withdrawal
 from enc.classify import values
 from enc.classify.model import Value
 from enc.commands.call import Call
-from enc.errors import UsageError, one_line
+from enc.edits.changes import Amendment, Wanted, Wish, Withdrawal
 from enc.importing import yaml_files
-from enc.names import (
+from enc.service.desk import Desk, Receipt, open_desk
+from enc.terms.errors import UsageError, one_line
+from enc.terms.names import (
     Certname,
     ClassName,
     DataKey,
@@ -26,8 +27,7 @@ from enc.names import (
     ProjectName,
     VariableName,
 )
-from enc.puppet_names import variable_fault
-from enc.service.desk import Desk, Receipt, open_desk
+from enc.terms.puppet_names import variable_fault
 
 _LONGEST_WORD = 200
 

@@ -1,7 +1,8 @@
 """Who may do what in the embedded directory: the rules that slapd itself enforces. Pure.
 
-Which role may do what is the table of enc/roles.py, and who holds a role is what the table says of it; the rules are
-made of its rows. The project is the boundary. As the table is, its admins (roleOccupant of its projectadmin entry)
+Which role may do what is the table of enc/rights/roles.py, and who holds a role
+is what the table says of it; the rules are made of its rows. The project is the
+boundary. As the table is, its admins (roleOccupant of its projectadmin entry)
 edit its nodes, its prefixes, its own classification, its members and its
 admins, and its members may say which environment one of its nodes tries
 (puppetmasterTrial); operators edit everything; the reading account reads everything;
@@ -38,7 +39,7 @@ import re
 from collections.abc import Iterable
 
 from enc.directory.service_accounts import READER, SIGNER
-from enc.roles import ROLES, Action, Held, Role, role_entries
+from enc.rights.roles import ROLES, Action, Held, Role, role_entries
 from enc.settings import DirectorySettings, Settings
 
 PARTS = frozenset(

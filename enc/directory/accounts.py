@@ -16,8 +16,8 @@ from pathlib import Path
 from enc.directory import place, slapd_process
 from enc.directory.edits import DirectoryEditor
 from enc.directory.service_accounts import ServiceAccount
-from enc.errors import Conflict
 from enc.settings import DirectorySettings, Settings
+from enc.terms.errors import Conflict
 
 
 def password_hash(file: Path) -> str:

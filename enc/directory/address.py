@@ -21,7 +21,7 @@ from time import monotonic
 from typing import Any
 from urllib.parse import unquote
 
-from enc.errors import ConfigurationError
+from enc.terms.errors import ConfigurationError
 
 _PORTS = {"ldap": 389, "ldaps": 636}
 _LDAPI_SOCKETS = ("/run/slapd/ldapi", "/run/ldapi", "/run/openldap/ldapi", "/usr/local/var/run/ldapi")

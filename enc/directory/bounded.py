@@ -31,8 +31,8 @@ from enc.directory import messages
 from enc.directory.address import Address, connect
 from enc.directory.messages import Malformed, Message
 from enc.directory.tls import TlsFailed, protect
-from enc.errors import DirectoryUnreachable
 from enc.settings import TlsSettings
+from enc.terms.errors import DirectoryUnreachable
 
 LARGEST = 16 * 1024 * 1024
 """Octets of one message that are accepted: what slapd takes itself; a hostile length must not fill the memory."""

@@ -26,14 +26,14 @@ import ldap3
 from ldap3.core.exceptions import LDAPException
 from pyasn1.error import PyAsn1Error
 
-from enc.classify.model import Record
-from enc.config import read_secret
 from enc.directory import entries, messages, results
 from enc.directory.address import Address
 from enc.directory.bounded import Bounded
 from enc.directory.messages import Control, Malformed, Message, Request, Result, Scope
-from enc.errors import ConfigurationError, DirectoryRefused, DirectoryUnreachable
 from enc.settings import DirectorySettings
+from enc.settings.config import read_secret
+from enc.terms.errors import ConfigurationError, DirectoryRefused, DirectoryUnreachable
+from enc.terms.record import Record
 
 PAGE = 1000
 """Entries in one page of a paged reading."""

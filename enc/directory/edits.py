@@ -19,13 +19,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from enc import dn, filters
-from enc.classify.model import Record
 from enc.directory import entries, messages, results
 from enc.directory.connection import Closing, Connection, Person, open_connection
 from enc.directory.messages import Control, Message, Request, Result, Scope
-from enc.errors import DirectoryUnreachable, NotFound
 from enc.settings import Settings
+from enc.terms import dn, filters
+from enc.terms.errors import DirectoryUnreachable, NotFound
+from enc.terms.record import Record
 
 _UNIQUE_OVERLAY = "unique_search failed"
 """slapd's unique overlay (2.5) applies our assertion to its own search for duplicates too, where it cannot hold.
@@ -123,7 +123,7 @@ class DirectoryEditor(Closing):
     def rename(
         self, place: str, new_rdn: str, *, new_parent: str | None = None, assert_csn: str | None = None
     ) -> Record | None:
-        """Give the entry the relative name `new_rdn` (built with `enc.dn`), and perhaps move it."""
+        """Give the entry the relative name `new_rdn` (built with `enc.terms.dn`), and perhaps move it."""
         request = messages.rename(place, new_rdn, delete_old=True, new_parent=new_parent)
         return self._write(place, request, assert_csn)
 

@@ -35,7 +35,7 @@ from enc.directory import accounts, embedded_config, place, slapd_process
 from enc.directory.embedded_config import StartOptions
 from enc.directory.schema.definitions import SCHEMAS
 from enc.directory.service_accounts import SIGNER
-from enc.errors import DirectoryUnreachable, ToolkitError, UsageError
+from enc.terms.errors import DirectoryUnreachable, ToolkitError, UsageError
 
 _log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ import yaml
 
 from enc.directory.access import ADMINS_ATTRIBUTES, access_rules, everything_editors
 from enc.directory.service_accounts import READER, SIGNER
-from enc.errors import UsageError
+from enc.terms.errors import UsageError
 
 SYSTEM_SCHEMAS = ("core", "cosine", "nis", "inetorgperson", "dyngroup")
 """Schemas of OpenLDAP that ours and people's directories stand on."""
@@ -242,7 +242,7 @@ def example_configuration(
     reader_password: Path | None,
     signer_password: Path | None = None,
 ) -> str:
-    """Return a configuration file (enc/config.py) for this directory; without the accounts, EXTERNAL over ldapi."""
+    """Return a configuration file (settings/config.py) for this directory; without accounts, EXTERNAL over ldapi."""
     directory: dict[str, object] = {
         "uris": list(uris),
         "suffix": suffix,

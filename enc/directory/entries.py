@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from enc.classify.model import Record
 from enc.directory import messages
 from enc.directory.messages import Malformed, Message
+from enc.terms.record import Record
 
 ALL = ("*", "entryUUID", "entryCSN")
 """What to ask for so that a Record is complete: all user attributes, identity and version."""

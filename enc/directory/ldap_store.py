@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from enc import dn
-from enc.classify.model import Record
 from enc.directory.connection import Closing, Connection, open_connection
 from enc.directory.messages import Scope
-from enc.errors import DirectoryUnreachable, NotFound
-from enc.filters import NodeFilter
-from enc.names import ProjectName
 from enc.settings import Settings
+from enc.terms import dn
+from enc.terms.errors import DirectoryUnreachable, NotFound
+from enc.terms.filters import NodeFilter
+from enc.terms.names import ProjectName
+from enc.terms.record import Record
 
 T = TypeVar("T")
 

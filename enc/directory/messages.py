@@ -35,7 +35,7 @@ from ldap3.protocol.rfc2696 import Cookie, RealSearchControlValue, Size
 from ldap3.utils import asn1
 from pyasn1.error import PyAsn1Error
 
-from enc.errors import ConfigurationError
+from enc.terms.errors import ConfigurationError
 
 BIND_RESPONSE, ENTRY, SEARCH_DONE, REFERENCE = 1, 4, 5, 19
 EXTENDED_RESPONSE, INTERMEDIATE = 24, 25

@@ -11,7 +11,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 
 _PORTS = range(20_000, 32_000)
 """Below the ports that the kernel gives to outgoing connections, which would take ours while we are down."""

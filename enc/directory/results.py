@@ -7,7 +7,7 @@ errors. The server's own words are kept, in one line.
 from __future__ import annotations
 
 from enc.directory.messages import Result
-from enc.errors import (
+from enc.terms.errors import (
     Conflict,
     DirectoryRefused,
     DirectoryUnreachable,

@@ -11,15 +11,15 @@ import secrets
 from collections.abc import Iterable
 from time import monotonic
 
-from enc import dn as names
 from enc.directory import messages, results
 from enc.directory.connection import Connection
 from enc.directory.messages import Scope
 from enc.directory.schema.install import Missing, missing, names_in
 from enc.directory.sync_events import RefreshDone, SyncNotOffered
 from enc.directory.syncrepl import SyncFeed
-from enc.errors import DirectoryRefused, DirectoryUnreachable, NotAllowed, NotFound
 from enc.settings import DirectorySettings
+from enc.terms import dn as names
+from enc.terms.errors import DirectoryRefused, DirectoryUnreachable, NotAllowed, NotFound
 
 SYNC_CONTROL = "1.3.6.1.4.1.4203.1.9.1.1"
 """Sync Request, RFC 4533 section 2.2."""

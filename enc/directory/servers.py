@@ -17,13 +17,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from enc import dn as names
 from enc.directory import csns
 from enc.directory.connection import Connection, nobody, open_connection
 from enc.directory.csns import NOTHING_KNOWN, Csns
 from enc.directory.messages import Scope
-from enc.errors import DirectoryRefused, DirectoryUnreachable, InvalidName, NotAllowed, NotFound, ToolkitError
 from enc.settings import DirectorySettings
+from enc.terms import dn as names
+from enc.terms.errors import DirectoryRefused, DirectoryUnreachable, InvalidName, NotAllowed, NotFound, ToolkitError
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from enc.errors import DirectoryUnreachable, ToolkitError
-from enc.program_words import why
+from enc.terms.errors import DirectoryUnreachable, ToolkitError
+from enc.terms.program_words import why
 
 Process = subprocess.Popen[bytes]
 """A slapd that this very program started."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from enc.classify.model import Record
 from enc.directory.csns import NOTHING_KNOWN, Csns
-from enc.errors import DirectoryRefused
+from enc.terms.errors import DirectoryRefused
+from enc.terms.record import Record
 
 
 class SyncNotOffered(DirectoryRefused):

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
-from enc.classify.model import Record
 from enc.directory import csns, entries, messages, results, sync_messages
 from enc.directory.connection import PAGE, Connection
 from enc.directory.csns import NOTHING_KNOWN
@@ -38,7 +37,8 @@ from enc.directory.sync_events import (
     Upsert,
 )
 from enc.directory.sync_messages import EntryState, Info, InfoKind
-from enc.errors import DirectoryUnreachable, ToolkitError
+from enc.terms.errors import DirectoryUnreachable, ToolkitError
+from enc.terms.record import Record
 
 _SLICE = 0.25
 """So many seconds after `stop` is set, or a question is put, the stream notices at the latest."""

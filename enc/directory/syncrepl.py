@@ -41,12 +41,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from enc.classify.model import Record
 from enc.directory.csns import NOTHING_KNOWN, Csns
 from enc.directory.servers import choose
 from enc.directory.sync_events import Connected, SyncEvent
 from enc.directory.sync_stream import Content, Questions, Stream
 from enc.settings import DirectorySettings
+from enc.terms.record import Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import socket
 import ssl
 
-from enc.errors import ConfigurationError
 from enc.settings import TlsSettings
+from enc.terms.errors import ConfigurationError
 
 
 class TlsFailed(Exception):

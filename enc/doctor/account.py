@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from enc import program_words
 from enc.answers.layout import Layout, link_of
-from enc.config import ENVIRONMENT_VARIABLE
 from enc.doctor.findings import Finding, fault, note, ok, warning
-from enc.errors import ToolkitError, UsageError, one_line
-from enc.names import Certname
 from enc.settings import Settings
+from enc.settings.config import ENVIRONMENT_VARIABLE
+from enc.terms import program_words
+from enc.terms.errors import ToolkitError, UsageError, one_line
+from enc.terms.names import Certname
 
 PUPPETSERVER_USER = "puppet"
 """Of Debian's, Puppet's and OpenVox's packages."""

@@ -15,10 +15,10 @@ from enc.authority.client import Authority, close_all, open_all
 from enc.authority.crl_files import fetch, trusted
 from enc.authority.revocations import NotTrusted, RevocationList, endings, lists
 from enc.doctor.findings import Finding, Level, fault, ok, warning
-from enc.errors import ToolkitError
 from enc.instances.journal import Journal
-from enc.names import Certname
 from enc.settings import Settings
+from enc.terms.errors import ToolkitError
+from enc.terms.names import Certname
 
 _NOBODY = Certname("puppetmaster-doctor.invalid")
 """A name that no instance has; asking about it takes the rights that revoking takes."""

@@ -12,14 +12,14 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from enc import filters
 from enc.answers.layout import Layout, link_of, needs_link
-from enc.config import read_secret
 from enc.doctor import directory
 from enc.doctor.findings import Finding, fault, note, ok, warning
-from enc.errors import ToolkitError
-from enc.puppet_names import environment_fault, hidden_by, unreadable
 from enc.settings import Settings
+from enc.settings.config import read_secret
+from enc.terms import filters
+from enc.terms.errors import ToolkitError
+from enc.terms.puppet_names import environment_fault, hidden_by, unreadable
 
 
 def check(path: Path, settings: Settings) -> Iterator[Finding]:

@@ -11,19 +11,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from enc import export
 from enc.classify.model import Classification
 from enc.classify.statements import LEFT_OUT
-from enc.deployed import Environments
 from enc.directory.ldap_store import LdapSource
 from enc.doctor.findings import Finding, note, ok, warning
 from enc.doctor.puppet import PuppetFacts
-from enc.errors import ToolkitError
-from enc.names import ClassName, EnvironmentName
-from enc.puppet_names import hidden_by
-from enc.service import advice
+from enc.puppet.deployed import Environments
+from enc.service import advice, export
 from enc.service.survey import Snapshot
 from enc.settings import Settings
+from enc.terms.errors import ToolkitError
+from enc.terms.names import ClassName, EnvironmentName
+from enc.terms.puppet_names import hidden_by
 
 _NAMED = 5
 """So many of a kind are named, and so many nodes of each."""

@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from enc import filters
 from enc.directory import server_facts
 from enc.directory.connection import Connection, open_connection
 from enc.directory.schema.install import Missing
 from enc.doctor.findings import Finding, fault, note, ok, warning
-from enc.errors import ToolkitError
 from enc.settings import DirectorySettings, Settings
+from enc.terms import filters
+from enc.terms.errors import ToolkitError
 
 SLOW_CONNECT = 0.5
 """Seconds to connect and sign in from which a catalog would feel it."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from enc.errors import ExitStatus, one_line
+from enc.terms.errors import ExitStatus, one_line
 
 Level = Literal["ok", "note", "warning", "fault"]
 """fault: something does not work now; warning: it will, or somebody may be surprised; note: could not be looked at."""

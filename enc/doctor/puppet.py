@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from enc import puppet_packages, puppet_settings
 from enc.answers.layout import Layout
-from enc.config import DEFAULT_PATH, ENVIRONMENT_VARIABLE
 from enc.doctor.findings import Finding, fault, note, ok, warning
+from enc.puppet import packages as puppet_packages
+from enc.puppet import settings as puppet_settings
 from enc.settings import Settings
+from enc.settings.config import DEFAULT_PATH, ENVIRONMENT_VARIABLE
 
 PROGRAM = "enc"
 _ASKED = (

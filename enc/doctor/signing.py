@@ -16,11 +16,11 @@ from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.doctor.account import Account, as_user
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.doctor.puppet import PuppetFacts
-from enc.errors import Conflict, NotAllowed, ToolkitError
 from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE
-from enc.reserved import is_reserved
+from enc.rights.reserved import is_reserved
 from enc.settings import Settings
 from enc.signing.autosign import account
+from enc.terms.errors import Conflict, NotAllowed, ToolkitError
 
 PROGRAM = "enc-autosign"
 _NEVER = "0 took 0"

@@ -12,18 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from enc import dn
-from enc.changes import Change, Step, after, making, modifying
 from enc.classify import gather, statements, terminus
-from enc.classify.model import Record
-from enc.errors import ClassificationError, Conflict, DirectoryUnreachable, InvalidName, NotFound, ToolkitError
-from enc.filters import NodeFilter, folded
+from enc.edits.changes import Change, Step, after, making, modifying
 from enc.importing.ldif import Entry
 from enc.importing.outcome import Outcome, Problem
-from enc.names import Certname, ProjectName
-from enc.puppet_names import variable_fault
 from enc.service.desk import Desk, Plan
 from enc.settings import Settings
+from enc.terms import dn
+from enc.terms.errors import ClassificationError, Conflict, DirectoryUnreachable, InvalidName, NotFound, ToolkitError
+from enc.terms.filters import NodeFilter, folded
+from enc.terms.names import Certname, ProjectName
+from enc.terms.puppet_names import variable_fault
+from enc.terms.record import Record
 
 _OF_NAMES = frozenset({"member", "roleoccupant", "owner", "seealso", "uniquemember", "manager"})
 """Attributes that hold names of entries, which a server may write back in another form."""

@@ -15,9 +15,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from enc import dn
-from enc.errors import InvalidName, one_line
 from enc.importing.outcome import Problem
+from enc.terms import dn
+from enc.terms.errors import InvalidName, one_line
 
 LONGEST_ENTRY = 8 << 20
 """Characters of one entry."""

@@ -23,18 +23,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from enc import audit, dn
-from enc.changes import Change, Step, Wish, apply, part_of, to_equal, to_set
-from enc.classify.model import Record
 from enc.classify.statements import DATA
-from enc.errors import DirectoryUnreachable, InvalidName, ToolkitError
-from enc.filters import folded
+from enc.edits import audit
+from enc.edits.changes import Change, Step, Wish, apply, part_of, to_equal, to_set
 from enc.importing.outcome import Outcome, Problem
 from enc.importing.wikimedia import Project, Scope, Tree
-from enc.names import PersonName, PrefixName, ProjectName
 from enc.service import advice, projects
 from enc.service.desk import Desk, Plan
 from enc.settings import NodeSettings
+from enc.terms import dn
+from enc.terms.errors import DirectoryUnreachable, InvalidName, ToolkitError
+from enc.terms.filters import folded
+from enc.terms.names import PersonName, PrefixName, ProjectName
+from enc.terms.record import Record
 
 ACTION = "import wikimedia"
 """What the audit trail calls it."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from enc.changes import Step
-from enc.errors import one_line
+from enc.edits.changes import Step
+from enc.terms.errors import one_line
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,12 @@ from typing import Any
 
 import yaml
 
-from enc import config, dn
-from enc.errors import InvalidName, one_line
 from enc.importing.safely import Unreadable
-from enc.names import EnvironmentName
-from enc.puppet_names import environment_fault
+from enc.settings import config
+from enc.terms import dn
+from enc.terms.errors import InvalidName, one_line
+from enc.terms.names import EnvironmentName
+from enc.terms.puppet_names import environment_fault
 
 SECTIONS = ("server", "master", "main")
 """Where a puppetserver looks, in this order."""

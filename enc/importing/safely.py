@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 
 LONGEST_TEXT = 1 << 20
 """Bytes of a YAML or puppet.conf file."""

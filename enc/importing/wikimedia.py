@@ -21,11 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from enc.classify.model import Value
-from enc.errors import InvalidName, UsageError, one_line
 from enc.importing import yaml_files
 from enc.importing.outcome import Problem
 from enc.importing.safely import Unreadable, text_of
-from enc.names import ClassName, DataKey, PrefixName, ProjectName
+from enc.terms.errors import InvalidName, UsageError, one_line
+from enc.terms.names import ClassName, DataKey, PrefixName, ProjectName
 
 WHOLE_PROJECT = "_"
 

@@ -24,10 +24,10 @@ import yaml
 
 from enc.classify import values
 from enc.classify.model import Value
-from enc.errors import InvalidName, UsageError, one_line
 from enc.importing.outcome import Problem
 from enc.importing.safely import Unreadable, text_of
-from enc.names import ClassName, DataKey
+from enc.terms.errors import InvalidName, UsageError, one_line
+from enc.terms.names import ClassName, DataKey
 
 MOST_VALUES = 50_000
 """Values in one YAML file after aliases are followed: a small file can stand for billions of them."""

@@ -15,9 +15,9 @@ import hashlib
 import re
 from pathlib import Path
 
-from enc.errors import ConfigurationError
 from enc.instances.user_data import AgentProfile, Repository
 from enc.settings import AgentSettings
+from enc.terms.errors import ConfigurationError
 
 _PEM = re.compile(
     r"-----BEGIN (?P<kind>[A-Z0-9 ]+)-----\n(?P<body>[A-Za-z0-9+/=\n]+)-----END (?P=kind)-----\n?", re.ASCII

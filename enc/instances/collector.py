@@ -21,16 +21,16 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from enc.directory.edits import DirectoryEditor, ValueChange
-from enc.errors import Conflict, ToolkitError
-from enc.filters import NodeFilter
 from enc.instances import reports, states
 from enc.instances.enrolment import BUILT_ATTRIBUTE, Built
 from enc.instances.entry import instance_of
 from enc.instances.runs import Record, RunRecords
 from enc.instances.states import Run
 from enc.instances.traces import Places
-from enc.names import Certname
 from enc.settings import Settings
+from enc.terms.errors import Conflict, ToolkitError
+from enc.terms.filters import NodeFilter
+from enc.terms.names import Certname
 
 _log = logging.getLogger(__name__)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from enc.changes import Change, Step, modifying
 from enc.classify.gather import project_of
-from enc.classify.model import Record
 from enc.classify.statements import REGION, ROLE
-from enc.errors import ClassificationError
-from enc.filters import folded
+from enc.edits.changes import Change, Step, modifying
 from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE, Built, Enrolment
-from enc.names import Certname, ProjectName
 from enc.settings import Settings
+from enc.terms.errors import ClassificationError
+from enc.terms.filters import folded
+from enc.terms.names import Certname, ProjectName
+from enc.terms.record import Record
 
 
 class Instance(NamedTuple):

@@ -15,15 +15,15 @@ from dataclasses import replace
 from enc.authority import origin
 from enc.authority.client import Authority
 from enc.classify.gather import is_called
-from enc.errors import ToolkitError, bounded
 from enc.instances import standing
 from enc.instances.entry import enrolment_of
 from enc.instances.journal import Journal, Operation
 from enc.instances.standing import Superseded
-from enc.names import Certname, ProjectName
-from enc.reserved import is_reserved
+from enc.rights.reserved import is_reserved
 from enc.service.desk import Desk
 from enc.service.survey import project_if_told
+from enc.terms.errors import ToolkitError, bounded
+from enc.terms.names import Certname, ProjectName
 
 
 class NotAnInstances(ToolkitError):

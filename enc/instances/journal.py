@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from enc.errors import InvalidName, ToolkitError
-from enc.names import Certname, ProjectName
+from enc.terms.errors import InvalidName, ToolkitError
+from enc.terms.names import Certname, ProjectName
 
 Kind = Literal["create", "rebuild", "move", "delete"]
 _KINDS: tuple[Kind, ...] = ("create", "rebuild", "move", "delete")

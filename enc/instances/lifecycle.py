@@ -24,15 +24,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from enc import dn
-from enc.audit import check_reason
 from enc.authority.client import Authority
-from enc.changes import Change, Wish
 from enc.classify.gather import is_called
-from enc.classify.model import Record
 from enc.classify.statements import REGION
-from enc.errors import ClassificationError, Conflict, DirectoryRefused, NotAllowed, NotFound, ToolkitError, UsageError
-from enc.filters import NodeFilter, escape
+from enc.edits.audit import check_reason
+from enc.edits.changes import Change, Wish
 from enc.instances import entry, moving, naming, standing, tokens, traces
 from enc.instances.enrolment import ATTRIBUTE, Enrolment
 from enc.instances.entry import Instance
@@ -40,12 +36,24 @@ from enc.instances.forgetting import Forgetting, words
 from enc.instances.journal import Journal, Kind, Operation, new_id
 from enc.instances.runs import RunRecords
 from enc.instances.standing import Superseded
-from enc.names import Certname, ProjectName
-from enc.reserved import is_reserved
+from enc.rights.reserved import is_reserved
 from enc.service import nodes
 from enc.service.desk import Desk, Plan, Receipt
 from enc.service.survey import names, project_if_told
 from enc.settings import Settings
+from enc.terms import dn
+from enc.terms.errors import (
+    ClassificationError,
+    Conflict,
+    DirectoryRefused,
+    NotAllowed,
+    NotFound,
+    ToolkitError,
+    UsageError,
+)
+from enc.terms.filters import NodeFilter, escape
+from enc.terms.names import Certname, ProjectName
+from enc.terms.record import Record
 
 _NUMBERS_TRIED = 1000
 _SAYS_NO = (Conflict, NotFound, ClassificationError, UsageError, NotAllowed, DirectoryRefused)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from enc.directory.ldap_store import LdapSource
-from enc.errors import NotFound
-from enc.filters import NodeFilter
 from enc.instances import states
 from enc.instances.entry import Instance, instance_of
 from enc.instances.runs import RunRecords
 from enc.instances.states import Run, Told
-from enc.names import Certname, ProjectName
 from enc.service.survey import nodes_of
 from enc.settings import Settings
+from enc.terms.errors import NotFound
+from enc.terms.filters import NodeFilter
+from enc.terms.names import Certname, ProjectName
 
 
 class Row(NamedTuple):

@@ -5,12 +5,12 @@ Owns no effect: the plan is handed in at the desk, which knows who may.
 
 from __future__ import annotations
 
-from enc import dn
-from enc.changes import Change, Step, Wish, modifying, renaming, to_set
-from enc.classify.model import Record
+from enc.edits.changes import Change, Step, Wish, modifying, renaming, to_set
 from enc.instances.journal import Operation
 from enc.service import nodes
 from enc.service.desk import Desk, Plan
+from enc.terms import dn
+from enc.terms.record import Record
 
 
 def plan(operation: Operation, record: Record, desk: Desk) -> Plan:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from enc.errors import UsageError
-from enc.filters import folded
-from enc.names import Certname, ProjectName
+from enc.terms.errors import UsageError
+from enc.terms.filters import folded
+from enc.terms.names import Certname, ProjectName
 
 NUMBER = "-#"
 """At the end of a short name (or of a certname's first part): the lowest number that is free."""

@@ -17,21 +17,21 @@ from enc.answers.layout import Layout
 from enc.authority import origin
 from enc.authority.client import Authority
 from enc.classify.gather import is_called
-from enc.classify.model import Record
 from enc.classify.statements import REGION
 from enc.directory.edits import DirectoryEditor
-from enc.errors import Conflict, ToolkitError
-from enc.filters import NodeFilter
 from enc.instances import repairs
 from enc.instances.enrolment import BUILT_ATTRIBUTE
 from enc.instances.entry import enrolment_of
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle
 from enc.instances.repairs import Entry, Held, Repair, Seen
-from enc.names import Certname
-from enc.reserved import is_reserved
+from enc.rights.reserved import is_reserved
 from enc.service.survey import project_if_told
 from enc.settings import Settings
+from enc.terms.errors import Conflict, ToolkitError
+from enc.terms.filters import NodeFilter
+from enc.terms.names import Certname
+from enc.terms.record import Record
 
 
 class Reconciler:

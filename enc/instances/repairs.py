@@ -24,7 +24,7 @@ from typing import Literal, NamedTuple
 
 from enc.authority.statuses import CertificateStatus
 from enc.instances.enrolment import Enrolment
-from enc.names import Certname, ProjectName
+from enc.terms.names import Certname, ProjectName
 
 Act = Literal["resume", "rebuild", "reopen", "revoke", "delete request", "delete", "tell"]
 ACTS: tuple[Act, ...] = ("resume", "rebuild", "reopen", "revoke", "delete request", "delete", "tell")

@@ -21,8 +21,8 @@ from typing import BinaryIO
 
 import yaml
 
-from enc.errors import bounded
 from enc.instances.states import Run
+from enc.terms.errors import bounded
 
 _WANTED = ("status", "noop", "environment", "transaction_uuid")
 _STATUSES = ("changed", "unchanged", "failed")

@@ -12,9 +12,9 @@ import secrets
 from pathlib import Path
 from typing import NamedTuple
 
-from enc.errors import ToolkitError
 from enc.instances.states import Run
-from enc.names import Certname
+from enc.terms.errors import ToolkitError
+from enc.terms.names import Certname
 
 
 class Record(NamedTuple):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from enc.classify.model import Record
-from enc.errors import ClassificationError
-from enc.filters import NodeFilter
 from enc.instances.enrolment import Enrolment
 from enc.instances.entry import enrolment_of
 from enc.instances.journal import Operation
-from enc.names import Certname
 from enc.service.desk import Desk
+from enc.terms.errors import ClassificationError
+from enc.terms.filters import NodeFilter
+from enc.terms.names import Certname
+from enc.terms.record import Record
 
 
 class Superseded(Exception):

@@ -24,9 +24,9 @@ import secrets
 from pathlib import Path
 from typing import NamedTuple
 
-from enc.config import read_secret
-from enc.errors import ConfigurationError, ToolkitError
-from enc.names import Certname, ProjectName
+from enc.settings.config import read_secret
+from enc.terms.errors import ConfigurationError, ToolkitError
+from enc.terms.names import Certname, ProjectName
 
 FORM = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 """What a token looks like: 256 bits in base64url."""

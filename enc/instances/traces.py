@@ -17,10 +17,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from enc import puppet_settings
-from enc.errors import ToolkitError
-from enc.names import Certname
+from enc.puppet import settings as puppet_settings
 from enc.settings import Settings
+from enc.terms.errors import ToolkitError
+from enc.terms.names import Certname
 
 _BELOW_VARDIR = (
     *(("yaml", kind, ".yaml") for kind in ("facts", "node", "catalog")),

@@ -30,8 +30,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from enc.errors import ToolkitError
-from enc.names import Certname, ProjectName
+from enc.terms.errors import ToolkitError
+from enc.terms.names import Certname, ProjectName
 
 PLACE = "/var/lib/puppetmaster/first-run"
 """The directory of our files on the instance."""

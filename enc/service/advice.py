@@ -1,6 +1,6 @@
 """What somebody should know about an edit that is taken all the same: said at the edit, and again by doctor.
 
-A name that would stop every catalog is refused (enc/puppet_names.py). Here is
+A name that would stop every catalog is refused (enc/terms/puppet_names.py). Here is
 what works and surprises: a variable that hides a fact, an environment or a class
 that is not on this machine, which a later push may still bring, and hiera's own
 marks in a text.
@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from enc.changes import Wish
 from enc.classify.extended import template_environment
-from enc.classify.model import Record, Value
-from enc.deployed import Environments
-from enc.errors import one_line
-from enc.names import ClassName, EnvironmentName, ProjectName
-from enc.puppet_names import environment_fault, hidden_by, unreadable
+from enc.classify.model import Value
+from enc.edits.changes import Wish
+from enc.puppet.deployed import Environments
 from enc.service.effect import Effect
 from enc.settings import Settings
+from enc.terms.errors import one_line
+from enc.terms.names import ClassName, EnvironmentName, ProjectName
+from enc.terms.puppet_names import environment_fault, hidden_by, unreadable
+from enc.terms.record import Record
 
 
 def on_plan(

@@ -18,22 +18,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from enc import audit, differences, dn, people
-from enc.audit import Edit, Trail
-from enc.authorize import claimed, first_refusal, needed
-from enc.changes import Step, Wish, after, part_of, slice_of
-from enc.classify.model import Record
-from enc.differences import Bounds
 from enc.directory.connection import Person as Credentials
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.directory.ldap_store import LdapSource
-from enc.errors import ClassificationError, Conflict, DirectoryUnreachable, NotAllowed, ToolkitError
-from enc.filters import folded
-from enc.names import Certname, EnvironmentName, PersonName, ProjectName
-from enc.roles import Action, Person
-from enc.service import advice, effect
+from enc.edits import audit, differences
+from enc.edits.audit import Edit, Trail
+from enc.edits.changes import Step, Wish, after, part_of, slice_of
+from enc.edits.differences import Bounds
+from enc.rights.roles import Action, Person
+from enc.service import advice, effect, people
+from enc.service.authorize import claimed, first_refusal, needed
 from enc.service.effect import Effect
 from enc.settings import Settings
+from enc.terms import dn
+from enc.terms.errors import ClassificationError, Conflict, DirectoryUnreachable, NotAllowed, ToolkitError
+from enc.terms.filters import folded
+from enc.terms.names import Certname, EnvironmentName, PersonName, ProjectName
+from enc.terms.record import Record
 
 _TRIES = 10
 """How often a step is tried while others keep changing other parts of the same entry."""

@@ -11,17 +11,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from enc import differences, dn
-from enc.changes import Step, after
 from enc.classify import values
 from enc.classify.classify import Classifier
-from enc.classify.model import Classification, Record, Source, Value
+from enc.classify.model import Classification, Source, Value
 from enc.classify.trial import Trial
-from enc.differences import Bounds
-from enc.errors import ClassificationError, NotFound, one_line
-from enc.filters import NodeFilter, folded, parse
-from enc.names import Certname, ProjectName
+from enc.edits import differences
+from enc.edits.changes import Step, after
+from enc.edits.differences import Bounds
 from enc.settings import Settings
+from enc.terms import dn
+from enc.terms.errors import ClassificationError, NotFound, one_line
+from enc.terms.filters import NodeFilter, folded, parse
+from enc.terms.names import Certname, ProjectName
+from enc.terms.record import Record
 
 
 class Overlay:

@@ -9,10 +9,10 @@ from enc.classify.classify import Classifier
 from enc.classify.gather import gather
 from enc.classify.model import Classification, Event, Lineage, Origin, Source, Value
 from enc.classify.statements import read
-from enc.errors import one_line
-from enc.names import Certname
 from enc.service import effect
 from enc.settings import Settings
+from enc.terms.errors import one_line
+from enc.terms.names import Certname
 
 _ORDER = {"environment": 0, "trial": 0, "class": 1, "parameter": 2, "variable": 3, "data": 4}
 

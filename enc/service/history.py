@@ -13,16 +13,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from enc import dn
-from enc.audit import INTERRUPTED, Edit, Trail
-from enc.changes import ChangedSince, Step, after, reverse, state, touched
-from enc.differences import excerpt
 from enc.directory.edits import DirectoryEditor
 from enc.directory.ldap_store import LdapSource
-from enc.errors import Conflict, NotFound, UsageError
-from enc.names import Certname, ProjectName
+from enc.edits.audit import INTERRUPTED, Edit, Trail
+from enc.edits.changes import ChangedSince, Step, after, reverse, state, touched
+from enc.edits.differences import excerpt
 from enc.service.desk import Desk, Plan, Receipt
 from enc.settings import Duration, NodeSettings, Settings
+from enc.terms import dn
+from enc.terms.errors import Conflict, NotFound, UsageError
+from enc.terms.names import Certname, ProjectName
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", re.ASCII)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)

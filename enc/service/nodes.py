@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from enc import dn
-from enc.changes import (
+from enc.classify.statements import ENROLMENT
+from enc.directory.edits import DirectoryEditor
+from enc.edits.changes import (
     Change,
     Step,
     Wanted,
@@ -25,15 +26,14 @@ from enc.changes import (
     to_set,
     wish_in,
 )
-from enc.classify.model import Record
-from enc.classify.statements import ENROLMENT
-from enc.directory.edits import DirectoryEditor
-from enc.errors import ClassificationError, Conflict, NotFound, UsageError
-from enc.filters import NodeFilter, escape, folded
-from enc.names import Certname, ProjectName
 from enc.service.desk import Desk, Plan, Receipt
 from enc.service.survey import project_if_told
 from enc.settings import Settings
+from enc.terms import dn
+from enc.terms.errors import ClassificationError, Conflict, NotFound, UsageError
+from enc.terms.filters import NodeFilter, escape, folded
+from enc.terms.names import Certname, ProjectName
+from enc.terms.record import Record
 
 
 def entry_of(certname: Certname, editor: DirectoryEditor, settings: Settings) -> Record:

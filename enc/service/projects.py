@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from enc import dn, people
-from enc.changes import (
+from enc.directory.messages import Scope
+from enc.edits.changes import (
     Change,
     Step,
     Wanted,
@@ -26,16 +26,16 @@ from enc.changes import (
     to_set,
     wish_in,
 )
-from enc.classify.model import Record
-from enc.directory.messages import Scope
-from enc.errors import Conflict, NotFound, UsageError
-from enc.filters import folded
-from enc.names import PersonName, PrefixName, ProjectName
-from enc.roles import role_entries
-from enc.service import advice
+from enc.rights.roles import role_entries
+from enc.service import advice, people
 from enc.service.desk import Desk, Plan, Receipt
 from enc.service.nodes import container_step
 from enc.service.survey import nodes_of
+from enc.terms import dn
+from enc.terms.errors import Conflict, NotFound, UsageError
+from enc.terms.filters import folded
+from enc.terms.names import PersonName, PrefixName, ProjectName
+from enc.terms.record import Record
 
 _ANYTHING = "(objectClass=*)"
 _SCOPE = {"objectclass": ("puppetmasterScope", "puppetClient", "puppetmasterClassification")}

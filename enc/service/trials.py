@@ -2,19 +2,19 @@
 
 An edit like any other (audit, undo, who may: authorize.py). Ending early is
 one too; when the time is up nothing has to be written, since whoever answers
-looks at the clock. Not here: the clock of the answers (enc/answers, enc.direct).
+looks at the clock. Not here: the clock of the answers (enc/answers, enc.answers.direct).
 """
 
 from __future__ import annotations
 
-from enc.changes import Wish, Withdrawal
 from enc.classify.trial import Trial
-from enc.environments import Rules
-from enc.errors import NotFound, UsageError
-from enc.names import BranchName, Certname, EnvironmentName
+from enc.edits.changes import Wish, Withdrawal
 from enc.service import nodes
 from enc.service.desk import Desk, Receipt
 from enc.settings import Duration, Settings
+from enc.terms.environments import Rules
+from enc.terms.errors import NotFound, UsageError
+from enc.terms.names import BranchName, Certname, EnvironmentName
 
 LONGEST = Duration(14 * 86400)
 """What should last longer is no trial: set the environment."""

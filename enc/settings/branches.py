@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from enc.names import BranchName
 from enc.settings.values import Duration, Section, listening_faults
+from enc.terms.names import BranchName
 
 # A whole host at least, and nothing that git takes for a helper (ext::) or ssh for an option.
 _SOURCE = (

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from enc.names import ProjectName
 from enc.settings.values import Duration, Section, listening_faults, pair_faults
+from enc.terms.names import ProjectName
 
 _HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
 _APT = r"(?:https?|file):/[^\s\[\]|]* (?:\./|[\w.%{}/-]+(?: [\w.-]+)+)"

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from enc.names import BranchName
 from enc.settings.values import Duration, Section
+from enc.terms.names import BranchName
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from enc.names import EnvironmentName, VariableName
-from enc.puppet_names import variable_fault
 from enc.settings.values import Duration, Section
+from enc.terms.names import EnvironmentName, VariableName
+from enc.terms.puppet_names import variable_fault
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from enc.bounded import within
-from enc.classify.model import Record
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.directory.ldap_store import LdapSource
-from enc.errors import (
+from enc.instances.enrolment import ATTRIBUTE
+from enc.programs.bounded import within
+from enc.settings import Duration, Settings
+from enc.signing import policy, refusals, request
+from enc.signing.policy import Instance, Refused, Verdict
+from enc.signing.request import Request
+from enc.terms.errors import (
     ConfigurationError,
     Conflict,
     DirectoryRefused,
@@ -46,13 +50,9 @@ from enc.errors import (
     ToolkitError,
     one_line,
 )
-from enc.filters import NodeFilter
-from enc.instances.enrolment import ATTRIBUTE
-from enc.names import Certname
-from enc.settings import Duration, Settings
-from enc.signing import policy, refusals, request
-from enc.signing.policy import Instance, Refused, Verdict
-from enc.signing.request import Request
+from enc.terms.filters import NodeFilter
+from enc.terms.names import Certname
+from enc.terms.record import Record
 
 _TRIES = 5
 _CHUNK = 65_536
@@ -107,7 +107,7 @@ def read_all(stream: BinaryIO) -> bytes:
 
 
 def _answer(certname: str, octets: bytes, config_path: Path) -> Outcome:
-    from enc.config import load
+    from enc.settings.config import load
 
     try:
         settings = load(config_path)

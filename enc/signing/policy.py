@@ -30,16 +30,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from enc.classify.gather import is_called, project_of
-from enc.classify.model import Record
 from enc.classify.statements import REGION, ROLE
-from enc.errors import ClassificationError, InvalidName, one_line
 from enc.instances.enrolment import ATTRIBUTE, Enrolment
-from enc.names import Certname, ProjectName
-from enc.reserved import is_reserved
+from enc.rights.reserved import is_reserved
 from enc.settings import Settings
 from enc.signing.request import INSTANCE_ID, PROJECT, Request
 from enc.signing.request import REGION as PP_REGION
 from enc.signing.request import ROLE as PP_ROLE
+from enc.terms.errors import ClassificationError, InvalidName, one_line
+from enc.terms.names import Certname, ProjectName
+from enc.terms.record import Record
 
 
 class Code(NamedTuple):

@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from enc.errors import ToolkitError, bounded
-from enc.names import ProjectName
-from enc.roles import Action, Person, allowed
+from enc.rights.roles import Action, Person, allowed
+from enc.terms.errors import ToolkitError, bounded
+from enc.terms.names import ProjectName
 
 _PATIENCE = 0.2
 _CERTNAME = 500

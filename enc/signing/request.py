@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import AttributeOID, ExtensionOID, NameOID
 
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 
 LARGEST = 65_536
 """Octets of a request. One with an 8192-bit key takes 4,000."""

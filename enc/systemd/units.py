@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from enc.errors import UsageError
+from enc.terms.errors import UsageError
 
 _SHIPPED_PROGRAM = "/usr/local/bin/enc-admin"
 _SHIPPED_CRL_PLACES = "-/var/lib/puppet/ssl -/etc/puppet/ssl -/etc/puppetlabs/puppet/ssl"

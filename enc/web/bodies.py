@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from flask import request
 from werkzeug.exceptions import BadRequest, LengthRequired, RequestEntityTooLarge
 
-from enc.web_server import BROKEN_OFF, hurried
+from enc.web.server import BROKEN_OFF, hurried
 
 
 def whole(longest: int, hurry: float | None = None) -> bytes:

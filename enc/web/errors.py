@@ -18,8 +18,8 @@ from collections.abc import Iterable, Sequence
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Unauthorized
 
-from enc import log
-from enc.errors import ToolkitError, one_line
+from enc.programs import log
+from enc.terms.errors import ToolkitError, one_line
 from enc.web.part import Part
 
 _AWAY = "this does not work now; an operator finds the reason in the log"

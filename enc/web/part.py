@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from flask import Blueprint, Response, jsonify
 
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 
 Form = Callable[[str], Response]
 """Writes one line as an answer, for people or for programs."""

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 from flask import Blueprint, Flask, Response, jsonify, request
 
-from enc import web_server
 from enc.cloud import nova
 from enc.cloud.allotment import Allotter
 from enc.cloud.client import Cloud
 from enc.cloud.vendordata import NotSignedIn, Vendordata
-from enc.errors import ConfigurationError, Conflict, InvalidName, NotAllowed, NotFound
 from enc.settings import Settings
+from enc.terms.errors import ConfigurationError, Conflict, InvalidName, NotAllowed, NotFound
 from enc.web import part as forms
+from enc.web import server as web_server
 from enc.web.bodies import whole
 from enc.web.part import Part
 from enc.web.site import assemble

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from enc.environments import Rules, collisions
-from enc.errors import Conflict, NotFound, ToolkitError
-from enc.names import BranchName, Certname, EnvironmentName
 from enc.settings import Settings
+from enc.terms.environments import Rules, collisions
+from enc.terms.errors import Conflict, NotFound, ToolkitError
+from enc.terms.names import BranchName, Certname, EnvironmentName
 from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.deploy.records import Record, Records

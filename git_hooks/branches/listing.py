@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Literal, NamedTuple
 
-from enc.environments import Rules
-from enc.names import BranchName, Certname, EnvironmentName
 from enc.settings import BranchSettings, Settings
+from enc.terms.environments import Rules
+from enc.terms.names import BranchName, Certname, EnvironmentName
 from git_hooks.branches.expiry import ends_at, last_touched
 from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.deploy.deployer import Deployer

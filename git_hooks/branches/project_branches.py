@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from enc.environments import Place, Rules, collisions
-from enc.errors import ConfigurationError, NotFound
-from enc.names import BranchName, ProjectName
+from enc.terms.environments import Place, Rules, collisions
+from enc.terms.errors import ConfigurationError, NotFound
+from enc.terms.names import BranchName, ProjectName
 from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.deploy.records import Record
 from git_hooks.repository.refs import ObjectId

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from enc.environments import Place, Rules, collisions, site_first
-from enc.names import BranchName, EnvironmentName
+from enc.terms.environments import Place, Rules, collisions, site_first
+from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.deploy.records import Record
 from git_hooks.repository.refs import ObjectId

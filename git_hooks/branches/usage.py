@@ -18,8 +18,8 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from enc.errors import DirectoryRefused, DirectoryUnreachable, ToolkitError
-from enc.names import Certname, EnvironmentName
+from enc.terms.errors import DirectoryRefused, DirectoryUnreachable, ToolkitError
+from enc.terms.names import Certname, EnvironmentName
 
 if TYPE_CHECKING:
     from enc.settings import Settings

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from enc.puppet_names import RESERVED_MODULES
+from enc.terms.puppet_names import RESERVED_MODULES
 from git_hooks.checks.environment_conf import modulepath
 from git_hooks.checks.look import Problem
 from git_hooks.repository.trees import DIRECTORY, LINK, SUBMODULE, Entry, join

@@ -8,7 +8,7 @@ import syslog
 import time
 
 from enc.commands.call import Call
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 from git_hooks.transport.keys import authorized_lines
 from git_hooks.transport.ssh import note
 

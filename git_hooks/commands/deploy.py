@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Container
 
 from enc.commands.call import Call, json_option, table
-from enc.environments import collisions
-from enc.errors import ExitStatus, NotFound, UsageError
-from enc.names import BranchName, EnvironmentName
+from enc.terms.environments import collisions
+from enc.terms.errors import ExitStatus, NotFound, UsageError
+from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.commands.target import document, dry_run_option, environment, opened, places, settled, who
 from git_hooks.deploy.deployer import Deployer, Exact, Tip

@@ -6,7 +6,7 @@ import argparse
 import time
 
 from enc.commands.call import Call, json_option, table
-from enc.errors import Conflict, ExitStatus
+from enc.terms.errors import Conflict, ExitStatus
 from git_hooks.branches.expiry import Expiry, Judged
 from git_hooks.commands.target import dry_run_option, opened, settled, who
 from git_hooks.deploy.records import told

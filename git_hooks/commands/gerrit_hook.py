@@ -7,7 +7,7 @@ import os
 import time
 
 from enc.commands.call import Call
-from enc.errors import ExitStatus, ToolkitError
+from enc.terms.errors import ExitStatus, ToolkitError
 from git_hooks.branches.usage import Usage
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.push import gerrit

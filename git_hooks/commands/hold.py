@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from enc.audit import check_reason
 from enc.commands.call import Call
+from enc.edits.audit import check_reason
 from git_hooks.commands.target import environment, opened, reason_option, who
 
 SUMMARY = "keep an environment as it is until `release`; pushes go on, and are told"

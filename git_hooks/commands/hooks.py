@@ -6,8 +6,8 @@ import argparse
 import signal
 
 from enc.commands.call import Call
-from enc.errors import ExitStatus
 from enc.systemd import notify
+from enc.terms.errors import ExitStatus
 from git_hooks.push.service import Service
 from git_hooks.upkeep.loop import Upkeep
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from enc.commands.call import Call, json_option
-from enc.errors import UsageError
+from enc.terms.errors import UsageError
 from git_hooks.commands.target import dry_run_option
 from git_hooks.push import install
 from git_hooks.store import code_programs

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from enc.commands.call import Call, json_option, table
-from enc.errors import ExitStatus
+from enc.terms.errors import ExitStatus
 from git_hooks.branches.listing import Row, references, rows
 from git_hooks.commands.target import opened
 from git_hooks.repository.objects import Divergence

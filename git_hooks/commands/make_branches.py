@@ -6,8 +6,8 @@ import argparse
 
 from enc.commands.call import Call, json_option, table
 from enc.directory.ldap_store import LdapSource
-from enc.errors import Conflict, ExitStatus
-from enc.names import ProjectName
+from enc.terms.errors import Conflict, ExitStatus
+from enc.terms.names import ProjectName
 from git_hooks.branches.project_branches import make, missing
 from git_hooks.commands.target import dry_run_option, opened, who
 from git_hooks.deploy.records import told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from enc.commands.call import Call, json_option
-from enc.errors import ExitStatus, NotFound
+from enc.terms.errors import ExitStatus, NotFound
 from git_hooks.commands.target import document, environment, opened, places, who
 from git_hooks.deploy.deployer import Tip
 from git_hooks.deploy.records import told

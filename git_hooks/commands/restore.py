@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 
 from enc.commands.call import Call, json_option, table
-from enc.errors import ExitStatus, UsageError
-from enc.names import BranchName
+from enc.terms.errors import ExitStatus, UsageError
+from enc.terms.names import BranchName
 from git_hooks.branches.expiry import Expiry
 from git_hooks.commands.target import document, dry_run_option, opened, settled, who
 from git_hooks.deploy.records import told

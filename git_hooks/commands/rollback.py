@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from enc.audit import check_reason
 from enc.commands.call import Call, json_option, table
-from enc.errors import ExitStatus
+from enc.edits.audit import check_reason
+from enc.terms.errors import ExitStatus
 from git_hooks.commands.target import document, dry_run_option, environment, opened, reason_option, who
 from git_hooks.deploy.records import told
 from git_hooks.repository.refs import ObjectId

@@ -6,7 +6,7 @@ import argparse
 import os
 
 from enc.commands.call import Call
-from enc.names import PersonName
+from enc.terms.names import PersonName
 from git_hooks.transport.ssh import shell
 
 SUMMARY = "let a person do git over ssh, and nothing else; started by sshd"

@@ -9,9 +9,9 @@ from contextlib import suppress
 from typing import Any
 
 from enc.commands.call import Call, json_option
-from enc.environments import Rules
-from enc.errors import ExitStatus, NotFound
-from enc.names import BranchName
+from enc.terms.environments import Rules
+from enc.terms.errors import ExitStatus, NotFound
+from enc.terms.names import BranchName
 from git_hooks.branches.listing import Whereabouts, rows, whereabouts
 from git_hooks.commands.target import opened
 from git_hooks.deploy.records import Hold, Record, told

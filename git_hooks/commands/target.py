@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from enc import audit
 from enc.commands.call import Call
-from enc.environments import Place, Rules
-from enc.errors import InvalidName, NotFound
-from enc.names import BranchName, EnvironmentName
+from enc.edits import audit
+from enc.terms.environments import Place, Rules
+from enc.terms.errors import InvalidName, NotFound
+from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
 from git_hooks.push import leaving

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import time
 
-from enc import audit
 from enc.commands.call import Call, json_option, table, verbs
 from enc.directory.ldap_store import LdapSource
-from enc.errors import UsageError
-from enc.names import PersonName
-from enc.people import entry_of
+from enc.edits import audit
+from enc.service.people import entry_of
 from enc.settings import Duration
+from enc.terms.errors import UsageError
+from enc.terms.names import PersonName
 from git_hooks.transport.tokens import Token, TokenId, TokenPurpose, Tokens
 
 SUMMARY = "make, list and revoke tokens, which programs show instead of a person's password"

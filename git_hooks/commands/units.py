@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from enc.commands.call import Call, write_units
-from enc.config import DEFAULT_PATH
-from enc.errors import ExitStatus
+from enc.settings.config import DEFAULT_PATH
+from enc.terms.errors import ExitStatus
 from git_hooks import systemd
 
 SUMMARY = "write the systemd units of `hooks` and `serve`, and their account, for this installation"

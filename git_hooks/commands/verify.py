@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from enc.commands.call import Call, json_option
-from enc.errors import ExitStatus
+from enc.terms.errors import ExitStatus
 from git_hooks.push import install
 
 SUMMARY = "find what differs from what `init` left: hooks, git's settings, the key"

@@ -6,7 +6,7 @@ import argparse
 import time
 
 from enc.commands.call import Call, json_option
-from enc.errors import ExitStatus
+from enc.terms.errors import ExitStatus
 from git_hooks.branches.listing import rows
 from git_hooks.commands.target import opened
 from git_hooks.deploy.verify import Fault, verify_store

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
-from enc.names import EnvironmentName
+from enc.terms.names import EnvironmentName
 from git_hooks import puppetfile
 from git_hooks.puppetfile import JOINED
 from git_hooks.store.layout import Layout, is_part, is_split

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from enc.names import EnvironmentName
+from enc.terms.names import EnvironmentName
 from git_hooks.deploy.records import Record
 from git_hooks.repository.refs import ObjectId
 

@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from enc.environments import Rules
-from enc.errors import NotFound, ToolkitError
-from enc.names import BranchName, EnvironmentName
+from enc.terms.environments import Rules
+from enc.terms.errors import NotFound, ToolkitError
+from enc.terms.names import BranchName, EnvironmentName
 from git_hooks import puppetfile
 from git_hooks.deploy.decision import ROLLBACK, Decision, Plan, Situation, before, decide
 from git_hooks.deploy.news import news

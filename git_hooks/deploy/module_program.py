@@ -21,9 +21,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from enc.errors import ToolkitError
-from enc.log import all_said, get
-from enc.program_words import why
+from enc.programs.log import all_said, get
+from enc.terms.errors import ToolkitError
+from enc.terms.program_words import why
 from git_hooks.puppetfile import NAME
 from git_hooks.puppetfile.language import Puppetfile
 

@@ -33,8 +33,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enc.errors import ToolkitError
-from enc.names import EnvironmentName
+from enc.terms.errors import ToolkitError
+from enc.terms.names import EnvironmentName
 from git_hooks.deploy.module_program import CACHE, MODULES, fetch
 from git_hooks.deploy.verify import tree_of_files
 from git_hooks.puppetfile import JOINED, NAME, sources

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 from git_hooks import puppetfile
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.refs import ObjectId

@@ -1,6 +1,6 @@
 """Tells puppetservers that an environment has changed.
 
-Keeps one connection (enc/https.py) to each configured server as long as the
+Keeps one connection (enc/programs/https.py) to each configured server as long as the
 process lives. puppetserver forgets an environment through
 `DELETE /puppet-admin-api/v1/environment-cache`, for which its auth.conf needs
 a rule (none is shipped; docs/branches.md has it).
@@ -11,10 +11,10 @@ about what the server has cached then.
 
 from __future__ import annotations
 
-from enc.errors import ToolkitError
-from enc.https import KeptConnection, Tls
-from enc.names import EnvironmentName
+from enc.programs.https import KeptConnection, Tls
 from enc.settings import PuppetserverSettings
+from enc.terms.errors import ToolkitError
+from enc.terms.names import EnvironmentName
 
 _PATH = "/puppet-admin-api/v1/environment-cache?environment="
 

@@ -23,8 +23,8 @@ import os
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
-from enc.errors import MOST_SAID, InvalidName, bounded
-from enc.names import EnvironmentName
+from enc.terms.errors import MOST_SAID, InvalidName, bounded
+from enc.terms.names import EnvironmentName
 from git_hooks.repository.refs import ObjectId
 
 _MOST = 131_072

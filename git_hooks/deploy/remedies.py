@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 
-from enc.errors import NotFound, ToolkitError
+from enc.terms.errors import NotFound, ToolkitError
 from git_hooks.repository.reading import RepositoryError
 from git_hooks.repository.trees import UnsoundTree
 from git_hooks.store.mounted import StoreAway

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from enc.errors import NotFound
-from enc.names import EnvironmentName
+from enc.terms.errors import NotFound
+from enc.terms.names import EnvironmentName
 from git_hooks.puppetfile import JOINED
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.refs import ObjectId

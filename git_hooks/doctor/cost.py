@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from enc.doctor.findings import Finding, note, ok
-from enc.errors import ToolkitError
-from enc.names import BranchName
 from enc.settings import BranchSettings
+from enc.terms.errors import ToolkitError
+from enc.terms.names import BranchName
 from git_hooks.deploy.costs import Cost, costs
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.refs import ObjectId

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from enc.doctor.account import Account, as_user, unreadable
 from enc.doctor.findings import Finding, fault, note, ok, warning
-from enc.errors import ToolkitError
 from enc.settings import BranchSettings, Settings
+from enc.terms.errors import ToolkitError
 from git_hooks.push import install
 from git_hooks.push.service import check_socket_path
 from git_hooks.store.layout import Layout

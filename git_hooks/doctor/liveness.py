@@ -7,10 +7,10 @@ from contextlib import suppress
 
 from enc.directory.ldap_store import LdapSource
 from enc.doctor.findings import Finding, fault, note, ok, warning
-from enc.environments import Rules
-from enc.errors import ToolkitError
-from enc.names import BranchName, EnvironmentName
 from enc.settings import BranchSettings, Settings
+from enc.terms.environments import Rules
+from enc.terms.errors import ToolkitError
+from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.branches.project_branches import missing
 from git_hooks.branches.reconcile import due
 from git_hooks.deploy.records import Records

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from enc import puppet_settings
 from enc.doctor.findings import Finding, fault, note, ok, warning
+from enc.puppet import settings as puppet_settings
 from enc.settings import BranchSettings
 from git_hooks.store.code_programs import links
 

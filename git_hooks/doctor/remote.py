@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from enc.config import read_secret
 from enc.doctor.findings import Finding, fault, note, ok, warning
-from enc.errors import ToolkitError
-from enc.names import EnvironmentName
 from enc.settings import BranchSettings, MirrorSettings, PuppetserverSettings
+from enc.settings.config import read_secret
+from enc.terms.errors import ToolkitError
+from enc.terms.names import EnvironmentName
 from git_hooks.deploy.puppetserver import Puppetservers
 from git_hooks.mirror.failing import failing
 from git_hooks.mirror.upstream import Upstream

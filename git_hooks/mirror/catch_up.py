@@ -23,11 +23,11 @@ import time
 from collections.abc import Iterable, Mapping
 from itertools import chain
 
-from enc import log
-from enc.environments import Place, Rules, site_first
-from enc.errors import ToolkitError, bounded
-from enc.names import BranchName
+from enc.programs import log
 from enc.settings import Settings
+from enc.terms.environments import Place, Rules, site_first
+from enc.terms.errors import ToolkitError, bounded
+from enc.terms.names import BranchName
 from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.deploy.records import Record

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from enc.environments import Place, Rules, collisions
-from enc.errors import InvalidName
-from enc.names import BranchName
+from enc.terms.environments import Place, Rules, collisions
+from enc.terms.errors import InvalidName
+from enc.terms.names import BranchName
 from git_hooks.repository.refs import ObjectId
 
 

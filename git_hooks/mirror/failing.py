@@ -8,10 +8,10 @@ Failure modes: PermissionError for who may not read the store.
 
 from __future__ import annotations
 
-from enc.environments import Rules
-from enc.errors import InvalidName, ToolkitError
-from enc.names import BranchName
 from enc.settings import BranchSettings
+from enc.terms.environments import Rules
+from enc.terms.errors import InvalidName, ToolkitError
+from enc.terms.names import BranchName
 from git_hooks.deploy.records import Records
 from git_hooks.mirror import tries
 from git_hooks.store.layout import Layout

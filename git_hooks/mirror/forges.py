@@ -29,8 +29,8 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qs
 
-from enc.errors import InvalidName
-from enc.names import BranchName
+from enc.terms.errors import InvalidName
+from enc.terms.names import BranchName
 
 Forge = Literal["github", "gitea", "gitlab", "gerrit"]
 

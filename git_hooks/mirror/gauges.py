@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from enc import prometheus
-from enc.prometheus import Metric, single
+from enc.programs import prometheus
+from enc.programs.prometheus import Metric, single
 from git_hooks.mirror.tries import FORGE, Try
 
 _PREFIX = "puppetmaster_mirror_"

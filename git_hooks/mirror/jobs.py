@@ -15,10 +15,10 @@ import threading
 import time
 from typing import NamedTuple
 
-from enc import log
-from enc.errors import ToolkitError
-from enc.names import BranchName
+from enc.programs import log
 from enc.settings import Settings
+from enc.terms.errors import ToolkitError
+from enc.terms.names import BranchName
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.mirror.catch_up import CatchUp
 from git_hooks.mirror.pace import BURST, BURST_OF_ALL, GAP, GAP_OF_ALL, Pace

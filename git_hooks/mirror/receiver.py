@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from enc import log
-from enc.config import read_secret
-from enc.errors import ConfigurationError
-from enc.names import BranchName
+from enc.programs import log
 from enc.settings import Settings
+from enc.settings.config import read_secret
+from enc.terms.errors import ConfigurationError
+from enc.terms.names import BranchName
 from git_hooks.mirror import forges
 
 

@@ -23,11 +23,11 @@ from urllib import request
 from urllib.error import HTTPError
 from urllib.parse import quote
 
-from enc import log
-from enc.config import read_secret
-from enc.errors import ConfigurationError, ToolkitError, bounded
-from enc.https import ended_after
-from enc.names import BranchName
+from enc.programs import log
+from enc.programs.https import ended_after
+from enc.settings.config import read_secret
+from enc.terms.errors import ConfigurationError, ToolkitError, bounded
+from enc.terms.names import BranchName
 from git_hooks.repository.refs import ObjectId
 
 if TYPE_CHECKING:

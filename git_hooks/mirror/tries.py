@@ -27,8 +27,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from enc.errors import InvalidName, bounded
-from enc.names import BranchName
+from enc.terms.errors import InvalidName, bounded
+from enc.terms.names import BranchName
 
 FORGE = ""
 """Stands for the forge itself, where others have a branch's name."""

@@ -24,10 +24,10 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from enc import log
-from enc.errors import ToolkitError
-from enc.names import HEADS, BranchName
-from enc.program_words import why
+from enc.programs import log
+from enc.terms.errors import ToolkitError
+from enc.terms.names import HEADS, BranchName
+from enc.terms.program_words import why
 from git_hooks.repository.reading import git_environment
 from git_hooks.repository.refs import ObjectId
 

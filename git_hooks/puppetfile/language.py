@@ -22,8 +22,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from enc.errors import ToolkitError
-from enc.puppet_names import RESERVED_MODULES
+from enc.terms.errors import ToolkitError
+from enc.terms.puppet_names import RESERVED_MODULES
 from git_hooks.puppetfile import NAME, Sources
 
 LONGEST = 65_536

@@ -15,9 +15,9 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from enc.environments import Place, Rules
-from enc.errors import NotFound, ToolkitError
-from enc.names import BranchName
+from enc.terms.environments import Place, Rules
+from enc.terms.errors import NotFound, ToolkitError
+from enc.terms.names import BranchName
 from git_hooks import puppetfile
 from git_hooks.checks import CHECKS, environment_conf, modules
 from git_hooks.checks.look import OPERATORS, Limits, Site

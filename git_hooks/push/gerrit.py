@@ -22,9 +22,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from enc.environments import Rules
-from enc.errors import ConfigurationError, InvalidName, NotAllowed, UsageError
-from enc.names import HEADS, BranchName, PersonName
+from enc.terms.environments import Rules
+from enc.terms.errors import ConfigurationError, InvalidName, NotAllowed, UsageError
+from enc.terms.names import HEADS, BranchName, PersonName
 from git_hooks.push.examine import Examination
 from git_hooks.push.incoming import Incoming
 from git_hooks.push.policy import TAGS

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import closing
 
-from enc.errors import NotFound
+from enc.terms.errors import NotFound
 from git_hooks import puppetfile
 from git_hooks.checks import environment_conf
 from git_hooks.checks.look import OPERATORS, Blob, Check, Limits, Look, Problem, Site, run

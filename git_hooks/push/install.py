@@ -22,9 +22,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from enc.errors import NotFound, ToolkitError
-from enc.program_words import why
 from enc.settings import Settings
+from enc.terms.errors import NotFound, ToolkitError
+from enc.terms.program_words import why
 from git_hooks.push import pusher
 from git_hooks.push.service import socket_path
 from git_hooks.repository.reading import git_environment

@@ -24,8 +24,8 @@ from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
-from enc.errors import InvalidName, ToolkitError
-from enc.names import BranchName
+from enc.terms.errors import InvalidName, ToolkitError
+from enc.terms.names import BranchName
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store.locks import locked

@@ -21,9 +21,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from enc.errors import DirectoryUnreachable, NotFound
-from enc.names import PersonName, ProjectName
-from enc.roles import ROLES, Person, Role, remembered
+from enc.rights.roles import ROLES, Person, Role, remembered
+from enc.terms.errors import DirectoryUnreachable, NotFound
+from enc.terms.names import PersonName, ProjectName
 
 if TYPE_CHECKING:
     from enc.directory.ldap_store import LdapSource
@@ -51,7 +51,7 @@ class Membership:
         kept, age = self._kept(name)
         if kept is not None and age <= self._settings.pushes.roles_kept:
             return kept
-        from enc import people
+        from enc.service import people
 
         try:
             person = people.find(name, self._ldap(), self._settings, self._table)

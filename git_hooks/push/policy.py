@@ -7,7 +7,7 @@
 | refs/tags/ | operators | operators | operators |
 | refs/archive/ and everything else | nobody | nobody | nobody |
 
-Which role that takes stands in the one table (enc/roles.py); `needs` says which
+Which role that takes stands in the one table (enc/rights/roles.py); `needs` says which
 row of it a move needs. Beside the person's right, a branch must be possible:
 its project exists, its environment is its own, git can keep it beside the others.
 
@@ -19,10 +19,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from enc.environments import Place, Rules
-from enc.errors import InvalidName
-from enc.names import BranchName, Certname, EnvironmentName, ProjectName
-from enc.roles import Action, Person, allowed
+from enc.rights.roles import Action, Person, allowed
+from enc.terms.environments import Place, Rules
+from enc.terms.errors import InvalidName
+from enc.terms.names import BranchName, Certname, EnvironmentName, ProjectName
 from git_hooks.push.verdict import RefVerdict
 from git_hooks.repository.refs import RefUpdate
 

@@ -22,10 +22,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enc import log
-from enc.environments import Place, Rules, site_first
-from enc.errors import InvalidName, ToolkitError
-from enc.names import HEADS, BranchName
+from enc.programs import log
+from enc.terms.environments import Place, Rules, site_first
+from enc.terms.errors import InvalidName, ToolkitError
+from enc.terms.names import HEADS, BranchName
 from git_hooks.branches.expiry import ends_at
 from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.deploy.deployer import Tip

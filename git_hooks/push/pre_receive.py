@@ -17,10 +17,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from enc.environments import Rules
-from enc.errors import ToolkitError
-from enc.names import BranchName
-from enc.roles import Person
+from enc.rights.roles import Person
+from enc.terms.environments import Rules
+from enc.terms.errors import ToolkitError
+from enc.terms.names import BranchName
 from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.push import leaving, policy
 from git_hooks.push.examine import Examination

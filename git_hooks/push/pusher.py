@@ -23,8 +23,8 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from enc.errors import InvalidName, NotAllowed, ToolkitError
-from enc.names import PersonName
+from enc.terms.errors import InvalidName, NotAllowed, ToolkitError
+from enc.terms.names import PersonName
 
 VARIABLE = "PUPPETMASTER_PUSHER"
 """Set by our transports for git, and so for the hooks."""

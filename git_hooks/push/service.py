@@ -25,11 +25,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from enc import config
-from enc.entrypoint import trouble
-from enc.errors import ConfigurationError, ToolkitError, one_line
-from enc.log import get
-from enc.settings import BranchSettings, Settings
+from enc.programs.entrypoint import trouble
+from enc.programs.log import get
+from enc.settings import BranchSettings, Settings, config
+from enc.terms.errors import ConfigurationError, ToolkitError, one_line
 from git_hooks.branches.usage import Usage
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.push.membership import Membership

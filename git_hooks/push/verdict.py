@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from enc.errors import ToolkitError, bounded, one_line
+from enc.terms.errors import ToolkitError, bounded, one_line
 
 SHOWN = 20
 """So many things that are wrong with one ref are told; hostile input can have thousands."""

@@ -14,8 +14,8 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
 from typing import NamedTuple, Self
 
-from enc.errors import NotFound
-from enc.names import HEADS, BranchName
+from enc.terms.errors import NotFound
+from enc.terms.names import HEADS, BranchName
 from git_hooks.repository.reading import Reader, RepositoryError, Seen, Wanted, open_reader
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.trees import Entry, committed_at, parse_tree

@@ -17,7 +17,7 @@ import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 
 _QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH")
 MISSING = "missing"

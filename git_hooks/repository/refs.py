@@ -1,7 +1,7 @@
 """What git says about refs, parsed once: object names, moved refs. Pure.
 
-Branch names are enc.names'; which environment a branch becomes is
-enc.environments' business, who may move it is policy. A refusal is
+Branch names are enc.terms.names'; which environment a branch becomes is
+enc.terms.environments' business, who may move it is policy. A refusal is
 `InvalidName` with the rule in it.
 """
 
@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from enc.errors import InvalidName
-from enc.names import Name
+from enc.terms.errors import InvalidName
+from enc.terms.names import Name
 
 
 class ObjectId(Name):

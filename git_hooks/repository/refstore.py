@@ -17,8 +17,8 @@ import os
 import subprocess
 from typing import NamedTuple
 
-from enc.errors import Conflict
-from enc.names import HEADS, BranchName
+from enc.terms.errors import Conflict
+from enc.terms.names import HEADS, BranchName
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.reading import RepositoryError, git_environment
 from git_hooks.repository.refs import ObjectId
@@ -143,6 +143,6 @@ class RefStore:
 
 
 def _why(words: str) -> str:
-    from enc.program_words import why  # only for a failure
+    from enc.terms.program_words import why  # only for a failure
 
     return why(words)

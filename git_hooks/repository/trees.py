@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from itertools import takewhile
 from typing import NamedTuple
 
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 
 DIRECTORY = 0o40000
 FILE = 0o100644

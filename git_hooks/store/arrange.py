@@ -36,7 +36,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple, Protocol
 
-from enc.errors import NotFound
+from enc.terms.errors import NotFound
 from git_hooks.repository.trees import LINK, Entry, UnsoundTree, climb, join
 from git_hooks.store.layout import PART, SPLIT
 from git_hooks.store.parts import Surveyor, WithParts, part_of

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from enc.names import EnvironmentName
+from enc.terms.names import EnvironmentName
 from git_hooks.repository.refs import ObjectId
 
 SPLIT = ".s"

@@ -18,7 +18,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 
 if TYPE_CHECKING:
     from git_hooks.store.layout import Layout

@@ -22,14 +22,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 from git_hooks.puppetfile import JOINED
 from git_hooks.repository.trees import object_id
 from git_hooks.store.layout import Layout, is_part, is_split, tree_of
 from git_hooks.store.surveys import Surveys
 
 if TYPE_CHECKING:
-    from enc.names import EnvironmentName
+    from enc.terms.names import EnvironmentName
     from git_hooks.repository.refs import ObjectId
     from git_hooks.store.sound import Sound
     from git_hooks.store.survey import Survey

@@ -25,10 +25,10 @@ from contextlib import suppress
 from glob import escape, glob
 from typing import TYPE_CHECKING
 
-from enc.errors import ToolkitError
-from enc.log import all_said, get
-from enc.names import EnvironmentName
-from enc.program_words import why
+from enc.programs.log import all_said, get
+from enc.terms.errors import ToolkitError
+from enc.terms.names import EnvironmentName
+from enc.terms.program_words import why
 
 if TYPE_CHECKING:
     from pathlib import Path

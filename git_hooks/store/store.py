@@ -33,8 +33,8 @@ from functools import partial
 from itertools import count
 from typing import NamedTuple
 
-from enc.errors import NotFound
-from enc.names import EnvironmentName
+from enc.terms.errors import NotFound
+from enc.terms.names import EnvironmentName
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.trees import DIRECTORY, LINK, PROGRAM, SUBMODULE, Entry, join

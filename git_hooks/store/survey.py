@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Literal, NamedTuple, Protocol
 
-from enc.errors import NotFound
+from enc.terms.errors import NotFound
 from git_hooks.repository.trees import DIRECTORY, FILE, PROGRAM, TWICE, Entry, join, object_id, render_tree, unfit
 from git_hooks.store.attributes import NAME as ATTRIBUTES
 from git_hooks.store.attributes import may_change

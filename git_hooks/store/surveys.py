@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from enc.errors import NotFound
+from enc.terms.errors import NotFound
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.trees import UnsoundTree
 from git_hooks.store import config_version

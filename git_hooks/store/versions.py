@@ -16,8 +16,8 @@ import os
 from contextlib import suppress
 from typing import NamedTuple
 
-from enc.errors import ToolkitError
-from enc.names import EnvironmentName
+from enc.terms.errors import ToolkitError
+from enc.terms.names import EnvironmentName
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store.layout import Layout
 from git_hooks.store.store import Step, nothing

@@ -18,10 +18,10 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import IO, Literal, NamedTuple, NoReturn
 
-from enc.errors import ToolkitError, bounded
-from enc.log import get
-from enc.names import PersonName
+from enc.programs.log import get
 from enc.settings import Settings
+from enc.terms.errors import ToolkitError, bounded
+from enc.terms.names import PersonName
 from git_hooks.push import pusher
 
 Service = Literal["git-upload-pack", "git-receive-pack"]

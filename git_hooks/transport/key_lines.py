@@ -32,7 +32,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from enc.names import Name
+from enc.terms.names import Name
 
 TYPES = frozenset(
     {

@@ -19,12 +19,12 @@ import syslog
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from enc.classify.model import Record
 from enc.directory.ldap_store import LdapSource
-from enc.errors import InvalidName
-from enc.filters import escape
-from enc.names import PersonName
 from enc.settings import Settings
+from enc.terms.errors import InvalidName
+from enc.terms.filters import escape
+from enc.terms.names import PersonName
+from enc.terms.record import Record
 from git_hooks.transport.key_lines import KeyLine, Limits, PublicKey, Unusable, lines_of, quoted, together
 from git_hooks.transport.ssh import note
 

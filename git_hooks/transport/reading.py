@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from enc.roles import Person
+from enc.rights.roles import Person
 
 Rule = Literal["members", "authenticated", "everyone"]
 

@@ -19,15 +19,15 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from enc import people
 from enc.directory.connection import open_connection
 from enc.directory.ldap_store import LdapSource
-from enc.errors import DirectoryRefused, DirectoryUnreachable, NotFound, ToolkitError
-from enc.filters import folded
-from enc.log import get
-from enc.names import PersonName
-from enc.roles import Person
+from enc.programs.log import get
+from enc.rights.roles import Person
+from enc.service import people
 from enc.settings import Settings
+from enc.terms.errors import DirectoryRefused, DirectoryUnreachable, NotFound, ToolkitError
+from enc.terms.filters import folded
+from enc.terms.names import PersonName
 from git_hooks.push.membership import Membership
 from git_hooks.transport.throttle import Throttle
 from git_hooks.transport.tokens import Tokens, looks_like_one

@@ -14,9 +14,9 @@ import time
 from collections.abc import Mapping
 from typing import NoReturn
 
-from enc.errors import NotAllowed, NotFound, UsageError, one_line
-from enc.names import PersonName
 from enc.settings import Settings
+from enc.terms.errors import NotAllowed, NotFound, UsageError, one_line
+from enc.terms.names import PersonName
 from git_hooks.push.membership import Membership
 from git_hooks.transport.backend import Service, run_in_place
 from git_hooks.transport.reading import refusal

@@ -25,8 +25,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from enc.errors import InvalidName, NotFound, ToolkitError
-from enc.names import Name, PersonName
+from enc.terms.errors import InvalidName, NotFound, ToolkitError
+from enc.terms.names import Name, PersonName
 
 KEPT = 90 * 86400.0
 """Seconds for which a token that counts no more is still listed."""

@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from enc.environments import Rules
-from enc.errors import Conflict, NotFound
+from enc.terms.environments import Rules
+from enc.terms.errors import Conflict, NotFound
 from git_hooks.branches.expiry import Expiry
 from git_hooks.branches.project_branches import make, missing
 from git_hooks.branches.reconcile import look, reconcile
@@ -28,8 +28,8 @@ from git_hooks.repository.refstore import RefStore
 from git_hooks.transport.tokens import KEPT, Tokens
 
 if TYPE_CHECKING:
-    from enc.names import EnvironmentName
     from enc.settings import BranchSettings
+    from enc.terms.names import EnvironmentName
     from git_hooks.deploy.deployer import Deployer
     from git_hooks.push.service import Workplace
 

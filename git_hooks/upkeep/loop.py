@@ -16,8 +16,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from enc.errors import ToolkitError
-from enc.log import get
+from enc.programs.log import get
+from enc.terms.errors import ToolkitError
 from git_hooks.upkeep.chores import CHORES, Remark, intervals
 
 if TYPE_CHECKING:

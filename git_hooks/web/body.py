@@ -17,7 +17,7 @@ from typing import IO, BinaryIO, Protocol
 
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
-from enc.web_server import BROKEN_OFF
+from enc.web.server import BROKEN_OFF
 
 _PIECE = 65_536
 

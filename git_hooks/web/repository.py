@@ -24,12 +24,12 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import Forbidden, NotFound, Unauthorized, UnsupportedMediaType
 from werkzeug.routing import BaseConverter
 
-from enc.log import get
+from enc.programs.log import get
 from enc.settings import Settings
 from enc.web import part as forms
 from enc.web.errors import SignInFirst
 from enc.web.part import Part
-from enc.web_server import hurried
+from enc.web.server import hurried
 from git_hooks.transport.backend import NO_BODY, Answer, Request, Service
 from git_hooks.transport.reading import refusal
 from git_hooks.transport.signin import ASKED, NotSignedIn, SignedIn, SignIn

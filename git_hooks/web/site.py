@@ -15,10 +15,10 @@ from typing import Any
 
 from flask import Flask
 
-from enc import web_server
-from enc.errors import ConfigurationError, ToolkitError
-from enc.names import BranchName
 from enc.settings import Settings
+from enc.terms.errors import ConfigurationError, ToolkitError
+from enc.terms.names import BranchName
+from enc.web import server as web_server
 from enc.web.site import assemble, health
 from git_hooks.mirror.jobs import Jobs
 from git_hooks.mirror.receiver import Receiver

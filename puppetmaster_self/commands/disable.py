@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from enc.commands.call import Call, json_option
-from enc.errors import ExitStatus, ToolkitError
-from enc.names import Certname
+from enc.terms.errors import ExitStatus, ToolkitError
+from enc.terms.names import Certname
 from puppetmaster_self.commands.session import alone_here, places, settle
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.standing.clients import clients

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from enc.commands.call import Call, json_option
 from enc.doctor import puppet
 from enc.doctor.findings import Finding, document, fault, lines, ok, verdict
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 from puppetmaster_self.commands.session import places, read_journal
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.standing.classified import of_this_node

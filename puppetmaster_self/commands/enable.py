@@ -6,11 +6,11 @@ import argparse
 import time
 from typing import Any
 
-from enc import audit
 from enc.commands.call import Call, json_option
 from enc.doctor.findings import lines, verdict
-from enc.errors import ExitStatus, ToolkitError
-from enc.names import BranchName
+from enc.edits import audit
+from enc.terms.errors import ExitStatus, ToolkitError
+from enc.terms.names import BranchName
 from puppetmaster_self.commands.session import alone_here, places, settle
 from puppetmaster_self.instance.keep import shown
 from puppetmaster_self.instance.machine import Machine

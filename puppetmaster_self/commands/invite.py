@@ -6,8 +6,8 @@ import argparse
 import shlex
 
 from enc.commands.call import Call, json_option
-from enc.errors import DirectoryRefused, DirectoryUnreachable, ExitStatus, ToolkitError
-from enc.names import Certname
+from enc.terms.errors import DirectoryRefused, DirectoryUnreachable, ExitStatus, ToolkitError
+from enc.terms.names import Certname
 from puppetmaster_self.commands.session import places, read_journal
 from puppetmaster_self.standing.classified import classification
 from puppetmaster_self.standing.clients import joining, leaving

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from enc.commands.call import Call, json_option
-from enc.errors import ExitStatus
+from enc.terms.errors import ExitStatus
 from puppetmaster_self.commands.session import alone_here
 from puppetmaster_self.standing.presence import announce
 from puppetmaster_self.standing.watch import watch

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from enc.commands.call import Call
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 from puppetmaster_self.instance.machine import Machine, Places
 from puppetmaster_self.transaction.journal import Journal, alone
 from puppetmaster_self.transaction.states import SETTLED

@@ -6,7 +6,7 @@ import argparse
 import time
 
 from enc.commands.call import Call, json_option
-from enc.errors import ExitStatus
+from enc.terms.errors import ExitStatus
 from puppetmaster_self.commands.session import places, read_journal
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.standing.presence import standing

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Iterator
 
 from enc.commands.call import Call, json_option
-from enc.errors import ExitStatus
-from enc.names import BranchName
+from enc.terms.errors import ExitStatus
+from enc.terms.names import BranchName
 from puppetmaster_self.commands.session import alone_here
 from puppetmaster_self.commands.syncing import queue_here, refuse_together
 from puppetmaster_self.standing.presence import announce

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from enc import config
 from enc.commands.call import Call
-from enc.environments import Rules
-from enc.errors import ToolkitError
-from enc.names import BranchName, Certname, EnvironmentName
+from enc.settings import config
+from enc.terms.environments import Rules
+from enc.terms.errors import ToolkitError
+from enc.terms.names import BranchName, Certname, EnvironmentName
 from git_hooks.deploy.deployer import Deployer, Tip
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.sync.patch_repository import PatchRepository

@@ -19,9 +19,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from enc.errors import ToolkitError
-from enc.names import BranchName
-from enc.program_words import why, without_credentials
+from enc.terms.errors import ToolkitError
+from enc.terms.names import BranchName
+from enc.terms.program_words import why, without_credentials
 from puppetmaster_self.instance.machine import Done, Machine, ProgramFailed
 from puppetmaster_self.instance.tree import sync_directory, write_whole
 

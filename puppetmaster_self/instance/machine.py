@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from enc.errors import ToolkitError
-from enc.log import all_said, get
-from enc.program_words import why
+from enc.programs.log import all_said, get
+from enc.terms.errors import ToolkitError
+from enc.terms.program_words import why
 
 _FOREIGN = ("RUBY", "GEM_", "BUNDLE_", "FACTER_", "GIT_", "PYTHON")
 """Beginnings of environment variables that would make programs behave otherwise than at boot."""

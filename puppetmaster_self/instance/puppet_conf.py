@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 
 _HEAD = re.compile(r"\s*\[\s*([\w-]+)\s*\]")
 _SETTING = re.compile(r"\s*(\w+)\s*=")

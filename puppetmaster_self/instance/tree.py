@@ -29,7 +29,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 
 ASIDE = ".puppetmaster-self-new"
 """End of the name of a file that is about to take its place."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from enc.directory.place import free_port
-from enc.names import BranchName
+from enc.terms.names import BranchName
 from puppetmaster_self.quickstart.owned_process import OwnedProcess
 from puppetmaster_self.quickstart.storytelling import Speaker, until
 

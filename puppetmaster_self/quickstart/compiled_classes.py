@@ -14,8 +14,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from enc.errors import bounded
-from enc.program_words import why
+from enc.terms.errors import bounded
+from enc.terms.program_words import why
 from puppetmaster_self.quickstart.owned_process import ProcessFailed
 from puppetmaster_self.quickstart.puppetserver_files import JAR, JRUBY_LIBRARY, SERVICES
 

@@ -22,8 +22,8 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from enc.names import Certname
-from enc.program_words import why
+from enc.terms.names import Certname
+from enc.terms.program_words import why
 from puppetmaster_self.quickstart.owned_process import ProcessFailed
 from puppetmaster_self.transaction.plan import module_root
 

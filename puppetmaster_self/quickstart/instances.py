@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from enc.instances.user_data import SCRIPT
-from enc.names import Certname
+from enc.terms.names import Certname
 from puppetmaster_self.quickstart.owned_process import OwnedProcess
 from puppetmaster_self.quickstart.private_agent import AgentRun, AgentSettings, PrivateAgent
 from puppetmaster_self.quickstart.private_instance import PrivateInstance, end, read, refusal, start_wire, wire

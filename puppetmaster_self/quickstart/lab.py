@@ -14,8 +14,8 @@ from pathlib import Path
 import yaml
 
 from enc.directory.embedded import EmbeddedDirectory
-from enc.names import Certname
-from enc.program_words import why
+from enc.terms.names import Certname
+from enc.terms.program_words import why
 from puppetmaster_self.quickstart.branches import Repository
 from puppetmaster_self.quickstart.instances import Instances
 from puppetmaster_self.quickstart.owned_process import ProcessFailed

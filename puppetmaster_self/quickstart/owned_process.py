@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 
 
 class ProcessFailed(ToolkitError):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from enc.names import Certname
+from enc.terms.names import Certname
 from puppetmaster_self.quickstart.owned_process import ProcessFailed
 from puppetmaster_self.quickstart.puppetserver_files import check_base, setting_lines
 

@@ -29,8 +29,8 @@ from types import MappingProxyType
 
 import yaml
 
-from enc.names import Certname
-from enc.program_words import why
+from enc.terms.names import Certname
+from enc.terms.program_words import why
 from puppetmaster_self.quickstart.owned_process import OwnedProcess, ProcessFailed
 from puppetmaster_self.quickstart.private_agent import AgentRun
 from puppetmaster_self.quickstart.puppetserver_files import check_base

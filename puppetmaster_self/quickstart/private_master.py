@@ -21,8 +21,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from enc.names import Certname, EnvironmentName
-from enc.program_words import why
+from enc.terms.names import Certname, EnvironmentName
+from enc.terms.program_words import why
 from puppetmaster_self.quickstart import compiled_classes
 from puppetmaster_self.quickstart.owned_process import OwnedProcess, ProcessFailed
 from puppetmaster_self.quickstart.private_agent import AgentSettings, PrivateAgent

@@ -18,8 +18,8 @@ from types import MappingProxyType
 from typing import Literal
 from xml.sax.saxutils import escape
 
-from enc.errors import UsageError
-from enc.names import Certname
+from enc.terms.errors import UsageError
+from enc.terms.names import Certname
 
 JAR = Path("/usr/share/puppetserver/puppetserver.jar")
 JRUBY_LIBRARY = Path("/usr/share/jruby/lib")

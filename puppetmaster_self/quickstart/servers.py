@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from enc.directory.embedded import EmbeddedDirectory
-from enc.names import Certname
+from enc.terms.names import Certname
 from puppetmaster_self.quickstart import compiled_classes
 from puppetmaster_self.quickstart.branches import Repository
 from puppetmaster_self.quickstart.instances import Instances

@@ -23,9 +23,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from enc.entrypoint import run as run_entry_point
-from enc.errors import ExitStatus, ToolkitError, UsageError
-from enc.names import BranchName, Certname, ProjectName
+from enc.programs.entrypoint import run as run_entry_point
+from enc.terms.errors import ExitStatus, ToolkitError, UsageError
+from enc.terms.names import BranchName, Certname, ProjectName
 from puppetmaster_self.quickstart.lab import Lab, Site
 from puppetmaster_self.quickstart.owned_process import ProcessFailed
 from puppetmaster_self.quickstart.private_agent import AgentRun

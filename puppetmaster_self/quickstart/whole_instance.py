@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from enc.names import Certname
+from enc.terms.names import Certname
 from puppetmaster_self.quickstart import instance_system
 from puppetmaster_self.quickstart.owned_process import ProcessFailed
 from puppetmaster_self.quickstart.private_instance import MASTER_ADDRESS, PrivateInstance

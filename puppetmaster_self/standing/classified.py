@@ -17,9 +17,9 @@ from enc.answers.reader import look_up
 from enc.classify.classify import Classifier
 from enc.classify.model import Classification
 from enc.directory.ldap_store import LdapSource
-from enc.errors import ToolkitError
-from enc.names import Certname, EnvironmentName, ProjectName
 from enc.settings import Settings
+from enc.terms.errors import ToolkitError
+from enc.terms.names import Certname, EnvironmentName, ProjectName
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.transaction import Tell
 

@@ -12,9 +12,9 @@ import json
 from pathlib import Path
 
 from enc.classify.model import Classification
-from enc.errors import NotFound, ToolkitError
-from enc.names import Certname
 from enc.settings import Settings
+from enc.terms.errors import NotFound, ToolkitError
+from enc.terms.names import Certname
 from puppetmaster_self.standing.classified import classification
 
 CLASS = "puppetmaster::client"

@@ -15,10 +15,10 @@ import re
 from typing import NamedTuple
 
 from enc.directory.edits import DirectoryEditor, ValueChange
-from enc.errors import ToolkitError
-from enc.filters import NodeFilter
-from enc.names import BranchName, Certname
 from enc.settings import SelfMasterSettings, Settings
+from enc.terms.errors import ToolkitError
+from enc.terms.filters import NodeFilter
+from enc.terms.names import BranchName, Certname
 from puppetmaster_self.instance import keep
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.instance.tree import write_whole

@@ -9,8 +9,8 @@ restarts. One answer is enough to forget it.
 
 from __future__ import annotations
 
-from enc.names import Certname
 from enc.settings import SelfMasterSettings, Settings
+from enc.terms.names import Certname
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.instance.tree import write_whole
 from puppetmaster_self.standing.classified import SELF, taken_back

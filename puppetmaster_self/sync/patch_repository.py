@@ -26,8 +26,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from enc.errors import Conflict, ToolkitError
-from enc.names import BranchName
+from enc.terms.errors import Conflict, ToolkitError
+from enc.terms.names import BranchName
 from git_hooks.repository.reading import git_environment
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.trees import tree_and_parents

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from enc import prometheus
+from enc.programs import prometheus
 from puppetmaster_self.instance.tree import write_whole
 from puppetmaster_self.sync.sync import Result
 from puppetmaster_self.sync.upstream import GOOD, Commit, Fate

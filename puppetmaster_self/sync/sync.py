@@ -24,8 +24,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from enc.errors import Conflict, NotFound, ToolkitError
-from enc.names import BranchName
+from enc.terms.errors import Conflict, NotFound, ToolkitError
+from enc.terms.names import BranchName
 from git_hooks.repository.refs import ObjectId
 from puppetmaster_self.sync.patch_repository import BASE, NEXT, PARKED, SNAPSHOTS, PatchRepository, tracking
 from puppetmaster_self.sync.upstream import (

@@ -11,11 +11,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from enc.errors import ToolkitError
-from enc.log import all_said, get
-from enc.names import Certname, EnvironmentName
-from enc.program_words import why
+from enc.programs.log import all_said, get
 from enc.settings import BranchSettings, SyncSettings
+from enc.terms.errors import ToolkitError
+from enc.terms.names import Certname, EnvironmentName
+from enc.terms.program_words import why
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.repository.refs import ObjectId
 from puppetmaster_self.instance.machine import Machine

@@ -19,8 +19,8 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from enc.errors import ToolkitError
-from enc.names import BranchName
+from enc.terms.errors import ToolkitError
+from enc.terms.names import BranchName
 from git_hooks.repository.refs import ObjectId
 from puppetmaster_self.instance.keep import reason
 from puppetmaster_self.instance.tree import write_whole

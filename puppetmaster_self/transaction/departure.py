@@ -10,9 +10,9 @@ import re
 import time
 from pathlib import Path
 
-from enc.errors import ToolkitError
-from enc.names import BranchName, Certname
 from enc.settings import SelfMasterSettings
+from enc.terms.errors import ToolkitError
+from enc.terms.names import BranchName, Certname
 from puppetmaster_self.instance import keep
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.journal import Journal

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import yaml
 
-from enc.errors import ToolkitError
-from enc.names import BranchName, Certname
-from enc.program_words import why
 from enc.settings import SelfMasterSettings
+from enc.terms.errors import ToolkitError
+from enc.terms.names import BranchName, Certname
+from enc.terms.program_words import why
 from puppetmaster_self.instance import keep
 from puppetmaster_self.instance.machine import Machine, ProgramFailed
 from puppetmaster_self.transaction.steps import accounts, agent, packages

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 from puppetmaster_self.instance.tree import sync_directory
 from puppetmaster_self.transaction.states import STATES, State
 

@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from enc.config_reference import as_yaml, effective
-from enc.environments import Rules
-from enc.errors import ToolkitError
-from enc.names import BranchName, EnvironmentName, ProjectName
 from enc.settings import MirrorSettings, PuppetserverSettings, Settings
+from enc.settings.reference import as_yaml, effective
+from enc.terms.environments import Rules
+from enc.terms.errors import ToolkitError
+from enc.terms.names import BranchName, EnvironmentName, ProjectName
 from puppetmaster_self.instance.machine import Places
 from puppetmaster_self.transaction.facts import Facts
 from puppetmaster_self.transaction.steps import Step

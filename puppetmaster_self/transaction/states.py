@@ -17,7 +17,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 
 State = Literal["client", "enabling", "serving", "disabling", "returning"]
 Event = Literal["enable", "disable", "finished", "failed", "verified", "refused", "dead", "recover"]

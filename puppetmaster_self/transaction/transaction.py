@@ -16,7 +16,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.journal import Journal
 from puppetmaster_self.transaction.states import after

@@ -23,10 +23,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from enc.config import load
-from enc.environments import Rules
-from enc.names import BranchName
 from enc.settings import BranchSettings
+from enc.settings.config import load
+from enc.terms.environments import Rules
+from enc.terms.names import BranchName
 from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.push.install import install
 from git_hooks.push.service import socket_path

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import yaml
 
-from enc import config
 from enc.answers.copy import Copy
 from enc.answers.feeds import plans
 from enc.answers.layout import Layout, link
 from enc.answers.reader import read_contact
 from enc.answers.status import status
 from enc.directory.embedded import EmbeddedDirectory
+from enc.settings import config
 from tests.bench import large_directory
 
 HERE = Path(__file__).parent

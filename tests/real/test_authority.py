@@ -16,18 +16,18 @@ from enc import cli
 from enc.authority import crl_files
 from enc.authority.client import Authority, AuthorityRefused, AuthorityUnreachable, open_all
 from enc.authority.revocations import NotTrusted, lists
-from enc.changes import Wish
-from enc.config import load
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.doctor import authority as doctor
-from enc.errors import NotAllowed
+from enc.edits.changes import Wish
 from enc.instances.enrolment import ATTRIBUTE
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle, Unfinished
 from enc.instances.tokens import digest
-from enc.names import Certname, PersonName
 from enc.service.desk import open_desk
 from enc.settings import AuthoritySettings, Duration, Settings
+from enc.settings.config import load
+from enc.terms.errors import NotAllowed
+from enc.terms.names import Certname, PersonName
 from puppetmaster_self.quickstart.private_master import PrivateMaster
 from puppetmaster_self.quickstart.puppetserver_files import MasterSettings
 from tests.real.conftest import SlapdMaker

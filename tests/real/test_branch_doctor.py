@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from enc.names import EnvironmentName
+from enc.terms.names import EnvironmentName
 from git_hooks.deploy.records import Records
 from git_hooks.push.service import socket_path
 from git_hooks.store.layout import Layout

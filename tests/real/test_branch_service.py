@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from enc import config
-from enc.names import EnvironmentName
+from enc.settings import config
+from enc.terms.names import EnvironmentName
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.push.install import KINDS, install
 from git_hooks.push.service import Service, socket_path

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 from puppetmaster_self.instance.machine import Machine, Places
 from puppetmaster_self.sync.patch_repository import GitFailed
 from puppetmaster_self.transaction import departure, facts

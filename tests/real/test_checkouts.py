@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from enc.environments import Rules
-from enc.names import BranchName, EnvironmentName
 from enc.settings import PuppetfileSettings, PushSettings, Settings
+from enc.terms.environments import Rules
+from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.deploy.collect import collect
 from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.deploy.records import Record

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from enc import config
 from enc.directory.connection import open_connection
 from enc.directory.embedded_config import StartOptions, TlsFiles
 from enc.directory.messages import Scope
-from enc.errors import ConfigurationError, DirectoryRefused, DirectoryUnreachable, ToolkitError
-from enc.settings import DirectorySettings, Duration, TlsSettings
+from enc.settings import DirectorySettings, Duration, TlsSettings, config
+from enc.terms.errors import ConfigurationError, DirectoryRefused, DirectoryUnreachable, ToolkitError
 from tests.real.conftest import SlapdMaker
 from tests.support.certificates import Authority
 from tests.support.hostile_server import (
@@ -153,7 +152,7 @@ import sys
 from pathlib import Path
 from enc.settings import DirectorySettings
 from enc.directory.connection import open_connection
-from enc.errors import ConfigurationError
+from enc.terms.errors import ConfigurationError
 from tests.support.hostile_server import server
 heard = []
 with server(lambda peer: heard.append(peer.recv(4096)), "10.9.8.7") as place:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from enc.environments import Rules
-from enc.errors import NotFound
-from enc.names import BranchName, EnvironmentName
 from enc.settings import BranchSettings, PuppetserverSettings
+from enc.terms.environments import Rules
+from enc.terms.errors import NotFound
+from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.branches.reconcile import look, reconcile
 from git_hooks.deploy.collect import collect
 from git_hooks.deploy.deployer import Deployer, Exact, Tip

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from enc.answers.layout import Layout
-from enc.names import EnvironmentName
+from enc.terms.names import EnvironmentName
 from puppetmaster_self.quickstart.private_master import PrivateMaster
 from puppetmaster_self.quickstart.puppetserver_files import MasterSettings, exec_terminus
 from tests.real.conftest import SlapdMaker

@@ -18,15 +18,15 @@ from pathlib import Path
 import pytest
 
 from enc import cli
-from enc.audit import DONE, Trail
-from enc.changes import Wish, modifying, to_set
-from enc.config import load
 from enc.directory.edits import DirectoryEditor, ValueChange
-from enc.errors import ClassificationError, Conflict, NotAllowed, ToolkitError
-from enc.names import Certname, ClassName, EnvironmentName, PersonName, PrefixName, ProjectName, VariableName
+from enc.edits.audit import DONE, Trail
+from enc.edits.changes import Wish, modifying, to_set
 from enc.service import history, nodes, projects
 from enc.service.desk import Desk, Plan, Receipt, open_desk
 from enc.settings import AuditSettings, NodeSettings, Settings
+from enc.settings.config import load
+from enc.terms.errors import ClassificationError, Conflict, NotAllowed, ToolkitError
+from enc.terms.names import Certname, ClassName, EnvironmentName, PersonName, PrefixName, ProjectName, VariableName
 from tests.real.conftest import SlapdMaker
 from tests.support.slapd import ADD, Slapd
 

@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from enc import config
 from enc.directory.edits import DirectoryEditor, ValueChange
-from enc.errors import Conflict, DirectoryRefused, DirectoryUnreachable, NotAllowed, NotFound, ToolkitError
-from enc.settings import Duration, Settings
+from enc.settings import Duration, Settings, config
+from enc.terms.errors import Conflict, DirectoryRefused, DirectoryUnreachable, NotAllowed, NotFound, ToolkitError
 from tests.support.slapd import Slapd
 
 S = "dc=example,dc=org"

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from ldap3 import AUTO_BIND_TLS_BEFORE_BIND, NONE, Connection, Server, Tls
 
-from enc import config
 from enc.directory.embedded import EmbeddedDirectory
 from enc.directory.embedded_config import StartOptions, TlsFiles
-from enc.errors import DirectoryUnreachable, ToolkitError, UsageError
+from enc.settings import config
+from enc.terms.errors import DirectoryUnreachable, ToolkitError, UsageError
 from tests.real.conftest import SlapdMaker
 from tests.support.slapd import ADD, Refused, Slapd
 

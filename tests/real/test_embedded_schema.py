@@ -15,7 +15,7 @@ from enc.directory import slapd_process
 from enc.directory.schema import install
 from enc.directory.schema.definitions import SCHEMAS
 from enc.directory.schema.render import render
-from enc.errors import DirectoryRefused
+from enc.terms.errors import DirectoryRefused
 
 EXTERNAL = f"gidNumber={os.getegid()}+uidNumber={os.geteuid()},cn=peercred,cn=external,cn=auth"
 

@@ -15,7 +15,7 @@ import yaml
 
 from enc.answers.layout import Contact, Layout
 from enc.answers.reader import look_up
-from enc.names import Certname
+from enc.terms.names import Certname
 from tests.real.conftest import SlapdMaker
 from tests.support.following import REPOSITORY, Following, add_node, add_project, eventually
 from tests.support.slapd import Slapd

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from enc.names import EnvironmentName
+from enc.terms.names import EnvironmentName
 from git_hooks.deploy.records import Records
 from git_hooks.repository.refstore import RefStore
 from tests.real.conftest import SlapdMaker

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from enc import config
-from enc.errors import NotFound
+from enc.settings import config
+from enc.terms.errors import NotFound
 from git_hooks.push.install import SETTINGS, InstallError, install, uninstall, verify
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import git

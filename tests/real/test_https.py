@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from enc.https import KeptConnection, Tls
+from enc.programs.https import KeptConnection, Tls
 from tests.support.certificates import Authority
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: "

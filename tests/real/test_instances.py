@@ -12,21 +12,21 @@ from pathlib import Path
 import pytest
 
 from enc import cli
-from enc.changes import Wish
 from enc.classify.classify import Classifier
-from enc.config import load
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.directory.ldap_store import LdapSource
 from enc.directory.messages import Scope
-from enc.errors import ClassificationError, Conflict, NotAllowed, ToolkitError
+from enc.edits.changes import Wish
 from enc.instances import tokens
 from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle, Ticket
-from enc.names import Certname, PersonName
 from enc.service import history, nodes
 from enc.service.desk import open_desk
 from enc.settings import Settings
+from enc.settings.config import load
+from enc.terms.errors import ClassificationError, Conflict, NotAllowed, ToolkitError
+from enc.terms.names import Certname, PersonName
 from tests.real.conftest import SlapdMaker
 from tests.support.instances import (
     BLUE,

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from enc import config, people
 from enc.directory.connection import open_connection
 from enc.directory.ldap_store import LdapSource
-from enc.errors import DirectoryRefused, DirectoryUnreachable
-from enc.names import PersonName, ProjectName
-from enc.roles import Holding, remembered
-from enc.settings import Duration, Settings
+from enc.rights.roles import Holding, remembered
+from enc.service import people
+from enc.settings import Duration, Settings, config
+from enc.terms.errors import DirectoryRefused, DirectoryUnreachable
+from enc.terms.names import PersonName, ProjectName
 from tests.real.conftest import SlapdMaker
 from tests.support.people import TABLE
 from tests.support.slapd import Slapd

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from enc.names import BranchName
+from enc.terms.names import BranchName
 from git_hooks.cli import main
 from git_hooks.push.leaving import Leaving, note, settle
 from git_hooks.push.service import Service

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from enc.environments import Rules
-from enc.names import BranchName, EnvironmentName
+from enc.terms.environments import Rules
+from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.branches.reconcile import look, reconcile
 from git_hooks.deploy.collect import collect
 from git_hooks.deploy.deployer import Deployer, Tip

@@ -23,8 +23,8 @@ import yaml
 
 from enc.answers.layout import Contact, Layout
 from enc.directory.place import free_port
-from enc.names import BranchName, EnvironmentName
 from enc.settings import AnswerSettings, Duration, MirrorSettings, Settings
+from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.mirror.catch_up import CatchUp
 from git_hooks.mirror.jobs import Jobs

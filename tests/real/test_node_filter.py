@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from enc.config import parse
 from enc.directory.ldap_store import LdapSource
-from enc.filters import NodeFilter, folded
+from enc.settings.config import parse
+from enc.terms.filters import NodeFilter, folded
 from tests.real.conftest import SlapdMaker
 from tests.support.slapd import Slapd
 

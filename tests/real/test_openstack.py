@@ -16,9 +16,9 @@ import pytest
 
 from enc.cloud.client import Cloud, CloudRefused, CloudUnreachable
 from enc.cloud.vendordata import Server, Vendordata
-from enc.errors import ConfigurationError, Conflict, DirectoryUnreachable
 from enc.instances import user_data
 from enc.settings import Duration, OpenStackSettings
+from enc.terms.errors import ConfigurationError, Conflict, DirectoryUnreachable
 from enc.web.vendordata import create_vendordata
 from tests.support.openstack import OpenStack
 from tests.unit.test_user_data import PLAIN

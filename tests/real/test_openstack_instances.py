@@ -19,13 +19,13 @@ import pytest
 from enc import cli
 from enc.cloud.allotment import Allotter
 from enc.cloud.vendordata import Server
-from enc.config import load
 from enc.directory.edits import DirectoryEditor, ValueChange
-from enc.errors import Conflict, NotFound
 from enc.instances.enrolment import ATTRIBUTE
 from enc.instances.tokens import digest
-from enc.names import ProjectName
 from enc.settings import Settings
+from enc.settings.config import load
+from enc.terms.errors import Conflict, NotFound
+from enc.terms.names import ProjectName
 from tests.real.conftest import SlapdMaker
 from tests.support.certificates import Authority
 from tests.support.instances import BLUE, RED, add_people_and_projects, found, write_config

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from enc.names import Certname, EnvironmentName
+from enc.terms.names import Certname, EnvironmentName
 from puppetmaster_self.quickstart.owned_process import ProcessFailed
 from puppetmaster_self.quickstart.private_agent import PrivateAgent
 from puppetmaster_self.quickstart.private_master import PrivateMaster

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from enc.names import Certname
+from enc.terms.names import Certname
 from tests.support import toolkit
 from tests.support.machines import Machine, needs_root
 from tests.support.puppet_module import PARTS, ROOT

@@ -15,8 +15,8 @@ import pytest
 
 from enc.classify.model import Classification, Value
 from enc.classify.render import render_answer
-from enc.names import Certname, ClassName, EnvironmentName, ParameterName
-from enc.puppet_names import (
+from enc.terms.names import Certname, ClassName, EnvironmentName, ParameterName
+from enc.terms.puppet_names import (
     RESERVED_CLASSES,
     RESERVED_ENVIRONMENTS,
     RESERVED_PARAMETERS,

@@ -22,8 +22,8 @@ import pytest
 import yaml
 
 import git_hooks
-from enc.names import BranchName, EnvironmentName
 from enc.settings import AnswerSettings, BranchSettings, Duration, MirrorSettings, PuppetfileSettings, Settings
+from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.deploy.collect import collect
 from git_hooks.deploy.deployer import Deployer, Exact, Tip
 from git_hooks.deploy.records import Record

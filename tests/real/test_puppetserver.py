@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from enc.names import Certname, EnvironmentName
+from enc.terms.names import Certname, EnvironmentName
 from puppetmaster_self.quickstart.private_agent import AgentRun, AgentSettings
 from puppetmaster_self.quickstart.private_master import PrivateMaster
 from puppetmaster_self.quickstart.puppetserver_files import MasterSettings, exec_terminus

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from enc.answers.layout import Contact, Layout
-from enc.names import EnvironmentName, PersonName
+from enc.terms.names import EnvironmentName, PersonName
 from git_hooks.deploy.records import Records
 from git_hooks.push.pusher import sign
 from tests.real.conftest import SlapdMaker

@@ -19,15 +19,15 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
-from enc.changes import Wish
-from enc.config import load
+from enc.edits.changes import Wish
 from enc.instances import agent_profile, user_data
 from enc.instances.enrolment import ATTRIBUTE
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle
 from enc.instances.user_data import PLACE, UserData
-from enc.names import Certname, EnvironmentName
 from enc.service.desk import open_desk
+from enc.settings.config import load
+from enc.terms.names import Certname, EnvironmentName
 from puppetmaster_self.quickstart.owned_process import OwnedProcess
 from puppetmaster_self.quickstart.private_agent import AgentRun
 from puppetmaster_self.quickstart.private_instance import PrivateInstance, end, refusal, start_wire, wire

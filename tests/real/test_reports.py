@@ -13,7 +13,7 @@ import pytest
 
 from enc.instances import reports
 from enc.instances.states import Run
-from enc.names import Certname
+from enc.terms.names import Certname
 
 ROOT = Path(__file__).parents[2]
 ME, OTHER = "me.red.example.org", "other.red.example.org"

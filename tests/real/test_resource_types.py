@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from enc.names import BranchName, EnvironmentName
+from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.deploy.records import Record
 from git_hooks.deploy.verify import verify_store

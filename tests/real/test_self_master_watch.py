@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from enc.errors import ToolkitError
-from enc.names import Certname
 from enc.settings import Duration, Settings
+from enc.terms.errors import ToolkitError
+from enc.terms.names import Certname
 from puppetmaster_self.standing.classified import SELF
 from puppetmaster_self.standing.watch import watch
 from puppetmaster_self.transaction.journal import alone

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from cryptography import x509
 
-from enc.names import Certname
+from enc.terms.names import Certname
 from puppetmaster_self.quickstart.private_agent import AgentSettings
 from puppetmaster_self.quickstart.private_master import PrivateMaster
 from puppetmaster_self.quickstart.puppetserver_files import AuthRule, MasterSettings

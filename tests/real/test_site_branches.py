@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from enc.environments import Rules, site_first
-from enc.errors import ConfigurationError, NotFound
-from enc.names import BranchName, EnvironmentName, ProjectName
 from enc.settings import BranchSettings, Settings
+from enc.terms.environments import Rules, site_first
+from enc.terms.errors import ConfigurationError, NotFound
+from enc.terms.names import BranchName, EnvironmentName, ProjectName
 from git_hooks.branches.listing import references, rows
 from git_hooks.branches.project_branches import beginning, make, missing
 from git_hooks.branches.reconcile import look, reconcile

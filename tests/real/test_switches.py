@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 import git_hooks
-from enc.names import BranchName, Certname, EnvironmentName
 from enc.settings import PuppetserverSettings
+from enc.terms.names import BranchName, Certname, EnvironmentName
 from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store import code_programs

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 from puppetmaster_self.instance import keep
 from puppetmaster_self.instance.machine import Machine, Places
 from puppetmaster_self.sync.sync import Policy

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from enc import config
-from enc.classify.model import Record
 from enc.directory.connection import open_connection
 from enc.directory.embedded_config import StartOptions
 from enc.directory.sync_events import (
@@ -29,8 +27,9 @@ from enc.directory.sync_events import (
 )
 from enc.directory.sync_stream import Questions
 from enc.directory.syncrepl import SyncFeed
-from enc.errors import DirectoryRefused, DirectoryUnreachable
-from enc.settings import DirectorySettings, Duration
+from enc.settings import DirectorySettings, Duration, config
+from enc.terms.errors import DirectoryRefused, DirectoryUnreachable
+from enc.terms.record import Record
 from tests.real.conftest import SlapdMaker
 from tests.support.hostile_server import server, synchronizes_nothing
 from tests.support.slapd import ADD, REPLACE, Slapd

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from enc.names import EnvironmentName
+from enc.terms.names import EnvironmentName
 from git_hooks.deploy.records import Records
 from git_hooks.push.service import Service
 from git_hooks.store.layout import Layout

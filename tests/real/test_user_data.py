@@ -12,16 +12,16 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from enc.changes import Wish
-from enc.config import load
+from enc.edits.changes import Wish
 from enc.instances import agent_profile, tokens, user_data
 from enc.instances.enrolment import ATTRIBUTE
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle
 from enc.instances.user_data import AgentProfile, Repository, UserData
-from enc.names import Certname, EnvironmentName
 from enc.service.desk import open_desk
 from enc.settings import Settings
+from enc.settings.config import load
+from enc.terms.names import Certname, EnvironmentName
 from puppetmaster_self.quickstart.private_master import PrivateMaster
 from puppetmaster_self.quickstart.puppetserver_files import MasterSettings
 from tests.real.conftest import SlapdMaker

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from enc.names import BranchName, EnvironmentName
+from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.deploy.collect import Collected, collect
 from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.deploy.records import Record

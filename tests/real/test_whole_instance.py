@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from enc.names import Certname
+from enc.terms.names import Certname
 from puppetmaster_self.quickstart.owned_process import OwnedProcess, ProcessFailed, start_time
 from puppetmaster_self.quickstart.private_instance import end, start_wire, wire
 from puppetmaster_self.quickstart.whole_instance import WholeInstance, forget_groups, groups

@@ -21,9 +21,9 @@ import pytest
 import yaml
 
 from enc import cli
-from enc.config import load
 from enc.directory.edits import DirectoryEditor
-from enc.names import Certname, EnvironmentName
+from enc.settings.config import load
+from enc.terms.names import Certname, EnvironmentName
 from puppetmaster_self.quickstart.owned_process import OwnedProcess
 from puppetmaster_self.quickstart.private_agent import AgentSettings, PrivateAgent
 from puppetmaster_self.quickstart.private_instance import PrivateInstance, end, refusal, start_wire, wire

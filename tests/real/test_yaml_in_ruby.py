@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from enc.classify import values
 from enc.classify.model import Classification
 from enc.classify.render import render_answer, render_data
-from enc.names import Certname, EnvironmentName
+from enc.terms.names import Certname, EnvironmentName
 from tests.support import strategies
 
 # Puppet::Util::Yaml.safe_load is given [Symbol] by the exec node terminus. Floats

@@ -8,8 +8,8 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from enc.names import BranchName
 from enc.settings import BranchSettings
+from enc.terms.names import BranchName
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.trees import DIRECTORY, FILE, LINK, PROGRAM, Entry, object_id, render_tree
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from enc.names import Certname
+from enc.terms.names import Certname
 from puppetmaster_self.quickstart.puppetserver_files import AuthRule
 
 PP_PROJECT = x509.ObjectIdentifier("1.3.6.1.4.1.34380.1.1.7")

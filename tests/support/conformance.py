@@ -17,13 +17,12 @@ from typing import Any
 
 import yaml
 
-from enc import config
 from enc.classify.classify import Classifier
 from enc.classify.model import Source
 from enc.classify.render import render_answer
-from enc.errors import ClassificationError, NotFound
-from enc.names import Certname
-from enc.settings import AnswerSettings, Settings
+from enc.settings import AnswerSettings, Settings, config
+from enc.terms.errors import ClassificationError, NotFound
+from enc.terms.names import Certname
 
 CASES = Path(__file__).parent.parent / "cases"
 LEAKED = frozenset({"objectclass", "dn", "puppetclass", "puppetvar", "parentnode", "environment"})

@@ -14,17 +14,16 @@ from pathlib import Path
 
 import yaml
 
-from enc import config
 from enc.answers.layout import Layout, link
 from enc.answers.reader import read_contact
 from enc.answers.status import FollowerStatus, status
 from enc.classify.classify import Classifier
 from enc.classify.render import render_answer, render_data
 from enc.directory.ldap_store import LdapSource
-from enc.errors import ClassificationError
-from enc.filters import NodeFilter
-from enc.names import Certname
-from enc.settings import Duration
+from enc.settings import Duration, config
+from enc.terms.errors import ClassificationError
+from enc.terms.filters import NodeFilter
+from enc.terms.names import Certname
 from tests.support.replicas import Group
 from tests.support.slapd import Slapd
 

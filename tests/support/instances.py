@@ -6,15 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from enc.changes import Wish
-from enc.config import load
 from enc.directory.edits import DirectoryEditor
+from enc.edits.changes import Wish
 from enc.instances import entry
 from enc.instances.entry import Instance
-from enc.names import Certname, PersonName, ProjectName
 from enc.service import projects
 from enc.service.desk import open_desk
 from enc.settings import Settings
+from enc.settings.config import load
+from enc.terms.names import Certname, PersonName, ProjectName
 from tests.support.slapd import Slapd
 
 S = "dc=example,dc=org"
@@ -24,11 +24,11 @@ WHY = "for a test"
 KILLED_AT = """
 import os, signal, sys
 from enc.authority.client import open_all
-from enc.changes import Wish
-from enc.config import load
+from enc.edits.changes import Wish
+from enc.settings.config import load
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle
-from enc.names import Certname, ProjectName
+from enc.terms.names import Certname, ProjectName
 from enc.service.desk import open_desk
 from pathlib import Path
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from enc import dn
-from enc.classify.model import Record
-from enc.filters import NodeFilter, folded
-from enc.names import ProjectName
 from enc.settings import Settings
+from enc.terms import dn
+from enc.terms.filters import NodeFilter, folded
+from enc.terms.names import ProjectName
+from enc.terms.record import Record
 
 
 def record(place: str, csn: str = "", **attributes: str | Sequence[str]) -> Record:

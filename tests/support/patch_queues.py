@@ -19,8 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from enc.names import BranchName, EnvironmentName
 from enc.settings import BranchSettings
+from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.repository.refs import ObjectId
 from puppetmaster_self.sync.patch_repository import PatchRepository

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from enc import dn
-from enc.names import BranchName, ProjectName
-from enc.roles import MEMBER, OPERATOR, PROJECTADMIN, ROLES, SITE_BRANCHES, Action, Held, Holding, Person, Role
+from enc.rights.roles import MEMBER, OPERATOR, PROJECTADMIN, ROLES, SITE_BRANCHES, Action, Held, Holding, Person, Role
+from enc.terms import dn
+from enc.terms.names import BranchName, ProjectName
 
 REVIEWER = Role(
     "reviewer",

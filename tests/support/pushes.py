@@ -35,7 +35,7 @@ from typing import Any
 
 import yaml
 
-from enc import config
+from enc.settings import config
 from git_hooks.push.install import install
 from git_hooks.push.service import Service, socket_path
 from git_hooks.repository.trees import DIRECTORY, FILE, LINK, PROGRAM, Entry, parse_tree, render_tree

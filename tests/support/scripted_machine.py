@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from enc.names import BranchName, Certname, EnvironmentName, ProjectName
 from enc.settings import SelfMasterSettings, Settings
+from enc.terms.names import BranchName, Certname, EnvironmentName, ProjectName
 from puppetmaster_self.instance import tree
 from puppetmaster_self.instance.machine import Machine, Places
 from puppetmaster_self.transaction.facts import Facts

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from enc.directory.embedded_config import StartOptions, TlsFiles
-from enc.names import Certname, EnvironmentName
+from enc.terms.names import Certname, EnvironmentName
 from puppetmaster_self.quickstart.private_master import PrivateMaster
 from puppetmaster_self.quickstart.puppetserver_files import MasterSettings, exec_terminus
 from tests.support import toolkit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from enc.names import Certname, ClassName, DataKey, EnvironmentName, ParameterName, VariableName
+from enc.terms.names import Certname, ClassName, DataKey, EnvironmentName, ParameterName, VariableName
 
 # What a directory may hold: any Unicode but NUL and surrogates (UTF-8 has none).
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from enc import config
 from enc.directory.place import free_port
+from enc.settings import config
 from tests.support.bare import Bare
 from tests.support.slapd import ADD, Slapd
 

@@ -16,9 +16,9 @@ from enc.answers import metrics
 from enc.answers.layout import Contact, Layout, link, link_of
 from enc.answers.status import status
 from enc.answers.writer import AnswerWriter
-from enc.errors import ConfigurationError
-from enc.names import Certname, PrefixName, ProjectName
 from enc.settings import AnswerSettings, Settings
+from enc.terms.errors import ConfigurationError
+from enc.terms.names import Certname, PrefixName, ProjectName
 from tests.support.following import eventually
 
 WEB = Certname("web1.example.org")

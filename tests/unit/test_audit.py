@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enc.audit import DONE, INTERRUPTED, Edit, Trail
-from enc.changes import Change, Step
-from enc.errors import ToolkitError, UsageError
-from enc.names import ProjectName
+from enc.edits.audit import DONE, INTERRUPTED, Edit, Trail
+from enc.edits.changes import Change, Step
+from enc.terms.errors import ToolkitError, UsageError
+from enc.terms.names import ProjectName
 
 STEP = Step("modify", "cn=x,dc=example", (Change("puppetVar", ("a=1",), ("a=2",)),))
 

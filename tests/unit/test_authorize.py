@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from enc.authorize import Need, claimed, first_refusal, needed
-from enc.changes import Change, Step, after
-from enc.classify.model import Record
-from enc.names import ProjectName
-from enc.roles import MEMBER, OPERATOR, OTHER, PROJECTADMIN, ROLES, Action, allowed
+from enc.edits.changes import Change, Step, after
+from enc.rights.roles import MEMBER, OPERATOR, OTHER, PROJECTADMIN, ROLES, Action, allowed
+from enc.service.authorize import Need, claimed, first_refusal, needed
 from enc.settings import InstanceSettings, NodeSettings, Settings
+from enc.terms.names import ProjectName
+from enc.terms.record import Record
 from tests.support.memory import record
 from tests.support.people import person, rows, who
 

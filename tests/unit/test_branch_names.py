@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from enc.environments import Rules, collisions
-from enc.errors import ConfigurationError, InvalidName
-from enc.names import BranchName
 from enc.settings import BranchSettings
+from enc.terms.environments import Rules, collisions
+from enc.terms.errors import ConfigurationError, InvalidName
+from enc.terms.names import BranchName
 from git_hooks.repository.reading import git_environment
 from git_hooks.repository.refs import ObjectId, parse_updates
 

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from enc.environments import Rules
-from enc.errors import NotFound
-from enc.names import BranchName, EnvironmentName
 from enc.settings import BranchSettings
+from enc.terms.environments import Rules
+from enc.terms.errors import NotFound
+from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.branches.reconcile import due
 from git_hooks.checks.environment_conf import problems
 from git_hooks.deploy.costs import costs

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enc.changes import Change, Step, Wish, Withdrawal, apply, modifying, reverse, state, to_set, to_unset
 from enc.classify import statements
-from enc.classify.model import Record
-from enc.errors import Conflict, UsageError
-from enc.names import ClassName, DataKey, EnvironmentName, ParameterName, VariableName
+from enc.edits.changes import Change, Step, Wish, Withdrawal, apply, modifying, reverse, state, to_set, to_unset
 from enc.settings import NodeSettings
+from enc.terms.errors import Conflict, UsageError
+from enc.terms.names import ClassName, DataKey, EnvironmentName, ParameterName, VariableName
+from enc.terms.record import Record
 from tests.support.memory import record
 
 SETTINGS = NodeSettings()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from enc.classify.model import Classification
-from enc.names import Certname, EnvironmentName
 from enc.settings import DirectorySettings, Settings
+from enc.terms.names import Certname, EnvironmentName
 from puppetmaster_self.standing.clients import CLASS, certified, clients, is_client, joining, leaving
 
 MASTER, NODE = Certname("web-1.example.org"), Certname("web-2.example.org")

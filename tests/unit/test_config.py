@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from enc import config, config_reference
-from enc.errors import ConfigurationError
-from enc.settings import Duration, Settings
+from enc.settings import Duration, Settings, config
+from enc.settings import reference as config_reference
+from enc.terms.errors import ConfigurationError
 
 # The keys that people's files and scripts stand on.
 FIXED = """

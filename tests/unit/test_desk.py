@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from enc import people
-from enc.audit import Trail
-from enc.changes import deleting
-from enc.classify.model import Record
-from enc.errors import Conflict, ToolkitError
+from enc.edits.audit import Trail
+from enc.edits.changes import deleting
+from enc.service import people
 from enc.service.desk import Desk, Plan
 from enc.settings import Settings
 from enc.signing.request import BadRequest
+from enc.terms.errors import Conflict, ToolkitError
+from enc.terms.record import Record
 from tests.support.memory import record
 
 S = "dc=example,dc=org"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from enc import dn
-from enc.errors import InvalidName
+from enc.terms import dn
+from enc.terms.errors import InvalidName
 from tests.support.strategies import texts
 
 BASE = "ou=hosts,dc=example,dc=org"

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from enc import config, config_reference, reference
+from enc import reference
 from enc.answers.metrics import Metrics
-from enc.errors import ExitStatus
-from enc.settings import Settings
+from enc.settings import Settings, config
+from enc.settings import reference as config_reference
+from enc.terms.errors import ExitStatus
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -10,13 +10,13 @@ import pytest
 
 from enc.answers.status import FollowerStatus
 from enc.answers.worklist import Problem
-from enc.config import DEFAULT_PATH, parse
 from enc.directory.schema.install import missing
 from enc.directory.server_facts import _read_indexes
 from enc.doctor import account, directory, follower, puppet, signing
 from enc.doctor.findings import Finding, fault, lines, ok, verdict, warning
-from enc.errors import DirectoryUnreachable
 from enc.settings import Duration, Settings
+from enc.settings.config import DEFAULT_PATH, parse
+from enc.terms.errors import DirectoryUnreachable
 
 EXTENDED = Settings()
 TERMINUS = parse("nodes: {semantics: terminus}")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from enc.audit import Trail
-from enc.errors import UsageError
-from enc.names import Certname, ProjectName
+from enc.edits.audit import Trail
 from enc.service import history
+from enc.terms.errors import UsageError
+from enc.terms.names import Certname, ProjectName
 
 NOW = 1_793_541_600.0
 """2026-11-01T14:00:00Z"""

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enc.errors import ConfigurationError
 from enc.instances.enrolment import Built, Enrolment
 from enc.instances.tokens import FORM, Binding, digest, read_key, token
-from enc.names import Certname, ProjectName
+from enc.terms.errors import ConfigurationError
+from enc.terms.names import Certname, ProjectName
 
 SECONDS = st.integers(0, 10**11 - 1)
 DIGEST = st.text("0123456789abcdef", min_size=64, max_size=64)

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from enc import errors
 from enc.cli import main as enc_admin
-from enc.entrypoint import run
+from enc.programs.entrypoint import run
+from enc.terms import errors
 from git_hooks.cli import main as branch_manager
+
+_RUN = "from enc.programs.entrypoint import run; import sys; "
 
 
 def _raise(error: BaseException) -> int:
@@ -95,14 +97,14 @@ def test_a_bug_leaves_a_report(
 
 
 def test_what_a_terminal_cannot_show_is_escaped() -> None:
-    program = "from enc.entrypoint import run; import sys; sys.exit(run('x', lambda: print('\\u2192 \\udcff') or 0))"
+    program = _RUN + "sys.exit(run('x', lambda: print('\\u2192 \\udcff') or 0))"
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1:strict"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert (done.stdout, done.stderr, done.returncode) == ("\\u2192 \\udcff\n", "", 0)
 
 
 def test_a_reader_that_goes_away_is_no_bug() -> None:
-    program = "from enc.entrypoint import run; import sys; sys.exit(run('x', lambda: print('y\\n' * 100000) or 0))"
+    program = _RUN + "sys.exit(run('x', lambda: print('y\\n' * 100000) or 0))"
     done = subprocess.run(["sh", "-c", f'{sys.executable} -c "{program}" | head -1'], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("y\n", "")
 

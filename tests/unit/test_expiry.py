@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from enc.names import BranchName, Certname, EnvironmentName
+from enc.terms.names import BranchName, Certname, EnvironmentName
 from git_hooks.branches.expiry import Topic, judge
 from git_hooks.repository.refs import ObjectId
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from enc.classify.model import Record
-from enc.errors import ToolkitError
-from enc.export import entry, write
+from enc.service.export import entry, write
+from enc.terms.errors import ToolkitError
+from enc.terms.record import Record
 
 
 def test_an_entry_folds_and_escapes() -> None:

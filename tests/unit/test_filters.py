@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enc.errors import ConfigurationError
-from enc.filters import Filter, NodeFilter, escape, folded, parse
+from enc.terms.errors import ConfigurationError
+from enc.terms.filters import Filter, NodeFilter, escape, folded, parse
 from tests.support.memory import record
 from tests.support.strategies import texts
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from enc import config
 from enc.classify.gather import LONGEST_CHAIN, gather
-from enc.classify.model import Lineage, Record
-from enc.errors import ClassificationError, NotFound
-from enc.names import Certname
+from enc.classify.model import Lineage
+from enc.settings import config
+from enc.terms.errors import ClassificationError, NotFound
+from enc.terms.names import Certname
+from enc.terms.record import Record
 from tests.support.memory import MemorySource, record
 
 S = "dc=example,dc=org"

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enc import dn
-from enc.changes import Change
-from enc.classify.model import Record
-from enc.export import entry
+from enc.edits.changes import Change
 from enc.importing.entries import difference
 from enc.importing.ldif import Entry, read
 from enc.importing.outcome import Problem
+from enc.service.export import entry
+from enc.terms import dn
+from enc.terms.record import Record
 from tests.support.strategies import texts
 
 HEAD = "dn: cn=a,dc=x\nobjectClass: device\n"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from enc import config
 from enc.importing.puppet_conf import translate
 from enc.importing.safely import Unreadable
+from enc.settings import config
 
 SECRET = Path("/etc/puppetmaster/ldap.secret")
 WIKIMEDIA = """

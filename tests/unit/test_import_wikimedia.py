@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from enc.errors import UsageError
 from enc.importing.safely import Unreadable
 from enc.importing.wikimedia import Scope, Tree, read
 from enc.importing.yaml_files import classes, data, data_of
-from enc.names import PrefixName, ProjectName
+from enc.terms.errors import UsageError
+from enc.terms.names import PrefixName, ProjectName
 
 FILE = Path("p/_.yaml")
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enc import puppet_settings
-from enc.errors import InvalidName, UsageError
 from enc.instances import naming, reports
 from enc.instances.enrolment import Built, Enrolment
 from enc.instances.states import Run, built_by, state
-from enc.names import Certname, ProjectName
+from enc.puppet import settings as puppet_settings
+from enc.terms.errors import InvalidName, UsageError
+from enc.terms.names import Certname, ProjectName
 
 TOKEN, KEY = "a" * 64, "b" * 64
 CLOSED = Enrolment("closed", 100)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enc.classify.model import Record
-from enc.names import PersonName
+from enc.terms.names import PersonName
+from enc.terms.record import Record
 from git_hooks.transport import key_lines
 from git_hooks.transport.key_lines import Limits, PublicKey, Unusable, lines_of, quoted, together
 from git_hooks.transport.keys import line, owners

@@ -16,10 +16,10 @@ from ldap3.strategy.sync import SyncStrategy
 from ldap3.utils import asn1
 from pyasn1.codec.ber import decoder
 
-from enc import filters
 from enc.directory import entries, messages, sync_messages
 from enc.directory.messages import Malformed
-from enc.errors import ConfigurationError
+from enc.terms import filters
+from enc.terms.errors import ConfigurationError
 
 names = st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,20}(;binary)?", fullmatch=True)
 attributes = st.dictionaries(names, st.lists(st.binary(max_size=300), max_size=4), max_size=6)

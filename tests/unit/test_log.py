@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from enc import log
+from enc.programs import log
 from enc.settings import LogSettings
 
 HOSTILE = "a\nerror: forged\r\x1b[31m\u2028\x85 b"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enc.errors import InvalidName
-from enc.names import (
+from enc.terms.errors import InvalidName
+from enc.terms.names import (
     Certname,
     ClassName,
     DataKey,

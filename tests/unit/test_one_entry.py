@@ -15,10 +15,10 @@ from enc.answers.reach import Reach
 from enc.answers.work import Worker
 from enc.answers.writer import AnswerWriter
 from enc.classify.gather import members
-from enc.classify.model import Record
-from enc.filters import parse
-from enc.names import ProjectName
 from enc.settings import AnswerSettings, NodeSettings, Settings
+from enc.terms.filters import parse
+from enc.terms.names import ProjectName
+from enc.terms.record import Record
 
 SUFFIX = "dc=example,dc=org"
 GOOD = Record(

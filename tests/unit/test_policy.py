@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from enc.environments import Rules
-from enc.errors import MOST_SAID
-from enc.names import BranchName, Certname, ProjectName
-from enc.roles import MEMBER, OPERATOR, OTHER, PROJECTADMIN, Action
+from enc.rights.roles import MEMBER, OPERATOR, OTHER, PROJECTADMIN, Action
+from enc.terms.environments import Rules
+from enc.terms.errors import MOST_SAID
+from enc.terms.names import BranchName, Certname, ProjectName
 from git_hooks.push.policy import Facts, judge, needs, obstacles, read, some
 from git_hooks.push.verdict import SHOWN, PushVerdict, RefVerdict
 from git_hooks.repository.refs import ObjectId, RefUpdate

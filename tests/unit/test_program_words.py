@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from enc import log
-from enc.errors import MOST_SAID, bounded
-from enc.program_words import why
+from enc.programs import log
+from enc.terms.errors import MOST_SAID, bounded
+from enc.terms.program_words import why
 
 CASES = yaml.safe_load((Path(__file__).parent.parent / "cases/program_words.yaml").read_text("utf-8"))
 
@@ -52,7 +52,7 @@ def test_all_that_was_said_is_kept_without_passwords(caplog: pytest.LogCaptureFi
 
 NO_ADVICE = {
     "enc.authority.statuses",  # a fingerprint
-    "enc.dn",  # the name that is wrong; what is wrong with it follows
+    "enc.terms.dn",  # the name that is wrong; what is wrong with it follows
     "enc.directory.messages",  # likewise
     "enc.signing.autosign",  # likewise
     "git_hooks.puppetfile.language",  # likewise

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from enc.names import BranchName, ProjectName
 from enc.settings import BranchSettings
+from enc.terms.names import BranchName, ProjectName
 from git_hooks.branches.project_branches import missing
 from git_hooks.repository.refs import ObjectId
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from enc.prometheus import Metric, single, text, write_file
+from enc.programs.prometheus import Metric, single, text, write_file
 from tests.unit.test_walls import ROOT, modules
 
 
@@ -74,6 +74,6 @@ def test_what_cannot_be_put_in_place_leaves_nothing_behind(tmp_path: Path) -> No
 
 
 def test_nobody_else_writes_the_format() -> None:
-    files = {module: ROOT / module.replace(".", "/") for module in modules() if module != "enc.prometheus"}
+    files = {module: ROOT / module.replace(".", "/") for module in modules() if module != "enc.programs.prometheus"}
     sources = {module: path.with_suffix(".py") for module, path in files.items() if path.with_suffix(".py").exists()}
     assert [module for module, path in sources.items() if "# TYPE " in path.read_text("utf-8")] == []

@@ -1,4 +1,4 @@
-"""The doors hold what enc/puppet_names.py says; that Puppet does so is tested with Puppet (tests/real)."""
+"""The doors hold what enc/terms/puppet_names.py says; that Puppet does so is tested with Puppet (tests/real)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from enc import config
-from enc.changes import Wish, to_set
-from enc.classify.model import Classification, Record, Value
-from enc.deployed import Environments
+from enc.classify.model import Classification, Value
 from enc.doctor import configuration, contents
-from enc.errors import ConfigurationError, InvalidName, UsageError
-from enc.names import Certname, ClassName, DataKey, EnvironmentName, ParameterName, VariableName
-from enc.puppet_names import (
+from enc.edits.changes import Wish, to_set
+from enc.puppet.deployed import Environments
+from enc.service import advice
+from enc.service.effect import Effect
+from enc.settings import NodeSettings, config
+from enc.terms.errors import ConfigurationError, InvalidName, UsageError
+from enc.terms.names import Certname, ClassName, DataKey, EnvironmentName, ParameterName, VariableName
+from enc.terms.puppet_names import (
     RESERVED_ENVIRONMENTS,
     VARIABLES,
     data_fault,
@@ -23,9 +25,7 @@ from enc.puppet_names import (
     unreadable,
     variable_fault,
 )
-from enc.service import advice
-from enc.service.effect import Effect
-from enc.settings import NodeSettings
+from enc.terms.record import Record
 
 NODE = Record("cn=a,ou=hosts,dc=example", {"cn": ("a",)})
 

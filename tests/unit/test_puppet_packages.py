@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from enc.doctor.puppet import security
-from enc.puppet_packages import FIXES, NAMES, _order, behind, installed, parse_listed
+from enc.puppet.packages import FIXES, NAMES, _order, behind, installed, parse_listed
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from enc.puppet_settings import own_directories
+from enc.puppet.settings import own_directories
 
 DEBIAN = """jruby-puppet: {
     # (optional) path to puppet conf dir; server-conf-dir: /not/this

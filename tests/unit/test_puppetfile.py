@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enc import config
-from enc.errors import ConfigurationError
+from enc.settings import config
+from enc.terms.errors import ConfigurationError
 from git_hooks.puppetfile import Sources
 from git_hooks.puppetfile.language import UnsoundPuppetfile, read
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from enc.errors import UsageError
+from enc.terms.errors import UsageError
 from puppetmaster_self.quickstart.puppetserver_files import AuthRule, MasterSettings, check_base, exec_terminus, files
 
 BASE = Path("/srv/some where")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from enc.names import EnvironmentName
+from enc.terms.names import EnvironmentName
 from git_hooks.deploy.records import Outcome, Record, Records
 from git_hooks.repository.refs import ObjectId
 

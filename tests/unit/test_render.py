@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from enc.classify.model import Classification, Value
 from enc.classify.render import render_answer, render_data, text
-from enc.names import Certname, EnvironmentName, PrefixName, ProjectName
+from enc.terms.names import Certname, EnvironmentName, PrefixName, ProjectName
 from tests.support import strategies
 
 classifications = st.builds(

@@ -13,7 +13,7 @@ from enc.authority import gauges
 from enc.authority.statuses import CertificateStatus, read_all, read_one
 from enc.instances.enrolment import Enrolment
 from enc.instances.repairs import ACTS, Act, Entry, Held, Repair, Seen, excessive, find
-from enc.names import Certname, ProjectName
+from enc.terms.names import Certname, ProjectName
 
 FILE = Path(__file__).parents[1] / "cases/repairs.yaml"
 CASES: dict[str, Any] = yaml.safe_load(FILE.read_text())

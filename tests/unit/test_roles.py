@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from enc.authorize import needed
-from enc.changes import Change, Step
 from enc.directory.access import PARTS, WHOLE, access_rules, everything_editors
-from enc.errors import DirectoryUnreachable
-from enc.names import BranchName, PersonName, ProjectName
-from enc.roles import ROLES, Action, Held, Holding, Person, Role, allowed, remembered, role_entries
+from enc.edits.changes import Change, Step
+from enc.rights.roles import ROLES, Action, Held, Holding, Person, Role, allowed, remembered, role_entries
+from enc.service.authorize import needed
 from enc.settings import BranchSettings, DirectorySettings, Settings
+from enc.terms.errors import DirectoryUnreachable
+from enc.terms.names import BranchName, PersonName, ProjectName
 from git_hooks.push.membership import Membership
 from git_hooks.push.policy import Facts, judge, read
 from git_hooks.repository.refs import ObjectId, RefUpdate

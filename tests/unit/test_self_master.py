@@ -14,9 +14,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enc.errors import ToolkitError
-from enc.names import BranchName, Certname, EnvironmentName, ProjectName
 from enc.settings import SelfMasterSettings, Settings
+from enc.terms.errors import ToolkitError
+from enc.terms.names import BranchName, Certname, EnvironmentName, ProjectName
 from puppetmaster_self.commands.enable import refuse_soon
 from puppetmaster_self.instance import keep, puppet_conf, tree
 from puppetmaster_self.instance.machine import Machine, Places, ProgramFailed

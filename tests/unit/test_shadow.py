@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from enc import shadow
-from enc.errors import UsageError
-from enc.names import Certname
-from enc.shadow import Said, command_of, compare, differences, read, theirs
+from enc.importing import shadow
+from enc.importing.shadow import Said, command_of, compare, differences, read, theirs
+from enc.terms.errors import UsageError
+from enc.terms.names import Certname
 
 NODE = Certname("web1")
 

@@ -14,15 +14,15 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from enc.classify.model import Record
-from enc.errors import Conflict
 from enc.instances.enrolment import Enrolment
-from enc.names import Certname, ProjectName
 from enc.settings import Settings, SigningSettings
 from enc.signing import request
 from enc.signing.autosign import Outcome, decide, read_all
 from enc.signing.policy import CODES, Instance, Verdict
 from enc.signing.request import BadRequest
+from enc.terms.errors import Conflict
+from enc.terms.names import Certname, ProjectName
+from enc.terms.record import Record
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "tests/cases/signing").glob("*.yaml"))

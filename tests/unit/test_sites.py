@@ -13,8 +13,8 @@ from werkzeug.exceptions import Forbidden, TooManyRequests, Unauthorized
 
 from enc.cloud.client import Caller
 from enc.cloud.vendordata import Vendordata
-from enc.errors import Conflict, DirectoryUnreachable, NotAllowed
 from enc.settings import BranchSettings, OpenStackSettings, Settings
+from enc.terms.errors import Conflict, DirectoryUnreachable, NotAllowed
 from enc.web import part as forms
 from enc.web.errors import SignInFirst
 from enc.web.part import Form, Part

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from enc.answers.layout import Contact, Layout
-from enc.config import parse
-from enc.errors import UsageError
+from enc.settings.config import parse
 from enc.systemd import units
 from enc.systemd.notify import Notifier
+from enc.terms.errors import UsageError
 from git_hooks import systemd
 
 ALL = (*units.UNITS, *systemd.UNITS)

@@ -7,11 +7,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enc import config
 from enc.classify.classify import Classifier
-from enc.classify.model import Classification, Record
-from enc.errors import ClassificationError, NotFound
-from enc.names import Certname
+from enc.classify.model import Classification
+from enc.settings import config
+from enc.terms.errors import ClassificationError, NotFound
+from enc.terms.names import Certname
+from enc.terms.record import Record
 from tests.support.memory import MemorySource, record
 
 HOSTS = "ou=hosts,dc=example,dc=org"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from enc.errors import InvalidName, NotFound, ToolkitError
-from enc.names import PersonName
+from enc.terms.errors import InvalidName, NotFound, ToolkitError
+from enc.terms.names import PersonName
 from git_hooks.transport.tokens import TokenId, TokenPurpose, Tokens
 
 ALICE, BOB = PersonName("alice"), PersonName("bob")

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.exceptions import HTTPException
 
-from enc.errors import ConfigurationError, UsageError
-from enc.names import PersonName, ProjectName
-from enc.roles import Person
+from enc.rights.roles import Person
 from enc.settings import Settings
-from enc.web_server import check_certificate
+from enc.terms.errors import ConfigurationError, UsageError
+from enc.terms.names import PersonName, ProjectName
+from enc.web.server import check_certificate
 from git_hooks.transport import throttle
 from git_hooks.transport.reading import Rule, refusal
 from git_hooks.transport.signin import ASKED, SignedIn, SignIn, parse_basic

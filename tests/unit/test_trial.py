@@ -10,16 +10,16 @@ import yaml
 
 from enc.answers.layout import Contact, Layout
 from enc.answers.reader import look_up
-from enc.authorize import first_refusal, needed
-from enc.changes import Change, Step, after
 from enc.classify.classify import Classifier
 from enc.classify.render import render_answer
 from enc.classify.trial import Trial
-from enc.environments import Rules
-from enc.errors import ClassificationError
-from enc.names import Certname, EnvironmentName, ProjectName
-from enc.roles import Action
+from enc.edits.changes import Change, Step, after
+from enc.rights.roles import Action
+from enc.service.authorize import first_refusal, needed
 from enc.settings import AnswerSettings, Settings
+from enc.terms.environments import Rules
+from enc.terms.errors import ClassificationError
+from enc.terms.names import Certname, EnvironmentName, ProjectName
 from git_hooks.branches.usage import Usage
 from tests.support.memory import MemorySource, record
 from tests.support.people import person

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enc.config import parse
+from enc.settings.config import parse
 from git_hooks.upkeep.chores import CHORES, intervals
 from git_hooks.upkeep.loop import Turn, after, earliest
 

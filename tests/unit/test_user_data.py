@@ -16,11 +16,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enc import config
-from enc.errors import ConfigurationError, ToolkitError
 from enc.instances import agent_profile, user_data
 from enc.instances.user_data import AgentProfile, Repository, UserData
-from enc.names import Certname, ProjectName
+from enc.settings import config
+from enc.terms.errors import ConfigurationError, ToolkitError
+from enc.terms.names import Certname, ProjectName
 from puppetmaster_self.quickstart import private_instance
 from tests.support.certificates import Authority
 from tests.support.strategies import LOOKS_LIKE_SOMETHING, texts

@@ -7,7 +7,7 @@ from hypothesis import given
 
 from enc.classify import values
 from enc.classify.model import Value
-from enc.names import DataKey
+from enc.terms.names import DataKey
 from tests.support import strategies
 
 

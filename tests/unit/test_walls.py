@@ -30,26 +30,26 @@ WALLS = {
     "sqlite3": ["enc.answers.copy", "enc.answers.worklist"],
     "pygit2": ["git_hooks.repository.library"],
     "pyasn1": ["enc.directory.messages", "enc.directory.sync_messages", "enc.directory.connection"],
-    "ssl": ["enc.directory.tls", "enc.https", "enc.web_server"],
+    "ssl": ["enc.directory.tls", "enc.programs.https", "enc.web.server"],
     "http": [
-        *("enc.answers.metrics", "enc.https", "enc.authority.client"),
+        *("enc.answers.metrics", "enc.programs.https", "enc.authority.client"),
         *("git_hooks.deploy.puppetserver", "git_hooks.mirror.report"),
     ],
     "flask": ["enc.web.*", "git_hooks.web.*"],
     "werkzeug": ["enc.web.*", "git_hooks.web.*"],
-    "gunicorn": ["enc.web_server"],
+    "gunicorn": ["enc.web.server"],
     "socket": [
         *("enc.directory.address", "enc.directory.tls", "enc.directory.place", "enc.directory.slapd_process"),
         "enc.systemd.notify",
-        *("enc.https", "enc.web_server", "git_hooks.push.service"),
+        *("enc.programs.https", "enc.web.server", "git_hooks.push.service"),
         *("puppetmaster_self.quickstart.private_master", "puppetmaster_self.transaction.facts"),
     ],
     "subprocess": [
         "enc.directory.slapd_process",  # slapd, slapadd, slapcat, slaptest
         "enc.doctor.account",  # this program again, as the puppet user
-        "enc.puppet_packages",  # dpkg-query, rpm
-        "enc.puppet_settings",  # puppet config print
-        "enc.shadow",  # another ENC
+        "enc.puppet.packages",  # dpkg-query, rpm
+        "enc.puppet.settings",  # puppet config print
+        "enc.importing.shadow",  # another ENC
         "git_hooks.store.attributes",  # git check-attr
         "git_hooks.push.install",  # git config
         "git_hooks.mirror.upstream",  # git, over the network
@@ -70,11 +70,12 @@ WALLS = {
     "getpass": ["enc.commands.*"],
     "argparse": ["enc.cli", "enc.commands.*", "enc.reference", "git_hooks.commands.*", "puppetmaster_self.commands.*"],
     "fcntl": [
-        *("enc.answers.*", "enc.audit", "enc.directory.embedded", "enc.instances.journal", "enc.signing.refusals"),
+        *("enc.answers.*", "enc.edits.audit", "enc.directory.embedded"),
+        *("enc.instances.journal", "enc.signing.refusals"),
         *("git_hooks.store.locks", "puppetmaster_self.transaction.journal"),
     ],
     "yaml": [
-        *("enc.config", "enc.config_reference", "enc.directory.embedded_config", "enc.importing.*", "enc.shadow"),
+        *("enc.settings.config", "enc.settings.reference", "enc.directory.embedded_config", "enc.importing.*"),
         "enc.instances.reports",
         "enc.instances.user_data",
         *("puppetmaster_self.quickstart.servers", "puppetmaster_self.transaction.facts"),
@@ -92,8 +93,7 @@ NOBODYS = (
 """What no module of ours may use: further ways to start a program, past those above."""
 
 PURE = (
-    *("enc.classify.*", "enc.names", "enc.puppet_names", "enc.dn", "enc.filters", "enc.errors", "enc.roles"),
-    *("enc.directory.entries", "enc.directory.access", "enc.program_words"),
+    *("enc.terms.*", "enc.rights.*", "enc.classify.*", "enc.directory.entries", "enc.directory.access"),
     *("enc.instances.enrolment", "enc.instances.entry", "enc.instances.naming", "enc.instances.states"),
     "enc.signing.request",
     "enc.signing.policy",
@@ -101,7 +101,7 @@ PURE = (
     *("puppetmaster_self.transaction.states", "puppetmaster_self.instance.puppet_conf"),
     "puppetmaster_self.transaction.preflight",
     "puppetmaster_self.sync.upstream",
-    *("enc.instances.repairs", "enc.reserved", "enc.authority.statuses", "enc.authority.origin"),
+    *("enc.instances.repairs", "enc.authority.statuses", "enc.authority.origin"),
     *("enc.directory.messages", "enc.directory.sync_messages"),
 )
 EFFECTS = frozenset(
@@ -113,13 +113,8 @@ EFFECTS = frozenset(
 CODECS = ("ldap3.core.exceptions", "ldap3.operation", "ldap3.protocol", "ldap3.utils.asn1")
 """Of ldap3, what turns values into octets and back: no effect."""
 
-GROUND = (
-    *("enc.names", "enc.puppet_names", "enc.dn", "enc.filters", "enc.errors", "enc.config", "enc.settings"),
-    *("enc.reserved", "enc.roles", "enc.program_words"),
-)
 MAY_USE = {
-    "enc.classify": ("enc.classify", *GROUND),
-    "enc.directory": ("enc.directory", "enc.classify", *GROUND),
+    "enc.classify": ("enc.classify", "enc.terms", "enc.settings", "enc.rights"),
     "enc": ("enc",),
     "git_hooks": ("enc", "git_hooks"),
     "puppetmaster_self": ("enc", "git_hooks", "puppetmaster_self"),
@@ -265,7 +260,7 @@ def test_imports_point_inwards() -> None:
 
 
 OFTEN = (
-    *("enc.direct", "enc.commands.answer", "enc.answers.reader"),  # for a catalog
+    *("enc.answers.direct", "enc.commands.answer", "enc.answers.reader"),  # for a catalog
     *("git_hooks.hook", "git_hooks.push.service"),  # for a push
     "enc.answers.follower",
 )
@@ -300,6 +295,10 @@ def test_a_name_is_imported_from_where_it_is_defined() -> None:
 
 
 ROOMS = {
+    "enc": (
+        *("terms", "settings", "programs", "rights", "directory", "classify", "answers", "systemd", "authority"),
+        *("puppet", "edits", "service", "instances", "cloud", "signing", "doctor", "web", "importing", "commands"),
+    ),
     "git_hooks": (
         *("repository", "puppetfile", "checks", "store", "deploy", "branches", "push"),
         *("mirror", "transport", "web", "doctor", "upkeep", "systemd", "commands"),

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from enc.config import parse
-from enc.environments import Rules
-from enc.errors import ConfigurationError
-from enc.names import BranchName
 from enc.settings import BranchSettings, MirrorSettings, Settings
+from enc.settings.config import parse
+from enc.terms.environments import Rules
+from enc.terms.errors import ConfigurationError
+from enc.terms.names import BranchName
 from git_hooks.mirror.differences import plan
 from git_hooks.mirror.forges import Delivery, Forge, Look, asked, genuine
 from git_hooks.mirror.report import message

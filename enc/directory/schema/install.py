@@ -25,7 +25,7 @@ from ldap3.core.exceptions import LDAPException
 from enc.directory.address import Address
 from enc.directory.schema.definitions import SCHEMAS, AttributeType, ObjectClass, Schema
 from enc.directory.schema.render import FILE_SUFFIX, definition, render
-from enc.errors import DirectoryRefused, DirectoryUnreachable
+from enc.terms.errors import DirectoryRefused, DirectoryUnreachable
 
 _CONFIG_SCHEMA = "cn=schema,cn=config"
 

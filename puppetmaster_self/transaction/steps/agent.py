@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from enc.errors import ToolkitError
+from enc.terms.errors import ToolkitError
 from puppetmaster_self.instance import puppet_conf
 from puppetmaster_self.instance.machine import Machine, ProgramFailed
 from puppetmaster_self.instance.tree import write_whole

@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, ClassVar
 
-from enc.names import Certname
-from enc.program_words import why
+from enc.terms.names import Certname
+from enc.terms.program_words import why
 from puppetmaster_self.instance.machine import Machine, ProgramFailed
 from puppetmaster_self.instance.tree import write_whole
 

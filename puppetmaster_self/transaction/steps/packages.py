@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from enc import puppet_packages
+from enc.puppet import packages as puppet_packages
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.steps import accounts
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from enc.errors import ToolkitError
-from enc.names import BranchName
+from enc.terms.errors import ToolkitError
+from enc.terms.names import BranchName
 from puppetmaster_self.instance import keep
 from puppetmaster_self.instance.keep import REMOTE, git
 from puppetmaster_self.instance.machine import Machine, ProgramFailed

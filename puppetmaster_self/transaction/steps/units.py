@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from enc.errors import UsageError
+from enc.terms.errors import UsageError
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.instance.tree import ASIDE, write_whole
 

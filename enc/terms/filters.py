@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from enc.classify.model import Record
-from enc.errors import ConfigurationError
+from enc.terms.errors import ConfigurationError
+from enc.terms.record import Record
 
 _ESCAPED = re.compile(r"[\x00-\x1f\x7f()*\\]|[^\x00-\x7f]|^ +| +\Z")
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9.;-]*|[0-9]+(?:\.[0-9]+)*", re.ASCII)

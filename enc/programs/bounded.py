@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from enc.errors import DirectoryUnreachable
+from enc.terms.errors import DirectoryUnreachable
 
 T = TypeVar("T")
 

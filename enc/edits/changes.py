@@ -25,17 +25,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from enc import differences
 from enc.classify import statements, values
-from enc.classify.model import Record, Value
+from enc.classify.model import Value
 from enc.classify.statements import DATA, OURS, PARAMETER, REGION, REMOVE, ROLE, TRIAL, VARIABLE
 from enc.classify.trial import Trial
-from enc.differences import Bounds
-from enc.errors import ClassificationError, Conflict, UsageError, one_line
-from enc.filters import folded
-from enc.names import Certname, ClassName, DataKey, EnvironmentName, ParameterName, VariableName
-from enc.puppet_names import environment_fault, variable_fault
+from enc.edits import differences
+from enc.edits.differences import Bounds
 from enc.settings import NodeSettings
+from enc.terms.errors import ClassificationError, Conflict, UsageError, one_line
+from enc.terms.filters import folded
+from enc.terms.names import Certname, ClassName, DataKey, EnvironmentName, ParameterName, VariableName
+from enc.terms.puppet_names import environment_fault, variable_fault
+from enc.terms.record import Record
 
 Do = Literal["add", "modify", "delete", "rename"]
 State = Literal["made", "not made", "changed since"]

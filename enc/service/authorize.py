@@ -13,19 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from enc import dn
-from enc.changes import Step
 from enc.classify.gather import project_of
-from enc.classify.model import Record
 from enc.classify.statements import TRIAL
 from enc.classify.trial import Trial
-from enc.environments import Rules
-from enc.errors import ClassificationError, InvalidName
-from enc.filters import NodeFilter, folded
-from enc.names import ProjectName
-from enc.reserved import is_reserved, projects_named_in
-from enc.roles import ROLES, Action, Person, Role, allowed, role_entries
+from enc.edits.changes import Step
+from enc.rights.reserved import is_reserved, projects_named_in
+from enc.rights.roles import ROLES, Action, Person, Role, allowed, role_entries
 from enc.settings import Settings
+from enc.terms import dn
+from enc.terms.environments import Rules
+from enc.terms.errors import ClassificationError, InvalidName
+from enc.terms.filters import NodeFilter, folded
+from enc.terms.names import ProjectName
+from enc.terms.record import Record
 
 Need = tuple[Action, ProjectName | None]
 

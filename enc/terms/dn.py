@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from enc.errors import InvalidName, one_line
+from enc.terms.errors import InvalidName, one_line
 
 _SPECIAL = frozenset('",+;<>\\')
 

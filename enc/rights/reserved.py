@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from enc.names import ProjectName
 from enc.settings import Settings
+from enc.terms.names import ProjectName
 
 _ALWAYS = ("ca", "default", "puppet")
 """The authority's own file, the terminus's fall-back, and whom an agent without configuration asks."""

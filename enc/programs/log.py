@@ -12,8 +12,8 @@ import os
 import sys
 import time
 
-from enc.errors import bounded, one_line
 from enc.settings import LogSettings
+from enc.terms.errors import bounded, one_line
 
 _ROOT = "puppetmaster"
 
@@ -59,7 +59,7 @@ def get(name: str) -> logging.Logger:
 
 def all_said(logger: logging.Logger, program: str, output: str, told: str) -> None:
     """Keep what a program said, in one line, if more of it was said than was `told`; without credentials."""
-    from enc.program_words import without_credentials
+    from enc.terms.program_words import without_credentials
 
     words = " | ".join(line.strip() for line in output.replace("\r", "\n").split("\n") if line.strip())
     if words and words not in told:

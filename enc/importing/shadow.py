@@ -28,9 +28,9 @@ from typing import Any
 import yaml
 
 from enc.classify.model import Classification
-from enc.errors import MOST_SAID, UsageError, one_line
-from enc.names import Certname
-from enc.program_words import why
+from enc.terms.errors import MOST_SAID, UsageError, one_line
+from enc.terms.names import Certname
+from enc.terms.program_words import why
 
 LONGEST_OUTPUT = 16 << 20
 """Bytes of an answer that are looked at."""

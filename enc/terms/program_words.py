@@ -14,7 +14,7 @@ error is what the others follow from), of the third the last. Lines that only
 say that something failed are never told while there is another.
 
 Passwords in addresses are taken out. Whoever starts a program and tells `why`
-keeps its other words in the log (`enc.log.all_said`): a table is never complete.
+keeps its other words in the log (`enc.programs.log.all_said`): a table is never complete.
 Not here: what to do about it; that differs by who asked.
 """
 
@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from enc.errors import bounded, one_line
+from enc.terms.errors import bounded, one_line
 
 _MOST = 3
 _LINES = 400

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from enc import dn
-from enc.classify.model import Record
 from enc.directory.ldap_store import LdapSource
 from enc.directory.messages import Scope
-from enc.errors import ClassificationError, InvalidName, NotFound
-from enc.filters import escape, folded
-from enc.names import PersonName, ProjectName
-from enc.roles import OPERATOR, ROLES, Held, Holding, Person, Role
+from enc.rights.roles import OPERATOR, ROLES, Held, Holding, Person, Role
 from enc.settings import Settings
+from enc.terms import dn
+from enc.terms.errors import ClassificationError, InvalidName, NotFound
+from enc.terms.filters import escape, folded
+from enc.terms.names import PersonName, ProjectName
+from enc.terms.record import Record
 
 
 def local() -> Person:
@@ -26,7 +26,7 @@ def local() -> Person:
     the directory's own user) and the audit trail, which the system's file
     permissions guard.
     """
-    from enc import audit  # here, because a hook that asks for a person must not wait for what edits need
+    from enc.edits import audit  # here, because a hook that asks for a person must not wait for what edits need
 
     user, behind = audit.local_user()
     return Person(f"{user} (sudo: {behind})" if behind else user, holds=frozenset({Holding(OPERATOR.name)}))

@@ -14,8 +14,8 @@ import re
 from functools import lru_cache
 from typing import ClassVar, Self
 
-from enc.errors import InvalidName, one_line
-from enc.puppet_names import RESERVED_CLASSES, RESERVED_PARAMETERS
+from enc.terms.errors import InvalidName, one_line
+from enc.terms.puppet_names import RESERVED_CLASSES, RESERVED_PARAMETERS
 
 HEADS = "refs/heads/"
 """Where git keeps branches."""

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from enc.errors import ToolkitError, one_line
+from enc.terms.errors import ToolkitError, one_line
 
 AUTHORIZATION = "CVE-2026-115732 (GHSA-q4hm-33rc-572g: rules of auth.conf can be passed by)"
 AGENT = "CVE-2026-115731 (GHSA-ffr6-rwpm-p5wq)"

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from enc.errors import InvalidName
-from enc.names import BranchName, ProjectName
+from enc.terms.errors import InvalidName
+from enc.terms.names import BranchName, ProjectName
 
 if TYPE_CHECKING:
     from enc.settings import Settings

@@ -18,8 +18,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from enc.errors import ToolkitError
-from enc.program_words import why
+from enc.terms.errors import ToolkitError
+from enc.terms.program_words import why
 
 _PROGRAMS = ("puppet", "/opt/puppetlabs/bin/puppet")
 _TIMEOUT = 60.0

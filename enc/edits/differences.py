@@ -30,7 +30,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
-from enc.errors import one_line
+from enc.terms.errors import one_line
 
 
 class Bounds(NamedTuple):

@@ -21,8 +21,8 @@ from typing import Any, Literal
 
 import yaml
 
-from enc.names import BranchName, EnvironmentName, ProjectName
 from enc.settings import Duration, Settings
+from enc.terms.names import BranchName, EnvironmentName, ProjectName
 
 
 @dataclass(frozen=True, slots=True)

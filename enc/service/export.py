@@ -15,15 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from enc import dn
 from enc.classify.classify import Classifier
-from enc.classify.model import Classification, Record
+from enc.classify.model import Classification
 from enc.classify.render import render_answer
 from enc.directory.ldap_store import LdapSource
-from enc.errors import ClassificationError, NotFound, ToolkitError
-from enc.names import Certname
 from enc.service.survey import Snapshot
 from enc.settings import Settings
+from enc.terms import dn
+from enc.terms.errors import ClassificationError, NotFound, ToolkitError
+from enc.terms.names import Certname
+from enc.terms.record import Record
 
 _WIDTH = 76
 """Columns of a line of LDIF (RFC 2849 suggests to fold; tools write 76 to 78)."""

@@ -19,9 +19,9 @@ from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
 
-from enc.errors import ConfigurationError, InvalidName
-from enc.names import BranchName, EnvironmentName, ProjectName
-from enc.puppet_names import environment_fault
+from enc.terms.errors import ConfigurationError, InvalidName
+from enc.terms.names import BranchName, EnvironmentName, ProjectName
+from enc.terms.puppet_names import environment_fault
 
 _PLACEHOLDER = re.compile(r"<([a-z]*)>", re.ASCII)
 _RULE = re.compile(r"(\S+)\s*=\s*((?:[A-Za-z0-9_]|<[a-z]*>)+)", re.ASCII)

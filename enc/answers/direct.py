@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enc.bounded import within
-from enc.errors import (
+from enc.programs.bounded import within
+from enc.terms.errors import (
     DirectoryRefused,
     DirectoryUnreachable,
     ExitStatus,
@@ -29,7 +29,7 @@ from enc.errors import (
     ToolkitError,
     one_line,
 )
-from enc.names import Certname
+from enc.terms.names import Certname
 
 if TYPE_CHECKING:
     from enc.answers.layout import Layout
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str], config_path: Path | None = None) -> int:
     """Run `answer [--trusted] CERTNAME`: print the answer, or one line, on stdout; return the exit status."""
-    from enc.config import chosen_path, load
+    from enc.settings.config import chosen_path, load
 
     trusted = "--trusted" in arguments
     names = [word for word in arguments if word != "--trusted"]

@@ -19,9 +19,9 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from enc.errors import ConfigurationError
-from enc.names import BranchName, EnvironmentName, ProjectName
 from enc.settings import Duration, Section, Settings
+from enc.terms.errors import ConfigurationError
+from enc.terms.names import BranchName, EnvironmentName, ProjectName
 
 DEFAULT_PATH = Path("/etc/puppetmaster/config.yaml")
 ENVIRONMENT_VARIABLE = "PUPPETMASTER_CONFIG"

@@ -16,7 +16,7 @@ import tempfile
 import traceback
 from collections.abc import Callable
 
-from enc.errors import ExitStatus, ToolkitError, one_line
+from enc.terms.errors import ExitStatus, ToolkitError, one_line
 
 _OF_THE_MACHINE = {
     errno.ENOSPC: "make room",

@@ -28,9 +28,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from enc.changes import Change, Step
-from enc.errors import InvalidName, ToolkitError, UsageError, one_line
-from enc.names import ProjectName
+from enc.edits.changes import Change, Step
+from enc.terms.errors import InvalidName, ToolkitError, UsageError, one_line
+from enc.terms.names import ProjectName
 
 INTERRUPTED = "interrupted"
 DONE = "done"

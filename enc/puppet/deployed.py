@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from enc.names import ClassName, EnvironmentName
 from enc.settings import Settings
+from enc.terms.names import ClassName, EnvironmentName
 
 _MOST_MANIFESTS = 500
 """So many files of an environment's own manifests are read."""

@@ -1,0 +1,1 @@
+"""What each of our programs does alike: how it begins and ends, its log, time-outs, metrics, requests over HTTPS."""

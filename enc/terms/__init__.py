@@ -1,0 +1,1 @@
+"""What all parts speak of: names, DNs, filters, records, environments, errors. Values without effects."""

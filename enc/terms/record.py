@@ -1,0 +1,33 @@
+"""An LDAP entry as a value, wherever it comes from: the directory or the follower's copy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """One LDAP entry, as far as it concerns us.
+
+    Two records are the same only if they are the same object: what is derived
+    from a shared record (a project's, say) can then be kept beside it.
+    """
+
+    dn: str
+    """As the server gives it."""
+    attributes: Mapping[str, tuple[str, ...]]
+    """User attributes; lower-cased names, values in the server's order. Values that are not UTF-8 are left out."""
+    uuid: str = ""
+    """entryUUID: stays the same when the entry is renamed."""
+    csn: str = ""
+    """entryCSN: changes with each change of the entry, and orders changes."""
+
+    def all(self, attribute: str) -> tuple[str, ...]:
+        """Return the values of `attribute` (any case), in the server's order."""
+        return self.attributes.get(attribute.lower(), ())
+
+    def first(self, attribute: str) -> str | None:
+        """Return the first value of `attribute`, or None."""
+        values = self.attributes.get(attribute.lower(), ())
+        return values[0] if values else None
