@@ -102,7 +102,10 @@ def done(content: bytes | None) -> tuple[bytes | None, bool]:
     """Return cookie and refreshDeletes of a Sync Done control's value."""
     if not content:
         return None, False
-    cookie, deletes, _ = _sequence(content, messages.parts(content), False)
+    try:
+        cookie, deletes, _ = _sequence(content, messages.parts(content), False)
+    except messages.UNDECODED as error:
+        raise Malformed("a Sync Done control that is not one") from error
     return cookie, deletes
 
 
@@ -142,4 +145,6 @@ def _truth(content: bytes) -> bool:
     while content[at] != _BOOLEAN:
         size, offset = compute_ber_size(content[at : at + 10])
         at += size + offset
+    if content[at + 1] != 1:
+        raise Malformed("a truth value that is not one octet")
     return bool(content[at + 2])

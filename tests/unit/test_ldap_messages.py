@@ -89,6 +89,16 @@ def test_broken_octets_are_malformed_and_nothing_else(noise: bytes, place: int, 
             read(noise)
 
 
+@pytest.mark.parametrize("octets", ["64022100", "64020100", "640301 02ff", "6405 0100 0401ff", "6405 0100 0101ff"])
+def test_a_truth_value_that_is_none_is_malformed(octets: str) -> None:
+    """Nobody guesses whether nodes are gone."""
+    with pytest.raises(Malformed):
+        sync_messages.done(bytes.fromhex(octets.replace(" ", "")))
+    for kind in ("a1", "a2", "a3"):
+        with pytest.raises(Malformed):
+            sync_messages.info(bytes.fromhex(kind + octets.replace(" ", "")[2:]))
+
+
 def test_a_result_code_that_nobody_knows_is_a_result() -> None:
     message = messages.read(bytes.fromhex("300e020101") + bytes.fromhex("6509 0a0300 9c40 0400 0400".replace(" ", "")))
     assert (message.operation, message.result().code) == (messages.SEARCH_DONE, 40_000)
