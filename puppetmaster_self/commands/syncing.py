@@ -7,7 +7,8 @@ from enc.commands.call import Call
 from enc.environments import Rules
 from enc.errors import ToolkitError
 from enc.names import BranchName, Certname, EnvironmentName
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.deploy.targets import Tip
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.sync.patch_repository import PatchRepository
 from puppetmaster_self.sync.sync import Deployed, Policy, Sync

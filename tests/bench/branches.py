@@ -27,7 +27,8 @@ from enc.config import load
 from enc.environments import Rules
 from enc.names import BranchName
 from enc.settings import BranchSettings
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.deploy.targets import Tip
 from git_hooks.push.install import install
 from git_hooks.push.service import socket_path
 from tests.support.bare import git
