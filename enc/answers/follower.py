@@ -16,7 +16,7 @@ import threading
 
 from enc import log
 from enc.answers import metrics
-from enc.answers.copy import CopyDamaged, discard
+from enc.answers.database import CopyDamaged, discard
 from enc.answers.layout import Layout
 from enc.answers.lock import locked
 from enc.answers.session import Session

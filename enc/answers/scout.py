@@ -11,7 +11,8 @@ import threading
 import time
 
 from enc import log
-from enc.answers.feeds import Batch, Sighted, plans
+from enc.answers.feeds import Batch, Sighted
+from enc.answers.plans import plans
 from enc.directory.servers import sight
 from enc.settings import Settings
 

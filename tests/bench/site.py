@@ -17,8 +17,8 @@ import yaml
 
 from enc import config
 from enc.answers.copy import Copy
-from enc.answers.feeds import plans
 from enc.answers.layout import Layout, link
+from enc.answers.plans import plans
 from enc.answers.reader import read_contact
 from enc.answers.status import status
 from enc.directory.embedded import EmbeddedDirectory
@@ -103,7 +103,7 @@ class Site:
         copy = Copy(self.layout.copy, self.settings)
         with copy.transaction():
             for plan in plans(self.settings):
-                copy.keep_cookie(plan.feed, None)
+                copy.progress.keep_cookie(plan.feed, None)
         copy.close()
 
     @contextmanager

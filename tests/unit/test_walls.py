@@ -27,7 +27,7 @@ WALLS = {
     "ldap3": ["enc.directory.*"],
     "openstack": ["enc.cloud.client"],
     "keystoneauth1": ["enc.cloud.client"],
-    "sqlite3": ["enc.answers.copy", "enc.answers.worklist"],
+    "sqlite3": ["enc.answers.database"],
     "pygit2": ["git_hooks.repository.library"],
     "pyasn1": ["enc.directory.messages", "enc.directory.sync_messages", "enc.directory.connection"],
     "ssl": ["enc.directory.tls", "enc.https", "enc.web_server"],
