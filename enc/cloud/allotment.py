@@ -22,7 +22,8 @@ from enc.errors import Conflict, NotFound
 from enc.instances import agent_profile, listing, naming, user_data
 from enc.instances.entry import Instance
 from enc.instances.journal import Journal
-from enc.instances.lifecycle import Lifecycle, Ticket, ticket_of
+from enc.instances.lifecycle import Lifecycle
+from enc.instances.tickets import Ticket, ticket_of
 from enc.instances.user_data import UserData
 from enc.names import Certname
 from enc.service.desk import Desk, open_desk

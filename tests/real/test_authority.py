@@ -22,8 +22,9 @@ from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.doctor import authority as doctor
 from enc.errors import NotAllowed
 from enc.instances.enrolment import ATTRIBUTE
+from enc.instances.finishing import Unfinished
 from enc.instances.journal import Journal
-from enc.instances.lifecycle import Lifecycle, Unfinished
+from enc.instances.lifecycle import Lifecycle
 from enc.instances.tokens import digest
 from enc.names import Certname, PersonName
 from enc.service.desk import open_desk

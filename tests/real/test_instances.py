@@ -22,7 +22,8 @@ from enc.errors import ClassificationError, Conflict, NotAllowed, ToolkitError
 from enc.instances import tokens
 from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE
 from enc.instances.journal import Journal
-from enc.instances.lifecycle import Lifecycle, Ticket
+from enc.instances.lifecycle import Lifecycle
+from enc.instances.tickets import Ticket
 from enc.names import Certname, PersonName
 from enc.service import history, nodes
 from enc.service.desk import open_desk
