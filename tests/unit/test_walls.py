@@ -70,7 +70,7 @@ WALLS = {
     "getpass": ["enc.commands.*"],
     "argparse": ["enc.cli", "enc.commands.*", "enc.reference", "git_hooks.commands.*", "puppetmaster_self.commands.*"],
     "fcntl": [
-        *("enc.answers.*", "enc.audit", "enc.directory.embedded", "enc.instances.journal", "enc.signing.refusals"),
+        *("enc.answers.*", "enc.audit", "enc.directory.place", "enc.instances.journal", "enc.signing.refusals"),
         *("git_hooks.store.locks", "puppetmaster_self.transaction.journal"),
     ],
     "yaml": [
