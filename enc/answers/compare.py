@@ -14,7 +14,7 @@ A change that comes on the same connection after the listing's page is later
 than the page, so the second look cannot show less than the copy has.
 
 Memory: a number for each entry listed. Not here: when to compare, and putting
-it into the copy (session.py).
+it into the copy (feed_intake.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from enc.answers.copy import Copy, Feed
+from enc.answers.plans import Feed
+from enc.answers.records import Records
 from enc.terms.record import Record
 
 Version = tuple[str, str]
@@ -53,10 +54,10 @@ class Comparison:
     _suspects: dict[str, tuple[Version | None, Version | None]] = field(default_factory=dict)
     """By UUID: as the server listed it, and as the copy had it then."""
 
-    def page(self, copy: Copy, entries: Iterable[tuple[str, str, str]]) -> None:
+    def page(self, copied: Records, entries: Iterable[tuple[str, str, str]]) -> None:
         """Take (UUID, CSN, DN) of some of the server's entries."""
         listed = {uuid: (csn, dn) for uuid, csn, dn in entries}
-        held = copy.versions(self.feed, list(listed))
+        held = copied.versions(self.feed, list(listed))
         for uuid, version in listed.items():
             number, own = held.get(uuid, (None, None))
             if number is not None:
@@ -64,17 +65,17 @@ class Comparison:
             if own != version:
                 self._suspects[uuid] = (version, own)
 
-    def suspects(self, copy: Copy) -> list[str]:
+    def suspects(self, copied: Records) -> list[str]:
         """Return, once all pages are taken, the UUIDs to look at again."""
-        for number, uuid, *own in copy.all_versions(self.feed):
+        for number, uuid, *own in copied.all_versions(self.feed):
             if number not in self._seen and uuid not in self._suspects:
                 self._suspects[uuid] = (None, (own[0], own[1]))
         return list(self._suspects)
 
-    def looked(self, copy: Copy, asked: Iterable[str], records: Iterable[Record]) -> Iterator[Difference]:
+    def looked(self, copied: Records, asked: Iterable[str], records: Iterable[Record]) -> Iterator[Difference]:
         """Take the second look at the entries `asked`; yield what the copy has wrong."""
         found = {record.uuid: record for record in records}
-        held = copy.versions(self.feed, list(asked))
+        held = copied.versions(self.feed, list(asked))
         for uuid in asked:
             listed, before = self._suspects.pop(uuid, (None, None))
             record, own = found.get(uuid), held.get(uuid, (0, None))[1]

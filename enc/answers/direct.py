@@ -98,7 +98,8 @@ def _without_ldap(
     certname: Certname, settings: Settings, layout: Layout, error: ToolkitError, *, trusted: bool
 ) -> tuple[int, str]:
     """Say what the follower's copy allows to say while LDAP is away."""
-    from enc.answers.copy import CopyDamaged, CopyFailed, deleted_at
+    from enc.answers.copy import deleted_at
+    from enc.answers.database import CopyDamaged, CopyFailed
     from enc.answers.reader import on_disk, read_contact
 
     contact = read_contact(layout)

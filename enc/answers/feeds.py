@@ -10,7 +10,8 @@ answers come with the stream's events.
 
 Where the server does not offer syncrepl, everything is read at intervals.
 
-Not here: what an event means for the copy (reach.py) and the answers.
+Not here: which feeds there are (plans.py), what an event means for the copy
+(feed_intake.py) and the answers.
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from enc.answers.copy import Feed
+from enc.answers.plans import Feed, FeedPlan
 from enc.directory.csns import Csns
-from enc.directory.ldap_store import PREFIX_FILTER
 from enc.directory.sync_events import (
     BaseMissing,
     Connected,
@@ -41,7 +41,6 @@ from enc.directory.syncrepl import SyncFeed
 from enc.programs import log
 from enc.settings import Settings
 from enc.terms.errors import DirectoryRefused, DirectoryUnreachable, NotFound, ToolkitError
-from enc.terms.filters import NodeFilter
 from enc.terms.record import Record
 
 _BATCH = 256
@@ -64,15 +63,6 @@ class _Go:
     cookie: bytes | None
     held: bool
     known: Csns
-
-
-@dataclass(frozen=True, slots=True)
-class FeedPlan:
-    """What one feed asks for."""
-
-    feed: Feed
-    base: str
-    filter_text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +99,6 @@ class Batch:
     feed: Feed
     stamp: float
     events: tuple[FeedEvent, ...]
-
-
-def plans(settings: Settings) -> tuple[FeedPlan, ...]:
-    """Return what has to be followed: only nodes in terminus semantics."""
-    nodes = FeedPlan("nodes", settings.nodes_base, NodeFilter(settings.nodes.filter).for_all())
-    if settings.nodes.semantics == "terminus":
-        return (nodes,)
-    return (
-        nodes,
-        FeedPlan("projects", settings.projects_base, f"(|{settings.projects.filter}{PREFIX_FILTER})"),
-        FeedPlan("groups", settings.groups_base, settings.groups.filter),
-        FeedPlan("site", settings.site_dn, "(objectClass=*)"),
-    )
 
 
 class FeedThread(threading.Thread):

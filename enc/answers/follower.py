@@ -15,7 +15,7 @@ import signal
 import threading
 
 from enc.answers import metrics
-from enc.answers.copy import CopyDamaged, discard
+from enc.answers.database import CopyDamaged, discard
 from enc.answers.layout import Layout
 from enc.answers.lock import locked
 from enc.answers.session import Session

@@ -26,7 +26,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
-from enc.answers.copy import Copy, Feed
+from enc.answers.copy import Copy
+from enc.answers.plans import Feed
 from enc.classify.gather import MemberUrl, members, project_of
 from enc.settings import Settings
 from enc.terms import dn as names_of_entries
@@ -69,7 +70,7 @@ class Reach:
 
     def upsert(self, feed: Feed, record: Record, *, mark: bool) -> bool:
         """Store an entry; return whether it says something new."""
-        stored = self._copy.put(feed, record)
+        stored = self._copy.records.put(feed, record)
         if stored is None:
             return False
         number, before = stored
@@ -78,8 +79,8 @@ class Reach:
             new = self._alone(record, lambda: self._read_keys(record), old)
             if old != new:
                 if before:
-                    self._copy.unindex(number, *old)
-                self._copy.index(number, *new)
+                    self._copy.index.remove(number, *old)
+                self._copy.index.add(number, *new)
             if mark:
                 self._mark_names({*old.names, *new.names})
         elif mark:
@@ -88,15 +89,15 @@ class Reach:
 
     def delete(self, feed: Feed, uuid: str, *, mark: bool) -> bool:
         """Remove an entry; return whether the copy had it."""
-        found = self._copy.record(feed, uuid)
+        found = self._copy.records.get(feed, uuid)
         if found is None:
             return False
         number, before = found
-        self._copy.drop(feed, number)
+        self._copy.records.drop(feed, number)
         self._copy.worklist.note_entry(before.dn, None, 0)
         if feed == "nodes":
             keys = self._keys(number, before)
-            self._copy.unindex(number, *keys)
+            self._copy.index.remove(number, *keys)
             if mark:
                 self._mark_names(set(keys.names))
         elif mark:
@@ -108,7 +109,7 @@ class Reach:
         try:
             return self._read_keys(record)
         except Exception:  # then it could not be looked at when it came, either
-            return _Keys(tuple(self._copy.names_of(number)), (), None)
+            return _Keys(tuple(self._copy.index.names_of(number)), (), None)
 
     def _read_keys(self, record: Record) -> _Keys:
         parents = record.attributes.get(self._settings.nodes.parent_attribute.lower(), ())
@@ -140,8 +141,8 @@ class Reach:
         reached = set(names)
         waiting = list(names)
         while waiting:
-            for number in self._copy.children_of(waiting.pop()):
-                for name in self._copy.names_of(number):
+            for number in self._copy.index.children_of(waiting.pop()):
+                for name in self._copy.index.names_of(number):
                     if name not in reached:
                         reached.add(name)
                         waiting.append(name)
@@ -150,7 +151,7 @@ class Reach:
     def _mark_shared(self, feed: Feed, records: list[Record]) -> None:
         if feed == "site":
             if any(map(self._copy.places.is_site, records)):
-                self._copy.worklist.mark_all(self._copy.project_names())
+                self._copy.worklist.mark_all(self._copy.source.project_names())
         elif feed == "groups":
             self._copy.worklist.mark(self._matched(records))
         else:
@@ -158,7 +159,7 @@ class Reach:
                 project, is_prefix = self._copy.places.in_projects(record)
                 if project is None:
                     continue
-                names: Iterable[str] = self._copy.names_in(project)
+                names: Iterable[str] = self._copy.index.names_in(project)
                 if is_prefix:
                     prefix = names_of_entries.rdn(record.dn)[1]
                     names = [name for name in names if name.startswith(prefix)]
@@ -169,9 +170,9 @@ class Reach:
         urls = [url for group in groups for url in members(group).urls]
         found: set[str] = set()
         if urls:
-            for number, node in self._copy.nodes():
+            for number, node in self._copy.records.nodes():
                 if self._is_in_one(node, urls):
-                    found.update(self._copy.names_of(number))
+                    found.update(self._copy.index.names_of(number))
         return found
 
     def _is_in_one(self, node: Record, urls: list[MemberUrl]) -> bool:

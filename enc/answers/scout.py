@@ -10,7 +10,8 @@ import queue
 import threading
 import time
 
-from enc.answers.feeds import Batch, Sighted, plans
+from enc.answers.feeds import Batch, Sighted
+from enc.answers.plans import plans
 from enc.directory.servers import sight
 from enc.programs import log
 from enc.settings import Settings

@@ -26,11 +26,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from enc.answers import feeds, metrics
-from enc.answers.copy import Copy, CopyDamaged, guarded
+from enc.answers import metrics
+from enc.answers.copy import Copy
+from enc.answers.database import CopyDamaged, guarded
 from enc.answers.intake import Intake
 from enc.answers.layout import Contact, Layout
-from enc.answers.reach import Reach
+from enc.answers.plans import plans
 from enc.answers.reader import read_contact
 from enc.answers.work import WorkTeam
 from enc.answers.worklist import Outcome
@@ -61,7 +62,6 @@ class Session:
         self._numbers = numbers
         self._stop = stop
         self._log = log.get("follower")
-        self._intake = Intake(settings, numbers)
         self._team = WorkTeam(layout, settings, writer, self._idle)
         self._last_beat = 0.0
         self._said: dict[str, str] = {}
@@ -73,17 +73,14 @@ class Session:
     def run(self, *, once: bool) -> None:
         """Work until told to stop."""
         with guarded(self._layout.copy):
-            self._open()
+            self._copy = Copy(self._layout.copy, self._settings)
+            self._intake = Intake(self._settings, self._numbers, self._copy)
             try:
                 self._work(once)
             finally:
                 self._intake.end()
                 self._copy.close()
         self._beat()
-
-    def _open(self) -> None:
-        self._copy = Copy(self._layout.copy, self._settings)
-        self._intake.use(self._copy, Reach(self._copy, self._settings))
 
     def _work(self, once: bool) -> None:
         self._prepare()
@@ -101,15 +98,15 @@ class Session:
                 self._beat()
             if once and self._contact and self._intake.is_current():
                 return
-            if once and self._intake.errors:
-                raise next(iter(self._intake.errors.values()))
+            if once and self._intake.troubles.errors:
+                raise next(iter(self._intake.troubles.errors.values()))
 
     def _prepare(self) -> None:
         """Find out what cannot be trusted: after a crash of the machine, or with another configuration."""
         self._copy.check()
         self._said = {problem.name: problem.message for problem in self._copy.worklist.problems()}
         shape = _shape_of_copy(self._settings)
-        if self._copy.fact("shape") not in (None, shape):
+        if self._copy.progress.fact("shape") not in (None, shape):
             raise CopyDamaged("the copy was made with other bases or filters", where=str(self._layout.copy))
         facts = {
             "shape": shape,
@@ -119,17 +116,17 @@ class Session:
         with self._copy.transaction():
             self._copy.worklist.bury(int(time.time()) - _REMEMBERED)
             self._copy.worklist.doubt()
-            if any(self._copy.fact(key) != value for key, value in facts.items()):
-                self._copy.worklist.mark_all(self._copy.project_names(), rewrite=True)
+            if any(self._copy.progress.fact(key) != value for key, value in facts.items()):
+                self._copy.worklist.mark_all(self._copy.source.project_names(), rewrite=True)
             for key, value in facts.items():
-                self._copy.keep_fact(key, value)
-            if all(self._copy.complete(plan.feed) for plan in feeds.plans(self._settings)):
+                self._copy.progress.keep_fact(key, value)
+            if all(self._copy.progress.complete(plan.feed) for plan in plans(self._settings)):
                 self._copy.worklist.mark_missing(self._writer.on_disk())
                 self._retain()
         self._writer.fallback(self._settings.nodes.semantics == "terminus")
 
     def _retain(self) -> None:
-        gone = self._writer.retain(self._copy.node_names(), self._copy.project_names())
+        gone = self._writer.retain(self._copy.index.names(), self._copy.source.project_names())
         self._numbers.answers_removed_total += gone
 
     # What follows from it
@@ -140,11 +137,10 @@ class Session:
         began = time.monotonic()
         if self._team.are_many(count):
             ranges = self._copy.worklist.dirty_bounds(os.cpu_count() or 1)
-            self._copy.close()
             try:
-                outcomes = self._team.many(ranges)
+                with self._copy.set_aside():
+                    outcomes = self._team.many(ranges)
             finally:
-                self._open()
                 self._writer.look()
             self._copy.worklist.settle(outcomes, int(time.time()))
             self._count(outcomes)
@@ -155,16 +151,16 @@ class Session:
         for project, trouble in self._team.projects(self._copy):
             if trouble is not None:
                 self._say(f"project {project}", trouble)
-        if self._intake.groups_changed:
-            found = ((record.dn, _wrong_with_group(record)) for record in self._copy.groups())
+        if self._intake.arrivals.groups_changed:
+            found = ((record.dn, _wrong_with_group(record)) for record in self._copy.source.groups())
             problems = {dn: problem for dn, problem in found if problem is not None}
             self._copy.worklist.report("group", problems, int(time.time()))
             for dn, problem in problems.items():
                 self._say(f"group {dn}", problem)
-            self._intake.groups_changed = False
-        if count and self._intake.newest:
-            self._numbers.lag_seconds = max(0.0, time.time() - _time_of(self._intake.newest))
-            self._intake.newest = ""
+            self._intake.arrivals.groups_changed = False
+        if count and self._intake.arrivals.newest:
+            self._numbers.lag_seconds = max(0.0, time.time() - _time_of(self._intake.arrivals.newest))
+            self._intake.arrivals.newest = ""
 
     def _count(self, outcomes: Sequence[Outcome]) -> None:
         self._numbers.answers_written_total += sum(outcome.wrote for outcome in outcomes)
@@ -193,7 +189,7 @@ class Session:
     def _measure(self) -> None:
         numbers, copy = self._numbers, self._copy
         numbers.nodes, numbers.problems, numbers.pending = (
-            copy.count_nodes(),
+            copy.records.count_nodes(),
             copy.worklist.count_problems(),
             copy.worklist.dirty_count(),
         )
@@ -236,7 +232,7 @@ def _shape_of_copy(settings: Settings) -> str:
     """Return what changes when the copy would hold other entries, or find them by other keys."""
     nodes = settings.nodes
     keys = (nodes.parent_attribute, nodes.project, nodes.variable_attributes, nodes.semantics)
-    return repr([(plan.feed, plan.base, plan.filter_text) for plan in feeds.plans(settings)] + [keys])
+    return repr([(plan.feed, plan.base, plan.filter_text) for plan in plans(settings)] + [keys])
 
 
 def _shape_of_answers(settings: Settings) -> str:

@@ -10,9 +10,10 @@ import os
 import time
 from dataclasses import dataclass
 
-from enc.answers.copy import Copy, CopyDamaged, CopyFailed, guarded
-from enc.answers.feeds import plans
+from enc.answers.copy import opened
+from enc.answers.database import CopyDamaged, CopyFailed
 from enc.answers.layout import Layout
+from enc.answers.plans import plans
 from enc.answers.reader import read_contact
 from enc.answers.trouble import FACT, Trouble, decode
 from enc.answers.worklist import Problem
@@ -78,18 +79,14 @@ def status(settings: Settings) -> FollowerStatus:
     unreadable = None if layout.copy.exists() else "there is no copy yet"
     if unreadable is None:
         try:
-            with guarded(layout.copy):
-                copy = Copy(layout.copy, settings, read_only=True)
-                try:
-                    nodes, work = copy.count_nodes(), copy.worklist
-                    troubles = decode(copy.fact(FACT)) if running else ()
-                    pending, problems = work.dirty_count(), tuple(work.problems())
-                    feeds = tuple(
-                        FeedStatus(plan.feed, plan.base, copy.complete(plan.feed), _text(copy.cookie(plan.feed)))
-                        for plan in plans(settings)
-                    )
-                finally:
-                    copy.close()
+            with opened(layout.copy, settings) as copy:
+                nodes, work, progress = copy.records.count_nodes(), copy.worklist, copy.progress
+                troubles = decode(progress.fact(FACT)) if running else ()
+                pending, problems = work.dirty_count(), tuple(work.problems())
+                feeds = tuple(
+                    FeedStatus(plan.feed, plan.base, progress.complete(plan.feed), _text(progress.cookie(plan.feed)))
+                    for plan in plans(settings)
+                )
         except (CopyDamaged, CopyFailed) as error:
             unreadable = str(error)
     if state == "unreachable":

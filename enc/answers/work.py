@@ -26,7 +26,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import astuple
 
-from enc.answers.copy import Copy, CopyFailed
+from enc.answers.copy import Copy
+from enc.answers.database import CopyFailed
 from enc.answers.layout import Layout
 from enc.answers.worklist import Outcome
 from enc.answers.writer import AnswerWriter
@@ -61,20 +62,20 @@ class Worker:
 
     def names(self, copy: Copy, names: list[tuple[str, str | None]]) -> list[Outcome]:
         """Bring the answers of `names` (each with the digest of the one on disk) up to date."""
-        copy.prime([name for name, _ in names])
+        copy.source.prime([name for name, _ in names])
         return [self._name(copy, name, digest) for name, digest in names]
 
     def _name(self, copy: Copy, name: str, on_disk: str | None) -> Outcome:
-        if not copy.nodes_named(name):
+        if not copy.source.nodes_named(name):
             self._writer.remove(name) if Certname.accepts(name) else None
             return Outcome(name, None, gone=True)
         if not Certname.accepts(name):
             # It may still be somebody's parent; only, no agent can ask under this name.
-            problem = None if copy.is_parent(name) else f"no certname, so no agent gets it: {Certname.rule}"
+            problem = None if copy.index.is_parent(name) else f"no certname, so no agent gets it: {Certname.rule}"
             return Outcome(name, None, problem)
         certname = Certname(name)
         try:
-            classification = self._classifier.classify(certname, copy).at(time.time())
+            classification = self._classifier.classify(certname, copy.source).at(time.time())
             text = render_answer(classification, self._settings.answers.variable, "copy")
             data = render_data(classification.data) if classification.data else None
             merged = self._merged(classification) if self._settings.answers.merged_data else None
@@ -116,10 +117,10 @@ class Worker:
         problems: list[str] = []
         own: str | None = None
         prefixes: dict[PrefixName, str] = {}
-        record = copy.project(project)
+        record = copy.source.project(project)
         if record is not None:
             own = self._data(record, problems)
-            for entry in copy.prefixes(project):
+            for entry in copy.source.prefixes(project):
                 try:
                     prefix = prefix_of(entry)
                 except ToolkitError as error:

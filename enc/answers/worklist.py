@@ -6,16 +6,15 @@ and which nodes were seen to be deleted. A name is put on the list in the
 transaction that brings the change, and taken off when its answer is on disk:
 that is what a killed follower goes on from.
 
-Not here: the records themselves, and the file (copy.py).
+Not here: the records themselves (records.py), and the file (database.py).
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from enc.answers.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +44,8 @@ class Problem:
 class Worklist:
     """The list in one open copy; used by the same thread."""
 
-    def __init__(self, db: sqlite3.Connection, transaction: Callable[[], AbstractContextManager[None]]) -> None:
-        """Use the copy's connection and its transactions."""
+    def __init__(self, db: Database) -> None:
         self._db = db
-        self._transaction = transaction
-
-    def _column(self, query: str, *values: object) -> list[Any]:
-        return [row[0] for row in self._db.execute(query, values)]
 
     def mark(self, names: Iterable[str]) -> None:
         """Put names on the list of those whose answers have to be made anew."""
@@ -71,7 +65,7 @@ class Worklist:
 
     def mark_missing(self, on_disk: set[str]) -> None:
         """Put names on the list whose answers should be on disk and are not."""
-        missing = [(name,) for name in self._column("SELECT name FROM written") if name not in on_disk]
+        missing = [(name,) for name in self._db.column("SELECT name FROM written") if name not in on_disk]
         self._db.executemany("DELETE FROM written WHERE name = ?", missing)
         self._db.executemany("INSERT OR IGNORE INTO dirty VALUES (?)", missing)
 
@@ -85,13 +79,13 @@ class Worklist:
 
     def dirty_count(self) -> int:
         """Return how many names are on the list."""
-        return int(self._column("SELECT count(*) FROM dirty")[0])
+        return int(self._db.column("SELECT count(*) FROM dirty")[0])
 
     def dirty_bounds(self, parts: int) -> list[tuple[str, str | None]]:
         """Cut the list into `parts` ranges of names [first, end) of about the same length."""
         total = self.dirty_count()
         starts = [""] + [
-            self._column("SELECT name FROM dirty ORDER BY name LIMIT 1 OFFSET ?", total * part // parts)[0]
+            self._db.column("SELECT name FROM dirty ORDER BY name LIMIT 1 OFFSET ?", total * part // parts)[0]
             for part in range(1, parts)
         ]
         return list(zip(starts, [*starts[1:], None], strict=True))
@@ -106,11 +100,11 @@ class Worklist:
 
     def dirty_projects(self) -> list[str]:
         """Return the projects whose hiera data has to be written anew."""
-        return self._column("SELECT name FROM dirty_project")
+        return self._db.column("SELECT name FROM dirty_project")
 
     def settle(self, outcomes: Sequence[Outcome], now: int) -> None:
         """Take names off the list and note what became of them."""
-        with self._transaction():
+        with self._db.transaction():
             self._db.executemany("DELETE FROM dirty WHERE name = ?", [(o.name,) for o in outcomes])
             self._db.executemany(
                 "INSERT OR REPLACE INTO written VALUES (?, ?)", [(o.name, o.digest) for o in outcomes if o.digest]
@@ -133,7 +127,7 @@ class Worklist:
     def settle_project(self, project: str, problem: str | None, now: int) -> None:
         """Take a project off the list and note what is wrong with its data."""
         key = f"project {project}"
-        with self._transaction():
+        with self._db.transaction():
             self._db.execute("DELETE FROM dirty_project WHERE name = ?", (project,))
             if problem is None:
                 self._db.execute("DELETE FROM problem WHERE name = ?", (key,))
@@ -145,9 +139,9 @@ class Worklist:
 
     def report(self, kind: str, problems: Mapping[str, str], now: int) -> None:
         """Make `problems` (name to what is wrong) all that is wrong with things of `kind`, such as groups."""
-        with self._transaction():
+        with self._db.transaction():
             keys = {f"{kind} {name}": message for name, message in problems.items()}
-            for old in self._column("SELECT name FROM problem WHERE name GLOB ?", f"{kind} *"):
+            for old in self._db.column("SELECT name FROM problem WHERE name GLOB ?", f"{kind} *"):
                 if old not in keys:
                     self._db.execute("DELETE FROM problem WHERE name = ?", (old,))
             self._db.executemany(
@@ -171,11 +165,11 @@ class Worklist:
 
     def count_problems(self) -> int:
         """Return how many entries cannot be classified."""
-        return int(self._column("SELECT count(*) FROM problem")[0])
+        return int(self._db.column("SELECT count(*) FROM problem")[0])
 
     def deleted(self, name: str) -> int | None:
         """Return when a node was seen to be deleted (epoch seconds); None if it was not."""
-        found = self._column("SELECT deleted FROM tombstone WHERE name = ?", name)
+        found = self._db.column("SELECT deleted FROM tombstone WHERE name = ?", name)
         return found[0] if found else None
 
     def bury(self, before: int) -> None:

@@ -21,7 +21,8 @@ from enc.edits.changes import Wish
 from enc.instances import agent_profile, listing, naming, user_data
 from enc.instances.entry import Instance
 from enc.instances.journal import Journal
-from enc.instances.lifecycle import Lifecycle, Ticket, ticket_of
+from enc.instances.lifecycle import Lifecycle
+from enc.instances.tickets import Ticket, ticket_of
 from enc.instances.user_data import UserData
 from enc.service.desk import Desk, open_desk
 from enc.settings import Settings

@@ -48,13 +48,13 @@ def run(call: Call) -> int:
         return _show(call, directory)
     if arguments.action == "stop":
         directory.stop()
-        call.say(f"{directory.data_dir}: stopped")
+        call.say(f"{directory.home.data_dir}: stopped")
     elif arguments.action == "backup":
         directory.backup(arguments.file.absolute())
         call.say(f"{arguments.file}: {arguments.file.stat().st_size} bytes")
     else:
         directory.restore(arguments.file.absolute())
-        call.say(f"{directory.data_dir}: restored from {arguments.file}; start it again")
+        call.say(f"{directory.home.data_dir}: restored from {arguments.file}; start it again")
     return ExitStatus.DONE
 
 
@@ -78,20 +78,20 @@ def _tls(arguments: argparse.Namespace) -> TlsFiles | None:
 
 
 def _show(call: Call, directory: EmbeddedDirectory) -> int:
-    status = directory.status()
+    status, home = directory.status(), directory.home
     state = "answers" if status.answering else "does not answer" if status.pid else "does not run"
     lines = [
-        f"{directory.data_dir}: {state}" if status.initialised else f"{directory.data_dir}: there is no directory yet",
-        f"  suffix    {directory.suffix}",
+        f"{home.data_dir}: {state}" if status.initialised else f"{home.data_dir}: there is no directory yet",
+        f"  suffix    {home.suffix}",
         *([f"  pid       {status.pid}"] if status.pid else []),
         *(f"  address   {uri}" for uri in status.uris),
         f"  size      {status.database_bytes / 1e6:.1f} MB",
-        f"  settings  {directory.example_configuration}",
+        f"  settings  {home.example_configuration}",
     ]
     document = {
-        "data_directory": str(directory.data_dir),
-        "suffix": directory.suffix,
-        "configuration": str(directory.example_configuration),
+        "data_directory": str(home.data_dir),
+        "suffix": home.suffix,
+        "configuration": str(home.example_configuration),
         **dataclasses.asdict(status),
     }
     call.show(document, lines)

@@ -14,9 +14,10 @@ from enc.commands.call import Call, edit_options, full_option, json_option, tabl
 from enc.commands.instance_upkeep import configure_upkeep
 from enc.commands.wishes import desk_of, wish, wish_options
 from enc.directory.ldap_store import LdapSource
-from enc.instances import agent_profile, lifecycle, listing, states, user_data
+from enc.instances import agent_profile, listing, states, user_data
 from enc.instances.journal import Journal, Operation
-from enc.instances.lifecycle import Lifecycle, Outcome, Ticket
+from enc.instances.lifecycle import Lifecycle, Outcome
+from enc.instances.tickets import Ticket, ticket_of
 from enc.instances.user_data import AgentProfile, UserData
 from enc.terms.errors import ConfigurationError, ExitStatus, ToolkitError, UsageError, one_line
 from enc.terms.names import Certname, ProjectName
@@ -130,7 +131,7 @@ def _user_data(call: Call) -> int:
     certname = Certname(call.arguments.certname)
     with LdapSource(call.settings) as source:
         row = listing.one(certname, source, call.settings, time.time())
-    ticket = lifecycle.ticket_of(row.instance, call.settings)
+    ticket = ticket_of(row.instance, call.settings)
     if row.told.state != "waiting":
         raise ToolkitError(f"{certname}: {row.told.remark}")
     told = _told(ticket, _profile(call))

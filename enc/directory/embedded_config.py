@@ -1,7 +1,7 @@
 """The embedded slapd's files as text: slapd.conf, the first entries, a configuration for us. Pure.
 
-Who may do what stands in access.py; where the files go, and the process, in
-embedded.py. slapd.conf rather than cn=config, because it is written anew at
+Who may do what stands in access.py; where the files go in embedded_home.py, the
+process in embedded_process.py. slapd.conf rather than cn=config, because it is written anew at
 each start: an upgrade of the toolkit brings its schema and rules along, and no
 crash can leave a half-changed configuration.
 """

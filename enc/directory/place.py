@@ -1,10 +1,11 @@
-"""What the embedded slapd takes from the machine: whole files, its own directory in a shared place, a port.
+"""What the embedded slapd takes from the machine: whole files, locks, its own directory in a shared place, a port.
 
 Nothing here knows LDAP. Failure modes: `ToolkitError` for a place or port that cannot be ours; OSError as it comes.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import socket
@@ -35,6 +36,24 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def locked(descriptor: int, *, wait: bool) -> bool:
+    """Lock an open file until it is closed everywhere; False if somebody has it and we are not to wait."""
+    return _locked(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_locked(descriptor: int) -> bool:
+    """Tell whether somebody has an open file locked; for an instant, it is ours if nobody has."""
+    return not _locked(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def _locked(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def own_directory(path: Path, owner: int) -> None:

@@ -1,7 +1,7 @@
 """OpenLDAP's server programs: found, run, asked for a sign of life, ended.
 
 Owns the processes and nothing else: what slapd is configured to do stands in
-embedded_config.py, which files it has in embedded.py. A process is signalled
+embedded_config.py, which files it has in embedded_home.py. A process is signalled
 through a pidfd and only after its command line named our configuration file,
 so a recycled pid is never hit.
 

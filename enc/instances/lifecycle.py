@@ -12,7 +12,12 @@ that fails in between lets anybody in. `closed since T` is the mark of one
 operation: if the entry says something else, another operation came after this
 one, and this one has nothing left to do.
 
-Not here: who may (authorize.py, through the desk), the authorities
+Owns which operations there are, what each asks before it begins, and its first
+change in LDAP. Failure modes: what says no before that, with nothing changed;
+after it, see finishing.py.
+
+Not here: who may (authorize.py, through the desk), whether an operation has
+begun (beginning.py), its other steps (finishing.py), the authorities
 (forgetting.py), what a move changes (moving.py), signing (enc/signing), what
 user data looks like (user_data.py).
 """
@@ -22,61 +27,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NoReturn
 
 from enc.authority.client import Authority
-from enc.classify.gather import is_called
 from enc.classify.statements import REGION
-from enc.edits.audit import check_reason
 from enc.edits.changes import Change, Wish
-from enc.instances import entry, moving, naming, standing, tokens, traces
+from enc.instances import entry, moving, naming, standing
+from enc.instances.beginning import Beginning
 from enc.instances.enrolment import ATTRIBUTE, Enrolment
-from enc.instances.entry import Instance
+from enc.instances.finishing import Finishing
 from enc.instances.forgetting import Forgetting, words
-from enc.instances.journal import Journal, Kind, Operation, new_id
-from enc.instances.runs import RunRecords
-from enc.instances.standing import Superseded
+from enc.instances.journal import Journal, Kind, Operation
+from enc.instances.tickets import Ticket
 from enc.rights.reserved import is_reserved
 from enc.service import nodes
 from enc.service.desk import Desk, Plan, Receipt
-from enc.service.survey import names, project_if_told
-from enc.settings import Settings
+from enc.service.survey import names
 from enc.terms import dn
-from enc.terms.errors import (
-    ClassificationError,
-    Conflict,
-    DirectoryRefused,
-    NotAllowed,
-    NotFound,
-    ToolkitError,
-    UsageError,
-)
+from enc.terms.errors import Conflict, NotAllowed, NotFound, UsageError
 from enc.terms.filters import NodeFilter, escape
 from enc.terms.names import Certname, ProjectName
 from enc.terms.record import Record
 
 _NUMBERS_TRIED = 1000
-_SAYS_NO = (Conflict, NotFound, ClassificationError, UsageError, NotAllowed, DirectoryRefused)
-"""After these, nothing was written."""
-
-
-class Unfinished(ToolkitError):
-    """The operation began, and stands in the journal until it is finished."""
-
-
-@dataclass(frozen=True)
-class Ticket:
-    """What an instance needs to come to its certificate."""
-
-    certname: Certname
-    project: ProjectName
-    region: str
-    role: str
-    token: str
-    until: int
-    """The first second in which the token counts no more, since 1970."""
-    serial: str = ""
-    """The cloud's id of the server, where it is known."""
 
 
 @dataclass(frozen=True)
@@ -88,18 +60,6 @@ class Outcome:
     ticket: Ticket | None = None
     follows: tuple[str, ...] = ()
     """With a dry run: what is done after the change in LDAP."""
-
-
-def ticket_of(instance: Instance, settings: Settings) -> Ticket:
-    """Return the ticket of a waiting instance once more; raise `ToolkitError` if that cannot be."""
-    enrolment, certname = instance.enrolment, instance.certname
-    if enrolment.state != "waiting" or instance.project is None:
-        raise Conflict(f"{certname} is not waiting for its certificate; `enc-admin instance rebuild` lets it wait")
-    key = tokens.read_key(settings.instances.token_key_file)
-    token = tokens.token(key, tokens.Binding(certname, instance.project, instance.region), enrolment.nonce)
-    if not enrolment.nonce or tokens.digest(token) != enrolment.token:
-        raise ToolkitError(f"the token of {certname} was made with another key; `enc-admin instance rebuild` makes one")
-    return Ticket(certname, instance.project, instance.region, instance.role, token, enrolment.until, instance.serial)
 
 
 class Lifecycle:
@@ -119,6 +79,8 @@ class Lifecycle:
         self._desk = desk
         self._settings = desk.settings
         self._forgetting = Forgetting(desk, authorities, journal, told)
+        self._beginning = Beginning(desk, journal, told)
+        self._finishing = Finishing(desk, self._forgetting, journal, told, clock)
         self._journal = journal
         self._told = told
         self._clock = clock
@@ -151,8 +113,8 @@ class Lifecycle:
         """Let an instance (or a node, which becomes one) come to a new certificate; the old one ends."""
         with self._journal.name_lock(certname):
             self._check_name(certname)
-            record = self._entry(certname)
-            project = self._project(record)
+            record = standing.named(certname, self._desk)
+            project = standing.project_of(record, self._desk)
             return self._close("rebuild", certname, record, project, {project}, None, reason, dry_run)
 
     def move(
@@ -161,10 +123,10 @@ class Lifecycle:
         """Let an instance belong to another project or region, with a new certificate that says so."""
         with self._journal.name_lock(certname):
             self._check_name(certname)
-            record = self._entry(certname)
+            record = standing.named(certname, self._desk)
             if entry.enrolment_of(record) is None:
                 raise NotFound(f"{certname} is a node and no instance")
-            old = self._project(record)
+            old = standing.project_of(record, self._desk)
             new = project or old
             if new == old and region in (None, record.first(REGION)):
                 raise UsageError(f"{certname} is there already; name another --project or --region")
@@ -175,30 +137,30 @@ class Lifecycle:
     def delete(self, certname: Certname, *, reason: str, dry_run: bool = False) -> Outcome:
         """Remove an instance and everything that is known of it."""
         with self._journal.name_lock(certname):
-            record = self._entry(certname)
+            record = standing.named(certname, self._desk)
             if entry.enrolment_of(record) is None:
                 raise NotFound(f"{certname} is a node and no instance; use `enc-admin node remove`")
-            project = self._project(record)
+            project = standing.project_of(record, self._desk)
             plan = nodes.removal(self._desk, certname, record, "instance delete")
             asked = self._forgetting.asked({project})
             if dry_run:
                 receipt = self._desk.submit(plan, reason=reason, dry_run=True)
                 return Outcome(certname, receipt, follows=(*words(asked), "facts and reports are removed"))
             now = int(self._clock())
-            operation = self._operation("delete", certname, project, now, reason, asked)
+            operation = self._beginning.operation("delete", certname, project, now, reason, asked)
             operation = replace(operation, uuid=record.uuid, traces=True)
-            receipt = self._begin(operation, plan)
-            self._finish(operation)
+            receipt = self._beginning.begin(operation, plan)
+            self._finishing.finish(operation)
             return Outcome(certname, receipt)
 
     def reopen(self, certname: Certname, *, reason: str) -> None:
         """Let an instance that was signed wait again, with the token that it has. The caller holds the name's lock."""
-        record = self._entry(certname)
+        record = standing.named(certname, self._desk)
         enrolment = entry.enrolment_of(record)
         if enrolment is None or enrolment.state != "signed":
             raise Conflict(f"{certname} is not signed any more")
         step = entry.opening(record, enrolment.waiting_again(int(self._clock())))
-        plan = Plan("instance reopen", f"node {certname}", self._project(record), (step,))
+        plan = Plan("instance reopen", f"node {certname}", standing.project_of(record, self._desk), (step,))
         self._desk.submit(plan, reason=reason)
         self._told(f"{certname}: waits for its request again")
 
@@ -210,7 +172,7 @@ class Lifecycle:
                 plan = nodes.removal(self._desk, operation.certname, record, "instance delete")
                 self._desk.submit(plan, reason=operation.why)
                 self._told(f"{operation.certname}: the entry is gone")
-            return Outcome(operation.certname, None, self._finish(operation))
+            return Outcome(operation.certname, None, self._finishing.finish(operation))
 
     # The first step of each, which decides whether there is an operation at all
 
@@ -239,9 +201,9 @@ class Lifecycle:
         if dry_run:
             receipt = self._desk.submit(plan, reason=reason, dry_run=True)
             return Outcome(certname, receipt, follows=(*words(asked), "a token is made"))
-        operation = replace(self._operation("create", certname, project, now, reason, asked), since=now)
-        receipt = self._begin(operation, plan)
-        return Outcome(certname, receipt, self._finish(operation))
+        operation = replace(self._beginning.operation("create", certname, project, now, reason, asked), since=now)
+        receipt = self._beginning.begin(operation, plan)
+        return Outcome(certname, receipt, self._finishing.finish(operation))
 
     def _close(
         self,
@@ -258,7 +220,7 @@ class Lifecycle:
         step, since = entry.closing(record, now)
         plan = Plan(f"instance {kind}", f"node {certname}", project, (step,))
         asked = self._forgetting.asked(projects)
-        operation = self._operation(kind, certname, project, now, reason, asked)
+        operation = self._beginning.operation(kind, certname, project, now, reason, asked)
         operation = replace(operation, since=since, region=region)
         if kind == "move":
             # Whether the person may move it is asked before anything is closed.
@@ -268,127 +230,9 @@ class Lifecycle:
             steps = moving.plan(operation, record, self._desk).steps if kind == "move" else ()
             moved = [line for step in steps for line in step.lines()]
             return Outcome(certname, receipt, follows=(*moved, *words(asked), "a token is made"))
-        receipt = self._begin(operation, plan)
-        return Outcome(certname, receipt, self._finish(operation))
-
-    def _operation(
-        self, kind: Kind, certname: Certname, project: ProjectName, now: int, why: str, asked: tuple[str, ...]
-    ) -> Operation:
-        return Operation(new_id(now), kind, certname, project, now, self._desk.person.name, check_reason(why), asked)
-
-    def _begin(self, operation: Operation, plan: Plan) -> Receipt:
-        """Note the operation and make its first change in LDAP; forget it if LDAP says no."""
-        self._journal.write(operation)
-        self._told(f"{operation.certname}: noted")
-        try:
-            receipt = self._desk.submit(plan, reason=operation.why)
-        except _SAYS_NO as error:
-            self._journal.remove(operation)
-            if operation.kind == "create" and standing.find(operation.certname, self._desk) is not None:
-                raise Conflict(f"there is a node {operation.certname} already; somebody was faster") from error
-            raise
-        except ToolkitError:
-            # Nobody knows whether it was made: the entry tells, now or when somebody resumes.
-            if not self._has_begun(operation):
-                self._journal.remove(operation)
-            raise
-        self._told(f"{operation.certname}: {'the entry is gone' if operation.kind == 'delete' else 'nobody is signed'}")
-        return receipt
-
-    def _has_begun(self, operation: Operation) -> bool:
-        try:
-            record = standing.find(operation.certname, self._desk)
-        except ToolkitError:
-            return True
-        if operation.kind == "delete":
-            return record is None or record.uuid != operation.uuid
-        return record is not None and entry.enrolment_of(record) == Enrolment("closed", operation.since)
-
-    # The other steps, each of which may be done again
-
-    def _finish(self, operation: Operation) -> Ticket | None:
-        try:
-            operation = self._move_on(operation)
-            operation = self._forgetting.forget(operation)
-            if operation.authorities:
-                self._leave(operation)
-            if operation.kind == "delete":
-                operation = self._remove_traces(operation)
-                ticket = None
-            else:
-                ticket = self._open(operation)
-        except Superseded:
-            self._told(f"{operation.certname}: something else was done with it since; nothing is left to do")
-            ticket = None
-        self._journal.remove(operation)
-        self._told(f"{operation.certname}: done")
-        return ticket
-
-    def _move_on(self, operation: Operation) -> Operation:
-        if operation.kind == "move":
-            plan = moving.plan(operation, standing.closed_by(operation, self._desk), self._desk)
-            if plan.steps:
-                self._desk.submit(plan, reason=operation.why)
-                self._told(f"{operation.certname}: moved")
-        return operation
-
-    def _leave(self, operation: Operation) -> NoReturn:
-        """Tell that an authority is still to be asked; what is on this master goes all the same."""
-        deleting = operation.kind == "delete"
-        if deleting:
-            self._remove_traces(operation)
-        so_far = "is deleted, but not everywhere" if deleting else "is there, but nobody is signed for it"
-        raise Unfinished(f"{operation.certname} {so_far}: {operation.trouble}; `enc-admin instance resume` goes on")
-
-    def _remove_traces(self, operation: Operation) -> Operation:
-        if operation.traces and standing.find(operation.certname, self._desk) is None:
-            where = traces.places(self._settings)
-            if where is not None:
-                traces.remove(operation.certname, where)
-            RunRecords(self._settings.instances.runs).forget(operation.certname)
-            self._told(f"{operation.certname}: facts and reports are gone")
-        operation = replace(operation, traces=False)
-        self._journal.write(operation)
-        return operation
-
-    def _open(self, operation: Operation) -> Ticket:
-        settings, record = self._settings, standing.closed_by(operation, self._desk)
-        found = entry.instance_of(operation.certname, record, settings)
-        assert found is not None
-        if found.project is None:
-            raise ClassificationError("the entry does not tell its project", where=record.dn)
-        key = tokens.read_key(settings.instances.token_key_file)
-        nonce = tokens.fresh_nonce()
-        token = tokens.token(key, tokens.Binding(found.certname, found.project, found.region), nonce)
-        now = int(self._clock())
-        waiting = Enrolment("waiting", now, now + int(settings.instances.token_life), tokens.digest(token), nonce)
-        plan = Plan(
-            f"instance {operation.kind}",
-            f"node {found.certname}",
-            found.project,
-            (entry.opening(record, waiting),),
-        )
-        self._desk.submit(plan, reason=operation.why)
-        self._told(f"{found.certname}: waits for its request")
-        return Ticket(found.certname, found.project, found.region, found.role, token, waiting.until, found.serial)
-
-    # Looking
-
-    def _entry(self, certname: Certname) -> Record:
-        record = standing.find(certname, self._desk)
-        if record is None:
-            raise NotFound(f"no instance {certname} in LDAP (below {self._settings.nodes_base})")
-        if not is_called(record, certname):
-            # Its certificate, its reports and its token are under its own name.
-            raise UsageError(f"{certname} is another name of the node {dn.rdn(record.dn)[1]}; use that one")
-        return record
+        receipt = self._beginning.begin(operation, plan)
+        return Outcome(certname, receipt, self._finishing.finish(operation))
 
     def _check_name(self, certname: Certname) -> None:
         if is_reserved(certname, self._settings):
             raise NotAllowed(f"{certname} is a name of the site's own servers; no instance gets it")
-
-    def _project(self, record: Record) -> ProjectName:
-        project = project_if_told(record, self._settings)
-        if project is None:
-            raise ClassificationError("the entry does not tell its project", where=record.dn)
-        return project

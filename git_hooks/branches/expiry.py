@@ -17,8 +17,9 @@ from enc.terms.environments import Rules, collisions
 from enc.terms.errors import Conflict, NotFound, ToolkitError
 from enc.terms.names import BranchName, Certname, EnvironmentName
 from git_hooks.branches.usage import Usage, UsageUnknown
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record, Records
+from git_hooks.deploy.targets import Tip
 from git_hooks.repository.refs import ObjectId
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ def rows(settings: Settings, deployer: Deployer, refs: RefStore, now: float) -> 
     branches = deployer.repository.branches()
     rules = Rules(settings.branches.rules)
     places = {place.environment: place for branch in branches if (place := rules.place_or_none(branch)) is not None}
-    look = deployer.look()
+    look = deployer.inspection.look()
     compared = references(settings.branches)
     dates, usage = refs.dates(), _counted(settings)
     found = []
@@ -104,7 +104,7 @@ def _row(
 def _lost(deployer: Deployer, look: Presence, name: EnvironmentName) -> tuple[State | None, str]:
     """Return whether what an environment shows is not all there, and what is missing."""
     try:
-        missing = deployer.missing(name, look)
+        missing = deployer.inspection.missing(name, look)
     except OSError as error:
         return "unreadable", f"{error.filename}: {error.strerror}"
     return ("damaged" if missing else None), missing
@@ -130,7 +130,7 @@ def whereabouts(commit: ObjectId, settings: Settings, deployer: Deployer, refs: 
     places = {place.environment for branch in having if (place := rules.place_or_none(branch)) is not None}
     tips = deployer.repository.branches()
     at_tip = {tips[branch] for branch in having}
-    live, look = [], deployer.look()
+    live, look = [], deployer.inspection.look()
     for name in deployer.versions.environments():
         shown = deployer.versions.live(name) if _lost(deployer, look, name)[0] is None else None
         # What a branch's tip is was answered for all of them at once; the rest (held, old) is asked one by one.

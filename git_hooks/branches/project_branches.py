@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from enc.terms.environments import Place, Rules, collisions
 from enc.terms.errors import ConfigurationError, NotFound
 from enc.terms.names import BranchName, ProjectName
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
+from git_hooks.deploy.targets import Tip
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.refstore import RefStore
 

@@ -1,7 +1,7 @@
 """Brings all environments in line with the branches: after a crash, a restore, a first installation.
 
 Owns the decision which environments are due, and in which order. The deploys
-are deploy.py's. An environment without a branch is only named, never removed
+are deployer.py's. An environment without a branch is only named, never removed
 here: that a rule changed, or a repository was restored, must not take hundreds
 of environments away. Branches that want one environment are named too, and
 what the environment shows stays.
@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from enc.terms.environments import Place, Rules, collisions, site_first
 from enc.terms.names import BranchName, EnvironmentName
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
+from git_hooks.deploy.targets import Tip
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store.versions import ForeignEnvironment
 
@@ -65,13 +66,13 @@ def due(
 
 def look(deployer: Deployer, rules: Rules) -> Due:
     """Return what is due now; raise OSError if that cannot be looked at."""
-    live, lost, presence = {}, [], deployer.look()
+    live, lost, presence = {}, [], deployer.inspection.look()
     for environment in deployer.versions.environments():
         with suppress(ForeignEnvironment):
             commit = deployer.versions.live(environment)
             if commit is not None:
                 live[environment] = commit
-                if deployer.missing(environment, presence):
+                if deployer.inspection.missing(environment, presence):
                     lost.append(environment)
     return due(deployer.repository.branches(), live, deployer.records.owing(), rules, lost)
 

@@ -11,8 +11,9 @@ from enc.terms.errors import ExitStatus, NotFound, UsageError
 from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.commands.target import document, dry_run_option, environment, opened, places, settled, who
-from git_hooks.deploy.deployer import Deployer, Exact, Tip
+from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import told
+from git_hooks.deploy.targets import Exact, Target, Tip
 from git_hooks.repository.refs import ObjectId
 
 SUMMARY = "make environments show what their branches show, and finish what was interrupted"
@@ -51,14 +52,14 @@ def run(call: Call) -> int:
     return ExitStatus.DONE if all(one.good or one.outcome == "held" for one in records) else ExitStatus.FAILED
 
 
-def _targets(call: Call, deployer: Deployer) -> dict[EnvironmentName, Tip | Exact]:
+def _targets(call: Call, deployer: Deployer) -> dict[EnvironmentName, Target]:
     known = places(call, deployer)
     rivals = {branch for branches in collisions(known.values()).values() for branch in branches}
     if call.arguments.commit:
         name = environment(call.arguments.environments[0], call)
         return {name: Exact(deployer.repository.commit_of(call.arguments.commit))}
     if not call.arguments.environments:
-        wanted: dict[EnvironmentName, Tip | Exact] = {
+        wanted: dict[EnvironmentName, Target] = {
             name: Tip(place.branch) for name, place in sorted(known.items()) if place.branch not in rivals
         }
         return wanted | (_gone(call, deployer, known) if call.arguments.gone else {})
@@ -69,10 +70,10 @@ def _targets(call: Call, deployer: Deployer) -> dict[EnvironmentName, Tip | Exac
     return {name: Tip(known[name].branch) for name in chosen}
 
 
-def _gone(call: Call, deployer: Deployer, known: Container[EnvironmentName]) -> dict[EnvironmentName, Tip | Exact]:
+def _gone(call: Call, deployer: Deployer, known: Container[EnvironmentName]) -> dict[EnvironmentName, Target]:
     """Return what removes the environments that have no branch any more and no nodes."""
     usage = Usage(call.settings)
-    found: dict[EnvironmentName, Tip | Exact] = {}
+    found: dict[EnvironmentName, Target] = {}
     for name in deployer.versions.environments():
         absent = BranchName(f"no-branch/{name}")
         if name in known or deployer.repository.tip(absent) is not None:

@@ -7,8 +7,8 @@ import argparse
 from enc.commands.call import Call, json_option
 from enc.terms.errors import ExitStatus, NotFound
 from git_hooks.commands.target import document, environment, opened, places, who
-from git_hooks.deploy.deployer import Tip
 from git_hooks.deploy.records import told
+from git_hooks.deploy.targets import Tip
 
 SUMMARY = "end a hold, and let the environment show its branch again"
 

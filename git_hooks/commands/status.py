@@ -60,7 +60,7 @@ def _one(call: Call, what: str) -> int:
             hold = deployer.records.held(place.environment)
             with suppress(ForeignEnvironment):
                 live = deployer.versions.live(place.environment)
-                remarks = deployer.remarks(place.environment, live) if live is not None else ()
+                remarks = deployer.inspection.remarks(place.environment, live) if live is not None else ()
     document: dict[str, Any] = {} if found is None else found._asdict()
     document |= {
         "deploys": [one._asdict() for one in records],

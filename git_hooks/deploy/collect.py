@@ -26,7 +26,7 @@ from git_hooks import puppetfile
 from git_hooks.puppetfile import JOINED
 from git_hooks.store.layout import Layout, is_part, is_split
 from git_hooks.store.locks import locked
-from git_hooks.store.store import Step, nothing
+from git_hooks.store.steps import Step, nothing
 from git_hooks.store.surveys import Surveys
 from git_hooks.store.versions import ForeignEnvironment, Versions
 

@@ -1,8 +1,8 @@
 """What a deploy has to do, decided from what it found. Pure, reads and changes nothing.
 
-Owns: what the decision depends on (`Situation`), the decision, and which
-commit a rollback goes back to. Not here: finding these out, and doing it
-(deploy.py).
+Owns: what the decision depends on (`Situation`), the decision, how a deploy
+that did it ends, and which commit a rollback goes back to. Not here: finding
+these out, and doing it (deployer.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from enc.terms.names import EnvironmentName
-from git_hooks.deploy.records import Record
+from git_hooks.deploy.records import Outcome, Record
 from git_hooks.repository.refs import ObjectId
 
 ROLLBACK = "rollback: "
@@ -51,6 +51,15 @@ def decide(situation: Situation) -> Decision:
     if situation.held:
         return "flush" if situation.owes_flush else "stay"
     return "switch" if situation.wanted is not None else "remove"
+
+
+def outcome(decision: Decision, situation: Situation) -> Outcome:
+    """Return how a deploy ends that did without a fault what was decided."""
+    if decision == "nothing":
+        return "unchanged"
+    if decision == "stay" or (decision in ("flush", "mend") and situation.live != situation.wanted):
+        return "held"
+    return "removed" if decision == "remove" else "live"
 
 
 def before(live: ObjectId | None, records: Iterable[Record]) -> ObjectId | None:

@@ -8,7 +8,13 @@ say so. No queue is kept anywhere, so none can be lost.
 
 A deploy that was killed is finished by the next one of its environment, or by
 `reconcile`: what is live, what the branch shows and which flush is owed are all
-read anew. Not here: who may push what (policy), words for people.
+read anew.
+
+Failure modes: whatever goes wrong with a deploy is in its record, and the
+environment stays as it was; `StoreAway` where there is no store to lock in.
+
+Not here: each step itself (targets.py, inspection.py, decision.py, building.py,
+switching.py, records.py), who may push what (git_hooks/push), words for people.
 """
 
 from __future__ import annotations
@@ -17,54 +23,31 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from enc.terms.environments import Rules
 from enc.terms.errors import NotFound, ToolkitError
-from enc.terms.names import BranchName, EnvironmentName
-from git_hooks import puppetfile
-from git_hooks.deploy.decision import ROLLBACK, Decision, Plan, Situation, before, decide
-from git_hooks.deploy.news import news
+from enc.terms.names import EnvironmentName
+from git_hooks.deploy.building import Building
+from git_hooks.deploy.decision import ROLLBACK, Decision, Plan, Situation, before, decide, outcome
+from git_hooks.deploy.inspection import Inspection, resource_types
 from git_hooks.deploy.puppetserver import FlushFailed, Puppetservers
-from git_hooks.deploy.records import Hold, Outcome, Record, Records
+from git_hooks.deploy.records import Hold, Record, Records
 from git_hooks.deploy.remedies import remedy
-from git_hooks.puppetfile import JOINED
+from git_hooks.deploy.stopwatch import Stopwatch
+from git_hooks.deploy.switching import Switching
+from git_hooks.deploy.targets import Exact, Target, Targets
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store.layout import Layout
 from git_hooks.store.locks import locked
 from git_hooks.store.mounted import StoreAway
-from git_hooks.store.presence import Presence
-from git_hooks.store.sound import Sound
-from git_hooks.store.store import Order, Step, Store, nothing
-from git_hooks.store.survey import Remark
-from git_hooks.store.surveys import Surveys
+from git_hooks.store.steps import Step, nothing
+from git_hooks.store.store import Store
 from git_hooks.store.versions import ForeignEnvironment, Versions
 
 if TYPE_CHECKING:
     from enc.settings import BranchSettings
-    from git_hooks.store.resource_types import ResourceTypes
-
-_AT_ONCE = 50
-"""So many versions are built with one sync."""
-
-FLUSH_PAUSES = (0.2, 1.0)
-"""Seconds to wait before a failed flush is tried again, each once; a push waits for it."""
-
-
-class Tip(NamedTuple):
-    """What a branch shows at the time of the deploy.
-
-    A branch that is gone takes its environment with it, unless another branch becomes that environment.
-    """
-
-    branch: BranchName
-
-
-class Exact(NamedTuple):
-    """One commit, whatever the branches show."""
-
-    commit: ObjectId
 
 
 class Deployer:
@@ -80,19 +63,23 @@ class Deployer:
     ) -> None:
         """Prepare the store's directories. Sets the process's umask: puppetserver must read what is made."""
         os.umask(0o022)
+        self.settings = settings
+        self.rules = Rules(settings.rules)
         self.layout = Layout(str(settings.store), str(settings.environments))
         self.records = Records(self.layout.root)
         self.repository = Repository(str(settings.repository))
         self.versions = Versions(self.layout, at)
         self._store = Store(self.layout, str(settings.repository), settings.split, at, split_large=settings.split_large)
-        with suppress(StoreAway):  # who only looks can do so, and a deploy says it
-            self._store.ready()
-        self.settings = settings
-        self._servers = Puppetservers(settings.puppetserver)
-        self.rules = Rules(settings.rules)
+        types = resource_types(self.layout, settings)
+        self.inspection = Inspection(self.layout, self.repository, self.versions, types)
+        self._targets = Targets(self.repository, self.versions, self.rules)
+        self._building = Building(settings, self._store, self.repository, self.versions, types, at, clock)
+        servers = Puppetservers(settings.puppetserver)
+        self._switching = Switching(self._store, self.versions, self.records, servers, at, sleep)
         self._at = at
         self._clock = clock
-        self._sleep = sleep
+        with suppress(StoreAway):  # who only looks can do so, and a deploy says it
+            self._store.ready()
 
     def __enter__(self) -> Deployer:
         """Start git early."""
@@ -106,33 +93,18 @@ class Deployer:
     def close(self) -> None:
         """End git, close connections; the next deploy starts them anew."""
         self.repository.close()
-        self._servers.close()
+        self._switching.close()
 
     def ready(self) -> None:
         """Make what directories of the store there are not; raise `StoreAway` if its file system is not mounted."""
         self._store.ready()
 
-    def missing(self, environment: EnvironmentName, look: Presence | None = None) -> str:
-        """Return what is missing of the version that `environment` shows; empty if it is whole, or shows none.
-
-        Raise `ForeignEnvironment`; OSError if it cannot be looked at. With `look`, what that saw is not looked at anew.
-        """
-        live = self.versions.live(environment)
-        if live is None:
-            return ""
-        found = (look or self.look()).version(environment, live)
-        return found or self._missing_types(environment, live)
-
-    def look(self) -> Presence:
-        """Begin a look at what is there."""
-        return Presence(self.layout, Sound(self.repository))
-
-    def plan(self, environment: EnvironmentName, target: Tip | Exact) -> Plan:
+    def plan(self, environment: EnvironmentName, target: Target) -> Plan:
         """Return what `deploy` would do at this moment."""
         situation = self._situation(environment, target)
         return Plan(environment, decide(situation), situation.live, situation.wanted)
 
-    def deploy(self, environment: EnvironmentName, target: Tip | Exact, who: str, why: str = "push") -> Record:
+    def deploy(self, environment: EnvironmentName, target: Target, who: str, why: str = "push") -> Record:
         """Make `environment` show `target`; return what happened, failures too.
 
         Waits for other deploys of the environment.
@@ -146,7 +118,7 @@ class Deployer:
         Raise `ToolkitError` or OSError if that cannot be done. A version that never goes live is collected one day.
         """
         with self._locked(environment):
-            self._build(environment, commit, _Watch())
+            self._building.complete(environment, commit, Stopwatch())
         return self.layout.version(environment, commit)
 
     def refuse(self, environment: EnvironmentName, commit: ObjectId, who: str, why: str, detail: str) -> Record:
@@ -159,28 +131,18 @@ class Deployer:
             self.records.add(record)
             return record
 
-    def build_ahead(self, targets: Iterable[tuple[EnvironmentName, Tip | Exact]]) -> None:
+    def build_ahead(self, targets: Iterable[tuple[EnvironmentName, Target]]) -> None:
         """Build what `deploy` of each target will need, many with one sync; switch nothing.
 
         Makes hundreds of environments a few times faster. What cannot be built
         is left out: its deploy will say why. The site's own environments
         (`site_first`) should be live before.
         """
-        waiting: list[Order] = []
         try:
             self._store.ready()
         except StoreAway:
             return  # each deploy says it
-        for environment, target in targets:
-            with suppress(ToolkitError):
-                wanted = self._wanted(environment, target)
-                # What is live already and not whole is the deploy's, which flushes after it.
-                if wanted is not None and wanted != self.versions.live(environment):
-                    waiting.append(Order(environment, wanted, self._base(environment)))
-            if len(waiting) >= _AT_ONCE:
-                self._build_some(waiting)
-                waiting = []
-        self._build_some(waiting)
+        self._building.ahead(self._not_live(targets))
 
     def make_up_flush(self, environment: EnvironmentName) -> bool:
         """Flush if a flush is owed, and change nothing else; tell whether it was. Raise `FlushFailed`.
@@ -188,11 +150,7 @@ class Deployer:
         It is tried once: whoever calls this comes again.
         """
         with self._locked(environment):
-            owed = self.records.owes_flush(environment)
-            if owed:
-                self._servers.flush(environment)
-                self.records.flushed(environment)
-            return owed
+            return self._switching.make_up(environment)
 
     def rollback(self, environment: EnvironmentName, commit: ObjectId | None, who: str, reason: str) -> Record:
         """Show an earlier commit (None: what was live before), and hold the environment there.
@@ -231,17 +189,18 @@ class Deployer:
         with locked(self.layout.lock(environment)):
             yield
 
-    def _build_some(self, orders: list[Order]) -> None:
-        # Without the environments' locks: a version gets its name only once, and nobody reads it before its switch.
-        with locked(self.layout.store_lock, shared=True):
-            try:
-                self._store.build_all(self.repository, orders)
-            except ToolkitError:
-                for order in orders:
-                    with suppress(ToolkitError, OSError):
-                        self._store.build_all(self.repository, [order])
-            except OSError:  # a full disk: each deploy finds that too, and has a record for it
-                pass
+    def _not_live(
+        self, targets: Iterable[tuple[EnvironmentName, Target]]
+    ) -> Iterator[tuple[EnvironmentName, ObjectId]]:
+        """Yield what of `targets` is to be shown and is not; what is live and not whole is the deploy's to mend."""
+        for environment, target in targets:
+            wanted = None
+            with suppress(ToolkitError):
+                wanted = self._targets.commit(environment, target)
+                if wanted == self.versions.live(environment):
+                    continue
+            if wanted is not None:
+                yield environment, wanted
 
     def _before(self, environment: EnvironmentName) -> ObjectId:
         found = before(self.versions.live(environment), self.records.of(environment, limit=None))
@@ -249,40 +208,19 @@ class Deployer:
             raise NotFound("no earlier version is recorded; name the commit", where=environment)
         return found
 
-    def _situation(self, environment: EnvironmentName, target: Tip | Exact) -> Situation:
+    def _situation(self, environment: EnvironmentName, target: Target) -> Situation:
         live = self.versions.live(environment)
-        wanted = self._wanted(environment, target)
+        wanted = self._targets.commit(environment, target)
         held = self.records.held(environment) is not None
         # What is replaced in a moment need not be looked at.
-        missing = self.missing(environment) if live == wanted or held else ""
+        missing = self.inspection.missing(environment) if live == wanted or held else ""
         return Situation(live, wanted, held, self.records.owes_flush(environment), missing)
 
-    def _wanted(self, environment: EnvironmentName, target: Tip | Exact) -> ObjectId | None:
-        if isinstance(target, Exact):
-            return self.repository.commit_of(target.commit)
-        tip = self.repository.tip(target.branch)
-        return tip if tip is not None else self._inherited(environment)
-
-    def _inherited(self, environment: EnvironmentName) -> ObjectId | None:
-        """Return what an environment shows whose branch is gone: another branch that has its name now, or nothing.
-
-        One push may rename a branch so (`a-b`, `a.b`), and two pushes of one moment.
-        """
-        tips = []
-        for branch, tip in self.repository.branches().items():
-            place = self.rules.place_or_none(branch)
-            if place is not None and place.environment == environment:
-                tips.append(tip)
-        if len(tips) > 1:
-            return self.versions.live(environment)  # who of several has it cannot be told
-        return tips[0] if tips else None
-
     def _carry_out(
-        self, environment: EnvironmentName, target: Tip | Exact, who: str, why: str, *, despite_hold: bool = False
+        self, environment: EnvironmentName, target: Target, who: str, why: str, *, despite_hold: bool = False
     ) -> Record:
         """Do what is to be done. The caller holds the environment's lock."""
-        watch = _Watch()
-        situation = Situation(None, None, held=False, owes_flush=False)
+        watch = Stopwatch()
         record = Record(environment, "failed", None, None, who, why, self._clock(), watch.milliseconds)
         try:
             with watch.step("look"):
@@ -292,25 +230,48 @@ class Deployer:
                 decision = decide(situation)
             record = record._replace(old=situation.live, new=situation.wanted)
             if decision in ("nothing", "stay"):
-                return record._replace(outcome="unchanged" if decision == "nothing" else "held")
+                return record._replace(outcome=outcome(decision, situation))
             self._at("begin record")
             self.records.add(record._replace(outcome="begun"))
             if decision == "mend":
                 self._owe_others(environment)
             goal = situation.live if decision == "mend" else situation.wanted
             if decision in ("switch", "mend") and goal is not None:
-                note = self._build(environment, goal, watch)
-                record = record._replace(note="\n".join([*self._said(environment, situation, goal), note]).strip())
-            outcome = self._do(decision, environment, goal, watch)
-            if decision in ("flush", "mend") and situation.live != situation.wanted:
-                outcome = "held"
-            record = record._replace(outcome=outcome)
+                record = record._replace(note=self._build(environment, situation, goal, watch))
+            self._show(decision, environment, goal, watch)
+            record = record._replace(outcome=outcome(decision, situation))
         except FlushFailed as failure:
             record = record._replace(outcome="not flushed", detail=str(failure))
         except (ToolkitError, OSError) as failure:
             # A full disk, a tree that is not sound, a broken repository: the environment stays as it was.
             detail = " ".join(str(failure).split())
             record = record._replace(outcome="failed", detail=detail, remedy=remedy(failure, environment))
+        return self._recorded(record)
+
+    def _owe_others(self, environment: EnvironmentName) -> None:
+        """Note that a flush must follow for all others that miss something: they may share what is now made again."""
+        look = self.inspection.look()
+        for other in self.versions.environments():
+            if other != environment and self.inspection.missing(other, look):
+                self.records.owe_flush(other)
+
+    def _build(self, environment: EnvironmentName, situation: Situation, goal: ObjectId, watch: Stopwatch) -> str:
+        """Make the version, complete; return what people should know about it."""
+        note = self._building.complete(environment, goal, watch)
+        said = [f"{situation.missing}: laid out again"] if situation.missing else []
+        if goal != situation.live:
+            said += self._building.news(environment, situation.live, goal)
+        return "\n".join([*said, note]).strip()
+
+    def _show(self, decision: Decision, environment: EnvironmentName, goal: ObjectId | None, watch: Stopwatch) -> None:
+        """Let the environment show what is decided, and puppetserver know of it."""
+        if decision != "flush":
+            with watch.step("switch"):
+                self._switching.switch(environment, goal)
+        with watch.step("flush"):
+            self._switching.flush(environment)
+
+    def _recorded(self, record: Record) -> Record:
         self._at("end record")
         try:
             self.records.add(record)
@@ -318,117 +279,3 @@ class Deployer:
             # Whoever waits for this deploy must still be told how it ended.
             record = record._replace(note=f"{record.note} (not recorded: {failure.strerror})".strip())
         return record
-
-    def _owe_others(self, environment: EnvironmentName) -> None:
-        """Note that a flush must follow for all others that miss something: they may share what is now made again."""
-        look = self.look()
-        for other in self.versions.environments():
-            if other != environment and self.missing(other, look):
-                self.records.owe_flush(other)
-
-    def _do(self, decision: Decision, environment: EnvironmentName, commit: ObjectId | None, watch: _Watch) -> Outcome:
-        outcome: Outcome = "live"
-        if decision in ("switch", "mend", "remove"):
-            with watch.step("switch"):
-                self._at("owe flush")
-                self.records.owe_flush(environment)
-                if commit is not None:
-                    self._store.settle()
-                    self.versions.switch(environment, commit)
-                else:
-                    self.versions.remove(environment)
-                    outcome = "removed"
-        with watch.step("flush"):
-            self._at("flush")
-            self._flush(environment)
-        return outcome
-
-    def _build(self, environment: EnvironmentName, commit: ObjectId, watch: _Watch) -> str:
-        """Make the version, complete; return what people should know about it."""
-        with locked(self.layout.store_lock, shared=True):
-            with watch.step("build"):
-                self._store.build(self.repository, environment, commit, self._base(environment))
-            note = ""
-            if os.path.lexists(f"{self.layout.version(environment, commit)}/{puppetfile.NAME}"):
-                with watch.step("modules"):
-                    note = self._add_modules(environment, commit)
-            with watch.step("build"):
-                self._describe_types(environment, commit)
-        return note
-
-    def _said(self, environment: EnvironmentName, situation: Situation, goal: ObjectId) -> Iterator[str]:
-        if situation.missing:
-            yield f"{situation.missing}: laid out again"
-        if goal != situation.live:
-            old = self.layout.version(environment, situation.live) if situation.live is not None else None
-            follows = self.settings.puppetfile.program is not None
-            new = self.layout.version(environment, goal)
-            yield from news(Surveys(self.layout), self.repository, old, new, follows=follows)
-
-    def remarks(self, environment: EnvironmentName, commit: ObjectId) -> tuple[Remark, ...]:
-        """Return what a version has otherwise than a checkout of `commit`; nothing if that is not known."""
-        return Surveys(self.layout).remarks(self.layout.version(environment, commit))
-
-    def _add_modules(self, environment: EnvironmentName, commit: ObjectId) -> str:
-        settings = self.settings.puppetfile
-        if settings.program is None:
-            return ""
-        from git_hooks.deploy.module_sets import Sets  # most trees have no Puppetfile
-
-        sets = Sets(self.layout, settings, self.repository, self._at, self._clock)
-        return sets.show(environment, commit)
-
-    def _describe_types(self, environment: EnvironmentName, commit: ObjectId) -> None:
-        types = self._types()
-        if types is not None:
-            self._at("types")
-            types.prepare(environment, self.layout.version(environment, commit))
-
-    def _missing_types(self, environment: EnvironmentName, commit: ObjectId) -> str:
-        types = self._types()
-        return types.missing(self.layout.version(environment, commit)) if types is not None else ""
-
-    def _types(self) -> ResourceTypes | None:
-        if self.settings.types_program is None:
-            return None
-        from git_hooks.store.resource_types import ResourceTypes  # most sites pay nothing for it
-
-        directories = (*self.settings.split, JOINED)  # there, in whatever directory they are shown
-        return ResourceTypes(self.layout, directories, self.settings.types_program)
-
-    def _flush(self, environment: EnvironmentName) -> None:
-        for pause in (*FLUSH_PAUSES, None):
-            try:
-                self._servers.flush(environment)
-                break
-            except FlushFailed:
-                if pause is None:
-                    raise
-                self._sleep(pause)
-        self._at("flushed")
-        self.records.flushed(environment)
-
-    def _base(self, environment: EnvironmentName) -> str | None:
-        """Return the version that the new one most likely shares most with."""
-        for candidate in (environment, *(place.environment for place in self.rules.site)):
-            with suppress(ForeignEnvironment):  # somebody's own test or production is no reason to fail here
-                live = self.versions.live(candidate)
-                if live is not None and os.path.isdir(version := self.layout.version(candidate, live)):
-                    return version  # one that is lost shares nothing
-        return None
-
-
-class _Watch:
-    """Measures steps."""
-
-    def __init__(self) -> None:
-        self.milliseconds: dict[str, float] = {}
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            passed = (time.perf_counter() - began) * 1000
-            self.milliseconds[name] = round(self.milliseconds.get(name, 0.0) + passed, 1)

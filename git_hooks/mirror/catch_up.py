@@ -29,8 +29,9 @@ from enc.terms.environments import Place, Rules, site_first
 from enc.terms.errors import ToolkitError, bounded
 from enc.terms.names import BranchName
 from git_hooks.branches.usage import Usage, UsageUnknown
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
+from git_hooks.deploy.targets import Tip
 from git_hooks.mirror.differences import Differences, plan
 from git_hooks.mirror.gauges import write
 from git_hooks.mirror.report import Reports, State
@@ -215,7 +216,7 @@ class CatchUp:
             live = self._deployer.versions.live(place.environment)
         except ForeignEnvironment:
             return False  # somebody may move away what is there
-        whole = live == commit and not self._deployer.missing(place.environment)
+        whole = live == commit and not self._deployer.inspection.missing(place.environment)
         return whole and not self._deployer.records.owes_flush(place.environment)
 
     def _fetch(

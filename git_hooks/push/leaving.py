@@ -29,7 +29,7 @@ from enc.terms.names import BranchName
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store.locks import locked
-from git_hooks.store.store import Step, nothing
+from git_hooks.store.steps import Step, nothing
 
 if TYPE_CHECKING:
     from git_hooks.repository.refstore import Archived

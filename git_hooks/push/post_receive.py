@@ -28,7 +28,7 @@ from enc.terms.errors import InvalidName, ToolkitError
 from enc.terms.names import HEADS, BranchName
 from git_hooks.branches.expiry import ends_at
 from git_hooks.branches.usage import Usage, UsageUnknown
-from git_hooks.deploy.deployer import Tip
+from git_hooks.deploy.targets import Tip
 from git_hooks.push.leaving import settle
 from git_hooks.push.policy import Move, obstacles, read, some
 from git_hooks.push.pusher import identify

@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 from enc.programs.entrypoint import trouble
 from enc.terms.environments import Place
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
 from git_hooks.deploy.remedies import remedy
+from git_hooks.deploy.targets import Tip
 from git_hooks.push.verdict import took
 from git_hooks.repository.refs import RefUpdate
 from git_hooks.store.mounted import StoreAway

@@ -8,7 +8,7 @@ once is not looked at again, so a thousand environments cost little more than
 one; use a new `Presence` for each question that is asked of the disk anew.
 
 Not here: whether the files are what git says (verify.py); what to do about it
-(deploy.py).
+(building.py).
 
 Fails with OSError (permission denied, an input/output error): what cannot be
 looked at is not said to be there, nor to be missing. What a version leaves out

@@ -20,7 +20,7 @@ from enc.terms.errors import ToolkitError
 from enc.terms.names import EnvironmentName
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store.layout import Layout
-from git_hooks.store.store import Step, nothing
+from git_hooks.store.steps import Step, nothing
 
 
 class ForeignEnvironment(ToolkitError):

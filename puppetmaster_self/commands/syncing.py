@@ -7,7 +7,8 @@ from enc.settings import config
 from enc.terms.environments import Rules
 from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName, Certname, EnvironmentName
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.deploy.targets import Tip
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.sync.patch_repository import PatchRepository
 from puppetmaster_self.sync.sync import Deployed, Policy, Sync

@@ -81,13 +81,13 @@ class Lab:
         """Give it the files of its image, and ways to LDAP and git."""
         assert alice.directory is not None
         machine, password = self._machine, (alice.directory / "password").read_text(encoding="utf-8")
-        self._instances.offer("ldap", int(directory.ldaps_uri.rpartition(":")[2]))
+        self._instances.offer("ldap", int(directory.home.ldaps_uri.rpartition(":")[2]))
         self._instances.offer("git", repository.port)
         url = f"http://alice@{site.server}/{repository.path.name}"
         settings = {
             "directory": {
                 "uris": [f"ldaps://{site.server}"],
-                "bind_dn": f"uid=alice,ou=people,{directory.suffix}",
+                "bind_dn": f"uid=alice,ou=people,{directory.home.suffix}",
                 "bind_password_file": _SECRET,
                 "tls": {"ca_file": _AUTHORITY},
             },

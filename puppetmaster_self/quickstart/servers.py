@@ -88,11 +88,11 @@ class Servers:
         """Write the configuration for all; with `puppetserver`, also where it is, for deploys and for the CA in it."""
         settings: dict[str, Any] = {
             "directory": {
-                "data_directory": str(self.directory.data_dir),
+                "data_directory": str(self.directory.home.data_dir),
                 "suffix": SUFFIX,
-                "uris": [self.directory.ldapi_uri],
-                "bind_dn": self.directory.reader_dn,
-                "bind_password_file": str(self.directory.reader_password_file),
+                "uris": [self.directory.home.ldapi_uri],
+                "bind_dn": self.directory.home.reader_dn,
+                "bind_password_file": str(self.directory.home.reader_password_file),
             },
             "answers": {"directory": str(self.answers)},
             "audit": {"file": str(self.base / "audit.jsonl")},
@@ -106,8 +106,8 @@ class Servers:
                 "agent": self.instances.settings(),
             },
             "signing": {
-                "bind_dn": self.directory.signer_dn,
-                "bind_password_file": str(self.directory.signer_password_file),
+                "bind_dn": self.directory.home.signer_dn,
+                "bind_password_file": str(self.directory.home.signer_password_file),
                 "journal": str(self.base / "signing/journal.jsonl"),
                 "timeout": "10s",
             },

@@ -105,7 +105,7 @@ class Quickstart:
         self.operator.types("enc-admin", "directory", "start")
         people = self.servers.base / "people.ldif"
         people.write_text("\n".join(map(_person, ("alice", "bob", "carol"))), encoding="utf-8")
-        ldap = ("-Q", "-Y", "EXTERNAL", "-H", self.servers.directory.ldapi_uri)
+        ldap = ("-Q", "-Y", "EXTERNAL", "-H", self.servers.directory.home.ldapi_uri)
         self.operator.types("ldapadd", *ldap, "-f", str(people))
         self.alice, self.bob = map(self.repository.person, ("alice", "bob"))
         for person in (self.alice, self.bob):
@@ -255,7 +255,7 @@ class Quickstart:
         tell("Now it becomes its own master. Each step can be undone, and is if a later one fails:")
         lab.enable()
         tell("Everybody sees that in LDAP:")
-        ldap = ("-Q", "-LLL", "-o", "ldif-wrap=no", "-Y", "EXTERNAL", "-H", self.servers.directory.ldapi_uri)
+        ldap = ("-Q", "-LLL", "-o", "ldif-wrap=no", "-Y", "EXTERNAL", "-H", self.servers.directory.home.ldapi_uri)
         self.operator.types("ldapsearch", *ldap, "-b", SUFFIX, f"cn={LAB_1}", "puppetmasterSelf")
         tell("Its project's branch is in /srv/puppet. What is committed there is live, on this instance only:")
         lab.edit("code      second", "code      third")

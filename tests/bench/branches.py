@@ -27,7 +27,8 @@ from enc.settings import BranchSettings
 from enc.settings.config import load
 from enc.terms.environments import Rules
 from enc.terms.names import BranchName
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.deploy.targets import Tip
 from git_hooks.push.install import install
 from git_hooks.push.service import socket_path
 from tests.support.bare import git

@@ -16,8 +16,8 @@ from pathlib import Path
 import yaml
 
 from enc.answers.copy import Copy
-from enc.answers.feeds import plans
 from enc.answers.layout import Layout, link
+from enc.answers.plans import plans
 from enc.answers.reader import read_contact
 from enc.answers.status import status
 from enc.directory.embedded import EmbeddedDirectory
@@ -45,7 +45,7 @@ class Site:
         self.directory.init(ldif=[ldif])
         self.directory.start()
         self.configuration = base / "config.yaml"
-        document = yaml.safe_load(self.directory.example_configuration.read_text())
+        document = yaml.safe_load(self.directory.home.example_configuration.read_text())
         document["answers"] = {"directory": str(base / "answers")}
         self.configuration.write_text(yaml.safe_dump(document))
         self.settings = config.load(self.configuration)
@@ -61,7 +61,7 @@ class Site:
 
     def ldapsearch(self) -> float:
         """Return the seconds that OpenLDAP's own client, written in C, needs to read all nodes by syncrepl."""
-        command = ["ldapsearch", "-LLL", "-Q", "-Y", "EXTERNAL", "-H", self.directory.ldapi_uri]
+        command = ["ldapsearch", "-LLL", "-Q", "-Y", "EXTERNAL", "-H", self.directory.home.ldapi_uri]
         command += ["-E", "!sync=ro", "-b", self.settings.nodes_base, "(objectClass=puppetClient)", "*", "entryCSN"]
         began = time.perf_counter()
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=600)
@@ -103,13 +103,13 @@ class Site:
         copy = Copy(self.layout.copy, self.settings)
         with copy.transaction():
             for plan in plans(self.settings):
-                copy.keep_cookie(plan.feed, None)
+                copy.progress.keep_cookie(plan.feed, None)
         copy.close()
 
     @contextmanager
     def hung(self) -> Iterator[None]:
         """Within: slapd takes connections and never answers."""
-        pid = self.directory.pid
+        pid = self.directory.process.pid
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -128,7 +128,7 @@ class Site:
     def modify(self, dn: str, attribute: str, value: str) -> None:
         """Change one value with ldapmodify; returns when ldapmodify has."""
         ldif = f"dn: {dn}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n"
-        command = ["ldapmodify", "-Q", "-Y", "EXTERNAL", "-H", self.directory.ldapi_uri]
+        command = ["ldapmodify", "-Q", "-Y", "EXTERNAL", "-H", self.directory.home.ldapi_uri]
         subprocess.run(command, input=ldif.encode(), stdout=subprocess.DEVNULL, check=True)
 
 

@@ -20,8 +20,9 @@ from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.doctor import authority as doctor
 from enc.edits.changes import Wish
 from enc.instances.enrolment import ATTRIBUTE
+from enc.instances.finishing import Unfinished
 from enc.instances.journal import Journal
-from enc.instances.lifecycle import Lifecycle, Unfinished
+from enc.instances.lifecycle import Lifecycle
 from enc.instances.tokens import digest
 from enc.service.desk import open_desk
 from enc.settings import AuthoritySettings, Duration, Settings

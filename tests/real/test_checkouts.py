@@ -18,8 +18,9 @@ from enc.settings import PuppetfileSettings, PushSettings, Settings
 from enc.terms.environments import Rules
 from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.deploy.collect import collect
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
+from git_hooks.deploy.targets import Tip
 from git_hooks.deploy.verify import verify_store
 from git_hooks.doctor import cost
 from git_hooks.push.examine import Examination
@@ -53,7 +54,7 @@ def show(deployer: Deployer, branch: str = "test") -> Record:
 
 def left_out(deployer: Deployer, record: Record) -> dict[str, str]:
     assert record.new is not None
-    found = deployer.remarks(record.environment, record.new)
+    found = deployer.inspection.remarks(record.environment, record.new)
     return {one.path: one.what for one in found if one.kind == "left out"}
 
 
@@ -260,10 +261,10 @@ def test_whatever_is_in_a_repository_goes_live_and_what_checks_call_sound_goes_l
                 commit, None, Rules(["test = test"]).place(BranchName("test")), {}
             )
             record = show(deployer)
-            remarks = deployer.remarks(TEST, commit)
+            remarks = deployer.inspection.remarks(TEST, commit)
             without = {(one.path, one.id) for one in remarks if one.kind == "left out"}
             assert on_disk(bare.live("test")) == in_git(deployer, root, without)
-            assert deployer.missing(TEST) == "", "what is left out is not missing"
+            assert deployer.inspection.missing(TEST) == "", "what is left out is not missing"
             assert "left out" in record.note or not without or number, "a first deploy tells all"
             if not problems:
                 sound += 1
@@ -360,7 +361,7 @@ def test_what_attributes_change_in_a_checkout_is_said_and_nothing_else(bare: Bar
     checkout = bare.base / "checkout"
     git(bare.base, "clone", "-q", "-b", "test", str(bare.path), str(checkout))
     really = {path for path in files if (checkout / path).read_bytes() != (bare.live("test") / path).read_bytes()}
-    said = {one.path: one.what for one in deployer.remarks(TEST, commit)}
+    said = {one.path: one.what for one in deployer.inspection.remarks(TEST, commit)}
     assert said == {path: what for path, (_, what) in RULES.items() if what}
     assert said.keys() == really
 
@@ -379,9 +380,9 @@ def test_a_push_tells_of_the_files_that_it_changes_and_of_all_if_it_changes_the_
     )
     assert "1 file is" in pushed("*.txt eol=crlf", three="x", **{"four.txt": "4\n"})
     assert pushed("*.txt eol=crlf", three="y", **{"four.txt": "4\n"}) == ""
-    assert len(deployer.remarks(TEST, deployer.repository.commit_of("refs/heads/test"))) == 3
+    assert len(deployer.inspection.remarks(TEST, deployer.repository.commit_of("refs/heads/test"))) == 3
     assert pushed("*.txt eol=lf", three="y") == ""
-    assert deployer.remarks(TEST, deployer.repository.commit_of("refs/heads/test")) == ()
+    assert deployer.inspection.remarks(TEST, deployer.repository.commit_of("refs/heads/test")) == ()
 
 
 def test_a_pointer_of_git_lfs_is_named(bare: Bare, deployer: Deployer) -> None:

@@ -193,7 +193,7 @@ def secured(make_slapd: SlapdMaker, authority: Authority, name: str, days: int =
 def test_start_tls_and_ldaps_with_a_good_certificate(make_slapd: SlapdMaker, authority: Authority) -> None:
     slapd, settings = secured(make_slapd, authority, "127.0.0.1")
     assert reads(settings)
-    assert reads(replace(settings, uris=(slapd.directory.ldaps_uri,)))
+    assert reads(replace(settings, uris=(slapd.directory.home.ldaps_uri,)))
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_certificate_of_another_name_or_time_is_refused(
     make_slapd: SlapdMaker, authority: Authority, name: str, days: int, reason: str
 ) -> None:
     slapd, settings = secured(make_slapd, authority, name, days)
-    for uri in (slapd.ldap_uri, slapd.directory.ldaps_uri):
+    for uri in (slapd.ldap_uri, slapd.directory.home.ldaps_uri):
         with pytest.raises(DirectoryUnreachable, match=reason):
             reads(replace(settings, uris=(uri,)))
 
@@ -212,7 +212,7 @@ def test_an_unknown_authority_is_refused(make_slapd: SlapdMaker, authority: Auth
     slapd, settings = secured(make_slapd, authority, "127.0.0.1")
     other = TlsSettings(start=True, ca_file=Authority.make(tmp_path / "other").certificate)
     for tls in (other, TlsSettings(start=True)):
-        for uri in (slapd.ldap_uri, slapd.directory.ldaps_uri):
+        for uri in (slapd.ldap_uri, slapd.directory.home.ldaps_uri):
             with pytest.raises(DirectoryUnreachable, match="not accepted"):
                 reads(replace(settings, uris=(uri,), tls=tls))
 

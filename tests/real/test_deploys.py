@@ -22,14 +22,15 @@ from enc.terms.errors import NotFound
 from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.branches.reconcile import look, reconcile
 from git_hooks.deploy.collect import collect
-from git_hooks.deploy.deployer import Deployer, Exact, Tip
+from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
+from git_hooks.deploy.targets import Exact, Tip
 from git_hooks.deploy.verify import verify_store
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.refstore import RefStore
 from git_hooks.repository.trees import FILE, Entry
-from git_hooks.store.store import nothing
+from git_hooks.store.steps import nothing
 from tests.support.bare import Bare, Content, contents, git
 from tests.support.certificates import Authority
 

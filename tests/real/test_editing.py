@@ -49,7 +49,7 @@ def slapd(make_module_slapd: SlapdMaker) -> Slapd:
         )
     )
     made.modify(f"cn=operators,ou=groups,{S}", {"member": [(ADD, [f"uid=olga,ou=people,{S}"])]})
-    made.directory.backup(made.directory.data_dir / "backup.ldif")
+    made.directory.backup(made.directory.home.data_dir / "backup.ldif")
     return made
 
 
@@ -57,7 +57,7 @@ def slapd(make_module_slapd: SlapdMaker) -> Slapd:
 def config(slapd: Slapd, tmp_path: Path) -> Path:
     """A configuration with a trail of its own, over a directory with red (web1) and blue."""
     slapd.stop()
-    slapd.directory.restore(slapd.directory.data_dir / "backup.ldif")
+    slapd.directory.restore(slapd.directory.home.data_dir / "backup.ldif")
     slapd.start()
     file = tmp_path / "config.yaml"
     file.write_text(slapd.configuration() + f"audit: {{file: {tmp_path}/trail.jsonl}}\n")

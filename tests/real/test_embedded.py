@@ -37,18 +37,18 @@ def _names(slapd: Slapd, base: str = f"ou=hosts,{S}") -> set[str]:
 
 
 def test_making_and_starting_it_twice_changes_nothing(slapd: Slapd) -> None:
-    password = slapd.directory.reader_password_file.read_text()
+    password = slapd.directory.home.reader_password_file.read_text()
     pid = slapd.pid
-    again = EmbeddedDirectory(slapd.directory.data_dir)
+    again = EmbeddedDirectory(slapd.directory.home.data_dir)
     again.init()
     assert again.start().pid == pid
     assert again.status().answering
-    assert again.reader_password_file.read_text() == password
-    assert again.reader_password_file.stat().st_mode & 0o077 == 0
+    assert again.home.reader_password_file.read_text() == password
+    assert again.home.reader_password_file.stat().st_mode & 0o077 == 0
 
 
 def test_the_example_configuration_leads_to_it(slapd: Slapd) -> None:
-    settings = config.load(slapd.directory.example_configuration)
+    settings = config.load(slapd.directory.home.example_configuration)
     assert settings.directory.uris == (slapd.ldapi_uri, slapd.ldap_uri)
     assert settings.directory.bind_password_file is not None
     password = config.read_secret(settings.directory.bind_password_file)
@@ -61,9 +61,9 @@ def test_the_example_configuration_leads_to_it(slapd: Slapd) -> None:
 
 def test_another_program_can_stop_it(slapd: Slapd) -> None:
     pid = slapd.pid
-    EmbeddedDirectory(slapd.directory.data_dir).stop()
+    EmbeddedDirectory(slapd.directory.home.data_dir).stop()
     assert not slapd.directory.status().answering
-    assert not slapd.directory.running
+    assert not slapd.directory.process.running
     with pytest.raises(AssertionError):
         _ = slapd.pid
     assert not Path(f"/proc/{pid}/exe").exists()
@@ -81,8 +81,8 @@ def test_a_kill_loses_nothing_that_was_acknowledged(slapd: Slapd) -> None:
 def test_a_pid_file_that_names_somebody_else_kills_nobody(slapd: Slapd) -> None:
     slapd.kill9()
     with subprocess.Popen(["sleep", "60"]) as innocent:
-        (slapd.directory.data_dir / "run" / "slapd.pid").write_text(f"{innocent.pid}\n")
-        assert slapd.directory.pid is None
+        (slapd.directory.home.data_dir / "run" / "slapd.pid").write_text(f"{innocent.pid}\n")
+        assert slapd.directory.process.pid is None
         slapd.stop()
         slapd.start()
         slapd.stop()
@@ -98,7 +98,7 @@ def test_a_frozen_slapd_is_seen_and_can_be_stopped(slapd: Slapd) -> None:
     with pytest.raises(DirectoryUnreachable, match="stop it first"):
         slapd.directory.start(timeout=0.1)
     slapd.stop()
-    assert not slapd.directory.running
+    assert not slapd.directory.process.running
 
 
 def test_starts_at_the_same_moment_give_one_slapd(tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ def test_a_kill_while_it_is_made_leaves_nothing_half(tmp_path: Path, after: floa
         os.killpg(making.pid, signal.SIGKILL)
     slapd = Slapd(tmp_path)
     try:
-        password = slapd.directory.reader_password_file.read_text().rstrip("\n")
-        slapd.connect(slapd.directory.reader_dn, password).unbind()
+        password = slapd.directory.home.reader_password_file.read_text().rstrip("\n")
+        slapd.connect(slapd.directory.home.reader_dn, password).unbind()
     finally:
         slapd.stop()
 
@@ -147,7 +147,7 @@ def test_a_port_that_cannot_be_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(ToolkitError, match="99999"):
         directory.init(port=99_999)
     directory.init()
-    assert "99999" not in directory.ldap_uri
+    assert "99999" not in directory.home.ldap_uri
 
 
 def test_backup_and_restore(slapd: Slapd, tmp_path: Path) -> None:
@@ -203,14 +203,14 @@ def test_followers_are_offered_changes_from_a_log(slapd: Slapd) -> None:
 def test_an_organisations_own_tree_is_taken_as_it_is(make_slapd: SlapdMaker) -> None:
     slapd = make_slapd(tree=False, ldif=[CONFORMANCE])
     assert len(_names(slapd)) == 154
-    settings = config.load(slapd.directory.example_configuration)
+    settings = config.load(slapd.directory.home.example_configuration)
     assert settings.directory.bind_dn is None  # no reading account there: EXTERNAL over ldapi
 
 
 def test_a_long_path_gets_a_short_socket_and_a_blank_does_not_matter(tmp_path: Path) -> None:
     slapd = Slapd(tmp_path / "a directory" / ("x" * 120))
     try:
-        assert slapd.directory.socket_path.parent.stat().st_mode & 0o022 == 0
+        assert slapd.directory.home.socket_path.parent.stat().st_mode & 0o022 == 0
         slapd.add(f"cn=n,ou=hosts,{S}", _node("n"))
         assert _names(slapd) == {"n"}
     finally:
@@ -232,7 +232,7 @@ def test_tls_is_offered_with_the_given_certificate(make_slapd: SlapdMaker, tmp_p
     trusting = Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=str(certificate))
     starting = Connection(Server(slapd.ldap_uri, tls=trusting), auto_bind=AUTO_BIND_TLS_BEFORE_BIND)
     assert starting.tls_started
-    assert Connection(Server(slapd.directory.ldaps_uri, tls=trusting)).bind()
+    assert Connection(Server(slapd.directory.home.ldaps_uri, tls=trusting)).bind()
 
 
 def test_a_taken_port_is_named(slapd: Slapd) -> None:
@@ -245,11 +245,11 @@ def test_a_taken_port_is_named(slapd: Slapd) -> None:
 
 def test_a_slapd_that_does_not_come_up_is_quoted(slapd: Slapd) -> None:
     slapd.stop()
-    database = slapd.directory.data_dir / "db" / "data.mdb"
+    database = slapd.directory.home.data_dir / "db" / "data.mdb"
     database.write_bytes(b"not a database" * 1000)
     with pytest.raises(DirectoryUnreachable, match="MDB_INVALID"):
         slapd.start()
-    assert not slapd.directory.running
+    assert not slapd.directory.process.running
 
 
 @pytest.mark.parametrize("suffix", ['dc="x"', "dc=a,dc=b\naccess to * by * write", "cn=x", "", "dc=a+dc=b"])
@@ -260,7 +260,7 @@ def test_a_suffix_that_could_become_a_rule_is_refused(tmp_path: Path, suffix: st
 
 def test_another_suffix_than_it_was_made_with_is_refused(slapd: Slapd) -> None:
     with pytest.raises(UsageError, match="holds dc=example,dc=org"):
-        EmbeddedDirectory(slapd.directory.data_dir, "dc=other")
+        EmbeddedDirectory(slapd.directory.home.data_dir, "dc=other")
     slapd.modify(f"cn=site,{S}", {"puppetClass": [(ADD, ["base"])]})
 
 

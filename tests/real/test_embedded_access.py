@@ -278,7 +278,7 @@ def site(make_module_slapd: SlapdMaker, tmp_path_factory: pytest.TempPathFactory
     ldif = _site().split("dn: cn=operators")
     slapd.load_ldif(ldif[0])
     slapd.load_ldif("dn: cn=operators" + ldif[1])
-    backup = slapd.directory.data_dir / "backup.ldif"
+    backup = slapd.directory.home.data_dir / "backup.ldif"
     slapd.directory.backup(backup)
     return slapd
 
@@ -287,11 +287,11 @@ def _as(site: Slapd, who: str) -> Connection:
     if who == "":
         return site.connect("")
     if who == "enc":
-        password = site.directory.reader_password_file.read_text().rstrip("\n")
-        return site.connect(site.directory.reader_dn, password)
+        password = site.directory.home.reader_password_file.read_text().rstrip("\n")
+        return site.connect(site.directory.home.reader_dn, password)
     if who == "signer":
-        password = site.directory.signer_password_file.read_text().rstrip("\n")
-        return site.connect(site.directory.signer_dn, password)
+        password = site.directory.home.signer_password_file.read_text().rstrip("\n")
+        return site.connect(site.directory.home.signer_dn, password)
     return site.connect(f"uid={who},ou=people,{S}", PASSWORD)
 
 
@@ -313,7 +313,7 @@ def test_slapd_allows(site: Slapd, who: str, do: Do) -> None:
             do(connection)
     finally:
         site.stop()
-        site.directory.restore(site.directory.data_dir / "backup.ldif")
+        site.directory.restore(site.directory.home.data_dir / "backup.ldif")
         site.start()
 
 

@@ -152,7 +152,7 @@ def test_a_certificate_that_has_expired(make_slapd: SlapdMaker, tmp_path: Path) 
     following = Following(
         tmp_path / "f",
         slapd,
-        directory={"uris": [slapd.directory.ldaps_uri], "tls": {"ca_file": str(authority.certificate)}},
+        directory={"uris": [slapd.directory.home.ldaps_uri], "tls": {"ca_file": str(authority.certificate)}},
     )
     following.start()
     try:

@@ -11,7 +11,8 @@ import pytest
 from enc.settings import Settings
 from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.deploy.collect import collect
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.deploy.targets import Tip
 from git_hooks.deploy.verify import verify_store
 from git_hooks.push.examine import Examination
 from git_hooks.push.incoming import Incoming

@@ -20,7 +20,8 @@ from enc.edits.changes import Wish
 from enc.instances import tokens
 from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE
 from enc.instances.journal import Journal
-from enc.instances.lifecycle import Lifecycle, Ticket
+from enc.instances.lifecycle import Lifecycle
+from enc.instances.tickets import Ticket
 from enc.service import history, nodes
 from enc.service.desk import open_desk
 from enc.settings import Settings
@@ -48,14 +49,14 @@ Run = Callable[..., tuple[int, str, str]]
 def slapd(make_module_slapd: SlapdMaker, tmp_path_factory: pytest.TempPathFactory) -> Slapd:
     made = make_module_slapd()
     add_people_and_projects(made, write_config(tmp_path_factory.mktemp("first") / "config.yaml", made))
-    made.directory.backup(made.directory.data_dir / "backup.ldif")
+    made.directory.backup(made.directory.home.data_dir / "backup.ldif")
     return made
 
 
 @pytest.fixture
 def config(slapd: Slapd, tmp_path: Path) -> Path:
     slapd.stop()
-    slapd.directory.restore(slapd.directory.data_dir / "backup.ldif")
+    slapd.directory.restore(slapd.directory.home.data_dir / "backup.ldif")
     slapd.start()
     return write_config(tmp_path / "config.yaml", slapd)
 
@@ -558,7 +559,7 @@ def test_reports_of_others_and_links_say_nothing_about_it(admin: Run, settings: 
 
 
 def test_what_is_built_is_recorded_by_the_signing_account(slapd: Slapd, admin: Run, settings: Settings) -> None:
-    assert settings.signing.bind_dn == slapd.directory.signer_dn
+    assert settings.signing.bind_dn == slapd.directory.home.signer_dn
     admin("create", "web-1", "--project", "red", "--reason", WHY)
     sign(settings, WEB1)
     report(settings, WEB1, "1.yaml", "status: changed\nnoop: false\n")
@@ -567,7 +568,7 @@ def test_what_is_built_is_recorded_by_the_signing_account(slapd: Slapd, admin: R
     assert instance is not None and instance.built is not None
     with DirectoryEditor(settings) as editor:
         (by,) = editor._open().read_all(instance.record.dn, "(objectClass=*)", Scope.BASE, ("modifiersName",))
-    assert by.first("modifiersName") == slapd.directory.signer_dn
+    assert by.first("modifiersName") == slapd.directory.home.signer_dn
 
 
 def test_reconcile_finds_what_a_lost_journal_knew(admin: Run, settings: Settings, config: Path) -> None:

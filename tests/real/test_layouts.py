@@ -12,7 +12,8 @@ import pytest
 
 from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.deploy.collect import collect
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.deploy.targets import Tip
 from git_hooks.deploy.verify import verify_store
 from git_hooks.store.splitting import LARGE
 from tests.support.bare import Bare, git

@@ -14,7 +14,8 @@ from enc.terms.environments import Rules
 from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.branches.reconcile import look, reconcile
 from git_hooks.deploy.collect import collect
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.deploy.targets import Tip
 from git_hooks.deploy.verify import verify_store
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.refs import ObjectId
@@ -116,13 +117,13 @@ def _lose_and_mend(bare: Bare, damage: str, deployer: Deployer) -> None:
         commit = deployer.versions.live(TEST)
         assert commit is not None
         left = ["is a link that leaves the tree: its target must be a relative path", "has a name that is not laid out"]
-        assert deployer.look().version(TEST, commit)
+        assert deployer.inspection.look().version(TEST, commit)
         assert TEST in [place.environment for place in look(deployer, rules).deploy]
         assert deployer.plan(TEST, Tip(BranchName("test"))).decision == "mend"
         record = deployer.deploy(TEST, Tip(BranchName("test")), "me")
         assert (record.outcome, "laid out again" in record.note) == ("live", True), record
         assert contents(bare.live("test")) == shown
-        assert sorted(remark.what for remark in deployer.remarks(TEST, commit)) == sorted(left)
+        assert sorted(remark.what for remark in deployer.inspection.remarks(TEST, commit)) == sorted(left)
         assert deployer.deploy(TEST, Tip(BranchName("test")), "me").outcome == "unchanged"
         assert [record.outcome for record in reconcile(deployer, look(deployer, rules), "me")] in ([], ["live"])
         assert contents(bare.live("production")) == shown
@@ -134,9 +135,9 @@ def _lose_and_mend(bare: Bare, damage: str, deployer: Deployer) -> None:
 def test_without_what_was_kept_of_versions_nothing_is_missing_and_what_is_missing_is_seen(bare: Bare) -> None:
     shutil.rmtree(bare.settings.store / "surveys")
     with Deployer(bare.settings) as deployer:
-        assert deployer.missing(TEST) == deployer.missing(PRODUCTION) == ""
+        assert deployer.inspection.missing(TEST) == deployer.inspection.missing(PRODUCTION) == ""
         DAMAGE["a split unit's link"](bare)
-        assert deployer.missing(TEST).endswith("/a is missing")
+        assert deployer.inspection.missing(TEST).endswith("/a is missing")
 
 
 def test_what_is_lost_of_a_held_environment_comes_back_as_it_was(bare: Bare) -> None:

@@ -25,7 +25,8 @@ from enc.answers.layout import Contact, Layout
 from enc.directory.place import free_port
 from enc.settings import AnswerSettings, Duration, MirrorSettings, Settings
 from enc.terms.names import BranchName, EnvironmentName
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.deploy.targets import Tip
 from git_hooks.mirror.catch_up import CatchUp
 from git_hooks.mirror.jobs import Jobs
 from git_hooks.mirror.pace import BURST, GAP

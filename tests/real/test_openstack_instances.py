@@ -43,7 +43,7 @@ ADMIN = Path(sysconfig.get_path("scripts")) / "enc-admin"
 def slapd(make_module_slapd: SlapdMaker, tmp_path_factory: pytest.TempPathFactory) -> Slapd:
     made = make_module_slapd()
     add_people_and_projects(made, write_config(tmp_path_factory.mktemp("first") / "config.yaml", made))
-    made.directory.backup(made.directory.data_dir / "backup.ldif")
+    made.directory.backup(made.directory.home.data_dir / "backup.ldif")
     return made
 
 
@@ -57,7 +57,7 @@ def stack() -> Iterator[OpenStack]:
 @pytest.fixture
 def config(slapd: Slapd, stack: OpenStack, tmp_path: Path) -> Path:
     slapd.stop()
-    slapd.directory.restore(slapd.directory.data_dir / "backup.ldif")
+    slapd.directory.restore(slapd.directory.home.data_dir / "backup.ldif")
     slapd.start()
     authority = Authority.make(tmp_path / "ca").certificate
     clouds = stack.clouds_file(tmp_path / "clouds.yaml")

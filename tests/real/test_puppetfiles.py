@@ -25,14 +25,15 @@ import git_hooks
 from enc.settings import AnswerSettings, BranchSettings, Duration, MirrorSettings, PuppetfileSettings, Settings
 from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.deploy.collect import collect
-from git_hooks.deploy.deployer import Deployer, Exact, Tip
+from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
+from git_hooks.deploy.targets import Exact, Tip
 from git_hooks.deploy.verify import verify_store
 from git_hooks.mirror.catch_up import CatchUp
 from git_hooks.mirror.upstream import UpstreamFailed
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store import code_programs
-from git_hooks.store.store import nothing
+from git_hooks.store.steps import nothing
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import Bare, Content, contents, git
 from tests.support.pushes import ManagedRepository, populate

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from enc.terms.names import BranchName, EnvironmentName
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
+from git_hooks.deploy.targets import Tip
 from git_hooks.deploy.verify import verify_store
 from tests.support.bare import Bare, Content
 

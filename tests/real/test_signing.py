@@ -264,8 +264,8 @@ def test_following_shows_what_comes_also_after_the_journal_was_moved_aside(site:
 def test_an_older_directory_gets_the_account_at_its_next_start(make_slapd: SlapdMaker) -> None:
     slapd = make_slapd()
     slapd.delete(f"cn=signer,ou=services,{S}")
-    slapd.directory.signer_password_file.unlink()
+    slapd.directory.home.signer_password_file.unlink()
     slapd.restart()
-    password = slapd.directory.signer_password_file.read_text().rstrip("\n")
-    with slapd.connect(slapd.directory.signer_dn, password):
+    password = slapd.directory.home.signer_password_file.read_text().rstrip("\n")
+    with slapd.connect(slapd.directory.home.signer_dn, password):
         pass

@@ -14,7 +14,8 @@ from enc.terms.names import BranchName, EnvironmentName, ProjectName
 from git_hooks.branches.listing import references, rows
 from git_hooks.branches.project_branches import beginning, make, missing
 from git_hooks.branches.reconcile import look, reconcile
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.deploy.targets import Tip
 from git_hooks.doctor.liveness import environments
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.refstore import RefStore

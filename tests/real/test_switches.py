@@ -20,7 +20,8 @@ import pytest
 import git_hooks
 from enc.settings import PuppetserverSettings
 from enc.terms.names import BranchName, Certname, EnvironmentName
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.deploy.targets import Tip
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store import code_programs
 from puppetmaster_self.quickstart.private_agent import PrivateAgent

@@ -12,8 +12,9 @@ import pytest
 
 from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.deploy.collect import Collected, collect
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
+from git_hooks.deploy.targets import Tip
 from git_hooks.deploy.verify import verify_store
 from git_hooks.repository.trees import DIRECTORY, FILE, PROGRAM, SUBMODULE, Entry
 from tests.support.bare import Bare, Content, contents

@@ -60,7 +60,7 @@ class CentralSite:
 
     def password(self, account: str) -> str:
         """Return the password of one of our programs' accounts."""
-        return (self.slapd.directory.data_dir / f"{account}-password").read_text().strip()
+        return (self.slapd.directory.home.data_dir / f"{account}-password").read_text().strip()
 
     def boot(self, certname: str, files: Mapping[str, str | bytes], suite: str = SUITE) -> Machine:
         """Boot a machine with no more than a name, an address and `files`."""

@@ -21,7 +21,8 @@ from typing import Any
 
 from enc.settings import BranchSettings
 from enc.terms.names import BranchName, EnvironmentName
-from git_hooks.deploy.deployer import Deployer, Tip
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.deploy.targets import Tip
 from git_hooks.repository.refs import ObjectId
 from puppetmaster_self.sync.patch_repository import PatchRepository
 from puppetmaster_self.sync.sync import Deployed, Policy, Sync

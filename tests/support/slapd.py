@@ -53,19 +53,19 @@ class Slapd:
 
     @property
     def suffix(self) -> str:
-        return self.directory.suffix
+        return self.directory.home.suffix
 
     @property
     def ldapi_uri(self) -> str:
-        return self.directory.ldapi_uri
+        return self.directory.home.ldapi_uri
 
     @property
     def ldap_uri(self) -> str:
-        return self.directory.ldap_uri
+        return self.directory.home.ldap_uri
 
     @property
     def pid(self) -> int:
-        pid = self.directory.pid
+        pid = self.directory.process.pid
         assert pid is not None, "slapd does not run"
         return pid
 
@@ -143,7 +143,7 @@ class Slapd:
 
     def configuration(self) -> str:
         """The `directory:` section that reads this server, as YAML."""
-        return self.directory.example_configuration.read_text(encoding="utf-8")
+        return self.directory.home.example_configuration.read_text(encoding="utf-8")
 
 
 def checked(connection: Connection) -> Connection:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from enc.answers.copy import Copy, Feed
+from enc.answers.copy import Copy
 from enc.answers.layout import Layout
+from enc.answers.plans import Feed
 from enc.answers.reach import Reach
 from enc.answers.work import Worker
 from enc.answers.writer import AnswerWriter
@@ -129,7 +130,7 @@ def settle(copy: Copy, worker: Worker) -> None:
         copy.worklist.settle(worker.names(copy, names), 1)
     for name in copy.worklist.dirty_projects():
         copy.worklist.settle_project(name, worker.project(copy, ProjectName(name)), 1)
-    for group in copy.groups():
+    for group in copy.source.groups():
         assert members(group) is not None
 
 

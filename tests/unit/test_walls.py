@@ -27,7 +27,7 @@ WALLS = {
     "ldap3": ["enc.directory.*"],
     "openstack": ["enc.cloud.client"],
     "keystoneauth1": ["enc.cloud.client"],
-    "sqlite3": ["enc.answers.copy", "enc.answers.worklist"],
+    "sqlite3": ["enc.answers.database"],
     "pygit2": ["git_hooks.repository.library"],
     "pyasn1": ["enc.directory.messages", "enc.directory.sync_messages", "enc.directory.connection"],
     "ssl": ["enc.directory.tls", "enc.programs.https", "enc.web.server"],
@@ -70,7 +70,7 @@ WALLS = {
     "getpass": ["enc.commands.*"],
     "argparse": ["enc.cli", "enc.commands.*", "enc.reference", "git_hooks.commands.*", "puppetmaster_self.commands.*"],
     "fcntl": [
-        *("enc.answers.*", "enc.edits.audit", "enc.directory.embedded"),
+        *("enc.answers.*", "enc.edits.audit", "enc.directory.place"),
         *("enc.instances.journal", "enc.signing.refusals"),
         *("git_hooks.store.locks", "puppetmaster_self.transaction.journal"),
     ],

@@ -1,0 +1,37 @@
+"""What of the directory is followed: one feed for each base. Reads settings, touches nothing.
+
+Not here: reading a feed (feeds.py), and what an entry of one means (places.py, reach.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from enc.directory.ldap_store import PREFIX_FILTER
+from enc.settings import Settings
+from enc.terms.filters import NodeFilter
+
+Feed = Literal["nodes", "projects", "groups", "site"]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPlan:
+    """What one feed asks for."""
+
+    feed: Feed
+    base: str
+    filter_text: str
+
+
+def plans(settings: Settings) -> tuple[FeedPlan, ...]:
+    """Return what has to be followed: only nodes in terminus semantics."""
+    nodes = FeedPlan("nodes", settings.nodes_base, NodeFilter(settings.nodes.filter).for_all())
+    if settings.nodes.semantics == "terminus":
+        return (nodes,)
+    return (
+        nodes,
+        FeedPlan("projects", settings.projects_base, f"(|{settings.projects.filter}{PREFIX_FILTER})"),
+        FeedPlan("groups", settings.groups_base, settings.groups.filter),
+        FeedPlan("site", settings.site_dn, "(objectClass=*)"),
+    )
