@@ -34,6 +34,7 @@ from enc import log
 from enc.answers import feeds, metrics
 from enc.answers.compare import Comparison
 from enc.answers.copy import Copy, Feed
+from enc.answers.layout import BEAT
 from enc.answers.reach import Reach
 from enc.answers.scout import Scout
 from enc.answers.standing import Standing
@@ -95,7 +96,8 @@ class _FeedState:
 class Intake:
     """All feeds of one session."""
 
-    def __init__(self, settings: Settings, numbers: metrics.Metrics) -> None:
+    def __init__(self, settings: Settings, numbers: metrics.Metrics, beat: float = BEAT) -> None:
+        self._beat = beat
         self._settings = settings
         self._numbers = numbers
         self._log = log.get("follower")
@@ -121,7 +123,7 @@ class Intake:
         kept = self._copy.worklist.problems()
         self._faulty = {problem.name.removeprefix("entry ") for problem in kept if problem.name.startswith("entry ")}
         for plan in feeds.plans(self._settings):
-            thread = feeds.FeedThread(plan, self._settings, self._batches)
+            thread = feeds.FeedThread(plan, self._settings, self._batches, self._beat)
             self._feeds[plan.feed] = _FeedState(thread, self._kept_csns(plan.feed))
             thread.start()
             self._start(plan.feed)
@@ -399,7 +401,7 @@ class Intake:
     # How the server stands
 
     def _judge(self, feed: Feed, state: _FeedState) -> None:
-        verdict = state.standing.judge(state.known, time.monotonic(), self._settings.follow.patience)
+        verdict = state.standing.judge(state.known, time.monotonic())
         was_behind = state.behind
         state.behind = verdict.kind in ("behind", "ask", "move") and state.standing.lacks(state.known)
         if verdict.kind == "level":

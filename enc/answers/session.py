@@ -30,7 +30,7 @@ from enc import log, prometheus
 from enc.answers import feeds, metrics
 from enc.answers.copy import Copy, CopyDamaged, guarded
 from enc.answers.intake import Intake
-from enc.answers.layout import Contact, Layout
+from enc.answers.layout import BEAT, Contact, Layout
 from enc.answers.reach import Reach
 from enc.answers.reader import read_contact
 from enc.answers.work import WorkTeam
@@ -53,15 +53,22 @@ class Session:
     """From opening the copy to the first failure that cannot be dealt with in place."""
 
     def __init__(
-        self, layout: Layout, settings: Settings, writer: AnswerWriter, numbers: metrics.Metrics, stop: threading.Event
+        self,
+        layout: Layout,
+        settings: Settings,
+        writer: AnswerWriter,
+        numbers: metrics.Metrics,
+        stop: threading.Event,
+        beat: float = BEAT,
     ) -> None:
+        self._pause = beat
         self._layout = layout
         self._settings = settings
         self._writer = writer
         self._numbers = numbers
         self._stop = stop
         self._log = log.get("follower")
-        self._intake = Intake(settings, numbers)
+        self._intake = Intake(settings, numbers, beat)
         self._team = WorkTeam(layout, settings, writer, self._idle)
         self._last_beat = 0.0
         self._said: dict[str, str] = {}
@@ -89,7 +96,7 @@ class Session:
         self._prepare()
         self._intake.start()
         while not self._stop.is_set():
-            if self._intake.apply(self._intake.take(min(self._settings.follow.beat, 0.5), _TAKEN)):
+            if self._intake.apply(self._intake.take(min(self._pause, 0.5), _TAKEN)):
                 self._retain()
             if self._intake.complete():
                 self._copy.worklist.mark_over(time.time())
@@ -199,7 +206,7 @@ class Session:
         )
 
     def _beat_is_due(self) -> bool:
-        return time.monotonic() - self._last_beat >= self._settings.follow.beat
+        return time.monotonic() - self._last_beat >= self._pause
 
     def _idle(self) -> None:
         if self._beat_is_due():

@@ -92,7 +92,7 @@ def _log(call: Call) -> int:
     from enc.signing.refusals import Journal
 
     wanted = _wanted(call)
-    journal = Journal(call.settings.signing.journal, call.settings.signing.journal_bytes)
+    journal = Journal(call.settings.signing.journal)
     if call.arguments.follow:
         for new in journal.follow():
             _print(call, [line for line in new if wanted(line)])

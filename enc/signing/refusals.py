@@ -59,10 +59,14 @@ def line(certname: str, code: str, reason: str, *, signed: bool, key: str, proje
     return Line(when, bounded(certname, _CERTNAME), code, signed, bounded(reason, _REASON), key, project)
 
 
+LONGEST = 10_485_760
+"""Octets of the journal; a longer one is moved to `….1` (one generation) before the next line."""
+
+
 class Journal:
     """The journal in one file. Making the object does nothing."""
 
-    def __init__(self, file: Path, longest: int) -> None:
+    def __init__(self, file: Path, longest: int = LONGEST) -> None:
         """`longest`: octets from which the file is moved aside."""
         self.file = file
         self._longest = longest

@@ -36,6 +36,7 @@ from git_hooks.store.locks import locked
 from git_hooks.store.mounted import StoreAway
 from git_hooks.store.presence import Presence
 from git_hooks.store.sound import Sound
+from git_hooks.store.splitting import MODULES
 from git_hooks.store.store import Order, Step, Store, nothing
 from git_hooks.store.survey import Remark
 from git_hooks.store.surveys import Surveys
@@ -84,7 +85,7 @@ class Deployer:
         self.records = Records(self.layout.root)
         self.repository = Repository(str(settings.repository))
         self.versions = Versions(self.layout, at)
-        self._store = Store(self.layout, str(settings.repository), settings.split, at, split_large=settings.split_large)
+        self._store = Store(self.layout, str(settings.repository), at, split_large=settings.split_large)
         with suppress(StoreAway):  # who only looks can do so, and a deploy says it
             self._store.ready()
         self.settings = settings
@@ -393,7 +394,7 @@ class Deployer:
             return None
         from git_hooks.store.resource_types import ResourceTypes  # most sites pay nothing for it
 
-        directories = (*self.settings.split, JOINED)  # there, in whatever directory they are shown
+        directories = (*MODULES, JOINED)  # there, in whatever directory they are shown
         return ResourceTypes(self.layout, directories, self.settings.types_program)
 
     def _flush(self, environment: EnvironmentName) -> None:

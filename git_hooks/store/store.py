@@ -27,7 +27,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from itertools import count
@@ -82,12 +82,11 @@ class Store:
     """The units and versions of one master; for one deploy at a time (locks are the deploy's business)."""
 
     def __init__(
-        self, layout: Layout, repository: str, split: Collection[str], at: Step = nothing, *, split_large: bool = True
+        self, layout: Layout, repository: str, at: Step = nothing, *, split_large: bool = True
     ) -> None:
-        """Touch nothing yet. `split`, `split_large`: see splitting.py; what is remembered is in the `repository`."""
+        """Touch nothing yet. `split_large`: see splitting.py; what is remembered is in the `repository`."""
         self.layout = layout
         self._mount = Mount(layout, repository)
-        self._split = split
         self._split_large = split_large
         self._at = at
         self._surveyor = Surveyor()
@@ -128,7 +127,7 @@ class Store:
             build = _Build(self.layout, sound, work, self._at)
 
             def splits(tree: str) -> Splitting:
-                return splitting(build.objects, tree, self._split, large=self._split_large)
+                return splitting(build.objects, tree, large=self._split_large)
 
             def known(unit: str, inside: str = "") -> bool:
                 return build.has(unit) or not presence.unit(unit, inside)

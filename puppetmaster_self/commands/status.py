@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(call: Call) -> int:
     """Show it; exit status 1 while a change is under way or was interrupted."""
     journal, where = read_journal(call), places(call)
-    found = standing(Machine(where), journal, call.settings.self_master)
+    found = standing(Machine(where), journal)
     kept = sorted(str(path) for path in where.kept.glob("*")) if where.kept.exists() else []
     synced = sync_results.read(where.sync)
     since = _time(found.since) if found.since else None

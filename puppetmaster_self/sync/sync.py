@@ -70,8 +70,9 @@ class Policy:
 
     on_conflict: Literal["stop", "park"] = "stop"
     snapshots: int = 20
+    """So many former states of the local branch stay; more if one holds the only copy of a patch."""
     snapshots_kept: float = 90 * 86400.0
-    """Seconds."""
+    """Seconds for which they stay, however many there are."""
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,8 @@ def keep_commits(journal: Journal, machine: Machine, settings: SelfMasterSetting
         return []
     repository, place = Path(made["repository"]), Path(made["kept"])
     branch = BranchName(journal.opened["branch"])
-    work = keep.work(machine, repository, settings.local_branch, branch)
-    file = keep.bundle(machine, repository, settings.local_branch, place)
+    work = keep.work(machine, repository, keep.LOCAL, branch)
+    file = keep.bundle(machine, repository, keep.LOCAL, place)
     if file is None:
         return ["there are no local commits"]
     target, reason = None, ""
@@ -68,7 +68,7 @@ def keep_commits(journal: Journal, machine: Machine, settings: SelfMasterSetting
         target = branch_to_keep(
             settings, journal.opened.get("project"), Certname(journal.opened["certname"]), machine.now()
         )
-        reason = keep.push(machine, repository, settings.local_branch, target, _PUSH)
+        reason = keep.push(machine, repository, keep.LOCAL, target, _PUSH)
     except ToolkitError as error:
         reason = str(error)
     pushed = target if target is not None and not reason else None
