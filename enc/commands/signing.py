@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from enc.commands.call import Call, json_option, table, verbs
 from enc.errors import ExitStatus, NotAllowed, UsageError, one_line
+from enc.times import iso
 
 if TYPE_CHECKING:
     from enc.roles import Person
@@ -113,7 +114,7 @@ def _wanted(call: Call) -> Callable[[Line], bool]:
     since = ""
     if arguments.since is not None:
         try:
-            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - Duration.parse(arguments.since)))
+            since = iso(time.time() - Duration.parse(arguments.since))
         except ValueError as error:
             raise UsageError(f"--since {arguments.since!r}: write {error}") from error
     if project is not None:

@@ -29,6 +29,7 @@ from typing import Any
 from enc.errors import ToolkitError, bounded
 from enc.names import ProjectName
 from enc.roles import Action, Person, allowed
+from enc.times import iso
 
 _PATIENCE = 0.2
 _CERTNAME = 500
@@ -55,7 +56,7 @@ class Line:
 
 def line(certname: str, code: str, reason: str, *, signed: bool, key: str, project: str | None, now: float) -> Line:
     """Return the line of a verdict at `now` (seconds since 1970)."""
-    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    when = iso(now)
     return Line(when, bounded(certname, _CERTNAME), code, signed, bounded(reason, _REASON), key, project)
 
 

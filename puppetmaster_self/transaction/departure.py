@@ -7,12 +7,12 @@ written down. Not here: going back because something is broken (transaction.py).
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
 from enc.errors import ToolkitError
 from enc.names import BranchName, Certname
 from enc.settings import SelfMasterSettings
+from enc.times import compact
 from puppetmaster_self.instance import keep
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.journal import Journal
@@ -84,6 +84,6 @@ def branch_to_keep(settings: SelfMasterSettings, project: str | None, certname: 
     words = {
         "project": project or "",
         "name": certname.short,
-        "time": time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)),
+        "time": compact(now),
     }
     return BranchName(re.sub(r"%\{(project|name|time)\}", lambda match: words[match[1]], settings.keep_as))
