@@ -260,7 +260,9 @@ def test_an_authority_is_certificates_with_the_pinned_fingerprint(tmp_path: Path
         ("", (), "holds no certificate"),
         (text + one.key.read_text(), (), "holds a private key"),
         (text, ("ab" * 32,), "has no certificate with the fingerprint"),
-        (PEM.replace("AAAA", "A"), (), "no base64"),
+        (PEM, (), "holds something else than certificates"),
+        (text + PEM.replace("AAAA", "A"), (), "holds something else than certificates"),
+        (text + text.replace("MII", "MIJ", 1), (), "holds something else than certificates"),
     ):
         with pytest.raises(ConfigurationError, match=problem):
             agent_profile.authority(content, pinned, file)
