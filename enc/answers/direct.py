@@ -30,6 +30,7 @@ from enc.terms.errors import (
     one_line,
 )
 from enc.terms.names import Certname
+from enc.times import iso
 
 if TYPE_CHECKING:
     from enc.answers.layout import Layout
@@ -111,7 +112,7 @@ def _without_ldap(
         # Then whether it was deleted cannot be known, and a fallback might bring a deleted node back.
         deleted = 0
     if deleted is not None:
-        when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(deleted)) if deleted else "some time ago"
+        when = iso(deleted) if deleted else "some time ago"
         return (
             ExitStatus.FAILED,
             f"{certname} was deleted from LDAP ({when}), and whether it was created anew cannot be asked: {error}\n",

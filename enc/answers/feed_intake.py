@@ -66,6 +66,7 @@ class FeedIntake:
         arrivals: Arrivals,
         troubles: Troubles,
         numbers: metrics.Metrics,
+        beat: float,
     ) -> None:
         self._feed = plan.feed
         self._settings = settings
@@ -74,7 +75,7 @@ class FeedIntake:
         self._troubles = troubles
         self._numbers = numbers
         self._log = log.get("follower")
-        self._thread = feeds.FeedThread(plan, settings, batches)
+        self._thread = feeds.FeedThread(plan, settings, batches, beat)
         self._standing = Standing()
         self._comparisons = Comparisons(plan.feed, self._thread, copy, settings.follow.poll_interval, numbers)
         self._known = self._kept_csns()
@@ -277,7 +278,7 @@ class FeedIntake:
         self._numbers.connection_errors_total += 1
 
     def _judge(self) -> None:
-        verdict = self._standing.judge(self._known, time.monotonic(), self._settings.follow.patience)
+        verdict = self._standing.judge(self._known, time.monotonic())
         was_behind = self._behind
         self._behind = verdict.kind in ("behind", "ask", "move") and self._standing.lacks(self._known)
         if verdict.kind == "level":

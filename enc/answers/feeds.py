@@ -104,7 +104,7 @@ class Batch:
 class FeedThread(threading.Thread):
     """Reads one feed until `end` is called. All methods but `run` are the follower's."""
 
-    def __init__(self, plan: FeedPlan, settings: Settings, batches: queue.Queue[Batch]) -> None:
+    def __init__(self, plan: FeedPlan, settings: Settings, batches: queue.Queue[Batch], beat: float) -> None:
         super().__init__(name=f"feed-{plan.feed}", daemon=True)
         self._plan = plan
         self._settings = settings
@@ -114,7 +114,8 @@ class FeedThread(threading.Thread):
         self._go: queue.SimpleQueue[_Go] = queue.SimpleQueue()
         self._pending: list[FeedEvent] = []
         self._log = log.get("follower")
-        self._sync = SyncFeed(settings.directory, plan.base, plan.filter_text, beat=settings.follow.beat)
+        self._sync = SyncFeed(settings.directory, plan.base, plan.filter_text, beat=beat)
+        self._longest_pause = 2 * beat
 
     def go(self, cookie: bytes | None, *, held: bool, known: Csns) -> None:
         """Let the thread connect; needed once at the start and after each `Lost` and `Again`.
@@ -164,7 +165,7 @@ class FeedThread(threading.Thread):
                 error = DirectoryUnreachable(f"{type(bug).__name__}: {bug}", where=self._plan.base)
             if time.monotonic() - began > _STEADY:
                 pause = 0.0
-            pause = min(max(2 * pause, _SHORTEST_PAUSE), 2 * self._settings.follow.beat)
+            pause = min(max(2 * pause, _SHORTEST_PAUSE), self._longest_pause)
             self._flush()
             self._hand_over((Lost(error) if error is not None else Again(),))
 

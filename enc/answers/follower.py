@@ -16,7 +16,7 @@ import threading
 
 from enc.answers import metrics
 from enc.answers.database import CopyDamaged, discard
-from enc.answers.layout import Layout
+from enc.answers.layout import BEAT, Layout
 from enc.answers.lock import locked
 from enc.answers.session import Session
 from enc.answers.writer import AnswerWriter
@@ -33,7 +33,9 @@ def serve(settings: Settings, *, once: bool = False) -> None:
     follow(settings, once=once, stop=stop)
 
 
-def follow(settings: Settings, *, once: bool = False, stop: threading.Event | None = None) -> None:
+def follow(
+    settings: Settings, *, once: bool = False, stop: threading.Event | None = None, beat: float = BEAT
+) -> None:
     """Follow until `stop` is set; with `once`, until everything is up to date for the first time.
 
     Raise `AlreadyFollowed`, `ConfigurationError`, and with `once` what stands in the way.
@@ -54,10 +56,10 @@ def follow(settings: Settings, *, once: bool = False, stop: threading.Event | No
             server = metrics.listen(settings.follow.metrics_listen, numbers)
             held.callback(server.server_close)
             held.callback(server.shutdown)
-        while not _served(layout, settings, writer, numbers, stop, once=once):
+        while not _served(layout, settings, writer, numbers, stop, beat, once=once):
             numbers.errors_total += 1
             numbers.up = 0
-            stop.wait(settings.follow.beat)
+            stop.wait(beat)
 
 
 def _served(
@@ -66,6 +68,7 @@ def _served(
     writer: AnswerWriter,
     numbers: metrics.Metrics,
     stop: threading.Event,
+    beat: float,
     *,
     once: bool,
 ) -> bool:
@@ -73,7 +76,7 @@ def _served(
     logger = log.get("follower")
     try:
         if not stop.is_set():
-            Session(layout, settings, writer, numbers, stop).run(once=once)
+            Session(layout, settings, writer, numbers, stop, beat).run(once=once)
     except CopyDamaged as error:
         logger.warning("%s; it is thrown away and read anew from LDAP", error)
         discard(layout.copy)

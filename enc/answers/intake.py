@@ -20,6 +20,7 @@ from enc.answers import feeds, metrics
 from enc.answers.arrivals import Arrivals
 from enc.answers.copy import Copy
 from enc.answers.feed_intake import FeedIntake
+from enc.answers.layout import BEAT
 from enc.answers.plans import Feed, plans
 from enc.answers.scout import Scout
 from enc.answers.trouble import Troubles
@@ -29,7 +30,9 @@ from enc.settings import Settings
 class Intake:
     """All feeds of one session, for one copy."""
 
-    def __init__(self, settings: Settings, numbers: metrics.Metrics, copy: Copy) -> None:
+    def __init__(self, settings: Settings, numbers: metrics.Metrics, copy: Copy, beat: float = BEAT) -> None:
+        """Start nothing yet. `beat`: seconds between two signs of life of a connection."""
+        self._beat = beat
         self._settings = settings
         self._numbers = numbers
         self._copy = copy
@@ -44,7 +47,8 @@ class Intake:
         self.arrivals.start()
         for plan in plans(self._settings):
             feed = FeedIntake(
-                *(plan, self._settings, self._batches, self._copy, self.arrivals, self.troubles, self._numbers)
+                *(plan, self._settings, self._batches, self._copy, self.arrivals, self.troubles, self._numbers),
+                self._beat,
             )
             self._feeds[plan.feed] = feed
             feed.start()

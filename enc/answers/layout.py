@@ -19,6 +19,9 @@ from enc.settings.config import DEFAULT_PATH
 
 State = Literal["current", "unreachable"]
 
+BEAT = 2.0
+"""Seconds between two times that the follower says that it lives, and tries to reconnect."""
+
 FRESH = 10
 """Seconds since the last contact within which the follower is taken to know of every node there is.
 

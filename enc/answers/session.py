@@ -30,7 +30,7 @@ from enc.answers import metrics
 from enc.answers.copy import Copy
 from enc.answers.database import CopyDamaged, guarded
 from enc.answers.intake import Intake
-from enc.answers.layout import Contact, Layout
+from enc.answers.layout import BEAT, Contact, Layout
 from enc.answers.plans import plans
 from enc.answers.reader import read_contact
 from enc.answers.work import WorkTeam
@@ -54,8 +54,15 @@ class Session:
     """From opening the copy to the first failure that cannot be dealt with in place."""
 
     def __init__(
-        self, layout: Layout, settings: Settings, writer: AnswerWriter, numbers: metrics.Metrics, stop: threading.Event
+        self,
+        layout: Layout,
+        settings: Settings,
+        writer: AnswerWriter,
+        numbers: metrics.Metrics,
+        stop: threading.Event,
+        beat: float = BEAT,
     ) -> None:
+        self._pause = beat
         self._layout = layout
         self._settings = settings
         self._writer = writer
@@ -74,7 +81,7 @@ class Session:
         """Work until told to stop."""
         with guarded(self._layout.copy):
             self._copy = Copy(self._layout.copy, self._settings)
-            self._intake = Intake(self._settings, self._numbers, self._copy)
+            self._intake = Intake(self._settings, self._numbers, self._copy, self._pause)
             try:
                 self._work(once)
             finally:
@@ -86,7 +93,7 @@ class Session:
         self._prepare()
         self._intake.start()
         while not self._stop.is_set():
-            if self._intake.apply(self._intake.take(min(self._settings.follow.beat, 0.5), _TAKEN)):
+            if self._intake.apply(self._intake.take(min(self._pause, 0.5), _TAKEN)):
                 self._retain()
             if self._intake.complete():
                 self._copy.worklist.mark_over(time.time())
@@ -195,7 +202,7 @@ class Session:
         )
 
     def _beat_is_due(self) -> bool:
-        return time.monotonic() - self._last_beat >= self._settings.follow.beat
+        return time.monotonic() - self._last_beat >= self._pause
 
     def _idle(self) -> None:
         if self._beat_is_due():

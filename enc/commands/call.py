@@ -56,9 +56,12 @@ class Call:
 
     @cached_property
     def settings(self) -> Settings:
-        """The configuration, read when first needed; logging is set up with it."""
-        settings = config.load(self.config_path)
+        """The configuration, read when first needed; logging is set up with it, and says what is gone from it."""
+        reading = config.read(self.config_path)
+        settings = reading.sound()
         log.setup(settings.log)
+        if reading.remark:
+            log.get("configuration").warning("%s", reading.remark)
         return settings
 
     def do(self) -> int:

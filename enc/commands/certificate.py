@@ -19,6 +19,7 @@ from enc.service.survey import project_if_told
 from enc.settings import Duration, Settings
 from enc.terms.errors import ConfigurationError, ExitStatus, NotFound, ToolkitError, UsageError
 from enc.terms.filters import NodeFilter, folded
+from enc.times import iso
 
 SUMMARY = "list certificates and when they end; bring the revocation list to this master"
 
@@ -82,7 +83,7 @@ def _list(call: Call) -> int:
     rows.sort(key=lambda row: (row[1].ends or 0, row[1].name))
     documents = [{"project": projects.get(one.name), "authority": name, **one._asdict()} for name, one in rows]
     cells = [
-        (one.name, projects.get(one.name) or "-", name, one.state, _day(one.ends) if one.ends else "-")
+        (one.name, projects.get(one.name) or "-", name, one.state, iso(one.ends) if one.ends else "-")
         for name, one in rows
     ]
     call.show(documents, table(("CERTNAME", "PROJECT", "AUTHORITY", "STATE", "ENDS"), cells))
@@ -131,11 +132,7 @@ def _crl(call: Call) -> int:
 
 
 def _ending(ends: datetime | None) -> str:
-    return "never" if ends is None else f"{ends:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _day(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    return "never" if ends is None else iso(ends.timestamp())
 
 
 def _metrics(call: Call) -> int:

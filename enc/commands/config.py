@@ -10,6 +10,8 @@ from enc.answers import layout
 from enc.commands.call import Call, json_option, write_units
 from enc.doctor import configuration
 from enc.doctor.findings import document, lines, verdict
+from enc.programs import log
+from enc.settings import config
 from enc.settings import reference as config_reference
 from enc.settings.config import DEFAULT_PATH
 from enc.systemd import units
@@ -35,13 +37,11 @@ def run(call: Call) -> int:
     if action == "example":
         print(config_reference.example(), end="")
         return ExitStatus.DONE
+    if action == "check":
+        return _check(call)
     settings = call.settings
     if action == "units":
         return _units(call)
-    if action == "check":
-        findings = list(configuration.check(call.config_path, settings))
-        call.show(document(findings), lines(findings))
-        return verdict(findings)
     if action == "show":
         shown = config_reference.effective(settings)
         call.show(shown, config_reference.as_yaml(shown).rstrip("\n"))
@@ -53,6 +53,16 @@ def run(call: Call) -> int:
         raise ConfigurationError(f"cannot be made: {error.strerror}", where=str(place)) from error
     call.say(f"{place} -> {directory}" + ("" if changed else " (was so)"))
     return ExitStatus.DONE
+
+
+def _check(call: Call) -> int:
+    reading = config.read(call.config_path)
+    log.setup(reading.settings.log)
+    findings = [*configuration.gone(reading), *configuration.faults(reading)]
+    if not reading.faults:  # else nobody knows what the file means to point at
+        findings += configuration.check(call.config_path, reading.settings)
+    call.show(document(findings), lines(findings))
+    return ExitStatus.USAGE if reading.faults else verdict(findings)
 
 
 def _units(call: Call) -> int:

@@ -19,16 +19,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="bring the answers up to date, then end")
 
 
-def run(call: Call) -> int:
-    """Follow until SIGTERM or SIGINT (exit status 0), or once."""
+def run(call: Call, beat: float = layout.BEAT) -> int:
+    """Follow until SIGTERM or SIGINT (exit status 0), or once. `beat`: seconds between two signs of life."""
     settings = call.settings
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     _link(call)
     place = layout.Layout(settings.answers.directory)
-    with Notifier(place, settings.follow.beat):
-        follower.follow(settings, once=call.arguments.once, stop=stop)
+    with Notifier(place, beat):
+        follower.follow(settings, once=call.arguments.once, stop=stop, beat=beat)
     return 0
 
 

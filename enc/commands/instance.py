@@ -21,6 +21,7 @@ from enc.instances.tickets import Ticket, ticket_of
 from enc.instances.user_data import AgentProfile, UserData
 from enc.terms.errors import ConfigurationError, ExitStatus, ToolkitError, UsageError, one_line
 from enc.terms.names import Certname, ProjectName
+from enc.times import iso
 
 SUMMARY = "create, list, rebuild, move and delete instances"
 
@@ -214,8 +215,8 @@ def _list(call: Call) -> int:
             row.instance.project or "-",
             row.instance.region or "-",
             row.told.state,
-            day(row.told.since),
-            day(row.run.at) if row.run else "-",
+            iso(row.told.since),
+            iso(row.run.at) if row.run else "-",
             row.told.remark,
         )
         for row in rows
@@ -225,24 +226,19 @@ def _list(call: Call) -> int:
     return ExitStatus.DONE
 
 
-def day(seconds: int) -> str:
-    """Return a time in UTC for people."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
 def _show(call: Call) -> int:
     certname = Certname(call.arguments.certname)
     with LdapSource(call.settings) as source:
         document = listing.one(certname, source, call.settings, time.time()).document()
     times = ("since", "token_until")
-    shown = {key: day(value) if key in times and value else value for key, value in document.items()}
+    shown = {key: iso(value) if key in times and value else value for key, value in document.items()}
     call.show(document, [one_line(f"{key}: {value}") for key, value in shown.items() if value is not None])
     return ExitStatus.DONE
 
 
 def _unfinished(call: Call) -> int:
     found, problems = Journal(call.settings.instances.journal).read()
-    rows = [(op.kind, op.certname, op.project, day(op.begun), op.who, op.trouble or "interrupted") for op in found]
+    rows = [(op.kind, op.certname, op.project, iso(op.begun), op.who, op.trouble or "interrupted") for op in found]
     documents = [
         {"id": op.id, "kind": op.kind, "certname": op.certname, "project": op.project, "begun": op.begun}
         | {"who": op.who, "why": op.why, "authorities": list(op.authorities), "trouble": op.trouble or None}

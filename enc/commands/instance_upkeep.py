@@ -24,6 +24,9 @@ from enc.settings import Duration
 from enc.systemd import notify
 from enc.terms.errors import ExitStatus, ToolkitError, UsageError, one_line
 
+_PAUSE = 10.0
+"""Seconds between two looks for new reports."""
+
 Verb = Callable[[str, str, Callable[[Call], int]], argparse.ArgumentParser]
 
 
@@ -82,7 +85,7 @@ def _watch(call: Call, collector: Collector) -> int:
                 log.get("collect").warning("%s", error)
             trouble = str(error)
         notify.send("WATCHDOG=1")
-        stop.wait(call.settings.instances.poll)
+        stop.wait(_PAUSE)
     notify.send("STOPPING=1")
     return ExitStatus.DONE
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from enc.commands.call import Call, json_option, table, verbs
 from enc.terms.errors import ExitStatus, NotAllowed, UsageError, one_line
+from enc.times import iso
 
 if TYPE_CHECKING:
     from enc.rights.roles import Person
@@ -92,7 +93,7 @@ def _log(call: Call) -> int:
     from enc.signing.refusals import Journal
 
     wanted = _wanted(call)
-    journal = Journal(call.settings.signing.journal, call.settings.signing.journal_bytes)
+    journal = Journal(call.settings.signing.journal)
     if call.arguments.follow:
         for new in journal.follow():
             _print(call, [line for line in new if wanted(line)])
@@ -113,7 +114,7 @@ def _wanted(call: Call) -> Callable[[Line], bool]:
     since = ""
     if arguments.since is not None:
         try:
-            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - Duration.parse(arguments.since)))
+            since = iso(time.time() - Duration.parse(arguments.since))
         except ValueError as error:
             raise UsageError(f"--since {arguments.since!r}: write {error}") from error
     if project is not None:

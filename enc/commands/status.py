@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import time
 
 from enc.answers.status import FollowerStatus, status
 from enc.commands.call import Call, json_option, table
 from enc.terms.errors import ExitStatus
+from enc.times import iso
 
 SUMMARY = "show how the follower and the answers are: state, age, entries that cannot be classified"
 
@@ -58,10 +58,6 @@ def _lines(found: FollowerStatus) -> list[str]:
         for feed in found.feeds
     ]
     if found.problems:
-        rows = [(one.name, _day(one.since), one.message) for one in found.problems]
+        rows = [(one.name, iso(one.since), one.message) for one in found.problems]
         lines += ["", "entries that cannot be classified:", *table(("NAME", "SINCE", "WHY"), rows)]
     return lines
-
-
-def _day(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

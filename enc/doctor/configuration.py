@@ -16,7 +16,8 @@ from enc.answers.layout import Layout, link_of, needs_link
 from enc.doctor import directory
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.settings import Settings
-from enc.settings.config import read_secret
+from enc.settings.config import Reading, read, read_secret
+from enc.settings.gone import GONE, SINCE
 from enc.terms import filters
 from enc.terms.errors import ToolkitError
 from enc.terms.puppet_names import environment_fault, hidden_by, unreadable
@@ -34,9 +35,26 @@ def check(path: Path, settings: Settings) -> Iterator[Finding]:
     yield _audit(settings)
 
 
+def faults(reading: Reading) -> Iterator[Finding]:
+    """Yield what is wrong with the file itself."""
+    for text in reading.faults:
+        yield fault("config-file", f"{reading.where}: {text}", "docs/configuration.md has every setting")
+
+
+def gone(reading: Reading) -> Iterator[Finding]:
+    """Yield the settings that the file has and that there are no more."""
+    for key in reading.gone:
+        yield warning(
+            "config-gone",
+            f"{key} is gone since version {SINCE} and passed over: {GONE[key]}",
+            f"remove it from {reading.where}",
+        )
+
+
 def local(path: Path, settings: Settings) -> Iterator[Finding]:
-    """Check what `check` does, but for LDAP."""
+    """Check what `config check` does, but for LDAP."""
     yield _file(path)
+    yield from gone(read(path))
     yield from _names(settings)
     yield from _filters(settings)
     yield from _secrets(settings)

@@ -9,19 +9,16 @@ Failure modes: `ConfigurationError` with the setting or the file.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import re
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from enc.instances.user_data import AgentProfile, Repository
 from enc.settings import AgentSettings
-from enc.terms.errors import ConfigurationError
+from enc.terms.errors import ConfigurationError, bounded, one_line
 
-_PEM = re.compile(
-    r"-----BEGIN (?P<kind>[A-Z0-9 ]+)-----\n(?P<body>[A-Za-z0-9+/=\n]+)-----END (?P=kind)-----\n?", re.ASCII
-)
 _PACKAGES = {"distribution": (), "puppet": ("puppet-agent",), "openvox": ("openvox-agent",)}
 
 
@@ -40,12 +37,7 @@ def load(settings: AgentSettings) -> AgentProfile:
         ),
         packages=settings.packages or _PACKAGES[settings.packaging],
         repository=_repository(settings),
-        install_seconds=max(1, int(settings.install_time)),
-        signing_seconds=max(1, int(settings.signing_time)),
-        run_seconds=max(1, int(settings.run_time)),
-        runs=settings.runs,
         service=settings.service,
-        longest=settings.longest,
         script=lean("first-run.sh"),
         renew_seconds=int(settings.renew_before),
         renewal=lean("renew.rb"),
@@ -64,13 +56,17 @@ def authority(text: str, pinned: tuple[str, ...], file: Path) -> str:
 
     `pinned`: SHA-256 fingerprints; each must be that of a certificate in the file.
     """
-    blocks = list(_PEM.finditer(text.replace("\r\n", "\n")))
-    if any("PRIVATE" in block["kind"] for block in blocks):
+    if "PRIVATE KEY-----" in text:
         raise ConfigurationError("holds a private key; give the CA's certificates only", where=str(file))
-    certificates = [block for block in blocks if block["kind"] == "CERTIFICATE"]
-    if not certificates:
+    if "-----BEGIN CERTIFICATE-----" not in text:
         raise ConfigurationError("holds no certificate (PEM)", where=str(file))
-    found = {_fingerprint(block["body"], file) for block in certificates}
+    try:
+        certificates = x509.load_pem_x509_certificates(text.encode())
+    except ValueError as error:
+        raise ConfigurationError(
+            f"holds something else than certificates: {bounded(one_line(str(error)), 200)}", where=str(file)
+        ) from error
+    found = {certificate.fingerprint(hashes.SHA256()).hex() for certificate in certificates}
     for fingerprint in pinned:
         if fingerprint.replace(":", "").lower() not in found:
             raise ConfigurationError(
@@ -78,14 +74,7 @@ def authority(text: str, pinned: tuple[str, ...], file: Path) -> str:
                 + ", ".join(sorted(found)),
                 where=str(file),
             )
-    return "".join(block[0].rstrip("\n") + "\n" for block in certificates)
-
-
-def _fingerprint(body: str, file: Path) -> str:
-    try:
-        return hashlib.sha256(base64.b64decode(body.replace("\n", ""), validate=True)).hexdigest()
-    except binascii.Error as error:
-        raise ConfigurationError(f"holds a certificate that is no base64: {error}", where=str(file)) from error
+    return "".join(certificate.public_bytes(Encoding.PEM).decode("ascii") for certificate in certificates)
 
 
 def _repository(settings: AgentSettings) -> Repository | None:

@@ -64,13 +64,7 @@ class AgentProfile(NamedTuple):
     packages: tuple[str, ...]
     """Empty: the distribution's own, whose name the script knows."""
     repository: Repository | None
-    install_seconds: int
-    signing_seconds: int
-    run_seconds: int
-    runs: int
     service: bool
-    longest: int
-    """Bytes that the cloud takes."""
     script: str
     renew_seconds: int = 0
     """So long before its end the certificate is renewed; 0: it is not."""
@@ -78,6 +72,16 @@ class AgentProfile(NamedTuple):
     """The program that does it."""
     forgetting: str = ""
     """The program that takes away what an earlier life of the disk left."""
+    install_seconds: int = 900
+    """How long one attempt of the package manager may take."""
+    signing_seconds: int = 900
+    """How long the instance waits for its certificate."""
+    run_seconds: int = 3600
+    """How long one attempt of the first run may take."""
+    runs: int = 3
+    """How often the first run is attempted before the instance says that it failed."""
+    longest: int = 16_384
+    """Bytes of user data that every cloud takes: EC2's limit; OpenStack takes four times as much."""
 
 
 class UserData(NamedTuple):
@@ -234,7 +238,7 @@ def _base64_lines(text: str) -> list[str]:
 def _check_size(size: int, longest: int) -> None:
     if size > longest:
         raise ToolkitError(
-            f"the user data has {size} bytes, and the cloud takes {longest} (instances.agent.longest); "
+            f"the user data has {size} bytes, and the cloud takes {longest}; "
             "compress it (`enc-admin instance user-data CERTNAME --gzip`), or leave what is not needed out of ca_file "
             "and repository_key_file"
         )

@@ -10,10 +10,10 @@ import json
 import logging
 import os
 import sys
-import time
 
 from enc.settings import LogSettings
 from enc.terms.errors import bounded, one_line
+from enc.times import iso
 
 _ROOT = "puppetmaster"
 
@@ -24,7 +24,7 @@ class _Text(logging.Formatter):
         if record.exc_info:
             text += " | " + self.formatException(record.exc_info)
         if "JOURNAL_STREAM" not in os.environ:
-            stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
+            stamp = iso(record.created)
             text = f"{stamp} {record.name} {text}"
         return one_line(text)
 
@@ -32,7 +32,7 @@ class _Text(logging.Formatter):
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         document = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "time": iso(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),

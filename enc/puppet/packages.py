@@ -114,11 +114,16 @@ def behind(packages: Mapping[str, str]) -> Iterator[Behind]:
             yield Behind(package, version, row)
 
 
-def _order(version: str) -> list[tuple[list[int], int]]:
-    """Return what versions are compared by, as dpkg does it (deb-version(7)).
+def _order(version: str) -> tuple[list[tuple[list[int], int]], ...]:
+    """Return what versions are compared by, as dpkg does it (deb-version(7)): first upstream's, then the revision."""
+    upstream, _, revision = version.rpartition("-") if "-" in version else (version, "", "")
+    return _runs(upstream), _runs(revision)
 
-    Runs of other characters take turns with numbers; in the former `~` comes
-    before the end, the end before letters, and letters before the rest.
+
+def _runs(version: str) -> list[tuple[list[int], int]]:
+    """Return runs of other characters in turn with numbers.
+
+    In the former `~` comes before the end, the end before letters, and letters before the rest.
     """
     runs = re.findall(r"(\D*)(\d*)", version, re.ASCII)
     return [([*map(_weight, other), 0], int(digits or 0)) for other, digits in runs]

@@ -6,7 +6,6 @@ directory as it would be, so a dry run shows what the real run does.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from enc.terms.errors import ClassificationError, NotFound, one_line
 from enc.terms.filters import NodeFilter, folded, parse
 from enc.terms.names import Certname, ProjectName
 from enc.terms.record import Record
+from enc.times import iso
 
 
 class Overlay:
@@ -133,7 +133,7 @@ def flat(classification: Classification | None) -> dict[str, str]:
 
 def told(trial: Trial) -> str:
     """Return a trial for people."""
-    until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(trial.until))
+    until = iso(trial.until)
     return f"{trial.environment} until {until} ({trial.reason})"
 
 

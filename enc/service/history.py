@@ -23,6 +23,7 @@ from enc.settings import Duration, NodeSettings, Settings
 from enc.terms import dn
 from enc.terms.errors import Conflict, NotFound, UsageError
 from enc.terms.names import Certname, ProjectName
+from enc.times import iso
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", re.ASCII)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -57,7 +58,7 @@ def of(
         edits = [edit for edit in edits if edit.project == project]
     if since is not None:
         # The clock may have been set back, so each edit is looked at.
-        first = f"{datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        first = iso(since)
         edits = [edit for edit in edits if edit.time >= first or not _TIME.fullmatch(edit.time)]
     if last is not None:
         edits = edits[-last:]

@@ -20,7 +20,6 @@ from enc.settings.branches import (
     PuppetserverSettings,
     PushSettings,
     TransportSettings,
-    UpkeepSettings,
 )
 from enc.settings.instances import (
     AgentSettings,
@@ -78,7 +77,6 @@ __all__ = [
     "SyncSettings",
     "TlsSettings",
     "TransportSettings",
-    "UpkeepSettings",
 ]
 
 

@@ -123,22 +123,6 @@ class MirrorSettings(Section):
 
 
 @dataclass(frozen=True)
-class UpkeepSettings(Section):
-    """What `branch-manager hooks` does by itself, and how often; 0: never."""
-
-    projects: Duration = Duration(3)
-    """LDAP is asked for projects without a branch; each gets one, from test. Not with a mirror."""
-    flushes: Duration = Duration(30)
-    """puppetservers that did not forget an old version are asked again."""
-    reconcile: Duration = Duration(3600)
-    """Environments that do not show their branch are deployed."""
-    expire: Duration = Duration(3600)
-    """Short-lived branches that ended are archived. Not with a mirror."""
-    collect: Duration = Duration(3600)
-    """Versions that nobody needs any more are removed."""
-
-
-@dataclass(frozen=True)
 class PuppetfileSettings(Section):
     """Modules that a tree names in a Puppetfile, fetched by r10k or g10k (docs/puppetfile.md)."""
 
@@ -193,9 +177,6 @@ class BranchSettings(Section):
     A branch beside `project/red` cannot be called `project/red/…`: git keeps both under one path."""
     beginning: BranchName | None = None
     """Where a new project's branch begins. null: at the branch of the last rule that has no <name>, here `test`."""
-    split: tuple[str, ...] = ("modules", "site", "site-modules")
-    """Directories whose sub-directories are shared one by one between versions, as those are that a tree's
-    environment.conf has in its modulepath."""
     split_large: bool = True
     """Share the sub-directories of other large directories at the top (hieradata/) one by one, too. Set it to false if
     something outside of the repository walks through them with `**`, as a glob of the site's own hiera.yaml does."""
@@ -211,8 +192,6 @@ class BranchSettings(Section):
     """How long a branch that ended or was deleted, and what a forced push threw away, can be restored."""
     puppetserver: PuppetserverSettings = field(default_factory=PuppetserverSettings)
     """Who is told about a deploy."""
-    upkeep: UpkeepSettings = field(default_factory=UpkeepSettings)
-    """What happens without being asked for."""
     transport: TransportSettings = field(default_factory=TransportSettings)
     """How the repository is reached."""
     mirror: MirrorSettings = field(default_factory=MirrorSettings)
@@ -245,8 +224,6 @@ class PushSettings(Section):
     """The most that all new files of one push may hold together."""
     files: int = 100_000
     """The most files and directories that one push may bring or change."""
-    directory_entries: int = 20_000
-    """The most entries of one directory."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield patterns and directories that nothing can be like."""

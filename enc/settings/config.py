@@ -3,7 +3,9 @@
 It knows no defaults of its own and never touches the network; `config check` of
 enc-admin tries what the values point at. Unknown keys, wrong types and values
 out of range are refused with their dotted path, so that a misspelt key never
-passes for a default.
+passes for a default. A key that an earlier version knew (settings/gone.py) is
+passed over: whoever works for people says so (`Reading.remark`), what answers
+machines is silent.
 """
 
 from __future__ import annotations
@@ -14,13 +16,15 @@ import stat
 import types
 import typing
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import yaml
 
 from enc.settings import Duration, Section, Settings
-from enc.terms.errors import ConfigurationError
+from enc.settings.gone import GONE, SINCE
+from enc.terms.errors import ConfigurationError, one_line
 from enc.terms.names import BranchName, EnvironmentName, ProjectName
 
 DEFAULT_PATH = Path("/etc/puppetmaster/config.yaml")
@@ -38,118 +42,189 @@ def load(path: Path) -> Settings:
     The default file may be absent: then every setting has its default. A file
     that was asked for must exist.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        if path == DEFAULT_PATH:
-            return Settings()
-        raise ConfigurationError("no such configuration file", where=str(path)) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot be read: {error}", where=str(path)) from error
-    return parse(text, where=str(path))
-
-
-class _OnceEach(yaml.SafeLoader):
-    """YAML's safe reader that takes no key twice, where PyYAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        mapping = super().construct_mapping(node, deep=deep)
-        if len(mapping) != len(node.value):
-            raise yaml.constructor.ConstructorError(None, None, "a key stands twice in this mapping", node.start_mark)
-        return mapping
+    return read(path).sound()
 
 
 def parse(text: str, *, where: str = "configuration") -> Settings:
     """Return the settings in YAML `text`; `where` names the file in errors."""
+    return examine(text, where).sound()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a file says, and all that is wrong with it."""
+
+    settings: Settings
+    """Where something is wrong, the default."""
+    where: str
+    faults: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    """Settings that the file has and that there are no more (settings/gone.py), by their dotted keys."""
+
+    def sound(self) -> Settings:
+        """Return the settings; raise `ConfigurationError` with the first fault, and how many more there are."""
+        if not self.faults:
+            return self.settings
+        first, *more = self.faults
+        words = f"; and {len(more)} more: `enc-admin config check` lists all" if more else ""
+        raise ConfigurationError(first + words, where=self.where)
+
+    @property
+    def remark(self) -> str:
+        """What is to be said about settings that are gone, in one line; empty if there are none."""
+        if not self.gone:
+            return ""
+        one = len(self.gone) == 1
+        return one_line(
+            f"{self.where}: {', '.join(self.gone)}: {'this setting is' if one else 'these settings are'} gone since "
+            f"version {SINCE} and passed over; remove {'it' if one else 'them'} "
+            "(`enc-admin config check` says what holds instead)"
+        )
+
+
+def read(path: Path) -> Reading:
+    """Read `path` to its end, whatever is wrong in it; raise `ConfigurationError` only if there is no text to read."""
     try:
-        document = yaml.load(text, _OnceEach)  # noqa: S506 - a SafeLoader
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        if path == DEFAULT_PATH:
+            return Reading(Settings(), str(path))
+        raise ConfigurationError("no such configuration file", where=str(path)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot be read: {error}", where=str(path)) from error
+    return examine(text, str(path))
+
+
+class _OnceEach(yaml.SafeLoader):
+    """YAML's safe reader that notes a key which stands twice, where PyYAML would silently keep the last."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.twice: list[str] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if (key.tag, str(key.value)) in seen:
+                self.twice.append(f"line {key.start_mark.line + 1}: {key.value} stands twice in this mapping")
+            seen.add((key.tag, str(key.value)))
+        return super().construct_mapping(node, deep=deep)
+
+
+def examine(text: str, where: str) -> Reading:
+    """Return all that YAML `text` says, and all that is wrong with it. Pure."""
+    loader = _OnceEach(text)
+    try:
+        document = loader.get_single_data()
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"is not YAML: {' '.join(str(error).split())}", where=where) from error
-    return _section(Settings, {} if document is None else document, "", where)
+        return Reading(Settings(), where, (f"is not YAML: {' '.join(str(error).split())}",))
+    finally:
+        loader.dispose()
+    look = _Look()
+    settings = look.section(Settings, {} if document is None else document, "")
+    return Reading(settings or Settings(), where, (*loader.twice, *look.faults), tuple(look.gone))
 
 
 T = TypeVar("T", bound=Section)
 
 
-def _section(cls: type[T], value: object, path: str, where: str) -> T:
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{path or 'the file'} must be a mapping of settings", where=where)
-    hints = typing.get_type_hints(cls)
-    known = {f.name: hints[f.name] for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    defaults = {f.name: f.default for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    chosen: dict[str, Any] = {}
-    for key, item in value.items():
-        dotted = f"{path}.{key}" if path else str(key)
-        if key not in known:
-            raise ConfigurationError(f"unknown key {dotted} (known here: {', '.join(sorted(known))})", where=where)
-        # Only what is an empty list by default may be one.
-        empty = item == [] and defaults[key] == ()
-        chosen[key] = () if empty else _value(known[key], item, dotted, where)
-    needed = [
-        f.name
-        for f in dataclasses.fields(cls)  # type: ignore[arg-type]
-        if f.default is f.default_factory is dataclasses.MISSING and f.name not in chosen
-    ]
-    if needed:
-        raise ConfigurationError(f"{path}: needs {', '.join(needed)}", where=where)
-    section = cls(**chosen)
-    for key, fault in section.faults():
-        raise ConfigurationError(f"{'.'.join(filter(None, (path, key)))}: {fault}", where=where)
-    return section
+_WRONG: Final = object()
+"""Instead of a value that is none."""
 
 
-def _value(kind: Any, value: object, path: str, where: str) -> Any:
-    """Turn one YAML value into the type that the dataclass's field declares."""
-    origin = typing.get_origin(kind)
-    if origin in (types.UnionType, typing.Union):
+class _Look:
+    """One look at a whole document; notes what is wrong and goes on."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+        self.gone: list[str] = []
+
+    def section(self, cls: type[T], value: object, path: str) -> T | None:
+        """Return the section, with defaults for what is wrong in it; None if it cannot be one."""
+        if not isinstance(value, Mapping):
+            self.faults.append(f"{path or 'the file'} must be a mapping of settings")
+            return None
+        before = len(self.faults)
+        fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        hints = typing.get_type_hints(cls)
+        chosen: dict[str, Any] = {}
+        for key, item in value.items():
+            dotted = f"{path}.{key}" if path else str(key)
+            if dotted in GONE:
+                self.gone.append(dotted)
+            elif key not in fields:
+                self.faults.append(f"unknown key {dotted} (known here: {', '.join(sorted(fields))})")
+            else:
+                # Only what is an empty list by default may be one.
+                empty = item == [] and fields[key].default == ()
+                chosen[key] = () if empty else self.value(hints[key], item, dotted)
+        needed = [name for name, it in fields.items() if it.default is it.default_factory is dataclasses.MISSING]
+        if lacking := [name for name in needed if name not in value]:
+            self.faults.append(f"{path}: needs {', '.join(lacking)}")
+        chosen = {key: item for key, item in chosen.items() if item is not _WRONG}
+        if any(name not in chosen for name in needed):
+            return None
+        section = cls(**chosen)
+        if len(self.faults) == before:  # what it says of defaults in the place of what is wrong helps nobody
+            self.faults += [f"{'.'.join(filter(None, (path, key)))}: {fault}" for key, fault in section.faults()]
+        return section
+
+    def value(self, kind: Any, value: object, path: str) -> Any:
+        """Turn one YAML value into the type that the dataclass's field declares; `_WRONG` if it is none."""
         options = typing.get_args(kind)
+        if isinstance(kind, type) and issubclass(kind, Section):
+            section = self.section(kind, {} if value is None else value, path)
+            return _WRONG if section is None else section
+        if typing.get_origin(kind) is tuple and options[0] is not str and isinstance(value, list) and value:
+            items = [self.value(options[0], item, f"{path}[{index}]") for index, item in enumerate(value)]
+            return _WRONG if _WRONG in items else tuple(items)
+        try:
+            return _plain(kind, value)
+        except ValueError as error:
+            self.faults.append(f"{path}: {value!r} is not {error}")
+            return _WRONG
+
+
+def _plain(kind: Any, value: object) -> Any:
+    """Return a value that has no settings of its own; raise ValueError with what it should be."""
+    origin, options = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in options:
             return None
         rest = [option for option in options if option is not type(None)]
         for option in rest[:-1]:
             if typing.get_origin(option) is Literal and value in typing.get_args(option):
                 return value
-        return _value(rest[-1], value, path, where)
-    if isinstance(kind, type) and issubclass(kind, Section):
-        return _section(kind, {} if value is None else value, path, where)
-    wanted: str
+        return _plain(rest[-1], value)
     if origin is Literal:
-        if value in typing.get_args(kind) and isinstance(value, str):
+        if value in options and isinstance(value, str):
             return value
-        wanted = "one of " + ", ".join(typing.get_args(kind))
-    elif origin is tuple:
-        (item_kind, _) = typing.get_args(kind)
-        if isinstance(value, list) and value and item_kind is not str:
-            return tuple(_value(item_kind, item, f"{path}[{index}]", where) for index, item in enumerate(value))
+        raise ValueError("one of " + ", ".join(options))
+    if origin is tuple:
         if isinstance(value, list) and value and all(isinstance(item, str) and item for item in value):
             return tuple(value)
-        wanted = "a list, not empty" if item_kind is not str else "a list of texts, not empty"
-    elif kind is bool:
+        raise ValueError("a list of texts, not empty" if options[0] is str else "a list, not empty")
+    if kind is bool:
         if isinstance(value, bool):
             return value
-        wanted = "true or false"
-    elif kind is int:
+        raise ValueError("true or false")
+    if kind is int:
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value
-        wanted = "a whole number above 0"
-    elif kind is Duration:
-        try:
-            return Duration.parse(value)
-        except ValueError as error:
-            wanted = str(error)
-    elif kind is Path:
+        raise ValueError("a whole number above 0")
+    if kind is Duration:
+        return Duration.parse(value)
+    if kind is Path:
         if isinstance(value, str) and value.startswith("/"):
             return Path(value)
-        wanted = "an absolute path"
-    elif kind in (BranchName, EnvironmentName, ProjectName):
+        raise ValueError("an absolute path")
+    if kind in (BranchName, EnvironmentName, ProjectName):
         if isinstance(value, str) and kind.accepts(value):
             return kind(value)
-        wanted = kind.rule
-    else:
-        if isinstance(value, str) and value:
-            return value
-        wanted = "a text (quote it if YAML reads it as something else)"
-    raise ConfigurationError(f"{path}: {value!r} is not {wanted}", where=where)
+        raise ValueError(kind.rule)
+    if isinstance(value, str) and value:
+        return value
+    raise ValueError("a text (quote it if YAML reads it as something else)")
 
 
 def read_secret(path: Path) -> str:

@@ -42,21 +42,11 @@ class AgentSettings(Section):
     """The URL where dnf finds it ($releasever and $basearch are dnf's). null: the image knows where."""
     repository_key_file: Path | None = None
     """The OpenPGP key (armoured) that signs the repository; needed with one."""
-    install_time: Duration = Duration(900)
-    """How long one attempt of the package manager may take."""
-    signing_time: Duration = Duration(900)
-    """How long the instance waits for its certificate."""
-    run_time: Duration = Duration(3600)
-    """How long one attempt of the first run may take."""
-    runs: int = 3
-    """How often the first run is attempted before the instance says that it failed."""
     renew_before: Duration = Duration(2_592_000)
     """So long before its certificate ends, or after half of its life, the instance asks for another, once a day.
     0: it does not. signing.renew_after must allow it (docs/signing.md)."""
     service: bool = True
     """Start the agent's service afterwards, and at every boot."""
-    longest: int = 16_384
-    """Bytes of user data that the cloud takes."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield what would not stay one word in the files of other programs on the instance."""
@@ -101,8 +91,6 @@ class InstanceSettings(Section):
     puppet."""
     reports: Path | None = None
     """puppetserver's reportdir, whose reports count only without the processor `puppetmaster`. None: below vardir."""
-    poll: Duration = Duration(10)
-    """How often `instance collect --watch` looks for new reports."""
     silent_after: Duration = Duration(10_800)
     """How long an instance may send no report before it is called silent."""
     agent: AgentSettings = field(default_factory=AgentSettings)
@@ -173,8 +161,6 @@ class SigningSettings(Section):
     """How long LDAP may take for one request, all servers together; after that, the request is refused."""
     journal: Path = Path("/var/lib/puppetmaster/signing/journal.jsonl")
     """Every verdict, one JSON document a line. puppetserver's account writes there."""
-    journal_bytes: int = 10_485_760
-    """A longer journal is moved to `….1` (one generation) before the next line."""
     renew_after: Duration | None = Duration(153_792_000)
     """How long after its certificate an instance may have another for the same key; 45 days less than Puppet's five
     years. null: never. The CA must allow it, too (docs/signing.md)."""
@@ -209,8 +195,6 @@ class OpenStackSettings(Section):
     """Our certificate (PEM). None: plain HTTP, on this machine only, for a proxy that speaks TLS."""
     key_file: Path | None = None
     """The key of our certificate (PEM)."""
-    threads: int = 16
-    """How many requests are served at once."""
     timeout: Duration = Duration(10)
     """How long Keystone and Nova may take to answer."""
 

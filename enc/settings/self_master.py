@@ -22,15 +22,6 @@ class SyncSettings(Section):
     """How long one fetch or push may take."""
     compile: bool = True
     """Compile this instance's catalog with the new tree first; if that fails, the old state stays."""
-    compile_command: tuple[str, ...] = (
-        *("puppet", "catalog", "compile", "%{certname}", "--environment", "%{environment}"),
-        *("--environmentpath", "%{environmentpath}", "--facts_terminus", "facter", "--color", "false"),
-    )
-    """What compiles it; %{certname}, %{environment} and %{environmentpath} (where only the new tree is)."""
-    snapshots: int = 20
-    """So many former states of the local branch stay; more if one holds the only copy of a patch."""
-    snapshots_kept: Duration = Duration(7_776_000)
-    """How long they stay."""
     review_ref: str = "refs/for/%{branch}"
     """Where `send --review` pushes."""
     metrics_file: Path | None = None
@@ -47,15 +38,8 @@ class SelfMasterSettings(Section):
     """The central repository, as git fetches and pushes it. None: `enable` must be given --upstream."""
     branch: BranchName | None = None
     """Branch of the central repository that is built on. None: what `enable` is given, or the project's own."""
-    local_branch: BranchName = BranchName("local")
-    """Branch of the instance's own repository that holds the local commits, and is served."""
     working_copy: Path = Path("/srv/puppet")
     """Where people edit; a commit in there is live at once."""
-    modulepath: tuple[str, ...] = ()
-    """More directories with Puppet modules, which `code` needs. None: Puppet's own."""
-    code: str | None = None
-    """Puppet code that makes this machine a master, from $master, $classifier and $commands.
-    None: the classes of the module `puppetmaster`."""
     keep_as: str = "topic/%{project}/%{name}-%{time}"
     """Branch of the central repository to which `disable` pushes the local commits."""
     packages: tuple[str, ...] = ("puppetserver", "git")

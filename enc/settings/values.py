@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)", re.ASCII)
+_LONGEST = 1e9
+"""Seconds, some 30 years: Python's waits refuse ten times as much."""
 
 
 class Section:
@@ -19,7 +22,7 @@ class Section:
 
 def listening_faults(listen: str, certificate: Path | None, key: Path | None) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the settings of a service that listens."""
-    if not re.fullmatch(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", listen):
+    if not re.fullmatch(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}", listen):
         yield "listen", f"{listen!r} is not ADDRESS:PORT"
     yield from pair_faults(certificate, key)
 
@@ -38,10 +41,8 @@ class Duration(float):
     @classmethod
     def parse(cls, value: object) -> Duration:
         """Read `3s`, `24h` or a number of seconds; raise ValueError with the rule."""
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
+        if isinstance(value, str) and (match := _DURATION.fullmatch(value)):
+            value = float(match[1]) * _UNITS[match[2]]
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LONGEST:
             return cls(value)
-        if isinstance(value, str):
-            match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)", value)
-            if match:
-                return cls(float(match[1]) * _UNITS[match[2]])
         raise ValueError("a duration such as 500ms, 3s, 15m, 24h or 7d")

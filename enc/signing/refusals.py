@@ -29,6 +29,7 @@ from typing import Any
 from enc.rights.roles import Action, Person, allowed
 from enc.terms.errors import ToolkitError, bounded
 from enc.terms.names import ProjectName
+from enc.times import iso
 
 _PATIENCE = 0.2
 _CERTNAME = 500
@@ -55,14 +56,18 @@ class Line:
 
 def line(certname: str, code: str, reason: str, *, signed: bool, key: str, project: str | None, now: float) -> Line:
     """Return the line of a verdict at `now` (seconds since 1970)."""
-    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    when = iso(now)
     return Line(when, bounded(certname, _CERTNAME), code, signed, bounded(reason, _REASON), key, project)
+
+
+LONGEST = 10_485_760
+"""Octets of the journal; a longer one is moved to `….1` (one generation) before the next line."""
 
 
 class Journal:
     """The journal in one file. Making the object does nothing."""
 
-    def __init__(self, file: Path, longest: int) -> None:
+    def __init__(self, file: Path, longest: int = LONGEST) -> None:
         """`longest`: octets from which the file is moved aside."""
         self.file = file
         self._longest = longest

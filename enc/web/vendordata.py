@@ -30,6 +30,8 @@ from enc.web.site import assemble
 
 LONGEST = 1 << 20
 """Bytes of a body: Nova adds the user data, of which it takes 64 KB."""
+_THREADS = 16
+"""Requests that are served at once: Nova sends one for each server that starts."""
 _STATUSES = {
     NotSignedIn: 401,
     nova.BadRequest: 400,
@@ -71,7 +73,7 @@ def serve(settings: Settings) -> None:
             where="openstack.listen",
         )
     _site(settings)  # what is wrong is told here, and not by each worker that cannot begin
-    options = web_server.options("puppetmaster-vendordata", given.listen, given.threads, silence=60)
+    options = web_server.options("puppetmaster-vendordata", given.listen, _THREADS, silence=60)
     files = {"certfile": given.certificate_file, "keyfile": given.key_file}
     web_server.run(lambda: _site(settings), options | {name: str(file) for name, file in files.items() if file})
 

@@ -22,7 +22,6 @@ class Limits(NamedTuple):
     file_bytes: int
     push_bytes: int
     files: int
-    directory_entries: int
     submodules: bool
     sources: Sources | None = None
     """Where a Puppetfile may take modules from; None: Puppetfiles are not followed."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from git_hooks.checks.look import Look, Problem
 from git_hooks.repository.trees import FILE, PROGRAM
 
+WIDEST = 20_000
+"""Entries of one directory: reading and writing it takes time with each of them, at every push that changes one."""
 DEEPEST = 40
 """Directories inside one another."""
 
@@ -14,9 +16,8 @@ DEEPEST = 40
 def check(look: Look) -> Iterator[Problem]:
     """Yield what is larger than its bound."""
     limits = look.limits
-    if look.new and len(look.entries) > limits.directory_entries:
-        many = f"the directory has {len(look.entries)} entries, the limit (pushes.directory_entries) is"
-        yield Problem(look.path, f"{many} {limits.directory_entries}")
+    if look.new and len(look.entries) > WIDEST:
+        yield Problem(look.path, f"the directory has {len(look.entries)} entries, the limit is {WIDEST}")
     if look.depth() > DEEPEST:
         yield Problem(look.path, f"is more than {DEEPEST} directories deep")
     for entry in look.new:

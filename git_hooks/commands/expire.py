@@ -7,6 +7,7 @@ import time
 
 from enc.commands.call import Call, json_option, table
 from enc.terms.errors import Conflict, ExitStatus
+from enc.times import day
 from git_hooks.branches.expiry import Expiry, Judged
 from git_hooks.commands.target import dry_run_option, opened, settled, who
 from git_hooks.deploy.records import told
@@ -40,7 +41,7 @@ def run(call: Call) -> int:
                 continue
             outcomes.append((judged, f"archived as {kept.ref}; {told(record)}"))
             status = status if record.good else ExitStatus.FAILED
-    rows = [(one.topic.branch, time.strftime("%Y-%m-%d", time.gmtime(one.ends)), text) for one, text in outcomes]
+    rows = [(one.topic.branch, day(one.ends), text) for one, text in outcomes]
     document = [
         {"branch": one.topic.branch, "ends": one.ends, "stays": bool(one.reason), "outcome": text}
         for one, text in outcomes

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import signal
+from collections.abc import Mapping
 
 from enc.commands.call import Call
 from enc.systemd import notify
 from enc.terms.errors import ExitStatus
 from git_hooks.push.service import Service
+from git_hooks.upkeep.chores import EVERY
 from git_hooks.upkeep.loop import Upkeep
 
 SUMMARY = "do the hooks' work in a process that stays, and the upkeep: new projects' branches, expire, gc, reconcile"
@@ -18,11 +20,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add no arguments: everything stands in the configuration."""
 
 
-def run(call: Call) -> int:
-    """Serve hooks until SIGTERM or SIGINT (exit status 0), after the pushes that are being served."""
+def run(call: Call, every: Mapping[str, float] = EVERY) -> int:
+    """Serve hooks until SIGTERM or SIGINT (exit status 0), after the pushes that are being served.
+
+    `every`: seconds between two turns of each chore.
+    """
     _ = call.settings  # sets up the log
     service = Service(call.config_path.absolute())
-    upkeep = Upkeep(service)
+    upkeep = Upkeep(service, every)
 
     def end(*_: object) -> None:
         if not service.stop():

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from enc.commands.call import Call, json_option, table
 from enc.terms.errors import ExitStatus
+from enc.times import age, day
 from git_hooks.branches.listing import Row, references, rows
 from git_hooks.commands.target import opened
 from git_hooks.repository.objects import Divergence
@@ -52,15 +53,8 @@ def _cells(row: Row, known: Sequence[str], now: float) -> tuple[object, ...]:
         shown.abbreviated if shown else "-",
         row.state,
         row.who or "-",
-        _age(now - row.at) if row.at is not None else "-",
+        age(now - row.at) if row.at is not None else "-",
         "?" if row.nodes is None else row.nodes,
         *(f"+{far[ref].ahead} -{far[ref].behind}" if ref in far else "-" for ref in known),
-        time.strftime("%Y-%m-%d", time.gmtime(row.ends)) if row.ends is not None else "-",
+        day(row.ends) if row.ends is not None else "-",
     )
-
-
-def _age(seconds: float) -> str:
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size:
-            return f"{int(seconds / size)}{unit}"
-    return f"{max(int(seconds), 0)}s"

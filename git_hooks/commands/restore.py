@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Sequence
 
 from enc.commands.call import Call, json_option, table
 from enc.terms.errors import ExitStatus, UsageError
 from enc.terms.names import BranchName
+from enc.times import day
 from git_hooks.branches.expiry import Expiry
 from git_hooks.commands.target import document, dry_run_option, opened, settled, who
 from git_hooks.deploy.records import told
@@ -60,10 +60,6 @@ def _wanted(text: str) -> tuple[BranchName, int | None]:
 
 def _list(call: Call, found: Sequence[Archived]) -> None:
     kept = call.settings.branches.archive_kept
-    rows = [(one.name, one.commit.abbreviated, _day(one.at), _day(one.at + kept)) for one in found]
+    rows = [(one.name, one.commit.abbreviated, day(one.at), day(one.at + kept)) for one in found]
     document = [one._asdict() | {"name": one.name, "until": one.at + kept} for one in found]
     call.show(document, table(("NAME", "COMMIT", "ARCHIVED", "KEPT UNTIL"), rows))
-
-
-def _day(at: float) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(at))

@@ -12,6 +12,7 @@ from enc.commands.call import Call, json_option
 from enc.terms.environments import Rules
 from enc.terms.errors import ExitStatus, NotFound
 from enc.terms.names import BranchName
+from enc.times import iso
 from git_hooks.branches.listing import Whereabouts, rows, whereabouts
 from git_hooks.commands.target import opened
 from git_hooks.deploy.records import Hold, Record, told
@@ -71,7 +72,7 @@ def _one(call: Call, what: str) -> int:
     lines = [] if found is None else _lines(found)
     lines += [f"{'held':<14}by {hold.who}: {hold.reason}"] if hold is not None else []
     lines += [f"{'differs' if number == 0 else '':<14}{_said(one)}" for number, one in enumerate(remarks)]
-    deploys = (f"{_when(one.at)}  {one.who}  {told(one)}" for one in records)
+    deploys = (f"{iso(one.at)}  {one.who}  {told(one)}" for one in records)
     call.show(document, [*lines, *_tried(failing), *deploys])
     return ExitStatus.FAILED if failing or (found is not None and found.waiting) else ExitStatus.DONE
 
@@ -83,8 +84,8 @@ def _tried(failing: Sequence[tries.Try]) -> Iterator[str]:
         if one.commit:
             what += f" ({one.commit[:10]})"
         again = "next try" if one.next > time.time() else "next try (overdue; does branch-manager serve run?)"
-        yield f"{what}: failed {_times(one.failures)} since {_when(one.since)}, last {_when(one.last)}: {one.reason}"
-        yield f"  {again}: {_when(one.next)}"
+        yield f"{what}: failed {_times(one.failures)} since {iso(one.since)}, last {iso(one.last)}: {one.reason}"
+        yield f"  {again}: {iso(one.next)}"
 
 
 def _times(number: int) -> str:
@@ -124,7 +125,7 @@ def _all(call: Call) -> int:
     lines += [f"{row.environment}: {row.state}{row.missing and ', '}{row.missing}" for row in (*bad, *held)]
     mirror = failing_now(call.settings.branches)
     if call.settings.branches.mirror.forge is not None:
-        asked = _when(mirror.answered) if mirror.answered is not None else "never"
+        asked = iso(mirror.answered) if mirror.answered is not None else "never"
         lines += [f"the forge was last heard at {asked}", *_tried(mirror.tries)]
     document = {
         "environments": len(found),
@@ -135,7 +136,3 @@ def _all(call: Call) -> int:
     }
     call.show(document, lines)
     return ExitStatus.FAILED if bad or owing or mirror.tries else ExitStatus.DONE
-
-
-def _when(at: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))

@@ -12,6 +12,7 @@ from enc.service.people import entry_of
 from enc.settings import Duration
 from enc.terms.errors import UsageError
 from enc.terms.names import PersonName
+from enc.times import day
 from git_hooks.transport.tokens import Token, TokenId, TokenPurpose, Tokens
 
 SUMMARY = "make, list and revoke tokens, which programs show instead of a person's password"
@@ -56,7 +57,7 @@ def _create(call: Call) -> int:
     user, behind = audit.local_user()
     tokens.remove_old(time.time() - _KEPT)
     made, word = tokens.create(person, purpose, life, read_only=arguments.read_only, by=behind or user, now=time.time())
-    call.say(f"token {made.id} for {person} counts until {_day(made.expires)}; it is shown only this once")
+    call.say(f"token {made.id} for {person} counts until {day(made.expires)}; it is shown only this once")
     call.show(made.document() | {"token": word}, word)
     return 0
 
@@ -85,9 +86,5 @@ def _revoke(call: Call) -> int:
 
 def _state(token: Token, now: float) -> str:
     if token.revoked:
-        return f"revoked {_day(token.revoked)}"
-    return f"until {_day(token.expires)}" if token.valid(now) else f"expired {_day(token.expires)}"
-
-
-def _day(seconds: int) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
+        return f"revoked {day(token.revoked)}"
+    return f"until {day(token.expires)}" if token.valid(now) else f"expired {day(token.expires)}"

@@ -11,7 +11,7 @@ A push makes anew each unit that it touches, with a link for each of its files
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from git_hooks.repository.trees import join
@@ -32,15 +32,15 @@ class Cost(NamedTuple):
     what: str
 
 
-def costs(objects: Objects, tree: str, split: Collection[str], *, large: bool, surveyor: Surveyor) -> Iterator[Cost]:
+def costs(objects: Objects, tree: str, *, large: bool, surveyor: Surveyor) -> Iterator[Cost]:
     """Yield what is expensive about the tree of an environment; raise `UnsoundTree`, `NotFound`.
 
-    `split` and `large`: see splitting.py. A `surveyor` that is used again spares reading what trees have in common.
+    `large`: see splitting.py. A `surveyor` that is used again spares reading what trees have in common.
     """
     parts = WithParts(objects)
 
     def splits(tree: str) -> Splitting:
-        return splitting(parts, tree, split, large=large)
+        return splitting(parts, tree, large=large)
 
     top = Arranger(parts, surveyor, splits, _nothing_known, lambda path: None).version(tree)
     decided = splits(tree)

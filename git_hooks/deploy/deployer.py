@@ -69,7 +69,7 @@ class Deployer:
         self.records = Records(self.layout.root)
         self.repository = Repository(str(settings.repository))
         self.versions = Versions(self.layout, at)
-        self._store = Store(self.layout, str(settings.repository), settings.split, at, split_large=settings.split_large)
+        self._store = Store(self.layout, str(settings.repository), at, split_large=settings.split_large)
         types = resource_types(self.layout, settings)
         self.inspection = Inspection(self.layout, self.repository, self.versions, types)
         self._targets = Targets(self.repository, self.versions, self.rules)

@@ -21,6 +21,7 @@ from git_hooks.repository.refs import ObjectId
 from git_hooks.store.layout import Layout
 from git_hooks.store.presence import Presence
 from git_hooks.store.sound import Sound
+from git_hooks.store.splitting import MODULES
 from git_hooks.store.survey import Remark
 from git_hooks.store.surveys import Surveys
 from git_hooks.store.versions import Versions
@@ -68,5 +69,5 @@ def resource_types(layout: Layout, settings: BranchSettings) -> ResourceTypes | 
         return None
     from git_hooks.store.resource_types import ResourceTypes  # most sites pay nothing for it
 
-    directories = (*settings.split, JOINED)  # there, in whatever directory they are shown
+    directories = (*MODULES, JOINED)  # there, in whatever directory they are shown
     return ResourceTypes(layout, directories, settings.types_program)

@@ -125,8 +125,8 @@ class Sets:
         unit = self._layout.unit_of(target)
         if unit is None or not (is_split(unit) or is_part(unit)):
             text = (
-                f"the tree's own {puppetfile.directory}/ cannot take the modules in: it is neither in branches.split "
-                "nor in the modulepath of environment.conf; set another moduledir"
+                f"the tree's own {puppetfile.directory}/ cannot take the modules in: it is neither modules, site or "
+                "site-modules nor in the modulepath of environment.conf; set another moduledir"
             )
             raise UnsoundPuppetfile(text, where=NAME)
         own = {name: f"{target}/{name}" for name in os.listdir(target)}

@@ -53,7 +53,7 @@ def _survey(repository: Repository, commit: ObjectId, like: Survey | None) -> Su
 def _costs(objects: Sound, found: Survey, settings: BranchSettings, surveyor: Surveyor) -> list[Cost]:
     try:
         tree = objects.show(found)
-        return list(costs(objects, tree, settings.split, large=settings.split_large, surveyor=surveyor))
+        return list(costs(objects, tree, large=settings.split_large, surveyor=surveyor))
     except ToolkitError:
         return []
 

@@ -10,6 +10,7 @@ from enc.settings import BranchSettings, MirrorSettings, PuppetserverSettings
 from enc.settings.config import read_secret
 from enc.terms.errors import ToolkitError
 from enc.terms.names import EnvironmentName
+from enc.times import iso
 from git_hooks.deploy.puppetserver import Puppetservers
 from git_hooks.mirror.failing import failing
 from git_hooks.mirror.upstream import Upstream
@@ -66,7 +67,7 @@ def tried(settings: BranchSettings) -> Iterator[Finding]:
         return
     for one in found[:_NAMED]:
         what = f"{one.subject} does not go live as the forge has it" if one.subject else "the forge cannot be asked"
-        again = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(one.next))
+        again = iso(one.next)
         do = f"it is tried again at {again}"
         if one.next < time.time() - _LATE:
             do = f"it should have been tried again at {again}: does branch-manager serve run?"

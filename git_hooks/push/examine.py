@@ -42,7 +42,6 @@ class Examination:
             pushes.file_bytes,
             pushes.push_bytes,
             pushes.files,
-            pushes.directory_entries,
             pushes.submodules,
             sources(settings.branches.puppetfile),
             pushes.links,

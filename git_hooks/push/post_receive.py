@@ -26,6 +26,7 @@ from enc.programs import log
 from enc.terms.environments import Place, Rules, site_first
 from enc.terms.errors import InvalidName, ToolkitError
 from enc.terms.names import HEADS, BranchName
+from enc.times import day
 from git_hooks.branches.expiry import ends_at
 from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.deploy.targets import Tip
@@ -133,7 +134,7 @@ class Report(Iterator[str]):
         return {(one.branch, one.commit): one for one in found}
 
     def _way_back(self, kept: Archived, update: RefUpdate) -> str:
-        until = _day(kept.at + self._settings.branches.archive_kept)
+        until = day(kept.at + self._settings.branches.archive_kept)
         command = f"branch-manager restore {kept.branch}"
         if not update.deletes:
             command = f"branch-manager restore {kept.name} --as BRANCH"
@@ -181,7 +182,7 @@ class Report(Iterator[str]):
     def _ends(self, place: Place) -> Iterator[str]:
         if place.topic is not None:
             ends = ends_at(time.time(), self._settings.branches.topics_unused)
-            yield f"{UNDER}ends on {_day(ends)} unless somebody pushes to it before, or a node uses it"
+            yield f"{UNDER}ends on {day(ends)} unless somebody pushes to it before, or a node uses it"
 
     def _place(self, update: RefUpdate) -> Place | None:
         try:
@@ -193,7 +194,3 @@ class Report(Iterator[str]):
 
 def _as_new(move: Move) -> Move:
     return move._replace(update=move.update._replace(old=ObjectId("0" * len(move.update.old))))
-
-
-def _day(at: float) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(at))

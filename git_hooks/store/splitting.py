@@ -6,7 +6,7 @@ not the same to every reader: Ruby's `**` does not walk through it, and the
 fileserver hands it on as a link. So split is only what nobody walks through:
 
 - the tree's top;
-- directories of modules: `branches.split`, and what the tree's own
+- directories of modules: `MODULES`, and what the tree's own
   environment.conf has in its modulepath. Puppet goes to modules/X by name;
 - other directories at the top that hold `LARGE` names or more, and below these
   again: hiera goes to its data by name. Not where Puppet itself walks
@@ -22,7 +22,7 @@ This is a matter of cost only. Whatever is split, each path shows the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from git_hooks.repository.trees import FILE, PROGRAM
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 LARGE = 1000
 """Names (files and directories, at any depth) from which a directory is split: linking them takes some 10 ms."""
+
+MODULES = ("modules", "site", "site-modules")
+"""Directories of modules at the top, by custom, whether or not a modulepath names them."""
 
 WALKED = frozenset(
     ("facts.d", "files", "functions", "lib", "locales", "manifests", "plans", "scripts", "tasks", "templates", "types")
@@ -58,7 +61,7 @@ class Splitting(NamedTuple):
         return self.large and path.partition("/")[0] not in self.never and path not in self.named
 
 
-def splitting(objects: Objects, tree: str, named: Collection[str], *, large: bool) -> Splitting:
+def splitting(objects: Objects, tree: str, *, large: bool) -> Splitting:
     """Return what is split in the tree of an environment."""
     entries = {entry.name: entry for entry in objects.tree(tree)}
     texts = {}
@@ -70,10 +73,10 @@ def splitting(objects: Objects, tree: str, named: Collection[str], *, large: boo
             large = False
     paths = tuple(_module_directories(texts.get("environment.conf", b"")))
     manifests = _values(texts.get("environment.conf", b""), "manifest")
-    tops = {path.removeprefix("./").partition("/")[0] for path in (*manifests, *named, *paths)}
+    tops = {path.removeprefix("./").partition("/")[0] for path in (*manifests, *MODULES, *paths)}
     if tops & {"", "."} or b"**" in texts.get("hiera.yaml", b""):
         large = False
-    return Splitting(frozenset((*named, *paths)), WALKED | tops, large)
+    return Splitting(frozenset((*MODULES, *paths)), WALKED | tops, large)
 
 
 def _module_directories(conf: bytes) -> Iterator[str]:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import count
 
 from enc.terms.names import EnvironmentName
@@ -48,12 +48,11 @@ class Store:
     """The units and versions of one master; for one deploy at a time (locks are the deploy's business)."""
 
     def __init__(
-        self, layout: Layout, repository: str, split: Collection[str], at: Step = nothing, *, split_large: bool = True
+        self, layout: Layout, repository: str, at: Step = nothing, *, split_large: bool = True
     ) -> None:
-        """Touch nothing yet. `split`, `split_large`: see splitting.py; what is remembered is in the `repository`."""
+        """Touch nothing yet. `split_large`: see splitting.py; what is remembered is in the `repository`."""
         self.layout = layout
         self._mount = Mount(layout, repository)
-        self._split = split
         self._split_large = split_large
         self._at = at
         self._surveyor = Surveyor()
@@ -94,7 +93,7 @@ class Store:
             build = Build(self.layout, sound, work, self._at)
 
             def splits(tree: str) -> Splitting:
-                return splitting(build.objects, tree, self._split, large=self._split_large)
+                return splitting(build.objects, tree, large=self._split_large)
 
             def known(unit: str, inside: str = "") -> bool:
                 return build.has(unit) or not presence.unit(unit, inside)

@@ -6,13 +6,13 @@ the commands take, so both may run at once, and killed in between, the next run
 does the rest. Whatever cannot be told (LDAP is away) changes nothing, and no
 chore removes what a command would keep.
 
-Not here: when they run (upkeep.py). Failure modes: `ToolkitError` or OSError
+Not here: when they run (loop.py). Failure modes: `ToolkitError` or OSError
 if a chore as a whole cannot be done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from enc.terms.environments import Rules
@@ -149,13 +149,16 @@ CHORES: dict[str, Chore] = {
     "expire": expiry,
     "collect": collection,
 }
-"""By the name of their setting in `branches.upkeep`, in the order in which a new process does them."""
+"""By name, in the order in which a new process does them."""
+
+HOUR = 3600.0
+EVERY: Mapping[str, float] = {"projects": 3.0, "flushes": 30.0, "reconcile": HOUR, "expire": HOUR, "collect": HOUR}
+"""Seconds from the end of a chore to its next beginning. A look at LDAP's projects is one small search, and who
+made one waits for its branch; the others make up for what went wrong, or are in no hurry."""
 
 
-def intervals(settings: BranchSettings) -> dict[str, float]:
-    """Return how often each chore is to be done, in seconds; those that are never done are left out. Pure."""
-    found = {name: float(getattr(settings.upkeep, name)) for name in CHORES}
-    if settings.mirror.forge is not None:
-        # Which branches there are is the forge's business.
-        del found["projects"], found["expire"]
-    return {name: every for name, every in found.items() if every > 0}
+def intervals(settings: BranchSettings, every: Mapping[str, float] = EVERY) -> dict[str, float]:
+    """Return how often each chore is to be done, in seconds; those that a site does not have are left out. Pure."""
+    # With a mirror, which branches there are is the forge's business.
+    foreign = ("projects", "expire") if settings.mirror.forge is not None else ()
+    return {name: seconds for name, seconds in every.items() if name not in foreign}

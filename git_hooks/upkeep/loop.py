@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from enc.programs.log import get
 from enc.terms.errors import ToolkitError
-from git_hooks.upkeep.chores import CHORES, Remark, intervals
+from git_hooks.upkeep.chores import CHORES, EVERY, Remark, intervals
 
 if TYPE_CHECKING:
     from git_hooks.push.service import Service
@@ -59,9 +59,10 @@ def earliest(turns: Mapping[str, Turn], wanted: Iterable[str], now: float) -> tu
 class Upkeep:
     """Does the chores of a service while it runs; `start` and `stop` once."""
 
-    def __init__(self, service: Service) -> None:
-        """Start nothing yet."""
+    def __init__(self, service: Service, every: Mapping[str, float] = EVERY) -> None:
+        """Start nothing yet. `every`: seconds between two turns of each chore."""
         self._service = service
+        self._every = every
         self._ended = threading.Event()
         self._wrong: dict[str, dict[str, str]] = {}
         """What each chore found wrong at its last turn, by subject."""
@@ -83,7 +84,7 @@ class Upkeep:
         known: dict[str, float] = {}
         beginnings = self._service.beginnings
         while True:
-            wanted = intervals(self._service.settings)
+            wanted = intervals(self._service.settings, self._every)
             if beginnings != self._service.beginnings:
                 beginnings, turns = self._service.beginnings, {}  # the store was lost: what is due is due now
             # What is to be done at other times now is done at once.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from typing import Any
 
 from enc.commands.call import Call, json_option
@@ -11,6 +10,7 @@ from enc.doctor.findings import lines, verdict
 from enc.edits import audit
 from enc.terms.errors import ExitStatus, ToolkitError
 from enc.terms.names import BranchName
+from enc.times import iso
 from puppetmaster_self.commands.session import alone_here, places, settle
 from puppetmaster_self.instance.keep import shown
 from puppetmaster_self.instance.machine import Machine
@@ -83,7 +83,7 @@ def refuse_soon(ended: Ended | None, now: float) -> None:
     """
     if ended is None or not ended.reason or not 0 <= now - ended.at < _REST:
         return
-    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ended.at))
+    when = iso(ended.at)
     raise ToolkitError(
         f"it went back at {when}, because: {ended.reason}; what LDAP asks for is tried again an hour later, "
         "and `puppetmaster-self enable` tries at once"

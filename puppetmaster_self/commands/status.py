@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import time
 
 from enc.commands.call import Call, json_option
 from enc.terms.errors import ExitStatus
+from enc.times import iso
 from puppetmaster_self.commands.session import places, read_journal
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.standing.presence import standing
@@ -23,10 +23,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(call: Call) -> int:
     """Show it; exit status 1 while a change is under way or was interrupted."""
     journal, where = read_journal(call), places(call)
-    found = standing(Machine(where), journal, call.settings.self_master)
+    found = standing(Machine(where), journal)
     kept = sorted(str(path) for path in where.kept.glob("*")) if where.kept.exists() else []
     synced = sync_results.read(where.sync)
-    since = _time(found.since) if found.since else None
+    since = iso(found.since) if found.since else None
     ended = journal.ended()
     document = {
         "state": found.state,
@@ -38,7 +38,7 @@ def run(call: Call) -> int:
         **{name: journal.opened.get(name) for name in ("who", "upstream", "branch", "environment")},
         **{name: journal.opened.get(name) for name in ("for_project", "assigned")},
         "steps": [{"step": begun.step, "done": begun.done} for begun in reversed(journal.standing())],
-        "ended": ended and {"at": _time(ended.at), "reason": ended.reason},
+        "ended": ended and {"at": iso(ended.at), "reason": ended.reason},
         "kept": kept,
         "sync": synced,
     }
@@ -49,16 +49,12 @@ def run(call: Call) -> int:
     if journal.reason:
         lines.append(f"because  {journal.reason}")
     if found.state == "client" and ended is not None:
-        lines.append(f"ended    went back at {_time(ended.at)}" + (f": {ended.reason}" if ended.reason else ""))
+        lines.append(f"ended    went back at {iso(ended.at)}" + (f": {ended.reason}" if ended.reason else ""))
     if synced is not None and found.state != "client":
         lines.append(f"sync     {synced.get('outcome')} at {synced.get('at')}: {synced.get('message')}")
     lines += [f"kept     {path}" for path in kept]
     call.show(document, lines)
     return ExitStatus.DONE if found.state in ("client", "serving") else ExitStatus.FAILED
-
-
-def _time(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _number(count: int | None) -> str:

@@ -9,6 +9,7 @@ from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName, Certname, EnvironmentName
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.targets import Tip
+from puppetmaster_self.instance.keep import LOCAL
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.sync.patch_repository import PatchRepository
 from puppetmaster_self.sync.sync import Deployed, Policy, Sync
@@ -36,7 +37,7 @@ def queue_here(call: Call, journal: Journal, machine: Machine) -> Sync:
     def deploy() -> Deployed:
         held = ""
         with Deployer(branches) as deployer:
-            wanted = {PUPPETS: site, environment: own.local_branch} if site else {environment: own.local_branch}
+            wanted = {PUPPETS: site, environment: LOCAL} if site else {environment: LOCAL}
             for name, branch in wanted.items():
                 if deployer.repository.tip(branch) is None:
                     continue
@@ -49,10 +50,10 @@ def queue_here(call: Call, journal: Journal, machine: Machine) -> Sync:
 
     return Sync(
         repository,
-        WorkingCopy(own.working_copy, own.local_branch, repository, places.sync / "under-way.json"),
-        own.local_branch,
+        WorkingCopy(own.working_copy, LOCAL, repository, places.sync / "under-way.json"),
+        LOCAL,
         BranchName(journal.opened["branch"]),
-        Policy(own.sync.on_conflict, own.sync.snapshots, float(own.sync.snapshots_kept)),
+        Policy(own.sync.on_conflict),
         TreeCheck(
             machine,
             branches,

@@ -45,6 +45,10 @@ _ALSO = ("--glob=refs/parked/*", "--glob=refs/snapshots/*", "--glob=refs/kept/*"
 """Where patches may be that the local branch does not hold."""
 
 
+LOCAL = BranchName("local")
+"""Branch of the instance's own repository that holds the local commits, and is served."""
+
+
 class Work(NamedTuple):
     """The local commits at one moment."""
 

@@ -66,8 +66,7 @@ class Instances:
         """Return the section `instances.agent` of the configuration, as it is after `begin`."""
         name, port = (str(self._master.settings.certname), 8140) if self._alone else ("localhost", self._port)
         ca_file = self._master.base / "puppet/ca/ca_crt.pem"
-        asked = {"server": name, "port": port, "ca_file": str(ca_file), "service": False, "runs": 1}
-        return {**asked, "signing_time": "60s", "run_time": "120s"}
+        return {"server": name, "port": port, "ca_file": str(ca_file), "service": False}
 
     def user_data(self, name: str) -> Path:
         """Return the file in which the user data of machine `name` are kept."""

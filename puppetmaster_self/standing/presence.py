@@ -15,7 +15,7 @@ import re
 from typing import NamedTuple
 
 from enc.directory.edits import DirectoryEditor, ValueChange
-from enc.settings import SelfMasterSettings, Settings
+from enc.settings import Settings
 from enc.terms.errors import ToolkitError
 from enc.terms.filters import NodeFilter
 from enc.terms.names import BranchName, Certname
@@ -56,13 +56,13 @@ class Standing(NamedTuple):
         return cls("serving", float(match[1]), match[2], int(match[3]), int(match[4]))
 
 
-def standing(machine: Machine, journal: Journal, settings: SelfMasterSettings) -> Standing:
+def standing(machine: Machine, journal: Journal) -> Standing:
     """Return where this instance is; what git cannot tell is None."""
     if journal.state not in ("serving", "disabling"):
         return Standing(journal.state, journal.since)
     try:
         branch = BranchName(journal.opened["branch"])
-        work = keep.work(machine, machine.places.repository, settings.local_branch, branch)
+        work = keep.work(machine, machine.places.repository, keep.LOCAL, branch)
     except ToolkitError:
         return Standing(journal.state, journal.since)
     return Standing(journal.state, journal.since, work.tip, work.ahead, work.behind)
@@ -72,7 +72,7 @@ def announce(settings: Settings, machine: Machine, journal: Journal, tell: Tell)
     """Let LDAP say what is; what it says already is not written again. Failures are told, and tried again later."""
     memory = machine.places.transaction / "announced"
     said = memory.read_text(encoding="utf-8").strip() if memory.exists() else _NOBODY
-    value = standing(machine, journal, settings.self_master).text() or _NOBODY
+    value = standing(machine, journal).text() or _NOBODY
     if value == said or not memory.parent.exists():
         return
     try:

@@ -7,12 +7,12 @@ nothing), `under-way.json` (working_copy.py's). All can be thrown away.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from enc.programs import prometheus
+from enc.times import iso
 from puppetmaster_self.instance.tree import write_whole
 from puppetmaster_self.sync.sync import Result
 from puppetmaster_self.sync.upstream import GOOD, Commit, Fate
@@ -26,7 +26,7 @@ def document(result: Result, at: float) -> dict[str, Any]:
     return {
         "outcome": result.outcome,
         "message": result.message,
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)),
+        "at": iso(at),
         "upstream": queue and queue.upstream,
         "local": replayed.tip if replayed and result.outcome in GOOD else queue and queue.local,
         "behind": 0 if result.outcome in GOOD else queue and queue.behind,

@@ -26,6 +26,7 @@ from typing import Literal, NamedTuple
 
 from enc.terms.errors import Conflict, NotFound, ToolkitError
 from enc.terms.names import BranchName
+from enc.times import compact
 from git_hooks.repository.refs import ObjectId
 from puppetmaster_self.sync.patch_repository import BASE, NEXT, PARKED, SNAPSHOTS, PatchRepository, tracking
 from puppetmaster_self.sync.upstream import (
@@ -70,8 +71,9 @@ class Policy:
 
     on_conflict: Literal["stop", "park"] = "stop"
     snapshots: int = 20
+    """So many former states of the local branch stay; more if one holds the only copy of a patch."""
     snapshots_kept: float = 90 * 86400.0
-    """Seconds."""
+    """Seconds for which they stay, however many there are."""
 
 
 @dataclass(frozen=True)
@@ -248,7 +250,7 @@ class Sync:
         known = self.repository.snapshots()
         if known and known[0].commit == commit:
             return known[0].name
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self.now()))
+        stamp = f"{compact(self.now())}Z"
         taken, name, number = {one.name for one in known}, stamp, 1
         while name in taken:
             number += 1

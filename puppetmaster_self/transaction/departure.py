@@ -7,12 +7,12 @@ written down. Not here: going back because something is broken (transaction.py).
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
 from enc.settings import SelfMasterSettings
 from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName, Certname
+from enc.times import compact
 from puppetmaster_self.instance import keep
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.journal import Journal
@@ -59,8 +59,8 @@ def keep_commits(journal: Journal, machine: Machine, settings: SelfMasterSetting
         return []
     repository, place = Path(made["repository"]), Path(made["kept"])
     branch = BranchName(journal.opened["branch"])
-    work = keep.work(machine, repository, settings.local_branch, branch)
-    file = keep.bundle(machine, repository, settings.local_branch, place)
+    work = keep.work(machine, repository, keep.LOCAL, branch)
+    file = keep.bundle(machine, repository, keep.LOCAL, place)
     if file is None:
         return ["there are no local commits"]
     target, reason = None, ""
@@ -68,7 +68,7 @@ def keep_commits(journal: Journal, machine: Machine, settings: SelfMasterSetting
         target = branch_to_keep(
             settings, journal.opened.get("project"), Certname(journal.opened["certname"]), machine.now()
         )
-        reason = keep.push(machine, repository, settings.local_branch, target, _PUSH)
+        reason = keep.push(machine, repository, keep.LOCAL, target, _PUSH)
     except ToolkitError as error:
         reason = str(error)
     pushed = target if target is not None and not reason else None
@@ -84,6 +84,6 @@ def branch_to_keep(settings: SelfMasterSettings, project: str | None, certname: 
     words = {
         "project": project or "",
         "name": certname.short,
-        "time": time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)),
+        "time": compact(now),
     }
     return BranchName(re.sub(r"%\{(project|name|time)\}", lambda match: words[match[1]], settings.keep_as))

@@ -21,6 +21,7 @@ from enc.settings.reference import as_yaml, effective
 from enc.terms.environments import Rules
 from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName, EnvironmentName, ProjectName
+from puppetmaster_self.instance.keep import LOCAL
 from puppetmaster_self.instance.machine import Places
 from puppetmaster_self.transaction.facts import Facts
 from puppetmaster_self.transaction.steps import Step
@@ -104,9 +105,9 @@ def decide(facts: Facts, wish: Wish, settings: Settings, config: Path, places: P
             _configuration(settings, places, environment, wish), module_root(), _made(settings), _autosign(places, wish)
         ),
         Packages(tool, own.packages, timeout),
-        Repository(upstream, branch, site_branch(settings), own.local_branch, own.working_copy, deploy, timeout),
+        Repository(upstream, branch, site_branch(settings), LOCAL, own.working_copy, deploy, timeout),
         Deploy(deploy, timeout),
-        Apply(_manifest(facts, settings, places, wish), (str(places.modules), *modulepath(facts, settings)), timeout),
+        Apply(_manifest(facts, settings, places, wish), (str(places.modules), *modulepath(facts)), timeout),
         Answering(own.port, float(own.start_timeout)),
         Classifier(facts.certname, (*program("enc.cli"), "--config", str(config), "answer")),
         Mark(roots, without, tool),
@@ -129,13 +130,13 @@ def _roots(facts: Facts, places: Places) -> tuple[Path, ...]:
     return tuple(chosen)
 
 
-def modulepath(facts: Facts, settings: Settings) -> tuple[str, ...]:
+def modulepath(facts: Facts) -> tuple[str, ...]:
     """Return where Puppet finds the modules that make a master."""
-    return (*settings.self_master.modulepath, *facts.server["basemodulepath"].split(":"))
+    return tuple(facts.server["basemodulepath"].split(":"))
 
 
 def _configuration(settings: Settings, places: Places, environment: EnvironmentName, wish: Wish) -> str:
-    own = [f"{settings.self_master.local_branch} = {environment}"]
+    own = [f"{LOCAL} = {environment}"]
     site = [f"{site_branch(settings)} = {PUPPETS}"] if environment != PUPPETS else []
     branches = replace(
         settings.branches,
@@ -208,7 +209,7 @@ def _manifest(facts: Facts, settings: Settings, places: Places, wish: Wish) -> s
     classifier = {"answers": str(settings.answers.directory)}
     lines = [f"${name} = {_puppet(value)}" for name, value in (("master", master), ("classifier", classifier))]
     lines.append(f"$commands = {_puppet(str(commands))}")
-    return "\n".join((*lines, settings.self_master.code or _CLASSES))
+    return "\n".join((*lines, _CLASSES))
 
 
 def _puppet(value: object) -> str:

@@ -104,7 +104,7 @@ def site(
     write_config(config, slapd)
     document = yaml.safe_load(config.read_text())
     ca_file = at / "puppet/ca/ca_crt.pem"
-    document["instances"]["agent"] = {"server": str(MASTER), "ca_file": str(ca_file), "runs": 1, "signing_time": "60s"}
+    document["instances"]["agent"] = {"server": str(MASTER), "ca_file": str(ca_file)}
     document["signing"] |= {"timeout": "60s", "journal": str(base / "signing/journal.jsonl")}
     config.write_text(yaml.safe_dump(document))
     add_people_and_projects(slapd, config)

@@ -19,6 +19,7 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from enc.instances.enrolment import Enrolment
+from enc.signing import refusals
 from tests.real.conftest import SlapdMaker
 from tests.support import requests_made as make
 from tests.support.hostile_server import says_nothing, server
@@ -245,15 +246,16 @@ def test_the_journal_is_shown_and_each_project_reads_its_own(site: Site) -> None
 
 
 def test_following_shows_what_comes_also_after_the_journal_was_moved_aside(site: Site) -> None:
-    short = site.configured(signing={"journal_bytes": 300})
-    site.ask(GOOD, config=short)
+    site.ask(GOOD)
     command = [SCRIPTS / "enc-admin", "--config", site.config, "signing", "log", "--follow", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
         assert follower.stdout is not None
         try:
             assert json.loads(follower.stdout.readline())["code"] == "signed"
-            for _ in range(4):
-                site.ask(GOOD, config=short)
+            with site.journal.open("a") as journal:
+                journal.write("x" * refusals.LONGEST + "\n")
+            for _ in range(2):
+                site.ask(GOOD)
                 assert json.loads(follower.stdout.readline())["code"] == "used"
         finally:
             follower.terminate()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ CLASSIFIER = "#!/bin/sh\nprintf 'environment: project_red\\nclasses: {}\\nparame
 class Instance:
     """An instance that is its own master, as far as syncing looks at it."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.scene = Scene(base / "scene", make_template(base / "template"))
         places = base / "self"
         places.mkdir()
@@ -37,14 +40,17 @@ class Instance:
         puppet = base / "puppet"
         puppet.mkdir()
         (puppet / "puppet.conf").write_text(f"[server]\nnode_terminus = exec\nexternal_nodes = {enc}\n")
-        words = ["puppet", "catalog", "compile", "%{certname}", "--environment", "%{environment}"]
-        words += ["--environmentpath", "%{environmentpath}", "--facts_terminus", "facter", "--color", "false"]
-        words += ["--confdir", str(puppet)]
         places_of_puppet = ("vardir", "codedir", "rundir", "logdir", "publicdir")
+        words = ["--confdir", str(puppet)]
         words += [word for name in places_of_puppet for word in (f"--{name}", f"{puppet}/{name}")]
+        bin_ = base / "bin"
+        bin_.mkdir()
+        (bin_ / "puppet").write_text(f'#!/bin/sh\nexec {shutil.which("puppet")} "$@" {shlex.join(words)}\n')
+        (bin_ / "puppet").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
         self.metrics = base / "sync.prom"
         own = {"base": str(places), "working_copy": str(self.scene.copy)}
-        own["sync"] = {"compile_command": words, "metrics_file": str(self.metrics)}  # type: ignore[assignment]
+        own["sync"] = {"metrics_file": str(self.metrics)}  # type: ignore[assignment]
         self.config = base / "config.yaml"
         directory = {"uris": [f"ldapi://{str(base / 'nobody').replace('/', '%2F')}"]}
         self.config.write_text(yaml.safe_dump({"self_master": own, "directory": directory}))
@@ -58,8 +64,10 @@ class Instance:
         return status, json.loads(output) if output else {"error": words_said}
 
 
-def test_a_tree_that_puppet_cannot_compile_stays_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    instance = Instance(tmp_path)
+def test_a_tree_that_puppet_cannot_compile_stays_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = Instance(tmp_path, monkeypatch)
     scene = instance.scene
     site = "manifests/site.pp"
     scene.local({"files": {site: "notify { 'mine': }\n\n\n\n\n\n"}, "subject": "mine"})

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,9 +21,11 @@ from enc.terms.names import EnvironmentName
 from git_hooks.deploy.records import Records
 from git_hooks.push.service import Service
 from git_hooks.store.layout import Layout
+from git_hooks.upkeep.chores import EVERY
 from git_hooks.upkeep.loop import Upkeep
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import git
+from tests.support.following import QUICK
 from tests.support.slapd import Slapd
 from tests.support.transports import PROGRAM, Managed, S, people
 
@@ -36,11 +40,13 @@ def slapd(make_slapd: SlapdMaker) -> Slapd:
 class Kept(Managed):
     """A managed repository that a process looks after."""
 
-    def settle(self, **upkeep: object) -> None:
-        """Set how often what is done."""
+    every: Mapping[str, float] = EVERY
+
+    def settle(self, **every: float) -> None:
+        """Set how often what is done, in seconds."""
+        self.every = {**EVERY, "projects": 0.1, "reconcile": 0.1, "flushes": 0.1, **every}
         document = yaml.safe_load(self.configuration.read_text())
         document["audit"] = {"file": str(self.base / "trail.jsonl")}
-        document["branches"]["upkeep"] = {"projects": "100ms", "reconcile": "100ms", "flushes": "100ms", **upkeep}
         self.configuration.write_text(yaml.safe_dump(document))
 
     @property
@@ -51,7 +57,7 @@ class Kept(Managed):
     def looked_after(self) -> Iterator[subprocess.Popen[bytes]]:
         """Within: `branch-manager hooks` runs."""
         with (self.base / "hooks.log").open("ab") as log:
-            command = [str(PROGRAM), "--config", str(self.configuration), "hooks"]
+            command = [sys.executable, QUICK, "hooks", str(self.configuration), json.dumps(self.every)]
             process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
             yield process
@@ -153,7 +159,7 @@ def test_what_is_held_stays_and_short_lived_branches_end(kept: Kept) -> None:
     assert kept.branch_manager("deploy").returncode == 0
     assert kept.branch_manager("hold", "project_red", "--reason", "test").returncode == 0
     kept.bare.commit("project/red", {"manifests": {"site.pp": "# newer\n"}}, parent=kept.tip("project/red"))
-    kept.settle(expire="100ms", collect="100ms")
+    kept.settle(expire=0.1, collect=0.1)
     document = yaml.safe_load(kept.configuration.read_text())
     document["branches"] |= {"topics_unused": 0, "retain": 0}
     kept.configuration.write_text(yaml.safe_dump(document))

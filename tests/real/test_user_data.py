@@ -84,7 +84,7 @@ def site(
     ca_file = master_at / "puppet/ca/ca_crt.pem"
     config = write_config(base / "config.yaml", slapd)
     document = yaml.safe_load(config.read_text())
-    document["instances"]["agent"] = {"server": str(MASTER), "ca_file": str(ca_file), "signing_time": "120s", "runs": 2}
+    document["instances"]["agent"] = {"server": str(MASTER), "ca_file": str(ca_file)}
     document["signing"] |= {"timeout": "60s", "journal": str(base / "signing/journal.jsonl")}
     config.write_text(yaml.safe_dump(document))
     add_people_and_projects(slapd, config)

@@ -110,8 +110,7 @@ def site(
     document["instances"] |= {
         "vardir": str(at / "server/var"),
         "reports": str(at / "server/var/reports"),
-        "agent": {"server": str(MASTER), "ca_file": str(at / "puppet/ca/ca_crt.pem"), "service": False, "runs": 1}
-        | {"signing_time": "60s"},
+        "agent": {"server": str(MASTER), "ca_file": str(at / "puppet/ca/ca_crt.pem"), "service": False},
     }
     document["authorities"] = {
         "timeout": "60s",

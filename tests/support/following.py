@@ -32,6 +32,7 @@ HOSTS = f"ou=hosts,{SUFFIX}"
 KIND = ["device", "puppetClient", "puppetmasterClassification"]
 REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+QUICK = Path(__file__).with_name("quick.py")
 
 
 def eventually(true: Callable[[], object], what: str, seconds: float = 15.0) -> None:
@@ -53,7 +54,7 @@ class Following:
         document = yaml.safe_load(slapd.configuration())
         document["directory"]["timeout"] = "1s"
         document["answers"] = {"directory": str(base / "answers")}
-        document["follow"] = {"beat": "200ms", "poll_interval": "300ms"}
+        document["follow"] = {"poll_interval": "300ms"}
         for section, values in sections.items():
             document.setdefault(section, {}).update(values)
         self.configuration.write_text(yaml.safe_dump(document))
@@ -72,7 +73,7 @@ class Following:
         """Start `enc-admin follow`; with `wait`, return when its answers are current."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [BIN / "enc-admin", "--config", self.configuration, "follow"], stderr=log, cwd="/"
+                [sys.executable, QUICK, "follow", self.configuration, "0.2"], stderr=log, cwd="/"
             )
         if wait:
             self.current()

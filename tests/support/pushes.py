@@ -50,7 +50,7 @@ RULES = [
     *("production = production", "test = test"),
     *("project/<name> = project_<name>", "topic/<name>/<topic> = project_<name>__<topic>"),
 ]
-LIMITS = {"file_bytes": 50_000, "push_bytes": 120_000, "files": 150, "directory_entries": 60}
+LIMITS = {"file_bytes": 50_000, "push_bytes": 120_000, "files": 150}
 ALLOWED = {"links": ["home/*/.my.cnf"], "modulepath": ["/etc/puppet/private/modules"]}
 BRANCHES: dict[str, dict[str, str]] = {
     "production": {},

@@ -140,7 +140,7 @@ def _arranged(content: object, known: set[str] | None = None) -> tuple[list[tupl
     parts = WithParts(objects)
 
     def splits(tree: str) -> Splitting:
-        return splitting(parts, tree, ("modules",), large=True)
+        return splitting(parts, tree, large=True)
 
     def there(unit: str, inside: str = "") -> bool:
         return unit in (known or set())
@@ -226,7 +226,7 @@ def test_a_split_directory_says_what_lies_outside_of_it() -> None:
         objects = _Objects()
         root = objects.add({"modules": {"a": {"x": "-> ../../data/z"}}, "data": {"z": data}}).id
         parts = WithParts(objects)
-        arranger = Arranger(parts, Surveyor(), lambda tree: splitting(parts, tree, ("modules",), large=True),
+        arranger = Arranger(parts, Surveyor(), lambda tree: splitting(parts, tree, large=True),
             lambda unit, inside="": False, lambda path: None)  # fmt: skip
         return next(child.name for child in arranger.version(root).children if child.path == "modules")
 
@@ -337,6 +337,6 @@ def test_what_is_contested_or_has_no_branch_is_named_and_left_alone() -> None:
 )
 def test_what_makes_a_tree_expensive_is_named(tree: object, path: str | None, words: str) -> None:
     objects = _Objects()
-    found = list(costs(objects, objects.add(tree).id, ("modules",), large=True, surveyor=Surveyor()))
+    found = list(costs(objects, objects.add(tree).id, large=True, surveyor=Surveyor()))
     assert [cost.path for cost in found] == ([path] if path is not None else [])
     assert all(re.search(words, cost.what) for cost in found)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from enc import cli
+from enc.answers import direct
 from enc.settings import Duration, Settings, config
 from enc.settings import reference as config_reference
-from enc.terms.errors import ConfigurationError
+from enc.settings.gone import GONE
+from enc.terms.errors import ConfigurationError, ExitStatus
 
 # The keys that people's files and scripts stand on.
 FIXED = """
@@ -75,6 +79,9 @@ def test_places_follow_the_suffix() -> None:
         ("directory: {timeout: soon}", "directory.timeout"),
         ("directory: {timeout: -1}", "directory.timeout"),
         ("directory: {timeout: true}", "directory.timeout"),
+        ("directory: {timeout: ٣s}", "directory.timeout"),
+        ("directory: {timeout: .inf}", "directory.timeout"),
+        ("directory: {timeout: 99999d}", "directory.timeout"),
         ("directory: {uris: [http://x]}", "directory.uris"),
         ("directory: {bind_dn: 5}", "directory.bind_dn"),
         ("answers: {directory: relative/path}", "answers.directory"),
@@ -135,6 +142,67 @@ def test_secrets(tmp_path: Path, content: str, mode: int, rule: str | None) -> N
         assert "secret\n" not in str(refusal.value)
 
 
+def test_all_faults_are_found_at_once_and_what_is_sound_counts() -> None:
+    text = """
+    nodez: {}
+    directory: {timeout: soon, uris: [http://x], tls: [], suffix: o=x}
+    nodes: {semantics: terminus, filter: (cn=x)}
+    nodes: {filter: (cn=y)}
+    authorities: {servers: [{name: a}, {url: 5, odd: 1}, 7, {name: b, url: 'https://b'}]}
+    branches: {mirror: {forge: github}}
+    """
+    found = config.examine(text, "/etc/x.yaml")
+    assert [fault.partition(" (")[0] for fault in found.faults] == [
+        "line 5: nodes stands twice in this mapping",
+        "unknown key nodez",
+        "directory.timeout: 'soon' is not a duration such as 500ms, 3s, 15m, 24h or 7d",
+        "directory.tls must be a mapping of settings",
+        "nodes.filter: has no %s where the name goes",
+        "authorities.servers[0]: needs url",
+        "authorities.servers[1].url: 5 is not a text",
+        "unknown key authorities.servers[1].odd",
+        "authorities.servers[1]: needs name",
+        "authorities.servers[2] must be a mapping of settings",
+        "branches.mirror.url: not https://HOST/PATH or ssh://USER@HOST/PATH",
+        "branches.mirror.url: '' is not among mirror.protocols",
+    ]
+    assert found.settings.directory.suffix == "o=x"
+    with pytest.raises(ConfigurationError) as refusal:
+        found.sound()
+    assert str(refusal.value) == (
+        "/etc/x.yaml: line 5: nodes stands twice in this mapping; and 11 more: `enc-admin config check` lists all"
+    )
+
+
+def test_a_setting_that_is_gone_is_told_and_the_file_counts() -> None:
+    text = "follow: {beat: 1s, poll_interval: 7s}\nbranches: {upkeep: {projects: 0}}\n"
+    text += "self_master: {sync: {snapshots: [x]}}"
+    found = config.examine(text, "/etc/x.yaml")
+    assert (found.faults, found.gone) == ((), ("follow.beat", "branches.upkeep", "self_master.sync.snapshots"))
+    assert config.parse(text).follow.poll_interval == 7
+    assert found.remark == (
+        "/etc/x.yaml: follow.beat, branches.upkeep, self_master.sync.snapshots: these settings are gone since version "
+        "0.1.0 and passed over; remove them (`enc-admin config check` says what holds instead)"
+    )
+    assert config.examine("follow: {poll_interval: 7s}", "x").remark == ""
+
+
+def test_what_is_gone_is_no_setting() -> None:
+    keys = {setting.key for setting in config_reference.settings()}
+    assert not [gone for gone in GONE for key in keys if key == gone or key.startswith(f"{gone}.")]
+
+
+def test_what_was_never_a_setting_is_no_setting_that_is_gone() -> None:
+    for text in ("follow: {beats: 1s}", "beat: 1s", "nodes: {beat: 1s}", "instances: {agent: {poll: 1s}}"):
+        with pytest.raises(ConfigurationError, match="unknown key"):
+            config.parse(text)
+
+
+def test_what_a_merge_brings_may_be_said_otherwise() -> None:
+    text = "log: &log {level: debug}\naudit: {file: /a}\nfollow: {<<: {poll_interval: 1s}, poll_interval: 2s}"
+    assert config.parse(text).follow.poll_interval == 2
+
+
 def test_a_key_that_stands_twice_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="stands twice"):
         config.parse("nodes: {semantics: terminus}\nnodes: {semantics: extended}")
@@ -169,3 +237,31 @@ def test_a_list_of_sections() -> None:
 def test_bad_sections_in_a_list(servers: str, hint: str) -> None:
     with pytest.raises(ConfigurationError, match=hint):
         config.parse(f"authorities: {{servers: {servers}}}")
+
+
+def test_config_check_lists_every_fault_and_what_is_gone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("follow: {beat: 1s}\nnodez: {}\nlog: {level: loud}\n")
+    assert cli.main(["--config", str(file), "config", "check", "--json"]) == ExitStatus.USAGE
+    found = json.loads(capsys.readouterr().out)["findings"]
+    assert [(one["id"], one["level"]) for one in found] == [
+        ("config-gone", "warning"),
+        ("config-file", "fault"),
+        ("config-file", "fault"),
+    ]
+    assert found[0]["found"] == "follow.beat is gone since version 0.1.0 and passed over: it is 2s"
+
+
+def test_people_are_told_what_is_gone_and_what_answers_machines_is_silent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "c.yaml"
+    answers, uri = tmp_path / "answers", "ldapi://" + str(tmp_path / "none").replace("/", "%2F")
+    file.write_text(f"follow: {{beat: 1s}}\nanswers: {{directory: {answers}}}\ndirectory: {{uris: ['{uri}']}}\n")
+    assert cli.main(["--config", str(file), "config", "show", "--json"]) == ExitStatus.DONE
+    output, words = capsys.readouterr()
+    assert "beat" not in output
+    assert words.count("\n") == 1 and f"{file}: follow.beat: this setting is gone since version 0.1.0" in words
+    assert direct.main(["web1.example.org"], file) == ExitStatus.FAILED
+    output, words = capsys.readouterr()
+    assert "LDAP" in output and words == ""

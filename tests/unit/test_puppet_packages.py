@@ -7,6 +7,8 @@ import shutil
 import subprocess
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from enc.doctor.puppet import security
 from enc.puppet.packages import FIXES, NAMES, _order, behind, installed, parse_listed
@@ -57,6 +59,17 @@ def test_versions_are_compared_as_dpkg_does_it() -> None:
     for one, two in itertools.permutations(versions, 2):
         less = subprocess.run(["dpkg", "--compare-versions", one, "lt", two], check=False).returncode == 0
         assert (_order(one) < _order(two)) == less, (one, two)
+
+
+@given(st.lists(st.tuples(st.sampled_from("0123.+~-abz"), st.text("0123.+~-abz", max_size=5)), min_size=2, max_size=2))
+@settings(max_examples=150, deadline=None)
+@example([("8", ".18.0-1"), ("8", ".18.0+dfsg-1")])
+@example([("1", "~b-1"), ("1", "~b+1")])
+def test_any_two_versions_are_compared_as_dpkg_does_it(parts: list[tuple[str, str]]) -> None:
+    one, two = (f"7{first}{rest}" for first, rest in parts)
+    asked = subprocess.run(["dpkg", "--compare-versions", one, "lt", two], check=False, capture_output=True)
+    if not asked.stderr:  # what is no version for dpkg is none that it has installed
+        assert (_order(one) < _order(two)) == (asked.returncode == 0), (one, two)
 
 
 def test_this_machine_is_asked() -> None:

@@ -28,8 +28,7 @@ def test_the_first_that_is_due_comes_first_and_a_new_process_does_all() -> None:
     assert earliest(turns, [], 10) is None
 
 
-def test_what_is_set_to_0_is_not_done_and_at_a_forge_branches_are_left_alone() -> None:
-    here = parse("branches: {upkeep: {projects: 7s, collect: 0}}").branches
-    assert intervals(here) == {"projects": 7, "flushes": 30, "reconcile": 3600, "expire": 3600}
+def test_at_a_forge_branches_are_left_alone() -> None:
+    assert list(intervals(parse("").branches)) == list(CHORES), "each has its time"
     there = parse("branches: {mirror: {forge: gerrit, url: 'https://g/x'}}").branches
     assert set(intervals(there)) == set(CHORES) - {"projects", "expire"}

@@ -31,7 +31,7 @@ KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEAA==\n=aaaa\n-----END PGP PUB
 RENEWAL = agent_profile.lean("renew.rb")
 FORGETTING = agent_profile.lean("forget.sh")
 PROFILE = AgentProfile(
-    *("puppet.example.org", 8140, None, PEM, (), None, 900, 900, 3600, 3, True, 16384, SCRIPT),
+    *("puppet.example.org", 8140, None, PEM, (), None, True, SCRIPT),
     renew_seconds=86400,
     renewal=RENEWAL,
     forgetting=FORGETTING,
@@ -194,7 +194,7 @@ def test_what_the_cloud_would_cut_off_is_refused() -> None:
         user_data.render(long)
     packed = user_data.render_compressed(long)
     assert gzip.decompress(packed).startswith(b"#cloud-config\n")
-    with pytest.raises(ToolkitError, match="the cloud takes 100 "):
+    with pytest.raises(ToolkitError, match="the cloud takes 100;"):
         user_data.render_compressed(long._replace(profile=PROFILE._replace(longest=100)))
 
 
@@ -260,7 +260,9 @@ def test_an_authority_is_certificates_with_the_pinned_fingerprint(tmp_path: Path
         ("", (), "holds no certificate"),
         (text + one.key.read_text(), (), "holds a private key"),
         (text, ("ab" * 32,), "has no certificate with the fingerprint"),
-        (PEM.replace("AAAA", "A"), (), "no base64"),
+        (PEM, (), "holds something else than certificates"),
+        (text + PEM.replace("AAAA", "A"), (), "holds something else than certificates"),
+        (text + text.replace("MII", "MIJ", 1), (), "holds something else than certificates"),
     ):
         with pytest.raises(ConfigurationError, match=problem):
             agent_profile.authority(content, pinned, file)

@@ -66,7 +66,9 @@ WALLS = {
         "enc.answers.work",  # more processors for a first reading
         "enc.doctor.account",  # to look with another account's rights
     ],
-    "cryptography": ["enc.authority.origin", "enc.authority.revocations", "enc.signing.request"],
+    "cryptography": [
+        *("enc.authority.origin", "enc.authority.revocations", "enc.instances.agent_profile", "enc.signing.request"),
+    ],
     "getpass": ["enc.commands.*"],
     "argparse": ["enc.cli", "enc.commands.*", "enc.reference", "git_hooks.commands.*", "puppetmaster_self.commands.*"],
     "fcntl": [

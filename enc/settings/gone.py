@@ -1,0 +1,40 @@
+"""Settings that there were once, and what holds instead. Pure.
+
+A file that still has one stays valid: the setting is passed over, and whoever
+starts a command or looks at the file is told (config.py, `config check`). So a
+master goes on answering after an upgrade in the night. It follows what may
+stand here: only a setting that may be passed over without anybody being
+allowed more than before. One that keeps somebody out stays a setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+SINCE = "0.1.0"
+"""The version since which these are gone."""
+
+GONE: Mapping[str, str] = {
+    "follow.beat": "it is 2s",
+    "follow.patience": "it is 10m",
+    "instances.poll": "it is 10s",
+    "instances.agent.longest": "it is 16384; `enc-admin instance user-data --gzip` makes room",
+    "instances.agent.install_time": "it is 15m",
+    "instances.agent.signing_time": "it is 15m",
+    "instances.agent.run_time": "it is 1h",
+    "instances.agent.runs": "it is 3",
+    "signing.journal_bytes": "it is 10485760",
+    "openstack.threads": "it is 16",
+    "pushes.directory_entries": "it is 20000",
+    "branches.split": "it is modules, site and site-modules, and what a tree's environment.conf has in its modulepath",
+    "branches.upkeep": "it is 3s for projects, 30s for flushes, 1h for the others; where it kept branches from being "
+    "made or archived: rules without <name> make none for projects, and branches.topics_unused says when topics end",
+    "self_master.local_branch": "it is local; an instance that is its own master with another one must rename that "
+    "(git branch -m, in its repository and its working copy)",
+    "self_master.code": "it is the classes of the module puppetmaster",
+    "self_master.modulepath": "it is Puppet's own basemodulepath",
+    "self_master.sync.compile_command": "it is `puppet catalog compile`; self_master.sync.compile says whether",
+    "self_master.sync.snapshots": "it is 20",
+    "self_master.sync.snapshots_kept": "it is 90d",
+}
+"""Dotted key (of a setting or a whole section): what holds now."""
