@@ -113,10 +113,10 @@ def test_an_attribute_that_comes_again_and_again_costs_no_more_than_its_octets()
     """Joined one by one, this takes minutes."""
     one = bytes.fromhex("3009 0402636e 3103 040161".replace(" ", ""))
     inner = b"\x30\x84" + (len(one) * 400_000).to_bytes(4, "big") + one * 400_000
-    begun = time.monotonic()
+    begun = time.process_time()
     record = entries.from_octets(b"\x30\x84" + (len(inner) + 6).to_bytes(4, "big") + b"\x04\x04cn=a" + inner)
     assert record.all("cn") == ("a",) * 400_000
-    assert time.monotonic() - begun < 30
+    assert time.process_time() - begun < 30
 
 
 def test_a_name_of_a_hostile_length_is_not_kept() -> None:
