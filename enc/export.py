@@ -9,21 +9,22 @@ here writes to LDAP.
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from enc import dn
+from enc import dn, whole_file
 from enc.classify.classify import Classifier
 from enc.classify.model import Classification, Record
 from enc.classify.render import render_answer
 from enc.directory.ldap_store import LdapSource
 from enc.errors import ClassificationError, NotFound, ToolkitError
+from enc.machine_trouble import reason
 from enc.names import Certname
 from enc.service.survey import Snapshot
 from enc.settings import Settings
+from enc.whole_file import Strength
 
 _WIDTH = 76
 """Columns of a line of LDIF (RFC 2849 suggests to fold; tools write 76 to 78)."""
@@ -120,13 +121,9 @@ def write(directory: Path, files: Iterable[tuple[str, str]]) -> int:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name, text in files:
-            aside = directory / f".{name}.new"
-            with aside.open("w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            aside.replace(directory / name)
+            # Not for everybody: answers can hold secrets. An export can be made again, so which one stays is no matter.
+            whole_file.write(directory / name, text, mode=0o640, survives=Strength.ORDER)
             count += 1
     except OSError as error:
-        raise ToolkitError(f"cannot be written: {error.strerror}", where=error.filename or str(directory)) from error
+        raise ToolkitError(f"cannot be written: {reason(error)}", where=error.filename or str(directory)) from error
     return count

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.support.puppetserver"]
+pytest_plugins = ["tests.support.puppetserver", "tests.support.disks"]
 LONG = (
     "test_user_data.py",
     "test_self_master_by_itself.py",

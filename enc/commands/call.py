@@ -11,10 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from enc import config, differences, log
+from enc import config, differences, log, whole_file
 from enc.differences import Bounds
-from enc.errors import ToolkitError, one_line
+from enc.errors import one_line
 from enc.settings import Settings
+from enc.whole_file import Strength
 
 
 def json_option(parser: argparse.ArgumentParser) -> None:
@@ -92,10 +93,8 @@ def write_units(call: Call, texts: Mapping[str, str]) -> None:
     """Write systemd units (name to text) into the directory of the arguments, and print where."""
     for name, text in texts.items():
         path = call.arguments.directory / name
-        try:
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise ToolkitError(f"cannot be written: {error.strerror}", where=str(path)) from error
+        # systemd may read it at any moment, and reads it again after a power cut.
+        whole_file.write(path, text, mode=0o644, survives=Strength.POWER_CUT)
         print(path)
 
 

@@ -31,11 +31,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from enc import whole_file
 from enc.directory import accounts, embedded_config, place, slapd_process
 from enc.directory.embedded_config import StartOptions
 from enc.directory.schema.definitions import SCHEMAS
 from enc.directory.service_accounts import SIGNER
 from enc.errors import DirectoryUnreachable, ToolkitError, UsageError
+from enc.machine_trouble import reason
+from enc.whole_file import Strength
 
 _log = logging.getLogger(__name__)
 
@@ -237,19 +240,11 @@ class EmbeddedDirectory:
     def backup(self, path: Path) -> None:
         """Write everything as LDIF to `path` (mode 0600: it holds password hashes), running or not."""
         self._check_initialised()
-        # Ours alone, also in a directory where others write: no name that somebody could have guessed and linked.
-        aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        with self._told():
-            os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            try:
-                configuration = self._offline_configuration(self._database)
-                slapd_process.run_offline(
-                    "slapcat", ["-f", configuration, "-b", self.suffix, "-l", aside], what="the backup failed"
-                )
-                place.sync(aside)
-                aside.replace(path)
-            finally:
-                aside.unlink(missing_ok=True)
+        with self._told(), whole_file.filled(path, mode=0o600, survives=Strength.POWER_CUT) as aside:
+            configuration = self._offline_configuration(self._database)
+            slapd_process.run_offline(
+                "slapcat", ["-f", configuration, "-b", self.suffix, "-l", aside], what="the backup failed"
+            )
 
     def restore(self, path: Path) -> None:
         """Replace everything by a backup; slapd must be stopped. On an error the old content stays."""
@@ -298,7 +293,8 @@ class EmbeddedDirectory:
             place.own_directory(socket_directory, self._owner())
         if self.log_file.exists() and self.log_file.stat().st_size > _LOG_LIMIT:
             self.log_file.replace(self.log_file.with_suffix(".log.1"))
-        place.write_whole(self.configuration, self._slapd_conf(self._database, options))
+        slapd_conf = self._slapd_conf(self._database, options)
+        whole_file.write(self.configuration, slapd_conf, mode=0o644, survives=Strength.KILL)
         log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
         self._child = slapd_process.spawn(
             self.configuration, uris, log_level=options.log_level, log=self.log_file, alive=alive
@@ -326,23 +322,20 @@ class EmbeddedDirectory:
                     what=f"{file}: cannot be loaded",
                 )
             if (generation / "data.mdb").exists():
-                place.sync(generation / "data.mdb")  # quick mode left this to us
-            place.sync(generation)
+                whole_file.sync(generation / "data.mdb")  # quick mode left this to us
+            whole_file.sync(generation)
         except BaseException:
             shutil.rmtree(generation, ignore_errors=True)
             raise
-        link = self.data_dir / "db.new"
-        link.unlink(missing_ok=True)
-        link.symlink_to(generation.name)
-        link.replace(self._database)
-        place.sync(self.data_dir)
+        whole_file.link(self._database, generation.name, survives=Strength.POWER_CUT)
         for old in self.data_dir.glob("db-*"):
             if old.name != generation.name:
                 shutil.rmtree(old, ignore_errors=True)
 
     def _first_entries(self) -> Path:
         hashes = [accounts.password_hash(file) for file in (self.reader_password_file, self.signer_password_file)]
-        place.write_whole(self._first_entries_file, embedded_config.first_entries(self.suffix, *hashes), mode=0o600)
+        text = embedded_config.first_entries(self.suffix, *hashes)
+        whole_file.write(self._first_entries_file, text, mode=0o600, survives=Strength.KILL)
         return self._first_entries_file
 
     def _write_example_configuration(self) -> None:
@@ -351,11 +344,12 @@ class EmbeddedDirectory:
         text = embedded_config.example_configuration(
             self.suffix, [self.ldapi_uri, self.ldap_uri], self.data_dir, reader, signer
         )
-        place.write_whole(self.example_configuration, text)
+        whole_file.write(self.example_configuration, text, mode=0o644, survives=Strength.POWER_CUT)
 
     def _offline_configuration(self, database: Path) -> Path:
         path = self.data_dir / "offline.conf"
-        place.write_whole(path, self._slapd_conf(database, StartOptions()))
+        text = self._slapd_conf(database, StartOptions())
+        whole_file.write(path, text, mode=0o644, survives=Strength.KILL)
         return path
 
     def _slapd_conf(self, database: Path, options: StartOptions) -> str:
@@ -408,7 +402,7 @@ class EmbeddedDirectory:
         try:
             yield
         except OSError as error:
-            raise ToolkitError(f"{error.strerror or error}", where=str(error.filename or self.data_dir)) from error
+            raise ToolkitError(reason(error), where=str(error.filename or self.data_dir)) from error
 
     def _state(self) -> dict[str, object]:
         try:
@@ -422,7 +416,8 @@ class EmbeddedDirectory:
     def _keep(self, **values: object) -> None:
         state = self._state()
         if state != state | values:
-            place.write_whole(self.data_dir / "state.json", json.dumps(state | values) + "\n")
+            text = json.dumps(state | values) + "\n"
+            whole_file.write(self.data_dir / "state.json", text, mode=0o644, survives=Strength.POWER_CUT)
 
     def _port(self, kind: str) -> int:
         port = self._state().get(kind)

@@ -21,9 +21,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from enc import whole_file
 from enc.errors import DirectoryUnreachable, NotFound
 from enc.names import PersonName, ProjectName
 from enc.roles import ROLES, Person, Role, remembered
+from enc.whole_file import Strength
 
 if TYPE_CHECKING:
     from enc.directory.ldap_store import LdapSource
@@ -100,9 +102,7 @@ class Membership:
         return remembered(str(name), kept, self._table), self._clock() - at
 
     def _keep(self, name: PersonName, person: Person) -> None:
-        aside = f"{self._directory}/.{name}.{os.getpid()}"
+        text = json.dumps({"at": self._clock(), **person.document()})
         with suppress(OSError):  # nothing depends on it: LDAP is asked again
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
-            with open(aside, "w", encoding="utf-8") as stream:
-                json.dump({"at": self._clock(), **person.document()}, stream)
-            os.rename(aside, self._path(name))
+            whole_file.write(self._path(name), text, mode=0o600, survives=Strength.KILL)

@@ -13,8 +13,8 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from enc.entrypoint import trouble
 from enc.environments import Place
+from enc.machine_trouble import trouble
 from git_hooks.deploy.deployer import Deployer, Tip
 from git_hooks.deploy.records import Record
 from git_hooks.deploy.remedies import remedy

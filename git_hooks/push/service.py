@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from enc import config
-from enc.entrypoint import trouble
 from enc.errors import ConfigurationError, ToolkitError, one_line
 from enc.log import get
+from enc.machine_trouble import trouble
 from enc.settings import BranchSettings, Settings
 from git_hooks.branches.usage import Usage
 from git_hooks.deploy.deployer import Deployer

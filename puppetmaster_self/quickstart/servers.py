@@ -15,8 +15,10 @@ from typing import Any
 
 import yaml
 
+from enc import whole_file
 from enc.directory.embedded import EmbeddedDirectory
 from enc.names import Certname
+from enc.whole_file import Strength
 from puppetmaster_self.quickstart import compiled_classes
 from puppetmaster_self.quickstart.branches import Repository
 from puppetmaster_self.quickstart.instances import Instances
@@ -117,9 +119,8 @@ class Servers:
             settings["branches"]["puppetserver"] = {"urls": [url], **self.own_certificate()}
             settings["authorities"] = {"servers": [{"name": "ca", "url": url, **self.own_certificate()}]}
         # Whole or not at all: servers that run read it again when it changes.
-        aside = self.config.with_name("config.new")
-        aside.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-        aside.replace(self.config)
+        text = yaml.safe_dump(settings, sort_keys=False)
+        whole_file.write(self.config, text, mode=0o644, survives=Strength.KILL)
 
     def own_certificate(self) -> dict[str, str]:
         """Return settings: puppetserver's certificate, its key, and who signed it."""

@@ -14,14 +14,15 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from enc import whole_file
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.errors import ToolkitError
 from enc.filters import NodeFilter
 from enc.names import BranchName, Certname
 from enc.settings import SelfMasterSettings, Settings
+from enc.whole_file import Strength
 from puppetmaster_self.instance import keep
 from puppetmaster_self.instance.machine import Machine
-from puppetmaster_self.instance.tree import write_whole
 from puppetmaster_self.transaction.journal import Journal
 from puppetmaster_self.transaction.states import State
 from puppetmaster_self.transaction.transaction import Tell
@@ -82,7 +83,7 @@ def announce(settings: Settings, machine: Machine, journal: Journal, tell: Tell)
     except ToolkitError as error:
         tell(f"LDAP does not know yet that this instance is {journal.state}: {error}")
         return
-    write_whole(memory, f"{value}\n".encode(), mode=0o600)
+    whole_file.write(memory, f"{value}\n".encode(), mode=0o600, survives=Strength.POWER_CUT)
 
 
 def _write(settings: Settings, certname: Certname, value: str | None) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import errno
+import itertools
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -139,6 +141,24 @@ def fail_at(number: int) -> Callable[[str, tuple[object, ...]], None]:
     return hook
 
 
+def full_from(journal: Path) -> Callable[[int], Callable[[str, tuple[object, ...]], None]]:
+    """From a point on, let no file grow, here and in every program that is started; the journal's next line is torn."""
+
+    def at(number: int) -> Callable[[str, tuple[object, ...]], None]:
+        left = [number]
+
+        def hook(event: str, arguments: tuple[object, ...]) -> None:
+            if is_effect(event, arguments):
+                left[0] -= 1
+                if left[0] == 0:
+                    size = journal.stat().st_size if journal.exists() else 0
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 5, size + 5))
+
+        return hook
+
+    return at
+
+
 def points(total: int) -> list[int]:
     stride = 1 if WHOLE else max(1, total // POINTS)
     return list(range(1, total + 1, stride))
@@ -203,6 +223,19 @@ def test_failing_at_every_point_of_enable(scripted: ScriptedMachine) -> None:
             perform(machine, do_recover)  # what could not even be noted down stays open, for the next start
             assert (machine.journal.state, machine.look()) == ("client", before), number
         assert machine.served_by != "nobody", number
+
+
+def test_once_there_is_room_again_a_full_disk_is_as_if_it_had_never_been(scripted: ScriptedMachine) -> None:
+    before = scripted.look()
+    total = count_effects(scripted, do_enable)
+    perform(scripted, do_disable)
+    shutil.rmtree(scripted.places.base)
+    full_at = full_from(scripted.places.transaction / "journal.jsonl")
+    for number, machine in itertools.islice(copies(scripted, total), 1, None, 2):
+        assert in_child(machine, do_enable, full_at(number)) in (0, 2, 9), number
+        perform(machine, do_recover)
+        assert (machine.journal.state, machine.look() == before) in (("client", True), ("serving", False)), number
+        assert machine.served_by == ("central" if machine.journal.state == "client" else "own"), number
 
 
 def test_killed_at_every_point_of_disable(scripted: ScriptedMachine) -> None:

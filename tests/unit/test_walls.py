@@ -70,9 +70,24 @@ WALLS = {
     "getpass": ["enc.commands.*"],
     "argparse": ["enc.cli", "enc.commands.*", "enc.reference", "git_hooks.commands.*", "puppetmaster_self.commands.*"],
     "fcntl": [
-        *("enc.answers.*", "enc.audit", "enc.directory.embedded", "enc.instances.journal", "enc.signing.refusals"),
+        *("enc.answers.*", "enc.directory.embedded", "enc.instances.journal", "enc.json_lines", "enc.whole_file"),
         *("git_hooks.store.locks", "puppetmaster_self.transaction.journal"),
     ],
+    "moves": [
+        "enc.whole_file",  # every file that is to be whole
+        "enc.json_lines",  # a file that has grown too long, aside
+        "enc.directory.embedded",  # slapd's log, likewise
+        "git_hooks.deploy.collect",  # directories, into the trash
+        "git_hooks.deploy.module_sets",  # directories, and the link to them
+        "git_hooks.push.install",  # somebody else's hook: one of the two is in force at every moment
+        "git_hooks.store.resource_types",  # directories
+        "git_hooks.store.store",  # directories, and the same file in many of them
+        "git_hooks.store.versions",  # an environment's link, which a directory of nobody may be in the way of
+        "puppetmaster_self.instance.keep",  # directories
+        "puppetmaster_self.transaction.journal",  # a journal that is closed, into history
+        "puppetmaster_self.quickstart.whole_instance",  # a directory
+    ],
+    "tempfile.NamedTemporaryFile": ["enc.entrypoint"],  # what is attached to the report of a bug
     "yaml": [
         *("enc.config", "enc.config_reference", "enc.directory.embedded_config", "enc.importing.*", "enc.shadow"),
         "enc.instances.reports",
@@ -85,11 +100,19 @@ WALLS = {
 }
 """Module of an effect or a format, or a pattern of names in one: our modules that may use it. No other may."""
 
+MOVES = (
+    *("os.rename", "os.renames", "os.replace", "os.link", "shutil.move"),
+    *("Path.rename", "Path.replace", "Path.hardlink_to"),
+    *("pathlib.Path.rename", "pathlib.Path.replace", "pathlib.Path.hardlink_to"),
+)
+"""What gives something that exists a name: `moves` above. A file that is to be whole has enc.whole_file for it."""
+
 NOBODYS = (
     *("os.spawn*", "os.system", "os.popen", "pty", "multiprocessing", "asyncio", "_posixsubprocess", "ctypes"),
     *("concurrent.futures.ProcessPoolExecutor", "concurrent.futures.process"),
+    *("tempfile.mkstemp", "tempfile.mktemp"),
 )
-"""What no module of ours may use: further ways to start a program, past those above."""
+"""What no module of ours may use: further ways to start a program, past those above, and to write a file aside."""
 
 PURE = (
     *("enc.classify.*", "enc.names", "enc.puppet_names", "enc.dn", "enc.filters", "enc.errors", "enc.roles"),
@@ -119,7 +142,7 @@ GROUND = (
 )
 MAY_USE = {
     "enc.classify": ("enc.classify", *GROUND),
-    "enc.directory": ("enc.directory", "enc.classify", *GROUND),
+    "enc.directory": ("enc.directory", "enc.classify", "enc.whole_file", "enc.machine_trouble", *GROUND),
     "enc": ("enc",),
     "git_hooks": ("enc", "git_hooks"),
     "puppetmaster_self": ("enc", "git_hooks", "puppetmaster_self"),
@@ -167,9 +190,18 @@ def uses(tree: ast.Module) -> frozenset[str]:
             if imported := known.get(".".join(local[:end])):
                 found.add(".".join((imported, *local[end:])))
                 break
+        if isinstance(node, ast.Call) and (method := _path_method(node)):
+            found.add(method)
         if isinstance(node, ast.Call) and _dotted(node.func)[-1:] in {("import_module",), ("__import__",)}:
             found.update(arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
-    return frozenset(found)
+    return frozenset(found | {"moves"} if found.intersection(MOVES) else found)
+
+
+def _path_method(call: ast.Call) -> str:
+    """Return `Path.rename` for `x.rename(y)`, and so on; nothing for what must be a method of something else."""
+    if isinstance(call.func, ast.Attribute) and len(call.args) == 1 and not call.keywords:
+        return f"Path.{call.func.attr}"  # `replace` of a text takes two, and LDAP's `rename` as well
+    return ""
 
 
 def _dotted(node: ast.AST) -> tuple[str, ...]:
@@ -245,6 +277,23 @@ def test_every_line_of_the_tables_is_about_modules_that_exist() -> None:
 )
 def test_a_wall_has_no_hole(source: str) -> None:
     assert any(_is(found, "os.fork*") for found in uses(ast.parse(source)))
+
+
+@pytest.mark.parametrize(
+    ("source", "moves"),
+    [
+        ("from os import replace as r\nr(a, b)", True),
+        ("import shutil\nshutil.move(a, b)", True),
+        ("aside.rename(place)", True),
+        ("Path(a).replace(b)", True),
+        ("Path(a).hardlink_to(b)", True),
+        ("from pathlib import Path\nPath.rename(a, b)", True),
+        ("text.replace(a, b)", False),
+        ("moment.replace(tzinfo=UTC)", False),
+    ],
+)
+def test_a_move_is_seen(source: str, moves: bool) -> None:
+    assert ("moves" in uses(ast.parse(source))) == moves
 
 
 def test_the_pure_core_has_no_effects() -> None:

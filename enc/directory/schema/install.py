@@ -22,10 +22,12 @@ from urllib.parse import quote
 from ldap3 import MODIFY_ADD, NONE, SASL, SUBTREE, Connection, Server
 from ldap3.core.exceptions import LDAPException
 
+from enc import whole_file
 from enc.directory.address import Address
 from enc.directory.schema.definitions import SCHEMAS, AttributeType, ObjectClass, Schema
 from enc.directory.schema.render import FILE_SUFFIX, definition, render
 from enc.errors import DirectoryRefused, DirectoryUnreachable
+from enc.whole_file import Strength
 
 _CONFIG_SCHEMA = "cn=schema,cn=config"
 
@@ -129,7 +131,7 @@ def write_files(target: Path) -> tuple[Path, ...]:
     paths = []
     for schema in SCHEMAS:
         path = target / f"{schema.name}{FILE_SUFFIX['conf']}"
-        path.write_text(render(schema, "conf"), encoding="ascii")
+        whole_file.write(path, render(schema, "conf"), mode=0o644, survives=Strength.POWER_CUT)
         paths.append(path)
     return tuple(paths)
 
