@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import itertools
 import os
 import resource
 import shutil
@@ -141,22 +140,25 @@ def fail_at(number: int) -> Callable[[str, tuple[object, ...]], None]:
     return hook
 
 
-def full_from(journal: Path) -> Callable[[int], Callable[[str, tuple[object, ...]], None]]:
-    """From a point on, let no file grow, here and in every program that is started; the journal's next line is torn."""
+def short_of_room(journal: Path, number: int) -> Callable[[str, tuple[object, ...]], None]:
+    """Let one line of the journal find room for five bytes only; what follows finds room, and soon a kill."""
+    lines, more, limits = [number], [12], resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def at(number: int) -> Callable[[str, tuple[object, ...]], None]:
-        left = [number]
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if not is_effect(event, arguments) or not journal.exists():
+            return
+        if resource.getrlimit(resource.RLIMIT_FSIZE) != limits:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        lines[0] -= event == "open" and str(arguments[0]) == str(journal)
+        if lines[0] == 0:
+            lines[0] = -1
+            resource.setrlimit(resource.RLIMIT_FSIZE, (journal.stat().st_size + 5, limits[1]))
+        elif lines[0] < 0:
+            more[0] -= 1
+            if more[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
 
-        def hook(event: str, arguments: tuple[object, ...]) -> None:
-            if is_effect(event, arguments):
-                left[0] -= 1
-                if left[0] == 0:
-                    size = journal.stat().st_size if journal.exists() else 0
-                    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 5, size + 5))
-
-        return hook
-
-    return at
+    return hook
 
 
 def points(total: int) -> list[int]:
@@ -225,17 +227,14 @@ def test_failing_at_every_point_of_enable(scripted: ScriptedMachine) -> None:
         assert machine.served_by != "nobody", number
 
 
-def test_once_there_is_room_again_a_full_disk_is_as_if_it_had_never_been(scripted: ScriptedMachine) -> None:
+def test_a_journal_whose_line_found_no_room_leads_back_all_the_same(scripted: ScriptedMachine) -> None:
     before = scripted.look()
-    total = count_effects(scripted, do_enable)
-    perform(scripted, do_disable)
-    shutil.rmtree(scripted.places.base)
-    full_at = full_from(scripted.places.transaction / "journal.jsonl")
-    for number, machine in itertools.islice(copies(scripted, total), 1, None, 2):
-        assert in_child(machine, do_enable, full_at(number)) in (0, 2, 9), number
-        perform(machine, do_recover)
-        assert (machine.journal.state, machine.look() == before) in (("client", True), ("serving", False)), number
-        assert machine.served_by == ("central" if machine.journal.state == "client" else "own"), number
+    journal = scripted.places.transaction / "journal.jsonl"
+    for number in (3, 10, 15):
+        assert in_child(scripted, do_enable, short_of_room(journal, number)) == -signal.SIGKILL, number
+        assert scripted.journal.state == "returning", number
+        perform(scripted, do_recover)
+        assert (scripted.journal.state, scripted.look()) == ("client", before), number
 
 
 def test_killed_at_every_point_of_disable(scripted: ScriptedMachine) -> None:
