@@ -10,7 +10,7 @@ import pytest
 hypothesis.settings.register_profile("no clock", deadline=None)
 hypothesis.settings.load_profile("no clock")  # a busy machine is no fault of an example
 
-pytest_plugins = ["tests.support.puppetserver"]
+pytest_plugins = ["tests.support.puppetserver", "tests.support.disks"]
 LONG = (
     "test_user_data.py",
     "test_self_master_by_itself.py",

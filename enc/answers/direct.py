@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enc.programs.bounded import within
+from enc.programs.times import iso
 from enc.terms.errors import (
     DirectoryRefused,
     DirectoryUnreachable,
@@ -30,7 +31,6 @@ from enc.terms.errors import (
     one_line,
 )
 from enc.terms.names import Certname
-from enc.times import iso
 
 if TYPE_CHECKING:
     from enc.answers.layout import Layout

@@ -9,11 +9,12 @@ Not here: writing (writer.py), judging an answer's age (reader.py).
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.settings import AnswerSettings
 from enc.settings.config import DEFAULT_PATH
 
@@ -134,19 +135,10 @@ def needs_link(configuration: Path, directory: Path) -> bool:
 def link(configuration: Path, directory: Path) -> bool:
     """Let `enc --config CONFIGURATION` find `directory`; return whether anything had to change.
 
-    Raise OSError if the link cannot be made.
+    Raise `NotWritten`.
     """
-    place = link_of(configuration)
-    try:
-        if str(place.readlink()) == str(directory):
-            return False
-    except OSError:
-        pass
-    aside = place.with_name(f"{place.name}.{os.getpid()}")
-    aside.unlink(missing_ok=True)
-    aside.symlink_to(directory)
-    aside.replace(place)
-    return True
+    # The follower makes it again at its start.
+    return whole_file.link(link_of(configuration), directory, survives=Strength.KILL)
 
 
 @dataclass(frozen=True, slots=True)

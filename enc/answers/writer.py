@@ -23,11 +23,11 @@ from pathlib import Path
 from types import TracebackType
 
 from enc.answers.layout import Contact, Layout
+from enc.programs import whole_file
 from enc.terms.errors import one_line
 from enc.terms.names import Certname, PrefixName, ProjectName
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
 
 class AnswerWriter:
@@ -36,7 +36,6 @@ class AnswerWriter:
     def __init__(self, layout: Layout) -> None:
         """Open the directories of `layout`, which must exist (`Layout.create`)."""
         self._layout = layout
-        self._aside = f"{os.getpid()}"
         self._open: list[int] = []
         try:
             self._root, self._tmp, self._nodes, self._refused, self._data, self._merged = (
@@ -81,14 +80,7 @@ class AnswerWriter:
             os.unlink(name, dir_fd=self._tmp)
 
     def _put(self, directory: int, name: str, text: str) -> None:
-        descriptor = os.open(self._aside, _NEW, 0o644, dir_fd=self._tmp)
-        try:
-            left = memoryview(text.encode())
-            while left:
-                left = left[os.write(descriptor, left) :]
-        finally:
-            os.close(descriptor)
-        os.rename(self._aside, name, src_dir_fd=self._tmp, dst_dir_fd=directory)
+        whole_file.write_at(directory, name, text.encode(), mode=0o644, aside=self._tmp)
 
     def _put_or_drop(self, directory: int, present: set[str], name: str, text: str | None) -> None:
         if text is not None:

@@ -7,13 +7,15 @@ Failure modes: `NotTrusted` (the files stay as they are), `AuthorityUnreachable`
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from pathlib import Path
 from typing import NamedTuple
 
 from enc.authority.client import Authority
 from enc.authority.revocations import NotTrusted, RevocationList, check_newer, lists
+from enc.programs import whole_file
+from enc.programs.machine_trouble import reason
+from enc.programs.whole_file import Strength
 from enc.terms.errors import ConfigurationError, ToolkitError
 
 
@@ -65,7 +67,6 @@ def write(fetched: Fetched, files: tuple[Path, ...], authority: Authority, *, dr
 
 
 def _write(fetched: Fetched, file: Path, anchors: bytes, dry_run: bool) -> bool:
-    aside = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     try:
         status = file.stat() if file.exists() else None
         if status is not None:
@@ -79,17 +80,12 @@ def _write(fetched: Fetched, file: Path, anchors: bytes, dry_run: bool) -> bool:
                 raise NotTrusted(error.message, where=str(file)) from error
         if dry_run:
             return True
-        with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            stream.write(fetched.pem)
-            os.fchmod(stream.fileno(), stat.S_IMODE(status.st_mode) if status else 0o644)
-            if status is not None and os.geteuid() == 0:
-                os.fchown(stream.fileno(), status.st_uid, status.st_gid)
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.replace(file)
+        mode = stat.S_IMODE(status.st_mode) if status else 0o644
+        owner = (status.st_uid, status.st_gid) if status is not None and os.geteuid() == 0 else None
+        # Who is told that a certificate is refused from now on can rely on it.
+        whole_file.write(file, fetched.pem, mode=mode, owner=owner, survives=Strength.POWER_CUT)
     except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise ToolkitError(f"cannot be written: {error.strerror}", where=str(file)) from error
+        raise ToolkitError(f"cannot be written: {reason(error)}", where=str(file)) from error
     return True
 
 

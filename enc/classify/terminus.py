@@ -99,9 +99,7 @@ def _variables(record: Record, settings: NodeSettings, notes: list[str], *, pare
         hidden.update((settings.parent_attribute.lower(), "objectclass"))
     wanted: Iterable[str] = record.attributes
     if settings.attributes != "all":
-        asked = {
-            name.lower() for name in (*settings.class_attributes, *settings.attributes, settings.parent_attribute)
-        }
+        asked = {name.lower() for name in (*settings.class_attributes, *settings.attributes, settings.parent_attribute)}
         # Asked for an attribute, a server also returns its forms with options (`description;lang-en`).
         wanted = [name for name in record.attributes if name.partition(";")[0] in asked or name in asked]
     variables: dict[str, Value] = {}

@@ -13,9 +13,10 @@ from typing import Any
 
 from enc.edits import differences
 from enc.edits.differences import Bounds
-from enc.programs import log
+from enc.programs import log, whole_file
+from enc.programs.whole_file import Strength
 from enc.settings import Settings, config
-from enc.terms.errors import ToolkitError, one_line
+from enc.terms.errors import one_line
 
 
 def json_option(parser: argparse.ArgumentParser) -> None:
@@ -96,10 +97,8 @@ def write_units(call: Call, texts: Mapping[str, str]) -> None:
     """Write systemd units (name to text) into the directory of the arguments, and print where."""
     for name, text in texts.items():
         path = call.arguments.directory / name
-        try:
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise ToolkitError(f"cannot be written: {error.strerror}", where=str(path)) from error
+        # systemd may read it at any moment, and reads it again after a power cut.
+        whole_file.write(path, text, mode=0o644, survives=Strength.POWER_CUT)
         print(path)
 
 

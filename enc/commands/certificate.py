@@ -15,11 +15,11 @@ from enc.directory.ldap_store import LdapSource
 from enc.instances import listing
 from enc.instances.journal import Journal
 from enc.programs import prometheus
+from enc.programs.times import iso
 from enc.service.survey import project_if_told
 from enc.settings import Duration, Settings
 from enc.terms.errors import ConfigurationError, ExitStatus, NotFound, ToolkitError, UsageError
 from enc.terms.filters import NodeFilter, folded
-from enc.times import iso
 
 SUMMARY = "list certificates and when they end; bring the revocation list to this master"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,9 @@ from enc.commands.wishes import desk_of, each
 from enc.importing import entries, ldif, mirroring, puppet_conf, wikimedia
 from enc.importing.outcome import Outcome, Problem
 from enc.importing.safely import lines_of, text_of
+from enc.programs import whole_file
+from enc.programs.machine_trouble import reason
+from enc.programs.whole_file import Strength
 from enc.terms.errors import ExitStatus, ToolkitError, UsageError
 from enc.terms.names import PersonName, ProjectName
 
@@ -126,12 +128,8 @@ def _puppet_conf(call: Call) -> int:
 
 def _keep(password: str, place: Path) -> None:
     try:
-        with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as stream:
-            stream.write(password + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-    except FileExistsError as error:
-        if text_of(place).rstrip("\n") != password:
-            raise UsageError("holds something else; name another --password-file", where=str(place)) from error
+        made = whole_file.make(place, password + "\n", mode=0o600, survives=Strength.POWER_CUT)
+        if not made and text_of(place).rstrip("\n") != password:
+            raise UsageError("holds something else; name another --password-file", where=str(place))
     except OSError as error:
-        raise ToolkitError(f"the password cannot be written: {error.strerror}", where=str(place)) from error
+        raise ToolkitError(f"the password cannot be written: {reason(error)}", where=str(place)) from error

@@ -19,9 +19,9 @@ from enc.instances.journal import Journal, Operation
 from enc.instances.lifecycle import Lifecycle, Outcome
 from enc.instances.tickets import Ticket, ticket_of
 from enc.instances.user_data import AgentProfile, UserData
+from enc.programs.times import iso
 from enc.terms.errors import ConfigurationError, ExitStatus, ToolkitError, UsageError, one_line
 from enc.terms.names import Certname, ProjectName
-from enc.times import iso
 
 SUMMARY = "create, list, rebuild, move and delete instances"
 

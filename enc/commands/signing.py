@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from enc.commands.call import Call, json_option, table, verbs
+from enc.programs.times import iso
 from enc.terms.errors import ExitStatus, NotAllowed, UsageError, one_line
-from enc.times import iso
 
 if TYPE_CHECKING:
     from enc.rights.roles import Person

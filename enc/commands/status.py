@@ -7,8 +7,8 @@ import dataclasses
 
 from enc.answers.status import FollowerStatus, status
 from enc.commands.call import Call, json_option, table
+from enc.programs.times import iso
 from enc.terms.errors import ExitStatus
-from enc.times import iso
 
 SUMMARY = "show how the follower and the answers are: state, age, entries that cannot be classified"
 

@@ -13,9 +13,11 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from enc.directory import place, slapd_process
+from enc.directory import slapd_process
 from enc.directory.edits import DirectoryEditor
 from enc.directory.service_accounts import ServiceAccount
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.settings import DirectorySettings, Settings
 from enc.terms.errors import Conflict
 
@@ -23,11 +25,11 @@ from enc.terms.errors import Conflict
 def password_hash(file: Path) -> str:
     """Return the hash of the password in `file`; make both if there is none."""
     if not file.exists():
-        place.write_whole(file, secrets.token_urlsafe(32) + "\n", mode=0o600)
+        whole_file.write(file, secrets.token_urlsafe(32) + "\n", mode=0o600, survives=Strength.POWER_CUT)
     # slappasswd hashes the file to its last byte; a client strips the newline.
     bare = file.with_name(file.name + ".bare")
     try:
-        place.write_whole(bare, file.read_text().rstrip("\n"), mode=0o600)
+        whole_file.write(bare, file.read_text().rstrip("\n"), mode=0o600, survives=Strength.KILL)
         return slapd_process.run_offline(
             "slappasswd", ["-n", "-h", "{SSHA}", "-T", bare], what="the password cannot be hashed"
         )

@@ -27,6 +27,8 @@ from enc.directory.embedded_config import StartOptions
 from enc.directory.embedded_home import Home
 from enc.directory.embedded_process import EmbeddedProcess
 from enc.directory.service_accounts import SIGNER
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.terms.errors import UsageError
 
 _START_TIMEOUT = 15.0
@@ -129,7 +131,8 @@ class EmbeddedDirectory:
         files = list(ldif)
         if tree:
             hashes = [accounts.password_hash(file) for file in (home.reader_password_file, home.signer_password_file)]
-            place.write_whole(entries, embedded_config.first_entries(home.suffix, *hashes), mode=0o600)
+            text = embedded_config.first_entries(home.suffix, *hashes)
+            whole_file.write(entries, text, mode=0o600, survives=Strength.KILL)
             files.insert(0, entries)
         embedded_database.fill(home, files, options=["-w"])
         entries.unlink(missing_ok=True)
@@ -141,4 +144,4 @@ class EmbeddedDirectory:
         text = embedded_config.example_configuration(
             home.suffix, [home.ldapi_uri, home.ldap_uri], home.data_dir, reader, signer
         )
-        place.write_whole(home.example_configuration, text)
+        whole_file.write(home.example_configuration, text, mode=0o644, survives=Strength.POWER_CUT)

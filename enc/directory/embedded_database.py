@@ -14,16 +14,17 @@ Not here: what is put in (embedded.py), the text of slapd.conf
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from enc.directory import embedded_config, place, slapd_process
+from enc.directory import embedded_config, slapd_process
 from enc.directory.embedded_config import StartOptions
 from enc.directory.embedded_home import Home
 from enc.directory.schema.definitions import SCHEMAS
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 
 _QUICK_FROM = 10 << 20
 """Bytes of LDIF from which slapadd's quick mode pays; it makes the sparse file as long as it may ever get."""
@@ -51,16 +52,12 @@ def fill(home: Home, files: Sequence[Path], *, options: Sequence[str]) -> None:
                 what=f"{file}: cannot be loaded",
             )
         if (generation / "data.mdb").exists():
-            place.sync(generation / "data.mdb")  # quick mode left this to us
-        place.sync(generation)
+            whole_file.sync(generation / "data.mdb")  # quick mode left this to us
+        whole_file.sync(generation)
     except BaseException:
         shutil.rmtree(generation, ignore_errors=True)
         raise
-    link = home.data_dir / "db.new"
-    link.unlink(missing_ok=True)
-    link.symlink_to(generation.name)
-    link.replace(home.database)
-    place.sync(home.data_dir)
+    whole_file.link(home.database, generation.name, survives=Strength.POWER_CUT)
     for old in home.data_dir.glob("db-*"):
         if old.name != generation.name:
             shutil.rmtree(old, ignore_errors=True)
@@ -68,18 +65,11 @@ def fill(home: Home, files: Sequence[Path], *, options: Sequence[str]) -> None:
 
 def write_out(home: Home, path: Path) -> None:
     """Write everything as LDIF to `path` (mode 0600: it holds password hashes)."""
-    # Ours alone, also in a directory where others write: no name that somebody could have guessed and linked.
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    try:
+    with whole_file.filled(path, mode=0o600, survives=Strength.POWER_CUT) as aside:
         configuration = _offline_configuration(home, home.database)
         slapd_process.run_offline(
             "slapcat", ["-f", configuration, "-b", home.suffix, "-l", aside], what="the backup failed"
         )
-        place.sync(aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def slapd_conf(home: Home, database: Path, options: StartOptions) -> str:
@@ -104,5 +94,5 @@ def slapd_conf(home: Home, database: Path, options: StartOptions) -> str:
 
 def _offline_configuration(home: Home, database: Path) -> Path:
     path = home.data_dir / "offline.conf"
-    place.write_whole(path, slapd_conf(home, database, StartOptions()))
+    whole_file.write(path, slapd_conf(home, database, StartOptions()), mode=0o644, survives=Strength.KILL)
     return path

@@ -23,6 +23,8 @@ from urllib.parse import quote
 
 from enc.directory import embedded_config, place
 from enc.directory.service_accounts import SIGNER
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.terms.errors import ToolkitError, UsageError
 
 _SOCKET_PATH_LIMIT = 107
@@ -116,7 +118,8 @@ class Home:
         """Keep values besides the others."""
         state = self.kept()
         if state != state | values:
-            place.write_whole(self.data_dir / "state.json", json.dumps(state | values) + "\n")
+            text = json.dumps(state | values) + "\n"
+            whole_file.write(self.data_dir / "state.json", text, mode=0o644, survives=Strength.POWER_CUT)
 
     # Who may work in it
 

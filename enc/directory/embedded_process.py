@@ -21,6 +21,8 @@ import time
 from enc.directory import embedded_database, place, slapd_process
 from enc.directory.embedded_config import StartOptions
 from enc.directory.embedded_home import Home
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.terms.errors import DirectoryUnreachable, ToolkitError
 
 _log = logging.getLogger(__name__)
@@ -118,7 +120,8 @@ class EmbeddedProcess:
         if home.log_file.exists() and home.log_file.stat().st_size > _LOG_LIMIT:
             home.log_file.replace(home.log_file.with_suffix(".log.1"))
         # Anew at each start: an upgrade brings its schema and rules along, and nothing half-changed stays.
-        place.write_whole(home.configuration, embedded_database.slapd_conf(home, home.database, options))
+        slapd_conf = embedded_database.slapd_conf(home, home.database, options)
+        whole_file.write(home.configuration, slapd_conf, mode=0o644, survives=Strength.KILL)
         log_start = home.log_file.stat().st_size if home.log_file.exists() else 0
         self._child = slapd_process.spawn(
             home.configuration, uris, log_level=options.log_level, log=home.log_file, alive=alive

@@ -1,4 +1,4 @@
-"""What the embedded slapd takes from the machine: whole files, locks, its own directory in a shared place, a port.
+"""What the embedded slapd takes from the machine: locks, its own directory in a shared place, a port.
 
 Nothing here knows LDAP. Failure modes: `ToolkitError` for a place or port that cannot be ours; OSError as it comes.
 """
@@ -6,7 +6,6 @@ Nothing here knows LDAP. Failure modes: `ToolkitError` for a place or port that 
 from __future__ import annotations
 
 import fcntl
-import os
 import secrets
 import socket
 from contextlib import suppress
@@ -16,26 +15,6 @@ from enc.terms.errors import ToolkitError
 
 _PORTS = range(20_000, 32_000)
 """Below the ports that the kernel gives to outgoing connections, which would take ours while we are down."""
-
-
-def write_whole(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Write a file aside, on disk, and put it in place with one rename."""
-    aside = path.with_name(f".{path.name}.new")
-    aside.unlink(missing_ok=True)
-    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(path)
-
-
-def sync(path: Path) -> None:
-    """Return when a file's content, or a directory's names, are on disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def locked(descriptor: int, *, wait: bool) -> bool:

@@ -5,30 +5,28 @@ id: the *intent*, on disk before LDAP is touched, and the *outcome*, written
 after it. An intent without an outcome is an edit that was interrupted (or is
 under way this moment); the entry itself then tells whether it was made.
 
-What a power cut can leave is one torn last line. The next writer ends it with
-a newline and goes on, and readers report it. JSON escapes every control
-character, so no text of a user can end a line.
+What a power cut can leave is one torn last line (json_lines.py): it stays, as
+a line of its own, and readers report it. The file may be made one that only
+grows (chattr +a).
 
 If the trail cannot be written, the edit is refused: no change without a trace.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import json
 import os
 import pwd
 import secrets
-import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from enc.edits.changes import Change, Step
+from enc.programs.json_lines import JsonLines
+from enc.programs.machine_trouble import reason
+from enc.programs.whole_file import Strength
 from enc.terms.errors import InvalidName, ToolkitError, UsageError, one_line
 from enc.terms.names import ProjectName
 
@@ -108,6 +106,7 @@ class Trail:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self._lines = JsonLines(file, mode=0o640, survives=Strength.POWER_CUT)
 
     def begin(
         self,
@@ -149,23 +148,21 @@ class Trail:
         edits: dict[str, Edit] = {}
         problems = []
         try:
-            text = self.file.read_bytes()
-        except FileNotFoundError:
-            return [], []
+            lines = self._lines.read()
         except OSError as error:
             raise ToolkitError(f"the audit trail cannot be read: {error.strerror}", where=str(self.file)) from error
-        for number, line in enumerate(text.split(b"\n"), 1):
-            if not line:
-                continue
+        for line in lines:
             trouble = "not a whole entry (interrupted while writing?)"
             try:
-                document = json.loads(line)
+                document = line.record
+                if document is None:
+                    raise ValueError(trouble)  # noqa: TRY301 - one answer to all that cannot be read
                 if document["event"] == "outcome" and document["id"] not in edits:
                     trouble = "the outcome of an edit that began in another file (rotated away?)"
                 self._take(document, edits)
             except (ValueError, KeyError, TypeError, AttributeError, InvalidName):
-                shown = one_line(line[:60].decode("utf-8", "replace"))
-                problems.append(f"{self.file}:{number}: {trouble}: {shown}")
+                shown = one_line(line.text[:60].decode("utf-8", "replace"))
+                problems.append(f"{self.file}:{line.number}: {trouble}: {shown}")
         return list(edits.values()), problems
 
     @staticmethod
@@ -189,39 +186,11 @@ class Trail:
         edits[edit.id] = edit
 
     def _append(self, document: Mapping[str, Any]) -> None:
-        data = json.dumps(document, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n"
         try:
-            with self._locked() as handle:
-                end = os.fstat(handle).st_size
-                torn = end > 0 and os.pread(handle, 1, end - 1) != b"\n"
-                data = b"\n" + data if torn else data
-                while data:
-                    data = data[os.write(handle, data) :]
-                os.fsync(handle)
+            self.file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._lines.append(document)
         except OSError as error:
             raise ToolkitError(
-                f"the audit trail cannot be written: {error.strerror}; see audit.file in the configuration",
+                f"the audit trail cannot be written: {reason(error)}; see audit.file in the configuration",
                 where=str(self.file),
             ) from error
-
-    @contextmanager
-    def _locked(self) -> Iterator[int]:
-        directory = self.file.parent
-        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        is_new = not self.file.exists()
-        # Links are not followed: the file may stand where others can write.
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        handle = os.open(self.file, flags, 0o640)
-        try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise OSError(errno.EINVAL, "it is not a regular file")  # a pipe, say, would keep nothing
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            if is_new:
-                place = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    os.fsync(place)
-                finally:
-                    os.close(place)
-            yield handle
-        finally:
-            os.close(handle)

@@ -24,6 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from enc.programs import whole_file
+from enc.programs.machine_trouble import reason
+from enc.programs.whole_file import Strength
 from enc.terms.errors import InvalidName, ToolkitError
 from enc.terms.names import Certname, ProjectName
 
@@ -76,25 +79,19 @@ class Journal:
         """Put it on disk, in place of what was there about it; raise `ToolkitError`: then nothing may be done."""
         text = json.dumps({"format": _FORMAT, **dataclasses.asdict(operation)}, indent=1) + "\n"
         place = self._place(operation.id)
-        aside = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
         try:
             self._make()
-            with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            aside.replace(place)
-            self._sync()
+            whole_file.write(place, text, mode=0o640, survives=Strength.POWER_CUT)
         except OSError as error:
-            raise ToolkitError(f"the journal cannot be written: {error.strerror}", where=str(place)) from error
+            raise ToolkitError(f"the journal cannot be written: {reason(error)}", where=str(place)) from error
 
     def remove(self, operation: Operation) -> None:
         """Forget an operation that is done."""
         try:
             self._place(operation.id).unlink(missing_ok=True)
-            self._sync()
+            whole_file.sync(self.directory)
         except OSError as error:
-            raise ToolkitError(f"the journal cannot be written: {error.strerror}", where=str(self.directory)) from error
+            raise ToolkitError(f"the journal cannot be written: {reason(error)}", where=str(self.directory)) from error
 
     def read(self) -> tuple[list[Operation], list[str]]:
         """Return what was begun and not done, oldest first, and a line about each file that cannot be read."""
@@ -137,7 +134,7 @@ class Journal:
             self._make()
             handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
         except OSError as error:
-            raise ToolkitError(f"the journal cannot be written: {error.strerror}", where=str(place)) from error
+            raise ToolkitError(f"the journal cannot be written: {reason(error)}", where=str(place)) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
@@ -146,13 +143,6 @@ class Journal:
 
     def _make(self) -> None:
         self.directory.joinpath("locks").mkdir(mode=0o750, parents=True, exist_ok=True)
-
-    def _sync(self) -> None:
-        handle = os.open(self.directory, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
     def _place(self, identity: str) -> Path:
         return self.directory / f"{identity}.json"

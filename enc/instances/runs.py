@@ -7,12 +7,13 @@ writes it, `instance list` reads it.
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from pathlib import Path
 from typing import NamedTuple
 
 from enc.instances.states import Run
+from enc.programs import whole_file
+from enc.programs.machine_trouble import reason
+from enc.programs.whole_file import Strength
 from enc.terms.errors import ToolkitError
 from enc.terms.names import Certname
 
@@ -46,14 +47,11 @@ class RunRecords:
         """Keep what is known; raise `ToolkitError`. Not synced: what a crash takes away is read again."""
         document = {**record._asdict(), "run": None if record.run is None else record.run._asdict()}
         place = self._place(certname)
-        aside = self._directory / f".{secrets.token_hex(8)}"
         try:
             self._directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-            with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="utf-8") as stream:
-                json.dump(document, stream)
-            aside.replace(place)
+            whole_file.write(place, json.dumps(document), mode=0o644, survives=Strength.KILL)
         except OSError as error:
-            raise ToolkitError(f"cannot be written: {error.strerror}", where=str(place)) from error
+            raise ToolkitError(f"cannot be written: {reason(error)}", where=str(place)) from error
 
     def forget(self, certname: Certname) -> None:
         """Remove what is known."""

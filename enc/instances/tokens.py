@@ -18,12 +18,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from pathlib import Path
 from typing import NamedTuple
 
+from enc.programs import whole_file
+from enc.programs.machine_trouble import reason
+from enc.programs.whole_file import Strength
 from enc.settings.config import read_secret
 from enc.terms.errors import ConfigurationError, ToolkitError
 from enc.terms.names import Certname, ProjectName
@@ -67,21 +69,9 @@ def read_key(file: Path) -> bytes:
 
 
 def _make_key(file: Path) -> None:
-    """Make the key aside and link it into place: of two at once, both use the one that came first."""
-    aside = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+    """Make the key; of two that do it at once, both use the one that came first."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.write(descriptor, secrets.token_hex(32).encode() + b"\n")
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        try:
-            os.link(aside, file)
-        except FileExistsError:
-            pass  # somebody else's, made this moment
-        finally:
-            aside.unlink()
+        whole_file.make(file, secrets.token_hex(32) + "\n", mode=0o600, survives=Strength.POWER_CUT)
     except OSError as error:
-        raise ToolkitError(f"the key for tokens cannot be made: {error.strerror}", where=str(file)) from error
+        raise ToolkitError(f"the key for tokens cannot be made: {reason(error)}", where=str(file)) from error

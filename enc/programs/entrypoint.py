@@ -8,7 +8,6 @@ and the traceback in a file to attach to a report.
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import sys
@@ -16,25 +15,8 @@ import tempfile
 import traceback
 from collections.abc import Callable
 
+from enc.programs.machine_trouble import trouble
 from enc.terms.errors import ExitStatus, ToolkitError, one_line
-
-_OF_THE_MACHINE = {
-    errno.ENOSPC: "make room",
-    errno.EDQUOT: "make room, or raise the quota",
-    errno.EROFS: "mount it for writing; the kernel's log says why it is not",
-    errno.EACCES: "run this as the user to whom it belongs",
-    errno.EPERM: "run this as the user to whom it belongs",
-    errno.EIO: "look at the disk; the kernel's log says more",
-}
-"""What may be wrong with a machine, and no bug of ours, with what to do."""
-
-
-def trouble(error: OSError) -> str | None:
-    """Return what is wrong with the machine, and what to do, in one line; None if this says nothing about it."""
-    if error.errno not in _OF_THE_MACHINE:
-        return None
-    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-    return one_line(f"{where}{os.strerror(error.errno)}; {_OF_THE_MACHINE[error.errno]}")
 
 
 def run(program: str, main: Callable[[], int]) -> int:

@@ -11,9 +11,9 @@ import logging
 import os
 import sys
 
+from enc.programs.times import iso
 from enc.settings import LogSettings
 from enc.terms.errors import bounded, one_line
-from enc.times import iso
 
 _ROOT = "puppetmaster"
 

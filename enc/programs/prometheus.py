@@ -11,10 +11,12 @@ Not here: what the numbers mean and where they come from. Who has some makes
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
+
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 
 _EXACT = 2**53
 """From here on a float (and so Prometheus) does not hold every whole number."""
@@ -52,22 +54,12 @@ def text(prefix: str, metrics: Iterable[Metric]) -> str:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Replace the file that the node exporter reads, for everybody to read; raise OSError.
+    """Replace the file that the node exporter reads, for everybody to read; raise `NotWritten`.
 
     What a reader finds is whole. Nothing is synced: after a power cut the next numbers are soon there.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}")  # the exporter looks at *.prom only
-    aside.unlink(missing_ok=True)
-    # Made new, because in a directory of several writers somebody else's link may wait there.
-    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with open(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
-            stream.write(text)
-            os.fchmod(handle, 0o644)
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    content = text.encode("utf-8", "backslashreplace")
+    whole_file.write(path, content, mode=0o644, survives=Strength.KILL)  # aside the exporter sees nothing: no *.prom
 
 
 def _escaped(words: str) -> str:

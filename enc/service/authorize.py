@@ -116,9 +116,7 @@ def _of_project(values: Iterable[str], project: ProjectName, settings: Settings)
         return False
 
 
-def _project(
-    step: Step, record: Record | None, settings: Settings, table: tuple[Role, ...]
-) -> frozenset[Need]:
+def _project(step: Step, record: Record | None, settings: Settings, table: tuple[Role, ...]) -> frozenset[Need]:
     child = dn.child_towards(step.dn, settings.projects_base)
     assert child is not None
     project = ProjectName(child[1])

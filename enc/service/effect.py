@@ -17,13 +17,13 @@ from enc.classify.trial import Trial
 from enc.edits import differences
 from enc.edits.changes import Step, after
 from enc.edits.differences import Bounds
+from enc.programs.times import iso
 from enc.settings import Settings
 from enc.terms import dn
 from enc.terms.errors import ClassificationError, NotFound, one_line
 from enc.terms.filters import NodeFilter, folded, parse
 from enc.terms.names import Certname, ProjectName
 from enc.terms.record import Record
-from enc.times import iso
 
 
 class Overlay:

@@ -9,7 +9,6 @@ here writes to LDAP.
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,9 @@ from enc.classify.classify import Classifier
 from enc.classify.model import Classification
 from enc.classify.render import render_answer
 from enc.directory.ldap_store import LdapSource
+from enc.programs import whole_file
+from enc.programs.machine_trouble import reason
+from enc.programs.whole_file import Strength
 from enc.service.survey import Snapshot
 from enc.settings import Settings
 from enc.terms import dn
@@ -121,13 +123,9 @@ def write(directory: Path, files: Iterable[tuple[str, str]]) -> int:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name, text in files:
-            aside = directory / f".{name}.new"
-            with aside.open("w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            aside.replace(directory / name)
+            # Not for everybody: answers can hold secrets. An export can be made again, so which one stays is no matter.
+            whole_file.write(directory / name, text, mode=0o640, survives=Strength.ORDER)
             count += 1
     except OSError as error:
-        raise ToolkitError(f"cannot be written: {error.strerror}", where=error.filename or str(directory)) from error
+        raise ToolkitError(f"cannot be written: {reason(error)}", where=error.filename or str(directory)) from error
     return count

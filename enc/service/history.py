@@ -18,12 +18,12 @@ from enc.directory.ldap_store import LdapSource
 from enc.edits.audit import INTERRUPTED, Edit, Trail
 from enc.edits.changes import ChangedSince, Step, after, reverse, state, touched
 from enc.edits.differences import excerpt
+from enc.programs.times import iso
 from enc.service.desk import Desk, Plan, Receipt
 from enc.settings import Duration, NodeSettings, Settings
 from enc.terms import dn
 from enc.terms.errors import Conflict, NotFound, UsageError
 from enc.terms.names import Certname, ProjectName
-from enc.times import iso
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", re.ASCII)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)

@@ -6,8 +6,8 @@ import argparse
 import time
 
 from enc.commands.call import Call, json_option, table
+from enc.programs.times import day
 from enc.terms.errors import Conflict, ExitStatus
-from enc.times import day
 from git_hooks.branches.expiry import Expiry, Judged
 from git_hooks.commands.target import dry_run_option, opened, settled, who
 from git_hooks.deploy.records import told

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 
 from enc.commands.call import Call, json_option, table
+from enc.programs.times import age, day
 from enc.terms.errors import ExitStatus
-from enc.times import age, day
 from git_hooks.branches.listing import Row, references, rows
 from git_hooks.commands.target import opened
 from git_hooks.repository.objects import Divergence

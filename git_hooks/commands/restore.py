@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Sequence
 
 from enc.commands.call import Call, json_option, table
+from enc.programs.times import day
 from enc.terms.errors import ExitStatus, UsageError
 from enc.terms.names import BranchName
-from enc.times import day
 from git_hooks.branches.expiry import Expiry
 from git_hooks.commands.target import document, dry_run_option, opened, settled, who
 from git_hooks.deploy.records import told

@@ -9,10 +9,10 @@ from contextlib import suppress
 from typing import Any
 
 from enc.commands.call import Call, json_option
+from enc.programs.times import iso
 from enc.terms.environments import Rules
 from enc.terms.errors import ExitStatus, NotFound
 from enc.terms.names import BranchName
-from enc.times import iso
 from git_hooks.branches.listing import Whereabouts, rows, whereabouts
 from git_hooks.commands.target import opened
 from git_hooks.deploy.records import Hold, Record, told

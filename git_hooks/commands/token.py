@@ -8,11 +8,11 @@ import time
 from enc.commands.call import Call, json_option, table, verbs
 from enc.directory.ldap_store import LdapSource
 from enc.edits import audit
+from enc.programs.times import day
 from enc.service.people import entry_of
 from enc.settings import Duration
 from enc.terms.errors import UsageError
 from enc.terms.names import PersonName
-from enc.times import day
 from git_hooks.transport.tokens import Token, TokenId, TokenPurpose, Tokens
 
 SUMMARY = "make, list and revoke tokens, which programs show instead of a person's password"

@@ -23,6 +23,9 @@ import os
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
+from enc.programs import whole_file
+from enc.programs.json_lines import JsonLines
+from enc.programs.whole_file import Strength
 from enc.terms.errors import MOST_SAID, InvalidName, bounded
 from enc.terms.names import EnvironmentName
 from git_hooks.repository.refs import ObjectId
@@ -87,16 +90,7 @@ class Records:
 
     def add(self, record: Record) -> None:
         """Append a record."""
-        line = _line(_shorter(record))
-        descriptor = os.open(self._path(record.environment), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        try:
-            end = os.lseek(descriptor, 0, os.SEEK_END)
-            if end and os.pread(descriptor, 1, end - 1) != b"\n":
-                line = b"\n" + line  # somebody was killed in mid-line
-            os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
-        if end + len(line) > _MOST:
+        if self._lines(record.environment).append(_shorter(record)._asdict()) > _MOST:
             self._cut(record.environment)
 
     def of(self, environment: EnvironmentName, limit: int | None = 20) -> tuple[Record, ...]:
@@ -104,22 +98,17 @@ class Records:
 
         At most `limit` of them, None: all that are kept.
         """
-        try:
-            with open(self._path(environment), "rb") as stream:
-                lines = stream.read().splitlines()
-        except FileNotFoundError:
-            return ()
         found: dict[float, Record] = {}
-        for line in lines:
-            with suppress(ValueError, TypeError, InvalidName):  # a line that a kill cut off
-                record = _read(json.loads(line))
+        for line in self._lines(environment).read():
+            with suppress(TypeError, InvalidName, ValueError):  # a line that a kill cut off
+                record = _read(line.record or {})
                 found[record.at] = record
         return tuple(sorted(found.values(), key=lambda record: -record.at)[:limit])
 
     def held(self, environment: EnvironmentName) -> Hold | None:
         """Return why `environment` is held, None if it is not."""
         try:
-            with open(f"{self._root}/holds/{environment}", encoding="utf-8") as stream:
+            with open(self._hold(environment), encoding="utf-8") as stream:
                 content: dict[str, Any] = json.load(stream)
         except FileNotFoundError:
             return None
@@ -129,14 +118,13 @@ class Records:
 
     def hold(self, environment: EnvironmentName, hold: Hold) -> None:
         """Hold `environment`; an older hold is replaced."""
-        aside = f"{self._root}/holds/.{environment}"
-        with open(aside, "w", encoding="utf-8") as stream:
-            json.dump(hold._asdict(), stream)
-        os.rename(aside, f"{self._root}/holds/{environment}")
+        text = json.dumps(hold._asdict())
+        # Whoever was told that it is held relies on it.
+        whole_file.write(self._hold(environment), text, mode=0o644, survives=Strength.POWER_CUT)
 
     def release(self, environment: EnvironmentName) -> bool:
         """End the hold; tell whether there was one."""
-        return _unlink(f"{self._root}/holds/{environment}")
+        return _unlink(self._hold(environment))
 
     def owes_flush(self, environment: EnvironmentName) -> bool:
         """Tell whether a puppetserver may still have an older version in its cache."""
@@ -165,21 +153,13 @@ class Records:
         # What failed has switched nothing, and what fails for weeks must not push out what was live.
         switches = [record for record in older if record.switched and record.outcome != "failed"]
         kept = [*recent[:_WHOLE], *(_shorter(record, _OF_OLDER) for record in (*recent[_WHOLE:], *switches[:_KEPT]))]
-        path = self._path(environment)
-        # Beside it under one name: who writes has the environment's lock, and a kill leaves no more than this file.
-        aside = f"{path}.new"
-        with open(aside, "wb") as stream:
-            stream.writelines(_line(record) for record in reversed(kept))
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.rename(aside, path)
+        self._lines(environment).rewrite(record._asdict() for record in reversed(kept))
 
-    def _path(self, environment: EnvironmentName) -> str:
-        return f"{self._root}/records/{environment}.jsonl"
+    def _hold(self, environment: EnvironmentName) -> str:
+        return f"{self._root}/holds/{environment}"
 
-
-def _line(record: Record) -> bytes:
-    return json.dumps(record._asdict(), separators=(",", ":")).encode("ascii") + b"\n"
+    def _lines(self, environment: EnvironmentName) -> JsonLines:
+        return JsonLines(f"{self._root}/records/{environment}.jsonl", mode=0o644, survives=Strength.KILL)
 
 
 def _shorter(record: Record, most: int = MOST_SAID) -> Record:

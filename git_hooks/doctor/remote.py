@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 
 from enc.doctor.findings import Finding, fault, note, ok, warning
+from enc.programs.times import iso
 from enc.settings import BranchSettings, MirrorSettings, PuppetserverSettings
 from enc.settings.config import read_secret
 from enc.terms.errors import ToolkitError
 from enc.terms.names import EnvironmentName
-from enc.times import iso
 from git_hooks.deploy.puppetserver import Puppetservers
 from git_hooks.mirror.failing import failing
 from git_hooks.mirror.upstream import Upstream

@@ -23,10 +23,11 @@ import os
 import random
 import time
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from enc.programs import whole_file
+from enc.programs.whole_file import NotWritten, Strength
 from enc.terms.errors import InvalidName, bounded
 from enc.terms.names import BranchName
 
@@ -166,23 +167,15 @@ class Tries:
         document = {"answered": self.answered, "tries": [one._asdict() for one in self.all()]}
         content = json.dumps(document).encode("ascii")
         content = content.ljust(-(-len(content) // _ROOM) * _ROOM)
-        aside = self._file.with_name(f".{self._file.name}.new")
         try:
-            _write(aside, "wb", content)
-            aside.rename(self._file)
-        except OSError as error:
-            with suppress(OSError):
-                aside.unlink()
+            whole_file.write(self._file, content, mode=0o644, survives=Strength.ORDER)
+        except NotWritten as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT) or self._file.stat().st_size != len(content):
                 raise
-            _write(self._file, "r+b", content)
-
-
-def _write(file: Path, mode: str, content: bytes) -> None:
-    with file.open(mode) as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+            with self._file.open("r+b") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
 
 
 def _read(fields: dict[str, Any]) -> Try:

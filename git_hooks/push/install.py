@@ -18,10 +18,11 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.settings import Settings
 from enc.terms.errors import NotFound, ToolkitError
 from enc.terms.program_words import why
@@ -200,7 +201,8 @@ def _remember(repository: Path) -> list[str]:
     if path.exists():
         return []
     before = {name: _git(repository, "config", "--get-all", name) for name in SETTINGS}
-    _replace(path, json.dumps(before, indent=1) + "\n", 0o600)
+    text = json.dumps(before, indent=1) + "\n"
+    whole_file.write(path, text, mode=0o600, survives=Strength.POWER_CUT)
     return [f"noted in {path} how it was before"]
 
 
@@ -216,7 +218,7 @@ def _install_hook(repository: Path, kind: str, text: str) -> list[str]:
         os.link(path, legacy)
         done.append(f"kept the {kind} that was there as {legacy.name}")
     if _hook_drift(path, text):
-        _replace(path, text, 0o755)
+        whole_file.write(path, text, mode=0o755, survives=Strength.POWER_CUT)
         done.append(f"installed {kind}")
     return done
 
@@ -241,20 +243,6 @@ def _ours(path: Path) -> bool:
             return _MARK in stream.read(200)
     except FileNotFoundError:
         return False
-
-
-def _replace(path: Path, text: str, mode: int) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("w", encoding="utf-8") as stream:
-            os.fchmod(stream.fileno(), mode)
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.rename(path)
-    finally:
-        with suppress(FileNotFoundError):
-            aside.unlink()
 
 
 def _git(repository: Path, *arguments: str) -> str:

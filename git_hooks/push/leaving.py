@@ -21,9 +21,11 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
+from enc.programs import whole_file
+from enc.programs.machine_trouble import reason
+from enc.programs.whole_file import Strength
 from enc.terms.errors import InvalidName, ToolkitError
 from enc.terms.names import BranchName
 from git_hooks.repository.objects import Repository
@@ -33,8 +35,6 @@ from git_hooks.store.steps import Step, nothing
 
 if TYPE_CHECKING:
     from git_hooks.repository.refstore import Archived
-
-_numbers = count()
 
 UNDER_WAY = 86400.0
 """Seconds after which a push that moved nothing is over: longer than any push waits between its two hooks."""
@@ -55,16 +55,9 @@ def note(repository: str, leaving: Iterable[Leaving]) -> None:
             os.makedirs(directory, mode=0o700, exist_ok=True)
             text = f"{one.commit} {one.branch}\n".encode()
             name = hashlib.sha256(text).hexdigest()
-            aside = f"{directory}/.{name}.{os.getpid()}.{next(_numbers)}"
-            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            try:
-                os.write(descriptor, text)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            os.rename(aside, f"{directory}/{name}")
+            whole_file.write(f"{directory}/{name}", text, mode=0o600, survives=Strength.POWER_CUT)
     except OSError as error:
-        raise ToolkitError(f"what the push takes away cannot be noted: {error.strerror}", where=directory) from error
+        raise ToolkitError(f"what the push takes away cannot be noted: {reason(error)}", where=directory) from error
 
 
 def settle(repository: Repository, now: float, at: Step = nothing) -> tuple[Archived, ...]:

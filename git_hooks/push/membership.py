@@ -21,6 +21,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.rights.roles import ROLES, Person, Role, remembered
 from enc.terms.errors import DirectoryUnreachable, NotFound
 from enc.terms.names import PersonName, ProjectName
@@ -100,9 +102,7 @@ class Membership:
         return remembered(str(name), kept, self._table), self._clock() - at
 
     def _keep(self, name: PersonName, person: Person) -> None:
-        aside = f"{self._directory}/.{name}.{os.getpid()}"
+        text = json.dumps({"at": self._clock(), **person.document()})
         with suppress(OSError):  # nothing depends on it: LDAP is asked again
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
-            with open(aside, "w", encoding="utf-8") as stream:
-                json.dump({"at": self._clock(), **person.document()}, stream)
-            os.rename(aside, self._path(name))
+            whole_file.write(self._path(name), text, mode=0o600, survives=Strength.KILL)

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enc.programs import log
+from enc.programs.times import day
 from enc.terms.environments import Place, Rules, site_first
 from enc.terms.errors import InvalidName, ToolkitError
 from enc.terms.names import HEADS, BranchName
-from enc.times import day
 from git_hooks.branches.expiry import ends_at
 from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.deploy.targets import Tip

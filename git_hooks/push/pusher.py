@@ -19,10 +19,11 @@ form of the signed word and the key's file. Not here: roles (membership.py).
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.terms.errors import InvalidName, NotAllowed, ToolkitError
 from enc.terms.names import PersonName
 
@@ -129,19 +130,7 @@ def read_key(repository: str) -> bytes:
 def make_key(repository: str) -> bool:
     """Make the repository's key unless there is one; return whether one was made."""
     path = key_path(repository)
-    aside = f"{path}.{os.getpid()}.{int(time.monotonic() * 1e6)}"
     if os.path.exists(path):
         return False
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, os.urandom(32))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    try:
-        os.link(aside, path)  # not a rename: of two that run at once, one key stays
-    except FileExistsError:
-        return False
-    finally:
-        os.unlink(aside)
-    return True
+    # Of two that run at once, one key stays.
+    return whole_file.make(path, os.urandom(32), mode=0o600, survives=Strength.POWER_CUT)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from enc.programs.entrypoint import trouble
+from enc.programs.machine_trouble import trouble
 from enc.terms.environments import Place
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record

@@ -8,21 +8,20 @@ how many refs are left out. Whoever judges writes there, the service and each co
 hook: the latter's standard error goes to the person who pushes and not to any
 log. The number of a push stands in all its lines, and in what that person reads.
 
-Failure modes: OSError. The verdict does not depend on it.
+Failure modes: `NotWritten`. The verdict does not depend on it.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from git_hooks.store.locks import locked
+from enc.programs import json_lines
+from enc.programs.json_lines import JsonLines
+from enc.programs.whole_file import Strength
 
 _MOST = 1 << 20
-"""Bytes after which the file becomes the one before, whose content goes."""
+"""Bytes from which the file becomes the one before, whose content goes."""
 
 _OF_A_PUSH = 1 << 19
 """Bytes that are kept of one push; hostile input can have many refs, and many words about each."""
@@ -52,30 +51,17 @@ class Refusal(NamedTuple):
 
 def keep(repository: str, refusals: Sequence[Refusal]) -> None:
     """Append them, whole lines at once."""
-    path = Path(repository, "puppetmaster/refused.jsonl")
-    text = b"".join(_lines(refusals))
-    with locked(str(path.with_name("refused.lock"))):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(descriptor, text)
-            size = os.fstat(descriptor).st_size
-        finally:
-            os.close(descriptor)
-        if size > _MOST:
-            path.rename(path.with_name("refused.jsonl.1"))
+    file = f"{repository}/puppetmaster/refused.jsonl"
+    # Not synced: the verdict does not depend on it, and pushes wait for it.
+    JsonLines(file, mode=0o600, survives=Strength.KILL, longest=_MOST).append(*_kept(refusals))
 
 
-def _lines(refusals: Sequence[Refusal]) -> Iterator[bytes]:
+def _kept(refusals: Sequence[Refusal]) -> Iterator[dict[str, Any]]:
     left = _OF_A_PUSH
     for number, one in enumerate(refusals):
-        line = _line(one)
-        left -= len(line)
+        left -= len(json_lines.line(one._asdict()))
         if left < 0:
             text = f"{len(refusals) - number} more refs of this push are not kept here, because there is too much of it"
-            yield _line(one._replace(ref="-", old="-", new="-", verdict=text))
+            yield one._replace(ref="-", old="-", new="-", verdict=text)._asdict()
             return
-        yield line
-
-
-def _line(one: Refusal) -> bytes:
-    return json.dumps(one._asdict(), separators=(",", ":")).encode("ascii") + b"\n"
+        yield one._asdict()

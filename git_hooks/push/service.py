@@ -25,8 +25,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from enc.programs.entrypoint import trouble
 from enc.programs.log import get
+from enc.programs.machine_trouble import trouble
 from enc.settings import BranchSettings, Settings, config
 from enc.terms.errors import ConfigurationError, ToolkitError, one_line
 from git_hooks.branches.usage import Usage

@@ -5,14 +5,15 @@ puppetmaster-config-version): the first runs for every catalog. What they need
 of the configuration stands beside it as two links, since they read no YAML.
 docs/static-catalogs.md tells how puppetserver gets to know them.
 
-Failure modes: OSError if the links cannot be made.
+Failure modes: `NotWritten` if the links cannot be made.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.settings import BranchSettings
 
 
@@ -23,7 +24,7 @@ def link(configuration: Path, settings: BranchSettings) -> bool:
     """
     changed = False
     for place, target in links(configuration, settings).items():
-        changed |= _link(place, target)
+        changed |= whole_file.link(place, target, survives=Strength.POWER_CUT)
     return changed
 
 
@@ -31,13 +32,3 @@ def links(configuration: Path, settings: BranchSettings) -> dict[Path, Path]:
     """Return where the links stand, and where each leads."""
     targets = {"store": settings.store, "environments": settings.environments}
     return {configuration.with_name(f"{configuration.name}.{name}"): target for name, target in targets.items()}
-
-
-def _link(place: Path, target: Path) -> bool:
-    if place.is_symlink() and place.readlink() == target:
-        return False
-    aside = place.with_name(f"{place.name}.{os.getpid()}")
-    aside.unlink(missing_ok=True)
-    aside.symlink_to(target)
-    aside.replace(place)
-    return True

@@ -18,6 +18,8 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.terms.errors import ToolkitError
 
 if TYPE_CHECKING:
@@ -59,9 +61,10 @@ class Mount:
         place = _mount_point(self._root)
         if not os.path.exists(self._note) or self._known() != place:
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
-            _write(self._note, json.dumps({"mount": place}) + "\n")
+            text = json.dumps({"mount": place}) + "\n"
+            whole_file.write(self._note, text, mode=0o644, survives=Strength.ORDER)
         if not marked:
-            _write(self._mark, _TEXT)
+            whole_file.write(self._mark, _TEXT, mode=0o644, survives=Strength.ORDER)
         self._remembered = True
 
     def _known(self) -> str | None:
@@ -80,12 +83,3 @@ def _mount_point(path: str) -> str | None:
     while not os.path.ismount(place):
         place = os.path.dirname(place)
     return place if place != "/" else None
-
-
-def _write(path: str, text: str) -> None:
-    aside = f"{path}.{os.getpid()}"
-    with open(aside, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.rename(aside, path)

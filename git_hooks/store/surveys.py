@@ -10,6 +10,8 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.terms.errors import NotFound
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.trees import UnsoundTree
@@ -40,10 +42,9 @@ class Surveys:
 
     def keep(self, version: str, found: Survey, work: str) -> None:
         """Keep what was found about a version that is about to be made."""
-        place, aside = Path(self._layout.survey(version)), Path(work, "survey")
-        aside.write_bytes(text(found))
+        place = Path(self._layout.survey(version))
         place.parent.mkdir(parents=True, exist_ok=True)
-        aside.rename(place)
+        whole_file.write(place, text(found), mode=0o644, survives=Strength.KILL)
 
     def shown(self, version: str, sound: Sound, like: Survey | None = None) -> Survey:
         """Return what is left out of a version, and let `sound` know it; raise `NotFound`, `UnsoundTree`.

@@ -25,6 +25,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.terms.errors import InvalidName, NotFound, ToolkitError
 from enc.terms.names import Name, PersonName
 
@@ -174,20 +176,12 @@ class Tokens:
             return None
 
     def _write(self, token: Token) -> None:
-        aside = self._directory / f".{token.id}.{os.getpid()}.{secrets.token_hex(4)}"
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(token._asdict(), stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        _give(aside, self._directory)
-        aside.replace(self._path(token.id))
+        status = self._directory.stat()
+        # What root makes belongs to whom the place belongs to: the service, which is not root, reads it.
+        owner = (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
+        text = json.dumps(token._asdict())
         # Revoked is revoked, also after a power cut.
-        directory = os.open(self._directory, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        whole_file.write(self._path(token.id), text, mode=0o600, owner=owner, survives=Strength.POWER_CUT)
 
 
 def looks_like_one(word: str) -> bool:

@@ -8,9 +8,9 @@ from typing import Any
 from enc.commands.call import Call, json_option
 from enc.doctor.findings import lines, verdict
 from enc.edits import audit
+from enc.programs.times import iso
 from enc.terms.errors import ExitStatus, ToolkitError
 from enc.terms.names import BranchName
-from enc.times import iso
 from puppetmaster_self.commands.session import alone_here, places, settle
 from puppetmaster_self.instance.keep import shown
 from puppetmaster_self.instance.machine import Machine

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from enc.commands.call import Call, json_option
+from enc.programs.times import iso
 from enc.terms.errors import ExitStatus
-from enc.times import iso
 from puppetmaster_self.commands.session import places, read_journal
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.standing.presence import standing

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -19,11 +18,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName
 from enc.terms.program_words import why, without_credentials
 from puppetmaster_self.instance.machine import Done, Machine, ProgramFailed
-from puppetmaster_self.instance.tree import sync_directory, write_whole
 
 WITHOUT_QUESTIONS: Mapping[str, str] = MappingProxyType(
     {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "SSH_ASKPASS_REQUIRE": "never"}
@@ -106,13 +106,9 @@ def bundle(machine: Machine, repository: Path, local: BranchName, place: Path) -
         return None
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = place / "local.bundle"
-    aside = place / ".bundle.new"
-    git(machine, repository, "bundle", "create", str(aside), *refs, "--not", f"--remotes={REMOTE}")
-    git(machine, repository, "bundle", "verify", "--quiet", str(aside))
-    with aside.open("rb") as stream:
-        os.fsync(stream.fileno())
-    aside.rename(file)
-    sync_directory(place)
+    with whole_file.filled(file, mode=0o600, survives=Strength.POWER_CUT) as aside:
+        git(machine, repository, "bundle", "create", str(aside), *refs, "--not", f"--remotes={REMOTE}")
+        git(machine, repository, "bundle", "verify", "--quiet", str(aside))
     return file
 
 
@@ -128,7 +124,12 @@ def push(machine: Machine, repository: Path, local: BranchName, target: BranchNa
 def record(place: Path, kept: Kept) -> None:
     """Write down beside the bundle what it is."""
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_whole(place / "kept.json", (json.dumps(kept._asdict(), indent=2) + "\n").encode(), mode=0o600)
+    whole_file.write(
+        place / "kept.json",
+        (json.dumps(kept._asdict(), indent=2) + "\n").encode(),
+        mode=0o600,
+        survives=Strength.POWER_CUT,
+    )
 
 
 def recorded(place: Path) -> Kept | None:
@@ -188,7 +189,7 @@ def set_aside(path: Path, place: Path) -> str:
         if error.errno not in (errno.EXDEV, errno.EBUSY):
             raise
         return f"{path} holds local work and stays where it is"
-    sync_directory(place)
+    whole_file.sync(place)
     return f"{path} holds local work; it is {target} now"
 
 

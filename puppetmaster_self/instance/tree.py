@@ -12,7 +12,7 @@ before us, how we left it, how it is now.
 
 Copies stand under the digest of their content and are on disk before `keep`
 returns. A file comes back by one rename, so it is never half there; what a
-crash leaves aside has a name of its own (`ASIDE`) and goes with the next
+crash leaves aside has a name of its own (whole_file.py) and goes with the next
 restoration. Sockets, devices and pipes are not looked at.
 """
 
@@ -29,10 +29,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.terms.errors import ToolkitError
-
-ASIDE = ".puppetmaster-self-new"
-"""End of the name of a file that is about to take its place."""
 
 Kind = Literal["file", "directory", "link"]
 
@@ -88,15 +87,11 @@ def keep(described: Look, directory: Path) -> None:
     for path, entry in described.items():
         place = directory / entry.content
         if entry.kind == "file" and not place.exists():
-            aside = directory / f"new{ASIDE}"
-            with open(path, "rb") as source, aside.open("wb") as copy:
-                shutil.copyfileobj(source, copy)
-                copy.flush()
-                os.fsync(copy.fileno())
-            if _digest(str(aside)) != entry.content:
-                raise ToolkitError("changed while it was copied; try again when nobody writes there", where=path)
-            aside.rename(place)
-    sync_directory(directory)
+            with whole_file.filled(place, mode=0o600, survives=Strength.ORDER) as aside:
+                shutil.copyfile(path, aside)
+                if _digest(str(aside)) != entry.content:
+                    raise ToolkitError("changed while it was copied; try again when nobody writes there", where=path)
+    whole_file.sync(directory)
 
 
 def restoration(before: Look, left: Look | None, now: Look) -> list[Task]:
@@ -107,7 +102,7 @@ def restoration(before: Look, left: Look | None, now: Look) -> list[Task]:
     tasks = []
     for path in sorted({*before, *now}):
         was, present = _like(before, path), _like(now, path)
-        ours = present if left is None or path.endswith(ASIDE) else _like(left, path)
+        ours = present if left is None or whole_file.is_aside(path) else _like(left, path)
         if present == was:
             continue
         if present == ours:
@@ -149,30 +144,6 @@ def as_json(described: Look) -> str:
 def from_json(text: str) -> dict[str, Entry]:
     """Read what `as_json` wrote."""
     return {path: Entry(**fields) for path, fields in json.loads(text).items()}
-
-
-def sync_directory(directory: Path) -> None:
-    """Return when the names in `directory` are on disk."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_whole(path: Path, data: bytes, *, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
-    """Write a file aside, on disk, and put it in place with one rename; the directory must be there."""
-    aside = path.with_name(path.name + ASIDE)
-    aside.unlink(missing_ok=True)
-    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as stream:
-        stream.write(data)
-        if owner is not None:
-            os.fchown(stream.fileno(), *owner)
-        os.fchmod(stream.fileno(), mode)
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(path)
-    sync_directory(path.parent)
 
 
 def _walk(root: str, skipped: set[str]) -> Iterator[str]:
@@ -249,21 +220,14 @@ def _put(path: str, entry: Entry, copies: Path) -> None:
     if is_directory:
         for told in _removed(path):
             raise ToolkitError(told, where=path)
-    aside = path + ASIDE
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(aside)
     if entry.kind == "link":
-        os.symlink(entry.content, aside)
-        os.chown(aside, entry.owner, entry.group, follow_symlinks=False)
-    else:
+        owner = (entry.owner, entry.group)
+        whole_file.link(path, entry.content, survives=Strength.POWER_CUT, owner=owner)
+        return
+    with whole_file.filled(path, mode=entry.mode, survives=Strength.POWER_CUT) as aside:
         shutil.copyfile(copies / entry.content, aside)
-        os.chown(aside, entry.owner, entry.group)
-        os.chmod(aside, entry.mode)
+        os.chown(aside, entry.owner, entry.group)  # before the attributes: it takes a program's capabilities away
         for name, value in entry.attributes.items():
             with contextlib.suppress(OSError):
                 os.setxattr(aside, name, bytes.fromhex(value))
         os.utime(aside, ns=(entry.time, entry.time))
-        with open(aside, "rb") as stream:
-            os.fsync(stream.fileno())
-    os.replace(aside, path)
-    sync_directory(Path(path).parent)

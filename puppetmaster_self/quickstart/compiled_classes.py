@@ -14,6 +14,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.terms.errors import bounded
 from enc.terms.program_words import why
 from puppetmaster_self.quickstart.owned_process import ProcessFailed
@@ -43,12 +45,13 @@ def compiled(cache: Path) -> Path:
         classes = Path(making, "classes")
         classes.mkdir()
         _compile(classes)
-        aside = Path(making, "classes.jar")
         # Stored, not deflated: the JVM reads it faster, and 30 MB do not matter here.
-        with zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as archive:
+        with (
+            whole_file.filled(jar, mode=0o644, survives=Strength.ORDER) as aside,
+            zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as archive,
+        ):
             for file in sorted(classes.rglob("*.class")):
                 archive.write(file, file.relative_to(classes))
-        aside.rename(jar)
     return jar
 
 

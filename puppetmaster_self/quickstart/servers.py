@@ -16,6 +16,8 @@ from typing import Any
 import yaml
 
 from enc.directory.embedded import EmbeddedDirectory
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.terms.names import Certname
 from puppetmaster_self.quickstart import compiled_classes
 from puppetmaster_self.quickstart.branches import Repository
@@ -117,9 +119,8 @@ class Servers:
             settings["branches"]["puppetserver"] = {"urls": [url], **self.own_certificate()}
             settings["authorities"] = {"servers": [{"name": "ca", "url": url, **self.own_certificate()}]}
         # Whole or not at all: servers that run read it again when it changes.
-        aside = self.config.with_name("config.new")
-        aside.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-        aside.replace(self.config)
+        text = yaml.safe_dump(settings, sort_keys=False)
+        whole_file.write(self.config, text, mode=0o644, survives=Strength.KILL)
 
     def own_certificate(self) -> dict[str, str]:
         """Return settings: puppetserver's certificate, its key, and who signed it."""

@@ -15,13 +15,14 @@ import re
 from typing import NamedTuple
 
 from enc.directory.edits import DirectoryEditor, ValueChange
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.settings import Settings
 from enc.terms.errors import ToolkitError
 from enc.terms.filters import NodeFilter
 from enc.terms.names import BranchName, Certname
 from puppetmaster_self.instance import keep
 from puppetmaster_self.instance.machine import Machine
-from puppetmaster_self.instance.tree import write_whole
 from puppetmaster_self.transaction.journal import Journal
 from puppetmaster_self.transaction.states import State
 from puppetmaster_self.transaction.transaction import Tell
@@ -82,7 +83,7 @@ def announce(settings: Settings, machine: Machine, journal: Journal, tell: Tell)
     except ToolkitError as error:
         tell(f"LDAP does not know yet that this instance is {journal.state}: {error}")
         return
-    write_whole(memory, f"{value}\n".encode(), mode=0o600)
+    whole_file.write(memory, f"{value}\n".encode(), mode=0o600, survives=Strength.POWER_CUT)
 
 
 def _write(settings: Settings, certname: Certname, value: str | None) -> None:

@@ -9,10 +9,11 @@ restarts. One answer is enough to forget it.
 
 from __future__ import annotations
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.settings import SelfMasterSettings, Settings
 from enc.terms.names import Certname
 from puppetmaster_self.instance.machine import Machine
-from puppetmaster_self.instance.tree import write_whole
 from puppetmaster_self.standing.classified import SELF, taken_back
 from puppetmaster_self.transaction.departure import depart
 from puppetmaster_self.transaction.journal import Journal
@@ -53,7 +54,7 @@ def _lives(journal: Journal, machine: Machine, settings: SelfMasterSettings, tel
         since = max(float(mark.read_text(encoding="ascii")), journal.since or 0.0)
     except (FileNotFoundError, ValueError):
         since = now
-        write_whole(mark, f"{now:.0f}\n".encode(), mode=0o600)
+        whole_file.write(mark, f"{now:.0f}\n".encode(), mode=0o600, survives=Strength.POWER_CUT)
     dead = now - since
     # A clock that was set back starts the time anew.
     if dead < 0:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from enc.programs import prometheus
-from enc.times import iso
-from puppetmaster_self.instance.tree import write_whole
+from enc.programs import prometheus, whole_file
+from enc.programs.times import iso
+from enc.programs.whole_file import Strength
 from puppetmaster_self.sync.sync import Result
 from puppetmaster_self.sync.upstream import GOOD, Commit, Fate
 
@@ -61,7 +61,12 @@ def fate_document(fate: Fate) -> dict[str, Any]:
 def write(directory: Path, document: Mapping[str, Any], at: float, metrics_file: Path | None) -> None:
     """Write the document, and the metrics if there is a place for them."""
     directory.mkdir(parents=True, exist_ok=True)
-    write_whole(directory / "last.json", (json.dumps(document, indent=2) + "\n").encode())
+    whole_file.write(
+        directory / "last.json",
+        (json.dumps(document, indent=2) + "\n").encode(),
+        mode=0o644,
+        survives=Strength.POWER_CUT,
+    )
     if metrics_file is not None:
         prometheus.write_file(metrics_file, metrics(document, at))
 
@@ -96,7 +101,7 @@ def paused(directory: Path) -> bool:
 def pause(directory: Path) -> None:
     """Let the timer's syncs do nothing until `go_on`."""
     directory.mkdir(parents=True, exist_ok=True)
-    write_whole(directory / "paused", b"by sync --back\n")
+    whole_file.write(directory / "paused", b"by sync --back\n", mode=0o644, survives=Strength.POWER_CUT)
 
 
 def go_on(directory: Path) -> None:

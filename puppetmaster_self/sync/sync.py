@@ -24,9 +24,9 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from enc.programs.times import compact
 from enc.terms.errors import Conflict, NotFound, ToolkitError
 from enc.terms.names import BranchName
-from enc.times import compact
 from git_hooks.repository.refs import ObjectId
 from puppetmaster_self.sync.patch_repository import BASE, NEXT, PARKED, SNAPSHOTS, PatchRepository, tracking
 from puppetmaster_self.sync.upstream import (

@@ -19,11 +19,12 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName
 from git_hooks.repository.refs import ObjectId
 from puppetmaster_self.instance.keep import reason
-from puppetmaster_self.instance.tree import write_whole
 from puppetmaster_self.sync.patch_repository import NEXT, Answer, PatchRepository, ask_git
 
 _UNDER_WAY = {
@@ -105,7 +106,9 @@ class WorkingCopy:
             return obstacle
         if not self._git.is_dir() or (tip := self._tip()) is None or tip == target:
             return ""
-        write_whole(self._mark, json.dumps({"old": tip, "new": target}).encode("ascii"), mode=0o600)
+        whole_file.write(
+            self._mark, json.dumps({"old": tip, "new": target}).encode("ascii"), mode=0o600, survives=Strength.POWER_CUT
+        )
         self._at("working copy")
         if self._checked_out():
             moved = self._ask("read-tree", "-m", "-u", tip, target)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from enc.programs.times import compact
 from enc.settings import SelfMasterSettings
 from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName, Certname
-from enc.times import compact
 from puppetmaster_self.instance import keep
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.journal import Journal

@@ -6,9 +6,11 @@ synced before a step acts, with all that its undo needs; `done` after it;
 rename) and leaves by one rename into history/, when everything is undone.
 
 What a crash leaves: a last line without its end was never answered for, so
-what it speaks of did not begin; it is cut off when the journal is opened. A
-line in the middle that cannot be read is damage: `JournalDamaged`, and nothing
-is touched, for the snapshot beside it is then the only way back.
+what it speaks of did not begin; it is cut off when the journal is opened. Of a
+line that a full disk refused nothing stays (json_lines.py), so once there is
+room the way back goes on where it stood. A line in the middle that cannot be
+read is damage: `JournalDamaged`, and nothing is touched, for the snapshot
+beside it is then the only way back.
 
 Not here: what steps do (steps/), which states there are (states.py).
 """
@@ -17,15 +19,16 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from enc.programs import json_lines, whole_file
+from enc.programs.json_lines import JsonLines
+from enc.programs.whole_file import Strength
 from enc.terms.errors import ToolkitError
-from puppetmaster_self.instance.tree import sync_directory
 from puppetmaster_self.transaction.states import STATES, State
 
 _KEPT = 20
@@ -66,10 +69,11 @@ class Journal:
         self.directory = directory
         self.path = directory / "journal.jsonl"
         self.entries: list[dict[str, Any]] = []
-        with contextlib.suppress(FileNotFoundError):
-            self.entries, torn = _read(self.path)
-            if torn and mend:
-                os.truncate(self.path, self.path.stat().st_size - torn)
+        # To whoever reads it, a line that cannot be read is damage: so what is torn is cut.
+        self._lines = JsonLines(self.path, mode=None, survives=Strength.POWER_CUT, cuts=True)
+        if mend:
+            self._lines.mend()
+        self.entries = _entries(self._lines)
 
     @property
     def state(self) -> State:
@@ -96,13 +100,7 @@ class Journal:
         assert not self.entries, "one journal at a time"
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         entry = {"state": state, "at": at, **facts}
-        aside = self.directory / ".journal.new"
-        with aside.open("wb") as stream:
-            stream.write(_line(entry))
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.rename(self.path)
-        sync_directory(self.directory)
+        whole_file.write(self.path, json_lines.line(entry), mode=0o600, survives=Strength.POWER_CUT)
         self.entries.append(entry)
 
     def enter(self, state: State, at: float, reason: str = "") -> None:
@@ -144,8 +142,8 @@ class Journal:
         history.mkdir(mode=0o700, exist_ok=True)
         place = history / f"{int(at)}.jsonl"
         self.path.rename(place)
-        sync_directory(history)
-        sync_directory(self.directory)
+        whole_file.sync(history)
+        whole_file.sync(self.directory)
         self.entries.clear()
         for old in sorted(history.glob("*.jsonl"))[:-_KEPT]:
             old.unlink(missing_ok=True)
@@ -155,23 +153,14 @@ class Journal:
         """Return how the last journal that was put away ended; None: there is none that can be read."""
         places = sorted((self.directory / "history").glob("*.jsonl"))
         try:
-            entries = _read(places[-1])[0] if places else []
-        except (JournalDamaged, FileNotFoundError):
+            entries = _entries(JsonLines(places[-1], mode=None, survives=Strength.KILL)) if places else []
+        except JournalDamaged:
             return None
         back = next((entry for entry in reversed(entries) if entry.get("state") == "returning"), None)
         return None if back is None else Ended(float(back["at"]), str(back.get("reason", "")))
 
     def _append(self, entry: dict[str, Any]) -> None:
-        data = _line(entry)
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        try:
-            while data:
-                data = data[os.write(handle, data) :]
-            os.fsync(handle)
-        except OSError as error:
-            raise ToolkitError(f"cannot be written: {error.strerror}", where=str(self.path)) from error
-        finally:
-            os.close(handle)
+        self._lines.append(entry)
         self.entries.append(entry)
 
 
@@ -197,24 +186,16 @@ def alone(lock: Path, *, wait: float = 0.0) -> Iterator[int]:
         os.close(handle)
 
 
-def _line(entry: Mapping[str, Any]) -> bytes:
-    return json.dumps(entry, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n"
-
-
-def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """Return the entries, and how many bytes are behind the last whole one."""
-    data = path.read_bytes()
-    whole, _, torn = data.rpartition(b"\n")
+def _entries(lines: JsonLines) -> list[dict[str, Any]]:
+    """Return what a journal holds, without a last line that is torn; nothing if there is none."""
     entries = []
-    for number, line in enumerate(whole.split(b"\n"), 1):
-        try:
-            entry = json.loads(line)
-            if not isinstance(entry, dict) or entry.get("state", "client") not in STATES:
-                raise ValueError("not an entry")  # noqa: TRY301 - one answer to all damage
-        except ValueError as error:
+    for line in lines.read():
+        entry = line.record
+        if not line.whole:
+            continue
+        if entry is None or entry.get("state", "client") not in STATES:
             raise JournalDamaged(
-                f"line {number} cannot be read ({error}); the snapshot beside it shows how things were",
-                where=str(path),
-            ) from error
+                f"line {line.number} cannot be read; the snapshot beside it shows how things were", where=lines.file
+            )
         entries.append(entry)
-    return entries, len(torn)
+    return entries

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -139,6 +140,27 @@ def fail_at(number: int) -> Callable[[str, tuple[object, ...]], None]:
     return hook
 
 
+def short_of_room(journal: Path, number: int) -> Callable[[str, tuple[object, ...]], None]:
+    """Let one line of the journal find room for five bytes only; what follows finds room, and soon a kill."""
+    lines, more, limits = [number], [12], resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if not is_effect(event, arguments) or not journal.exists():
+            return
+        if resource.getrlimit(resource.RLIMIT_FSIZE) != limits:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        lines[0] -= event == "open" and str(arguments[0]) == str(journal)
+        if lines[0] == 0:
+            lines[0] = -1
+            resource.setrlimit(resource.RLIMIT_FSIZE, (journal.stat().st_size + 5, limits[1]))
+        elif lines[0] < 0:
+            more[0] -= 1
+            if more[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return hook
+
+
 def points(total: int) -> list[int]:
     stride = 1 if WHOLE else max(1, total // POINTS)
     return list(range(1, total + 1, stride))
@@ -203,6 +225,16 @@ def test_failing_at_every_point_of_enable(scripted: ScriptedMachine) -> None:
             perform(machine, do_recover)  # what could not even be noted down stays open, for the next start
             assert (machine.journal.state, machine.look()) == ("client", before), number
         assert machine.served_by != "nobody", number
+
+
+def test_a_journal_whose_line_found_no_room_leads_back_all_the_same(scripted: ScriptedMachine) -> None:
+    before = scripted.look()
+    journal = scripted.places.transaction / "journal.jsonl"
+    for number in (3, 10, 15):
+        assert in_child(scripted, do_enable, short_of_room(journal, number)) == -signal.SIGKILL, number
+        assert scripted.journal.state == "returning", number
+        perform(scripted, do_recover)
+        assert (scripted.journal.state, scripted.look()) == ("client", before), number
 
 
 def test_killed_at_every_point_of_disable(scripted: ScriptedMachine) -> None:

@@ -14,6 +14,7 @@ from enc.edits.audit import DONE, INTERRUPTED, Edit, Trail
 from enc.edits.changes import Change, Step
 from enc.terms.errors import ToolkitError, UsageError
 from enc.terms.names import ProjectName
+from tests.support.disks import files_end_at
 
 STEP = Step("modify", "cn=x,dc=example", (Change("puppetVar", ("a=1",), ("a=2",)),))
 
@@ -41,6 +42,17 @@ def test_a_torn_last_line_is_reported_and_does_not_harm_the_next(tmp_path: Path)
     assert edits == [first, second]
     assert len(problems) == 1
     assert f"{trail.file}:3" in problems[0]
+
+
+def test_an_edit_that_finds_no_room_leaves_no_trace_and_the_next_is_whole(tmp_path: Path) -> None:
+    trail = Trail(tmp_path / "trail.jsonl")
+    first = trail.end(begin(trail), DONE)
+    with files_end_at(trail.file.stat().st_size + 40):
+        for _ in range(2):
+            with pytest.raises(ToolkitError, match=r"audit trail cannot be written.*ulimit.*see audit.file"):
+                begin(trail)
+    second = begin(trail)
+    assert trail.read() == ([first, second], [])
 
 
 @given(text=st.text(min_size=1, max_size=50).filter(str.strip))

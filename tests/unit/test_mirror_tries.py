@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import json
 import multiprocessing
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from enc.doctor.findings import Finding
 from enc.settings import BranchSettings, MirrorSettings
+from enc.terms.errors import ToolkitError
 from git_hooks.doctor.remote import tried
 from git_hooks.mirror import gauges
 from git_hooks.mirror.pace import BURST, GAP, Pace
 from git_hooks.mirror.tries import FIRST_PAUSE, FORGE, Tries, file_of, pause, read
+from tests.support.disks import Disk
 
 A, B = "a" * 40, "b" * 40
 
@@ -101,7 +101,7 @@ def test_a_file_that_names_no_branch_is_as_none(tmp_path: Path, clock: Clock) ->
     assert read(tmp_path).tries == ()
 
 
-@pytest.mark.parametrize("call", ["fsync", "open"])
+@pytest.mark.parametrize("call", ["fsync", "open", "rename"])
 def test_a_kill_while_it_is_written_leaves_what_was(tmp_path: Path, clock: Clock, call: str) -> None:
     mine = tries(tmp_path, clock)
     mine.failed("test", A, "first")
@@ -109,7 +109,7 @@ def test_a_kill_while_it_is_written_leaves_what_was(tmp_path: Path, clock: Clock
 
     def work() -> None:
         mine.failed("test", A, "second")
-        setattr(os if call == "fsync" else Path, call, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+        setattr(os, call, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
         mine.save()
 
     process = multiprocessing.get_context("fork").Process(target=work)
@@ -121,25 +121,19 @@ def test_a_kill_while_it_is_written_leaves_what_was(tmp_path: Path, clock: Clock
     assert [path.name for path in file_of(tmp_path).parent.iterdir()] == ["tries.json"]
 
 
-def test_on_a_full_disk_it_is_noted_all_the_same(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    mine = tries(tmp_path, clock)
+def test_on_a_full_disk_it_is_noted_all_the_same(disk: Disk, clock: Clock) -> None:
+    mine = tries(disk.place, clock)
     mine.save()
-    really = Path.open
-
-    def full(path: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
-        if "w" in mode:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        return really(path, mode, *rest, **more)
-
-    monkeypatch.setattr(Path, "open", full)
-    mine.failed("test", A, "No space left on device")
-    mine.save()
-    assert [one.reason for one in read(tmp_path).tries] == ["No space left on device"]
-    for number in range(200):
-        mine.failed(f"project/p{number}", A, "x" * 500)
-    with pytest.raises(OSError, match="No space left"):
-        mine.save()  # there is no room for so much
-    assert len(read(tmp_path).tries) == 1
+    with disk.full():
+        mine.failed("test", A, "No space left on device")
+        mine.save()
+        assert [one.reason for one in read(disk.place).tries] == ["No space left on device"]
+        for number in range(200):
+            mine.failed(f"project/p{number}", A, "x" * 500)
+        with pytest.raises(ToolkitError, match=r"cannot be written.*make room"):
+            mine.save()  # there is no room for so much
+    assert len(read(disk.place).tries) == 1
+    assert [path.name for path in file_of(disk.place).parent.iterdir()] == ["tries.json"]
 
 
 def test_a_clock_that_is_set_back_or_on_lets_nothing_wait_for_ever(tmp_path: Path, clock: Clock) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from enc.terms.errors import ToolkitError
 from enc.terms.names import EnvironmentName
-from git_hooks.deploy.records import Outcome, Record, Records
+from git_hooks.deploy.records import Hold, Outcome, Record, Records
 from git_hooks.repository.refs import ObjectId
+from tests.support.disks import files_end_at
 
 TEST = EnvironmentName("test")
 A, B = ObjectId("a" * 40), ObjectId("b" * 40)
@@ -40,6 +42,26 @@ def test_what_is_old_goes_and_the_last_switches_stay(records: Records, tmp_path:
     assert {one.outcome for one in kept} == {"live"} and len(kept) < 500
     assert kept[-1] == record(0, A, B), "without it nobody knows what was before"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_deploy_on_a_full_disk_costs_only_its_own_record(records: Records, tmp_path: Path) -> None:
+    records.add(record(1))
+    with files_end_at((tmp_path / "records/test.jsonl").stat().st_size + 30):
+        for _ in range(2):
+            with pytest.raises(ToolkitError, match=r"test.jsonl: cannot be written"):
+                records.add(record(2))
+    records.add(record(3))
+    assert [one.at for one in records.of(TEST)] == [3, 1]
+    assert (tmp_path / "records/test.jsonl").read_bytes().count(b"\n") == 2
+
+
+def test_a_hold_is_old_or_new(records: Records, tmp_path: Path) -> None:
+    (tmp_path / "holds").mkdir()
+    records.hold(TEST, Hold("mia", "because", 1.0))
+    with files_end_at(5), pytest.raises(ToolkitError, match="cannot be written"):
+        records.hold(TEST, Hold("mia", "for another reason", 2.0))
+    assert records.held(TEST) == Hold("mia", "because", 1.0)
+    assert [path.name for path in (tmp_path / "holds").iterdir()] == ["test"]
 
 
 def test_many_switches_are_bounded_too(records: Records, tmp_path: Path) -> None:

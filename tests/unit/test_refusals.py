@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from enc.terms.errors import ToolkitError
 from git_hooks.push.refusals import Refusal, keep
+from tests.support.disks import files_end_at
 
 
 @pytest.fixture
@@ -39,6 +41,15 @@ def test_words_are_kept_whole_and_a_hostile_push_is_bounded(repository: Path) ->
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert file.stat().st_size < 700_000
     assert lines[-1]["push"] == "2" and "more refs" in lines[-1]["verdict"]
+
+
+def test_what_finds_no_room_takes_nothing_with_it(repository: Path) -> None:
+    keep(str(repository), [refusal(1)])
+    file = repository / "puppetmaster/refused.jsonl"
+    with files_end_at(file.stat().st_size + 300), pytest.raises(ToolkitError, match="cannot be written"):
+        keep(str(repository), [refusal(2), refusal(2)])
+    keep(str(repository), [refusal(3)])
+    assert [json.loads(line)["push"] for line in file.read_text().splitlines()] == ["1", "3"]
 
 
 def test_many_at_once_lose_no_line(repository: Path) -> None:

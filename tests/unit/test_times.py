@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enc.times import age, compact, day, iso
+from enc.programs.times import age, compact, day, iso
 
 LAST = "9999-12-31T23:59:59Z"
 

@@ -72,10 +72,27 @@ WALLS = {
     "getpass": ["enc.commands.*"],
     "argparse": ["enc.cli", "enc.commands.*", "enc.reference", "git_hooks.commands.*", "puppetmaster_self.commands.*"],
     "fcntl": [
-        *("enc.answers.*", "enc.edits.audit", "enc.directory.place"),
-        *("enc.instances.journal", "enc.signing.refusals"),
+        *("enc.answers.*", "enc.directory.place", "enc.instances.journal"),
+        *("enc.programs.json_lines", "enc.programs.whole_file"),
         *("git_hooks.store.locks", "puppetmaster_self.transaction.journal"),
     ],
+    "moves": [
+        "enc.programs.whole_file",  # every file that is to be whole
+        "enc.programs.json_lines",  # a file that has grown too long, aside
+        "enc.directory.embedded_process",  # slapd's log, likewise
+        "git_hooks.deploy.collect",  # directories, into the trash
+        "git_hooks.deploy.module_sets",  # directories, and the link to them
+        "git_hooks.push.install",  # somebody else's hook: one of the two is in force at every moment
+        "git_hooks.store.resource_types",  # directories
+        "git_hooks.store.build",  # directories
+        "git_hooks.store.files",  # the same file in many versions
+        "git_hooks.store.unit_links",  # the same file in many units
+        "git_hooks.store.versions",  # an environment's link, which a directory of nobody may be in the way of
+        "puppetmaster_self.instance.keep",  # directories
+        "puppetmaster_self.transaction.journal",  # a journal that is closed, into history
+        "puppetmaster_self.quickstart.whole_instance",  # a directory
+    ],
+    "tempfile.NamedTemporaryFile": ["enc.programs.entrypoint"],  # what is attached to the report of a bug
     "yaml": [
         *("enc.settings.config", "enc.settings.reference", "enc.directory.embedded_config", "enc.importing.*"),
         "enc.instances.reports",
@@ -88,11 +105,19 @@ WALLS = {
 }
 """Module of an effect or a format, or a pattern of names in one: our modules that may use it. No other may."""
 
+MOVES = (
+    *("os.rename", "os.renames", "os.replace", "os.link", "shutil.move"),
+    *("Path.rename", "Path.replace", "Path.hardlink_to"),
+    *("pathlib.Path.rename", "pathlib.Path.replace", "pathlib.Path.hardlink_to"),
+)
+"""What gives something that exists a name: `moves` above. For a file that is to be whole there is programs/whole_file.py."""
+
 NOBODYS = (
     *("os.spawn*", "os.system", "os.popen", "pty", "multiprocessing", "asyncio", "_posixsubprocess", "ctypes"),
     *("concurrent.futures.ProcessPoolExecutor", "concurrent.futures.process"),
+    *("tempfile.mkstemp", "tempfile.mktemp"),
 )
-"""What no module of ours may use: further ways to start a program, past those above."""
+"""What no module of ours may use: further ways to start a program, past those above, and to write a file aside."""
 
 PURE = (
     *("enc.terms.*", "enc.rights.*", "enc.classify.*", "enc.directory.entries", "enc.directory.access"),
@@ -164,9 +189,18 @@ def uses(tree: ast.Module) -> frozenset[str]:
             if imported := known.get(".".join(local[:end])):
                 found.add(".".join((imported, *local[end:])))
                 break
+        if isinstance(node, ast.Call) and (method := _path_method(node)):
+            found.add(method)
         if isinstance(node, ast.Call) and _dotted(node.func)[-1:] in {("import_module",), ("__import__",)}:
             found.update(arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
-    return frozenset(found)
+    return frozenset(found | {"moves"} if found.intersection(MOVES) else found)
+
+
+def _path_method(call: ast.Call) -> str:
+    """Return `Path.rename` for `x.rename(y)`, and so on; nothing for what must be a method of something else."""
+    if isinstance(call.func, ast.Attribute) and len(call.args) == 1 and not call.keywords:
+        return f"Path.{call.func.attr}"  # `replace` of a text takes two, and LDAP's `rename` as well
+    return ""
 
 
 def _dotted(node: ast.AST) -> tuple[str, ...]:
@@ -242,6 +276,23 @@ def test_every_line_of_the_tables_is_about_modules_that_exist() -> None:
 )
 def test_a_wall_has_no_hole(source: str) -> None:
     assert any(_is(found, "os.fork*") for found in uses(ast.parse(source)))
+
+
+@pytest.mark.parametrize(
+    ("source", "moves"),
+    [
+        ("from os import replace as r\nr(a, b)", True),
+        ("import shutil\nshutil.move(a, b)", True),
+        ("aside.rename(place)", True),
+        ("Path(a).replace(b)", True),
+        ("Path(a).hardlink_to(b)", True),
+        ("from pathlib import Path\nPath.rename(a, b)", True),
+        ("text.replace(a, b)", False),
+        ("moment.replace(tzinfo=UTC)", False),
+    ],
+)
+def test_a_move_is_seen(source: str, moves: bool) -> None:
+    assert ("moves" in uses(ast.parse(source))) == moves
 
 
 def test_the_pure_core_has_no_effects() -> None:

@@ -25,6 +25,8 @@ from ldap3.core.exceptions import LDAPException
 from enc.directory.address import Address
 from enc.directory.schema.definitions import SCHEMAS, AttributeType, ObjectClass, Schema
 from enc.directory.schema.render import FILE_SUFFIX, definition, render
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.terms.errors import DirectoryRefused, DirectoryUnreachable
 
 _CONFIG_SCHEMA = "cn=schema,cn=config"
@@ -129,7 +131,7 @@ def write_files(target: Path) -> tuple[Path, ...]:
     paths = []
     for schema in SCHEMAS:
         path = target / f"{schema.name}{FILE_SUFFIX['conf']}"
-        path.write_text(render(schema, "conf"), encoding="ascii")
+        whole_file.write(path, render(schema, "conf"), mode=0o644, survives=Strength.POWER_CUT)
         paths.append(path)
     return tuple(paths)
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.terms.errors import ToolkitError
 from puppetmaster_self.instance import puppet_conf
 from puppetmaster_self.instance.machine import Machine, ProgramFailed
-from puppetmaster_self.instance.tree import write_whole
 
 UNIT = "puppet.service"
 SECTION = "agent"
@@ -72,7 +73,9 @@ class Rehearsal:
         del undo
         words = [word for name, value in self.settings.items() for word in (f"--{name}", value)]
         output = run(machine, *words, "--noop", timeout=self.timeout)
-        write_whole(machine.places.transaction / "rehearsal.log", output.encode(), mode=0o600)
+        whole_file.write(
+            machine.places.transaction / "rehearsal.log", output.encode(), mode=0o600, survives=Strength.POWER_CUT
+        )
         found = differences(output)
         return "\n".join([f"{len(found)} differences", *found])
 
@@ -244,4 +247,4 @@ def _write(config: Path, text: str) -> None:
     if config.exists():
         status = config.stat()
         mode, owner = status.st_mode & 0o7777, (status.st_uid, status.st_gid)
-    write_whole(config.resolve(), text.encode(), mode=mode, owner=owner)
+    whole_file.write(config.resolve(), text.encode(), mode=mode, owner=owner, survives=Strength.POWER_CUT)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from puppetmaster_self.instance.machine import Machine
-from puppetmaster_self.instance.tree import write_whole
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,9 @@ class Base:
         link = places.modules / "puppetmaster"
         if not link.is_symlink():
             link.symlink_to(self.module)
-        write_whole(places.configuration, self.configuration.encode())
+        whole_file.write(places.configuration, self.configuration.encode(), mode=0o644, survives=Strength.POWER_CUT)
         if self.autosign is not None:
-            write_whole(places.autosign, self.autosign.encode(), mode=0o755)
+            whole_file.write(places.autosign, self.autosign.encode(), mode=0o755, survives=Strength.POWER_CUT)
         return str(places.base)
 
 

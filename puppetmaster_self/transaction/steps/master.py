@@ -10,10 +10,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, ClassVar
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.terms.names import Certname
 from enc.terms.program_words import why
 from puppetmaster_self.instance.machine import Machine, ProgramFailed
-from puppetmaster_self.instance.tree import write_whole
 
 SERVICE = "puppetserver.service"
 _OURS = (SERVICE, "puppetmaster-*", "branch-manager*")
@@ -54,7 +55,7 @@ class Apply:
         """See Step."""
         del undo
         file = machine.places.base / "master.pp"
-        write_whole(file, self.manifest.encode(), mode=0o600)
+        whole_file.write(file, self.manifest.encode(), mode=0o600, survives=Strength.POWER_CUT)
         path = ("--modulepath", ":".join(self.modulepath)) if self.modulepath else ()
         command = ("puppet", "apply", "--detailed-exitcodes", "--color", "false", *path, str(file))
         done = machine.run(*command, timeout=self.timeout, good=_CHANGED)

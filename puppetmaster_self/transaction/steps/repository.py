@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName
 from puppetmaster_self.instance import keep
 from puppetmaster_self.instance.keep import REMOTE, git
 from puppetmaster_self.instance.machine import Machine, ProgramFailed
-from puppetmaster_self.instance.tree import write_whole
 
 _POST_RECEIVE = """#!/bin/sh
 # puppetmaster-self: what is pushed here is live.
@@ -137,7 +138,7 @@ class Deploy:
 
 def _hook(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text.encode(), mode=0o755)
+    whole_file.write(path, text.encode(), mode=0o755, survives=Strength.POWER_CUT)
 
 
 def _bring_back(machine: Machine, place: Path) -> list[str]:

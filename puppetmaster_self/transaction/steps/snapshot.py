@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from puppetmaster_self.instance import tree
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.steps import accounts
@@ -41,7 +43,7 @@ class Snapshot:
         place = machine.places.snapshot
         found = tree.look(self.roots, self.without)
         tree.keep(found, place / "copies")
-        tree.write_whole(place / "before.json", tree.as_json(found).encode(), mode=0o600)
+        whole_file.write(place / "before.json", tree.as_json(found).encode(), mode=0o600, survives=Strength.POWER_CUT)
         return f"{len(found)} paths"
 
 
@@ -68,9 +70,9 @@ class Mark:
         del undo
         place = machine.places.snapshot
         owned = accounts.look(machine, self.tool)
-        tree.write_whole(place / "left-owned.json", json.dumps(owned).encode(), mode=0o600)
+        whole_file.write(place / "left-owned.json", json.dumps(owned).encode(), mode=0o600, survives=Strength.POWER_CUT)
         found = tree.look(self.roots, self.without)
-        tree.write_whole(place / "left.json", tree.as_json(found).encode(), mode=0o600)
+        whole_file.write(place / "left.json", tree.as_json(found).encode(), mode=0o600, survives=Strength.POWER_CUT)
         before = _read(place / "before.json") or {}
         return f"{len(tree.restoration(before, None, found))} paths were changed"
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from enc.programs import whole_file
+from enc.programs.whole_file import Strength
 from enc.terms.errors import UsageError
 from puppetmaster_self.instance.machine import Machine
-from puppetmaster_self.instance.tree import ASIDE, write_whole
 
 RECOVER = "puppetmaster-self-recover.service"
 WATCH = "puppetmaster-self-watch.service"
@@ -104,7 +105,7 @@ def texts(program: tuple[str, ...], interval: float = 3600.0) -> dict[str, str]:
     Raise `UsageError` for a path that cannot stand in a unit.
     """
     for word in program:
-        if not word.isprintable() or any(character in word for character in ' "\'\\%$;'):
+        if not word.isprintable() or any(character in word for character in " \"'\\%$;"):
             raise UsageError(f"{word!r} cannot stand in a unit; use a path without spaces and quotes")
     every = f"{max(interval, _SHORTEST):.0f}"
     values = {"%a": _AS, "%s": " ".join(program), "%i": every}
@@ -134,7 +135,7 @@ class Units:
         del undo
         directory = machine.places.units
         for name, text in texts(self.program, self.interval).items():
-            write_whole(directory / name, text.encode())
+            whole_file.write(directory / name, text.encode(), mode=0o644, survives=Strength.POWER_CUT)
         for name, wants in _WANTS.items():
             (directory / wants).mkdir(exist_ok=True)
             link = directory / wants / name
@@ -155,8 +156,8 @@ def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
     for name, wants in _WANTS.items():
         (directory / wants / name).unlink(missing_ok=True)
     for name in _TEXTS:
-        for file in (name, name + ASIDE):
-            (directory / file).unlink(missing_ok=True)
+        (directory / name).unlink(missing_ok=True)
+    whole_file.collect(directory)  # what we were killed with on the way
     for place in undo["made"]:
         try:
             Path(place).rmdir()
