@@ -23,13 +23,13 @@ from enc.names import BranchName, EnvironmentName, ProjectName
 from enc.settings import MirrorSettings, PuppetserverSettings, Settings
 from puppetmaster_self.instance.machine import Places
 from puppetmaster_self.transaction.facts import Facts
-from puppetmaster_self.transaction.steps import Step
 from puppetmaster_self.transaction.steps.agent import Pause, RealRun, Rehearsal, Resume, Switch
 from puppetmaster_self.transaction.steps.base import Base
 from puppetmaster_self.transaction.steps.master import Answering, Apply, Classifier, program
 from puppetmaster_self.transaction.steps.packages import Packages
 from puppetmaster_self.transaction.steps.repository import Deploy, Repository
 from puppetmaster_self.transaction.steps.snapshot import Mark, Snapshot
+from puppetmaster_self.transaction.steps.step import Step
 from puppetmaster_self.transaction.steps.units import Units
 
 PUPPETS = EnvironmentName("production")

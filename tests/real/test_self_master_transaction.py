@@ -19,7 +19,7 @@ from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction import departure
 from puppetmaster_self.transaction.journal import Journal, alone
 from puppetmaster_self.transaction.steps import agent
-from puppetmaster_self.transaction.transaction import Stuck, WentBack, disable, enable, recover
+from puppetmaster_self.transaction.transaction import Stuck, WentBack, disable, enable, leave, recover
 from tests.support.scripted_machine import ScriptedMachine, answering, run, self_signed
 
 EFFECTS = frozenset(
@@ -31,6 +31,9 @@ EFFECTS = frozenset(
 WHOLE = os.environ.get("SELF_MASTER_KILLS") == "all"
 POINTS = 24
 """So many points of each way are tried; with SELF_MASTER_KILLS=all, every one."""
+
+JOURNALS = Path(__file__).parents[1] / "cases/self_master/journals"
+"""Written by the first version that was given to others, on a machine like these; later versions must undo them."""
 
 Act = Callable[[ScriptedMachine, Journal, Machine], None]
 
@@ -330,3 +333,77 @@ def test_work_of_others_stays(scripted: ScriptedMachine) -> None:
     assert (scripted.root / "etc/puppet/hiera.yaml").read_text() == "---\n"
     assert "remark of somebody" in kept["puppet.conf"].read_text()
     assert scripted.served_by == "central"
+
+
+# Journals of an earlier version
+
+
+def written_before(scripted: ScriptedMachine, name: str) -> list[str]:
+    """Return the lines of the journal `name` as the earlier version would have written them on this machine."""
+    text = (JOURNALS / f"{name}.jsonl").read_text()
+    return text.replace("@ROOT@", str(scripted.root)).replace("@PORT@", str(scripted.port)).splitlines(keepends=True)
+
+
+def replace_journal(scripted: ScriptedMachine, lines: list[str]) -> None:
+    scripted.journal.path.write_text("".join(lines))
+
+
+@pytest.mark.parametrize("name", ["serving", "disabling", "stayed", "returning"])
+def test_a_journal_of_an_earlier_version_leads_back(scripted: ScriptedMachine, name: str) -> None:
+    before = scripted.look()
+    perform(scripted, do_enable)
+    scripted.commit("# changed here\n")
+    if name == "disabling":
+        assert in_child(scripted, killed_before_verifying, lambda event, arguments: None) == -signal.SIGKILL
+    elif name == "returning":
+        (scripted.root / "no-packages").touch()
+        with pytest.raises(Stuck):
+            perform(scripted, do_disable)
+        (scripted.root / "no-packages").unlink()
+    now = [begun.step for begun in scripted.journal.standing()]
+    replace_journal(scripted, written_before(scripted, name))
+    if name != "stayed":
+        assert [begun.step for begun in scripted.journal.standing()] == now
+    (scripted.root / "answers").mkdir()
+    perform(scripted, do_recover)
+    if name == "returning":
+        assert scripted.journal.state == "client"
+    else:
+        assert (scripted.journal.state, scripted.served_by) == ("serving", "own")
+        perform(scripted, do_disable)
+    assert (scripted.journal.state, scripted.served_by, scripted.look()) == ("client", "central", before)
+    assert not (scripted.root / "answers").exists() and list(scripted.places.kept.glob("*/local.bundle"))
+
+
+def killed_before_verifying(scripted: ScriptedMachine, journal: Journal, machine: Machine) -> None:
+    del scripted
+    disable(journal, machine, lambda: None, lambda: os.kill(os.getpid(), signal.SIGKILL), quiet)
+
+
+@pytest.mark.parametrize("last", ["snapshot", "packages", "repository", "apply", "switch"])
+def test_an_earlier_version_that_was_killed_after_a_step_is_undone(scripted: ScriptedMachine, last: str) -> None:
+    before, steps = scripted.look(), scripted.steps()
+    number = [step.name for step in steps].index(last) + 1
+    perform(scripted, lambda one, journal, machine: enable(journal, machine, steps[:number], quiet, one.opening))
+    # Each step has its `begin` and its `done`.
+    replace_journal(scripted, written_before(scripted, "serving")[: 1 + 2 * number])
+    assert (scripted.journal.state, scripted.journal.standing()[0].step) == ("enabling", last)
+    perform(scripted, do_recover)
+    assert (scripted.journal.state, scripted.served_by, scripted.look()) == ("client", "central", before)
+
+
+def test_a_step_that_this_version_does_not_know_stops_the_way_back_but_the_agent_has_its_master(
+    scripted: ScriptedMachine,
+) -> None:
+    perform(scripted, do_enable)
+    number = scripted.journal.begin("of-a-later-version", {}, 1.0)
+    with pytest.raises(WentBack, match=r"its own master, because: of-a-later-version: is no step of this"):
+        perform(scripted, do_disable)
+    assert (scripted.journal.state, scripted.served_by) == ("serving", "own")
+    with pytest.raises(Stuck, match=r"of-a-later-version could not be undone: .*no step of this version"):
+        perform(scripted, lambda one, journal, machine: leave(journal, machine, "it is dead", quiet))
+    assert (scripted.journal.state, scripted.served_by) == ("returning", "central")
+    assert (scripted.root / "system/active/puppet.service").exists()
+    scripted.journal.undone(number, 2.0)
+    perform(scripted, do_recover)
+    assert scripted.journal.state == "client"

@@ -25,10 +25,10 @@ from puppetmaster_self.instance.machine import Machine, Places
 from puppetmaster_self.transaction.facts import Facts
 from puppetmaster_self.transaction.journal import Journal
 from puppetmaster_self.transaction.plan import Wish, decide
-from puppetmaster_self.transaction.steps import Step
 from puppetmaster_self.transaction.steps.master import Classifier
 from puppetmaster_self.transaction.steps.repository import Deploy, Repository
 from puppetmaster_self.transaction.steps.snapshot import Mark, Snapshot
+from puppetmaster_self.transaction.steps.step import Step
 
 CONFIGURED = """\
 # of the central master

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import itertools
 import json
 import os
@@ -27,8 +28,9 @@ from puppetmaster_self.transaction.journal import Busy, Ended, Journal, JournalD
 from puppetmaster_self.transaction.plan import Wish, decide
 from puppetmaster_self.transaction.preflight import judge
 from puppetmaster_self.transaction.states import EVENTS, STATES, TRANSITIONS, WrongState, after
-from puppetmaster_self.transaction.steps import UNDO, VITAL, units
+from puppetmaster_self.transaction.steps import STEPS, units
 from puppetmaster_self.transaction.steps.agent import differences
+from puppetmaster_self.transaction.steps.step import Step, StepWithoutUndo
 
 PAGE = (Path(__file__).parents[2] / "docs/self-master.md").read_text()
 CASES = Path(__file__).parents[1] / "cases/self_master"
@@ -63,11 +65,19 @@ def test_from_every_state_there_is_a_way_back_to_the_central_master() -> None:
 def test_every_step_of_a_plan_can_be_undone_and_is_told() -> None:
     plan = decide(FACTS, WISH, SETTINGS, Path("/etc/puppetmaster/config.yaml"), Places(Path("/base")))
     names = [step.name for step in plan.steps]
-    assert set(names) == set(UNDO) and len(names) == len(set(names)) and set(names) >= VITAL
+    assert set(names) == set(STEPS) and len(names) == len(set(names))
+    assert all(type(step) is STEPS[step.name] for step in plan.steps)
+    assert {name for name, step in STEPS.items() if step.vital} == {"pause", "switch", "resume"}
     assert names[:3] == ["units", "pause", "snapshot"]
     assert names.index("mark") < names.index("rehearsal") < names.index("switch") < names.index("run")
     rows = PAGE.partition("| step | does |")[2].partition("\n\n")[0].splitlines()[2:]
     assert [row.split("|")[1].strip(" `") for row in rows] == names
+
+
+def test_no_step_is_without_undo_and_every_step_is_known() -> None:
+    known = set(STEPS.values())
+    assert [step for step in known if inspect.isabstract(step)] == []
+    assert known == {one for kind in (Step, StepWithoutUndo) for one in kind.__subclasses__()} - {StepWithoutUndo}
 
 
 # The journal

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from enc.errors import UsageError
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.instance.tree import ASIDE, write_whole
+from puppetmaster_self.transaction.steps.step import Step
 
 RECOVER = "puppetmaster-self-recover.service"
 WATCH = "puppetmaster-self-watch.service"
@@ -112,7 +113,7 @@ def texts(program: tuple[str, ...], interval: float = 3600.0) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Units:
+class Units(Step):
     """Puts the units in place. First to be done, so last to be undone."""
 
     program: tuple[str, ...]
@@ -121,17 +122,14 @@ class Units:
     name: ClassVar[str] = "units"
 
     def summary(self) -> str:
-        """See Step."""
         return f"watch over the change: {RECOVER}, {TIMER}"
 
     def remember(self, machine: Machine) -> Mapping[str, Any]:
-        """See Step."""
         places = {machine.places.units / wants for wants in _WANTS.values()}
         return {"made": sorted(str(place) for place in places if not place.exists())}
 
-    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
-        """See Step."""
-        del undo
+    def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
+        del remembered
         directory = machine.places.units
         for name, text in texts(self.program, self.interval).items():
             write_whole(directory / name, text.encode())
@@ -145,26 +143,26 @@ class Units:
             machine.run("systemctl", "start", name, timeout=_TIMEOUT)
         return f"{len(_TEXTS)} units"
 
-
-def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
-    """Take the units away."""
-    directory = machine.places.units
-    for name in (TIMER, SYNC_TIMER):
-        if (directory / name).exists():
-            machine.ask("systemctl", "stop", name, timeout=_TIMEOUT)
-    for name, wants in _WANTS.items():
-        (directory / wants / name).unlink(missing_ok=True)
-    for name in _TEXTS:
-        for file in (name, name + ASIDE):
-            (directory / file).unlink(missing_ok=True)
-    for place in undo["made"]:
-        try:
-            Path(place).rmdir()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            # Somebody else may have a link in there by now.
-            if error.errno != errno.ENOTEMPTY:
-                raise
-    machine.run("systemctl", "daemon-reload", timeout=_TIMEOUT)
-    return []
+    @staticmethod
+    def undo(machine: Machine, remembered: Mapping[str, Any]) -> list[str]:
+        """Take the units away."""
+        directory = machine.places.units
+        for name in (TIMER, SYNC_TIMER):
+            if (directory / name).exists():
+                machine.ask("systemctl", "stop", name, timeout=_TIMEOUT)
+        for name, wants in _WANTS.items():
+            (directory / wants / name).unlink(missing_ok=True)
+        for name in _TEXTS:
+            for file in (name, name + ASIDE):
+                (directory / file).unlink(missing_ok=True)
+        for place in remembered["made"]:
+            try:
+                Path(place).rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                # Somebody else may have a link in there by now.
+                if error.errno != errno.ENOTEMPTY:
+                    raise
+        machine.run("systemctl", "daemon-reload", timeout=_TIMEOUT)
+        return []
