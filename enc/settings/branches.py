@@ -127,7 +127,7 @@ class UpkeepSettings(Section):
     """What `branch-manager hooks` does by itself, and how often; 0: never."""
 
     projects: Duration = Duration(3)
-    """LDAP is asked for projects without a branch; each gets one, from test. Not with a mirror."""
+    """LDAP is asked for projects without a branch; each gets one (`branches.beginning`). Not with a mirror."""
     flushes: Duration = Duration(30)
     """puppetservers that did not forget an old version are asked again."""
     reconcile: Duration = Duration(3600)

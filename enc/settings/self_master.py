@@ -56,8 +56,10 @@ class SelfMasterSettings(Section):
     code: str | None = None
     """Puppet code that makes this machine a master, from $master, $classifier and $commands.
     None: the classes of the module `puppetmaster`."""
-    keep_as: str = "topic/%{project}/%{name}-%{time}"
-    """Branch of the central repository to which `disable` pushes the local commits."""
+    keep_as: str | None = None
+    """Branch of the central repository to which `disable` pushes the local commits, with %{project}, %{name} and
+    %{time}. null: what the first of `branches.rules` with <name> and <topic> calls the project's topic %{name}-%{time},
+    here `topic/%{project}/%{name}-%{time}`."""
     packages: tuple[str, ...] = ("puppetserver", "git")
     """What is installed, and removed again if it was not there before."""
     port: int = 8140

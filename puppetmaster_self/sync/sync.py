@@ -90,8 +90,8 @@ class Sync:
     now: Callable[[], float] = time.time
     at: Callable[[str], None] = lambda _: None
     """Told before each act."""
-    site: BranchName | None = BranchName("production")
-    """The central branch that becomes the environment `production` here; None: that is the local branch's."""
+    site: BranchName | None = None
+    """The central branch that becomes the environment `production` here; None: none does, or the local branch."""
 
     def run(self, *, unpark: bool = False, dry_run: bool = False) -> Result:
         """Do it; expected failures are results, too."""

@@ -10,9 +10,10 @@ import re
 import time
 from pathlib import Path
 
+from enc.environments import Rules
 from enc.errors import ToolkitError
-from enc.names import BranchName, Certname
-from enc.settings import SelfMasterSettings
+from enc.names import BranchName, Certname, ProjectName
+from enc.settings import SelfMasterSettings, Settings
 from puppetmaster_self.instance import keep
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.journal import Journal
@@ -23,7 +24,7 @@ from puppetmaster_self.transaction.transaction import Tell, disable, interruptib
 _PUSH = 120.0
 
 
-def depart(journal: Journal, machine: Machine, settings: SelfMasterSettings, tell: Tell, *, verified: bool) -> None:
+def depart(journal: Journal, machine: Machine, settings: Settings, tell: Tell, *, verified: bool) -> None:
     """Go back; raise `WentBack` if the instance stays its own master.
 
     `verified`: only if the central master serves it, which a run in noop shows.
@@ -36,7 +37,7 @@ def depart(journal: Journal, machine: Machine, settings: SelfMasterSettings, tel
     def verify() -> None:
         if not verified:
             return
-        output = agent.run(machine, "--noop", timeout=float(settings.run_timeout))
+        output = agent.run(machine, "--noop", timeout=float(settings.self_master.run_timeout))
         for line in ("the central master serves us; its differences:", *agent.differences(output)):
             tell(line)
 
@@ -52,15 +53,16 @@ def last_run(machine: Machine, settings: SelfMasterSettings, tell: Tell) -> None
         tell(f"the agent's run failed, and will be tried again as always: {error}")
 
 
-def keep_commits(journal: Journal, machine: Machine, settings: SelfMasterSettings) -> list[str]:
+def keep_commits(journal: Journal, machine: Machine, settings: Settings) -> list[str]:
     """Bundle and push the local commits; return what to tell. Raise `ToolkitError` if they cannot be bundled."""
     made = journal.last(Repository.name)
     if made is None:
         return []
     repository, place = Path(made["repository"]), Path(made["kept"])
     branch = BranchName(journal.opened["branch"])
-    work = keep.work(machine, repository, settings.local_branch, branch)
-    file = keep.bundle(machine, repository, settings.local_branch, place)
+    local = settings.self_master.local_branch
+    work = keep.work(machine, repository, local, branch)
+    file = keep.bundle(machine, repository, local, place)
     if file is None:
         return ["there are no local commits"]
     target, reason = None, ""
@@ -68,7 +70,7 @@ def keep_commits(journal: Journal, machine: Machine, settings: SelfMasterSetting
         target = branch_to_keep(
             settings, journal.opened.get("project"), Certname(journal.opened["certname"]), machine.now()
         )
-        reason = keep.push(machine, repository, settings.local_branch, target, _PUSH)
+        reason = keep.push(machine, repository, local, target, _PUSH)
     except ToolkitError as error:
         reason = str(error)
     pushed = target if target is not None and not reason else None
@@ -77,13 +79,19 @@ def keep_commits(journal: Journal, machine: Machine, settings: SelfMasterSetting
     return [told, f"and pushed as {pushed}" if pushed else f"and not pushed: {reason}"]
 
 
-def branch_to_keep(settings: SelfMasterSettings, project: str | None, certname: Certname, now: float) -> BranchName:
-    """Return the central branch for local commits; raise `ToolkitError` if it needs a project that is not known."""
-    if project is None and "%{project}" in settings.keep_as:
-        raise ToolkitError("the project is not known", where="self_master.keep_as")
-    words = {
-        "project": project or "",
-        "name": certname.short,
-        "time": time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)),
-    }
-    return BranchName(re.sub(r"%\{(project|name|time)\}", lambda match: words[match[1]], settings.keep_as))
+def branch_to_keep(settings: Settings, project: str | None, certname: Certname, now: float) -> BranchName:
+    """Return the central branch for local commits.
+
+    Raise `ToolkitError` if it needs a project that is not known, or if `branches.rules` have no such branch.
+    """
+    pattern, where = settings.self_master.keep_as, "self_master.keep_as"
+    moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
+    if project is None and (pattern is None or "%{project}" in pattern):
+        raise ToolkitError("the project is not known", where=where)
+    if pattern is None:
+        place = Rules(settings.branches.rules).topic_branch(ProjectName(project or ""), f"{certname.short}-{moment}")
+        if place is None:
+            raise ToolkitError("names no branch, and no rule of branches.rules has <name> and <topic>", where=where)
+        return place.branch
+    words = {"project": project or "", "name": certname.short, "time": moment}
+    return BranchName(re.sub(r"%\{(project|name|time)\}", lambda match: words[match[1]], pattern))

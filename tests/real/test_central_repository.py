@@ -90,7 +90,7 @@ def test_there_and_back_with_a_shallow_repository(tmp_path: Path) -> None:
         before = scripted.look()
 
         def keep() -> None:
-            departure.keep_commits(journal, machine, scripted.settings.self_master)
+            departure.keep_commits(journal, machine, scripted.settings)
 
         with alone(scripted.places.lock) as handle:
             scripted.machine.lock_handle = handle

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from enc.commands.call import Call
+from git_hooks.cli import main as branch_manager
 from puppetmaster_self.commands.session import settle
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction import departure
@@ -61,7 +62,7 @@ def do_enable(scripted: ScriptedMachine, journal: Journal, machine: Machine) -> 
 
 def do_disable(scripted: ScriptedMachine, journal: Journal, machine: Machine) -> None:
     def before() -> None:
-        departure.keep_commits(journal, machine, scripted.settings.self_master)
+        departure.keep_commits(journal, machine, scripted.settings)
 
     disable(journal, machine, before, lambda: _central_serves(machine), quiet)
 
@@ -333,6 +334,32 @@ def test_work_of_others_stays(scripted: ScriptedMachine) -> None:
     assert (scripted.root / "etc/puppet/hiera.yaml").read_text() == "---\n"
     assert "remark of somebody" in kept["puppet.conf"].read_text()
     assert scripted.served_by == "central"
+
+
+# Branches by the site's own names
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_sites_branch_comes_along_by_its_name_and_puppetserver_has_its_environment(
+    scripted: ScriptedMachine, there: bool
+) -> None:
+    scripted.rules = ("main = production", "project/<name> = project_<name>", "try/<name>/<topic> = t_<name>_<topic>")
+    if there:
+        run("git", "-C", str(scripted.upstream), "branch", "main", "project/demo")
+    before = scripted.look()
+    perform(scripted, do_enable)
+    heads = run("git", "-C", str(scripted.places.repository), "for-each-ref", "--format=%(refname)", "refs/heads")
+    assert heads.split() == ["refs/heads/local", "refs/heads/main"][: 1 + there]
+    # Empty, as long as nothing was deployed; puppetserver starts with it.
+    assert list((scripted.places.environments / "production").iterdir()) == []
+    assert branch_manager(["--config", str(scripted.places.configuration), "deploy"]) == 0
+    shown = {path.name: path.is_symlink() for path in scripted.places.environments.iterdir() if path.name[0] != "."}
+    assert shown == {"production": there, "project_demo": True}
+    scripted.commit("# changed here\n")
+    perform(scripted, do_disable)
+    assert (scripted.journal.state, scripted.look()) == ("client", before)
+    kept = run("git", "-C", str(scripted.upstream), "for-each-ref", "--format=%(refname)", "refs/heads/try")
+    assert kept.startswith("refs/heads/try/demo/web-1-")
 
 
 # Journals of an earlier version

@@ -332,7 +332,8 @@ def test_what_speaks_against_it(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", yaml.safe_load((CASES / "plans.yaml").read_text()), ids=lambda case: case["is"])
 def test_what_is_planned(case: dict[str, Any]) -> None:
     own = dataclasses.replace(SETTINGS.self_master, **case.get("settings", {}))
-    settings = dataclasses.replace(SETTINGS, self_master=own)
+    branches = dataclasses.replace(SETTINGS.branches, rules=tuple(case.get("rules", SETTINGS.branches.rules)))
+    settings = dataclasses.replace(SETTINGS, self_master=own, branches=branches)
     wish = dataclasses.replace(WISH, **{key: _named(key, text) for key, text in case.get("wish", {}).items()})
     facts = dataclasses.replace(FACTS, **case.get("facts", {}))
     if "refused" in case:
@@ -375,7 +376,7 @@ def test_the_value_in_ldap() -> None:
 
 
 def test_the_branch_for_local_commits() -> None:
-    kept = branch_to_keep(SETTINGS.self_master, "red", Certname("web-1.example.org"), 0.0)
+    kept = branch_to_keep(SETTINGS, "red", Certname("web-1.example.org"), 0.0)
     assert kept == "topic/red/web-1-19700101T000000"
     with pytest.raises(Exception, match="project is not known"):
-        branch_to_keep(SETTINGS.self_master, None, Certname("web-1.example.org"), 0.0)
+        branch_to_keep(SETTINGS, None, Certname("web-1.example.org"), 0.0)

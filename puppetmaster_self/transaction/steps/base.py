@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from enc.names import EnvironmentName
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.instance.tree import write_whole
 from puppetmaster_self.transaction.steps.step import Step
+
+PUPPETS = EnvironmentName("production")
+"""puppetserver does not start without an environment of this name, and may not make one here."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Base(Step):
         places.base.chmod(0o755)
         for directory in (places.environments, places.store, places.modules):
             directory.mkdir(exist_ok=True)
+        # A branch takes the place of an empty directory; where no branch becomes this environment, it is enough.
+        (places.environments / PUPPETS).mkdir(exist_ok=True)
         link = places.modules / "puppetmaster"
         if not link.is_symlink():
             link.symlink_to(self.module)

@@ -41,8 +41,8 @@ class Repository(Step):
 
     upstream: str
     branch: BranchName
-    site: BranchName
-    """Fetched too, if there is one: it becomes the environment `production`, which puppetserver wants."""
+    site: BranchName | None
+    """Fetched too, if it is there: it becomes the environment `production`, which puppetserver wants."""
     local: BranchName
     working_copy: Path
     deploy: tuple[str, ...]
@@ -79,9 +79,10 @@ class Repository(Step):
             git(machine, place, "update-ref", self.local.ref, f"{theirs}/{self.branch}")
         except ProgramFailed as error:
             raise ToolkitError(f"has no branch {self.branch}; name one with --branch", where=where) from error
-        there = machine.ask("git", "-C", str(place), "rev-parse", "--verify", f"{theirs}/{self.site}", timeout=60)
-        if there.status == 0:
-            git(machine, place, "update-ref", self.site.ref, f"{theirs}/{self.site}")
+        if self.site is not None:
+            there = machine.ask("git", "-C", str(place), "rev-parse", "--verify", f"{theirs}/{self.site}", timeout=60)
+            if there.status == 0:
+                git(machine, place, "update-ref", self.site.ref, f"{theirs}/{self.site}")
         brought = _bring_back(machine, place)
         self._working_copy(machine, place)
         _hook(place / "hooks/post-receive", _POST_RECEIVE.format(deploy=" ".join(self.deploy)))
