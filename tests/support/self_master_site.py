@@ -16,8 +16,8 @@ from pathlib import Path
 
 from enc.directory.embedded_config import StartOptions, TlsFiles
 from enc.names import Certname, EnvironmentName
-from puppetmaster_self.quickstart.private_master import PrivateMaster
-from puppetmaster_self.quickstart.puppetserver_files import MasterSettings, exec_terminus
+from puppetmaster_quickstart.private_master import PrivateMaster
+from puppetmaster_quickstart.puppetserver_files import MasterSettings, exec_terminus
 from tests.support import toolkit
 from tests.support.certificates import Authority
 from tests.support.machines import Machine, Network

@@ -26,11 +26,11 @@ from pathlib import Path
 from enc.entrypoint import run as run_entry_point
 from enc.errors import ExitStatus, ToolkitError, UsageError
 from enc.names import BranchName, Certname, ProjectName
-from puppetmaster_self.quickstart.lab import Lab, Site
-from puppetmaster_self.quickstart.owned_process import ProcessFailed
-from puppetmaster_self.quickstart.private_agent import AgentRun
-from puppetmaster_self.quickstart.servers import SERVER, SUFFIX, Servers
-from puppetmaster_self.quickstart.storytelling import chapter, show, tell
+from puppetmaster_quickstart.lab import Lab, Site
+from puppetmaster_quickstart.owned_process import ProcessFailed
+from puppetmaster_quickstart.private_agent import AgentRun
+from puppetmaster_quickstart.servers import SERVER, SUFFIX, Servers
+from puppetmaster_quickstart.storytelling import chapter, show, tell
 
 DEMO, SHOP = ProjectName("demo"), ProjectName("shop")
 WEB_1 = Certname("web-1.demo.example.org")

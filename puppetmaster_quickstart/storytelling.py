@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from puppetmaster_self.quickstart.owned_process import ProcessFailed
+from puppetmaster_quickstart.owned_process import ProcessFailed
 
 _PATIENCE = 20.0
 """Seconds within which what the story waits for must have come."""

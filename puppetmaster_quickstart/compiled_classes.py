@@ -16,8 +16,8 @@ from pathlib import Path
 
 from enc.errors import bounded
 from enc.program_words import why
-from puppetmaster_self.quickstart.owned_process import ProcessFailed
-from puppetmaster_self.quickstart.puppetserver_files import JAR, JRUBY_LIBRARY, SERVICES
+from puppetmaster_quickstart.owned_process import ProcessFailed
+from puppetmaster_quickstart.puppetserver_files import JAR, JRUBY_LIBRARY, SERVICES
 
 MAIN = "puppetlabs.trapperkeeper.main"
 _LIMIT = 300
