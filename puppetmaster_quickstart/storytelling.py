@@ -2,7 +2,7 @@
 
 Owns the form on the terminal, and that a command which ends otherwise than the
 story says stops it: `ProcessFailed`; what the command said stands above. Not
-here: which commands (quickstart.py).
+here: which commands (the chapters).
 """
 
 from __future__ import annotations

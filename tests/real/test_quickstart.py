@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from puppetmaster_quickstart.cast import WEB_1, WEB_2
 from puppetmaster_quickstart.owned_process import start_time
-from puppetmaster_quickstart.story import WEB_1, WEB_2
 from puppetmaster_quickstart.whole_instance import groups
 from tests.support.puppetserver import CACHE
 

@@ -135,6 +135,19 @@ def test_a_project_begins_where_the_rules_or_the_setting_say(bare: Bare) -> None
         make(one, deployer, RefStore(str(bare.path)), "me")
 
 
+def test_a_site_with_nothing_but_main_has_projects(tmp_path: Path) -> None:
+    bare = Bare(tmp_path)
+    bare.settings = replace(bare.settings, rules=("main = production", "project/<name> = project_<name>"))
+    bare.commit("main", {"f": "main"})
+    with Deployer(bare.settings) as deployer:
+        (one,) = missing([ProjectName("red")], deployer.repository.branches(), bare.settings.rules)
+        assert make(one, deployer, RefStore(str(bare.path)), "me").outcome == "live"
+        shown = rows(Settings(branches=bare.settings), deployer, RefStore(str(bare.path)), 0.0)
+    assert (bare.live("project_red") / "f").read_text() == "main"
+    compared = {row.environment: [branch for branch, _ in row.compared] for row in shown}
+    assert compared == {"production": [], "project_red": ["main"]}
+
+
 def test_what_others_share_files_with_comes_first(bare: Bare) -> None:
     for name in ("project/a", "project/b"):
         bare.commit(name, {"modules": {"a": MODULE, "b": {"x": name}}, "f": name})

@@ -56,7 +56,7 @@ NO_ADVICE = {
     "enc.directory.messages",  # likewise
     "enc.signing.autosign",  # likewise
     "git_hooks.puppetfile.language",  # likewise
-    "puppetmaster_quickstart.story",  # a story for a terminal; the log is named
+    "puppetmaster_quickstart.stage",  # a story for a terminal; the log is named
     "puppetmaster_quickstart.storytelling",  # likewise
 }
 """Modules that show the beginning of a value, with the words about it whole."""
