@@ -40,8 +40,10 @@ class SelfMasterSettings(Section):
     """Branch of the central repository that is built on. None: what `enable` is given, or the project's own."""
     working_copy: Path = Path("/srv/puppet")
     """Where people edit; a commit in there is live at once."""
-    keep_as: str = "topic/%{project}/%{name}-%{time}"
-    """Branch of the central repository to which `disable` pushes the local commits."""
+    keep_as: str | None = None
+    """Branch of the central repository to which `disable` pushes the local commits, with %{project}, %{name} and
+    %{time}. null: what the first of `branches.rules` with <name> and <topic> calls the project's topic %{name}-%{time},
+    here `topic/%{project}/%{name}-%{time}`."""
     packages: tuple[str, ...] = ("puppetserver", "git")
     """What is installed, and removed again if it was not there before."""
     port: int = 8140

@@ -15,7 +15,7 @@ Not here: what a branch may do (git_hooks/push/policy.py), which branches exist
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -65,13 +65,38 @@ class Rules:
         return tuple(found)
 
     def branch_of(self, environment: EnvironmentName) -> BranchName | None:
-        """Return the branch that a rule names in full as `environment`, None if there is none."""
-        return next((place.branch for place in self.site if place.environment == environment), None)
+        """Return a branch that becomes `environment`, None if no branch can.
+
+        One that a rule names in full comes before what a rule with placeholders would take (`env/<topic> = <topic>`).
+        """
+        named = next((place.branch for place in self.site if place.environment == environment), None)
+        return named or next(self._described(environment), None)
+
+    def _described(self, environment: EnvironmentName) -> Iterator[BranchName]:
+        for rule in self._rules:
+            shape = _PLACEHOLDER.sub(r"(?P<\1>\\w+)", rule.template)
+            match = re.fullmatch(shape, environment, re.ASCII)
+            if match is not None:
+                branch = _PLACEHOLDER.sub(lambda found, parts=match: parts[found[1]], rule.branch)  # type: ignore[misc]
+                place = self.place_or_none(BranchName(branch)) if BranchName.accepts(branch) else None
+                if place is not None and place.environment == environment:
+                    yield place.branch
 
     def project_branch(self, project: ProjectName) -> Place | None:
         """Return the place of a project's own branch, as the first rule with <name> alone has it; None: no rule has."""
         patterns = [rule.branch for rule in self._rules if "<name>" in rule.branch and "<topic>" not in rule.branch]
-        branch = patterns[0].replace("<name>", project) if patterns else ""
+        return self._filled(patterns, project, "")
+
+    def topic_branch(self, project: ProjectName, topic: str) -> Place | None:
+        """Return the place of a project's branch for `topic`, as the first rule with <name> and <topic> has it.
+
+        None: no rule has, or `topic` may not stand there.
+        """
+        patterns = [rule.branch for rule in self._rules if "<name>" in rule.branch and "<topic>" in rule.branch]
+        return self._filled(patterns, project, topic)
+
+    def _filled(self, patterns: list[str], project: ProjectName, topic: str) -> Place | None:
+        branch = patterns[0].replace("<name>", project).replace("<topic>", topic) if patterns else ""
         return self.place_or_none(BranchName(branch)) if BranchName.accepts(branch) else None
 
     def place_or_none(self, branch: BranchName) -> Place | None:

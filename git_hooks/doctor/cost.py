@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from enc.doctor.findings import Finding, note, ok
 from enc.settings import BranchSettings
+from enc.terms.environments import Rules
 from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName
 from git_hooks.deploy.costs import Cost, costs
@@ -23,14 +24,14 @@ _DO = "nothing is wrong, only slow; docs/branches.md (What a push costs) tells w
 
 
 def check(settings: BranchSettings) -> Iterator[Finding]:
-    """Look at the trees of some branches, production and test first."""
+    """Look at the trees of some branches, the site's own first."""
     found: Counter[Cost] = Counter()
     surveyor = Surveyor()
     last: Survey | None = None
     try:
         with Repository(str(settings.repository)) as repository:
             branches = repository.branches()
-            for branch in sorted(branches, key=_first)[:_MOST_BRANCHES]:
+            for branch in looked_at(branches, settings):
                 last = _survey(repository, branches[branch], last)
                 if last is not None:
                     found.update(_costs(Sound(repository), last, settings, surveyor))
@@ -41,6 +42,12 @@ def check(settings: BranchSettings) -> Iterator[Finding]:
         yield note("tree-cost", f"{where}{cost.what}{f' (in {count} branches)' if count > 1 else ''}", _DO)
     if not found:
         yield ok("tree-cost", "no directory makes a push slow")
+
+
+def looked_at(branches: Iterable[BranchName], settings: BranchSettings) -> list[BranchName]:
+    """Return the branches that are looked at: the site's own (`Rules.site`), then others by name. Pure."""
+    own = {place.branch for place in Rules(settings.rules).site}
+    return sorted(branches, key=lambda branch: (branch not in own, branch))[:_MOST_BRANCHES]
 
 
 def _survey(repository: Repository, commit: ObjectId, like: Survey | None) -> Survey | None:
@@ -56,7 +63,3 @@ def _costs(objects: Sound, found: Survey, settings: BranchSettings, surveyor: Su
         return list(costs(objects, tree, large=settings.split_large, surveyor=surveyor))
     except ToolkitError:
         return []
-
-
-def _first(branch: BranchName) -> tuple[bool, str]:
-    return branch not in ("production", "test"), branch

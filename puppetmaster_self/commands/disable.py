@@ -50,7 +50,7 @@ def run(call: Call) -> int:
         # A wish in LDAP is not refused: nobody would read why. Its clients go back by themselves.
         if not (call.arguments.leave_clients or call.arguments.assigned):
             _refuse_with_clients(call, journal)
-        departure.depart(journal, machine, own, call.say, verified=not call.arguments.unverified)
+        departure.depart(journal, machine, call.settings, call.say, verified=not call.arguments.unverified)
         announce(call.settings, machine, journal, call.say)
         if not call.arguments.unverified:
             departure.last_run(machine, own, call.say)

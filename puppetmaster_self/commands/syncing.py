@@ -16,8 +16,8 @@ from puppetmaster_self.sync.sync import Deployed, Policy, Sync
 from puppetmaster_self.sync.tree_check import TreeCheck
 from puppetmaster_self.sync.working_copy import WorkingCopy
 from puppetmaster_self.transaction.journal import Journal
-from puppetmaster_self.transaction.plan import PUPPETS
 from puppetmaster_self.transaction.states import WrongState
+from puppetmaster_self.transaction.steps.base import PUPPETS
 
 
 def queue_here(call: Call, journal: Journal, machine: Machine) -> Sync:

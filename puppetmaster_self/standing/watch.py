@@ -39,7 +39,7 @@ def _let_go(journal: Journal, machine: Machine, settings: Settings, tell: Tell) 
         return
     if taken_back(settings, Certname(journal.opened["certname"])):
         tell(f"the class {SELF} was taken away from this node in LDAP")
-        depart(journal, machine, settings.self_master, tell, verified=True)
+        depart(journal, machine, settings, tell, verified=True)
 
 
 def _lives(journal: Journal, machine: Machine, settings: SelfMasterSettings, tell: Tell) -> bool:

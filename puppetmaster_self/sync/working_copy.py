@@ -21,11 +21,13 @@ from pathlib import Path
 
 from enc.programs import whole_file
 from enc.programs.whole_file import Strength
-from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName
 from git_hooks.repository.refs import ObjectId
 from puppetmaster_self.instance.keep import reason
-from puppetmaster_self.sync.patch_repository import NEXT, Answer, PatchRepository, ask_git
+from puppetmaster_self.sync.commits import Commits
+from puppetmaster_self.sync.git import Answer, Git
+from puppetmaster_self.sync.own_refs import NEXT
+from puppetmaster_self.sync.patch_repository import PatchRepository
 
 _UNDER_WAY = {
     "rebase-merge": "a rebase",
@@ -51,13 +53,14 @@ class WorkingCopy:
     ) -> None:
         """`mark` is the file that says what is under way; `at` is told before each act."""
         self.path = path
+        self._git = Git(path, repository.git.handles)
         self._branch = branch
         self._repository = repository
         self._mark = mark
         self._at = at
 
     @property
-    def _git(self) -> Path:
+    def _dot_git(self) -> Path:
         return self.path / ".git"
 
     def mend(self) -> None:
@@ -67,35 +70,35 @@ class WorkingCopy:
             old, new = ObjectId(under_way["old"]), ObjectId(under_way["new"])
         except FileNotFoundError:
             return
-        if self._git.is_dir() and self._checked_out() and self._tip() == old:
-            lock = self._git / "index.lock"
+        if self._dot_git.is_dir() and self._checked_out() and self._tip() == old:
+            lock = self._dot_git / "index.lock"
             if lock.exists() and not _is_open(lock):
                 lock.unlink(missing_ok=True)
-            names = self._names("diff-tree", "-r", "--no-renames", old, new)
+            names = self._git.paths("diff-tree", "-r", "--no-renames", "-z", "--name-only", old, new)
             # git writes the index last and whole: where it has moved, all files have, and only the branch is left.
-            if names & self._names("diff-index", "--cached", "--no-renames", new):
+            if names & self._git.paths("diff-index", "--cached", "--no-renames", "-z", "--name-only", new):
                 self._put_back(old, new, names)
             else:
-                self._must("update-ref", "-m", "puppetmaster-self sync", self._branch.ref, new, old)
+                self._git.run("update-ref", "-m", "puppetmaster-self sync", self._branch.ref, new, old)
         self._mark.unlink(missing_ok=True)
 
     def obstacle(self, target: ObjectId) -> str:
         """Return why the working copy cannot go along to `target`, which refs/sync/next holds; empty: it can."""
-        if not self._git.is_dir():
+        if not self._dot_git.is_dir():
             return ""
         tip = self._tip()
         if tip is None or tip == target:
             return ""
         for name, what in _UNDER_WAY.items():
-            if (self._git / name).exists():
+            if (self._dot_git / name).exists():
                 return f"{what} is under way in {self.path}; finish it, or give it up"
-        if not self._repository.holds(tip):
+        if not self._repository.refs.hold(tip):
             return f"{self.path} holds commits that were not pushed; git push, or git pull --rebase"
         self._fetch()
         if not self._checked_out():
             return ""
-        self._ask("update-index", "-q", "--refresh")
-        tried = self._ask("read-tree", "-n", "-m", "-u", tip, target)
+        self._git.ask("update-index", "-q", "--refresh")
+        tried = self._git.ask("read-tree", "-n", "-m", "-u", tip, target)
         if tried.status == 0:
             return ""
         return f"uncommitted work in {self.path} is in the way: {_paths(tried)}; commit it or put it away (git stash)"
@@ -104,25 +107,21 @@ class WorkingCopy:
         """Move it to `target`; return why that was not possible, empty if it was."""
         if obstacle := self.obstacle(target):
             return obstacle
-        if not self._git.is_dir() or (tip := self._tip()) is None or tip == target:
+        if not self._dot_git.is_dir() or (tip := self._tip()) is None or tip == target:
             return ""
         whole_file.write(
             self._mark, json.dumps({"old": tip, "new": target}).encode("ascii"), mode=0o600, survives=Strength.POWER_CUT
         )
         self._at("working copy")
         if self._checked_out():
-            moved = self._ask("read-tree", "-m", "-u", tip, target)
+            moved = self._git.ask("read-tree", "-m", "-u", tip, target)
             if moved.status:
                 self._mark.unlink()
                 return f"{self.path} stays as it is: {_paths(moved)}"
         self._at("working copy's branch")
-        self._must("update-ref", "-m", "puppetmaster-self sync", self._branch.ref, target, tip)
+        self._git.run("update-ref", "-m", "puppetmaster-self sync", self._branch.ref, target, tip)
         self._mark.unlink()
         return ""
-
-    def _names(self, *words: str) -> set[str]:
-        listed = self._must(*words, "-z", "--name-only").output.split(b"\0")
-        return {raw.decode("utf-8", "surrogateescape") for raw in listed if raw}
 
     def _put_back(self, old: ObjectId, new: ObjectId, names: Iterable[str]) -> None:
         for name in names:
@@ -137,31 +136,21 @@ class WorkingCopy:
                 with contextlib.suppress(OSError):
                     path.unlink()
             else:
-                self._must("checkout-index", "-f", "--", name)
+                self._git.run("checkout-index", "-f", "--", name)
 
     def _content(self, commit: ObjectId, name: str) -> bytes | None:
-        answer = self._ask("cat-file", "blob", f"{commit}:{name}")
+        answer = self._git.ask("cat-file", "blob", f"{commit}:{name}")
         return answer.output if answer.status == 0 else None
 
     def _tip(self) -> ObjectId | None:
-        text = self._ask("rev-parse", "--verify", "--quiet", self._branch.ref).output.decode("ascii", "replace").strip()
-        return ObjectId(text) if ObjectId.accepts(text) else None
+        return Commits(self._git).tip(self._branch.ref)
 
     def _checked_out(self) -> bool:
-        return self._ask("symbolic-ref", "--quiet", "HEAD").output.strip() == self._branch.ref.encode("ascii")
+        return self._git.ask("symbolic-ref", "--quiet", "HEAD").output.strip() == self._branch.ref.encode("ascii")
 
     def _fetch(self) -> None:
         options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
-        self._must("fetch", *options, str(self._repository.path), NEXT)
-
-    def _must(self, *words: str) -> Answer:
-        answer = self._ask(*words)
-        if answer.status:
-            raise ToolkitError(f"git {words[0]} failed: {reason(answer.words)}", where=str(self.path))
-        return answer
-
-    def _ask(self, *words: str) -> Answer:
-        return ask_git(self.path, words, handles=self._repository.handles)
+        self._git.run("fetch", *options, str(self._repository.git.directory), NEXT)
 
 
 def _read(path: Path) -> bytes | None:

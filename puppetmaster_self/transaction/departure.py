@@ -10,9 +10,10 @@ import re
 from pathlib import Path
 
 from enc.programs.times import compact
-from enc.settings import SelfMasterSettings
+from enc.settings import SelfMasterSettings, Settings
+from enc.terms.environments import Rules
 from enc.terms.errors import ToolkitError
-from enc.terms.names import BranchName, Certname
+from enc.terms.names import BranchName, Certname, ProjectName
 from puppetmaster_self.instance import keep
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.journal import Journal
@@ -23,7 +24,7 @@ from puppetmaster_self.transaction.transaction import Tell, disable, interruptib
 _PUSH = 120.0
 
 
-def depart(journal: Journal, machine: Machine, settings: SelfMasterSettings, tell: Tell, *, verified: bool) -> None:
+def depart(journal: Journal, machine: Machine, settings: Settings, tell: Tell, *, verified: bool) -> None:
     """Go back; raise `WentBack` if the instance stays its own master.
 
     `verified`: only if the central master serves it, which a run in noop shows.
@@ -36,7 +37,7 @@ def depart(journal: Journal, machine: Machine, settings: SelfMasterSettings, tel
     def verify() -> None:
         if not verified:
             return
-        output = agent.run(machine, "--noop", timeout=float(settings.run_timeout))
+        output = agent.run(machine, "--noop", timeout=float(settings.self_master.run_timeout))
         for line in ("the central master serves us; its differences:", *agent.differences(output)):
             tell(line)
 
@@ -52,7 +53,7 @@ def last_run(machine: Machine, settings: SelfMasterSettings, tell: Tell) -> None
         tell(f"the agent's run failed, and will be tried again as always: {error}")
 
 
-def keep_commits(journal: Journal, machine: Machine, settings: SelfMasterSettings) -> list[str]:
+def keep_commits(journal: Journal, machine: Machine, settings: Settings) -> list[str]:
     """Bundle and push the local commits; return what to tell. Raise `ToolkitError` if they cannot be bundled."""
     made = journal.last(Repository.name)
     if made is None:
@@ -77,13 +78,19 @@ def keep_commits(journal: Journal, machine: Machine, settings: SelfMasterSetting
     return [told, f"and pushed as {pushed}" if pushed else f"and not pushed: {reason}"]
 
 
-def branch_to_keep(settings: SelfMasterSettings, project: str | None, certname: Certname, now: float) -> BranchName:
-    """Return the central branch for local commits; raise `ToolkitError` if it needs a project that is not known."""
-    if project is None and "%{project}" in settings.keep_as:
-        raise ToolkitError("the project is not known", where="self_master.keep_as")
-    words = {
-        "project": project or "",
-        "name": certname.short,
-        "time": compact(now),
-    }
-    return BranchName(re.sub(r"%\{(project|name|time)\}", lambda match: words[match[1]], settings.keep_as))
+def branch_to_keep(settings: Settings, project: str | None, certname: Certname, now: float) -> BranchName:
+    """Return the central branch for local commits.
+
+    Raise `ToolkitError` if it needs a project that is not known, or if `branches.rules` have no such branch.
+    """
+    pattern, where = settings.self_master.keep_as, "self_master.keep_as"
+    moment = compact(now)
+    if project is None and (pattern is None or "%{project}" in pattern):
+        raise ToolkitError("the project is not known", where=where)
+    if pattern is None:
+        place = Rules(settings.branches.rules).topic_branch(ProjectName(project or ""), f"{certname.short}-{moment}")
+        if place is None:
+            raise ToolkitError("names no branch, and no rule of branches.rules has <name> and <topic>", where=where)
+        return place.branch
+    words = {"project": project or "", "name": certname.short, "time": moment}
+    return BranchName(re.sub(r"%\{(project|name|time)\}", lambda match: words[match[1]], pattern))

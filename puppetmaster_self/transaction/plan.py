@@ -24,17 +24,14 @@ from enc.terms.names import BranchName, EnvironmentName, ProjectName
 from puppetmaster_self.instance.keep import LOCAL
 from puppetmaster_self.instance.machine import Places
 from puppetmaster_self.transaction.facts import Facts
-from puppetmaster_self.transaction.steps import Step
 from puppetmaster_self.transaction.steps.agent import Pause, RealRun, Rehearsal, Resume, Switch
-from puppetmaster_self.transaction.steps.base import Base
+from puppetmaster_self.transaction.steps.base import PUPPETS, Base
 from puppetmaster_self.transaction.steps.master import Answering, Apply, Classifier, program
 from puppetmaster_self.transaction.steps.packages import Packages
 from puppetmaster_self.transaction.steps.repository import Deploy, Repository
 from puppetmaster_self.transaction.steps.snapshot import Mark, Snapshot
+from puppetmaster_self.transaction.steps.step import Step
 from puppetmaster_self.transaction.steps.units import Units
-
-PUPPETS = EnvironmentName("production")
-"""puppetserver does not start without an environment of this name."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +76,17 @@ def branch_of(wish: Wish, settings: Settings) -> BranchName:
     return chosen
 
 
-def site_branch(settings: Settings) -> BranchName:
-    """Return the central branch that becomes the environment `production`, as `branches.rules` say."""
-    return Rules(settings.branches.rules).branch_of(PUPPETS) or BranchName(PUPPETS)
+def site_branch(settings: Settings, environment: EnvironmentName) -> BranchName | None:
+    """Return the central branch that becomes `production` beside the local branch's `environment`; None: none does.
+
+    Raise `ToolkitError` if git could not keep it and the local branch in one repository.
+    """
+    if environment == PUPPETS:
+        return None
+    site, local = Rules(settings.branches.rules).branch_of(PUPPETS), LOCAL
+    if site is not None and (f"{site}/".startswith(f"{local}/") or f"{local}/".startswith(f"{site}/")):
+        raise ToolkitError(f"{local} is in the way of {site}, which is {PUPPETS}", where="branches.rules")
+    return site
 
 
 def decide(facts: Facts, wish: Wish, settings: Settings, config: Path, places: Places) -> Plan:
@@ -92,6 +97,7 @@ def decide(facts: Facts, wish: Wish, settings: Settings, config: Path, places: P
     server = str(facts.certname) if wish.for_project and facts.own_name_is_local else "localhost"
     agent = {"server": server, "serverport": str(own.port), "ssldir": str(places.ssl)}
     upstream, branch = upstream_of(wish, settings), branch_of(wish, settings)
+    site = site_branch(settings, environment)
     configured = ("--config", str(places.configuration))
     deploy = (*program("git_hooks.cli"), *configured, "deploy")
     roots, without = _roots(facts, places), (places.base,)
@@ -102,10 +108,13 @@ def decide(facts: Facts, wish: Wish, settings: Settings, config: Path, places: P
         Pause(),
         Snapshot(roots, without),
         Base(
-            _configuration(settings, places, environment, wish), module_root(), _made(settings), _autosign(places, wish)
+            _configuration(settings, places, environment, site, wish),
+            module_root(),
+            _made(settings),
+            _autosign(places, wish),
         ),
         Packages(tool, own.packages, timeout),
-        Repository(upstream, branch, site_branch(settings), LOCAL, own.working_copy, deploy, timeout),
+        Repository(upstream, branch, site, LOCAL, own.working_copy, deploy, timeout),
         Deploy(deploy, timeout),
         Apply(_manifest(facts, settings, places, wish), (str(places.modules), *modulepath(facts)), timeout),
         Answering(own.port, float(own.start_timeout)),
@@ -135,15 +144,16 @@ def modulepath(facts: Facts) -> tuple[str, ...]:
     return tuple(facts.server["basemodulepath"].split(":"))
 
 
-def _configuration(settings: Settings, places: Places, environment: EnvironmentName, wish: Wish) -> str:
-    own = [f"{LOCAL} = {environment}"]
-    site = [f"{site_branch(settings)} = {PUPPETS}"] if environment != PUPPETS else []
+def _configuration(
+    settings: Settings, places: Places, environment: EnvironmentName, site: BranchName | None, wish: Wish
+) -> str:
+    rules = (f"{LOCAL} = {environment}", *([f"{site} = {PUPPETS}"] if site else []))
     branches = replace(
         settings.branches,
         repository=places.repository,
         store=places.store,
         environments=places.environments,
-        rules=(*own, *site),
+        rules=rules,
         # Its puppetserver keeps no environment in memory, so it need not be told; and it mirrors no forge.
         puppetserver=PuppetserverSettings(),
         mirror=MirrorSettings(),

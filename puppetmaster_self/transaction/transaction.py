@@ -5,7 +5,7 @@ Owns the order of journal and acts, and nothing of what steps do. Whatever ends
 once; what kills the process leads back at the next `recover`, at the latest
 when the machine starts. A way back that fails at one step stops there and
 says so; the journal stays, and `recover` goes on from there. Only what decides
-who serves the instance (VITAL) is undone all the same.
+who serves the instance (`Step.vital`) is undone all the same.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from typing import Any
 
 from enc.terms.errors import ToolkitError
 from puppetmaster_self.instance.machine import Machine
-from puppetmaster_self.transaction.journal import Journal
+from puppetmaster_self.transaction.journal import Begun, Journal
 from puppetmaster_self.transaction.states import after
-from puppetmaster_self.transaction.steps import UNDO, VITAL, Step
+from puppetmaster_self.transaction.steps import STEPS
 from puppetmaster_self.transaction.steps.agent import Resume, Switch
+from puppetmaster_self.transaction.steps.step import Step
 
 Tell = Callable[[str], None]
 """Takes one line for people."""
@@ -72,7 +73,7 @@ def disable(
         before()
         for begun in journal.standing():
             tell(f"undo {begun.step}")
-            UNDO[begun.step](machine, begun.undo)
+            _undo(begun, machine)
             journal.undone(begun.number, machine.now())
             if begun.step == Switch.name:
                 break
@@ -120,11 +121,11 @@ def go_back(journal: Journal, machine: Machine, tell: Tell) -> None:
     """Undo everything that stands, the last first, and put the journal away; raise `Stuck` if that fails."""
     failed: tuple[str, Exception] | None = None
     for begun in journal.standing():
-        if failed is not None and begun.step not in VITAL:
+        if failed is not None and not _is_vital(begun):
             continue
         tell(f"undo {begun.step}")
         try:
-            for line in UNDO[begun.step](machine, begun.undo):
+            for line in _undo(begun, machine):
                 tell(f"  {line}")
         except (ToolkitError, OSError) as problem:
             tell(f"  failed: {problem}")
@@ -175,9 +176,9 @@ def interruptible() -> Iterator[None]:
 def _carry_out(journal: Journal, machine: Machine, step: Step, tell: Tell) -> None:
     tell(f"{step.name}: {step.summary()}")
     began = machine.now()
-    undo = step.remember(machine)
-    number = journal.begin(step.name, undo, began)
-    told = step.act(machine, undo)
+    remembered = step.remember(machine)
+    number = journal.begin(step.name, remembered, began)
+    told = step.act(machine, remembered)
     took = machine.now() - began
     journal.done(number, machine.now(), told)
     lines = told.splitlines() or [""]
@@ -186,16 +187,27 @@ def _carry_out(journal: Journal, machine: Machine, step: Step, tell: Tell) -> No
         tell(f"    {line}")
 
 
+def _undo(begun: Begun, machine: Machine) -> list[str]:
+    """Undo one step; raise `ToolkitError` also for one that this version does not know."""
+    if begun.step not in STEPS:
+        raise ToolkitError("is no step of this version; go back with the one that wrote the journal", where=begun.step)
+    return STEPS[begun.step].undo(machine, begun.undo)
+
+
+def _is_vital(begun: Begun) -> bool:
+    return begun.step in STEPS and STEPS[begun.step].vital
+
+
 def _stay(journal: Journal, machine: Machine, tell: Tell) -> None:
     """Give the agent the own master again: from the old one, as enable did."""
     for begun in journal.standing():
         if begun.step in (Switch.name, Resume.name):
             # Killed within its undo, it may be either.
-            UNDO[begun.step](machine, begun.undo)
+            _undo(begun, machine)
             journal.undone(begun.number, machine.now())
     switch, resume = journal.last(Switch.name), journal.last(Resume.name)
     assert switch is not None and resume is not None, "a self-master has switched its agent"
-    _carry_out(journal, machine, Switch.from_undo(switch), tell)
+    _carry_out(journal, machine, Switch.from_remembered(switch), tell)
     _carry_out(journal, machine, Resume(resume["active"]), tell)
 
 

@@ -29,8 +29,8 @@ from enc.settings import AuthoritySettings, Duration, Settings
 from enc.settings.config import load
 from enc.terms.errors import NotAllowed
 from enc.terms.names import Certname, PersonName
-from puppetmaster_self.quickstart.private_master import PrivateMaster
-from puppetmaster_self.quickstart.puppetserver_files import MasterSettings
+from puppetmaster_quickstart.private_master import PrivateMaster
+from puppetmaster_quickstart.puppetserver_files import MasterSettings
 from tests.real.conftest import SlapdMaker
 from tests.support.ca_requests import CA_RULES, OPERATOR, CertificateClient, Keeper, serial
 from tests.support.instances import RED, WHY, add_people_and_projects, found, killed_at, write_config

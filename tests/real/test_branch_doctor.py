@@ -17,8 +17,8 @@ from git_hooks.deploy.records import Records
 from git_hooks.push.service import socket_path
 from git_hooks.store.layout import Layout
 from git_hooks.store.locks import locked
-from puppetmaster_self.quickstart.private_master import PrivateMaster
-from puppetmaster_self.quickstart.puppetserver_files import MasterSettings
+from puppetmaster_quickstart.private_master import PrivateMaster
+from puppetmaster_quickstart.puppetserver_files import MasterSettings
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import git
 from tests.support.slapd import Slapd

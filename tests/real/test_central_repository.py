@@ -14,7 +14,7 @@ import pytest
 
 from enc.terms.errors import ToolkitError
 from puppetmaster_self.instance.machine import Machine, Places
-from puppetmaster_self.sync.patch_repository import GitFailed
+from puppetmaster_self.sync.git import GitFailed
 from puppetmaster_self.transaction import departure, facts
 from puppetmaster_self.transaction.journal import alone
 from puppetmaster_self.transaction.steps.repository import Repository
@@ -90,7 +90,7 @@ def test_there_and_back_with_a_shallow_repository(tmp_path: Path) -> None:
         before = scripted.look()
 
         def keep() -> None:
-            departure.keep_commits(journal, machine, scripted.settings.self_master)
+            departure.keep_commits(journal, machine, scripted.settings)
 
         with alone(scripted.places.lock) as handle:
             scripted.machine.lock_handle = handle
@@ -205,7 +205,8 @@ def test_who_asks_for_a_password_gets_none(kind: str, words: str, scene: Scene, 
         assert (result.outcome, git(scene.own, "for-each-ref")) == ("failed", before)
         told.append(result.message)
         with pytest.raises(GitFailed) as refused:
-            scene.sync().repository.push(scene.sync().repository.queue(LOCAL, BRANCH).local, BRANCH.ref)
+            repository = scene.sync().repository
+            repository.central.push(repository.queueing.queue(LOCAL, BRANCH).local, BRANCH.ref)
         told.append(str(refused.value))
         step = Repository(url, BRANCH, BRANCH, LOCAL, tmp_path / "copy", ("true",), 60)
         (tmp_path / "self").mkdir()

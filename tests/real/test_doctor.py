@@ -19,8 +19,8 @@ import yaml
 
 from enc.answers.layout import Layout
 from enc.terms.names import EnvironmentName
-from puppetmaster_self.quickstart.private_master import PrivateMaster
-from puppetmaster_self.quickstart.puppetserver_files import MasterSettings, exec_terminus
+from puppetmaster_quickstart.private_master import PrivateMaster
+from puppetmaster_quickstart.puppetserver_files import MasterSettings, exec_terminus
 from tests.real.conftest import SlapdMaker
 from tests.support.slapd import ADD, DELETE, Slapd
 

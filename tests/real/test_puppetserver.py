@@ -16,9 +16,9 @@ import pytest
 import yaml
 
 from enc.terms.names import Certname, EnvironmentName
-from puppetmaster_self.quickstart.private_agent import AgentRun, AgentSettings
-from puppetmaster_self.quickstart.private_master import PrivateMaster
-from puppetmaster_self.quickstart.puppetserver_files import MasterSettings, exec_terminus
+from puppetmaster_quickstart.private_agent import AgentRun, AgentSettings
+from puppetmaster_quickstart.private_master import PrivateMaster
+from puppetmaster_quickstart.puppetserver_files import MasterSettings, exec_terminus
 from tests.real.conftest import SlapdMaker
 from tests.support.puppetserver import MakeMaster
 from tests.support.slapd import REPLACE, Slapd

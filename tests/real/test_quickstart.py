@@ -13,15 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from puppetmaster_self.quickstart.owned_process import start_time
-from puppetmaster_self.quickstart.story import WEB_1, WEB_2
-from puppetmaster_self.quickstart.whole_instance import groups
+from puppetmaster_quickstart.cast import WEB_1, WEB_2
+from puppetmaster_quickstart.owned_process import start_time
+from puppetmaster_quickstart.whole_instance import groups
 from tests.support.puppetserver import CACHE
+
+ROOT = Path(__file__).parents[2]
 
 
 def quickstart(base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "puppetmaster_self.quickstart", str(base), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
+    command = [sys.executable, "-m", "puppetmaster_quickstart", str(base), *arguments]
+    # As in ./quickstart: what is installed does not have it, the checkout has.
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200, check=False)
 
 
 def doctor(base: Path, *words: str) -> dict[str, str]:

@@ -28,11 +28,11 @@ from enc.instances.user_data import PLACE, UserData
 from enc.service.desk import open_desk
 from enc.settings.config import load
 from enc.terms.names import Certname, EnvironmentName
-from puppetmaster_self.quickstart.owned_process import OwnedProcess
-from puppetmaster_self.quickstart.private_agent import AgentRun
-from puppetmaster_self.quickstart.private_instance import PrivateInstance, end, refusal, start_wire, wire
-from puppetmaster_self.quickstart.private_master import PrivateMaster
-from puppetmaster_self.quickstart.puppetserver_files import MasterSettings
+from puppetmaster_quickstart.owned_process import OwnedProcess
+from puppetmaster_quickstart.private_agent import AgentRun
+from puppetmaster_quickstart.private_instance import PrivateInstance, end, refusal, start_wire, wire
+from puppetmaster_quickstart.private_master import PrivateMaster
+from puppetmaster_quickstart.puppetserver_files import MasterSettings
 from tests.real.conftest import SlapdMaker
 from tests.support.instances import RED, WHY, add_people_and_projects, found, write_config
 from tests.support.puppetserver import MakeMaster

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from enc.commands.call import Call
+from git_hooks.cli import main as branch_manager
 from puppetmaster_self.commands.session import settle
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction import departure
 from puppetmaster_self.transaction.journal import Journal, alone
 from puppetmaster_self.transaction.steps import agent
-from puppetmaster_self.transaction.transaction import Stuck, WentBack, disable, enable, recover
+from puppetmaster_self.transaction.transaction import Stuck, WentBack, disable, enable, leave, recover
 from tests.support.scripted_machine import ScriptedMachine, answering, run, self_signed
 
 EFFECTS = frozenset(
@@ -32,6 +33,9 @@ EFFECTS = frozenset(
 WHOLE = os.environ.get("SELF_MASTER_KILLS") == "all"
 POINTS = 24
 """So many points of each way are tried; with SELF_MASTER_KILLS=all, every one."""
+
+JOURNALS = Path(__file__).parents[1] / "cases/self_master/journals"
+"""Written by the first version that was given to others, on a machine like these; later versions must undo them."""
 
 Act = Callable[[ScriptedMachine, Journal, Machine], None]
 
@@ -59,7 +63,7 @@ def do_enable(scripted: ScriptedMachine, journal: Journal, machine: Machine) -> 
 
 def do_disable(scripted: ScriptedMachine, journal: Journal, machine: Machine) -> None:
     def before() -> None:
-        departure.keep_commits(journal, machine, scripted.settings.self_master)
+        departure.keep_commits(journal, machine, scripted.settings)
 
     disable(journal, machine, before, lambda: _central_serves(machine), quiet)
 
@@ -362,3 +366,103 @@ def test_work_of_others_stays(scripted: ScriptedMachine) -> None:
     assert (scripted.root / "etc/puppet/hiera.yaml").read_text() == "---\n"
     assert "remark of somebody" in kept["puppet.conf"].read_text()
     assert scripted.served_by == "central"
+
+
+# Branches by the site's own names
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_sites_branch_comes_along_by_its_name_and_puppetserver_has_its_environment(
+    scripted: ScriptedMachine, there: bool
+) -> None:
+    scripted.rules = ("main = production", "project/<name> = project_<name>", "try/<name>/<topic> = t_<name>_<topic>")
+    if there:
+        run("git", "-C", str(scripted.upstream), "branch", "main", "project/demo")
+    before = scripted.look()
+    perform(scripted, do_enable)
+    heads = run("git", "-C", str(scripted.places.repository), "for-each-ref", "--format=%(refname)", "refs/heads")
+    assert heads.split() == ["refs/heads/local", "refs/heads/main"][: 1 + there]
+    # Empty, as long as nothing was deployed; puppetserver starts with it.
+    assert list((scripted.places.environments / "production").iterdir()) == []
+    assert branch_manager(["--config", str(scripted.places.configuration), "deploy"]) == 0
+    shown = {path.name: path.is_symlink() for path in scripted.places.environments.iterdir() if path.name[0] != "."}
+    assert shown == {"production": there, "project_demo": True}
+    scripted.commit("# changed here\n")
+    perform(scripted, do_disable)
+    assert (scripted.journal.state, scripted.look()) == ("client", before)
+    kept = run("git", "-C", str(scripted.upstream), "for-each-ref", "--format=%(refname)", "refs/heads/try")
+    assert kept.startswith("refs/heads/try/demo/web-1-")
+
+
+# Journals of an earlier version
+
+
+def written_before(scripted: ScriptedMachine, name: str) -> list[str]:
+    """Return the lines of the journal `name` as the earlier version would have written them on this machine."""
+    text = (JOURNALS / f"{name}.jsonl").read_text()
+    return text.replace("@ROOT@", str(scripted.root)).replace("@PORT@", str(scripted.port)).splitlines(keepends=True)
+
+
+def replace_journal(scripted: ScriptedMachine, lines: list[str]) -> None:
+    scripted.journal.path.write_text("".join(lines))
+
+
+@pytest.mark.parametrize("name", ["serving", "disabling", "stayed", "returning"])
+def test_a_journal_of_an_earlier_version_leads_back(scripted: ScriptedMachine, name: str) -> None:
+    before = scripted.look()
+    perform(scripted, do_enable)
+    scripted.commit("# changed here\n")
+    if name == "disabling":
+        assert in_child(scripted, killed_before_verifying, lambda event, arguments: None) == -signal.SIGKILL
+    elif name == "returning":
+        (scripted.root / "no-packages").touch()
+        with pytest.raises(Stuck):
+            perform(scripted, do_disable)
+        (scripted.root / "no-packages").unlink()
+    now = [begun.step for begun in scripted.journal.standing()]
+    replace_journal(scripted, written_before(scripted, name))
+    if name != "stayed":
+        assert [begun.step for begun in scripted.journal.standing()] == now
+    (scripted.root / "answers").mkdir()
+    perform(scripted, do_recover)
+    if name == "returning":
+        assert scripted.journal.state == "client"
+    else:
+        assert (scripted.journal.state, scripted.served_by) == ("serving", "own")
+        perform(scripted, do_disable)
+    assert (scripted.journal.state, scripted.served_by, scripted.look()) == ("client", "central", before)
+    assert not (scripted.root / "answers").exists() and list(scripted.places.kept.glob("*/local.bundle"))
+
+
+def killed_before_verifying(scripted: ScriptedMachine, journal: Journal, machine: Machine) -> None:
+    del scripted
+    disable(journal, machine, lambda: None, lambda: os.kill(os.getpid(), signal.SIGKILL), quiet)
+
+
+@pytest.mark.parametrize("last", ["snapshot", "packages", "repository", "apply", "switch"])
+def test_an_earlier_version_that_was_killed_after_a_step_is_undone(scripted: ScriptedMachine, last: str) -> None:
+    before, steps = scripted.look(), scripted.steps()
+    number = [step.name for step in steps].index(last) + 1
+    perform(scripted, lambda one, journal, machine: enable(journal, machine, steps[:number], quiet, one.opening))
+    # Each step has its `begin` and its `done`.
+    replace_journal(scripted, written_before(scripted, "serving")[: 1 + 2 * number])
+    assert (scripted.journal.state, scripted.journal.standing()[0].step) == ("enabling", last)
+    perform(scripted, do_recover)
+    assert (scripted.journal.state, scripted.served_by, scripted.look()) == ("client", "central", before)
+
+
+def test_a_step_that_this_version_does_not_know_stops_the_way_back_but_the_agent_has_its_master(
+    scripted: ScriptedMachine,
+) -> None:
+    perform(scripted, do_enable)
+    number = scripted.journal.begin("of-a-later-version", {}, 1.0)
+    with pytest.raises(WentBack, match=r"its own master, because: of-a-later-version: is no step of this"):
+        perform(scripted, do_disable)
+    assert (scripted.journal.state, scripted.served_by) == ("serving", "own")
+    with pytest.raises(Stuck, match=r"of-a-later-version could not be undone: .*no step of this version"):
+        perform(scripted, lambda one, journal, machine: leave(journal, machine, "it is dead", quiet))
+    assert (scripted.journal.state, scripted.served_by) == ("returning", "central")
+    assert (scripted.root / "system/active/puppet.service").exists()
+    scripted.journal.undone(number, 2.0)
+    perform(scripted, do_recover)
+    assert scripted.journal.state == "client"

@@ -15,9 +15,9 @@ import yaml
 from cryptography import x509
 
 from enc.terms.names import Certname
-from puppetmaster_self.quickstart.private_agent import AgentSettings
-from puppetmaster_self.quickstart.private_master import PrivateMaster
-from puppetmaster_self.quickstart.puppetserver_files import AuthRule, MasterSettings
+from puppetmaster_quickstart.private_agent import AgentSettings
+from puppetmaster_quickstart.private_master import PrivateMaster
+from puppetmaster_quickstart.puppetserver_files import AuthRule, MasterSettings
 from tests.real.conftest import SlapdMaker
 from tests.support import requests_made as make
 from tests.support.puppetserver import MakeMaster

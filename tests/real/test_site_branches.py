@@ -7,18 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from enc.settings import BranchSettings, Settings
+from enc.settings import BranchSettings, SelfMasterSettings, Settings
 from enc.terms.environments import Rules, site_first
-from enc.terms.errors import ConfigurationError, NotFound
-from enc.terms.names import BranchName, EnvironmentName, ProjectName
+from enc.terms.errors import ConfigurationError, NotFound, ToolkitError
+from enc.terms.names import BranchName, Certname, EnvironmentName, ProjectName
 from git_hooks.branches.listing import references, rows
 from git_hooks.branches.project_branches import beginning, make, missing
 from git_hooks.branches.reconcile import look, reconcile
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.targets import Tip
+from git_hooks.doctor.cost import looked_at
 from git_hooks.doctor.liveness import environments
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.refstore import RefStore
+from puppetmaster_self.transaction.departure import branch_to_keep
 from puppetmaster_self.transaction.plan import site_branch
 from tests.support.bare import Bare, Content, git
 
@@ -44,9 +46,74 @@ def test_the_rules_say_which_branches_are_the_sites() -> None:
     red = Rules(("prj-<name> = x_<name>", *RULES)).project_branch(ProjectName("red"))
     assert red is not None and (red.branch, red.environment) == ("prj-red", "x_red")
     assert references(BranchSettings(rules=RULES)) == ("staging", "main")
-    assert site_branch(Settings(branches=BranchSettings(rules=RULES))) == "main"
-    assert site_branch(Settings()) == "production"
-    assert site_branch(Settings(branches=BranchSettings(rules=("x = x",)))) == "production"
+
+
+@pytest.mark.parametrize(
+    ("rules", "branch"),
+    [
+        (RULES, "main"),
+        (BranchSettings().rules, "production"),
+        (("main = production",), "main"),
+        (("site/main = production", "production = old"), "site/main"),
+        (("a = production", "b = production"), "b"),
+        (("<topic> = <topic>",), "production"),
+        (("env/<topic> = <topic>", "x = x"), "env/production"),
+        (("<name>-<topic> = <topic>ion<name>",), None),
+        (("old/<topic> = <topic>", "main = production"), "main"),
+        (("production = old", "<topic> = <topic>"), None),
+        (("x = x", "p/<topic> = p_<topic>"), None),
+        ((), None),
+    ],
+)
+def test_which_branch_becomes_production_beside_a_local_one(rules: tuple[str, ...], branch: str | None) -> None:
+    settings = Settings(branches=BranchSettings(rules=rules))
+    assert site_branch(settings, EnvironmentName("project_red")) == branch
+    assert site_branch(settings, EnvironmentName("production")) is None
+
+
+@pytest.mark.parametrize(
+    ("local", "site", "refused"),
+    [("main", "main", True), ("site", "site/main", True), ("a/b", "a", True), ("mai", "main", False)],
+)
+def test_the_local_branch_must_not_be_in_the_way_of_the_sites(local: str, site: str, refused: bool) -> None:
+    own = SelfMasterSettings(local_branch=BranchName(local))
+    settings = Settings(branches=BranchSettings(rules=(f"{site} = production",)), self_master=own)
+    if refused:
+        with pytest.raises(ToolkitError, match=rf"self_master\.local_branch: {local} is in the way of {site}"):
+            site_branch(settings, EnvironmentName("project_red"))
+    else:
+        assert site_branch(settings, EnvironmentName("project_red")) == site
+    assert site_branch(settings, EnvironmentName("production")) is None
+
+
+def test_the_doctor_looks_at_the_sites_own_branches_first() -> None:
+    names = [BranchName(name) for name in ("staging", "main", *(f"a/{number:02}" for number in range(40)))]
+    assert looked_at(names, BranchSettings(rules=RULES))[:3] == ["main", "staging", "a/00"]
+    names = [BranchName(name) for name in ("zz", "test", "production", "project/a")]
+    assert looked_at(names, BranchSettings()) == ["production", "test", "project/a", "zz"]
+    assert looked_at(names, BranchSettings(rules=("zz = production",))) == ["zz", "production", "project/a", "test"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "branch"),
+    [
+        (BranchSettings().rules, "topic/red/web-1-19700101T000000"),
+        (RULES, "topic/red/web-1-19700101T000000"),
+        (("main = production", "try/<name>/<topic> = t_<name>_<topic>"), "try/red/web-1-19700101T000000"),
+        (("<name>-<topic> = <name>_<topic>",), "red-web-1-19700101T000000"),
+    ],
+)
+def test_local_commits_are_kept_where_the_rules_have_topics(rules: tuple[str, ...], branch: str) -> None:
+    settings = Settings(branches=BranchSettings(rules=rules))
+    assert branch_to_keep(settings, "red", Certname("web-1.example.org"), 0.0) == branch
+
+
+def test_without_a_rule_for_topics_the_branch_must_be_named() -> None:
+    settings = Settings(branches=BranchSettings(rules=("main = production", "project/<name> = p_<name>")))
+    with pytest.raises(ToolkitError, match=r"self_master\.keep_as: .*no rule of .* has <name> and <topic>"):
+        branch_to_keep(settings, "red", Certname("web-1.example.org"), 0.0)
+    named = replace(settings, self_master=SelfMasterSettings(keep_as="kept/%{name}"))
+    assert branch_to_keep(named, None, Certname("web-1.example.org"), 0.0) == "kept/web-1"
 
 
 def test_a_project_begins_where_the_rules_or_the_setting_say(bare: Bare) -> None:
@@ -67,6 +134,19 @@ def test_a_project_begins_where_the_rules_or_the_setting_say(bare: Bare) -> None
     ):
         (one,) = missing([ProjectName("late")], deployer.repository.branches(), RULES)
         make(one, deployer, RefStore(str(bare.path)), "me")
+
+
+def test_a_site_with_nothing_but_main_has_projects(tmp_path: Path) -> None:
+    bare = Bare(tmp_path)
+    bare.settings = replace(bare.settings, rules=("main = production", "project/<name> = project_<name>"))
+    bare.commit("main", {"f": "main"})
+    with Deployer(bare.settings) as deployer:
+        (one,) = missing([ProjectName("red")], deployer.repository.branches(), bare.settings.rules)
+        assert make(one, deployer, RefStore(str(bare.path)), "me").outcome == "live"
+        shown = rows(Settings(branches=bare.settings), deployer, RefStore(str(bare.path)), 0.0)
+    assert (bare.live("project_red") / "f").read_text() == "main"
+    compared = {row.environment: [branch for branch, _ in row.compared] for row in shown}
+    assert compared == {"production": [], "project_red": ["main"]}
 
 
 def test_what_others_share_files_with_comes_first(bare: Bare) -> None:

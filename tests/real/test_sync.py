@@ -101,7 +101,7 @@ def _compare(scene: Scene, wanted: dict[str, Any], outcome: str, message: str, r
         file = scene.copy / path
         assert words in file.read_text() if words is not None else not file.exists(), path
     if "snapshots" in wanted:
-        assert len(scene.sync().repository.snapshots()) == wanted["snapshots"]
+        assert len(scene.sync().repository.refs.snapshots()) == wanted["snapshots"]
 
 
 def _dirty(scene: Scene, files: dict[str, str]) -> None:
@@ -163,7 +163,7 @@ def test_killed_at_a_step_the_next_sync_finishes(scene: Scene, step: str) -> Non
     assert "FIVE" in (scene.live("manifests/site.pp") or "")
     assert "ten" in (scene.copy / "manifests/site.pp").read_text()
     assert git(scene.copy, "status", "--porcelain") == " M data/common.yaml"
-    assert len(scene.sync().repository.snapshots()) == 1
+    assert len(scene.sync().repository.refs.snapshots()) == 1
 
 
 @pytest.mark.parametrize("written", ["", "line 1\nli", "line 1\nline 2\nline 3\n"])

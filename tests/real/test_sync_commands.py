@@ -22,7 +22,14 @@ CLASSIFIER = "#!/bin/sh\nprintf 'environment: project_red\\nclasses: {}\\nparame
 class Instance:
     """An instance that is its own master, as far as syncing looks at it."""
 
-    def __init__(self, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self,
+        base: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        rules: tuple[str, ...] = ("local = project_red",),
+        compiles: bool = True,
+    ) -> None:
         self.scene = Scene(base / "scene", make_template(base / "template"))
         places = base / "self"
         places.mkdir()
@@ -32,7 +39,7 @@ class Instance:
         journal.open("enabling", 0.0, **opened)
         journal.enter("serving", 1.0)
         branches = {"repository": str(self.scene.own), "store": str(base / "store")}
-        branches |= {"environments": str(base / "environments"), "rules": ["local = project_red"]}  # type: ignore[dict-item]
+        branches |= {"environments": str(base / "environments"), "rules": list(rules)}  # type: ignore[dict-item]
         (places / "config.yaml").write_text(yaml.safe_dump({"branches": branches}))
         enc = base / "classifier"
         enc.write_text(CLASSIFIER)
@@ -50,7 +57,7 @@ class Instance:
         monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
         self.metrics = base / "sync.prom"
         own = {"base": str(places), "working_copy": str(self.scene.copy)}
-        own["sync"] = {"metrics_file": str(self.metrics)}  # type: ignore[assignment]
+        own["sync"] = {"compile": compiles, "metrics_file": str(self.metrics)}  # type: ignore[assignment]
         self.config = base / "config.yaml"
         directory = {"uris": [f"ldapi://{str(base / 'nobody').replace('/', '%2F')}"]}
         self.config.write_text(yaml.safe_dump({"self_master": own, "directory": directory}))
@@ -107,3 +114,24 @@ def test_a_tree_that_puppet_cannot_compile_stays_out(
     assert git(scene.central, "show", "-s", "--format=%s", said["ref"]) == "mine"
     assert instance.call(capsys, "sync", "--forecast", "nowhere")[0] == 1
     assert instance.call(capsys, "sync", "--back", "x", "--unpark")[0] == 1
+
+
+def test_the_sites_branch_goes_along_whatever_it_is_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = Instance(tmp_path, monkeypatch, rules=("local = project_red", "main = production"), compiles=False)
+    scene, site = instance.scene, "manifests/site.pp"
+    production = instance.live.parents[2] / "production" / site
+    for name in ("main", "production", "test"):
+        scene.commit(scene.central, name, {"files": {site: f"# {name} 1\n"}})
+    git(scene.own, "fetch", "-q", str(scene.central), "main:main")
+    scene.commit(scene.central, "main", {"files": {site: "# main 2\n"}})
+    assert instance.call(capsys, "sync")[1]["outcome"] == "current"
+    assert production.read_text() == "# main 2\n"
+    # The central branch moves while the local one has a patch.
+    scene.local({"files": {site: "# mine\n"}, "subject": "mine"})
+    scene.commit(scene.central, "main", {"files": {site: "# main 3\n"}})
+    scene.commit(scene.central, str(BRANCH), {"files": {"manifests/z.pp": "# red\n"}})
+    assert instance.call(capsys, "sync")[1]["outcome"] == "synced"
+    assert (production.read_text(), instance.live.read_text()) == ("# main 3\n", "# mine\n")
+    assert git(scene.own, "for-each-ref", "--format=%(refname)", "refs/heads") == "refs/heads/local\nrefs/heads/main"

@@ -22,8 +22,8 @@ from enc.service.desk import open_desk
 from enc.settings import Settings
 from enc.settings.config import load
 from enc.terms.names import Certname, EnvironmentName
-from puppetmaster_self.quickstart.private_master import PrivateMaster
-from puppetmaster_self.quickstart.puppetserver_files import MasterSettings
+from puppetmaster_quickstart.private_master import PrivateMaster
+from puppetmaster_quickstart.puppetserver_files import MasterSettings
 from tests.real.conftest import SlapdMaker
 from tests.support.instances import RED, WHY, add_people_and_projects, found, write_config
 from tests.support.machines import Machine, Network, needs_root

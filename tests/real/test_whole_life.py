@@ -24,11 +24,11 @@ from enc import cli
 from enc.directory.edits import DirectoryEditor
 from enc.settings.config import load
 from enc.terms.names import Certname, EnvironmentName
-from puppetmaster_self.quickstart.owned_process import OwnedProcess
-from puppetmaster_self.quickstart.private_agent import AgentSettings, PrivateAgent
-from puppetmaster_self.quickstart.private_instance import PrivateInstance, end, refusal, start_wire, wire
-from puppetmaster_self.quickstart.private_master import PrivateMaster
-from puppetmaster_self.quickstart.puppetserver_files import AuthRule, MasterSettings, exec_terminus
+from puppetmaster_quickstart.owned_process import OwnedProcess
+from puppetmaster_quickstart.private_agent import AgentSettings, PrivateAgent
+from puppetmaster_quickstart.private_instance import PrivateInstance, end, refusal, start_wire, wire
+from puppetmaster_quickstart.private_master import PrivateMaster
+from puppetmaster_quickstart.puppetserver_files import AuthRule, MasterSettings, exec_terminus
 from tests.real.conftest import SlapdMaker
 from tests.support.instances import WHY, add_people_and_projects, found, write_config
 from tests.support.puppetserver import MakeMaster

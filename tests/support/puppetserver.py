@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from puppetmaster_self.quickstart.private_agent import PrivateAgent
-from puppetmaster_self.quickstart.private_master import PrivateMaster
-from puppetmaster_self.quickstart.puppetserver_files import MasterSettings
+from puppetmaster_quickstart.private_agent import PrivateAgent
+from puppetmaster_quickstart.private_master import PrivateMaster
+from puppetmaster_quickstart.puppetserver_files import MasterSettings
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache/puppetserver"
 """Compiled classes, kept from one test run to the next."""

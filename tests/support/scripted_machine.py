@@ -18,17 +18,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from enc.settings import SelfMasterSettings, Settings
+from enc.settings import BranchSettings, SelfMasterSettings, Settings
 from enc.terms.names import BranchName, Certname, EnvironmentName, ProjectName
 from puppetmaster_self.instance import tree
 from puppetmaster_self.instance.machine import Machine, Places
 from puppetmaster_self.transaction.facts import Facts
 from puppetmaster_self.transaction.journal import Journal
 from puppetmaster_self.transaction.plan import Wish, decide
-from puppetmaster_self.transaction.steps import Step
 from puppetmaster_self.transaction.steps.master import Classifier
 from puppetmaster_self.transaction.steps.repository import Deploy, Repository
 from puppetmaster_self.transaction.steps.snapshot import Mark, Snapshot
+from puppetmaster_self.transaction.steps.step import Step
 
 CONFIGURED = """\
 # of the central master
@@ -117,6 +117,7 @@ class ScriptedMachine:
         self.root = root
         self.port = port
         self.upstream = root / "central.git"
+        self.rules = BranchSettings().rules
         self.places = Places(root / "self", units=root / "etc/systemd/system", lock=root / "lock")
         self.machine = Machine(self.places, path=f"{root / 'bin'}:{os.environ['PATH']}")
 
@@ -128,7 +129,7 @@ class ScriptedMachine:
             working_copy=self.root / "srv/puppet",
             port=self.port,
         )
-        return dataclasses.replace(Settings(), self_master=own)
+        return dataclasses.replace(Settings(), self_master=own, branches=BranchSettings(rules=self.rules))
 
     @property
     def journal(self) -> Journal:

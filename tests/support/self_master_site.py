@@ -16,8 +16,8 @@ from pathlib import Path
 
 from enc.directory.embedded_config import StartOptions, TlsFiles
 from enc.terms.names import Certname, EnvironmentName
-from puppetmaster_self.quickstart.private_master import PrivateMaster
-from puppetmaster_self.quickstart.puppetserver_files import MasterSettings, exec_terminus
+from puppetmaster_quickstart.private_master import PrivateMaster
+from puppetmaster_quickstart.puppetserver_files import MasterSettings, exec_terminus
 from tests.support import toolkit
 from tests.support.certificates import Authority
 from tests.support.machines import Machine, Network
@@ -162,6 +162,8 @@ def _files(base: Path, certname: Certname) -> dict[str, str | bytes]:
             f"directory:\n  uris: [ldap://{CENTRAL}]\n  bind_dn: uid=olga,ou=people,{S}\n"
             "  tls: {start: true, ca_file: /etc/puppetmaster/ldap-ca.pem}\n"
             "  bind_password_file: /etc/puppetmaster/ldap.secret\n"
+            "branches: {rules: ['main = production', 'project/<name> = project_<name>',"
+            " 'topic/<name>/<topic> = project_<name>__<topic>']}\n"
             f"self_master:\n  upstream: git://{ADDRESS}/central.git\n"
         ),
         "/etc/puppet/puppet.conf": f"[agent]\nserver = {CENTRAL}\ncertname = {certname}\n",
@@ -173,7 +175,7 @@ def _repository(base: Path) -> Path:
     (seed / "manifests").mkdir(parents=True)
     (seed / "manifests/site.pp").write_text(SITE % "central")
     git = ("git", "-C", str(seed), "-c", "user.name=Rita", "-c", "user.email=rita@example.org")
-    for words in (("init", "-q", "-b", BRANCH), ("add", "."), ("commit", "-q", "-m", "red"), ("branch", "production")):
+    for words in (("init", "-q", "-b", BRANCH), ("add", "."), ("commit", "-q", "-m", "red"), ("branch", "main")):
         subprocess.run([*git, *words], check=True)
     subprocess.run(["git", "clone", "-q", "--bare", str(seed), str(base / "central.git")], check=True)
     return base / "central.git"

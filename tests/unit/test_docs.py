@@ -79,6 +79,6 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_the_map_of_the_source_names_files_that_exist() -> None:
     text = (DOCS / "architecture.md").read_text()
-    places = re.findall(r"`((?:enc|puppetmaster_self|git_hooks|tests|\.ci|docs)/[\w./]*)`", text)
+    places = re.findall(r"`((?:enc|puppetmaster_(?:self|quickstart)|git_hooks|tests|\.ci|docs)/[\w./]*)`", text)
     assert len(places) > 20
     assert [place for place in places if not (ROOT / place).exists()] == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from puppetmaster_self.quickstart.owned_process import OwnedProcess, ProcessFailed, start_time
+from puppetmaster_quickstart.owned_process import OwnedProcess, ProcessFailed, start_time
 
 
 def start(process: OwnedProcess, *command: str) -> int:

@@ -17,3 +17,5 @@ def test_what_an_earlier_release_had_is_not_installed_again(tmp_path: Path) -> N
     done = subprocess.run([sys.executable, "setup.py", *words], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "lib/enc/cli.py").exists() and not stale.exists()
+    # Nor the demonstration.
+    assert {place.name for place in (tmp_path / "lib").iterdir()} == {"enc", "git_hooks", "puppetmaster_self"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from enc.terms.errors import UsageError
-from puppetmaster_self.quickstart.puppetserver_files import AuthRule, MasterSettings, check_base, exec_terminus, files
+from puppetmaster_quickstart.puppetserver_files import AuthRule, MasterSettings, check_base, exec_terminus, files
 
 BASE = Path("/srv/some where")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import itertools
 import json
 import os
@@ -27,8 +28,9 @@ from puppetmaster_self.transaction.journal import Busy, Ended, Journal, JournalD
 from puppetmaster_self.transaction.plan import Wish, decide
 from puppetmaster_self.transaction.preflight import judge
 from puppetmaster_self.transaction.states import EVENTS, STATES, TRANSITIONS, WrongState, after
-from puppetmaster_self.transaction.steps import UNDO, VITAL, units
+from puppetmaster_self.transaction.steps import STEPS, units
 from puppetmaster_self.transaction.steps.agent import differences
+from puppetmaster_self.transaction.steps.step import Step, StepWithoutUndo
 from tests.support.disks import files_end_at
 
 PAGE = (Path(__file__).parents[2] / "docs/self-master.md").read_text()
@@ -64,11 +66,19 @@ def test_from_every_state_there_is_a_way_back_to_the_central_master() -> None:
 def test_every_step_of_a_plan_can_be_undone_and_is_told() -> None:
     plan = decide(FACTS, WISH, SETTINGS, Path("/etc/puppetmaster/config.yaml"), Places(Path("/base")))
     names = [step.name for step in plan.steps]
-    assert set(names) == set(UNDO) and len(names) == len(set(names)) and set(names) >= VITAL
+    assert set(names) == set(STEPS) and len(names) == len(set(names))
+    assert all(type(step) is STEPS[step.name] for step in plan.steps)
+    assert {name for name, step in STEPS.items() if step.vital} == {"pause", "switch", "resume"}
     assert names[:3] == ["units", "pause", "snapshot"]
     assert names.index("mark") < names.index("rehearsal") < names.index("switch") < names.index("run")
     rows = PAGE.partition("| step | does |")[2].partition("\n\n")[0].splitlines()[2:]
     assert [row.split("|")[1].strip(" `") for row in rows] == names
+
+
+def test_no_step_is_without_undo_and_every_step_is_known() -> None:
+    known = set(STEPS.values())
+    assert [step for step in known if inspect.isabstract(step)] == []
+    assert known == {one for kind in (Step, StepWithoutUndo) for one in kind.__subclasses__()} - {StepWithoutUndo}
 
 
 # The journal
@@ -338,7 +348,8 @@ def test_what_speaks_against_it(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", yaml.safe_load((CASES / "plans.yaml").read_text()), ids=lambda case: case["is"])
 def test_what_is_planned(case: dict[str, Any]) -> None:
     own = dataclasses.replace(SETTINGS.self_master, **case.get("settings", {}))
-    settings = dataclasses.replace(SETTINGS, self_master=own)
+    branches = dataclasses.replace(SETTINGS.branches, rules=tuple(case.get("rules", SETTINGS.branches.rules)))
+    settings = dataclasses.replace(SETTINGS, self_master=own, branches=branches)
     wish = dataclasses.replace(WISH, **{key: _named(key, text) for key, text in case.get("wish", {}).items()})
     facts = dataclasses.replace(FACTS, **case.get("facts", {}))
     if "refused" in case:
@@ -381,7 +392,7 @@ def test_the_value_in_ldap() -> None:
 
 
 def test_the_branch_for_local_commits() -> None:
-    kept = branch_to_keep(SETTINGS.self_master, "red", Certname("web-1.example.org"), 0.0)
+    kept = branch_to_keep(SETTINGS, "red", Certname("web-1.example.org"), 0.0)
     assert kept == "topic/red/web-1-19700101T000000"
     with pytest.raises(Exception, match="project is not known"):
-        branch_to_keep(SETTINGS.self_master, None, Certname("web-1.example.org"), 0.0)
+        branch_to_keep(SETTINGS, None, Certname("web-1.example.org"), 0.0)

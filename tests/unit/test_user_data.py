@@ -21,7 +21,7 @@ from enc.instances.user_data import AgentProfile, Repository, UserData
 from enc.settings import config
 from enc.terms.errors import ConfigurationError, ToolkitError
 from enc.terms.names import Certname, ProjectName
-from puppetmaster_self.quickstart import private_instance
+from puppetmaster_quickstart import private_instance
 from tests.support.certificates import Authority
 from tests.support.strategies import LOOKS_LIKE_SOMETHING, texts
 

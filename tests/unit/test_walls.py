@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-PACKAGES = ("enc", "git_hooks", "puppetmaster_self")
+PRODUCT = ("enc", "git_hooks", "puppetmaster_self")
+PACKAGES = (*PRODUCT, "puppetmaster_quickstart")
 
 WALLS = {
     "ldap3": ["enc.directory.*"],
@@ -42,7 +43,7 @@ WALLS = {
         *("enc.directory.address", "enc.directory.tls", "enc.directory.place", "enc.directory.slapd_process"),
         "enc.systemd.notify",
         *("enc.programs.https", "enc.web.server", "git_hooks.push.service"),
-        *("puppetmaster_self.quickstart.private_master", "puppetmaster_self.transaction.facts"),
+        *("puppetmaster_quickstart.private_master", "puppetmaster_self.transaction.facts"),
     ],
     "subprocess": [
         "enc.directory.slapd_process",  # slapd, slapadd, slapcat, slaptest
@@ -57,7 +58,8 @@ WALLS = {
         "git_hooks.store.resource_types",  # puppet generate types
         "git_hooks.repository.refstore",  # git
         "git_hooks.transport.backend",  # git http-backend
-        "puppetmaster_self.*",  # puppetserver, puppet agent, java
+        "puppetmaster_self.*",  # puppet, git, the system's programs
+        "puppetmaster_quickstart.*",  # puppetserver, puppet agent, java
     ],
     # Other ways to another process, each for one reason.
     "os.posix_spawn*": ["git_hooks.repository.program"],  # git: importing subprocess takes as long as a hook
@@ -90,17 +92,17 @@ WALLS = {
         "git_hooks.store.versions",  # an environment's link, which a directory of nobody may be in the way of
         "puppetmaster_self.instance.keep",  # directories
         "puppetmaster_self.transaction.journal",  # a journal that is closed, into history
-        "puppetmaster_self.quickstart.whole_instance",  # a directory
+        "puppetmaster_quickstart.whole_instance",  # a directory
     ],
     "tempfile.NamedTemporaryFile": ["enc.programs.entrypoint"],  # what is attached to the report of a bug
     "yaml": [
         *("enc.settings.config", "enc.settings.reference", "enc.directory.embedded_config", "enc.importing.*"),
         "enc.instances.reports",
         "enc.instances.user_data",
-        *("puppetmaster_self.quickstart.servers", "puppetmaster_self.transaction.facts"),
-        "puppetmaster_self.quickstart.private_instance",
+        *("puppetmaster_quickstart.servers", "puppetmaster_self.transaction.facts"),
+        "puppetmaster_quickstart.private_instance",
         "puppetmaster_self.standing.classified",
-        *("puppetmaster_self.quickstart.instances", "puppetmaster_self.quickstart.lab"),
+        *("puppetmaster_quickstart.instances", "puppetmaster_quickstart.lab"),
     ],
 }
 """Module of an effect or a format, or a pattern of names in one: our modules that may use it. No other may."""
@@ -110,7 +112,7 @@ MOVES = (
     *("Path.rename", "Path.replace", "Path.hardlink_to"),
     *("pathlib.Path.rename", "pathlib.Path.replace", "pathlib.Path.hardlink_to"),
 )
-"""What gives something that exists a name: `moves` above. For a file that is to be whole there is programs/whole_file.py."""
+"""What gives something that exists a name: `moves` above. For a whole file there is programs/whole_file.py."""
 
 NOBODYS = (
     *("os.spawn*", "os.system", "os.popen", "pty", "multiprocessing", "asyncio", "_posixsubprocess", "ctypes"),
@@ -144,7 +146,8 @@ MAY_USE = {
     "enc.classify": ("enc.classify", "enc.terms", "enc.settings", "enc.rights"),
     "enc": ("enc",),
     "git_hooks": ("enc", "git_hooks"),
-    "puppetmaster_self": ("enc", "git_hooks", "puppetmaster_self"),
+    "puppetmaster_self": PRODUCT,
+    "puppetmaster_quickstart": PACKAGES,
 }
 """Direction: a package uses only these of ours. The longest key that fits counts."""
 
@@ -356,7 +359,7 @@ ROOMS = {
         *("repository", "puppetfile", "checks", "store", "deploy", "branches", "push"),
         *("mirror", "transport", "web", "doctor", "upkeep", "systemd", "commands"),
     ),
-    "puppetmaster_self": ("instance", "sync", "transaction", "standing", "quickstart", "commands"),
+    "puppetmaster_self": ("instance", "sync", "transaction", "standing", "commands"),
 }
 """The rooms of a package, the lowest first: each uses those before it. What stands beside the rooms may use all."""
 
@@ -379,8 +382,12 @@ def test_rooms_use_only_rooms_below_them(package: str) -> None:
     assert upwards == []
 
 
-def test_no_part_of_the_product_uses_the_demonstration() -> None:
-    assert {m for m in importers("puppetmaster_self.quickstart") if not _is(m, "puppetmaster_self.quickstart")} == set()
+def test_no_part_of_the_product_knows_the_demonstration() -> None:
+    """Neither by an import nor by its name in a text: as a program, or looked up while running."""
+    places = (*PRODUCT, "manifests", "templates", "types", "functions", "lib", "files", "data", "setup.py")
+    files = [file for place in places for file in [ROOT / place, *(ROOT / place).rglob("*")] if file.is_file()]
+    assert len(files) > 300
+    assert [file for file in files if b"puppetmaster_quickstart" in file.read_bytes() and file.suffix != ".pyc"] == []
 
 
 COMMAND_LINES = (

@@ -14,6 +14,7 @@ from enc.programs.whole_file import Strength
 from enc.terms.errors import ToolkitError
 from puppetmaster_self.instance import puppet_conf
 from puppetmaster_self.instance.machine import Machine, ProgramFailed
+from puppetmaster_self.transaction.steps.step import Step, StepWithoutUndo
 
 UNIT = "puppet.service"
 SECTION = "agent"
@@ -24,35 +25,33 @@ _NOOP = re.compile(r"Notice: (/Stage\[main\].*should be.*\(noop\).*)")
 
 
 @dataclass(frozen=True)
-class Pause:
+class Pause(Step):
     """Stops the agent's service, if it runs: it must not read a configuration that is being made."""
 
     name: ClassVar[str] = "pause"
+    vital: ClassVar[bool] = True
 
     def summary(self) -> str:
-        """See Step."""
         return "stop the agent's service for the time being"
 
     def remember(self, machine: Machine) -> Mapping[str, Any]:
-        """See Step."""
         return {"active": is_active(machine)}
 
-    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
-        """See Step."""
-        if undo["active"]:
+    def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
+        if remembered["active"]:
             machine.run("systemctl", "stop", UNIT, timeout=_TIMEOUT)
-        return "stopped" if undo["active"] else "it does not run"
+        return "stopped" if remembered["active"] else "it does not run"
 
-
-def undo_pause(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
-    """Start it, if it ran."""
-    if undo["active"]:
-        _start(machine)
-    return []
+    @staticmethod
+    def undo(machine: Machine, remembered: Mapping[str, Any]) -> list[str]:
+        """Start it, if it ran."""
+        if remembered["active"]:
+            _start(machine)
+        return []
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class Rehearsal(StepWithoutUndo):
     """Runs the agent against the own master without changing anything, and shows what would differ."""
 
     settings: Mapping[str, str]
@@ -60,17 +59,10 @@ class Rehearsal:
     name: ClassVar[str] = "rehearsal"
 
     def summary(self) -> str:
-        """See Step."""
         return "run the agent in noop against the own master, and show the differences"
 
-    def remember(self, machine: Machine) -> Mapping[str, Any]:
-        """See Step."""
-        del machine
-        return {}
-
-    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
-        """See Step."""
-        del undo
+    def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
+        del remembered
         words = [word for name, value in self.settings.items() for word in (f"--{name}", value)]
         output = run(machine, *words, "--noop", timeout=self.timeout)
         whole_file.write(
@@ -81,20 +73,19 @@ class Rehearsal:
 
 
 @dataclass(frozen=True)
-class Switch:
+class Switch(Step):
     """Gives the agent its new master, in one rename of puppet.conf."""
 
     config: Path
     settings: Mapping[str, str]
     name: ClassVar[str] = "switch"
+    vital: ClassVar[bool] = True
 
     def summary(self) -> str:
-        """See Step."""
         lines = "; ".join(f"{name} = {value}" for name, value in self.settings.items())
         return f"switch the agent, [{SECTION}] in {self.config}: {lines}"
 
     def remember(self, machine: Machine) -> Mapping[str, Any]:
-        """See Step."""
         del machine
         text = _read(self.config)
         wanted = {name: puppet_conf.setting_line(name, value) for name, value in self.settings.items()}
@@ -107,79 +98,72 @@ class Switch:
         }
 
     @classmethod
-    def from_undo(cls, undo: Mapping[str, Any]) -> Switch:
-        """Return the step of which `undo` was remembered."""
-        return cls(Path(undo["config"]), undo["settings"])
+    def from_remembered(cls, remembered: Mapping[str, Any]) -> Switch:
+        """Return the step of which this was remembered."""
+        return cls(Path(remembered["config"]), remembered["settings"])
 
-    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
-        """See Step."""
-        _write(self.config, undo["after"])
+    def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
+        _write(self.config, remembered["after"])
         machine.run("systemctl", "try-restart", UNIT, timeout=_TIMEOUT)
         return self.settings["server"]
 
-
-def undo_switch(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
-    """Give the agent its old master back; what others changed in puppet.conf since stays."""
-    config = Path(undo["config"])
-    text = _read(config)
-    back = undo["before"] if text == undo["after"] else puppet_conf.changed(SECTION, text, undo["lines"])
-    if back != text:
-        _write(config, back)
-    machine.run("systemctl", "try-restart", UNIT, timeout=_TIMEOUT)
-    return []
+    @staticmethod
+    def undo(machine: Machine, remembered: Mapping[str, Any]) -> list[str]:
+        """Give the agent its old master back; what others changed in puppet.conf since stays."""
+        config = Path(remembered["config"])
+        text = _read(config)
+        if text == remembered["after"]:
+            back = remembered["before"]
+        else:
+            back = puppet_conf.changed(SECTION, text, remembered["lines"])
+        if back != text:
+            _write(config, back)
+        machine.run("systemctl", "try-restart", UNIT, timeout=_TIMEOUT)
+        return []
 
 
 @dataclass(frozen=True)
-class RealRun:
+class RealRun(StepWithoutUndo):
     """Runs the agent as it is configured now."""
 
     timeout: float
     name: ClassVar[str] = "run"
 
     def summary(self) -> str:
-        """See Step."""
         return "run the agent"
 
-    def remember(self, machine: Machine) -> Mapping[str, Any]:
-        """See Step."""
-        del machine
-        return {}
-
-    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
-        """See Step."""
-        del undo
+    def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
+        del remembered
         output = run(machine, timeout=self.timeout)
         return f"{sum(line.startswith('Notice: /') for line in output.splitlines())} changes"
 
 
 @dataclass(frozen=True)
-class Resume:
+class Resume(Step):
     """Starts the agent's service again, if it ran."""
 
     active: bool
     name: ClassVar[str] = "resume"
+    vital: ClassVar[bool] = True
 
     def summary(self) -> str:
-        """See Step."""
         return "start the agent's service again"
 
     def remember(self, machine: Machine) -> Mapping[str, Any]:
-        """See Step."""
         del machine
         return {"active": self.active}
 
-    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
-        """See Step."""
-        if undo["active"]:
+    def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
+        if remembered["active"]:
             _start(machine)
-        return "started" if undo["active"] else "it did not run"
+        return "started" if remembered["active"] else "it did not run"
 
-
-def undo_resume(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
-    """Stop it: the files change again. The undo of `Pause` starts it."""
-    if undo["active"]:
-        machine.run("systemctl", "stop", UNIT, timeout=_TIMEOUT)
-    return []
+    @staticmethod
+    def undo(machine: Machine, remembered: Mapping[str, Any]) -> list[str]:
+        """Stop it: the files change again. The undo of `Pause` starts it."""
+        if remembered["active"]:
+            machine.run("systemctl", "stop", UNIT, timeout=_TIMEOUT)
+        return []
 
 
 def run(machine: Machine, *words: str, timeout: float) -> str:

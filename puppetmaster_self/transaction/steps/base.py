@@ -10,11 +10,16 @@ from typing import Any, ClassVar
 
 from enc.programs import whole_file
 from enc.programs.whole_file import Strength
+from enc.terms.names import EnvironmentName
 from puppetmaster_self.instance.machine import Machine
+from puppetmaster_self.transaction.steps.step import Step
+
+PUPPETS = EnvironmentName("production")
+"""puppetserver does not start without an environment of this name, and may not make one here."""
 
 
 @dataclass(frozen=True)
-class Base:
+class Base(Step):
     """Makes the directories, and the configuration that its branch manager and signing policy read."""
 
     configuration: str
@@ -27,22 +32,21 @@ class Base:
     name: ClassVar[str] = "base"
 
     def summary(self) -> str:
-        """See Step."""
         return "make the self-master's directory and configuration"
 
     def remember(self, machine: Machine) -> Mapping[str, Any]:
-        """See Step."""
         made = [str(path) for path in self.made if not path.exists()]
         return {"base": str(machine.places.base), "made": made}
 
-    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
-        """See Step."""
-        del undo
+    def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
+        del remembered
         places = machine.places
         # puppetserver's account must pass through to what is its own below.
         places.base.chmod(0o755)
         for directory in (places.environments, places.store, places.modules):
             directory.mkdir(exist_ok=True)
+        # A branch takes the place of an empty directory; where no branch becomes this environment, it is enough.
+        (places.environments / PUPPETS).mkdir(exist_ok=True)
         link = places.modules / "puppetmaster"
         if not link.is_symlink():
             link.symlink_to(self.module)
@@ -51,17 +55,17 @@ class Base:
             whole_file.write(places.autosign, self.autosign.encode(), mode=0o755, survives=Strength.POWER_CUT)
         return str(places.base)
 
-
-def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
-    """Remove everything there but the transaction and what must never be lost, and what was made elsewhere."""
-    places = machine.places
-    assert undo["base"] == str(places.base), "the base directory was changed in the configuration"
-    ours = (places.transaction, places.kept)
-    for path in (*places.base.iterdir(), *map(Path, undo["made"])):
-        if path in ours:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    return []
+    @staticmethod
+    def undo(machine: Machine, remembered: Mapping[str, Any]) -> list[str]:
+        """Remove everything there but the transaction and what must never be lost, and what was made elsewhere."""
+        places = machine.places
+        assert remembered["base"] == str(places.base), "the base directory was changed in the configuration"
+        ours = (places.transaction, places.kept)
+        for path in (*places.base.iterdir(), *map(Path, remembered["made"])):
+            if path in ours:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        return []

@@ -15,6 +15,7 @@ from enc.programs.whole_file import Strength
 from enc.terms.names import Certname
 from enc.terms.program_words import why
 from puppetmaster_self.instance.machine import Machine, ProgramFailed
+from puppetmaster_self.transaction.steps.step import Step, StepWithoutUndo
 
 SERVICE = "puppetserver.service"
 _OURS = (SERVICE, "puppetmaster-*", "branch-manager*")
@@ -35,7 +36,7 @@ Nothing is trusted here that would need the certificate verified.
 
 
 @dataclass(frozen=True)
-class Apply:
+class Apply(Step):
     """Applies the manifest that makes this machine a master."""
 
     manifest: str
@@ -44,16 +45,13 @@ class Apply:
     name: ClassVar[str] = "apply"
 
     def summary(self) -> str:
-        """See Step."""
         return "puppet apply what makes this machine a master"
 
     def remember(self, machine: Machine) -> Mapping[str, Any]:
-        """See Step."""
         return {"active": sorted(_active(machine))}
 
-    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
-        """See Step."""
-        del undo
+    def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
+        del remembered
         file = machine.places.base / "master.pp"
         whole_file.write(file, self.manifest.encode(), mode=0o600, survives=Strength.POWER_CUT)
         path = ("--modulepath", ":".join(self.modulepath)) if self.modulepath else ()
@@ -61,17 +59,17 @@ class Apply:
         done = machine.run(*command, timeout=self.timeout, good=_CHANGED)
         return f"{sum(line.startswith('Notice: /') for line in done.output.splitlines())} changes"
 
-
-def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
-    """Stop what is running that was not; its files go when the snapshot is brought back."""
-    for unit in sorted(_active(machine) - set(undo["active"])):
-        machine.run("systemctl", "stop", unit, timeout=_TIMEOUT)
-        machine.ask("systemctl", "disable", unit, timeout=_TIMEOUT)
-    return []
+    @staticmethod
+    def undo(machine: Machine, remembered: Mapping[str, Any]) -> list[str]:
+        """Stop what is running that was not; its files go when the snapshot is brought back."""
+        for unit in sorted(_active(machine) - set(remembered["active"])):
+            machine.run("systemctl", "stop", unit, timeout=_TIMEOUT)
+            machine.ask("systemctl", "disable", unit, timeout=_TIMEOUT)
+        return []
 
 
 @dataclass(frozen=True)
-class Answering:
+class Answering(StepWithoutUndo):
     """Waits until the own puppetserver answers."""
 
     port: int
@@ -79,17 +77,10 @@ class Answering:
     name: ClassVar[str] = "answering"
 
     def summary(self) -> str:
-        """See Step."""
         return f"wait until the own puppetserver answers on port {self.port}"
 
-    def remember(self, machine: Machine) -> Mapping[str, Any]:
-        """See Step."""
-        del machine
-        return {}
-
-    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
-        """See Step."""
-        del undo
+    def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
+        del remembered
         began = time.monotonic()
         while not answers(machine, self.port):
             if time.monotonic() - began > self.timeout:
@@ -103,7 +94,7 @@ class Answering:
 
 
 @dataclass(frozen=True)
-class Classifier:
+class Classifier(StepWithoutUndo):
     """Asks the own classifier about this instance."""
 
     certname: Certname
@@ -113,17 +104,10 @@ class Classifier:
     name: ClassVar[str] = "classifier"
 
     def summary(self) -> str:
-        """See Step."""
         return f"ask the own classifier about {self.certname}"
 
-    def remember(self, machine: Machine) -> Mapping[str, Any]:
-        """See Step."""
-        del machine
-        return {}
-
-    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
-        """See Step."""
-        del undo
+    def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
+        del remembered
         began = time.monotonic()
         while True:
             done = machine.ask(*self.program, self.certname, timeout=_TIMEOUT)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from enc.puppet import packages as puppet_packages
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.steps import accounts
+from puppetmaster_self.transaction.steps.step import Step
 
 _WITHOUT_QUESTIONS = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
 _APT = ("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=600", "-o", "Dpkg::Options::=--force-confold")
@@ -31,7 +32,7 @@ _PURGE_HALF = ("dpkg", "--purge", "--force-remove-reinstreq", "--force-depends")
 
 
 @dataclass(frozen=True)
-class Packages:
+class Packages(Step):
     """Installs what is missing of `names`, and what that needs."""
 
     tool: str
@@ -40,51 +41,48 @@ class Packages:
     name: ClassVar[str] = "packages"
 
     def summary(self) -> str:
-        """See Step."""
         return f"install {', '.join(self.names)}" if self.names else "install nothing"
 
     def remember(self, machine: Machine) -> Mapping[str, Any]:
-        """See Step."""
         return {"tool": self.tool, "timeout": self.timeout, "before": accounts.look(machine, self.tool)}
 
-    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
-        """See Step."""
+    def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
         if self.names:
             command = (*INSTALL[self.tool], *self.names)
             machine.run(*command, timeout=self.timeout, environment=_WITHOUT_QUESTIONS)
         now = accounts.look(machine, self.tool)["packages"]
-        new = f"{len(set(now) - set(undo['before']['packages']))} packages are new"
+        new = f"{len(set(now) - set(remembered['before']['packages']))} packages are new"
         return "; security: ".join([new, *puppet_packages.warnings()])
 
-
-def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
-    """Remove what was not there before and is not from others: packages, overrides, then accounts."""
-    tool, before = undo["tool"], undo["before"]
-    timeout = float(undo["timeout"])
-    if tool in _FIRST_MEND:
-        machine.ask(*_FIRST_MEND[tool], timeout=timeout, environment=_WITHOUT_QUESTIONS)
-    told = _without_half(machine, before["packages"], timeout) if tool == "apt" else []
-    now = accounts.look(machine, tool)
-    left = now
-    marked = machine.places.snapshot / "left-owned.json"
-    if marked.exists():
-        left = json.loads(marked.read_text(encoding="utf-8"))
-    new = {kind: sorted((set(now[kind]) & set(left[kind])) - set(before[kind])) for kind in now}
-    if new["packages"]:
-        machine.run(*REMOVE[tool], *new["packages"], timeout=timeout, environment=_WITHOUT_QUESTIONS)
-    # An override that names an account which is gone would stop dpkg for good, so it goes first.
-    for path in new["overrides"]:
-        machine.run("dpkg-statoverride", "--remove", path, timeout=timeout)
-    for user in new["users"]:
-        machine.run("userdel", user, timeout=timeout)
-    # userdel takes the group of the same name along.
-    gone = set(new["groups"]) - set(accounts.look(machine, tool)["groups"])
-    for group in new["groups"]:
-        if group not in gone:
-            machine.run("groupdel", group, timeout=timeout)
-    if new["packages"]:
-        told.append(f"removed {len(new['packages'])} packages")
-    return told
+    @staticmethod
+    def undo(machine: Machine, remembered: Mapping[str, Any]) -> list[str]:
+        """Remove what was not there before and is not from others: packages, overrides, then accounts."""
+        tool, before = remembered["tool"], remembered["before"]
+        timeout = float(remembered["timeout"])
+        if tool in _FIRST_MEND:
+            machine.ask(*_FIRST_MEND[tool], timeout=timeout, environment=_WITHOUT_QUESTIONS)
+        told = _without_half(machine, before["packages"], timeout) if tool == "apt" else []
+        now = accounts.look(machine, tool)
+        left = now
+        marked = machine.places.snapshot / "left-owned.json"
+        if marked.exists():
+            left = json.loads(marked.read_text(encoding="utf-8"))
+        new = {kind: sorted((set(now[kind]) & set(left[kind])) - set(before[kind])) for kind in now}
+        if new["packages"]:
+            machine.run(*REMOVE[tool], *new["packages"], timeout=timeout, environment=_WITHOUT_QUESTIONS)
+        # An override that names an account which is gone would stop dpkg for good, so it goes first.
+        for path in new["overrides"]:
+            machine.run("dpkg-statoverride", "--remove", path, timeout=timeout)
+        for user in new["users"]:
+            machine.run("userdel", user, timeout=timeout)
+        # userdel takes the group of the same name along.
+        gone = set(new["groups"]) - set(accounts.look(machine, tool)["groups"])
+        for group in new["groups"]:
+            if group not in gone:
+                machine.run("groupdel", group, timeout=timeout)
+        if new["packages"]:
+            told.append(f"removed {len(new['packages'])} packages")
+        return told
 
 
 def _without_half(machine: Machine, before: Sequence[str], timeout: float) -> list[str]:

@@ -19,6 +19,7 @@ from enc.terms.names import BranchName
 from puppetmaster_self.instance import keep
 from puppetmaster_self.instance.keep import REMOTE, git
 from puppetmaster_self.instance.machine import Machine, ProgramFailed
+from puppetmaster_self.transaction.steps.step import Step, StepWithoutUndo
 
 _POST_RECEIVE = """#!/bin/sh
 # puppetmaster-self: what is pushed here is live.
@@ -36,13 +37,13 @@ exec git push --quiet --force origin HEAD:{local}
 
 
 @dataclass(frozen=True)
-class Repository:
+class Repository(Step):
     """Makes the repository from the central one, and the working copy."""
 
     upstream: str
     branch: BranchName
-    site: BranchName
-    """Fetched too, if there is one: it becomes the environment `production`, which puppetserver wants."""
+    site: BranchName | None
+    """Fetched too, if it is there: it becomes the environment `production`, which puppetserver wants."""
     local: BranchName
     working_copy: Path
     deploy: tuple[str, ...]
@@ -51,11 +52,9 @@ class Repository:
     name: ClassVar[str] = "repository"
 
     def summary(self) -> str:
-        """See Step."""
         return f"fetch {self.branch} of {keep.shown(self.upstream)}; edit {self.local} in {self.working_copy}"
 
     def remember(self, machine: Machine) -> Mapping[str, Any]:
-        """See Step."""
         if self.working_copy.exists():
             where = str(self.working_copy)
             raise ToolkitError("is there already; move it away, or set self_master.working_copy", where=where)
@@ -65,9 +64,8 @@ class Repository:
             "kept": str(machine.places.kept / str(int(machine.now()))),
         }
 
-    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
-        """See Step."""
-        del undo
+    def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
+        del remembered
         place = machine.places.repository
         machine.run("git", "init", "--quiet", "--bare", f"--initial-branch={self.local}", str(place), timeout=60)
         git(machine, place, "config", "core.logAllRefUpdates", "true")
@@ -82,9 +80,10 @@ class Repository:
             git(machine, place, "update-ref", self.local.ref, f"{theirs}/{self.branch}")
         except ProgramFailed as error:
             raise ToolkitError(f"has no branch {self.branch}; name one with --branch", where=where) from error
-        there = machine.ask("git", "-C", str(place), "rev-parse", "--verify", f"{theirs}/{self.site}", timeout=60)
-        if there.status == 0:
-            git(machine, place, "update-ref", self.site.ref, f"{theirs}/{self.site}")
+        if self.site is not None:
+            there = machine.ask("git", "-C", str(place), "rev-parse", "--verify", f"{theirs}/{self.site}", timeout=60)
+            if there.status == 0:
+                git(machine, place, "update-ref", self.site.ref, f"{theirs}/{self.site}")
         brought = _bring_back(machine, place)
         self._working_copy(machine, place)
         _hook(place / "hooks/post-receive", _POST_RECEIVE.format(deploy=" ".join(self.deploy)))
@@ -98,23 +97,23 @@ class Repository:
         for name, text in (("post-commit", _POST_COMMIT), ("post-rewrite", _POST_REWRITE)):
             _hook(self.working_copy / ".git/hooks" / name, text.format(local=self.local.ref))
 
-
-def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
-    """Remove both, if git proves that nothing is lost with them; else move them to what is kept."""
-    repository, copy = Path(undo["repository"]), Path(undo["working_copy"])
-    place = Path(undo["kept"])
-    kept = keep.recorded(place)
-    bundled = kept is not None and kept.bundle is not None
-    there = copy if copy.exists() else None
-    if keep.worthless(machine, repository, there, bundled):
-        keep.removed(copy)
-        keep.removed(repository)
-        return []
-    return [keep.set_aside(path, place) for path in (copy, repository) if path.exists()]
+    @staticmethod
+    def undo(machine: Machine, remembered: Mapping[str, Any]) -> list[str]:
+        """Remove both, if git proves that nothing is lost with them; else move them to what is kept."""
+        repository, copy = Path(remembered["repository"]), Path(remembered["working_copy"])
+        place = Path(remembered["kept"])
+        kept = keep.recorded(place)
+        bundled = kept is not None and kept.bundle is not None
+        there = copy if copy.exists() else None
+        if keep.worthless(machine, repository, there, bundled):
+            keep.removed(copy)
+            keep.removed(repository)
+            return []
+        return [keep.set_aside(path, place) for path in (copy, repository) if path.exists()]
 
 
 @dataclass(frozen=True)
-class Deploy:
+class Deploy(StepWithoutUndo):
     """Makes the environments."""
 
     command: tuple[str, ...]
@@ -122,17 +121,10 @@ class Deploy:
     name: ClassVar[str] = "deploy"
 
     def summary(self) -> str:
-        """See Step."""
         return "make the environments from the branches"
 
-    def remember(self, machine: Machine) -> Mapping[str, Any]:
-        """See Step."""
-        del machine
-        return {}
-
-    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
-        """See Step."""
-        del undo
+    def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
+        del remembered
         return " ".join(machine.run(*self.command, timeout=self.timeout).output.split())
 
 

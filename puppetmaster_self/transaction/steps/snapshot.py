@@ -13,12 +13,13 @@ from enc.programs.whole_file import Strength
 from puppetmaster_self.instance import tree
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.steps import accounts
+from puppetmaster_self.transaction.steps.step import Step, StepWithoutUndo
 
 _TIMEOUT = 120.0
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class Snapshot(Step):
     """Keeps all files below `roots`, but not those below `without`."""
 
     roots: tuple[Path, ...]
@@ -26,29 +27,39 @@ class Snapshot:
     name: ClassVar[str] = "snapshot"
 
     def summary(self) -> str:
-        """See Step."""
         return f"keep how things are: {', '.join(map(str, self.roots))}"
 
     def remember(self, machine: Machine) -> Mapping[str, Any]:
-        """See Step."""
         return {
             "roots": [str(root) for root in self.roots],
             "without": [str(path) for path in self.without],
             "kept": str(machine.places.kept / str(int(machine.now()))),
         }
 
-    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
-        """See Step."""
-        del undo
+    def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
+        del remembered
         place = machine.places.snapshot
         found = tree.look(self.roots, self.without)
         tree.keep(found, place / "copies")
         whole_file.write(place / "before.json", tree.as_json(found).encode(), mode=0o600, survives=Strength.POWER_CUT)
         return f"{len(found)} paths"
 
+    @staticmethod
+    def undo(machine: Machine, remembered: Mapping[str, Any]) -> list[str]:
+        """Bring the files back. Without a whole snapshot, no later step has begun, and nothing was changed."""
+        place = machine.places.snapshot
+        before = _read(place / "before.json")
+        if before is None:
+            return []
+        now = tree.look(map(Path, remembered["roots"]), map(Path, remembered["without"]))
+        tasks = tree.restoration(before, _read(place / "left.json"), now)
+        told = tree.restore(tasks, before, place / "copies", Path(remembered["kept"]))
+        machine.run("systemctl", "daemon-reload", timeout=_TIMEOUT)
+        return told
+
 
 @dataclass(frozen=True)
-class Mark:
+class Mark(StepWithoutUndo):
     """Notes how we left everything, so that later changes of others can be told from ours."""
 
     roots: tuple[Path, ...]
@@ -57,17 +68,10 @@ class Mark:
     name: ClassVar[str] = "mark"
 
     def summary(self) -> str:
-        """See Step."""
         return "note what was changed"
 
-    def remember(self, machine: Machine) -> Mapping[str, Any]:
-        """See Step."""
-        del machine
-        return {}
-
-    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
-        """See Step."""
-        del undo
+    def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
+        del remembered
         place = machine.places.snapshot
         owned = accounts.look(machine, self.tool)
         whole_file.write(place / "left-owned.json", json.dumps(owned).encode(), mode=0o600, survives=Strength.POWER_CUT)
@@ -75,19 +79,6 @@ class Mark:
         whole_file.write(place / "left.json", tree.as_json(found).encode(), mode=0o600, survives=Strength.POWER_CUT)
         before = _read(place / "before.json") or {}
         return f"{len(tree.restoration(before, None, found))} paths were changed"
-
-
-def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
-    """Bring the files back. Without a whole snapshot, no later step has begun, and nothing was changed."""
-    place = machine.places.snapshot
-    before = _read(place / "before.json")
-    if before is None:
-        return []
-    now = tree.look(map(Path, undo["roots"]), map(Path, undo["without"]))
-    tasks = tree.restoration(before, _read(place / "left.json"), now)
-    told = tree.restore(tasks, before, place / "copies", Path(undo["kept"]))
-    machine.run("systemctl", "daemon-reload", timeout=_TIMEOUT)
-    return told
 
 
 def _read(path: Path) -> dict[str, tree.Entry] | None:

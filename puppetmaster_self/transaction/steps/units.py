@@ -13,6 +13,7 @@ from enc.programs import whole_file
 from enc.programs.whole_file import Strength
 from enc.terms.errors import UsageError
 from puppetmaster_self.instance.machine import Machine
+from puppetmaster_self.transaction.steps.step import Step
 
 RECOVER = "puppetmaster-self-recover.service"
 WATCH = "puppetmaster-self-watch.service"
@@ -113,7 +114,7 @@ def texts(program: tuple[str, ...], interval: float = 3600.0) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Units:
+class Units(Step):
     """Puts the units in place. First to be done, so last to be undone."""
 
     program: tuple[str, ...]
@@ -122,17 +123,14 @@ class Units:
     name: ClassVar[str] = "units"
 
     def summary(self) -> str:
-        """See Step."""
         return f"watch over the change: {RECOVER}, {TIMER}"
 
     def remember(self, machine: Machine) -> Mapping[str, Any]:
-        """See Step."""
         places = {machine.places.units / wants for wants in _WANTS.values()}
         return {"made": sorted(str(place) for place in places if not place.exists())}
 
-    def act(self, machine: Machine, undo: Mapping[str, Any]) -> str:
-        """See Step."""
-        del undo
+    def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
+        del remembered
         directory = machine.places.units
         for name, text in texts(self.program, self.interval).items():
             whole_file.write(directory / name, text.encode(), mode=0o644, survives=Strength.POWER_CUT)
@@ -146,26 +144,26 @@ class Units:
             machine.run("systemctl", "start", name, timeout=_TIMEOUT)
         return f"{len(_TEXTS)} units"
 
-
-def undo(machine: Machine, undo: Mapping[str, Any]) -> list[str]:
-    """Take the units away."""
-    directory = machine.places.units
-    for name in (TIMER, SYNC_TIMER):
-        if (directory / name).exists():
-            machine.ask("systemctl", "stop", name, timeout=_TIMEOUT)
-    for name, wants in _WANTS.items():
-        (directory / wants / name).unlink(missing_ok=True)
-    for name in _TEXTS:
-        (directory / name).unlink(missing_ok=True)
-    whole_file.collect(directory)  # what we were killed with on the way
-    for place in undo["made"]:
-        try:
-            Path(place).rmdir()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            # Somebody else may have a link in there by now.
-            if error.errno != errno.ENOTEMPTY:
-                raise
-    machine.run("systemctl", "daemon-reload", timeout=_TIMEOUT)
-    return []
+    @staticmethod
+    def undo(machine: Machine, remembered: Mapping[str, Any]) -> list[str]:
+        """Take the units away."""
+        directory = machine.places.units
+        for name in (TIMER, SYNC_TIMER):
+            if (directory / name).exists():
+                machine.ask("systemctl", "stop", name, timeout=_TIMEOUT)
+        for name, wants in _WANTS.items():
+            (directory / wants / name).unlink(missing_ok=True)
+        for name in _TEXTS:
+            (directory / name).unlink(missing_ok=True)
+        whole_file.collect(directory)  # what we were killed with on the way
+        for place in remembered["made"]:
+            try:
+                Path(place).rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                # Somebody else may have a link in there by now.
+                if error.errno != errno.ENOTEMPTY:
+                    raise
+        machine.run("systemctl", "daemon-reload", timeout=_TIMEOUT)
+        return []

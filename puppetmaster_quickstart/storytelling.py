@@ -2,7 +2,7 @@
 
 Owns the form on the terminal, and that a command which ends otherwise than the
 story says stops it: `ProcessFailed`; what the command said stands above. Not
-here: which commands (quickstart.py).
+here: which commands (the chapters).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from puppetmaster_self.quickstart.owned_process import ProcessFailed
+from puppetmaster_quickstart.owned_process import ProcessFailed
 
 _PATIENCE = 20.0
 """Seconds within which what the story waits for must have come."""

@@ -1,7 +1,7 @@
 """The quickstart's servers: what each is given, one configuration for all of them, and waiting for what they do.
 
 Owns the directory that it is given. Servers listen on the loopback and are
-ended by their recorded pids. Not here: the story (quickstart.py).
+ended by their recorded pids. Not here: the story (story.py).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from enc.directory.embedded import EmbeddedDirectory
 from enc.programs import whole_file
 from enc.programs.whole_file import Strength
 from enc.terms.names import Certname
-from puppetmaster_self.quickstart import compiled_classes
-from puppetmaster_self.quickstart.branches import Repository
-from puppetmaster_self.quickstart.instances import Instances
-from puppetmaster_self.quickstart.owned_process import OwnedProcess
-from puppetmaster_self.quickstart.private_master import PrivateMaster
-from puppetmaster_self.quickstart.puppetserver_files import AuthRule, MasterSettings, exec_terminus
-from puppetmaster_self.quickstart.storytelling import Speaker, until
+from puppetmaster_quickstart import compiled_classes
+from puppetmaster_quickstart.branches import Repository
+from puppetmaster_quickstart.instances import Instances
+from puppetmaster_quickstart.owned_process import OwnedProcess
+from puppetmaster_quickstart.private_master import PrivateMaster
+from puppetmaster_quickstart.puppetserver_files import AuthRule, MasterSettings, exec_terminus
+from puppetmaster_quickstart.storytelling import Speaker, until
 
 SERVER = Certname("puppet.example.org")
 SUFFIX = "dc=example,dc=org"

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from enc.terms.names import Certname
 from enc.terms.program_words import why
-from puppetmaster_self.quickstart.owned_process import ProcessFailed
+from puppetmaster_quickstart.owned_process import ProcessFailed
 from puppetmaster_self.transaction.plan import module_root
 
 PREFIX = Path("/opt/puppetmaster-toolkit")

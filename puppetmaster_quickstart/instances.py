@@ -14,12 +14,12 @@ import yaml
 
 from enc.instances.user_data import SCRIPT
 from enc.terms.names import Certname
-from puppetmaster_self.quickstart.owned_process import OwnedProcess
-from puppetmaster_self.quickstart.private_agent import AgentRun, AgentSettings, PrivateAgent
-from puppetmaster_self.quickstart.private_instance import PrivateInstance, end, read, refusal, start_wire, wire
-from puppetmaster_self.quickstart.private_master import PrivateMaster
-from puppetmaster_self.quickstart.storytelling import tell
-from puppetmaster_self.quickstart.whole_instance import WholeInstance, forget_groups
+from puppetmaster_quickstart.owned_process import OwnedProcess
+from puppetmaster_quickstart.private_agent import AgentRun, AgentSettings, PrivateAgent
+from puppetmaster_quickstart.private_instance import PrivateInstance, end, read, refusal, start_wire, wire
+from puppetmaster_quickstart.private_master import PrivateMaster
+from puppetmaster_quickstart.storytelling import tell
+from puppetmaster_quickstart.whole_instance import WholeInstance, forget_groups
 
 _FACT = "quickstart_machine"
 """The fact that says where an instance's own directory is."""

@@ -26,10 +26,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from enc.terms.names import Certname
-from puppetmaster_self.quickstart import instance_system
-from puppetmaster_self.quickstart.owned_process import ProcessFailed
-from puppetmaster_self.quickstart.private_instance import MASTER_ADDRESS, PrivateInstance
-from puppetmaster_self.quickstart.storytelling import until
+from puppetmaster_quickstart import instance_system
+from puppetmaster_quickstart.owned_process import ProcessFailed
+from puppetmaster_quickstart.private_instance import MASTER_ADDRESS, PrivateInstance
+from puppetmaster_quickstart.storytelling import until
 
 _ADDRESS = "10.79.0.2"
 _CGROUPS = Path("/sys/fs/cgroup")

@@ -18,8 +18,8 @@ from enc.programs import whole_file
 from enc.programs.whole_file import Strength
 from enc.terms.errors import bounded
 from enc.terms.program_words import why
-from puppetmaster_self.quickstart.owned_process import ProcessFailed
-from puppetmaster_self.quickstart.puppetserver_files import JAR, JRUBY_LIBRARY, SERVICES
+from puppetmaster_quickstart.owned_process import ProcessFailed
+from puppetmaster_quickstart.puppetserver_files import JAR, JRUBY_LIBRARY, SERVICES
 
 MAIN = "puppetlabs.trapperkeeper.main"
 _LIMIT = 300

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from enc.directory.place import free_port
 from enc.terms.names import BranchName
-from puppetmaster_self.quickstart.owned_process import OwnedProcess
-from puppetmaster_self.quickstart.storytelling import Speaker, until
+from puppetmaster_quickstart.owned_process import OwnedProcess
+from puppetmaster_quickstart.storytelling import Speaker, until
 
 PRODUCTION, TEST = BranchName("production"), BranchName("test")
 

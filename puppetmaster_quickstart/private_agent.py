@@ -17,8 +17,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from enc.terms.names import Certname
-from puppetmaster_self.quickstart.owned_process import ProcessFailed
-from puppetmaster_self.quickstart.puppetserver_files import check_base, setting_lines
+from puppetmaster_quickstart.owned_process import ProcessFailed
+from puppetmaster_quickstart.puppetserver_files import check_base, setting_lines
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,10 @@ import yaml
 
 from enc.terms.names import Certname
 from enc.terms.program_words import why
-from puppetmaster_self.quickstart.owned_process import OwnedProcess, ProcessFailed
-from puppetmaster_self.quickstart.private_agent import AgentRun
-from puppetmaster_self.quickstart.puppetserver_files import check_base
-from puppetmaster_self.quickstart.storytelling import until
+from puppetmaster_quickstart.owned_process import OwnedProcess, ProcessFailed
+from puppetmaster_quickstart.private_agent import AgentRun
+from puppetmaster_quickstart.puppetserver_files import check_base
+from puppetmaster_quickstart.storytelling import until
 
 MASTER_ADDRESS = "10.79.0.1"
 """Where instances find their master, and what else the site offers."""

@@ -23,10 +23,10 @@ from pathlib import Path
 
 from enc.terms.names import Certname, EnvironmentName
 from enc.terms.program_words import why
-from puppetmaster_self.quickstart import compiled_classes
-from puppetmaster_self.quickstart.owned_process import OwnedProcess, ProcessFailed
-from puppetmaster_self.quickstart.private_agent import AgentSettings, PrivateAgent
-from puppetmaster_self.quickstart.puppetserver_files import JAR, JRUBY_LIBRARY, MasterSettings, check_base, files
+from puppetmaster_quickstart import compiled_classes
+from puppetmaster_quickstart.owned_process import OwnedProcess, ProcessFailed
+from puppetmaster_quickstart.private_agent import AgentSettings, PrivateAgent
+from puppetmaster_quickstart.puppetserver_files import JAR, JRUBY_LIBRARY, MasterSettings, check_base, files
 from puppetmaster_self.transaction.steps.master import READY_PROBE
 
 

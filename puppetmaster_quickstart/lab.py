@@ -16,10 +16,10 @@ import yaml
 from enc.directory.embedded import EmbeddedDirectory
 from enc.terms.names import Certname
 from enc.terms.program_words import why
-from puppetmaster_self.quickstart.branches import Repository
-from puppetmaster_self.quickstart.instances import Instances
-from puppetmaster_self.quickstart.owned_process import ProcessFailed
-from puppetmaster_self.quickstart.storytelling import Speaker, tell
+from puppetmaster_quickstart.branches import Repository
+from puppetmaster_quickstart.instances import Instances
+from puppetmaster_quickstart.owned_process import ProcessFailed
+from puppetmaster_quickstart.storytelling import Speaker, tell
 
 _CONFIGURATION = "/etc/puppetmaster/config.yaml"
 _SECRET = "/etc/puppetmaster/ldap.secret"  # noqa: S105 - where it is

@@ -1,0 +1,82 @@
+"""Chapters 7, 8 and 10: what people change, and how it arrives. An edit, a push, a try on an instance of one's own.
+
+Each knows what those before it have made, and owns nothing: what it starts, the
+stage's servers end. Whatever goes otherwise than told ends the story
+(`ProcessFailed`, from the stage and storytelling.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from puppetmaster_quickstart.cast import DEMO, LAB_1, SHOP, TILL_1, WEB_1, branch_of
+from puppetmaster_quickstart.lab import Lab, Site
+from puppetmaster_quickstart.servers import SERVER, SUFFIX
+from puppetmaster_quickstart.stage import Stage
+from puppetmaster_quickstart.storytelling import chapter, tell
+
+
+def edit(stage: Stage) -> None:
+    """An edit in LDAP."""
+    chapter("7. An edit, and what it brings", "One command; the follower sees it at once.")
+    before = stage.servers.answer(WEB_1)
+    change = ("--parameter", 'hello::greeting="Hello again"', "--variable", "contact=bob@example.org")
+    stage.operator.types("enc-admin", "node", "set", WEB_1, *change, "--reason", "Bob takes over")
+    stage.servers.wait_for_change(WEB_1, before)
+    stage.agent(WEB_1, changes=True)
+    stage.operator.types("enc-admin", "node", "history", WEB_1)
+
+
+def push(stage: Stage) -> None:
+    """A push, and one that is refused."""
+    chapter(
+        "8. A push, and what it brings",
+        "Bob changes the class on his project's branch. His password is that in LDAP, and so is his right to push.",
+    )
+    url = stage.repository.url.replace("://", "://bob@")
+    stage.bob.types("git", "clone", "--quiet", "--branch", branch_of(DEMO), url, "puppet")
+    bob = stage.bob.within("puppet")
+    bob.types("sed", "-i", "s/code      first/code      second/", "modules/hello/manifests/init.pp")
+    bob.types("git", "commit", "--quiet", "-am", "The second code")
+    bob.types("git", "push")
+    stage.agent(WEB_1, changes=True)
+    tell("The other project's instance has nothing to do:")
+    stage.agent(TILL_1, changes=False)
+    tell("Nor may Bob push there:")
+    bob.types("git", "push", "origin", f"HEAD:{branch_of(SHOP)}", refused=True)
+    stage.operator.types("branch-manager", "list")
+
+
+def own_master(stage: Stage) -> None:
+    """An instance becomes its own master, and goes back; left out where the machine gives no such instance."""
+    chapter(
+        "10. An instance that is its own master",
+        "Alice tries something that is not for her whole project. lab-1 is a system of its own with systemd, made "
+        "of this machine's software; its image brings the toolkit, and Alice's account for LDAP and git.",
+    )
+    lab = Lab(LAB_1, stage.instances)
+    if not lab.switch_on():
+        return
+    tell("It reaches LDAP through the network, so slapd gets puppetserver's certificate, which instances trust:")
+    own = stage.servers.own_certificate()
+    stage.operator.types("enc-admin", "directory", "stop")
+    tls = ("--tls-certificate", own["certificate_file"], "--tls-key", own["key_file"])
+    stage.operator.types("enc-admin", "directory", "start", *tls)
+    site = Site(SERVER, Path(own["ca_file"]), stage.servers.answers)
+    lab.furnish(stage.servers.directory, stage.repository, stage.alice, site)
+    stage.create(LAB_1.short, LAB_1, DEMO)
+    stage.servers.wait_for(stage.servers.answers / f"nodes/{LAB_1}.yaml")
+    stage.built(LAB_1.short, stage.instances.build(LAB_1.short, LAB_1))
+    tell("Now it becomes its own master. Each step can be undone, and is if a later one fails:")
+    lab.enable()
+    tell("Everybody sees that in LDAP:")
+    ldap = ("-Q", "-LLL", "-o", "ldif-wrap=no", "-Y", "EXTERNAL", "-H", stage.servers.directory.home.ldapi_uri)
+    stage.operator.types("ldapsearch", *ldap, "-b", SUFFIX, f"cn={LAB_1}", "puppetmasterSelf")
+    tell("Its project's branch is in /srv/puppet. What is committed there is live, on this instance only:")
+    lab.edit("code      second", "code      third")
+    stage.agent(LAB_1)
+    tell("And back. The commit is kept, also as a branch of the project:")
+    lab.disable()
+    tell("The central master has put everything right, and has nothing more to do:")
+    stage.agent(LAB_1, changes=False)
+    stage.operator.types("branch-manager", "list")
