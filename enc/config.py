@@ -15,13 +15,14 @@ import types
 import typing
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 
 from enc.errors import ConfigurationError
 from enc.names import BranchName, EnvironmentName, ProjectName
 from enc.settings import Duration, Section, Settings
+from enc.settings.values import OneOf
 
 DEFAULT_PATH = Path("/etc/puppetmaster/config.yaml")
 ENVIRONMENT_VARIABLE = "PUPPETMASTER_CONFIG"
@@ -74,7 +75,7 @@ T = TypeVar("T", bound=Section)
 def _section(cls: type[T], value: object, path: str, where: str) -> T:
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"{path or 'the file'} must be a mapping of settings", where=where)
-    hints = typing.get_type_hints(cls)
+    hints = typing.get_type_hints(cls, include_extras=True)
     known = {f.name: hints[f.name] for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     defaults = {f.name: f.default for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     chosen: dict[str, Any] = {}
@@ -117,6 +118,11 @@ def _value(kind: Any, value: object, path: str, where: str) -> Any:
         if value in typing.get_args(kind) and isinstance(value, str):
             return value
         wanted = "one of " + ", ".join(typing.get_args(kind))
+    elif origin is Annotated:
+        (table,) = (extra for extra in kind.__metadata__ if isinstance(extra, OneOf))
+        if isinstance(value, str) and value in table.names:
+            return value
+        wanted = "one of " + ", ".join(table.names)
     elif origin is tuple:
         (item_kind, _) = typing.get_args(kind)
         if isinstance(value, list) and value and item_kind is not str:
