@@ -13,7 +13,7 @@ DEEPEST = 40
 
 def check(look: Look) -> Iterator[Problem]:
     """Yield what is larger than its bound."""
-    limits = look.limits
+    limits = look.settings.pushes
     if look.new and len(look.entries) > limits.directory_entries:
         many = f"the directory has {len(look.entries)} entries, the limit (pushes.directory_entries) is"
         yield Problem(look.path, f"{many} {limits.directory_entries}")
@@ -21,7 +21,7 @@ def check(look: Look) -> Iterator[Problem]:
         yield Problem(look.path, f"is more than {DEEPEST} directories deep")
     for entry in look.new:
         if entry.mode in (FILE, PROGRAM):
-            size = look.blobs(entry.id).size
+            size = look.size(entry)
             if size > limits.file_bytes:
                 what = f"is {size} bytes large, the limit (pushes.file_bytes) is {limits.file_bytes}"
                 yield Problem(look.where(entry), what)
