@@ -218,7 +218,8 @@ def test_a_check_of_the_whole_tree_is_a_line_too(bare: Bare, monkeypatch: pytest
 def test_a_puppetfile_that_was_there_is_refused_for_what_it_is(tmp_path: Path, kind: str, elsewhere: str) -> None:
     """Also where the trees are the same to the last bit, and so no directory of them is looked at."""
     bare = Bare(tmp_path)
-    puppetfile: Content | str = {"directory": {"x": ""}, "link": "-> x", "large": "#" * (17 << 20)}[kind]  # type: ignore[dict-item]
+    kinds: Content = {"directory": {"x": ""}, "link": "-> x", "large": "#" * (17 << 20)}
+    puppetfile = kinds[kind]
     old = bare.commit("test", {"Puppetfile": puppetfile, "x": ""})
     new = bare.commit("test", {"Puppetfile": puppetfile, "x": "" if elsewhere == "same" else "1"}, parent=old)
     followed = PuppetfileSettings(program=Path("/usr/bin/g10k"), sources=("https://example.org/",))
