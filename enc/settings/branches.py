@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from enc.settings.values import Duration, Section, listening_faults
+from enc.settings.forges import FORGES
+from enc.settings.values import Duration, OneOf, Section, listening_faults
 from enc.terms.names import BranchName
 
 # A whole host at least, and nothing that git takes for a helper (ext::) or ssh for an option.
@@ -75,7 +76,7 @@ class TransportSettings(Section):
 class MirrorSettings(Section):
     """A repository that lives at a forge: it is fetched from there and deployed here."""
 
-    forge: Literal["github", "gitea", "gitlab", "gerrit"] | None = None
+    forge: Annotated[str, OneOf(FORGES)] | None = None
     """Whose webhooks are taken (`gitea`: Forgejo, too). null: the repository lives here."""
     url: str | None = None
     """Where git fetches: https://HOST/PATH or ssh://USER@HOST/PATH."""

@@ -18,12 +18,13 @@ import typing
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import yaml
 
 from enc.settings import Duration, Section, Settings
 from enc.settings.gone import GONE, SINCE
+from enc.settings.values import OneOf
 from enc.terms.errors import ConfigurationError, one_line
 from enc.terms.names import BranchName, EnvironmentName, ProjectName
 
@@ -146,7 +147,7 @@ class _Look:
             return None
         before = len(self.faults)
         fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        hints = typing.get_type_hints(cls)
+        hints = typing.get_type_hints(cls, include_extras=True)
         chosen: dict[str, Any] = {}
         for key, item in value.items():
             dotted = f"{path}.{key}" if path else str(key)
@@ -200,6 +201,11 @@ def _plain(kind: Any, value: object) -> Any:
         if value in options and isinstance(value, str):
             return value
         raise ValueError("one of " + ", ".join(options))
+    if origin is Annotated:
+        (table,) = (extra for extra in kind.__metadata__ if isinstance(extra, OneOf))
+        if isinstance(value, str) and value in table.names:
+            return value
+        raise ValueError("one of " + ", ".join(table.names))
     if origin is tuple:
         if isinstance(value, list) and value and all(isinstance(item, str) and item for item in value):
             return tuple(value)

@@ -17,11 +17,12 @@ import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 
 from enc.settings import Duration, Settings
+from enc.settings.values import OneOf
 from enc.terms.names import BranchName, EnvironmentName, ProjectName
 
 
@@ -116,7 +117,7 @@ def as_yaml(document: dict[str, Any]) -> str:
 
 
 def _settings(kind: type, section: tuple[str, ...]) -> Iterator[Setting]:
-    hints, meanings = typing.get_type_hints(kind), _meanings(kind)
+    hints, meanings = typing.get_type_hints(kind, include_extras=True), _meanings(kind)
     for field in dataclasses.fields(kind):
         hint = hints[field.name]
         if dataclasses.is_dataclass(hint):
@@ -158,6 +159,9 @@ def _takes(hint: Any) -> str:
         return " or ".join("null" if option is type(None) else _takes(option) for option in options)
     if origin is Literal:
         return " or ".join(f"`{option}`" for option in options)
+    if origin is Annotated:
+        tables = (extra.names for extra in hint.__metadata__ if isinstance(extra, OneOf))
+        return " or ".join(f"`{name}`" for table in tables for name in table)
     if origin is tuple:
         if dataclasses.is_dataclass(options[0]):
             return "list of sections"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -18,6 +18,14 @@ class Section:
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield what the settings' types do not refuse: the key (empty: the section itself), and what is wrong."""
         yield from ()
+
+
+class OneOf:
+    """In `Annotated[str, OneOf(TABLE)]`: a text that must be a key of a table, which says itself what is in it."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        """`names` is looked at whenever a value is read, and told in refusals and in the docs."""
+        self.names = names
 
 
 def listening_faults(listen: str, certificate: Path | None, key: Path | None) -> Iterator[tuple[str, str]]:

@@ -1,20 +1,23 @@
-"""Checks of a pushed tree, one module each; the table of all of them.
+"""Checks of a tree that comes, one module each; the table of all of them.
 
-A new check is a new module with a function `check(look) -> problems`, a line
-here, and cases in tests/cases/pushes/.
+A new check is a new module, a line here, and cases in tests/cases/pushes/. What a line may say is in look.py:
+what a check looks at, and of which files it reads the content, up to which size. Whatever brings a tree (a push,
+a forge, Gerrit) is held to this table; nothing else knows a single check.
 """
 
 from __future__ import annotations
 
-from git_hooks.checks import environment_conf, links, names, puppetfile, sizes, submodules
+from git_hooks.checks import environment_conf, links, modules, names, puppetfile, sizes, submodules
 from git_hooks.checks.look import Check
 
 CHECKS: tuple[Check, ...] = (
-    names.check,
-    submodules.check,
-    links.check,
-    sizes.check,
-    environment_conf.check,
-    puppetfile.check,
+    Check(directory=names.check),
+    Check(directory=submodules.check),
+    Check(directory=sizes.check),
+    Check(file=links.check, reads=links.reads),
+    Check(file=environment_conf.check, reads=environment_conf.reads),
+    Check(file=puppetfile.check, reads=puppetfile.reads, also=puppetfile.ALSO),
+    Check(tree=puppetfile.beside),
+    Check(tree=modules.check),
 )
-"""All checks, in the order in which their findings are told."""
+"""All checks. What is wrong with a directory is told first, then what is wrong with files in it, in this order."""

@@ -13,9 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
-from git_hooks.checks.look import Look, Problem
-from git_hooks.repository.trees import FILE, PROGRAM
+from git_hooks.checks.look import File, Problem
+from git_hooks.repository.trees import FILE, PROGRAM, Entry
+
+if TYPE_CHECKING:
+    from enc.settings import Settings
 
 NAME = "environment.conf"
 KNOWN = (
@@ -29,7 +33,8 @@ KNOWN = (
 )
 OUR_PROGRAMS = ("/usr/bin/puppetmaster-config-version", "/usr/local/bin/puppetmaster-config-version")
 """Programs of the toolkit that a config_version may name; any other outside the tree is refused."""
-_LONGEST = 65_536
+LONGEST = 65_536
+"""Bytes of it."""
 
 _LINE = r"\s*(\w+)\s*=(.*)"
 _BLANKS = " \t\r\f\v"
@@ -47,27 +52,27 @@ def _is(pattern: str, text: str) -> re.Match[str] | None:
     return re.fullmatch(pattern, text, re.ASCII)
 
 
-def check(look: Look) -> Iterator[Problem]:
+def reads(directory: str, entry: Entry, settings: Settings) -> int | None:
+    """Return how much of it is read: of the one at the top, in whatever case, as some file system has it."""
+    del settings
+    return LONGEST if not directory and entry.name.lower() == NAME else None
+
+
+def check(conf: File) -> Iterator[Problem]:
     """Yield what is wrong with a new environment.conf at the top."""
-    if look.path:
+    if not conf.is_file:
+        yield Problem(NAME, "must be a file")
         return
-    for entry in look.new:
-        if entry.name.lower() != NAME:
-            continue
-        if entry.mode not in (FILE, PROGRAM):
-            yield Problem(NAME, "must be a file")
-            return
-        content = look.blobs(entry.id).content
-        if content is None or len(content) > _LONGEST:
-            yield Problem(NAME, f"is larger than {_LONGEST} bytes")
-            return
-        allowed = look.limits.modulepath
-        if allowed and not look.site.own:
-            # Somebody of a project may only name what operators name themselves.
-            theirs = [modulepath(look.site.content(entry)) for entry in look.site.at(NAME)]
-            allowed = allowed & frozenset().union(*theirs)
-        for what in problems(content, allowed):
-            yield Problem(NAME, what)
+    if conf.content is None:
+        yield Problem(NAME, f"is larger than {LONGEST} bytes")
+        return
+    allowed = frozenset(directory.rstrip("/") for directory in conf.settings.pushes.modulepath)
+    if allowed and not conf.site.own:
+        # Somebody of a project may only name what operators name themselves.
+        theirs = [entry for entry in conf.site.at(NAME) if entry.mode in (FILE, PROGRAM)]
+        allowed = allowed & frozenset().union(*(modulepath(conf.site.content(entry)) for entry in theirs))
+    for what in problems(conf.content, allowed):
+        yield Problem(NAME, what)
 
 
 def problems(content: bytes, allowed: Collection[str] = ()) -> Iterator[str]:

@@ -11,21 +11,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
-from git_hooks.checks.look import Look, Problem
-from git_hooks.repository.trees import LINK, leaving
+from git_hooks.checks.look import File, Problem
+from git_hooks.repository.trees import LINK, LONGEST_TARGET, Entry, depth, leaving
+
+if TYPE_CHECKING:
+    from enc.settings import Settings
 
 
-def check(look: Look) -> Iterator[Problem]:
-    """Yield the new links that are refused."""
-    for entry in look.new:
-        if entry.mode != LINK:
-            continue
-        where = look.where(entry)
-        what = leaving(look.blobs(entry.id).content, look.depth())
-        if not what:
-            continue
-        if not any(fnmatchcase(where, pattern) for pattern in look.limits.links):
-            yield Problem(where, f"{what}; an operator can allow its path, then it is left out (setting pushes.links)")
-        elif not look.site.own and entry not in look.site.at(where):
-            yield Problem(where, f"{what}; pushes.links allows it only as a branch of operators has it, and none does")
+def reads(directory: str, entry: Entry, settings: Settings) -> int | None:
+    """Return how much of links is read."""
+    del directory, settings
+    return LONGEST_TARGET if entry.mode == LINK else None
+
+
+def check(link: File) -> Iterator[Problem]:
+    """Yield why a new link is refused."""
+    what = leaving(link.content, depth(link.directory))
+    if not what:
+        return
+    where = link.path
+    if not any(fnmatchcase(where, pattern) for pattern in link.settings.pushes.links):
+        yield Problem(where, f"{what}; an operator can allow its path, then it is left out (setting pushes.links)")
+    elif not link.site.own and link.entry not in link.site.at(where):
+        yield Problem(where, f"{what}; pushes.links allows it only as a branch of operators has it, and none does")

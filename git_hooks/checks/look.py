@@ -1,34 +1,28 @@
-"""What the checks of a pushed tree are given and give back. Pure.
+"""What checks of a tree are given and give back. Pure.
 
-A check looks at one directory at a time and yields what is wrong with what is
-*new* in it: what no known tree has at the same place. What a branch of this
-repository shows already was checked when it came.
+A check yields what is wrong with what is *new*: what no known tree has at the
+same place. What a branch of this repository shows already was checked when it
+came. There are three things to look at, and a check may look at each:
+
+- a directory (`Look`): names, kinds and sizes of what is in it;
+- a file (`File`): the content of those that the check asks for (`reads`). Sizes
+  are known before any content is read, and no more is read than is asked for;
+- the tree as a whole (`Tree`), if nothing was wrong with its parts: what depends
+  on several places at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from git_hooks.repository.trees import Entry, depth, join
+from git_hooks.repository.trees import FILE, PROGRAM, Entry, depth, join
 
 if TYPE_CHECKING:
-    from git_hooks.puppetfile import Sources
+    from enc.settings import Settings
 
-
-class Limits(NamedTuple):
-    """The bounds of a push (settings `pushes` and `branches.puppetfile`)."""
-
-    file_bytes: int
-    push_bytes: int
-    files: int
-    submodules: bool
-    sources: Sources | None = None
-    """Where a Puppetfile may take modules from; None: Puppetfiles are not followed."""
-    links: tuple[str, ...] = ()
-    """Patterns of paths at which a link may leave the tree."""
-    modulepath: frozenset[str] = frozenset()
-    """Directories outside of the tree that a modulepath may name."""
+At = Callable[[str], Iterable[Entry]]
+"""Returns what stands at a path."""
 
 
 class Site(NamedTuple):
@@ -36,7 +30,7 @@ class Site(NamedTuple):
 
     own: bool
     """The branch that is looked at is one of these, or a tag: only operators push it."""
-    at: Callable[[str], Iterable[Entry]]
+    at: At
     """Returns what stands at a path on these branches."""
     content: Callable[[Entry], bytes]
     """Returns what a file or link of them holds."""
@@ -58,15 +52,8 @@ class Problem(NamedTuple):
         return f"{self.path}: {self.what}" if self.path else self.what
 
 
-class Blob(NamedTuple):
-    """A file or a link's target: its size, and its content if it is small or was asked for."""
-
-    size: int
-    content: bytes | None
-
-
 class Look(NamedTuple):
-    """One directory of a pushed tree."""
+    """One directory."""
 
     path: str
     """Empty for the root."""
@@ -74,10 +61,9 @@ class Look(NamedTuple):
     """Everything in it."""
     new: tuple[Entry, ...]
     """What no known tree has here."""
-    blobs: Callable[[str], Blob]
-    """Returns the new file or link of this object name."""
-    limits: Limits
-    site: Site = OPERATORS
+    size: Callable[[Entry], int]
+    """Returns the bytes of a new file or link."""
+    settings: Settings
 
     def where(self, entry: Entry) -> str:
         """Return the path of an entry of this directory."""
@@ -88,10 +74,57 @@ class Look(NamedTuple):
         return depth(self.path)
 
 
-Check = Callable[[Look], Iterable[Problem]]
+class File(NamedTuple):
+    """One entry that a check asked for; it may be a directory, too, or whatever is called so."""
+
+    directory: str
+    """The path of the directory that it is in; empty for the root."""
+    entry: Entry
+    size: int
+    """Bytes of a file or a link's target; else 0."""
+    content: bytes | None
+    """None: it is larger than the check asked for, or it is no file and no link."""
+    settings: Settings
+    site: Site = OPERATORS
+
+    @property
+    def path(self) -> str:
+        """Where it stands."""
+        return join(self.directory, self.entry.name)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file, and no link."""
+        return self.entry.mode in (FILE, PROGRAM)
 
 
-def run(checks: Iterable[Check], look: Look) -> Iterator[Problem]:
-    """Yield what any of the checks finds."""
-    for check in checks:
-        yield from check(look)
+class Tree(NamedTuple):
+    """A tree in whose parts nothing is wrong."""
+
+    at: At
+    known: tuple[At, ...]
+    """The trees that it is compared with."""
+    entries: Callable[[Entry], tuple[Entry, ...]]
+    """Returns what is in a directory of it."""
+    content: Callable[[Entry, int], bytes | None]
+    """Returns what a file or link holds; None: more bytes than this, or it is neither."""
+    settings: Settings
+
+
+Reads = Callable[[str, Entry, "Settings"], int | None]
+"""The path of a directory and an entry of it → up to how many bytes of it the check reads; None: it does not look."""
+
+
+class Check(NamedTuple):
+    """A line of the table of checks."""
+
+    directory: Callable[[Look], Iterable[Problem]] | None = None
+    """Looks at each directory with something new in it."""
+    file: Callable[[File], Iterable[Problem]] | None = None
+    """Looks at each new entry that `reads` asks for."""
+    reads: Reads | None = None
+    """Is asked about each new entry. Without it, `file` looks at none."""
+    also: tuple[str, ...] = ()
+    """Paths that `reads` is asked about even if they are not new, where something else in their directory is."""
+    tree: Callable[[Tree], Iterable[Problem]] | None = None
+    """Looks at each tree whose parts are sound."""

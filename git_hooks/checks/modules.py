@@ -7,24 +7,23 @@ not looked at: who mends it must be able to push.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 
 from enc.terms.puppet_names import RESERVED_MODULES
-from git_hooks.checks.environment_conf import modulepath
-from git_hooks.checks.look import Problem
-from git_hooks.repository.trees import DIRECTORY, LINK, SUBMODULE, Entry, join
-
-At = Callable[[str], Iterable[Entry]]
-"""Returns what stands at a path of a tree."""
+from git_hooks.checks import environment_conf
+from git_hooks.checks.look import Problem, Tree
+from git_hooks.repository.trees import DIRECTORY, LINK, SUBMODULE, join
 
 
-def check(conf: bytes, at: At, known: Iterable[At]) -> Iterator[Problem]:
-    """Yield them, given the tree's environment.conf."""
-    known = tuple(known)
-    for directory in sorted(modulepath(conf) or {"modules"}):
+def check(tree: Tree) -> Iterator[Problem]:
+    """Yield them."""
+    conf = b""
+    for entry in tree.at(environment_conf.NAME):
+        conf = tree.content(entry, environment_conf.LONGEST) or b""  # if not, one of before there was this check
+    for directory in sorted(environment_conf.modulepath(conf) or {"modules"}):
         for name in RESERVED_MODULES:
             path = join("" if directory == "." else directory.removeprefix("./"), name)
-            for entry in at(path):
-                if entry.mode in (DIRECTORY, LINK, SUBMODULE) and not any(list(other(path)) for other in known):
+            for entry in tree.at(path):
+                if entry.mode in (DIRECTORY, LINK, SUBMODULE) and not any(list(at(path)) for at in tree.known):
                     what = "Puppet keeps this name to itself: with a module of this name no catalog compiles; rename it"
                     yield Problem(path, what)

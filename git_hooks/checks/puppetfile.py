@@ -7,31 +7,63 @@ sound, whatever way it came, nothing of the tree could go live.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from git_hooks.checks.look import Look, Problem
-from git_hooks.puppetfile import JOINED, NAME
-from git_hooks.repository.trees import FILE, PROGRAM
+from enc.terms.errors import ToolkitError
+from git_hooks.checks.look import File, Problem, Tree
+from git_hooks.puppetfile import JOINED, LONGEST, NAME, sources
+from git_hooks.repository.trees import FILE, PROGRAM, Entry
+
+if TYPE_CHECKING:
+    from enc.settings import Settings
+    from git_hooks.puppetfile.language import Puppetfile
 
 
-def check(look: Look) -> Iterator[Problem]:
+ALSO = (NAME, JOINED)
+"""What is looked at though a known tree has it."""
+
+
+def reads(directory: str, entry: Entry, settings: Settings) -> int | None:
+    """Return how much of it is read, and ask for what is called as its modules will be."""
+    if directory or entry.name not in (NAME, JOINED) or sources(settings.branches.puppetfile) is None:
+        return None
+    return LONGEST if entry.name == NAME else 0
+
+
+def check(file: File) -> Iterator[Problem]:
     """Yield what is wrong with a Puppetfile at the top."""
-    if look.path or look.limits.sources is None:
+    if file.entry.name == JOINED:
+        yield Problem(JOINED, "is what the branch manager calls the modules of a Puppetfile; choose another name")
         return
-    for entry in look.entries:
-        if entry.name == JOINED:
-            yield Problem(JOINED, "is what the branch manager calls the modules of a Puppetfile; choose another name")
-        if entry.name != NAME:
-            continue
-        if entry.mode not in (FILE, PROGRAM):
-            yield Problem(NAME, "must be a file")
-            return
-        from git_hooks.puppetfile import language  # few pushes bring one, and none should wait for that
+    try:
+        _asked(file.entry, file.content, file.settings)
+    except ToolkitError as error:
+        yield Problem("", str(error))
 
-        content = look.blobs(entry.id).content
-        if content is None:
-            yield Problem(NAME, f"is larger than {language.LONGEST} bytes")
-            return
+
+def beside(tree: Tree) -> Iterator[Problem]:
+    """Yield which module of a Puppetfile the tree has itself; that lies in no directory alone."""
+    if sources(tree.settings.branches.puppetfile) is None:
+        return
+    for entry in tree.at(NAME):
+        from git_hooks.puppetfile.language import check_beside
+
         try:
-            language.read(content, look.limits.sources)
-        except language.UnsoundPuppetfile as error:
+            asked = _asked(entry, tree.content(entry, LONGEST), tree.settings)
+            for own in tree.at(asked.directory):
+                if own.is_directory:
+                    check_beside(asked, {one.name for one in tree.entries(own)})
+        except ToolkitError as error:
             yield Problem("", str(error))
+
+
+def _asked(entry: Entry, content: bytes | None, settings: Settings) -> Puppetfile:
+    """Return what a Puppetfile asks for; raise `UnsoundPuppetfile`."""
+    from git_hooks.puppetfile import language  # few pushes bring one, and none should wait for that
+
+    allowed = sources(settings.branches.puppetfile)
+    if entry.mode not in (FILE, PROGRAM):
+        raise language.UnsoundPuppetfile("must be a file", where=NAME)
+    if content is None or allowed is None:
+        raise language.UnsoundPuppetfile(f"is larger than {LONGEST} bytes", where=NAME)
+    return language.read(content, allowed)

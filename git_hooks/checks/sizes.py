@@ -15,14 +15,14 @@ DEEPEST = 40
 
 def check(look: Look) -> Iterator[Problem]:
     """Yield what is larger than its bound."""
-    limits = look.limits
+    limits = look.settings.pushes
     if look.new and len(look.entries) > WIDEST:
         yield Problem(look.path, f"the directory has {len(look.entries)} entries, the limit is {WIDEST}")
     if look.depth() > DEEPEST:
         yield Problem(look.path, f"is more than {DEEPEST} directories deep")
     for entry in look.new:
         if entry.mode in (FILE, PROGRAM):
-            size = look.blobs(entry.id).size
+            size = look.size(entry)
             if size > limits.file_bytes:
                 what = f"is {size} bytes large, the limit (pushes.file_bytes) is {limits.file_bytes}"
                 yield Problem(look.where(entry), what)

@@ -19,7 +19,7 @@ def check(look: Look) -> Iterator[Problem]:
     for entry in look.new:
         if entry.mode not in _KNOWN:
             yield Problem(look.where(entry), f"has the unknown mode {entry.mode:o}")
-        elif entry.mode == SUBMODULE and not look.limits.submodules:
+        elif entry.mode == SUBMODULE and not look.settings.pushes.submodules:
             yield Problem(
                 look.where(entry),
                 "is a submodule; put the files themselves into the repository, or let an operator allow submodules, "

@@ -37,8 +37,8 @@ from enc.terms.errors import ToolkitError
 from enc.terms.names import EnvironmentName
 from git_hooks.deploy.module_program import CACHE, MODULES, fetch
 from git_hooks.deploy.verify import tree_of_files
-from git_hooks.puppetfile import JOINED, NAME, sources
-from git_hooks.puppetfile.language import LONGEST, Puppetfile, UnsoundPuppetfile, check_beside, read
+from git_hooks.puppetfile import JOINED, LONGEST, NAME, sources
+from git_hooks.puppetfile.language import Puppetfile, UnsoundPuppetfile, check_beside, read
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.trees import FILE, PROGRAM, UnsoundTree, climb
 from git_hooks.store.attributes import LONGEST_POINTER, is_pointer

@@ -33,8 +33,9 @@ from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
 from git_hooks.deploy.targets import Tip
 from git_hooks.mirror.differences import Differences, plan
+from git_hooks.mirror.forges.forge import State
 from git_hooks.mirror.gauges import write
-from git_hooks.mirror.report import Reports, State
+from git_hooks.mirror.report import Reports
 from git_hooks.mirror.tries import FORGE, Tries
 from git_hooks.mirror.upstream import Upstream
 from git_hooks.push.examine import Examination

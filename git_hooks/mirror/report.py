@@ -1,9 +1,4 @@
-"""Tells the forge what became of a commit: its commit status API, where it has one.
-
-- GitHub: POST /repos/OWNER/NAME/statuses/SHA {state, context, description}
-- Gitea, Forgejo: the same below /api/v1, with their own form of the token
-- GitLab: POST /projects/OWNER%2FNAME/statuses/SHA {state, name, description}
-- Gerrit has none.
+"""Tells the forge what became of a commit: its commit status API, where it has one. What is said there is the forge's.
 
 The token goes to the configured address and nowhere else: redirects are not
 followed. A description has room for little, so what matters stands in front in
@@ -18,24 +13,22 @@ from __future__ import annotations
 import json
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib import request
 from urllib.error import HTTPError
-from urllib.parse import quote
 
 from enc.programs import log
 from enc.programs.https import ended_after
 from enc.settings.config import read_secret
 from enc.terms.errors import ConfigurationError, ToolkitError, bounded
 from enc.terms.names import BranchName
+from git_hooks.mirror import forges
+from git_hooks.mirror.forges.forge import CONTEXT, State
 from git_hooks.repository.refs import ObjectId
 
 if TYPE_CHECKING:
     from enc.settings import MirrorSettings
 
-State = Literal["success", "failure", "pending"]
-
-CONTEXT = "puppetmaster"
 _LONGEST = 140
 """Characters of a description; GitHub takes no more."""
 _REST = "… (the rest is on the server)"
@@ -89,20 +82,16 @@ class _Noted(request.HTTPHandler, request.HTTPSHandler):
         return self._last
 
 
-def message(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, token: str) -> request.Request:
-    """Return the request that reports `state` of `commit`; `mirror.api` must be set."""
+def message(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, token: str) -> request.Request | None:
+    """Return the request that reports `state` of `commit`, None if the forge takes none; `mirror.api` must be set."""
     short = text if len(text) <= _LONGEST else text[: _LONGEST - len(_REST)] + _REST
-    if mirror.forge == "gitlab":
-        address = f"{mirror.api}/projects/{quote(mirror.project or '', safe='')}/statuses/{commit}"
-        said = {"state": "failed" if state == "failure" else state, "name": CONTEXT, "description": short}
-        headers = {"PRIVATE-TOKEN": token}
-    else:
-        address = f"{mirror.api}/repos/{mirror.project}/statuses/{commit}"
-        said = {"state": state, "context": CONTEXT, "description": short}
-        scheme = "Bearer" if mirror.forge == "github" else "token"
-        headers = {"Authorization": f"{scheme} {token}"}
-    headers |= {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": CONTEXT}
-    return request.Request(address, json.dumps(said).encode(), headers, method="POST")  # noqa: S310 - https, checked
+    status = forges.named(mirror.forge or "").status(mirror, commit, state, short, token)
+    if status is None:
+        return None
+    headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": CONTEXT}
+    headers.update(status.headers)
+    content = json.dumps(dict(status.document)).encode()
+    return request.Request(status.address, content, headers, method="POST")  # noqa: S310 - https, checked
 
 
 def report(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, patience: float = 10.0) -> None:
@@ -110,9 +99,11 @@ def report(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, pa
 
     Raise `ReportFailed`, or `ConfigurationError` for the token's file.
     """
-    if mirror.api is None or mirror.api_token_file is None or mirror.forge == "gerrit":
+    if mirror.forge is None or mirror.api is None or mirror.api_token_file is None:
         return
     asking = message(mirror, commit, state, text, read_secret(mirror.api_token_file))
+    if asking is None:
+        return
     noted = _Noted()
     opener = request.build_opener(_NoRedirects, noted)
     with ended_after(patience, noted.opened) as late:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from enc.settings import PuppetfileSettings
 
 NAME = "Puppetfile"
+LONGEST = 65_536
+"""Bytes of a Puppetfile."""
 JOINED = ".puppetfile-modules"
 """In a version whose Puppetfile is followed: its modules, and the tree's own ones beside them, as links."""
 

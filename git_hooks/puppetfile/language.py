@@ -24,10 +24,8 @@ from typing import Literal, NamedTuple
 
 from enc.terms.errors import ToolkitError
 from enc.terms.puppet_names import RESERVED_MODULES
-from git_hooks.puppetfile import NAME, Sources
+from git_hooks.puppetfile import LONGEST, NAME, Sources
 
-LONGEST = 65_536
-"""Bytes of a Puppetfile."""
 MOST = 1_000
 """Modules of a Puppetfile."""
 

@@ -11,17 +11,14 @@ move a branch (policy.py).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from enc.terms.environments import Place, Rules
 from enc.terms.errors import NotFound, ToolkitError
 from enc.terms.names import BranchName
-from git_hooks import puppetfile
-from git_hooks.checks import CHECKS, environment_conf, modules
-from git_hooks.checks.look import OPERATORS, Limits, Site
-from git_hooks.puppetfile import sources
+from git_hooks import checks
+from git_hooks.checks.look import OPERATORS, Site, Tree
 from git_hooks.push.incoming import Incoming, Inspection
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.trees import Entry
@@ -37,21 +34,12 @@ class Examination:
     """One look at one or more commits; the bounds (settings `pushes`) are for all together."""
 
     def __init__(self, objects: Incoming, settings: Settings) -> None:
-        pushes = settings.pushes
-        limits = Limits(
-            pushes.file_bytes,
-            pushes.push_bytes,
-            pushes.files,
-            pushes.submodules,
-            sources(settings.branches.puppetfile),
-            pushes.links,
-            frozenset(directory.rstrip("/") for directory in pushes.modulepath),
-        )
         self._objects = objects
-        self._sources = limits.sources
+        self._settings = settings
         self._rules = Rules(settings.branches.rules)
         self._places: dict[BranchName, Place | None] = {}
-        self._inspection = Inspection(objects, CHECKS, limits)
+        self._of_trees = [check.tree for check in checks.CHECKS if check.tree is not None]
+        self._inspection = Inspection(objects, checks.CHECKS, settings)
 
     @property
     def files(self) -> int:
@@ -79,7 +67,7 @@ class Examination:
             known = [objects.commit(tip)[0] for tip in self._known(old, place, existing)]
             site = OPERATORS if place is None or place.project is None else self._site(existing, coming)
             found = [problem.text for problem in self._inspection.problems(tree, dict.fromkeys(known), site)]
-            return tuple(found or (*self._beside(tree), *self._modules(tree, known)))
+            return tuple(found or self._of_tree(tree, known))
         except NotFound:
             return ("does not name a commit",)
         except ToolkitError as error:
@@ -103,30 +91,14 @@ class Examination:
                 own.append(tip)
         return [*common[:_BASES], *own[:_BASES]]
 
-    def _beside(self, tree: str) -> Iterator[str]:
-        """Yield which module of a sound Puppetfile the tree has itself; that lies in no directory alone."""
-        objects, allowed = self._objects, self._sources
-        entry = next(_at(objects, tree, puppetfile.NAME), None)
-        if entry is None or allowed is None:
-            return
-        from git_hooks.puppetfile import language  # few trees have one
-
-        asked = language.read(objects.blob(entry.id), allowed)
-        own = next(_at(objects, tree, asked.directory), None)
-        if own is not None and own.is_directory:
-            try:
-                language.check_beside(asked, {one.name for one in objects.raw_tree(own.id)})
-            except language.UnsoundPuppetfile as error:
-                yield str(error)
-
-    def _modules(self, tree: str, known: Iterable[str]) -> Iterator[str]:
-        """Yield which modules Puppet cannot load; which directories hold modules, the tree's top says."""
-        objects, conf = self._objects, b""
-        for entry in _at(objects, tree, environment_conf.NAME):
-            with suppress(ToolkitError):  # a directory; or too large, and there before
-                conf = objects.blob(entry.id)
-        looks = [partial(_at, objects, one) for one in known]
-        yield from (one.text for one in modules.check(conf, partial(_at, objects, tree), looks))
+    def _of_tree(self, tree: str, known: Iterable[str]) -> Iterator[str]:
+        """Yield what is wrong with a tree in whose parts nothing is."""
+        objects = self._objects
+        others = tuple(partial(_at, objects, one) for one in known)
+        at, entries = partial(_at, objects, tree), lambda entry: objects.raw_tree(entry.id)
+        look = Tree(at, others, entries, objects.content, self._settings)
+        for check in self._of_trees:
+            yield from (one.text for one in check(look))
 
     def _site(self, existing: Mapping[BranchName, ObjectId], coming: Iterable[ObjectId]) -> Site:
         """Return what operators have; their branches are looked for if a check asks."""

@@ -1,33 +1,34 @@
 """Reads what a push brings, while git still keeps it in quarantine, and lets the checks look at it.
 
-Owns: which parts of a tree are looked at. A branch's tree was checked when it
+Owns: which parts of a tree are looked at; whose content is read, and how much of
+it, says the table of checks (checks/). A branch's tree was checked when it
 came, so what it has is known, and only what differs from known trees at the
 same place is looked at, directory by directory. That covers each way in which
 a tree can get to a branch (new commits, a reset to an old commit, a merge):
 it is the tree that counts, not which objects are new.
 
 Bounded in everything: number of entries, bytes, depth. A tree that holds
-itself many times over is cut off at the number of entries.
+itself many times over is cut off at the number of entries. The sizes of all that
+is in a directory are known, and within the bounds, before the content of any of
+it is read; then the content is in memory for some of it at a time.
 
 Failure modes: objects that are damaged or of the wrong kind: `UnsoundTree`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from typing import TYPE_CHECKING, NamedTuple
 
 from enc.terms.errors import NotFound
-from git_hooks import puppetfile
-from git_hooks.checks import environment_conf
-from git_hooks.checks.look import OPERATORS, Blob, Check, Limits, Look, Problem, Site, run
+from git_hooks.checks.look import OPERATORS, Check, File, Look, Problem, Site
 from git_hooks.checks.sizes import DEEPEST
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.reading import MISSING
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.trees import (
     DIRECTORY,
-    LINK,
     SUBMODULE,
     Entry,
     UnsoundTree,
@@ -36,15 +37,15 @@ from git_hooks.repository.trees import (
     tree_and_parents,
 )
 
-_KEPT = 65_536
-"""Bytes up to which the content of what is read by a check (links, environment.conf) is kept."""
-
-_READ = (environment_conf.NAME, puppetfile.NAME.lower())
-"""Files at the top, in lower case, whose content is read."""
+if TYPE_CHECKING:
+    from enc.settings import Settings
 
 _LARGEST = 16 << 20
-"""Bytes of a tree or commit up to which it is read: a directory of 50,000 long names. A pack of a few MB can hold one
-of gigabytes, and this process serves everybody."""
+"""Bytes of an object up to which it is read, whoever asks: a directory of 50,000 long names. A pack of a few MB can
+hold one of gigabytes, and this process serves everybody."""
+
+_TOGETHER = 4 << 20
+"""Bytes of contents that are read at once: asking for one after the other takes longer where git's program answers."""
 
 _NEAR = 64
 """So many commits are read one by one to find an ancestor; farther ones are left to git's own walk."""
@@ -94,36 +95,55 @@ class Incoming(Repository):
                     waiting.append(parent)
         return not self.contains(new, old)
 
-    def sized(self, blobs: Iterable[str], kept: Container[str]) -> dict[str, Blob]:
-        """Return the size of each blob, and the content of those in `kept` that are small.
-
-        Raise `UnsoundTree` if one is something else.
-        """
+    def sizes(self, blobs: Iterable[str]) -> dict[str, int]:
+        """Return the size of each blob, whose content is not read; raise `UnsoundTree` if one is something else."""
         names = list(dict.fromkeys(blobs))
-        found: dict[str, Blob] = {}
-
-        def wanted(name: str, kind: str, size: int) -> bool:
-            if kind != "blob":
-                raise UnsoundTree(f"{name} is a {kind}, but should be a file")
-            return size <= _KEPT and name in kept
-
-        with closing(self._reader().look(names, wanted)) as seen:
-            for name, (kind, size, content) in zip(names, seen, strict=True):
+        found: dict[str, int] = {}
+        with closing(self._reader().look(names, lambda *_: False)) as seen:
+            for name, (kind, size, _) in zip(names, seen, strict=True):
                 if kind == MISSING:
                     raise UnsoundTree(f"the object {name} is not there")
-                found[name] = Blob(size, content)
+                if kind != "blob":
+                    raise UnsoundTree(f"{name} is a {kind}, but should be a file")
+                found[name] = size
         return found
+
+    def content(self, entry: Entry, most: int) -> bytes | None:
+        """Return what a file or link holds; None: more than `most` bytes, or it is neither, or is not there."""
+        if not _has_content(entry):
+            return None
+        return self._one(entry.id, lambda _, kind, size: kind == "blob" and size <= min(most, _LARGEST)).content
+
+
+class _Wanted(NamedTuple):
+    """What a check asked for."""
+
+    entry: Entry
+    size: int
+    is_read: bool
+    """It is no larger than the check asked for."""
 
 
 class Inspection:
     """One look at what a push brings; the bounds are for all its refs together."""
 
-    def __init__(self, objects: Incoming, checks: Iterable[Check], limits: Limits) -> None:
+    def __init__(self, objects: Incoming, checks: Iterable[Check], settings: Settings) -> None:
+        checks = tuple(checks)
         self._objects = objects
-        self._checks = tuple(checks)
-        self._limits = limits
+        self._of_directories = [check.directory for check in checks if check.directory is not None]
+        self._of_files = [
+            (check.reads, check.file, frozenset(check.also))
+            for check in checks
+            if check.file is not None and check.reads is not None
+        ]
+        self._also: dict[str, set[str]] = {}
+        for path in (path for check in checks for path in check.also):
+            directory, _, name = path.rpartition("/")
+            self._also.setdefault(directory, set()).add(name)
+        self._settings = settings
         self._counted: set[str] = set()
         self._bytes = 0
+        self._read = 0
         self.entries = 0
         """Entries that were looked at so far."""
         self.files = 0
@@ -141,14 +161,14 @@ class Inspection:
             new = tuple(entry for entry in entries if not any(old.get(entry.name) == entry for old in olds))
             self.entries += len(new)
             self.files += sum(entry.mode != DIRECTORY for entry in new)
-            if self.entries > self._limits.files:
-                limit = f"more than {self._limits.files} files and directories, the limit of one push (pushes.files)"
+            most = self._settings.pushes.files
+            if self.entries > most:
+                limit = f"more than {most} files and directories, the limit of one push (pushes.files)"
                 yield Problem("", f"it brings or changes {limit}")
                 return
             yield from self._look(path, entries, new, site)
-            if self._bytes > self._limits.push_bytes:
-                limit = f"{self._limits.push_bytes} bytes, the limit of one push (pushes.push_bytes)"
-                yield Problem("", f"its new files hold together more than {limit}")
+            if excess := self._excess():
+                yield Problem("", excess)
                 return
             if path.count("/") >= DEEPEST:
                 continue
@@ -158,13 +178,65 @@ class Inspection:
                     waiting.append((join(path, entry.name), entry.id, befores))
 
     def _look(self, path: str, entries: tuple[Entry, ...], new: tuple[Entry, ...], site: Site) -> Iterator[Problem]:
-        watched = [entry for entry in entries if not path and entry.name == puppetfile.NAME and entry not in new]
-        readable = [entry for entry in (*new, *watched) if entry.mode not in (DIRECTORY, SUBMODULE)]
-        kept = {entry.id for entry in readable if entry.mode == LINK or (not path and entry.name.lower() in _READ)}
-        files = self._objects.sized((entry.id for entry in readable), kept)
-        self._bytes += sum(blob.size for name, blob in files.items() if name not in self._counted)
-        self._counted |= files.keys()
-        yield from run(self._checks, Look(path, entries, new, files.__getitem__, self._limits, site))
+        """Yield what is wrong with a directory and with the files in it; nothing of them if there is too much."""
+        names = self._also.get(path, ())
+        also = [entry for entry in entries if entry.name in names and entry not in new] if names else []
+        sizes = self._objects.sizes(entry.id for entry in (*new, *also) if _has_content(entry))
+        self._bytes += sum(size for name, size in sizes.items() if name not in self._counted)
+        self._counted |= sizes.keys()
+        look = Look(path, entries, new, lambda entry: sizes[entry.id], self._settings)
+        for check in self._of_directories:
+            yield from check(look)
+        for reads, check_file, own in self._of_files:
+            asked = [*new, *(entry for entry in also if join(path, entry.name) in own)] if also else new
+            wanted = []
+            for entry in asked:
+                most = reads(path, entry, self._settings)
+                if most is not None:
+                    size = sizes[entry.id] if _has_content(entry) else 0
+                    wanted.append(_Wanted(entry, size, _has_content(entry) and size <= min(most, _LARGEST)))
+            for entry, size, content in self._contents(wanted):
+                yield from check_file(File(path, entry, size, content, self._settings, site))
+
+    def _contents(self, wanted: list[_Wanted]) -> Iterator[tuple[Entry, int, bytes | None]]:
+        """Yield each with its size, and its content if that is read; end if that would be too much."""
+        for part in _parts(wanted):
+            self._read += sum(one.size for one in part if one.is_read)
+            if self._excess():
+                return
+            names = list(dict.fromkeys(one.entry.id for one in part if one.is_read))
+            contents = dict(zip(names, self._objects.blobs(names), strict=True))
+            for entry, size, is_read in part:
+                yield entry, size, contents[entry.id] if is_read else None
+
+    def _excess(self) -> str:
+        """Return how the push goes beyond its bounds; empty if it does not."""
+        most = self._settings.pushes.push_bytes
+        if self._bytes > most:
+            return f"its new files hold together more than {most} bytes, the limit of one push (pushes.push_bytes)"
+        if self._read > most * len(self._of_files):
+            what = "the same files stand in it so often that its checks would have to read more than"
+            return f"{what} {most} bytes each, the limit of one push (pushes.push_bytes)"
+        return ""
+
+
+def _parts(wanted: Iterable[_Wanted]) -> Iterator[list[_Wanted]]:
+    """Yield what is wanted, in parts whose contents have room in memory."""
+    part: list[_Wanted] = []
+    together = 0
+    for one in wanted:
+        size = one.size if one.is_read else 0
+        if part and together + size > _TOGETHER:
+            yield part
+            part, together = [], 0
+        part.append(one)
+        together += size
+    if part:
+        yield part
+
+
+def _has_content(entry: Entry) -> bool:
+    return entry.mode not in (DIRECTORY, SUBMODULE)
 
 
 def _by_name(entries: tuple[Entry, ...]) -> dict[str, Entry]:

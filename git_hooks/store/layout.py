@@ -30,7 +30,6 @@ PART = ".p"
 """What follows the tree in a part's name."""
 
 
-
 def is_split(unit: str) -> bool:
     """Tell whether a unit is a directory of links."""
     return unit.partition(".")[2].partition("-")[0] == SPLIT[1:]

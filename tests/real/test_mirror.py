@@ -24,6 +24,7 @@ import yaml
 from enc.answers.layout import Contact, Layout
 from enc.directory.place import free_port
 from enc.settings import AnswerSettings, Duration, MirrorSettings, Settings
+from enc.settings.forges import FORGES
 from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.targets import Tip
@@ -39,6 +40,7 @@ from git_hooks.repository.trees import FILE, Entry
 from git_hooks.web.site import create_site
 from tests.support.bare import Bare, contents, git
 from tests.support.following import eventually
+from tests.support.invented_forge import sign
 from tests.support.transports import wait_for_port
 from tests.support.webhooks import github
 
@@ -151,6 +153,31 @@ def test_a_webhook_makes_the_commit_live_and_the_forge_is_told(forge: Forge) -> 
     path, token, said = forge.statuses[-1]
     assert (path, token) == (f"/repos/o/r/statuses/{commit}", "Bearer t0ken")
     assert said == {"state": "success", "context": "puppetmaster", "description": "test: live"}
+
+
+def test_a_forge_that_is_added_to_the_table_is_followed_like_the_others(
+    forge: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its module and its line are all that is new; the webhook, the look, the deploy and the status are as they are."""
+    monkeypatch.setitem(FORGES, "hut", "tests.support.invented_forge")
+    mirror = replace(forge.settings.branches.mirror, forge="hut")
+    settings = replace(forge.settings, branches=replace(forge.settings.branches, mirror=mirror))
+    jobs = Jobs(settings)
+    client = create_site(settings, jobs.add).test_client()
+    jobs.start()
+    try:
+        eventually(lambda: read(settings.branches.store).answered is not None, "the look at the start")
+        commit = forge.push("test", "# 1")
+        body = b'{"what": "grown", "line": "test"}'
+        for proof, status in ((sign("another", body), 403), (sign(SECRET, body), 202)):
+            assert client.post("/webhook", data=body, headers={"X-Hut-Proof": proof}).status_code == status
+        eventually(lambda: forge.shows("test") == "# 1", "the webhook's look")
+        eventually(lambda: len(forge.statuses) == 1, "reported")
+    finally:
+        jobs.stop()
+    assert forge.statuses == [
+        (f"/huts/o/r/{commit}", "Hut t0ken", {"weather": "sunny", "note": "test: live"}),
+    ]
 
 
 def test_a_lost_webhook_is_made_up_for(forge: Forge) -> None:

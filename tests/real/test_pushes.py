@@ -17,9 +17,11 @@ import pytest
 
 from enc.answers.layout import Contact, Layout
 from enc.terms.names import EnvironmentName, PersonName
+from git_hooks import checks
 from git_hooks.deploy.records import Records
 from git_hooks.push.pusher import sign
 from tests.real.conftest import SlapdMaker
+from tests.support.invented_check import POINTER, Pointers
 from tests.support.pushes import ManagedRepository, S, cases, populate
 from tests.support.slapd import ADD, DELETE, Slapd
 
@@ -91,6 +93,20 @@ def site(slapd: Slapd, tmp_path: Path) -> ManagedRepository:
 
 
 RED = {"ref": "project/red", "files": {"manifests/site.pp": "two"}}
+
+
+def test_a_check_by_content_is_a_line_of_the_table(site: ManagedRepository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what else comes a tree, and what it may cost: tests/real/test_content_checks.py."""
+    pointers = Pointers()
+    monkeypatch.setattr(checks, "CHECKS", (*checks.CHECKS, pointers.line))
+    files = {"modules/a/files/bad": POINTER, "modules/a/files/good": "x", "docs/bad": POINTER}
+    with site.serving():
+        refused = site.push([{"ref": "project/red", "files": files}])
+        taken = site.push([{"ref": "project/red", "files": {"modules/a/files/good": "x"}}])
+    assert refused.moved == {} and "modules/a/files/bad: is a pointer; commit the file itself" in refused.output
+    assert "docs/bad" not in refused.output
+    assert list(taken.moved) == ["refs/heads/project/red"] and taken.status == 0
+    assert pointers.seen == {"modules/a/files/bad": POINTER.encode(), "modules/a/files/good": b"x"}
 
 
 def test_the_branches_of_one_push_are_compared_with_all_others_once(

