@@ -26,6 +26,7 @@ from enc.errors import ConfigurationError, one_line
 from enc.names import BranchName, EnvironmentName, ProjectName
 from enc.settings import Duration, Section, Settings
 from enc.settings.gone import GONE, SINCE
+from enc.settings.values import LONGEST
 
 DEFAULT_PATH = Path("/etc/puppetmaster/config.yaml")
 ENVIRONMENT_VARIABLE = "PUPPETMASTER_CONFIG"
@@ -213,7 +214,9 @@ def _plain(kind: Any, value: object) -> Any:
             return value
         raise ValueError("a whole number above 0")
     if kind is Duration:
-        return Duration.parse(value)
+        if (duration := Duration.parse(value)) < LONGEST:
+            return duration
+        raise ValueError("a duration of less than 11574d")
     if kind is Path:
         if isinstance(value, str) and value.startswith("/"):
             return Path(value)
