@@ -24,7 +24,7 @@ import yaml
 
 from enc.settings import Duration, Section, Settings
 from enc.settings.gone import GONE, SINCE
-from enc.settings.values import OneOf
+from enc.settings.values import LONGEST, OneOf
 from enc.terms.errors import ConfigurationError, one_line
 from enc.terms.names import BranchName, EnvironmentName, ProjectName
 
@@ -219,7 +219,9 @@ def _plain(kind: Any, value: object) -> Any:
             return value
         raise ValueError("a whole number above 0")
     if kind is Duration:
-        return Duration.parse(value)
+        if (duration := Duration.parse(value)) < LONGEST:
+            return duration
+        raise ValueError("a duration of less than 11574d")
     if kind is Path:
         if isinstance(value, str) and value.startswith("/"):
             return Path(value)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)", re.ASCII)
-_LONGEST = 1e9
-"""Seconds, some 30 years: Python's waits refuse ten times as much."""
+LONGEST = 1e9
+"""Seconds that a setting may say, some 30 years: Python's waits refuse ten times as much."""
 
 
 class Section:
@@ -50,7 +50,7 @@ class Duration(float):
     def parse(cls, value: object) -> Duration:
         """Read `3s`, `24h` or a number of seconds; raise ValueError with the rule."""
         if isinstance(value, str) and (match := _DURATION.fullmatch(value)):
-            value = float(match[1]) * _UNITS[match[2]]
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LONGEST:
+            return cls(float(match[1]) * _UNITS[match[2]])
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LONGEST:
             return cls(value)
         raise ValueError("a duration such as 500ms, 3s, 15m, 24h or 7d")

@@ -175,8 +175,8 @@ def test_metrics_file(following: Following, tmp_path: Path) -> None:
     document["follow"]["metrics_file"] = str(place)
     following.configuration.write_text(yaml.safe_dump(document))
     following.start()
-    eventually(lambda: "puppetmaster_follower_nodes 1\n" in place.read_text(), "the number of nodes")
-    assert "puppetmaster_follower_up 1\n" in place.read_text()
+    wanted = ("puppetmaster_follower_nodes 1\n", "puppetmaster_follower_up 1\n")
+    eventually(lambda: all(line in place.read_text() for line in wanted), "the number of nodes, and that it is up")
 
 
 def test_a_server_without_syncrepl_is_polled(make_slapd: SlapdMaker, tmp_path: Path) -> None:
