@@ -88,6 +88,15 @@ def problems(content: bytes, allowed: Collection[str] = ()) -> Iterator[str]:
             yield f"line {number} {what}"
 
 
+def server_code(content: bytes) -> Iterator[str]:
+    """Yield what of a sound environment.conf lets the tree decide what runs on the master."""
+    for number, key, value in _settings(content.decode("utf-8", "replace")):
+        if key == "config_version" and (_unquoted(value).split() or [""])[0] not in OUR_PROGRAMS:
+            yield f"line {number}: a config_version is a program that puppetserver runs; use {OUR_PROGRAMS[0]}"
+        elif key == "manifest" and "." in _unquoted(value).rsplit("/", 1)[-1] and not value.endswith(".pp"):
+            yield f"line {number}: a manifest is a directory, or a file whose name ends in .pp"
+
+
 def config_version(content: bytes) -> str:
     """Return the program that an environment.conf names as config_version, without its arguments; empty if none."""
     found = [value for _, key, value in _settings(content.decode("utf-8", "replace")) if key == "config_version"]

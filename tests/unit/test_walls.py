@@ -57,6 +57,7 @@ WALLS = {
         "git_hooks.deploy.module_program",  # r10k, g10k
         "git_hooks.store.resource_types",  # puppet generate types
         "git_hooks.repository.refstore",  # git
+        "git_hooks.puppet_code.worker",  # Ruby with Puppet's parser
         "git_hooks.transport.backend",  # git http-backend
         "puppetmaster_self.*",  # puppet, git, the system's programs
         "puppetmaster_quickstart.*",  # puppetserver, puppet agent, java
@@ -130,7 +131,7 @@ PURE = (
     *("puppetmaster_self.transaction.states", "puppetmaster_self.instance.puppet_conf"),
     "puppetmaster_self.transaction.preflight",
     "puppetmaster_self.sync.upstream",
-    *("enc.instances.repairs", "enc.authority.statuses", "enc.authority.origin"),
+    *("git_hooks.puppet_code.calls", "enc.instances.repairs", "enc.authority.statuses", "enc.authority.origin"),
     *("enc.directory.messages", "enc.directory.sync_messages"),
 )
 EFFECTS = frozenset(
@@ -356,7 +357,7 @@ ROOMS = {
         *("puppet", "edits", "service", "instances", "cloud", "signing", "doctor", "web", "importing", "commands"),
     ),
     "git_hooks": (
-        *("repository", "puppetfile", "checks", "store", "deploy", "branches", "push"),
+        *("repository", "puppetfile", "puppet_code", "checks", "store", "deploy", "branches", "push"),
         *("mirror", "transport", "web", "doctor", "upkeep", "systemd", "commands"),
     ),
     "puppetmaster_self": ("instance", "sync", "transaction", "standing", "commands"),

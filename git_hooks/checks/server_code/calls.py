@@ -1,0 +1,73 @@
+"""Which calls of Puppet code run something on the master, or read its files. Pure.
+
+The list is that of Puppet 7.23 and 8.10 (lib/puppet/functions,
+lib/puppet/parser/functions), gone through one by one. Functions of modules are
+Ruby that the site has reviewed; what of them members may not call is the setting
+`branches.limited_functions`.
+
+A name that is computed may be any, and so may a path: both are refused. What
+`Deferred` names is called by the agent, unless `call` is given it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from git_hooks.puppet_code.calls import Call
+
+_RUNS = {
+    "generate": "runs a program on the master; let the agent do it, in a fact or a Deferred function",
+    "inline_template": "evaluates Ruby on the master; use inline_epp() with a text, or an EPP template",
+    "extlookup": "reads files of the master; use lookup()",
+    "cached_file_data": "reads files of the master; name the data in hiera.yaml",
+    "yaml_data": "reads files of the master; name it in hiera.yaml",
+    "json_data": "reads files of the master; name it in hiera.yaml",
+    "hocon_data": "reads files of the master; name it in hiera.yaml",
+    "eyaml_lookup_key": "reads files of the master; name it in hiera.yaml",
+    "import": "reads manifests by their path; put classes where Puppet finds them",
+}
+"""Never allowed: name of the function, and what to do instead."""
+
+_FILES = ("file", "find_file", "find_template", "binary_file", "template")
+"""Each of their arguments is a path."""
+_IN_MODULE = re.compile(r"[a-z][a-z0-9_]*(?:/(?!\.\.?(?:/|$))[^/\0]+)+", re.ASCII)
+"""MODULE/PATH, and no way out of it."""
+
+
+def harm(call: Call, limited: Iterable[str]) -> str:
+    """Return why members' code may not have this call, and what to do; empty if it may.
+
+    `limited` are names of functions, or patterns of them, that the site keeps to itself. What `inline_epp` is given
+    is EPP, to be asked about as such by the caller.
+    """
+    name = call.name
+    if name is None:
+        return "calls a function whose name is computed; write the name"
+    if name in _RUNS:
+        return f"{name}() {_RUNS[name]}"
+    if name == "call":
+        if not call.arguments or call.arguments[0] is None:
+            return "call() of something computed can call any function; call it by its name"
+        first = call.arguments[0].removeprefix("::")
+        inner = harm(Call(call.line, first, call.arguments[1:]), limited)
+        return inner or ("call() hides the template; call inline_epp() itself" if first == "inline_epp" else "")
+    if name == "inline_epp" and (not call.arguments or call.arguments[0] is None):
+        return "inline_epp() of something computed can call any function; give it a text in single quotes"
+    if name in _FILES or name == "epp":
+        paths = call.arguments[:1] if name == "epp" else call.arguments
+        return next((found for path in paths if (found := _path(name, path))), "")
+    if any(fnmatchcase(name, pattern) for pattern in limited):
+        return f"{name}() is for reviewed code only here (branches.limited_functions)"
+    return ""
+
+
+def _path(name: str, path: str | None) -> str:
+    if path is None:
+        return f"{name}() of a path that is computed can read any file of the master; write MODULE/FILE"
+    if not _IN_MODULE.fullmatch(path):
+        return f"{name}() of {path[:80]!r} reads a file of the master; write MODULE/FILE, without '..'"
+    if name == "template" and path.endswith(".epp"):
+        return "template() makes ERB of an EPP file, which is Ruby; use epp()"
+    return ""

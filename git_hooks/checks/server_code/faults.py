@@ -1,0 +1,81 @@
+"""Why one file of a tree may not come from members without review: words, with the line where there is one. Pure.
+
+Not here: whether the file is reviewed or approved already, and what is done
+about it (check.py), Puppet's parser (git_hooks/puppet_code).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+
+from git_hooks.checks import environment_conf
+from git_hooks.checks.server_code import calls, hiera_yaml, places
+from git_hooks.checks.server_code.places import Role
+from git_hooks.puppet_code.calls import Kind, Reading
+
+Read = Callable[[str, Kind, Callable[[], bytes]], Reading]
+"""Asks Puppet's parser: the code's own name, its kind, how to get it."""
+
+_SHOWN = 5
+"""So many calls of one file are told."""
+_WORDS = {
+    Role.RUBY: "puppetserver loads what is below lib/ as Ruby",
+    Role.ERB: "puppetserver evaluates what is below templates/ as ERB, which is Ruby; use EPP (NAME.epp)",
+    Role.TYPES: "is made by the master itself; take it out of the tree",
+}
+
+
+def of_file(
+    path: str, name: str, content: Callable[[], bytes], read: Read, limited: Collection[str] = ()
+) -> Iterator[str]:
+    """Yield why the file `name` (its object id) at `path` needs review."""
+    role = places.role(path)
+    if role in _WORDS:
+        yield _WORDS[role]
+    elif role is Role.MANIFEST:
+        yield from _code(name, Kind.MANIFEST, content, read, limited, plan=places.plan(path))
+    elif role is Role.EPP:
+        yield from _code(name, Kind.EPP, content, read, limited)
+    elif role is Role.HIERA:
+        yield from hiera_yaml.faults(content())
+    elif role is Role.CONF:
+        yield from environment_conf.server_code(content())
+
+
+def of_link(path: str, target: str) -> Iterator[str]:
+    """Yield why a link at `path` to `target` may not be, whoever has reviewed it."""
+    if wrong := places.misleads(path, target):
+        yield f"the link {wrong}"
+
+
+def _code(
+    name: str, kind: Kind, content: Callable[[], bytes], read: Read, limited: Collection[str], *, plan: bool = False
+) -> Iterator[str]:
+    found = read(name, kind, content)
+    if found.fault:
+        # What Puppet's grammar does not allow is never compiled; a plan is for another compiler.
+        if not (plan and found.syntax):
+            yield f"{_line(found.line)}{found.fault}"
+        return
+    shown = 0
+    for call in found.calls:
+        if wrong := calls.harm(call, limited):
+            words: list[str] = [wrong]
+        elif call.name == "inline_epp" and call.arguments and call.arguments[0] is not None:
+            text = call.arguments[0].encode()
+            inner = _code(hashlib.sha256(text).hexdigest(), Kind.EPP, partial(bytes, text), read, limited)
+            words = [f"inline_epp(): {one}" for one in inner]
+        else:
+            continue
+        for one in words:
+            shown += 1
+            if shown > _SHOWN:
+                yield "and more calls of that kind"
+                return
+            yield f"{_line(call.line)}{one}"
+
+
+def _line(number: int) -> str:
+    return f"line {number}: " if number else ""

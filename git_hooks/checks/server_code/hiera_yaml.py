@@ -1,0 +1,113 @@
+"""What of a hiera.yaml reads outside of its tree, or lets somebody choose what is read. Pure.
+
+Facts from Puppet's sources (pops/lookup/hiera_config.rb, interpolation.rb): a
+level names a function that reads, and paths, globs, URIs or options that it
+gets; `%{…}` in them is filled in from the scope, and facts are what an agent
+says they are. A path is joined to the datadir, that to the module or
+environment, and `..` and absolute paths are taken as they are.
+
+So a members' hiera.yaml says only what is known to stay in its tree: Puppet's
+own readers, relative paths, and of `%{…}` what an agent cannot choose. Whatever
+else it says must be reviewed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import yaml
+
+_READERS = {"data_hash": ("yaml_data", "json_data", "hocon_data"), "lookup_key": ("eyaml_lookup_key",)}
+_PATHS = ("path", "glob", "datadir")
+_LISTS = ("paths", "globs")
+_TRUSTED = re.compile(
+    r"trusted\.(?:certname|hostname|domain)|trusted\.external\.[a-z_][a-z0-9_.]*"
+    r"|(?:server_facts\.)?environment|module_name",
+    re.ASCII,
+)
+_FILLED = re.compile(r"%\{([^{}]*)\}")
+_LONGEST = 65_536
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what makes one text mean two things: keys that come twice, aliases, tags."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Refuse an alias: what it says is somewhere else, and can be said a million times."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("has an alias; write it out")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+        """Refuse a key that comes twice: Ruby takes the last one, others another."""
+        keys = [key.value for key, _ in node.value]
+        if len(keys) != len(set(map(str, keys))):
+            raise yaml.YAMLError("has a key twice")
+        return super().construct_mapping(node, deep)
+
+
+def faults(content: bytes) -> Iterator[str]:
+    """Yield what of a hiera.yaml members may not say, a few words each."""
+    if len(content) > _LONGEST:
+        yield f"is larger than {_LONGEST} bytes"
+        return
+    try:
+        found = yaml.load(content.decode("utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader, stricter
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        yield str(error).splitlines()[0][:200] if isinstance(error, yaml.YAMLError) else "cannot be read as YAML"
+        return
+    if found is None:
+        return
+    if not isinstance(found, dict) or found.get("version") != 5:
+        yield "is not of version 5"
+        return
+    for key, value in found.items():
+        if key == "defaults":
+            yield from _level("defaults", value)
+        elif key in ("hierarchy", "default_hierarchy"):
+            for number, level in enumerate(value if isinstance(value, list) else (), 1):
+                yield from _level(f"level {number} of {key}", level)
+            if value is not None and not isinstance(value, list):
+                yield f"{key} is no list"
+        elif key != "version":
+            yield f"sets {str(key)[:50]}"
+
+
+def _level(where: str, level: object) -> Iterator[str]:
+    if not isinstance(level, dict):
+        yield f"{where} is no mapping"
+        return
+    for key, value in level.items():
+        if key == "name":
+            continue
+        if key in _READERS:
+            if value not in _READERS[key] and not _ours(value):
+                yield f"{where} reads with {str(value)[:80]!r} (known: {', '.join(_READERS[key])})"
+        elif key in _PATHS:
+            yield from _path(where, value)
+        elif key in _LISTS:
+            for one in value if isinstance(value, list) else (value,):
+                yield from _path(where, one)
+        else:
+            yield f"{where} sets {str(key)[:50]}"
+
+
+def _ours(name: object) -> bool:
+    """Tell whether it is a function of a module: in Puppet it was read as all manifests are, in Ruby it is reviewed."""
+    return isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*(?:::[a-z][a-z0-9_]*)+", name, re.ASCII) is not None
+
+
+def _path(where: str, path: object) -> Iterator[str]:
+    if not isinstance(path, str):
+        yield f"{where} has a path that is no text"
+        return
+    plain = _FILLED.sub("x", path)
+    if path.startswith(("/", "~")) or ".." in plain.split("/") or "\0" in path or "%{" in plain or "{" in plain:
+        yield f"{where} has the path {path[:80]!r}; write one that stays in the tree"
+    for found in _FILLED.findall(path):
+        if not _TRUSTED.fullmatch(found.strip().removeprefix("::")):
+            yield (
+                f"{where} has %{{{found[:60]}}} in a path, which an agent can choose; "
+                "use %{trusted.certname} or %{trusted.external.…}"
+            )

@@ -1,0 +1,56 @@
+"""What Puppet's parser says of a piece of code. Pure."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Kind(StrEnum):
+    """In which of Puppet's two forms code is written."""
+
+    MANIFEST = "pp"
+    EPP = "epp"
+
+
+class Call(NamedTuple):
+    """One call of a function, whichever way it is written."""
+
+    line: int
+    """0: the parser does not say."""
+    name: str | None
+    """Without `::` before it; None: computed, so it may be any."""
+    arguments: tuple[str | None, ...]
+    """Literal texts; None: computed. What a method is called on comes first."""
+
+
+class Reading(NamedTuple):
+    """What a piece of code calls, or why Puppet cannot read it."""
+
+    calls: tuple[Call, ...] = ()
+    fault: str = ""
+    """Puppet's words; empty: it can be read."""
+    line: int = 0
+    """Where the fault is; 0: not known."""
+    syntax: bool = False
+    """Puppet's grammar does not allow it, so it is never compiled. Else it is the parser that failed."""
+
+
+class UnsoundAnswer(ValueError):
+    """An answer that is none."""
+
+
+def parse(answer: bytes) -> Reading:
+    """Return what a line of the reader's answer says; raise `UnsoundAnswer`."""
+    try:
+        told = json.loads(answer)
+        if "fault" in told:
+            return Reading((), str(told["fault"]), int(told["line"]), told["syntax"] is True)
+        return Reading(tuple(Call(int(line), _plain(name), tuple(given)) for line, name, given in told["calls"]))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UnsoundAnswer("Puppet's parser answered with something else than an answer") from error
+
+
+def _plain(name: str | None) -> str | None:
+    return None if name is None else name.removeprefix("::")

@@ -1,0 +1,84 @@
+# Says what Puppet code calls. Started by worker.py, which asks one question after the other on standard input:
+#
+#   KIND LENGTH LF, then LENGTH octets (KIND: pp or epp)
+#
+# Each answer is one line of JSON on standard output: {"calls": [[line, name, [argument, …]], …]}, or
+# {"fault": words, "line": number, "syntax": boolean} where Puppet cannot read the code; where it is not its syntax, the
+# parser has failed, and another one might do better. A name is null where it is computed; so is an
+# argument that is no literal text. What is called as a method has what it is called on as its first argument.
+#
+# Puppet's grammar is all that is used: no environment, no autoloader, no settings of the machine, no evaluation.
+# So nothing that a question holds is ever run.
+
+require 'json'
+require 'puppet'
+require 'puppet/pops'
+
+Model = Puppet::Pops::Model
+LONGEST = 4096 # octets of a literal that is told; a longer one counts as computed
+
+# Puppet 7 and 8 evaluate the callee of `name(…)` whatever it is, so each form that is no plain name is told as null.
+def name_of(callee)
+  callee = callee.right_expr if callee.is_a?(Model::NamedAccessExpression)
+  callee.is_a?(Model::QualifiedName) ? callee.value : nil
+end
+
+# `Integer('7')`, `Foo[Bar]('7')`: a type is made, and a type's name cannot be that of a function.
+def type?(callee)
+  callee = callee.left_expr while callee.is_a?(Model::AccessExpression)
+  callee.is_a?(Model::QualifiedReference)
+end
+
+def literal(expression)
+  return nil unless expression.is_a?(Model::LiteralString) || expression.is_a?(Model::QualifiedName)
+  text = expression.value
+  text.bytesize <= LONGEST ? text : nil
+end
+
+def call(node)
+  callee = node.functor_expr
+  arguments = node.arguments
+  arguments = [callee.left_expr, *arguments] if callee.is_a?(Model::NamedAccessExpression)
+  [node.line.to_i, name_of(callee), arguments.map { |argument| literal(argument) }]
+end
+
+def calls(root)
+  found = []
+  waiting = [root]
+  until waiting.empty?
+    node = waiting.pop
+    next if node.nil?
+    found << call(node) if node.is_a?(Model::CallExpression) && !type?(node.functor_expr)
+    node._pcore_contents { |part| waiting << part }
+  end
+  found.sort_by(&:first)
+end
+
+PARSERS = { 'pp' => Puppet::Pops::Parser::Parser.new, 'epp' => Puppet::Pops::Parser::EppParser.new }.freeze
+
+def answer(kind, text)
+  return { fault: 'is not UTF-8', line: 0, syntax: true } unless text.valid_encoding?
+  parsed = PARSERS.fetch(kind).parse_string(text, 'code')
+  { calls: parsed.nil? ? [] : calls(parsed.respond_to?(:model) ? parsed.model : parsed) }
+rescue Puppet::Error => e
+  words = e.respond_to?(:basic_message) ? e.basic_message : e.message
+  { fault: words, line: e.respond_to?(:line) ? e.line.to_i : 0, syntax: true }
+rescue SystemStackError
+  { fault: 'is nested too deeply to be read', line: 0, syntax: false }
+rescue StandardError => e
+  { fault: "cannot be read by Puppet: #{e.message.lines.first.to_s.strip[0, 300]}", line: 0, syntax: false }
+end
+
+$stdin.binmode
+$stdout.binmode
+Puppet::Util::Log.level = :crit
+puts(JSON.generate(version: Puppet.version))
+$stdout.flush
+while (question = $stdin.gets)
+  kind, length = question.split
+  text = $stdin.read(length.to_i)
+  # As Puppet reads a file: UTF-8, a byte order mark is no part of it.
+  text = text.force_encoding('UTF-8').delete_prefix("\uFEFF") if text
+  puts(JSON.generate(answer(kind, text)))
+  $stdout.flush
+end

@@ -1,0 +1,192 @@
+"""Keeps one process with Puppet's parser, and asks it about one piece of code after the other.
+
+Starting Ruby with Puppet takes most of a second, an answer a millisecond; so a
+service keeps the process, and a hook that serves itself starts one only when a
+push brings Puppet code. Owns the process, its bounds, and what is remembered of
+answers (by the code's own name, for code does not change under its object id).
+
+The code that is asked about is hostile. The parser (reader.rb) evaluates
+nothing, and the process has no more than it needs: an empty environment, no
+files to write, bounded memory and time. One that takes too long or ends over a
+piece of code is ended, that piece is unreadable, and the next one gets a new
+process.
+
+Failure modes: no Ruby with Puppet on this machine: `ParserMissing`, and the
+caller refuses what it cannot decide. Killed at any moment: nothing is left, the
+process ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from enc.terms.errors import ToolkitError
+from git_hooks.puppet_code.calls import Kind, Reading, UnsoundAnswer, parse
+
+_PROGRAM = Path(__file__).parent / "reader.rb"
+RUBIES = ("/opt/puppetlabs/puppet/bin/ruby", "/usr/bin/ruby")
+"""Where Puppet's own packages and Debian's have the Ruby that knows Puppet."""
+_START = 60.0
+"""Seconds until the process must say that it is there: a machine under load takes many times the usual second."""
+_ANSWER = 10.0
+"""Seconds for one piece of code; what is allowed in a push takes a fraction of one."""
+_MEMORY = 1 << 30
+"""Bytes of address space. Ruby with Puppet has 300 MB of it."""
+_LONGEST = 32 << 20
+"""Bytes of an answer that are read."""
+_ASKED = 20_000
+"""After so many questions the process makes way for a new one."""
+_REMEMBERED = 50_000
+
+_BOUNDS = (
+    (resource.RLIMIT_AS, _MEMORY),
+    (resource.RLIMIT_FSIZE, 0),
+    (resource.RLIMIT_CORE, 0),
+    (resource.RLIMIT_NOFILE, 64),
+)
+
+
+class ParserMissing(ToolkitError):
+    """Puppet code cannot be read on this machine."""
+
+
+class _Ended(Exception):
+    """The process is gone, or answers no more."""
+
+
+class Worker:
+    """Reads Puppet code. May be used from several threads; they wait for each other."""
+
+    def __init__(self, ruby: Path | None = None) -> None:
+        """Start nothing yet. `ruby`: one that has Puppet's library; None: that of the packages."""
+        self._ruby = ruby
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._unread = b""
+        self._asked = 0
+        self._known: dict[tuple[str, Kind], Reading] = {}
+
+    def read(self, name: str, kind: Kind, content: Callable[[], bytes]) -> Reading:
+        """Return what the code `name` (its object id) calls; `content` is fetched if that is not known yet.
+
+        Raise `ParserMissing` where no Puppet can be asked.
+        """
+        with self._lock:
+            known = self._known.get((name, kind))
+            if known is None:
+                known = self._read(kind, content())
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                self._known[name, kind] = known
+            return known
+
+    def close(self) -> None:
+        """End the process; the next question starts another."""
+        with self._lock:
+            self._end()
+
+    def _read(self, kind: Kind, content: bytes) -> Reading:
+        if self._asked >= _ASKED:
+            self._end()
+        fresh = self._process is None
+        try:
+            return self._ask(kind, content)
+        except _Ended:
+            self._end()
+        if not fresh:
+            # It may have been ended by somebody since the last question, and not over this one.
+            try:
+                return self._ask(kind, content)
+            except _Ended:
+                self._end()
+        return Reading((), f"Puppet's parser did not get to its end (within {_ANSWER:.0f} s and {_MEMORY >> 20} MB)", 0)
+
+    def _ask(self, kind: Kind, content: bytes) -> Reading:
+        process = self._process or self._start()
+        self._asked += 1
+        self._send(process, b"%s %d\n" % (kind.encode(), len(content)) + content)
+        try:
+            return parse(self._line(process, _ANSWER))
+        except UnsoundAnswer as error:
+            raise _Ended from error
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        ruby = self._ruby or next((path for path in map(Path, RUBIES) if path.exists()), None)
+        if ruby is None:
+            raise ParserMissing(
+                f"Puppet code cannot be read: no Ruby with Puppet at {' or '.join(RUBIES)}; "
+                "install puppet-agent, or name the Ruby that has Puppet's library in branches.ruby"
+            )
+        try:
+            process = subprocess.Popen(
+                [str(ruby), str(_PROGRAM)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                # Nothing of ours: no RUBYOPT, no git's variables, no home with settings in it.
+                env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"},
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ParserMissing(f"Puppet code cannot be read: {ruby} cannot be started: {error.strerror}") from error
+        self._process, self._unread, self._asked = process, b"", 0
+        for bound, most in _BOUNDS:
+            resource.prlimit(process.pid, bound, (most, most))
+        assert process.stdin is not None
+        os.set_blocking(process.stdin.fileno(), False)
+        try:
+            self._line(process, _START)
+        except _Ended as error:
+            self._end()
+            raise ParserMissing(
+                f"Puppet code cannot be read: `{ruby} {_PROGRAM}` does not start; run it to see why"
+            ) from error
+        return process
+
+    def _send(self, process: subprocess.Popen[bytes], question: bytes) -> None:
+        assert process.stdin is not None
+        left = memoryview(question)
+        while left:
+            if not select.select([], [process.stdin], [], _ANSWER)[1]:
+                raise _Ended
+            try:
+                left = left[os.write(process.stdin.fileno(), left) :]
+            except OSError as error:
+                raise _Ended from error
+
+    def _line(self, process: subprocess.Popen[bytes], longest: float) -> bytes:
+        """Return the next line of the process's output, which must be there within `longest` seconds."""
+        from time import monotonic
+
+        assert process.stdout is not None
+        until = monotonic() + longest
+        parts = [self._unread]
+        size = len(self._unread)
+        while b"\n" not in parts[-1]:
+            left = until - monotonic()
+            if left <= 0 or size > _LONGEST or not select.select([process.stdout], [], [], left)[0]:
+                raise _Ended
+            part = os.read(process.stdout.fileno(), 1 << 20)
+            if not part:
+                raise _Ended
+            parts.append(part)
+            size += len(part)
+        line, self._unread = b"".join(parts).split(b"\n", 1)
+        return line
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()

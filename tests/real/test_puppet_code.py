@@ -1,0 +1,127 @@
+"""Puppet's own parser, asked by the worker about code that means harm."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from git_hooks.puppet_code.calls import Call, Kind, Reading
+from git_hooks.puppet_code.worker import ParserMissing, Worker
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    one = Worker()
+    yield one
+    one.close()
+
+
+def read(worker: Worker, code: str | bytes, kind: Kind = Kind.MANIFEST) -> Reading:
+    octets = code if isinstance(code, bytes) else code.encode()
+    return worker.read(octets.hex(), kind, lambda: octets)
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "arguments"),
+    [
+        ("generate('/bin/id')", "generate", ("/bin/id",)),
+        ("::generate('/bin/id')", "generate", ("/bin/id",)),
+        ("generate ('/bin/id')", "generate", ("/bin/id",)),
+        ("'/bin/id'.generate", "generate", ("/bin/id",)),
+        ("'/bin/id'.generate |$x| { 1 }", "generate", ("/bin/id",)),
+        ("class a($x = generate('/y')) { }", "generate", ("/y",)),
+        ("function m::f($a) >> Enum[generate('/y')] { $a }", "generate", ("/y",)),
+        ("type A = Enum[generate('/y')]", "generate", ("/y",)),
+        ("node /x/ { $y = epp('/etc/passwd') }", "epp", ("/etc/passwd",)),
+        ('$x = "a ${generate(\'/y\')} b"', "generate", ("/y",)),
+        ("$x = @(\"END\")\n a ${generate('/y')}\n END\n", "generate", ("/y",)),
+        ("Foo<| a == generate('/y') |>", "generate", ("/y",)),
+        ("file { '/x': * => { content => file('/y') } }", "file", ("/y",)),
+        ("\ufeffgenerate('/y')", "generate", ("/y",)),
+        ("file(\"${x}/y\")", "file", (None,)),
+        ("file('a/b', $c)", "file", ("a/b", None)),
+        ("$context.cached_file_data('/y')", "cached_file_data", (None, "/y")),
+        ("call('generate', '/y')", "call", ("generate", "/y")),
+        ("Deferred('generate', ['/y']).call", "call", (None,)),
+        ("'generate'('/y')", None, ("/y",)),
+        ("\"gen${a}\"('/y')", None, ("/y",)),
+        ("$x[0]('/y')", None, ("/y",)),
+        (f"file('{'x' * 5000}')", "file", (None,)),
+    ],
+)
+def test_each_way_to_call_is_seen(
+    worker: Worker, code: str, name: str | None, arguments: tuple[str | None, ...]
+) -> None:
+    found = [(call.name, call.arguments) for call in read(worker, code).calls]
+    assert (name, arguments) in found
+
+
+@pytest.mark.parametrize(
+    "code", ["<%= generate('/y') %>", "<%-generate('/y')-%>", "<%- | $a | -%>\n<% generate('/y') %>"]
+)
+def test_epp(worker: Worker, code: str) -> None:
+    assert [call.name for call in read(worker, code, Kind.EPP).calls] == ["generate"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "# generate('/y')",
+        "/* generate('/y') */",
+        "$x = 'generate(1)'",
+        "$x = @(END)\n ${generate('/y')}\n END\n",
+        "Deferred('generate', ['/y'])",  # the agent's
+        "Integer('7')",
+        "$x = generate",
+        "",
+    ],
+)
+def test_what_calls_nothing(worker: Worker, code: str) -> None:
+    assert read(worker, code) == Reading()
+
+
+def test_text_around_epp_calls_nothing(worker: Worker) -> None:
+    code = "generate('/y') ${generate('/y')} <%% generate('/y') %> <%# generate('/y') %>"
+    assert read(worker, code, Kind.EPP) == Reading()
+
+
+def test_lines_are_told(worker: Worker) -> None:
+    assert read(worker, "\n\nfail('x')\r\nfail('y')").calls == (Call(3, "fail", ("x",)), Call(4, "fail", ("y",)))
+
+
+@pytest.mark.parametrize("code", ["class a {", b"\xff", "generate('/y')}", "\0", "("])
+def test_what_puppet_cannot_read(worker: Worker, code: str | bytes) -> None:
+    found = read(worker, code)
+    assert found.fault and found.syntax and not found.calls
+
+
+def test_nothing_is_run(worker: Worker, tmp_path: Path) -> None:
+    """Neither code, nor a file with the name of something that Puppet would load."""
+    mark = tmp_path / "mark"
+    read(worker, f"generate('/usr/bin/touch', '{mark}')\nfile('{mark}')\nmark::own('{mark}')\ninclude mark")
+    assert not mark.exists()
+
+
+def test_nesting_without_end_is_refused_and_the_next_is_answered(worker: Worker) -> None:
+    found = read(worker, "$x = " + "[" * 20_000 + "generate('/y')" + "]" * 20_000)
+    assert found.fault and not found.syntax
+    assert [call.name for call in read(worker, "fail('after')").calls] == ["fail"]
+
+
+def test_a_process_that_was_ended_is_replaced(worker: Worker) -> None:
+    read(worker, "fail('before the end')")
+    process = worker._process
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert [call.name for call in read(worker, "fail('after the end')").calls] == ["fail"]
+
+
+def test_where_no_puppet_is_one_line_says_so(tmp_path: Path) -> None:
+    for ruby in (tmp_path / "none", Path("/bin/false")):
+        with pytest.raises(ParserMissing, match="cannot be read"):
+            read(Worker(ruby), "fail('x')")
