@@ -181,6 +181,20 @@ class BranchSettings(Section):
     split_large: bool = True
     """Share the sub-directories of other large directories at the top (hieradata/) one by one, too. Set it to false if
     something outside of the repository walks through them with `**`, as a glob of the site's own hiera.yaml does."""
+    members_code: Literal["reviewed", "trusted"] = "reviewed"
+    """What branches that members push may bring to run on the master: `reviewed`: Ruby, ERB, calls that run programs or
+    read files of the master only as operators' branches have them, or as approved (docs/pushing.md). `trusted`:
+    anything. Whoever may push there then has puppetserver's account, and with it the secrets of all projects."""
+    limited_functions: tuple[str, ...] = (
+        *("loadyaml", "loadjson", "load_module_metadata", "validate_cmd", "validate_augeas", "glob", "get_module_path"),
+        *("extlib::*", "cache_data", "mkdir_p", "file_exists", "read_url"),
+        *("puppetdb_query", "query_facts", "query_nodes", "query_resources", "puppetdbquery::*"),
+        *("secret", "*::secret", "vault_lookup::*", "hiera_vault"),
+    )
+    """Functions of modules that members' code may not call, also as patterns: they read the master's files, other nodes'
+    data or secrets. Those of Puppet itself that do are refused whatever stands here."""
+    ruby: Path | None = None
+    """Ruby that has Puppet's library, to read Puppet code with. None: that of Puppet's or the system's package."""
     types_program: Path | None = None
     """puppet, to run `puppet generate types` in a new version if its types changed. None: types are shared."""
     puppetfile: PuppetfileSettings = field(default_factory=PuppetfileSettings)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from git_hooks.checks import environment_conf, links, modules, names, puppetfile, sizes, submodules
 from git_hooks.checks.look import Check
+from git_hooks.checks.server_code import check as server_code
 
 CHECKS: tuple[Check, ...] = (
     Check(directory=names.check),
@@ -17,6 +18,7 @@ CHECKS: tuple[Check, ...] = (
     Check(file=links.check, reads=links.reads),
     Check(file=environment_conf.check, reads=environment_conf.reads),
     Check(file=puppetfile.check, reads=puppetfile.reads, also=puppetfile.ALSO),
+    Check(file=server_code.check, reads=server_code.reads),
     Check(tree=puppetfile.beside),
     Check(tree=modules.check),
 )

@@ -16,11 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from git_hooks.puppet_code.calls import Kind, Reading
 from git_hooks.repository.trees import FILE, PROGRAM, Entry, depth, join
 
 if TYPE_CHECKING:
     from enc.settings import Settings
 
+Read = Callable[[str, Kind, Callable[[], bytes]], Reading]
+"""Asks Puppet's parser: the code's own name, its kind, how to get it."""
 At = Callable[[str], Iterable[Entry]]
 """Returns what stands at a path."""
 
@@ -34,6 +37,10 @@ class Site(NamedTuple):
     """Returns what stands at a path on these branches."""
     content: Callable[[Entry], bytes]
     """Returns what a file or link of them holds."""
+    reviewed: Callable[[str, Entry], bool] = lambda *_: True
+    """Tells whether they have, or had where the commit left them, this file at this path; or somebody approved it."""
+    read: Read = lambda *_: Reading()
+    """Returns what Puppet's parser says of code."""
 
 
 OPERATORS = Site(True, lambda _: (), lambda _: b"")

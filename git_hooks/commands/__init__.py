@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 COMMANDS: dict[str, str] = {
+    "approve": "git_hooks.commands.approve",
+    "audit-code": "git_hooks.commands.audit_code",
     "authorized-keys": "git_hooks.commands.authorized_keys",
     "deploy": "git_hooks.commands.deploy",
     "doctor": "git_hooks.commands.doctor",

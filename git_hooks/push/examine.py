@@ -10,18 +10,20 @@ move a branch (policy.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from enc.terms.environments import Place, Rules
 from enc.terms.errors import NotFound, ToolkitError
 from enc.terms.names import BranchName
 from git_hooks import checks
-from git_hooks.checks.look import OPERATORS, Site, Tree
+from git_hooks.checks.look import OPERATORS, Check, Site, Tree
+from git_hooks.push.approvals import Approvals
+from git_hooks.push.code_reader import CodeReader
 from git_hooks.push.incoming import Incoming, Inspection
 from git_hooks.repository.refs import ObjectId
-from git_hooks.repository.trees import Entry
+from git_hooks.repository.trees import LINK, Entry
 
 if TYPE_CHECKING:
     from enc.settings import Settings
@@ -33,13 +35,19 @@ _BASES = 4
 class Examination:
     """One look at one or more commits; the bounds (settings `pushes`) are for all together."""
 
-    def __init__(self, objects: Incoming, settings: Settings) -> None:
+    def __init__(
+        self, objects: Incoming, settings: Settings, lines: Iterable[Check] = checks.CHECKS
+    ) -> None:
+        """`lines` are those of the table of checks that are asked."""
+        lines = tuple(lines)
         self._objects = objects
         self._settings = settings
         self._rules = Rules(settings.branches.rules)
         self._places: dict[BranchName, Place | None] = {}
-        self._of_trees = [check.tree for check in checks.CHECKS if check.tree is not None]
-        self._inspection = Inspection(objects, checks.CHECKS, settings)
+        self._of_trees = [check.tree for check in lines if check.tree is not None]
+        self._inspection = Inspection(objects, lines, settings)
+        self._code = CodeReader(settings.branches.ruby)
+        self._approvals = Approvals(settings.branches.store)
 
     @property
     def files(self) -> int:
@@ -65,13 +73,18 @@ class Examination:
         try:
             tree = objects.commit(objects.commit_of(new) if place is None else new)[0]
             known = [objects.commit(tip)[0] for tip in self._known(old, place, existing)]
-            site = OPERATORS if place is None or place.project is None else self._site(existing, coming)
+            site = OPERATORS if place is None or place.project is None else self._site(new, existing, coming)
             found = [problem.text for problem in self._inspection.problems(tree, dict.fromkeys(known), site)]
             return tuple(found or self._of_tree(tree, known))
         except NotFound:
             return ("does not name a commit",)
         except ToolkitError as error:
             return (str(error),)
+
+    def unreviewed(self, tip: ObjectId, existing: Mapping[BranchName, ObjectId]) -> tuple[str, ...]:
+        """Return what is wrong with all of a members' branch, not only with what is new; no bound of a push counts."""
+        tree = self._objects.commit(tip)[0]
+        return tuple(one.text for one in self._inspection.problems(tree, (), self._site(tip, existing, ())))
 
     def _known(
         self, old: ObjectId | None, place: Place | None, existing: Mapping[BranchName, ObjectId]
@@ -100,18 +113,32 @@ class Examination:
         for check in self._of_trees:
             yield from (one.text for one in check(look))
 
-    def _site(self, existing: Mapping[BranchName, ObjectId], coming: Iterable[ObjectId]) -> Site:
+    def _site(self, new: ObjectId, existing: Mapping[BranchName, ObjectId], coming: Iterable[ObjectId]) -> Site:
         """Return what operators have; their branches are looked for if a check asks."""
         objects = self._objects
 
-        def at(path: str) -> Iterator[Entry]:
+        @cache
+        def tips() -> tuple[ObjectId, ...]:
             branches = existing or objects.branches()
             places = ((self._rules.place_or_none(branch), tip) for branch, tip in branches.items())
             own = [tip for place, tip in places if place is not None and place.project is None]
-            for tip in dict.fromkeys((*coming, *own)):
-                yield from _at(objects, objects.commit(tip)[0], path)
+            return tuple(dict.fromkeys((*coming, *own)))
 
-        return Site(False, at, lambda entry: objects.blob(entry.id))
+        @cache
+        def before() -> tuple[ObjectId, ...]:
+            """Where the commit left their branches, which may have gone on since."""
+            bases = (objects.merge_base(new, tip) for tip in tips())
+            return tuple(dict.fromkeys(base for base in bases if base is not None))
+
+        def at(path: str, commits: Callable[[], tuple[ObjectId, ...]] = tips) -> Iterator[Entry]:
+            for commit in commits():
+                yield from _at(objects, objects.commit(commit)[0], path)
+
+        def reviewed(path: str, entry: Entry) -> bool:
+            found = (one.id == entry.id and one.mode != LINK for commits in (tips, before) for one in at(path, commits))
+            return any(found) or self._approvals.has(path, entry.id)
+
+        return Site(False, at, lambda entry: objects.blob(entry.id), reviewed, self._code.read)
 
 
 def _at(objects: Incoming, tree: str, path: str) -> Iterator[Entry]:

@@ -97,6 +97,14 @@ class ByLibrary:
         except (*_ABSENT, pygit2.GitError):
             return False
 
+    def merge_base(self, first: str, second: str) -> str | None:
+        """See Reader."""
+        try:
+            found = self._repository().merge_base(pygit2.Oid(hex=first), pygit2.Oid(hex=second))
+        except (*_ABSENT, pygit2.GitError):
+            return None
+        return None if found is None else str(found)
+
     def divergence(self, first: str, second: str) -> tuple[int, int] | None:
         """See Reader."""
         try:

@@ -140,6 +140,11 @@ class Repository:
         """Tell whether `other` is `commit` or one of its ancestors."""
         return commit == other or self._reader().contains(commit, other)
 
+    def merge_base(self, first: ObjectId, second: ObjectId) -> ObjectId | None:
+        """Return where the histories of two commits part; None: they have none in common, or one is not there."""
+        found = self._reader().merge_base(first, second)
+        return None if found is None else ObjectId(found)
+
     def divergence(self, first: ObjectId, second: ObjectId) -> Divergence | None:
         """Return how far two commits are from each other; None if one is not there."""
         found = self._reader().divergence(first, second)

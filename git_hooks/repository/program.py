@@ -71,6 +71,11 @@ class ByProgram:
         """See Reader."""
         return self._finish("merge-base", "--is-ancestor", other, commit)[0] == 0
 
+    def merge_base(self, first: str, second: str) -> str | None:
+        """See Reader."""
+        status, output = self._finish("merge-base", first, second)
+        return output.decode("ascii").split()[0] if status == 0 else None
+
     def divergence(self, first: str, second: str) -> tuple[int, int] | None:
         """See Reader."""
         status, output = self._finish("rev-list", "--left-right", "--count", f"{first}...{second}", "--")

@@ -58,6 +58,9 @@ class Reader(Protocol):
     def contains(self, commit: str, other: str) -> bool:
         """Tell whether `other` is an ancestor of `commit`; not, if one of them is not there."""
 
+    def merge_base(self, first: str, second: str) -> str | None:
+        """Return the best common ancestor of two commits; None: there is none, or one of them is not there."""
+
     def divergence(self, first: str, second: str) -> tuple[int, int] | None:
         """Return how many commits only `first` has, and only `second`; None if one is not there."""
 

@@ -11,12 +11,10 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
 from git_hooks.checks import environment_conf
+from git_hooks.checks.look import Read
 from git_hooks.checks.server_code import calls, hiera_yaml, places
 from git_hooks.checks.server_code.places import Role
-from git_hooks.puppet_code.calls import Kind, Reading
-
-Read = Callable[[str, Kind, Callable[[], bytes]], Reading]
-"""Asks Puppet's parser: the code's own name, its kind, how to get it."""
+from git_hooks.puppet_code.calls import Kind
 
 _SHOWN = 5
 """So many calls of one file are told."""

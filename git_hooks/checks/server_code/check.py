@@ -1,0 +1,64 @@
+"""The check: what a members' branch brings of server code is reviewed, or approved.
+
+Reviewed is what stands at the same path, byte for byte, on a branch that only
+operators push (a rule without <name>), as it is now or as it was where the
+commit left it. A link is not reviewed by itself: what it leads to may change
+without it.
+
+Off where the site trusts its members with its puppetserver
+(`branches.members_code: trusted`).
+
+Failure modes: a machine that cannot read Puppet code refuses all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from git_hooks.checks.look import File, Problem
+from git_hooks.checks.server_code import faults, places
+from git_hooks.checks.server_code.places import Role
+from git_hooks.repository.trees import DIRECTORY, LINK, SUBMODULE, Entry, join
+
+if TYPE_CHECKING:
+    from enc.settings import Settings
+
+_LINK = 4096
+_CODE = 1 << 20
+"""Bytes of one manifest or template that are read: some thirty times as many as the largest that people write."""
+_SMALL = 65_536
+_READ = {Role.MANIFEST: _CODE, Role.EPP: _CODE, Role.HIERA: _SMALL, Role.CONF: _SMALL}
+"""How much is read of what; of Ruby and ERB nothing need be."""
+
+
+def reads(directory: str, entry: Entry, settings: Settings) -> int | None:
+    """Return how much is read of an entry, if it is anything to puppetserver."""
+    if settings.branches.members_code == "trusted" or entry.mode in (DIRECTORY, SUBMODULE):
+        return None
+    if entry.mode == LINK:
+        return _LINK
+    role = places.role(join(directory, entry.name))
+    return None if role is Role.NOTHING else _READ.get(role, 0)
+
+
+def check(file: File) -> Iterator[Problem]:
+    """Yield why a file or link may not come from members without review."""
+    path, site = file.path, file.site
+    if site.own:
+        return
+    if file.entry.mode == LINK:
+        target = (file.content or b"").decode("utf-8", "replace")
+        yield from (Problem(path, what) for what in faults.of_link(path, target))
+        return
+    if site.reviewed(path, file.entry):
+        return
+    most = _READ.get(places.role(path), 0)
+    if file.content is None and most:
+        yield Problem(path, f"is larger than the {most} bytes that are looked at; it needs review")
+        return
+    content = partial(bytes, file.content or b"")
+    limited = file.settings.branches.limited_functions
+    for what in faults.of_file(path, file.entry.id, content, site.read, limited):
+        yield Problem(path, f"{what}; else it needs review (docs/pushing.md, Code that runs on the master)")

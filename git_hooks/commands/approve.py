@@ -1,0 +1,93 @@
+"""`branch-manager approve`: members' branches may bring a file that would need review."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterable
+
+from enc.commands.call import Call, json_option
+from enc.edits.audit import check_reason
+from enc.programs.times import iso
+from enc.service.history import moment
+from enc.terms.errors import UsageError
+from enc.terms.names import BranchName
+from git_hooks.commands.target import opened, who
+from git_hooks.push.approvals import Approval, Approvals
+from git_hooks.repository.trees import Entry
+
+SUMMARY = "let members' branches bring one file that runs on the master"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("path", metavar="PATH", nargs="?", help="where the file stands in the tree")
+    parser.add_argument("--on", metavar="COMMIT|BRANCH", help="approve what stands there in this commit")
+    parser.add_argument("--blob", metavar="ID", help="or name the content by its object id, as a refusal does")
+    parser.add_argument("--until", metavar="WHEN", help="a date (2026-12-31) or time; afterwards it counts no more")
+    parser.add_argument("--reason", help="why; kept with the approval")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--list", action="store_true", help="tell what is approved")
+    what.add_argument("--revoke", action="store_true", help="take back what is approved at PATH")
+    json_option(parser)
+
+
+def run(call: Call) -> int:
+    """Approve, revoke or list."""
+    words = call.arguments
+    approvals = Approvals(call.settings.branches.store)
+    if words.list:
+        found = approvals.all()
+        call.show([one._asdict() for one in found], [_told(one) for one in found] or ["nothing is approved"])
+        return 0
+    if words.path is None:
+        raise UsageError("name the PATH in the tree, or use --list")
+    reason = check_reason(words.reason or "")
+    if words.revoke:
+        gone = approvals.revoke(words.path)
+        call.show([one._asdict() for one in gone], [f"no longer approved: {_told(one)}" for one in gone])
+        return 0
+    now = time.time()
+    until = _end(words.until, now)
+    given = Approval(words.path, _blob(call), reason, who(), now, until)
+    approvals.add(given)
+    call.show(given._asdict(), [f"approved: {_told(given)}"])
+    return 0
+
+
+def _end(text: str | None, now: float) -> float | None:
+    if text is None:
+        return None
+    until = moment(text, now)
+    if until <= now:
+        raise UsageError("is over already; write a date or time to come", where="--until")
+    return until
+
+
+def _blob(call: Call) -> str:
+    words = call.arguments
+    if (words.on is None) == (words.blob is None):
+        raise UsageError("say which content: --on COMMIT, or --blob ID")
+    with opened(call) as (deployer, _):
+        objects = deployer.repository
+        if words.blob is not None:
+            objects.blob(words.blob)  # it must be there, so that a mistyped one is told
+            return str(words.blob)
+        tip = objects.tip(BranchName(words.on)) if BranchName.accepts(words.on) else None
+        tree = objects.tree_of(tip or objects.commit_of(words.on))
+        *directories, name = words.path.split("/")
+        for part in directories:
+            tree = _in(objects.tree(tree), part, words, directory=True)
+        return _in(objects.tree(tree), name, words, directory=False)
+
+
+def _in(entries: Iterable[Entry], name: str, words: argparse.Namespace, *, directory: bool) -> str:
+    for entry in entries:
+        if entry.name == name and entry.is_directory == directory:
+            return entry.id
+    raise UsageError(f"is no file of {words.on}", where=words.path)
+
+
+def _told(one: Approval) -> str:
+    end = f", until {iso(one.until)}" if one.until is not None else ""
+    return f"{one.path} ({one.blob[:10]}) by {one.who} on {iso(one.at)}{end}: {one.reason}"

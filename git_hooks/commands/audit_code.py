@@ -1,0 +1,36 @@
+"""`branch-manager audit-code`: what of a branch runs on the master and is not reviewed."""
+
+from __future__ import annotations
+
+import argparse
+
+from enc.commands.call import Call, json_option
+from enc.terms.environments import Rules
+from enc.terms.errors import ExitStatus, NotFound
+from enc.terms.names import BranchName
+from git_hooks.push.audit import unreviewed
+from git_hooks.repository.reading import use_library
+
+SUMMARY = "find what a members' branch has that runs on the master, and no operators' branch has"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("branches", metavar="BRANCH", nargs="*", help="default: all that members may push")
+    json_option(parser)
+
+
+def run(call: Call) -> int:
+    """Look at whole trees; exit status 1 if anything would need review."""
+    use_library()
+    wanted = [BranchName(text) for text in call.arguments.branches]
+    rules = Rules(call.settings.branches.rules)
+    for branch in wanted:
+        place = rules.place_or_none(branch)
+        if place is None:
+            raise NotFound("no rule makes an environment of this branch (branches.rules)", where=branch)
+    found = {branch: list(problems) for branch, problems in unreviewed(call.settings, wanted)}
+    lines = [f"{branch}: {one}" for branch, problems in found.items() for one in problems]
+    document = {str(branch): problems for branch, problems in found.items()}
+    call.show(document, lines or ["nothing that runs on the master lacks review"])
+    return ExitStatus.FAILED if lines else ExitStatus.DONE

@@ -1,0 +1,44 @@
+"""Looks at whole trees of members' branches for server code that is not reviewed.
+
+A push is asked only for what it brings. What a branch had before the site
+asked, and what was approved for a time that is over, is found here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from enc.terms.environments import Rules
+from enc.terms.names import BranchName
+from git_hooks.checks.look import Check
+from git_hooks.checks.server_code import check as server_code
+from git_hooks.push.examine import Examination
+from git_hooks.push.incoming import Incoming
+
+if TYPE_CHECKING:
+    from enc.settings import Settings
+
+_LINE = Check(file=server_code.check, reads=server_code.reads)
+
+
+def unreviewed(settings: Settings, wanted: Collection[BranchName] = ()) -> Iterator[tuple[BranchName, tuple[str, ...]]]:
+    """Yield each members' branch, those of `wanted` or all, with what of its tree needs review.
+
+    The site's setting does not count: this looks where members are trusted, too.
+    """
+    asked = replace(
+        settings,
+        branches=replace(settings.branches, members_code="reviewed"),
+        pushes=replace(settings.pushes, files=sys.maxsize, push_bytes=sys.maxsize),
+    )
+    rules = Rules(settings.branches.rules)
+    with Incoming(str(settings.branches.repository), os.environ) as objects:
+        existing = objects.branches()
+        for branch, tip in sorted(existing.items()):
+            place = rules.place_or_none(branch)
+            if place is not None and place.project is not None and (not wanted or branch in wanted):
+                yield branch, Examination(objects, asked, (_LINE,)).unreviewed(tip, existing)

@@ -1,0 +1,47 @@
+"""Lets the checks of one push ask Puppet's parser, for a bounded time in all.
+
+The process with the parser is this process's, whoever asks: it is kept by a
+service, and ends with a hook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from git_hooks.puppet_code.calls import Kind, Reading
+
+if TYPE_CHECKING:
+    from git_hooks.puppet_code.worker import Worker
+
+_LONGEST = 60.0
+"""Seconds that reading the code of one push may take; a thousand changed manifests take a few."""
+
+
+@cache
+def _worker(ruby: Path | None) -> Worker:
+    from git_hooks.puppet_code.worker import Worker  # most pushes to projects' branches bring Puppet code, others none
+
+    return Worker(ruby)
+
+
+class CodeReader:
+    """Reads the code of one push."""
+
+    def __init__(self, ruby: Path | None) -> None:
+        """Start nothing yet."""
+        self._ruby = ruby
+        self._took = 0.0
+
+    def read(self, name: str, kind: Kind, content: Callable[[], bytes]) -> Reading:
+        """Return what the code calls; raise `ParserMissing` if nobody can tell."""
+        if self._took > _LONGEST:
+            return Reading((), f"the push brings more Puppet code than is read in {_LONGEST:.0f} s; push it in parts")
+        began = monotonic()
+        try:
+            return _worker(self._ruby).read(name, kind, content)
+        finally:
+            self._took += monotonic() - began
