@@ -31,7 +31,6 @@ GONE: Mapping[str, str] = {
     "made or archived: rules without <name> make none for projects, and branches.topics_unused says when topics end",
     "self_master.local_branch": "it is local; an instance that is its own master with another one must rename that "
     "(git branch -m, in its repository and its working copy)",
-    "self_master.code": "it is the classes of the module puppetmaster",
     "self_master.modulepath": "it is Puppet's own basemodulepath",
     "self_master.sync.compile_command": "it is `puppet catalog compile`; self_master.sync.compile says whether",
     "self_master.sync.snapshots": "it is 20",

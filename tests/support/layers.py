@@ -30,8 +30,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from puppetmaster_self.quickstart import compiled_classes
-
+from puppetmaster_quickstart import compiled_classes
 from tests.support.machines import REPOSITORY, SUITE, Prepared, base_root, checked, index
 from tests.support.puppetserver import CACHE
 
