@@ -28,7 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from enc.changes import Change, Step
+from enc.edits.change import Change, Step
 from enc.errors import InvalidName, ToolkitError, UsageError, one_line
 from enc.names import ProjectName
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from enc import dn
-from enc.changes import Step
 from enc.classify.gather import project_of
 from enc.classify.model import Record
 from enc.classify.statements import TRIAL
 from enc.classify.trial import Trial
+from enc.edits.change import Step
 from enc.environments import Rules
 from enc.errors import ClassificationError, InvalidName
 from enc.filters import NodeFilter, folded

@@ -17,6 +17,7 @@ from typing import Any
 
 from enc import dn
 from enc.classify.classify import Classifier
+from enc.classify.kinds import OTHERS
 from enc.classify.model import Classification, Record
 from enc.classify.render import render_answer
 from enc.directory.ldap_store import LdapSource
@@ -49,8 +50,7 @@ class Answer:
             "parameters": said.variables,
             "data": said.data,
             "project": said.project,
-            "region": said.region,
-            "role": said.role,
+            **{part: said.said.get(part) for part in OTHERS},
             "prefixes": list(said.prefixes),
             "version": said.version,
         }

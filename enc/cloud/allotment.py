@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from enc.authority.client import close_all, open_all
-from enc.changes import Wish
 from enc.cloud.vendordata import Server
+from enc.edits.wish import Wish
 from enc.errors import Conflict, NotFound
 from enc.instances import agent_profile, listing, naming, user_data
 from enc.instances.entry import Instance

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from enc import export
+from enc.classify.kind import LEFT_OUT
 from enc.classify.model import Classification
-from enc.classify.statements import LEFT_OUT
 from enc.deployed import Environments
 from enc.directory.ldap_store import LdapSource
 from enc.doctor.findings import Finding, note, ok, warning

@@ -24,9 +24,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from enc import audit, dn
-from enc.changes import Change, Step, Wish, apply, part_of, to_equal, to_set
 from enc.classify.model import Record
 from enc.classify.statements import DATA
+from enc.edits.change import Change, Step, apply
+from enc.edits.sheet import part_of
+from enc.edits.wanted import to_equal, to_set
+from enc.edits.wish import Wish
 from enc.errors import DirectoryUnreachable, InvalidName, ToolkitError
 from enc.filters import folded
 from enc.importing.outcome import Outcome, Problem

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from enc.changes import Change, Step, modifying
 from enc.classify.gather import project_of
 from enc.classify.model import Record
 from enc.classify.statements import REGION, ROLE
+from enc.edits.change import Change, Step, modifying
 from enc.errors import ClassificationError
 from enc.filters import folded
 from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE, Built, Enrolment

@@ -27,10 +27,11 @@ from typing import NoReturn
 from enc import dn
 from enc.audit import check_reason
 from enc.authority.client import Authority
-from enc.changes import Change, Wish
 from enc.classify.gather import is_called
 from enc.classify.model import Record
 from enc.classify.statements import REGION
+from enc.edits.change import Change
+from enc.edits.wish import Wish
 from enc.errors import ClassificationError, Conflict, DirectoryRefused, NotAllowed, NotFound, ToolkitError, UsageError
 from enc.filters import NodeFilter, escape
 from enc.instances import entry, moving, naming, standing, tokens, traces

@@ -21,12 +21,14 @@ from typing import Any
 from enc import audit, differences, dn, people
 from enc.audit import Edit, Trail
 from enc.authorize import claimed, first_refusal, needed
-from enc.changes import Step, Wish, after, part_of, slice_of
 from enc.classify.model import Record
 from enc.differences import Bounds
 from enc.directory.connection import Person as Credentials
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.directory.ldap_store import LdapSource
+from enc.edits.change import Step, after
+from enc.edits.sheet import part_of, slice_of
+from enc.edits.wish import Wish
 from enc.errors import ClassificationError, Conflict, DirectoryUnreachable, NotAllowed, ToolkitError
 from enc.filters import folded
 from enc.names import Certname, EnvironmentName, PersonName, ProjectName

@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 
 from enc import dn
 from enc.audit import INTERRUPTED, Edit, Trail
-from enc.changes import ChangedSince, Step, after, reverse, state, touched
 from enc.differences import excerpt
 from enc.directory.edits import DirectoryEditor
 from enc.directory.ldap_store import LdapSource
+from enc.edits.change import Step, after
+from enc.edits.reversal import ChangedSince, reverse, state, touched
 from enc.errors import Conflict, NotFound, UsageError
 from enc.names import Certname, ProjectName
 from enc.service.desk import Desk, Plan, Receipt

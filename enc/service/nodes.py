@@ -10,24 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from enc import dn
-from enc.changes import (
-    Change,
-    Step,
-    Wanted,
-    Wish,
-    Withdrawal,
-    apply,
-    deleting,
-    making,
-    modifying,
-    to_have,
-    to_hold,
-    to_set,
-    wish_in,
-)
 from enc.classify.model import Record
 from enc.classify.statements import ENROLMENT
 from enc.directory.edits import DirectoryEditor
+from enc.edits.change import Change, Step, apply, deleting, making, modifying
+from enc.edits.wanted import to_have, to_hold, to_set
+from enc.edits.wish import Wanted, Wish, Withdrawal, wish_in
 from enc.errors import ClassificationError, Conflict, NotFound, UsageError
 from enc.filters import NodeFilter, escape, folded
 from enc.names import Certname, ProjectName

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from enc import dn
-from enc.changes import part_of
 from enc.classify.classify import Classifier
 from enc.classify.gather import project_of
 from enc.classify.model import Classification, Record
 from enc.classify.statements import PARAMETER, REMOVE
 from enc.directory.ldap_store import PREFIX_FILTER, LdapSource
 from enc.directory.messages import Scope
+from enc.edits.sheet import part_of
 from enc.errors import ClassificationError, InvalidName
 from enc.filters import NodeFilter, folded
 from enc.names import Certname, ClassName, ProjectName

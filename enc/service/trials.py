@@ -7,8 +7,8 @@ looks at the clock. Not here: the clock of the answers (enc/answers, enc.direct)
 
 from __future__ import annotations
 
-from enc.changes import Wish, Withdrawal
 from enc.classify.trial import Trial
+from enc.edits.wish import Wish, Withdrawal
 from enc.environments import Rules
 from enc.errors import NotFound, UsageError
 from enc.names import BranchName, Certname, EnvironmentName

@@ -16,10 +16,10 @@ from enc import cli
 from enc.authority import crl_files
 from enc.authority.client import Authority, AuthorityRefused, AuthorityUnreachable, open_all
 from enc.authority.revocations import NotTrusted, lists
-from enc.changes import Wish
 from enc.config import load
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.doctor import authority as doctor
+from enc.edits.wish import Wish
 from enc.errors import NotAllowed
 from enc.instances.enrolment import ATTRIBUTE
 from enc.instances.journal import Journal

@@ -19,9 +19,11 @@ import pytest
 
 from enc import cli
 from enc.audit import DONE, Trail
-from enc.changes import Wish, modifying, to_set
 from enc.config import load
 from enc.directory.edits import DirectoryEditor, ValueChange
+from enc.edits.change import modifying
+from enc.edits.wanted import to_set
+from enc.edits.wish import Wish
 from enc.errors import ClassificationError, Conflict, NotAllowed, ToolkitError
 from enc.names import Certname, ClassName, EnvironmentName, PersonName, PrefixName, ProjectName, VariableName
 from enc.service import history, nodes, projects

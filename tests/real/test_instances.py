@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from enc import cli
-from enc.changes import Wish
 from enc.classify.classify import Classifier
 from enc.config import load
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.directory.ldap_store import LdapSource
 from enc.directory.messages import Scope
+from enc.edits.wish import Wish
 from enc.errors import ClassificationError, Conflict, NotAllowed, ToolkitError
 from enc.instances import tokens
 from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from enc.changes import Wish
 from enc.config import load
+from enc.edits.wish import Wish
 from enc.instances import agent_profile, tokens, user_data
 from enc.instances.enrolment import ATTRIBUTE
 from enc.instances.journal import Journal

@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from enc.changes import Wish
 from enc.config import load
 from enc.directory.edits import DirectoryEditor
+from enc.edits.wish import Wish
 from enc.instances import entry
 from enc.instances.entry import Instance
 from enc.names import Certname, PersonName, ProjectName
@@ -24,7 +24,7 @@ WHY = "for a test"
 KILLED_AT = """
 import os, signal, sys
 from enc.authority.client import open_all
-from enc.changes import Wish
+from enc.edits.wish import Wish
 from enc.config import load
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle

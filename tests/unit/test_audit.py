@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enc.audit import DONE, INTERRUPTED, Edit, Trail
-from enc.changes import Change, Step
+from enc.edits.change import Change, Step
 from enc.errors import ToolkitError, UsageError
 from enc.names import ProjectName
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from enc.authorize import Need, claimed, first_refusal, needed
-from enc.changes import Change, Step, after
 from enc.classify.model import Record
+from enc.edits.change import Change, Step, after
 from enc.names import ProjectName
 from enc.roles import MEMBER, OPERATOR, OTHER, PROJECTADMIN, ROLES, Action, allowed
 from enc.settings import InstanceSettings, NodeSettings, Settings

@@ -9,8 +9,8 @@ import pytest
 
 from enc import people
 from enc.audit import Trail
-from enc.changes import deleting
 from enc.classify.model import Record
+from enc.edits.change import deleting
 from enc.errors import Conflict, ToolkitError
 from enc.service.desk import Desk, Plan
 from enc.settings import Settings

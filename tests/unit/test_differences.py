@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enc import differences
-from enc.changes import Change, Step
 from enc.differences import SHORT, WHOLE, Bounds, of_texts, of_values
+from enc.edits.change import Change, Step
 
 NETWORKS = [f"192.0.2.{number}/32" for number in range(200)]
 ABUSE: dict[str, Any] = {"blocked": {"context": ["ferm", "varnish"], "networks": NETWORKS}, "text": {"limit": 5}}

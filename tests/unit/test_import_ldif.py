@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enc import dn
-from enc.changes import Change
 from enc.classify.model import Record
+from enc.edits.change import Change
 from enc.export import entry
 from enc.importing.entries import difference
 from enc.importing.ldif import Entry, read

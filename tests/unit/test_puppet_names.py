@@ -8,10 +8,11 @@ import pytest
 import yaml
 
 from enc import config
-from enc.changes import Wish, to_set
 from enc.classify.model import Classification, Record, Value
 from enc.deployed import Environments
 from enc.doctor import configuration, contents
+from enc.edits.wanted import to_set
+from enc.edits.wish import Wish
 from enc.errors import ConfigurationError, InvalidName, UsageError
 from enc.names import Certname, ClassName, DataKey, EnvironmentName, ParameterName, VariableName
 from enc.puppet_names import (

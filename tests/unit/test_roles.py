@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from enc.authorize import needed
-from enc.changes import Change, Step
 from enc.directory.access import PARTS, WHOLE, access_rules, everything_editors
+from enc.edits.change import Change, Step
 from enc.errors import DirectoryUnreachable
 from enc.names import BranchName, PersonName, ProjectName
 from enc.roles import ROLES, Action, Held, Holding, Person, Role, allowed, remembered, role_entries

@@ -11,10 +11,10 @@ import yaml
 from enc.answers.layout import Contact, Layout
 from enc.answers.reader import look_up
 from enc.authorize import first_refusal, needed
-from enc.changes import Change, Step, after
 from enc.classify.classify import Classifier
 from enc.classify.render import render_answer
 from enc.classify.trial import Trial
+from enc.edits.change import Change, Step, after
 from enc.environments import Rules
 from enc.errors import ClassificationError
 from enc.names import Certname, EnvironmentName, ProjectName

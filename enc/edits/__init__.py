@@ -1,0 +1,1 @@
+"""Edits of entries: what is wanted, what changes, and the way back."""
