@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from enc.edits.changes import Wish
+from enc.edits.wish import Wish
 from enc.instances import agent_profile, tokens, user_data
 from enc.instances.enrolment import ATTRIBUTE
 from enc.instances.journal import Journal

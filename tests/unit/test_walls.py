@@ -132,6 +132,7 @@ PURE = (
     "puppetmaster_self.sync.upstream",
     *("enc.instances.repairs", "enc.authority.statuses", "enc.authority.origin"),
     *("enc.directory.messages", "enc.directory.sync_messages"),
+    "enc.edits.*",
 )
 EFFECTS = frozenset(
     {
