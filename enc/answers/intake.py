@@ -401,7 +401,7 @@ class Intake:
     # How the server stands
 
     def _judge(self, feed: Feed, state: _FeedState) -> None:
-        verdict = state.standing.judge(state.known, time.monotonic())
+        verdict = state.standing.judge(state.known, time.monotonic(), self._settings.follow.patience)
         was_behind = state.behind
         state.behind = verdict.kind in ("behind", "ask", "move") and state.standing.lacks(state.known)
         if verdict.kind == "level":
