@@ -16,7 +16,6 @@ SINCE = "0.1.0"
 
 GONE: Mapping[str, str] = {
     "follow.beat": "it is 2s",
-    "follow.patience": "it is 10m",
     "instances.poll": "it is 10s",
     "instances.agent.longest": "it is 16384; `enc-admin instance user-data --gzip` makes room",
     "instances.agent.install_time": "it is 15m",
