@@ -32,10 +32,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from enc.classify import texts
 from enc.classify.kinds import CLASSES, DATA, ENVIRONMENT, MERGED, OTHERS, PARAMETERS, PARTS, VARIABLES, WITHOUT
 from enc.classify.model import Classification, Event, Lineage, Origin, Record, Value
 from enc.classify.statements import OURS, Statement, bad_value, by_class, left_out, read
+from enc.classify.texts import scalar
 from enc.errors import InvalidName
 from enc.names import ClassName, EnvironmentName, ProjectName
 from enc.settings import NodeSettings, ProjectSettings
@@ -218,7 +218,7 @@ def _with_attributes(record: Record, said: Statement, settings: NodeSettings) ->
             if kept := left_out(record, name):
                 notes += (kept,)
                 continue
-            values = [texts.scalar(text) for text in held]
+            values = [scalar(text) for text in held]
             variables[name] = values[0] if len(values) == 1 else values
     if not variables and notes is said.notes:
         return said
