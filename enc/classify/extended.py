@@ -32,10 +32,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from enc.classify import texts
 from enc.classify.kinds import CLASSES, DATA, ENVIRONMENT, MERGED, OTHERS, PARAMETERS, PARTS, VARIABLES, WITHOUT
 from enc.classify.model import Classification, Event, Lineage, Origin, Value
 from enc.classify.statements import OURS, Statement, bad_value, by_class, left_out, read
+from enc.classify.texts import scalar
 from enc.settings import NodeSettings, ProjectSettings
 from enc.terms.errors import InvalidName
 from enc.terms.names import ClassName, EnvironmentName, ProjectName
@@ -219,7 +219,7 @@ def _with_attributes(record: Record, said: Statement, settings: NodeSettings) ->
             if kept := left_out(record, name):
                 notes += (kept,)
                 continue
-            values = [texts.scalar(text) for text in held]
+            values = [scalar(text) for text in held]
             variables[name] = values[0] if len(values) == 1 else values
     if not variables and notes is said.notes:
         return said

@@ -92,10 +92,10 @@ class Kind(Generic[K, V]):
     """Makes the key of the name. ValueError: the rule."""
     value: Callable[[str | None], V]
     """Makes the value of the text. ValueError: the rule."""
-    fault: Callable[[K, V], str | None] = lambda _key, _value: None
+    fault: Callable[[K, V], str | None] | None = None
     """Why nobody can use it: an entry that says so is refused."""
-    passed_over: Callable[[str, NodeSettings], str | None] = lambda _name, _settings: None
-    """What is said of a name that counts as if nobody had written it. None: it counts."""
+    passed_over: Callable[[str, NodeSettings], str | None] | None = None
+    """What is said of a name that counts as if nobody had written it. None, also of what it returns: it counts."""
     several: str = ""
     """Why an entry may not have several values of a single one. Empty: the first counts."""
 
@@ -149,7 +149,7 @@ class Kind(Generic[K, V]):
         """Return what a value of the attribute says; raise ValueError with the rule that it breaks."""
         name, rest = self.split(text)
         key, value = self.key(name), self.value(rest)
-        if fault := self.fault(key, value):
+        if self.fault is not None and (fault := self.fault(key, value)):
             raise ValueError(fault)
         return key, value
 

@@ -100,14 +100,16 @@ def class_names(record: Record, attributes: Iterable[str]) -> tuple[tuple[ClassN
     found: dict[ClassName, None] = {}
     notes: list[str] = []
     for attribute in attributes:
-        _read_all(CLASSES, record, attribute, record.all(attribute), None, found, notes)
+        if texts := record.all(attribute):
+            _read_all(CLASSES, record, attribute, texts, None, found, notes)
     return tuple(found), tuple(notes)
 
 
 def environment_of(record: Record, attribute: str) -> EnvironmentName | None:
     """Return the environment that the record names; raise for a bad one and for several."""
     found: dict[str, EnvironmentName] = {}
-    _read_all(ENVIRONMENT, record, attribute, record.all(attribute), None, found, [])
+    if texts := record.all(attribute):
+        _read_all(ENVIRONMENT, record, attribute, texts, None, found, [])
     return found.get("")
 
 
@@ -153,14 +155,15 @@ def _read_all(
         if kind.several:
             raise bad_value(record, attribute, ", ".join(texts), kind.several)
         texts = texts[:1]
+    passed_over, find_fault = kind.passed_over, kind.fault
     for text in texts:
         try:
             name, rest = kind.split(text)
-            if settings is not None and (note := kind.passed_over(name, settings)) is not None:
+            if passed_over is not None and settings is not None and (note := passed_over(name, settings)) is not None:
                 notes.append(f"{record.dn}: {attribute}: the {kind.part} {one_line(name)} {note}")
                 continue
             key, value = kind.key(name), kind.value(rest)
-            fault = kind.fault(key, value)
+            fault = None if find_fault is None else find_fault(key, value)
         except ValueError as error:
             raise bad_value(record, attribute, text, str(error)) from error
         if fault is not None:
