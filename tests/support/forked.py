@@ -1,4 +1,4 @@
-"""`enc-admin`, forked from a process that has loaded it: a start then costs what the program does, not Python's imports.
+"""`enc-admin`, forked from a process that has loaded it: a start then costs what the program does, not its imports.
 
 For tests that start it hundreds of times. It is the same `main` with the same
 words in a process of its own, which has its own pid and may be killed; what a
