@@ -27,7 +27,7 @@ from git_hooks.deploy.collect import collect
 from git_hooks.deploy.deployer import Deployer, Exact, Tip
 from git_hooks.deploy.records import Record
 from git_hooks.deploy.verify import verify_store
-from git_hooks.repository.objects import Repository
+from git_hooks.repository.objects import RememberedTrees, Repository
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.refstore import RefStore
 from git_hooks.repository.trees import FILE, Entry
@@ -343,6 +343,16 @@ def test_pushes_to_a_large_directory_are_not_all_remembered(bare: Bare) -> None:
         kept, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert kept < 60 << 20
+
+
+def test_trees_that_every_push_asks_for_stay_and_others_go() -> None:
+    trees, entries = RememberedTrees(), (Entry(FILE, "x", "0" * 40),) * 1000
+    trees.add("always", entries)
+    for number in range(1000):
+        trees.add(f"t{number}", entries)
+        assert trees.get("always") is entries
+    assert trees.get("t999") is entries
+    assert sum(trees.get(f"t{number}") is not None for number in range(1000)) <= 200
 
 
 def test_a_branch_with_a_name_of_several_lines_is_left_out(bare: Bare) -> None:
