@@ -24,6 +24,7 @@ from enc.settings import Duration, config
 from enc.terms.errors import ClassificationError
 from enc.terms.filters import NodeFilter
 from enc.terms.names import Certname
+from tests.support.forked import Forked
 from tests.support.replicas import Group
 from tests.support.slapd import Slapd
 
@@ -61,7 +62,7 @@ class Following:
         self.settings = config.load(self.configuration)
         self.layout = Layout(self.settings.answers.directory)
         link(self.configuration, self.layout.root)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
 
     @property
     def slapd(self) -> Slapd:
@@ -69,12 +70,14 @@ class Following:
         assert isinstance(self._server, Slapd)
         return self._server
 
-    def start(self, *, wait: bool = True) -> None:
-        """Start `enc-admin follow`; with `wait`, return when its answers are current."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, QUICK, "follow", self.configuration, "0.2"], stderr=log, cwd="/"
-            )
+    def start(self, *, wait: bool = True, forked: bool = False) -> None:
+        """Start `enc-admin follow`, or with `forked` what it does; with `wait`, return when its answers are current."""
+        words = ("follow", str(self.configuration), "0.2")
+        if forked:
+            self._process = Forked(words, self.log)
+        else:
+            with self.log.open("ab") as log:
+                self._process = subprocess.Popen([sys.executable, QUICK, *words], stderr=log, cwd="/")
         if wait:
             self.current()
 
