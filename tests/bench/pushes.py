@@ -52,7 +52,7 @@ def _run(soak: Soak, marks: list[int], pause: float) -> int:
     _, middle, last = seen
     bounded = last.memory <= GROWTH * middle.memory and last.descriptors <= middle.descriptors + 12
     print(f"git gc, git gc --prune=now and git repack -ad: {soak.collections} times")
-    print(f"pushes that git itself refused because of them, and that were pushed again: {soak.met}")
+    print(f"a push or a gc that gave up because it met another gc, and came again: {soak.met}")
     print(f"pushes that failed, environments that show something else: {len(wrong)}")
     for one in wrong[:5]:
         print(f"  {one}", file=sys.stderr)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -152,14 +152,17 @@ class Following:
         names = {path.name.removesuffix(".yaml") for path in self.layout.nodes.iterdir()}
         return {name: (self.text(name), _read(self.layout.node_data / f"{name}.yaml")) for name in names}
 
-    def from_scratch(self, uri: str | None = None) -> dict[str, tuple[str | None, str | None]]:
-        """The same, classified anew straight from LDAP, or from the server at `uri`."""
+    def from_scratch(
+        self, uri: str | None = None, *, only: Collection[str] | None = None
+    ) -> dict[str, tuple[str | None, str | None]]:
+        """The same, classified anew straight from LDAP, or from the server at `uri`; `only` these nodes if given."""
         uris = (uri,) if uri else self.settings.directory.uris
         settings = replace(self.settings, directory=replace(self.settings.directory, uris=uris, timeout=Duration(10)))
         classifier, nodes = Classifier(settings), NodeFilter(settings.nodes.filter)
         found: dict[str, tuple[str | None, str | None]] = {}
         with LdapSource(settings) as source:
-            for name in {name for record in source.all_nodes() for name in nodes.names(record)}:
+            all_names = {name for record in source.all_nodes() for name in nodes.names(record)}
+            for name in all_names if only is None else only:
                 try:
                     what = classifier.classify(Certname(name), source)
                 except ClassificationError:
