@@ -168,13 +168,15 @@ need_python() {
     printf '%s\n' "$stamp" >.venv/stamp
 }
 
-# One run at a time installs; the others wait for it.
+# One run at a time installs; the others wait for it. Where Python is here already, pip works while apt does.
 bootstrap() {
+    local pip=
     mkdir -p .cache
     exec {bootstrap_lock}>.cache/bootstrap.lock
     flock "$bootstrap_lock"
+    if find_python venv,ensurepip >/dev/null; then need_python & pip=$!; fi
     need_packages "$@"
-    need_python
+    if [[ $pip ]]; then wait "$pip" || exit 1; else need_python; fi
     .venv/bin/python -m enc.puppet.packages
     exec {bootstrap_lock}>&-
 }

@@ -29,7 +29,7 @@ _ANSWERS = "/var/lib/puppetmaster/answers"
 _LDAPS, _HTTP = 636, 80
 _HELLO = "modules/hello/manifests/init.pp"
 _PATIENCE = 600.0
-_CLASSES = """\
+SMALL_CLASSES = """\
 class { 'puppetmaster::toolkit': directory => regsubst($commands, '/[^/]+\\z', '') }
 class { 'puppetmaster': heap => '512m', java_args => ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'], * => $master }
 class { 'puppetmaster::enc': * => $classifier }
@@ -94,7 +94,7 @@ class Lab:
             "self_master": {
                 "upstream": url,
                 "packages": ["puppetserver", "git"],
-                "code": _CLASSES,
+                "code": SMALL_CLASSES,
                 "memory": 700_000_000,
                 "disk": 200_000_000,
             },

@@ -19,14 +19,22 @@ LONG = (
     "test_self_master.py",
     "test_quickstart.py",
     "test_whole_life.py",
-    "test_authority.py",
     "test_renewal.py",
-    "test_follower_killed.py",
-    "test_puppetserver.py",
+    "test_authority.py",
+    "test_pushes.py",
+    "test_follower_outages.py",
+    "test_sync.py",
+    "test_self_master_transaction.py",
+    "test_private_master.py",
+    "test_doctor.py",
     "test_switches.py",
-    "test_deploys.py",
+    "test_first_run.py",
+    "test_module.py",
+    "test_transport_http.py",
+    "test_branch_manager.py",
+    "test_puppetserver.py",
 )
-"""Those of the real tests that take a minute and more."""
+"""Those of the real tests that take half a minute and more, the longest first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -278,7 +278,7 @@ class FeedIntake:
         self._numbers.connection_errors_total += 1
 
     def _judge(self) -> None:
-        verdict = self._standing.judge(self._known, time.monotonic())
+        verdict = self._standing.judge(self._known, time.monotonic(), self._settings.follow.patience)
         was_behind = self._behind
         self._behind = verdict.kind in ("behind", "ask", "move") and self._standing.lacks(self._known)
         if verdict.kind == "level":

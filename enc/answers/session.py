@@ -37,6 +37,7 @@ from enc.answers.work import WorkTeam
 from enc.answers.worklist import Outcome
 from enc.answers.writer import AnswerWriter
 from enc.classify.gather import members
+from enc.classify.kinds import KINDS
 from enc.classify.render import ANSWER_FORMAT
 from enc.programs import log, prometheus
 from enc.settings import Settings
@@ -246,7 +247,8 @@ def _shape_of_answers(settings: Settings) -> str:
     """Return what changes when the same records would give other answers."""
     answers = (settings.answers.variable, settings.answers.on_bad_entry, settings.answers.merged_data)
     parts = (settings.nodes, settings.projects, settings.groups, settings.site, answers)
-    return f"{ANSWER_FORMAT} {parts!r}"
+    kinds = [(kind.part, kind.attribute, kind.merge, kind.trusted) for kind in KINDS]
+    return f"{ANSWER_FORMAT} {parts!r} {kinds!r}"
 
 
 def _time_of(csn: str) -> float:

@@ -9,7 +9,7 @@ two things:
   neither taken back nor deleted, its own changes are taken. If there is only
   this server, its word counts at once. If all servers were asked, and some
   seconds later again, and none has it, that is how it is; while one does not
-  answer, which may have it, only after `PATIENCE`. Then the server is
+  answer, which may have it, only after `follow.patience`. Then the server is
   believed. The last word is always a new connection's, which asks all.
 - *what other servers were seen to have*. If another has all of this server's
   changes and more, the feed moves there. If each has something that the other
@@ -29,8 +29,6 @@ from enc.directory.sync_events import Connected
 
 _SETTLING = 3.0
 """Seconds that servers which all answer get to hand a change to one another."""
-PATIENCE = 600.0
-"""Seconds for which a server that lacks changes is not believed while another, which may have them, is away."""
 _LAG = 5.0
 """Seconds by which a server may be later than another without lagging."""
 
@@ -89,7 +87,7 @@ class Standing:
         """Tell whether the server lacks something of `known`; no, where it does not say."""
         return bool(self.csns) and not self.csns.covers(known)
 
-    def judge(self, known: Csns, now: float, patience: float = PATIENCE) -> Verdict:
+    def judge(self, known: Csns, now: float, patience: float) -> Verdict:
         """Judge the server, with a copy made from `known`; `now` is monotonic, `patience` in seconds."""
         fresh, self._fresh = self._fresh, False
         if not self.csns:

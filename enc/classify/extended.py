@@ -29,12 +29,13 @@ prefixes and the site (members, descriptions) do not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
+from enc.classify.kinds import CLASSES, DATA, ENVIRONMENT, MERGED, OTHERS, PARAMETERS, PARTS, VARIABLES, WITHOUT
 from enc.classify.model import Classification, Event, Lineage, Origin, Value
-from enc.classify.statements import OURS, Statement, bad_value, left_out, read, scalar
+from enc.classify.statements import OURS, Statement, bad_value, by_class, left_out, read
+from enc.classify.texts import scalar
 from enc.settings import NodeSettings, ProjectSettings
 from enc.terms.errors import InvalidName
 from enc.terms.names import ClassName, EnvironmentName, ProjectName
@@ -49,67 +50,76 @@ def _shared(record: Record, settings: NodeSettings) -> Statement:
     return read(record, settings)
 
 
-@dataclass(slots=True)
 class _Merge:
     """The answer while the layers are laid on it."""
 
-    wanted: bool
-    """Whether the history of each part is kept."""
-    classes: dict[ClassName, None] = field(default_factory=dict)
-    parameters: dict[ClassName, dict[str, Value]] = field(default_factory=dict)
-    variables: dict[str, Value] = field(default_factory=dict)
-    environment: EnvironmentName | None = None
-    events: list[Event] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    __slots__ = ("events", "found", "notes", "wanted")
 
-    def lay(self, origin: Origin, said: Statement) -> None:
+    def __init__(self, wanted: bool, notes: tuple[str, ...]) -> None:
+        """`wanted`: whether the history of each part is kept."""
+        self.wanted = wanted
+        self.found: dict[str, dict[Any, Any]] = {part: {} for part in MERGED}
+        self.events: list[Event] = []
+        self.notes = list(notes)
+
+    def lay(self, origin: Origin, statement: Statement) -> None:
         """Put one layer on the answer: removals first, then what it says itself."""
-        if said.without_classes or said.without_parameters or said.without_variables:
-            self._remove(origin, said)
-        for name in said.classes:
-            self._event(f"class {name}", origin, name in self.classes)
-            self.classes[name] = None
-        for class_name, parameters in said.parameters.items():
-            target = self.parameters.setdefault(class_name, {})
-            for parameter, value in parameters.items():
-                self._event(f"parameter {class_name}::{parameter}", origin, parameter in target, value)
-                target[parameter] = value
-        for variable, value in said.variables.items():
-            self._event(f"variable {variable}", origin, variable in self.variables, value)
-            self.variables[variable] = value
-        if said.environment is not None:
-            self.choose(origin, said.environment)
-        self.notes.extend(said.notes)
+        said = statement.said
+        if WITHOUT.part in said:
+            self._remove(origin, statement)
+        for part, values in said.items():
+            if part in MERGED:
+                target = self.found[part]
+                if self.wanted:
+                    self._tell(origin, part, values, target)
+                target.update(values)
+        self.notes.extend(statement.notes)
 
-    def _remove(self, origin: Origin, said: Statement) -> None:
-        for name in sorted(said.without_classes):
-            self._event(f"class {name}", origin, None if name in self.classes else False, did="removed")
-            self.classes.pop(name, None)
-            self.parameters.pop(name, None)
-        for class_name, parameter in sorted(said.without_parameters):
-            self._event(f"parameter {class_name}::{parameter}", origin, None, did="removed")
-            self.parameters.get(class_name, {}).pop(parameter, None)
-        for variable in sorted(said.without_variables):
-            self._event(f"variable {variable}", origin, None, did="removed")
-            self.variables.pop(variable, None)
+    def _remove(self, origin: Origin, statement: Statement) -> None:
+        for part, key in sorted(statement.of(WITHOUT).values()):
+            self.found[part].pop(key, None)
+            if part == CLASSES.part:
+                parameters = self.found[PARAMETERS.part]
+                for belonging in [path for path in parameters if path[0] == key]:
+                    del parameters[belonging]
+            if self.wanted:
+                self.events.append(Event(PARTS[part][0].told(key), origin, "removed"))
 
     def choose(self, origin: Origin, environment: EnvironmentName) -> None:
         """Let a layer set the environment."""
-        self._event("environment", origin, self.environment is not None, environment)
-        self.environment = environment
-
-    def _event(
-        self, part: str, origin: Origin, replaced: bool | None, value: Value = None, *, did: str | None = None
-    ) -> None:
+        target = self.found[ENVIRONMENT.part]
         if self.wanted:
-            self.events.append(Event(part, origin, did or ("replaced" if replaced else "set"), value))
+            self._tell(origin, ENVIRONMENT.part, {"": environment}, target)
+        target[""] = environment
+
+    @property
+    def environment(self) -> EnvironmentName | None:
+        """The environment so far."""
+        found: EnvironmentName | None = self.found[ENVIRONMENT.part].get("")
+        return found
+
+    def _tell(self, origin: Origin, part: str, values: dict[Any, Any], below: dict[Any, Any]) -> None:
+        kind = PARTS[part][0]
+        for key, value in values.items():
+            self.events.append(Event(kind.told(key), origin, "replaced" if key in below else "set", value))
+
+    def orphans(self) -> list[str]:
+        """Return notes on parameters of classes that no layer assigns."""
+        classes = self.found[CLASSES.part]
+        orphans: dict[ClassName, list[str]] = {}
+        for path in self.found[PARAMETERS.part]:
+            if path[0] not in classes:
+                orphans.setdefault(path[0], []).append(PARAMETERS.name(path))
+        return [
+            f"{', '.join(orphans[name])}: set, but no layer assigns the class {name}" for name in sorted(orphans)
+        ]
 
 
 def classify(
     lineage: Lineage, settings: NodeSettings, projects: ProjectSettings, *, events: bool = False
 ) -> Classification:
     """Merge the layers of `lineage`; raise `ClassificationError` at the first bad value of any of them."""
-    merge = _Merge(events, notes=list(lineage.notes))
+    merge = _Merge(events, lineage.notes)
     origin = Origin("configuration")
     merge.choose(origin, settings.default_environment)
     site, *rest = _layers(lineage, settings)
@@ -123,47 +133,47 @@ def classify(
         if said is None:
             continue
         merge.lay(origin, said)
-        if origin.layer.startswith("project ") and said.environment is not None:
+        if ENVIRONMENT.part not in said.said:
+            continue
+        if origin.layer.startswith("project "):
             decided = said.environment
-        elif origin.layer.startswith("group ") and said.environment is not None and decided is not None:
+        elif origin.layer.startswith("group ") and decided is not None:
             merge.choose(Origin(f"project {lineage.project_name}"), decided)
             merge.notes.append(f"{origin}: its environment {said.environment} does not override the project's")
-    for class_name in sorted(merge.parameters.keys() - merge.classes.keys()):
-        names = ", ".join(f"{class_name}::{parameter}" for parameter in merge.parameters[class_name])
-        if names:
-            merge.notes.append(f"{names}: set, but no layer assigns the class {class_name}")
-    said_by_all = [said for _, said in (site, *rest) if said is not None]
-    records = _records(lineage)
+    merge.notes += merge.orphans()
     own = rest[-1][1]
     assert own is not None
+    parameters = by_class(merge.found[PARAMETERS.part])
     return Classification(
         certname=lineage.certname,
         environment=merge.environment,
-        classes={name: merge.parameters.get(name, {}) for name in merge.classes},
-        variables=merge.variables,
+        classes={name: parameters.get(name, {}) for name in merge.found[CLASSES.part]},
+        variables=merge.found[VARIABLES.part],
         data=own.data,
-        shared_data=tuple(said.data for origin, said in rest if said is not None and said.data and _has_data(origin)),
+        shared_data=tuple(
+            said.of(DATA) for origin, said in rest if said is not None and said.of(DATA) and _has_data(origin)
+        ),
         project=lineage.project_name,
-        region=_last(said.region for said in said_by_all),
-        role=_last(said.role for said in said_by_all),
+        said=_others(merge, own),
         prefixes=tuple(name for name, _ in lineage.prefixes),
         trial=own.trial,
-        version=max((record.csn for record in records), default=""),
+        version=max((record.csn for record in _records(lineage)), default=""),
         events=tuple(merge.events),
         notes=tuple(merge.notes),
     )
 
 
+def _others(merge: _Merge, own: Statement) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    for part, kind in OTHERS.items():
+        if said := own.of(kind) if kind.merge == "own" else merge.found[part]:
+            found[part] = kind.shown(said)
+    return found
+
+
 def _has_data(origin: Origin) -> bool:
     """Tell whether it is a layer that nodes share and whose hiera data counts."""
     return origin.layer.startswith(("project ", "prefix "))
-
-
-def _last(values: Iterator[str | None]) -> str | None:
-    found = None
-    for value in values:
-        found = value or found
-    return found
 
 
 def _records(lineage: Lineage) -> list[Record]:
@@ -204,30 +214,17 @@ def _with_attributes(record: Record, said: Statement, settings: NodeSettings) ->
     variables: dict[str, Value] = {}
     notes = said.notes
     for name in wanted:
-        texts = record.attributes.get(name, ())
-        if texts and name not in ignored:
-            if kept := left_out(record, name, name):
+        held = record.attributes.get(name, ())
+        if held and name not in ignored:
+            if kept := left_out(record, name):
                 notes += (kept,)
                 continue
-            values = [scalar(text) for text in texts]
+            values = [scalar(text) for text in held]
             variables[name] = values[0] if len(values) == 1 else values
     if not variables and notes is said.notes:
         return said
     variables.update(said.variables)
-    return Statement(
-        classes=said.classes,
-        parameters=said.parameters,
-        variables=variables,
-        data=said.data,
-        environment=said.environment,
-        without_classes=said.without_classes,
-        without_parameters=said.without_parameters,
-        without_variables=said.without_variables,
-        region=said.region,
-        role=said.role,
-        trial=said.trial,
-        notes=notes,
-    )
+    return Statement({**said.said, VARIABLES.part: variables}, notes)
 
 
 @lru_cache(maxsize=8)

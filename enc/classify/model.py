@@ -105,8 +105,8 @@ class Classification:
     shared_data: tuple[Mapping[DataKey, Value], ...] = ()
     """Hiera data of the project and of the prefixes that apply, nearer ones later; without empty ones."""
     project: ProjectName | None = None
-    region: str | None = None
-    role: str | None = None
+    said: Mapping[str, Value] = field(default_factory=dict)
+    """What was said of all other kinds (kinds.OTHERS), by the part's name."""
     prefixes: tuple[PrefixName, ...] = ()
     """Those that apply, longer later."""
     trial: Trial | None = None
@@ -119,6 +119,16 @@ class Classification:
     """In order; the last event of a part tells where its final value comes from. Only filled when asked for."""
     notes: tuple[str, ...] = ()
     """What an admin should look at, though it does not stop the answer."""
+
+    @property
+    def region(self) -> Value:
+        """The region that the node is in."""
+        return self.said.get("region")
+
+    @property
+    def role(self) -> Value:
+        """The node's role."""
+        return self.said.get("role")
 
     def at(self, now: float) -> Classification:
         """Return what holds at `now` (seconds since 1970): with the trial in force, or without one that is over.

@@ -19,6 +19,7 @@ import json
 import re
 from collections.abc import Mapping
 
+from enc.classify.kinds import TRUSTED
 from enc.classify.model import Classification, Key, Value
 from enc.terms.names import DataKey
 
@@ -98,8 +99,7 @@ def trusted(classification: Classification) -> str:
     return json.dumps(
         {
             "project": classification.project,
-            "region": classification.region,
-            "role": classification.role,
+            **{part: classification.said.get(part) for part in TRUSTED},
             "prefixes": list(reversed(classification.prefixes)),
         },
         separators=(",", ":"),

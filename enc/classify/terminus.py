@@ -29,8 +29,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from enc.classify.model import Classification, Event, Lineage, Origin, Value
-from enc.classify.statements import bad_value, class_names, environment_of, left_out, scalar
+from enc.classify.statements import bad_value, class_names, environment_of, left_out
+from enc.classify.texts import scalar, variable_passed_over
 from enc.settings import NodeSettings
+from enc.terms.errors import one_line
 from enc.terms.record import Record
 
 
@@ -107,7 +109,7 @@ def _variables(record: Record, settings: NodeSettings, notes: list[str], *, pare
         values = [scalar(value) for value in record.attributes.get(name, ())]
         if name in hidden or not values:
             continue
-        kept = None if settings.strict_compatibility else left_out(record, name, name)
+        kept = None if settings.strict_compatibility else left_out(record, name)
         if kept is None:
             variables[name] = values[0] if len(values) == 1 else values
         else:
@@ -137,8 +139,8 @@ def stacked(record: Record, settings: NodeSettings, notes: list[str]) -> dict[st
             if not settings.strict_compatibility:
                 if not name:
                     raise bad_value(record, attribute, text, "has no name before the '='")
-                if kept := left_out(record, attribute, name):
-                    notes.append(kept)
+                if kept := variable_passed_over(name, settings):
+                    notes.append(f"{record.dn}: {attribute}: the variable {one_line(name)} {kept}")
                     continue
             found[name] = scalar(value) if equals else None
     return found

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from enc.authority.client import close_all, open_all
 from enc.cloud.vendordata import Server
-from enc.edits.changes import Wish
+from enc.edits.wish import Wish
 from enc.instances import agent_profile, listing, naming, user_data
 from enc.instances.entry import Instance
 from enc.instances.journal import Journal

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from enc.classify.kinds import DESCRIPTION, ENVIRONMENT
 from enc.commands.call import Call, edit_options, full_option, json_option, table
 from enc.commands.wishes import (
     amendment_options,
@@ -41,8 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     adding.add_argument("project", metavar="PROJECT")
     adding.add_argument("--admin", dest="admins", metavar="UID", nargs="+", action="extend", required=True)
     adding.add_argument("--member", dest="members", metavar="UID", nargs="+", action="extend", default=[])
-    adding.add_argument("--environment", metavar="NAME", help="Puppet environment of its nodes")
-    adding.add_argument("--description", metavar="TEXT", help="words for people")
+    wish_options(adding, parent=False, only=(ENVIRONMENT, DESCRIPTION))
     listing = verb(below, "list", "list projects", _list)
     json_option(listing)
     showing = verb(below, "show", "show a project: its people, what it says, its prefixes and nodes", _show)
@@ -102,9 +102,6 @@ def run(call: Call) -> int:
 
 def _add(call: Call) -> int:
     arguments = call.arguments
-    for name in ("classes", "variables", "typed", "parameters", "data"):
-        setattr(arguments, name, [])
-    arguments.region = arguments.role = None
     project = ProjectName(arguments.project)
     admins, members = each(PersonName, arguments.admins), each(PersonName, arguments.members)
     asked = wish(arguments)

@@ -38,6 +38,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from enc.classify.kinds import KINDS, TRIAL, attributes_of
 from enc.directory.service_accounts import READER, SIGNER
 from enc.rights.roles import ROLES, Action, Held, Role, role_entries
 from enc.settings import DirectorySettings, Settings
@@ -58,21 +59,10 @@ WHOLE = frozenset(
 )
 """Edits that slapd lets only those make who may make every one: what they touch may be anywhere."""
 
-CLASSIFICATION = (
-    "puppetClass",
-    "parentNode",
-    "environment",
-    "puppetVar",
-    "puppetmasterParameter",
-    "puppetmasterVariable",
-    "puppetmasterData",
-    "puppetmasterRemove",
-    "puppetmasterRegion",
-    "puppetmasterRole",
-)
+CLASSIFICATION = attributes_of(kind for kind in KINDS if kind.delegated)
 """Attributes that a project's admin may set wherever the admin may classify."""
 
-_TRIAL = "puppetmasterTrial"
+_TRIAL = TRIAL.attribute
 """On nodes only. Members may push what their nodes run, so trying it gives them nothing more."""
 
 _SIGNERS = ("puppetmasterEnrolment", "puppetmasterBuilt")

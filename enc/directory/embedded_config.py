@@ -16,6 +16,8 @@ from urllib.parse import quote
 
 import yaml
 
+from enc.classify.kinds import KINDS, attributes_of
+from enc.classify.statements import PROJECT
 from enc.directory.access import ADMINS_ATTRIBUTES, access_rules, everything_editors
 from enc.directory.service_accounts import READER, SIGNER
 from enc.terms.errors import UsageError
@@ -28,7 +30,7 @@ MODULES = ("back_mdb", "syncprov", "unique", "constraint", "ppolicy", "argon2")
 
 INDEXES = (
     "objectClass,cn,ou,uid,entryUUID,entryCSN,member,roleOccupant,associatedDomain",
-    "puppetClass,parentNode,environment,puppetmasterProject,puppetmasterRegion,puppetmasterRole",
+    ",".join((*attributes_of(kind for kind in KINDS if kind.indexed), PROJECT)),
 )
 
 _SUFFIX = re.compile(r"(dc|o|ou)=[A-Za-z0-9](?:[A-Za-z0-9 ._-]*[A-Za-z0-9])?(?:,(?:dc|o|ou|c)=[A-Za-z0-9._-]+)*")

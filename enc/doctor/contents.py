@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from enc.classify.kind import LEFT_OUT
 from enc.classify.model import Classification
-from enc.classify.statements import LEFT_OUT
 from enc.directory.ldap_store import LdapSource
 from enc.doctor.findings import Finding, note, ok, warning
 from enc.doctor.puppet import PuppetFacts

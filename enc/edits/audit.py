@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from enc.edits.changes import Change, Step
+from enc.edits.change import Change, Step
 from enc.programs.json_lines import JsonLines
 from enc.programs.machine_trouble import reason
 from enc.programs.whole_file import Strength

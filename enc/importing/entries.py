@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from enc.classify import gather, statements, terminus
-from enc.edits.changes import Change, Step, after, making, modifying
+from enc.classify.kinds import VARIABLES, by_attribute
+from enc.edits.change import Change, Step, after, making, modifying
 from enc.importing.ldif import Entry
 from enc.importing.outcome import Outcome, Problem
 from enc.service.desk import Desk, Plan
@@ -66,7 +67,7 @@ def _usable(entry: Entry, outcome: Outcome, where: str, settings: Settings) -> E
     if settings.nodes.strict_compatibility:
         return entry
     attributes = dict(entry.attributes)
-    plain = {name.lower() for name in (*settings.nodes.variable_attributes, statements.VARIABLE)}
+    plain = {name for name, kind in by_attribute(settings.nodes).items() if kind.part == VARIABLES.part}
     for name, values in entry.attributes.items():
         if name.lower() not in plain:
             continue

@@ -25,7 +25,10 @@ from dataclasses import dataclass, field, replace
 
 from enc.classify.statements import DATA
 from enc.edits import audit
-from enc.edits.changes import Change, Step, Wish, apply, part_of, to_equal, to_set
+from enc.edits.change import Change, Step, apply
+from enc.edits.sheet import part_of
+from enc.edits.wanted import to_equal, to_set
+from enc.edits.wish import Wish
 from enc.importing.outcome import Outcome, Problem
 from enc.importing.wikimedia import Project, Scope, Tree
 from enc.service import advice, projects

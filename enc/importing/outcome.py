@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from enc.edits.changes import Step
+from enc.edits.change import Step
 from enc.terms.errors import one_line
 
 

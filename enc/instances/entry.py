@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from enc.classify.gather import project_of
 from enc.classify.statements import REGION, ROLE
-from enc.edits.changes import Change, Step, modifying
+from enc.edits.change import Change, Step, modifying
 from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE, Built, Enrolment
 from enc.settings import Settings
 from enc.terms.errors import ClassificationError

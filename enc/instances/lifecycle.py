@@ -30,7 +30,8 @@ from dataclasses import dataclass, replace
 
 from enc.authority.client import Authority
 from enc.classify.statements import REGION
-from enc.edits.changes import Change, Wish
+from enc.edits.change import Change
+from enc.edits.wish import Wish
 from enc.instances import entry, moving, naming, standing
 from enc.instances.beginning import Beginning
 from enc.instances.enrolment import ATTRIBUTE, Enrolment

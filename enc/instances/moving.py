@@ -5,7 +5,9 @@ Owns no effect: the plan is handed in at the desk, which knows who may.
 
 from __future__ import annotations
 
-from enc.edits.changes import Change, Step, Wish, modifying, renaming, to_set
+from enc.edits.change import Change, Step, modifying, renaming
+from enc.edits.wanted import to_set
+from enc.edits.wish import Wish
 from enc.instances.journal import Operation
 from enc.service import nodes
 from enc.service.desk import Desk, Plan

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from enc.classify.extended import template_environment
+from enc.classify.kinds import CLASSES, DATA, ENVIRONMENT, VARIABLES
 from enc.classify.model import Value
-from enc.edits.changes import Wish
+from enc.edits.wish import Wish
 from enc.puppet.deployed import Environments
 from enc.service.effect import Effect
 from enc.settings import Settings
@@ -33,7 +34,7 @@ def on_plan(
     """
     found: list[str] = []
     places = Environments.of(settings)
-    names, later = wish.classes if wish else (), effect.after if effect else None
+    names, later = tuple(wish[CLASSES]) if wish else (), effect.after if effect else None
     if effect is not None and later is not None:
         environment = later.environment
         before = effect.before if effect.before and effect.before.environment == environment else None
@@ -41,13 +42,17 @@ def on_plan(
         names = tuple(name for name in names if before is None or name not in before.classes)
         if later.environment is not None and before is None:
             found += on_environment(later.environment, places)
-    elif wish is not None and wish.environment is not None:
-        found += on_environment(wish.environment, places)
+    elif wish is not None:
+        for name in wish[ENVIRONMENT].values():
+            found += on_environment(name, places)
     if environment is not None:
         found += on_classes(names, environment, places)
     if wish is not None:
-        found += _variables((*wish.variables, *wish.typed_variables))
-        found += [f"data {key}: {_INTERPOLATED}" for key, value in wish.data.items() if _interpolated(value)]
+        for kind, said in wish:
+            if kind.part == VARIABLES.part:
+                found += _variables(said)
+            elif kind.part == DATA.part:
+                found += [f"data {key}: {_INTERPOLATED}" for key, value in said.items() if _interpolated(value)]
     return tuple(map(one_line, found))
 
 
@@ -92,8 +97,8 @@ def shared_environment(
     """
     named = [record.first(settings.nodes.environment_attribute) for record in records if record is not None]
     told = (name for name in named if name is not None and EnvironmentName.accepts(name))
-    if wish.environment is not None:
-        return wish.environment
+    if (wished := wish[ENVIRONMENT].get("")) is not None:
+        return wished
     if (name := next(told, None)) is not None:
         return EnvironmentName(name)
     if project is not None and settings.projects.environment is not None:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from enc.classify.gather import project_of
 from enc.classify.statements import TRIAL
 from enc.classify.trial import Trial
-from enc.edits.changes import Step
+from enc.edits.change import Step
 from enc.rights.reserved import is_reserved, projects_named_in
 from enc.rights.roles import ROLES, Action, Person, Role, allowed, role_entries
 from enc.settings import Settings

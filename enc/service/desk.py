@@ -23,8 +23,10 @@ from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.directory.ldap_store import LdapSource
 from enc.edits import audit, differences
 from enc.edits.audit import Edit, Trail
-from enc.edits.changes import Step, Wish, after, part_of, slice_of
+from enc.edits.change import Step, after
 from enc.edits.differences import Bounds
+from enc.edits.sheet import part_of, slice_of
+from enc.edits.wish import Wish
 from enc.rights.roles import Action, Person
 from enc.service import advice, effect, people
 from enc.service.authorize import claimed, first_refusal, needed

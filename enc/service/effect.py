@@ -12,10 +12,12 @@ from typing import Any
 
 from enc.classify import values
 from enc.classify.classify import Classifier
+from enc.classify.kind import Kind
+from enc.classify.kinds import OTHERS
 from enc.classify.model import Classification, Source, Value
 from enc.classify.trial import Trial
 from enc.edits import differences
-from enc.edits.changes import Step, after
+from enc.edits.change import Step, after
 from enc.edits.differences import Bounds
 from enc.programs.times import iso
 from enc.settings import Settings
@@ -121,14 +123,26 @@ def flat(classification: Classification | None) -> dict[str, str]:
         parts["trial"] = f" = {told(classification.trial)}"
         if classification.otherwise is not None:
             parts["trial"] += f"; then {classification.otherwise}"
-    for name in ("project", "region", "role"):
-        if getattr(classification, name) is not None:
-            parts[name] = f" = {getattr(classification, name)}"
+    if classification.project is not None:
+        parts["project"] = f" = {classification.project}"
+    for name, kind in OTHERS.items():
+        parts |= _flat(kind, classification.said.get(name))
     for class_name, parameters in classification.classes.items():
         parts[f"class {class_name}"] = ""
         parts |= {f"parameter {class_name}::{key}": f" = {shown(value)}" for key, value in parameters.items()}
     parts |= {f"variable {key}": f" = {shown(value)}" for key, value in classification.variables.items()}
     return parts | {f"data {key}": f" = {shown(value)}" for key, value in classification.data.items()}
+
+
+def _flat(kind: Kind[Any, Any], said: Value) -> dict[str, str]:
+    """Return what a node says of a kind without a field of its own, as the kind shows it."""
+    if said is None:
+        return {}
+    if isinstance(said, Mapping):
+        return {f"{kind.part} {key}": f" = {shown(value)}" for key, value in said.items()}
+    if isinstance(said, Sequence) and not isinstance(said, str):
+        return {f"{kind.part} {name}": "" for name in said}
+    return {kind.part: f" = {said}"}
 
 
 def told(trial: Trial) -> str:
@@ -154,8 +168,7 @@ def document(classification: Classification | None) -> dict[str, Any] | None:
         "variables": classification.variables,
         "data": classification.data,
         "project": classification.project,
-        "region": classification.region,
-        "role": classification.role,
+        **{part: classification.said.get(part) for part in OTHERS},
         "prefixes": list(classification.prefixes),
         "version": classification.version,
         "notes": list(classification.notes),

@@ -7,6 +7,7 @@ from typing import Any
 
 from enc.classify.classify import Classifier
 from enc.classify.gather import gather
+from enc.classify.kinds import DATA, ENVIRONMENT, KINDS, OTHERS, PARTS, TRIAL
 from enc.classify.model import Classification, Event, Lineage, Origin, Source, Value
 from enc.classify.statements import read
 from enc.service import effect
@@ -14,7 +15,10 @@ from enc.settings import Settings
 from enc.terms.errors import one_line
 from enc.terms.names import Certname
 
-_ORDER = {"environment": 0, "trial": 0, "class": 1, "parameter": 2, "variable": 3, "data": 4}
+_ORDER = {
+    kind.part: (kind.part not in (ENVIRONMENT.part, TRIAL.part), place) for place, kind in reversed([*enumerate(KINDS)])
+}
+"""The environment and what it is for a while stand first, the rest as in the table."""
 
 
 @dataclass
@@ -38,20 +42,20 @@ class Part:
     def lines(self) -> list[str]:
         """Return the part for people."""
         last = self.deciding
-        is_class = self.name.startswith("class ")
+        bare = PARTS[self.name.partition(" ")[0]][0].shape == "names"
         if last.did == "removed":
             head = f"{self.name}: removed by {last.origin}"
         else:
-            head = f"{self.name}{'' if is_class else f' = {effect.shown(last.value)}'}  from {last.origin}"
+            head = f"{self.name}{'' if bare else f' = {effect.shown(last.value)}'}  from {last.origin}"
         lines = [head]
         for event in self.events:
             if event is last:
                 continue
-            value = "" if is_class or event.did == "removed" else f" {effect.shown(event.value)}"
+            value = "" if bare or event.did == "removed" else f" {effect.shown(event.value)}"
             what = {"removed": "was removed by", "kept": "does not count:"}.get(event.did, "overrides:")
-            if is_class and event.did not in ("removed", "kept"):
+            if bare and event.did not in ("removed", "kept"):
                 what = "also said by"
-            lines.append(f"    {what}{value} {'' if is_class or event.did == 'removed' else 'from '}{event.origin}")
+            lines.append(f"    {what}{value} {'' if bare or event.did == 'removed' else 'from '}{event.origin}")
         return [one_line(line) for line in lines]
 
 
@@ -104,24 +108,30 @@ def explain(certname: Certname, source: Source, settings: Settings) -> Explanati
         trial = Event("trial", Origin("node", lineage.node.dn), "set", effect.told(classification.trial))
         classification = replace(classification, events=(*classification.events, trial))
     parts: dict[str, Part] = {}
-    events = [*classification.events, *(_data(lineage, settings) if settings.nodes.semantics == "extended" else ())]
+    events = [*classification.events, *(_unmerged(lineage, settings) if settings.nodes.semantics == "extended" else ())]
     for event in events:
         parts.setdefault(event.part, Part(event.part)).events.append(event)
-    ordered = sorted(parts.values(), key=lambda part: (_ORDER.get(part.name.partition(" ")[0], 9), part.name))
+    ordered = sorted(parts.values(), key=lambda part: (_ORDER[part.name.partition(" ")[0]], part.name))
     return Explanation(classification, lineage, tuple(ordered))
 
 
-def _data(lineage: Lineage, settings: Settings) -> list[Event]:
-    """Return who says which hiera data, in hiera's order reversed: project, prefixes, node."""
+def _unmerged(lineage: Lineage, settings: Settings) -> list[Event]:
+    """Return what the merge has no events of: who says which hiera data, in hiera's order reversed, and what only
+    the node's own entry can say."""
     layers = [(f"project {lineage.project_name}", lineage.project)] if lineage.project else []
     layers += [(f"prefix {name}", record) for name, record in lineage.prefixes]
-    layers.append(("node", lineage.node))
     seen: set[str] = set()
     events = []
-    for layer, record in layers:
+    for layer, record in [*layers, ("node", lineage.node)]:
         if record is None:
             continue
-        for key, value in read(record, settings.nodes).data.items():
-            events.append(Event(f"data {key}", Origin(layer, record.dn), "replaced" if key in seen else "set", value))
+        said = read(record, settings.nodes)
+        for key, value in said.data.items():
+            did = "replaced" if key in seen else "set"
+            events.append(Event(DATA.told(key), Origin(layer, record.dn), did, value))
             seen.add(key)
+        if layer == "node":
+            origin, own = Origin(layer, record.dn), [kind for kind in OTHERS.values() if kind.merge == "own"]
+            for kind in own:
+                events += [Event(kind.told(key), origin, "set", value) for key, value in said.of(kind).items()]
     return events

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from enc.classify.classify import Classifier
+from enc.classify.kinds import OTHERS
 from enc.classify.model import Classification
 from enc.classify.render import render_answer
 from enc.directory.ldap_store import LdapSource
@@ -52,8 +53,7 @@ class Answer:
             "parameters": said.variables,
             "data": said.data,
             "project": said.project,
-            "region": said.region,
-            "role": said.role,
+            **{part: said.said.get(part) for part in OTHERS},
             "prefixes": list(said.prefixes),
             "version": said.version,
         }

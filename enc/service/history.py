@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 from enc.directory.edits import DirectoryEditor
 from enc.directory.ldap_store import LdapSource
 from enc.edits.audit import INTERRUPTED, Edit, Trail
-from enc.edits.changes import ChangedSince, Step, after, reverse, state, touched
+from enc.edits.change import Step, after
 from enc.edits.differences import excerpt
+from enc.edits.reversal import ChangedSince, reverse, state, touched
 from enc.programs.times import iso
 from enc.service.desk import Desk, Plan, Receipt
 from enc.settings import Duration, NodeSettings, Settings

@@ -11,21 +11,9 @@ from collections.abc import Sequence
 
 from enc.classify.statements import ENROLMENT
 from enc.directory.edits import DirectoryEditor
-from enc.edits.changes import (
-    Change,
-    Step,
-    Wanted,
-    Wish,
-    Withdrawal,
-    apply,
-    deleting,
-    making,
-    modifying,
-    to_have,
-    to_hold,
-    to_set,
-    wish_in,
-)
+from enc.edits.change import Change, Step, apply, deleting, making, modifying
+from enc.edits.wanted import to_have, to_hold, to_set
+from enc.edits.wish import Wanted, Wish, Withdrawal, wish_in
 from enc.service.desk import Desk, Plan, Receipt
 from enc.service.survey import project_if_told
 from enc.settings import Settings

@@ -11,21 +11,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from enc.directory.messages import Scope
-from enc.edits.changes import (
-    Change,
-    Step,
-    Wanted,
-    Wish,
-    Withdrawal,
-    apply,
-    deleting,
-    making,
-    modifying,
-    to_have,
-    to_hold,
-    to_set,
-    wish_in,
-)
+from enc.edits.change import Change, Step, apply, deleting, making, modifying
+from enc.edits.wanted import to_have, to_hold, to_set
+from enc.edits.wish import Wanted, Wish, Withdrawal, wish_in
 from enc.rights.roles import role_entries
 from enc.service import advice, people
 from enc.service.desk import Desk, Plan, Receipt
@@ -241,8 +229,8 @@ def change(desk: Desk, target: Target, wanted: Wanted, *, reason: str, dry_run: 
     if settings.semantics == "terminus":
         raise UsageError("nodes.semantics is terminus: only nodes and their parents are looked at")
     wish = wish_in(wanted)
-    if wish is not None and wish.parent is not None:
-        raise UsageError("only a node has a parent")
+    if wish is not None and (refused := [kind.part for kind, _ in wish if kind.nodes_only]):
+        raise UsageError(f"only a node has a {refused[0]}")
     place, record = _shared_entry(target, desk)
     steps = scope_steps(target, place, record, lambda entry: to_have(entry, wanted, settings))
     words = f"{'project' if target.project else 'group' if target.group else 'site'}"

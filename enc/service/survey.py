@@ -15,7 +15,7 @@ from enc.classify.model import Classification
 from enc.classify.statements import PARAMETER, REMOVE
 from enc.directory.ldap_store import PREFIX_FILTER, LdapSource
 from enc.directory.messages import Scope
-from enc.edits.changes import part_of
+from enc.edits.sheet import part_of
 from enc.settings import Settings
 from enc.terms import dn
 from enc.terms.errors import ClassificationError, InvalidName

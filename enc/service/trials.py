@@ -8,7 +8,7 @@ looks at the clock. Not here: the clock of the answers (enc/answers, enc.answers
 from __future__ import annotations
 
 from enc.classify.trial import Trial
-from enc.edits.changes import Wish, Withdrawal
+from enc.edits.wish import Wish, Withdrawal
 from enc.service import nodes
 from enc.service.desk import Desk, Receipt
 from enc.settings import Duration, Settings

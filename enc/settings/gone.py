@@ -16,7 +16,6 @@ SINCE = "0.1.0"
 
 GONE: Mapping[str, str] = {
     "follow.beat": "it is 2s",
-    "follow.patience": "it is 10m",
     "instances.poll": "it is 10s",
     "instances.agent.longest": "it is 16384; `enc-admin instance user-data --gzip` makes room",
     "instances.agent.install_time": "it is 15m",
@@ -31,7 +30,6 @@ GONE: Mapping[str, str] = {
     "made or archived: rules without <name> make none for projects, and branches.topics_unused says when topics end",
     "self_master.local_branch": "it is local; an instance that is its own master with another one must rename that "
     "(git branch -m, in its repository and its working copy)",
-    "self_master.code": "it is the classes of the module puppetmaster",
     "self_master.modulepath": "it is Puppet's own basemodulepath",
     "self_master.sync.compile_command": "it is `puppet catalog compile`; self_master.sync.compile says whether",
     "self_master.sync.snapshots": "it is 20",

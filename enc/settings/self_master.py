@@ -40,6 +40,9 @@ class SelfMasterSettings(Section):
     """Branch of the central repository that is built on. None: what `enable` is given, or the project's own."""
     working_copy: Path = Path("/srv/puppet")
     """Where people edit; a commit in there is live at once."""
+    code: str | None = None
+    """Puppet code that makes this machine a master, from $master, $classifier and $commands: a smaller heap, say.
+    None: the classes of the module `puppetmaster`."""
     keep_as: str | None = None
     """Branch of the central repository to which `disable` pushes the local commits, with %{project}, %{name} and
     %{time}. null: what the first of `branches.rules` with <name> and <topic> calls the project's topic %{name}-%{time},

@@ -175,6 +175,8 @@ class FollowSettings(Section):
     poll_interval: Duration = Duration(30)
     """Time between two comparisons of all entries' versions with the server's, which find what syncrepl does not tell
     (a rename above an entry, other access rules); where the server does not offer syncrepl, between two readings."""
+    patience: Duration = Duration(600)
+    """How long a server that lacks changes seen before is not believed while another, which may have them, is away."""
     metrics_file: Path | None = None
     """Prometheus text file, for the node exporter's textfile collector."""
     metrics_listen: str | None = None

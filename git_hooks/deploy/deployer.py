@@ -37,7 +37,7 @@ from git_hooks.deploy.remedies import remedy
 from git_hooks.deploy.stopwatch import Stopwatch
 from git_hooks.deploy.switching import Switching
 from git_hooks.deploy.targets import Exact, Target, Targets
-from git_hooks.repository.objects import Repository
+from git_hooks.repository.objects import RememberedTrees, Repository
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store.layout import Layout
 from git_hooks.store.locks import locked
@@ -60,14 +60,18 @@ class Deployer:
         at: Step = nothing,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
+        trees: RememberedTrees | None = None,
     ) -> None:
-        """Prepare the store's directories. Sets the process's umask: puppetserver must read what is made."""
+        """Prepare the store's directories. Sets the process's umask: puppetserver must read what is made.
+
+        `trees` are what the deployers of one repository in one process remember together.
+        """
         os.umask(0o022)
         self.settings = settings
         self.rules = Rules(settings.rules)
         self.layout = Layout(str(settings.store), str(settings.environments))
         self.records = Records(self.layout.root)
-        self.repository = Repository(str(settings.repository))
+        self.repository = Repository(str(settings.repository), trees=trees)
         self.versions = Versions(self.layout, at)
         self._store = Store(self.layout, str(settings.repository), at, split_large=settings.split_large)
         types = resource_types(self.layout, settings)

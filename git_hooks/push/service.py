@@ -35,6 +35,7 @@ from git_hooks.push.membership import Membership
 from git_hooks.push.post_receive import Report
 from git_hooks.push.pre_receive import Judge
 from git_hooks.push.verdict import refusal
+from git_hooks.repository.objects import RememberedTrees
 from git_hooks.repository.reading import use_library
 from git_hooks.store.layout import Layout
 from git_hooks.store.locks import locked
@@ -75,13 +76,13 @@ def check_socket_path(store: Path) -> None:
 class Workplace:
     """What one push or chore needs at a time; kept open for the next one."""
 
-    def __init__(self, settings: Settings, usage: Usage) -> None:
-        """Start git."""
+    def __init__(self, settings: Settings, usage: Usage, trees: RememberedTrees) -> None:
+        """Start git; `trees` are what all workplaces of these settings remember together."""
         self.settings = settings
         self.usage = usage
         self.membership = Membership(settings, time.time)
         self.judge = Judge(settings, self.membership, usage)
-        self.deployer = Deployer(settings.branches).__enter__()
+        self.deployer = Deployer(settings.branches, trees=trees).__enter__()
 
     def close(self) -> None:
         """End git, close connections."""
@@ -98,6 +99,7 @@ class Service:
         self._stamp = _stamp(configuration)
         self._settings = config.load(configuration)
         self._usage = Usage(self._settings)
+        self._trees = RememberedTrees()
         self._idle: list[Workplace] = []
         self._lock = threading.Lock()
         self._log = get("branches")
@@ -264,9 +266,10 @@ class Service:
             if stamp != self._stamp:
                 self._settings = config.load(self._configuration)
                 self._usage = Usage(self._settings)
+                self._trees = RememberedTrees()
                 self._stamp = stamp
                 self._close_idle()
-            place = self._idle.pop() if self._idle else Workplace(self._settings, self._usage)
+            place = self._idle.pop() if self._idle else Workplace(self._settings, self._usage, self._trees)
             return place, stamp
 
     def _close_idle(self) -> None:

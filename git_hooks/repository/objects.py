@@ -10,6 +10,7 @@ object or ref that is not there: `NotFound`.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
 from typing import NamedTuple, Self
@@ -24,6 +25,42 @@ _REMEMBERED = 200_000
 """Entries of trees kept in memory, some 250 bytes each. Not so many trees: those of a large directory are large."""
 
 
+class RememberedTrees:
+    """The trees of one repository that were asked for lately; several who read it may share one, in any threads.
+
+    There are two generations. When the young one has half of what is kept, it becomes the old one, and what was not
+    asked for since the last time is forgotten: what every push asks for stays, what one push brought goes.
+    """
+
+    def __init__(self) -> None:
+        """Remember nothing yet."""
+        self._lock = threading.Lock()
+        self._young: dict[str, tuple[Entry, ...]] = {}
+        self._old: dict[str, tuple[Entry, ...]] = {}
+        self._entries = 0
+        """Of the young ones."""
+
+    def get(self, tree: str) -> tuple[Entry, ...] | None:
+        """Return what was remembered of `tree`."""
+        with self._lock:
+            known = self._young.get(tree)
+            if known is None and (known := self._old.pop(tree, None)) is not None:
+                self._keep(tree, known)
+            return known
+
+    def add(self, tree: str, entries: tuple[Entry, ...]) -> None:
+        """Remember what `tree` has."""
+        with self._lock:
+            if tree not in self._young:
+                self._keep(tree, entries)
+
+    def _keep(self, tree: str, entries: tuple[Entry, ...]) -> None:
+        if self._entries + len(entries) > _REMEMBERED // 2:
+            self._old, self._young, self._entries = self._young, {}, 0
+        self._young[tree] = entries
+        self._entries += len(entries)
+
+
 class Divergence(NamedTuple):
     """How many commits only the first has, and only the second."""
 
@@ -34,14 +71,23 @@ class Divergence(NamedTuple):
 class Repository:
     """One bare repository, read only. Not for several threads at once."""
 
-    def __init__(self, path: str, *, quarantine: bool = False, environ: Mapping[str, str] = os.environ) -> None:
-        """Open nothing yet. With `quarantine`, also see what pre-receive has not let in, as `environ` names it."""
+    def __init__(
+        self,
+        path: str,
+        *,
+        quarantine: bool = False,
+        environ: Mapping[str, str] = os.environ,
+        trees: RememberedTrees | None = None,
+    ) -> None:
+        """Open nothing yet. With `quarantine`, also see what pre-receive has not let in, as `environ` names it.
+
+        `trees` are those that others remember of the same repository.
+        """
         self.path = path
         self._quarantine = quarantine
         self._environ = environ
         self._opened: Reader | None = None
-        self._trees: dict[str, tuple[Entry, ...]] = {}
-        self._entries = 0
+        self._trees = trees or RememberedTrees()
 
     def __enter__(self) -> Self:
         """Open it."""
@@ -100,11 +146,7 @@ class Repository:
             if seen.kind != "tree" or seen.content is None:
                 raise NotFound(f"no tree {tree}", where=self.path)
             known = parse_tree(seen.content, len(tree) // 2)
-            self._entries += len(known)
-            if self._entries > _REMEMBERED:
-                self._trees.clear()
-                self._entries = len(known)
-            self._trees[tree] = known
+            self._trees.add(tree, known)
         return known
 
     def blob(self, blob: str) -> bytes:

@@ -219,7 +219,7 @@ def _manifest(facts: Facts, settings: Settings, places: Places, wish: Wish) -> s
     classifier = {"answers": str(settings.answers.directory)}
     lines = [f"${name} = {_puppet(value)}" for name, value in (("master", master), ("classifier", classifier))]
     lines.append(f"$commands = {_puppet(str(commands))}")
-    return "\n".join((*lines, _CLASSES))
+    return "\n".join((*lines, settings.self_master.code or _CLASSES))
 
 
 def _puppet(value: object) -> str:

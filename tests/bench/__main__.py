@@ -1,6 +1,6 @@
 """Run the benchmarks and print a table for each; exit status 1 if a target is missed.
 
-`answers [OPTIONS]` or `branches [OPTIONS]` runs one of them; without a word, both run.
+`answers [OPTIONS]`, `branches [OPTIONS]` or `pushes [OPTIONS]` runs one of them; without a word, all run.
 
 Everything that is compared with each other is measured in the same run, turn
 by turn, because machines differ by more than our targets do: look at ratios.
@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import branches, large_directory
+from tests.bench import branches, large_directory, pushes
 from tests.bench.site import ENC, HERE, Site, median, percentile, spawn_time, wait_until
 
 
@@ -169,9 +169,11 @@ def main(words: list[str]) -> int:
     """Run what the first word says."""
     if words[:1] == ["branches"]:
         return branches.main(words[1:])
+    if words[:1] == ["pushes"]:
+        return pushes.main(words[1:])
     if words[:1] == ["answers"]:
         return answers(words[1:])
-    return answers(words) | branches.main([])
+    return answers(words) | branches.main([]) | pushes.main([])
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from enc.authority.client import Authority, AuthorityRefused, AuthorityUnreachab
 from enc.authority.revocations import NotTrusted, lists
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.doctor import authority as doctor
-from enc.edits.changes import Wish
+from enc.edits.wish import Wish
 from enc.instances.enrolment import ATTRIBUTE
 from enc.instances.finishing import Unfinished
 from enc.instances.journal import Journal

@@ -132,6 +132,13 @@ def test_only_what_was_pushed_is_touched(site: Site, service: Service) -> None:
     assert [path.name for path in site.bare.settings.environments.iterdir()] == ["project_red__fix_1"]
 
 
+def test_those_who_read_at_the_same_time_remember_together(site: Site, service: Service) -> None:
+    with service.workplace() as one, service.workplace() as other:
+        first, second = one.deployer.repository, other.deployer.repository
+        tree = first.tree_of(first.commit_of("test"))
+        assert first is not second and first.tree(tree) is second.tree(tree)
+
+
 def test_a_deleted_branchs_environment_goes(site: Site, service: Service) -> None:
     site.push("two", "HEAD:refs/heads/topic/red/t")
     assert "project_red__t: removed" in site.push("three", ":refs/heads/topic/red/t")

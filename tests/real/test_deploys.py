@@ -12,6 +12,8 @@ import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,7 @@ from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
 from git_hooks.deploy.targets import Exact, Tip
 from git_hooks.deploy.verify import verify_store
-from git_hooks.repository.objects import Repository
+from git_hooks.repository.objects import RememberedTrees, Repository
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.refstore import RefStore
 from git_hooks.repository.trees import FILE, Entry
@@ -212,32 +214,40 @@ def test_many_branches_at_once_while_gc_runs(bare: Bare) -> None:
     assert clean(bare) == []
 
 
-def test_a_reader_that_resolves_the_link_once_never_sees_a_mix(bare: Bare) -> None:
-    """200 switches of 500 files each."""
-    bodies = [f"{number:03d}" for number in range(201)]
-    commits = [bare.commit("test", {"m": {f"f{n}": body for n in range(500)}}) for body in bodies]
-    stop = threading.Event()
+FILES = 150
+"""Reading so many takes long enough that every switch comes in the middle of a reading."""
+
+
+def _read(live: Path, stop: Event, told: Connection) -> None:
+    """Read the files of what is live until `stop`; tell whether they were of one version each time, and of how many."""
     mixes: list[set[str]] = []
     seen: set[str] = set()
+    while not stop.is_set():
+        version = live.resolve()
+        found = {(version / f"m/f{n}").read_text() for n in range(FILES)}
+        seen |= found
+        if len(found) != 1:
+            mixes.append(found)
+    told.send((mixes, len(seen)))
 
-    def read() -> None:
-        while not stop.is_set():
-            version = bare.live("test").resolve()
-            found = {(version / f"m/f{n}").read_text() for n in range(500)}
-            seen.update(found)
-            if len(found) != 1:
-                mixes.append(found)
 
+def test_a_reader_that_resolves_the_link_once_never_sees_a_mix(bare: Bare) -> None:
+    """200 switches."""
+    bodies = [f"{number:03d}" for number in range(201)]
+    commits = [bare.commit("test", {"m": {f"f{n}": body for n in range(FILES)}}) for body in bodies]
+    stop, (here, there) = FORK.Event(), FORK.Pipe()
     with Deployer(bare.settings) as deployer:
         deployer.deploy(TEST, Exact(commits[0]), "me")
-        reader = threading.Thread(target=read)
+        # In a process of its own, so that neither waits for the other's turn in one interpreter.
+        reader = FORK.Process(target=_read, args=(bare.live("test"), stop, there))
         reader.start()
         for commit in commits[1:]:
             deployer.deploy(TEST, Exact(commit), "me")
         stop.set()
+        mixes, seen = here.recv()
         reader.join()
     assert mixes == []
-    assert len(seen) > 2
+    assert seen > 2
 
 
 def test_many_versions_are_built_ahead_and_one_that_is_unsound_hinders_none(bare: Bare) -> None:
@@ -334,6 +344,16 @@ def test_pushes_to_a_large_directory_are_not_all_remembered(bare: Bare) -> None:
         kept, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert kept < 60 << 20
+
+
+def test_trees_that_every_push_asks_for_stay_and_others_go() -> None:
+    trees, entries = RememberedTrees(), (Entry(FILE, "x", "0" * 40),) * 1000
+    trees.add("always", entries)
+    for number in range(1000):
+        trees.add(f"t{number}", entries)
+        assert trees.get("always") is entries
+    assert trees.get("t999") is entries
+    assert sum(trees.get(f"t{number}") is not None for number in range(1000)) <= 200
 
 
 def test_a_branch_with_a_name_of_several_lines_is_left_out(bare: Bare) -> None:

@@ -208,7 +208,7 @@ def test_what_keeps_requests_from_being_signed(site: Site) -> None:
             shutil.chown(signing, USER)
     site.stop_following()
     site.follow()
-    assert site.doctor() == {}
+    assert [name for name in site.doctor() if name.startswith("signing")] == []
 
 
 def test_what_anybody_could_read_or_write(site: Site) -> None:

@@ -20,7 +20,9 @@ import pytest
 from enc import cli
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.edits.audit import DONE, Trail
-from enc.edits.changes import Wish, modifying, to_set
+from enc.edits.change import modifying
+from enc.edits.wanted import to_set
+from enc.edits.wish import Wish
 from enc.service import history, nodes, projects
 from enc.service.desk import Desk, Plan, Receipt, open_desk
 from enc.settings import AuditSettings, NodeSettings, Settings

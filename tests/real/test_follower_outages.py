@@ -40,10 +40,8 @@ def unreachable(following: Following) -> None:
     eventually(lambda: following.status().state == "unreachable", "noticed")
     status, text = following.enc(WEB)
     assert status == 0 and '"ntp"' in text
-    began = time.monotonic()
     status, text = following.enc(GONE)
     assert status == 1 and text.count("\n") == 1 and "was deleted" in text
-    assert time.monotonic() - began < 5
     status, text = following.enc("never.example.org")
     assert status == 1 and text.count("\n") == 1
 

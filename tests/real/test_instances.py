@@ -16,7 +16,7 @@ from enc.classify.classify import Classifier
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.directory.ldap_store import LdapSource
 from enc.directory.messages import Scope
-from enc.edits.changes import Wish
+from enc.edits.wish import Wish
 from enc.instances import tokens
 from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE
 from enc.instances.journal import Journal

@@ -64,12 +64,6 @@ except (ssl.SSLError, ConnectionResetError):
     print("refused")
 """
 FLUSH = ("DELETE", "/puppet-admin-api/v1/environment-cache?environment=production")
-SETTLE = """set -e
-export DEBIAN_FRONTEND=noninteractive
-apt-get -q -y install --no-install-recommends puppetserver git python3-venv
-apt-get -q -y purge puppetserver
-"""
-"""What other packages leave is not what is looked for: they have been there before."""
 KILLS = 6
 """On the way there, and on the way back."""
 KILLED = r"""
@@ -152,9 +146,7 @@ def active(machine: Machine, *units: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def first(site: CentralSite) -> Machine:
-    machine = site.machine(FIRST, FIRST_SUITE, **documented(site, 0))
-    done(machine, "sh", "-c", SETTLE, timeout=400)
-    return machine
+    return site.machine(FIRST, FIRST_SUITE, **documented(site, 0))
 
 
 def enrolled(site: CentralSite, first: Machine) -> Machine:
@@ -215,7 +207,6 @@ def gone(before: dict[str, str], machine: Machine) -> None:
 
 def for_catalogs_only(first: Machine, second: Machine) -> None:
     """Let the second machine be a master, too; prove that revocations reach it; take it back."""
-    done(second, "sh", "-c", SETTLE, timeout=400)
     before = look(second)
     done(first, "puppetserver", "ca", "generate", "--certname", REVOKED)
     for kind in ("certs", "private_keys"):

@@ -19,6 +19,7 @@ from tests.support.self_master_site import (
     CENTRAL,
     ENVIRONMENT,
     NAME,
+    QUICKLY,
     SELF,
     S,
     Site,
@@ -79,7 +80,7 @@ def instance(site: Site, certname: Certname, *hosts: str) -> Machine:
         "  tls: {start: true, ca_file: /etc/puppetmaster/ldap-ca.pem}\n"
         "  bind_password_file: /etc/puppetmaster/ldap.secret\n"
         "signing: {timeout: 5s}\n"
-        f"self_master:\n  upstream: git://{ADDRESS}/central.git\n"
+        f"self_master:\n  upstream: git://{ADDRESS}/central.git\n{QUICKLY}"
     )
     machine = site.instance(
         certname,
@@ -121,11 +122,15 @@ def settings(machine: Machine) -> list[str]:
 
 
 def waits_for(machine: Machine, wanted: list[str], timeout: float = 240) -> None:
+    """Wait until the agent is configured so; whenever puppet.conf has another text, Puppet is asked."""
     deadline = time.monotonic() + timeout
-    while (found := settings(machine)) != wanted:
+    asked, found = "", settings(machine)
+    while found != wanted:
         log = machine.run("journalctl", "-q", "-n", "20", "-o", "cat", "-u", WATCH).stdout
         assert time.monotonic() < deadline, f"{found} instead of {wanted}: {log}"
-        time.sleep(3)
+        time.sleep(1)
+        if (text := machine.read("/etc/puppet/puppet.conf")) != asked:
+            asked, found = text, settings(machine)
 
 
 HERE = [str(CENTRAL), SSL]

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
-from enc.edits.changes import Wish
+from enc.edits.wish import Wish
 from enc.instances import agent_profile, user_data
 from enc.instances.enrolment import ATTRIBUTE
 from enc.instances.journal import Journal

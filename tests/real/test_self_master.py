@@ -1,4 +1,9 @@
-"""A whole instance becomes its own master and goes back: real systemd, packages, puppetserver, agent, LDAP and git."""
+"""A plain instance becomes its own master and goes back: real systemd, packages, puppetserver, agent, LDAP and git.
+
+It has Puppet's agent only. `enable` installs puppetserver from the package
+source, as large as the module makes it, and `disable` takes it away; also when
+the power is cut in between.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +14,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.machine_look import SELF_MASTER, differing, look
-from tests.support.machines import needs_root
+from tests.support.machines import Machine, needs_root
 from tests.support.puppetserver import MakeMaster
 from tests.support.self_master_site import NAME, SELF, Site, agent, done, self_master_site
+from tests.support.self_master_states import cut_off
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +27,17 @@ def site(tmp_path_factory: pytest.TempPathFactory, make_master: MakeMaster) -> I
         yield site
 
 
-def test_an_instance_serves_itself_and_goes_back(site: Site) -> None:
-    machine = site.instance(NAME)
+@pytest.fixture(scope="module")
+def machine(site: Site) -> Machine:
+    return site.instance(NAME, plain=True)
+
+
+def test_power_cut_while_packages_are_installed(machine: Machine) -> None:
+    # While dpkg unpacks the largest of them
+    cut_off(machine, "packages", "pgrep", "-f", "[f]sys-tarfile.*jre-headless")
+
+
+def test_an_instance_serves_itself_and_goes_back(site: Site, machine: Machine) -> None:
     assert machine.read("/etc/red") == f"central for {NAME}\n"
     before = look(machine, SELF_MASTER)
     assert len(before) > 1000

@@ -22,7 +22,7 @@ from tests.support.bare import git
 from tests.support.certificates import Authority
 from tests.support.following import eventually
 from tests.support.slapd import Slapd
-from tests.support.transports import Clone, Managed, S, password, people
+from tests.support.transports import Clone, Managed, S, hooks_served, password, people
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +291,9 @@ def test_fifty_clients_at_once_all_end_live(slapd: Slapd, tmp_path: Path) -> Non
     word = managed.branch_manager("token", "create", "many", "--for", "bob").stdout.strip()
     assert managed.branch_manager("deploy").returncode == 0
     clone = Clone(tmp_path / "clone")
-    with managed.serving():
+    # As a site has it: with the hooks' service, too. Below, each hook does its work itself.
+    served = hooks_served(managed.configuration, managed.settings.branches.store, managed.log)
+    with served, managed.serving():
         assert clone.clone(managed.url("bob", word)).returncode == 0
         command = ["git", "-C", str(clone.place), "push", "origin"]
         pushes = [

@@ -1,4 +1,7 @@
-"""Whole machines, built by real cloud-init from our user data: the agent installed, signed by its token, run once."""
+"""Whole machines, built by real cloud-init from our user data: the agent installed, signed by its token, run once.
+
+One of them (`SIGNED`) has nothing of what the agent needs; on the others apt finds some of that (layers.py).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from enc.edits.changes import Wish
+from enc.edits.wish import Wish
 from enc.instances import agent_profile, tokens, user_data
 from enc.instances.enrolment import ATTRIBUTE
 from enc.instances.journal import Journal
@@ -26,6 +29,7 @@ from puppetmaster_quickstart.private_master import PrivateMaster
 from puppetmaster_quickstart.puppetserver_files import MasterSettings
 from tests.real.conftest import SlapdMaker
 from tests.support.instances import RED, WHY, add_people_and_projects, found, write_config
+from tests.support.layers import prepared
 from tests.support.machines import Machine, Network, needs_root
 from tests.support.puppetserver import MakeMaster
 from tests.support.slapd import REPLACE, Slapd
@@ -133,7 +137,9 @@ def site(
             files |= {"/etc/puppet/puppet.conf": "# ours\n[main]\nvardir = /var/lib/puppet\n[agent]\nserver = other\n"}
             if certname == ELSEWHERE:
                 files |= {"/usr/bin/dnf": DNF, "/etc/yum.repos.d/.keep": "", "/etc/pki/rpm-gpg/.keep": ""}
-            machines[certname] = Machine(base / name, name, network.host(name, f"10.79.0.{number}"), files)
+            more = None if certname == SIGNED else prepared()
+            address = f"10.79.0.{number}"
+            machines[certname] = Machine(base / name, name, network.host(name, address), files, prepared=more)
             stack.callback(machines[certname].stop)
             machines[certname].boot()
         yield Site(master, profile, machines, slapd, settings)

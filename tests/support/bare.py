@@ -1,4 +1,4 @@
-"""Real bare repositories for tests: commits are made with git's own plumbing, hostile ones too."""
+"""Real bare repositories for tests, with commits of any content, hostile ones too."""
 
 from __future__ import annotations
 
@@ -37,12 +37,22 @@ def git(repository: Path | str, *arguments: str, stdin: bytes | None = None) -> 
     return done.stdout.decode().rstrip("\n")
 
 
+def write(objects: Path, kind: str, content: bytes, name_bytes: int = 20) -> str:
+    """Write an object into a directory of objects, unless it is there, and return its name."""
+    name = object_id(kind, content, name_bytes)
+    place = objects / name[:2] / name[2:]
+    place.parent.mkdir(exist_ok=True)
+    if not place.exists():
+        place.write_bytes(zlib.compress(f"{kind} {len(content)}\0".encode() + content))
+    return name
+
+
 class Bare:
     """One bare repository, and the store and environments that belong to it."""
 
     def __init__(self, base: Path, object_format: str = "sha1") -> None:
         self.base = base
-        self._blobs: dict[bytes, str] = {}
+        self._name_bytes = 32 if object_format == "sha256" else 20
         self.path = base / "repository.git"
         self.settings = BranchSettings(repository=self.path, store=base / "store", environments=base / "environments")
         arguments = ["git", "init", "-q", "--bare", f"--object-format={object_format}", str(self.path)]
@@ -54,10 +64,7 @@ class Bare:
 
     def blob(self, content: str | bytes) -> str:
         """Write a file."""
-        data = content.encode() if isinstance(content, str) else content
-        if data not in self._blobs:
-            self._blobs[data] = git(self.path, "hash-object", "-w", "--stdin", stdin=data)
-        return self._blobs[data]
+        return self.write("blob", content.encode() if isinstance(content, str) else content)
 
     def tree(self, content: Content) -> str:
         """Write a directory."""
@@ -74,17 +81,11 @@ class Bare:
 
     def raw_tree(self, entries: list[Entry]) -> str:
         """Write a directory of which git itself would say that it is none."""
-        arguments = ("hash-object", "-t", "tree", "-w", "--literally", "--stdin")
-        return git(self.path, *arguments, stdin=render_tree(entries))
+        return self.write("tree", render_tree(entries))
 
     def write(self, kind: str, content: bytes) -> str:
-        """Write an object of any content as git keeps it, without git, which takes its time."""
-        name = object_id(kind, content, 20)
-        place = self.path / "objects" / name[:2] / name[2:]
-        place.parent.mkdir(exist_ok=True)
-        if not place.exists():
-            place.write_bytes(zlib.compress(f"{kind} {len(content)}\0".encode() + content))
-        return name
+        """Write an object of any content as git keeps it, without git, which costs a process each time."""
+        return write(self.path / "objects", kind, content, self._name_bytes)
 
     def commit_tree(self, branch: str, tree: str, *, parent: str | None = None) -> ObjectId:
         """Let `branch` show `tree`."""

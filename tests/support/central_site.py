@@ -1,9 +1,9 @@
 """A network for tests of the Puppet module: LDAP, and whole machines on which the module is applied.
 
 LDAP has one project, its admin, an operator, and the accounts of our programs.
-A machine has Puppet's agent, the module in its modulepath and an index of
-Python packages, as a site without the world's network has one; `pip` and `apt`
-on it are real. Not here: what is applied.
+A machine has what puppetserver needs (layers.py), Puppet's agent, the module in
+its modulepath and an index of Python packages, as a site without the world's
+network has one; `pip` and `apt` on it are real. Not here: what is applied.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import yaml
 from enc.directory.embedded_config import StartOptions, TlsFiles
 from tests.support import toolkit
 from tests.support.certificates import Authority
+from tests.support.layers import prepared
 from tests.support.machines import SUITE, Machine, Network
 from tests.support.puppet_module import PARTS, ROOT
 from tests.support.self_master_site import FORWARD, done
@@ -70,7 +71,7 @@ class CentralSite:
         address = self.addresses[certname]
         hosts = "".join(f"{of} {host} {host.partition('.')[0]}\n" for host, of in self.addresses.items())
         usual = {"/etc/hosts": f"127.0.0.1 localhost\n{hosts}"}
-        machine = Machine(place, name, self._network.host(name, address), usual | dict(files), suite)
+        machine = Machine(place, name, self._network.host(name, address), usual | dict(files), suite, prepared(suite))
         self._stack.callback(machine.stop)
         machine.boot()
         return machine

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from enc.settings import Duration, config
 from enc.terms.errors import ClassificationError
 from enc.terms.filters import NodeFilter
 from enc.terms.names import Certname
+from tests.support.forked import Forked
 from tests.support.replicas import Group
 from tests.support.slapd import Slapd
 
@@ -61,7 +62,7 @@ class Following:
         self.settings = config.load(self.configuration)
         self.layout = Layout(self.settings.answers.directory)
         link(self.configuration, self.layout.root)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
 
     @property
     def slapd(self) -> Slapd:
@@ -69,12 +70,14 @@ class Following:
         assert isinstance(self._server, Slapd)
         return self._server
 
-    def start(self, *, wait: bool = True) -> None:
-        """Start `enc-admin follow`; with `wait`, return when its answers are current."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, QUICK, "follow", self.configuration, "0.2"], stderr=log, cwd="/"
-            )
+    def start(self, *, wait: bool = True, forked: bool = False) -> None:
+        """Start `enc-admin follow`, or with `forked` what it does; with `wait`, return when its answers are current."""
+        words = ("follow", str(self.configuration), "0.2")
+        if forked:
+            self._process = Forked(words, self.log)
+        else:
+            with self.log.open("ab") as log:
+                self._process = subprocess.Popen([sys.executable, QUICK, *words], stderr=log, cwd="/")
         if wait:
             self.current()
 
@@ -149,14 +152,17 @@ class Following:
         names = {path.name.removesuffix(".yaml") for path in self.layout.nodes.iterdir()}
         return {name: (self.text(name), _read(self.layout.node_data / f"{name}.yaml")) for name in names}
 
-    def from_scratch(self, uri: str | None = None) -> dict[str, tuple[str | None, str | None]]:
-        """The same, classified anew straight from LDAP, or from the server at `uri`."""
+    def from_scratch(
+        self, uri: str | None = None, *, only: Collection[str] | None = None
+    ) -> dict[str, tuple[str | None, str | None]]:
+        """The same, classified anew straight from LDAP, or from the server at `uri`; `only` these nodes if given."""
         uris = (uri,) if uri else self.settings.directory.uris
         settings = replace(self.settings, directory=replace(self.settings.directory, uris=uris, timeout=Duration(10)))
         classifier, nodes = Classifier(settings), NodeFilter(settings.nodes.filter)
         found: dict[str, tuple[str | None, str | None]] = {}
         with LdapSource(settings) as source:
-            for name in {name for record in source.all_nodes() for name in nodes.names(record)}:
+            all_names = {name for record in source.all_nodes() for name in nodes.names(record)}
+            for name in all_names if only is None else only:
                 try:
                     what = classifier.classify(Certname(name), source)
                 except ClassificationError:

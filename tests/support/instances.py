@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from enc.directory.edits import DirectoryEditor
-from enc.edits.changes import Wish
+from enc.edits.wish import Wish
 from enc.instances import entry
 from enc.instances.entry import Instance
 from enc.service import projects
@@ -24,7 +24,7 @@ WHY = "for a test"
 KILLED_AT = """
 import os, signal, sys
 from enc.authority.client import open_all
-from enc.edits.changes import Wish
+from enc.edits.wish import Wish
 from enc.settings.config import load
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle

@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -67,11 +68,11 @@ cloud_config_modules: [runcmd]
 """
 
 _BOOT = r"""set -eu
-work=$1 base=$2 seed=$3 cgroups=$4; shift 4
+work=$1 lower=$2 seed=$3 cgroups=$4; shift 4
 if [ ! -e "$work/root" ]; then
     mount -t tmpfs -o mode=755 tmpfs "$work"
     mkdir "$work/up" "$work/work" "$work/root"
-    mount -t overlay overlay -o "lowerdir=$base,upperdir=$work/up,workdir=$work/work" "$work/root"
+    mount -t overlay overlay -o "lowerdir=$lower,upperdir=$work/up,workdir=$work/work" "$work/root"
     cp -a "$seed/." "$work/root/"
 fi
 # systemd-nspawn --keep-unit puts "payload" below our own group, so two machines cannot share one.
@@ -108,13 +109,13 @@ def base_root(suite: str = SUITE) -> Path:
 def _make_root(suite: str, made: Path, sources: Sequence[str]) -> None:
     root, debs = made / "root", made / "debs"
     include = ",".join(PACKAGES)
-    _checked(
+    checked(
         ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", suite, str(root), "-"],
         "\n".join(sources) + "\n",
     )
     (root / "etc/apt/sources.list").write_text("\n".join(sources) + "\n")
-    _checked(["unshare", "--mount", "sh", "-c", _IN_CHROOT, "sh", str(root), str(debs), *OFFERED])
-    (debs / "Packages").write_text("\n".join(_control(deb) for deb in sorted(debs.glob("*.deb"))))
+    checked(["unshare", "--mount", "sh", "-c", _IN_CHROOT, "sh", str(root), str(debs), *OFFERED])
+    index(debs)
     (root / "etc/apt/sources.list").write_text(f"deb [trusted=yes] file:{REPOSITORY} ./\n")
     for name in ("etc/machine-id", "etc/resolv.conf", "etc/hostname"):
         (root / name).write_text("")
@@ -136,14 +137,20 @@ def _apt_sources(suite: str) -> list[str]:
     return [line.replace(f" {SUITE}", f" {suite}") for line in found]
 
 
+def index(debs: Path) -> None:
+    """Make a directory of packages one that apt installs from."""
+    (debs / "Packages").write_text("\n".join(_control(deb) for deb in sorted(debs.glob("*.deb"))))
+
+
 def _control(deb: Path) -> str:
     """Return the stanza of a package for a repository's Packages file."""
-    fields = _checked(["dpkg-deb", "--field", str(deb)])
+    fields = checked(["dpkg-deb", "--field", str(deb)])
     digest = hashlib.sha256(deb.read_bytes()).hexdigest()
     return f"{fields.rstrip()}\nFilename: ./{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {digest}\n"
 
 
-def _checked(command: Sequence[str], words: str = "") -> str:
+def checked(command: Sequence[str], words: str = "") -> str:
+    """Run a command that must succeed, with `words` as its input; return its output."""
     done = subprocess.run(command, input=words, capture_output=True, text=True)
     assert done.returncode == 0, f"{command[:3]}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
     return done.stdout
@@ -184,7 +191,7 @@ class Network:
         return namespace
 
     def _ip(self, *arguments: str) -> None:
-        _checked(["ip", *arguments])
+        checked(["ip", *arguments])
 
 
 def _forget_the_dead(prefix: str) -> None:
@@ -196,6 +203,15 @@ def _forget_the_dead(prefix: str) -> None:
             subprocess.run(["ip", "netns", "del", entry.name], check=False)
 
 
+class Prepared(NamedTuple):
+    """What a machine has beside the plain root of its release (tests/support/layers.py)."""
+
+    layer: Path
+    """Put over the root."""
+    debs: Path
+    """Repository in the place of the root's own."""
+
+
 class Machine:
     """One machine: `boot`, `run` commands in it, `stop`. Everything that it wrote is gone then.
 
@@ -203,7 +219,13 @@ class Machine:
     """
 
     def __init__(
-        self, directory: Path, name: str, namespace: str, files: Mapping[str, str | bytes], suite: str = SUITE
+        self,
+        directory: Path,
+        name: str,
+        namespace: str,
+        files: Mapping[str, str | bytes],
+        suite: str = SUITE,
+        prepared: Prepared | None = None,
     ) -> None:
         """`files`: path → content, put over the base, such as the NoCloud seed or /etc/hosts."""
         self.name = name
@@ -211,6 +233,8 @@ class Machine:
         """Outside, for what belongs to it."""
         self._namespace = namespace
         self._base = base_root(suite)
+        self._debs = prepared.debs if prepared else self._base / "debs"
+        self._lower = [*([prepared.layer] if prepared else []), self._base / "root"]
         self._process: subprocess.Popen[bytes] | None = None
         self._disk: int | None = None
         """Handle of the mounts that a power cut has left: an open one keeps them."""
@@ -228,11 +252,11 @@ class Machine:
         where = ["unshare", "--mount"] if self._disk is None else ["nsenter", f"--mount=/proc/self/fd/{self._disk}"]
         groups = " ".join(str(group) for group in self._cgroups())
         command = [
-            *(*where, "sh", "-c", _BOOT, "sh", str(work), str(self._base / "root")),
+            *(*where, "sh", "-c", _BOOT, "sh", str(work), ":".join(map(str, self._lower))),
             *(str(self.directory / "seed"), groups),
             *("systemd-nspawn", "--quiet", "--boot", f"--machine={self.name}", "-D", str(work / "root")),
             *("--register=no", "--keep-unit", f"--network-namespace-path=/run/netns/{self._namespace}"),
-            *(f"--bind-ro={self._base / 'debs'}:{REPOSITORY}", "--resolv-conf=off", "--timezone=off"),
+            *(f"--bind-ro={self._debs}:{REPOSITORY}", "--resolv-conf=off", "--timezone=off"),
             *("--link-journal=no", "--console=read-only"),
             # systemd 256 and later wants a word for it that the machine below still has control groups of version 1.
             "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",

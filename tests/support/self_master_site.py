@@ -2,11 +2,14 @@
 
 Owns the network and every process in it; all ends with the context. Each
 instance has the toolkit installed, is enrolled, and its agent runs as a
-service. Not here: what the instances are for.
+service. It becomes a master quickly, with what puppetserver needs there already
+and small keys, unless it is to be a `plain` one. Not here: what the instances
+are for.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -16,10 +19,12 @@ from pathlib import Path
 
 from enc.directory.embedded_config import StartOptions, TlsFiles
 from enc.terms.names import Certname, EnvironmentName
+from puppetmaster_quickstart.lab import SMALL_CLASSES
 from puppetmaster_quickstart.private_master import PrivateMaster
 from puppetmaster_quickstart.puppetserver_files import MasterSettings, exec_terminus
 from tests.support import toolkit
 from tests.support.certificates import Authority
+from tests.support.layers import prepared
 from tests.support.machines import Machine, Network
 from tests.support.puppetserver import MakeMaster
 from tests.support.slapd import ADD, Slapd
@@ -78,6 +83,9 @@ while True:
 """
 """LDAP for the instance's network: slapd itself listens on this machine's loopback and on a socket only."""
 
+QUICKLY = f"  code: {json.dumps(SMALL_CLASSES)}\n"
+"""Put at the end of an instance's config.yaml: its own puppetserver has few needs."""
+SMALL_KEYS = "[main]\nkeylength = 2048\n"
 SELF = f"{toolkit.PREFIX}/bin/puppetmaster-self"
 
 
@@ -93,13 +101,14 @@ class Site:
         self._stack = stack
         self._instances = 0
 
-    def instance(self, certname: Certname, **files: str) -> Machine:
+    def instance(self, certname: Certname, *, plain: bool = False, **files: str) -> Machine:
         """Boot a machine, enrol it and let its agent run; `files` are put over the usual ones, path → content."""
         self._instances += 1
         place = self.base / certname.short
         place.mkdir()
         network = self._network.host(certname.short, f"10.77.0.{9 + self._instances}")
-        machine = Machine(place, certname.short, network, _files(self.base, certname) | files)
+        wanted = _files(self.base, certname, plain=plain) | files
+        machine = Machine(place, certname.short, network, wanted, prepared=None if plain else prepared())
         self._stack.callback(machine.stop)
         machine.boot()
         done(machine, "sh", "-c", toolkit.INSTALL + "chgrp puppet /etc/puppetmaster/ldap.secret\n", timeout=300)
@@ -152,7 +161,7 @@ def _toolkit(base: Path) -> bytes:
     return file.read_bytes()
 
 
-def _files(base: Path, certname: Certname) -> dict[str, str | bytes]:
+def _files(base: Path, certname: Certname, *, plain: bool) -> dict[str, str | bytes]:
     return {
         "/toolkit.tar": _toolkit(base),
         "/etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {certname}\n{ADDRESS} {CENTRAL} puppet\n",
@@ -164,9 +173,9 @@ def _files(base: Path, certname: Certname) -> dict[str, str | bytes]:
             "  bind_password_file: /etc/puppetmaster/ldap.secret\n"
             "branches: {rules: ['main = production', 'project/<name> = project_<name>',"
             " 'topic/<name>/<topic> = project_<name>__<topic>']}\n"
-            f"self_master:\n  upstream: git://{ADDRESS}/central.git\n"
+            f"self_master:\n  upstream: git://{ADDRESS}/central.git\n{'' if plain else QUICKLY}"
         ),
-        "/etc/puppet/puppet.conf": f"[agent]\nserver = {CENTRAL}\ncertname = {certname}\n",
+        "/etc/puppet/puppet.conf": f"{'' if plain else SMALL_KEYS}[agent]\nserver = {CENTRAL}\ncertname = {certname}\n",
     }
 
 

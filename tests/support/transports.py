@@ -15,6 +15,7 @@ import yaml
 
 from enc.directory.place import free_port
 from enc.settings import config
+from git_hooks.push.service import socket_path
 from tests.support.bare import Bare
 from tests.support.slapd import ADD, Slapd
 
@@ -97,6 +98,23 @@ class Managed:
         finally:
             process.terminate()
             process.wait(30)
+
+
+@contextmanager
+def hooks_served(configuration: Path, store: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Within: `branch-manager hooks` runs, and listens."""
+    socket = socket_path(store)
+    with log.open("ab") as stream:
+        command = [str(PROGRAM), "--config", str(configuration), "hooks"]
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)
+    try:
+        while not socket.exists():
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.05)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enc.edits.audit import DONE, INTERRUPTED, Edit, Trail
-from enc.edits.changes import Change, Step
+from enc.edits.change import Change, Step
 from enc.terms.errors import ToolkitError, UsageError
 from enc.terms.names import ProjectName
 from tests.support.disks import files_end_at

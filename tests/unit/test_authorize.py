@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from enc.edits.changes import Change, Step, after
+from enc.edits.change import Change, Step, after
 from enc.rights.roles import MEMBER, OPERATOR, OTHER, PROJECTADMIN, ROLES, Action, allowed
 from enc.service.authorize import Need, claimed, first_refusal, needed
 from enc.settings import InstanceSettings, NodeSettings, Settings

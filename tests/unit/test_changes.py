@@ -8,8 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enc.classify import statements
-from enc.edits.changes import Change, Step, Wish, Withdrawal, apply, modifying, reverse, state, to_set, to_unset
+from enc.classify import statements, texts
+from enc.classify.kinds import CLASSES, PARAMETERS, TYPED_VARIABLES
+from enc.edits.change import Change, Step, apply, modifying
+from enc.edits.reversal import reverse, state
+from enc.edits.wanted import to_set, to_unset
+from enc.edits.wish import Wish, Withdrawal
 from enc.settings import NodeSettings
 from enc.terms.errors import Conflict, UsageError
 from enc.terms.names import ClassName, DataKey, EnvironmentName, ParameterName, VariableName
@@ -103,6 +107,12 @@ def test_unset_takes_names_and_exact_values_also_bad_ones() -> None:
     assert to_unset(left, unwanted, SETTINGS) == ()
 
 
+def test_two_removals_of_variables_that_differ_in_capitals_are_two() -> None:
+    present = entry(puppetmasterRemove=("variable a", "variable A", "class base"))
+    left = apply(present, to_unset(present, Withdrawal(without=("variable a", "class Base")), SETTINGS))
+    assert left.all("puppetmasterRemove") == ("variable A",)
+
+
 def test_reverse_is_refused_once_the_same_part_was_changed_and_only_then() -> None:
     first = entry(puppetVar=("a=1", "b=1"))
     step = modifying(first, to_set(first, Wish(variables={A: "2"}), SETTINGS))
@@ -155,9 +165,9 @@ def test_a_wish_holds_is_idempotent_and_can_be_taken_back(first: Wish, second: W
     step = modifying(start, to_set(start, second, SETTINGS))
     end = apply(start, step.changes)
     said = statements.read(end, SETTINGS)
-    assert {name: said.variables[name] for name in second.typed_variables} == dict(second.typed_variables)
-    assert set(second.classes) <= set(said.classes)
-    assert all(said.parameters[c][p] == value for (c, p), value in second.parameters.items())
+    assert {name: said.variables[name] for name in second[TYPED_VARIABLES]} == second[TYPED_VARIABLES]
+    assert set(second[CLASSES]) <= set(said.classes)
+    assert all(said.parameters[c][p] == value for (c, p), value in second[PARAMETERS].items())
     assert to_set(end, second, SETTINGS) == ()
     assert state(step, end, SETTINGS) == "made"
     back = reverse(step, end, SETTINGS) if step.changes else None
@@ -169,4 +179,4 @@ def test_a_wish_holds_is_idempotent_and_can_be_taken_back(first: Wish, second: W
 @given(values=st.dictionaries(words, plain_text, max_size=4))
 def test_plain_variables_arrive_as_they_were_given(values: dict[VariableName, str]) -> None:
     end = apply(entry(), to_set(entry(), Wish(variables=values), SETTINGS))
-    assert statements.read(end, SETTINGS).variables == {k: statements.scalar(v) for k, v in values.items()}
+    assert statements.read(end, SETTINGS).variables == {k: texts.scalar(v) for k, v in values.items()}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from enc.edits.audit import Trail
-from enc.edits.changes import deleting
+from enc.edits.change import deleting
 from enc.service import people
 from enc.service.desk import Desk, Plan
 from enc.settings import Settings

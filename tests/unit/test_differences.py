@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enc.edits import differences
-from enc.edits.changes import Change, Step
+from enc.edits.change import Change, Step
 from enc.edits.differences import SHORT, WHOLE, Bounds, of_texts, of_values
 
 NETWORKS = [f"192.0.2.{number}/32" for number in range(200)]

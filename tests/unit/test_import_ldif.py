@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enc.edits.changes import Change
+from enc.edits.change import Change
 from enc.importing.entries import difference
 from enc.importing.ldif import Entry, read
 from enc.importing.outcome import Problem

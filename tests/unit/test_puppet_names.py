@@ -9,7 +9,8 @@ import yaml
 
 from enc.classify.model import Classification, Value
 from enc.doctor import configuration, contents
-from enc.edits.changes import Wish, to_set
+from enc.edits.wanted import to_set
+from enc.edits.wish import Wish
 from enc.puppet.deployed import Environments
 from enc.service import advice
 from enc.service.effect import Effect

@@ -21,8 +21,7 @@ classifications = st.builds(
     classes=st.dictionaries(strategies.class_names, st.dictionaries(strategies.parameter_names, strategies.values)),
     variables=st.dictionaries(strategies.texts | strategies.awkward, strategies.values),
     project=st.none() | st.just(ProjectName("alpha")),
-    region=st.none() | strategies.texts | strategies.awkward,
-    role=st.none() | strategies.texts | strategies.awkward,
+    said=st.dictionaries(st.sampled_from(["region", "role"]), strategies.texts | strategies.awkward),
     prefixes=st.just((PrefixName("web"), PrefixName("web1"))),
     version=strategies.texts,
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from enc.directory.access import PARTS, WHOLE, access_rules, everything_editors
-from enc.edits.changes import Change, Step
+from enc.edits.change import Change, Step
 from enc.rights.roles import ROLES, Action, Held, Holding, Person, Role, allowed, remembered, role_entries
 from enc.service.authorize import needed
 from enc.settings import BranchSettings, DirectorySettings, Settings

@@ -13,7 +13,7 @@ from enc.answers.reader import look_up
 from enc.classify.classify import Classifier
 from enc.classify.render import render_answer
 from enc.classify.trial import Trial
-from enc.edits.changes import Change, Step, after
+from enc.edits.change import Change, Step, after
 from enc.rights.roles import Action
 from enc.service.authorize import first_refusal, needed
 from enc.settings import AnswerSettings, Settings

@@ -133,6 +133,7 @@ PURE = (
     "puppetmaster_self.sync.upstream",
     *("git_hooks.puppet_code.calls", "enc.instances.repairs", "enc.authority.statuses", "enc.authority.origin"),
     *("enc.directory.messages", "enc.directory.sync_messages"),
+    *(f"enc.edits.{name}" for name in ("change", "differences", "reversal", "sheet", "wanted", "wish")),
 )
 EFFECTS = frozenset(
     {
@@ -353,7 +354,7 @@ def test_a_name_is_imported_from_where_it_is_defined() -> None:
 
 ROOMS = {
     "enc": (
-        *("terms", "settings", "programs", "rights", "directory", "classify", "answers", "systemd", "authority"),
+        *("terms", "settings", "programs", "rights", "classify", "directory", "answers", "systemd", "authority"),
         *("puppet", "edits", "service", "instances", "cloud", "signing", "doctor", "web", "importing", "commands"),
     ),
     "git_hooks": (

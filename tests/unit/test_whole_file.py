@@ -260,7 +260,7 @@ def test_only_what_is_dead_and_ours_is_collected(tmp_path: Path) -> None:
 def test_what_is_to_be_on_disk_is_synced_before_it_has_its_name(tmp_path: Path) -> None:
     """As the system sees it."""
     program = (
-        "import sys; from enc import whole_file; "
+        "import sys; from enc.programs import whole_file; "
         "whole_file.write(sys.argv[1], 'x', mode=0o600, survives=whole_file.Strength(int(sys.argv[2])))"
     )
     seen = {}

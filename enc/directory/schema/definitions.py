@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from enc.classify.kinds import KINDS
+
 DIRECTORY_STRING = "1.3.6.1.4.1.1466.115.121.1.15"
 IA5_STRING = "1.3.6.1.4.1.1466.115.121.1.26"
 OCTET_STRING = "1.3.6.1.4.1.1466.115.121.1.40"
@@ -128,50 +130,35 @@ PUPPET = Schema(
     ),
 )
 
+_OURS = tuple(
+    _ours(number, name, description, single=single)
+    for number, name, description, single in sorted(
+        (
+            *(
+                (kind.schema.number, kind.attribute, kind.schema.description, kind.shape == "single")
+                for kind in KINDS
+                if kind.schema is not None
+            ),
+            (5, "puppetmasterProject", "Project that the node belongs to", True),
+            (9, "puppetmasterEnrolment", "Whether the instance may get a certificate, and for which key", True),
+            (10, "puppetmasterBuilt", "When the instance was built: SECONDS-SINCE-1970 took SECONDS", True),
+            (11, "puppetmasterSelf", "Since when the instance is its own Puppet master, and which", True),
+        )
+    )
+)
+"""What entries say (enc/classify/kinds.py), and what else the toolkit keeps on them."""
+
 PUPPETMASTER = Schema(
     name="puppetmaster",
     title="puppetmaster-toolkit: typed parameters, structured values, projects and prefixes",
-    attributes=(
-        _ours(1, "puppetmasterParameter", "Class parameter, CLASS::NAME=JSON"),
-        _ours(2, "puppetmasterVariable", "Variable with a type, NAME=JSON"),
-        _ours(3, "puppetmasterData", "Hiera data, KEY=JSON"),
-        _ours(
-            4,
-            "puppetmasterRemove",
-            "What is not inherited: class NAME, variable NAME or parameter CLASS::NAME",
-        ),
-        _ours(5, "puppetmasterProject", "Project that the node belongs to", single=True),
-        _ours(6, "puppetmasterRegion", "Region that the node is in", single=True),
-        _ours(7, "puppetmasterRole", "Role of the node", single=True),
-        _ours(
-            8,
-            "puppetmasterTrial",
-            "Environment that the node tries for a while: ENVIRONMENT until SECONDS-SINCE-1970 REASON",
-            single=True,
-        ),
-        _ours(9, "puppetmasterEnrolment", "Whether the instance may get a certificate, and for which key", single=True),
-        _ours(10, "puppetmasterBuilt", "When the instance was built: SECONDS-SINCE-1970 took SECONDS", single=True),
-        _ours(11, "puppetmasterSelf", "Since when the instance is its own Puppet master, and which", single=True),
-    ),
+    attributes=_OURS,
     classes=(
         ObjectClass(
             f"{OID_ARC}.2.1",
             "puppetmasterClassification",
             "Node data beyond what puppetClient can hold",
             "AUXILIARY",
-            may=(
-                "puppetmasterParameter",
-                "puppetmasterVariable",
-                "puppetmasterData",
-                "puppetmasterRemove",
-                "puppetmasterProject",
-                "puppetmasterRegion",
-                "puppetmasterRole",
-                "puppetmasterTrial",
-                "puppetmasterEnrolment",
-                "puppetmasterBuilt",
-                "puppetmasterSelf",
-            ),
+            may=tuple(attribute.name for attribute in _OURS),
         ),
         ObjectClass(
             f"{OID_ARC}.2.2",
