@@ -191,8 +191,8 @@ class BranchSettings(Section):
         *("puppetdb_query", "query_facts", "query_nodes", "query_resources", "puppetdbquery::*"),
         *("secret", "*::secret", "vault_lookup::*", "hiera_vault"),
     )
-    """Functions of modules that members' code may not call, also as patterns: they read the master's files, other nodes'
-    data or secrets. Those of Puppet itself that do are refused whatever stands here."""
+    """Functions of modules that members' code may not call, also as patterns: they read the master's files, secrets, or
+    data of other nodes. Those of Puppet itself that do are refused whatever stands here."""
     ruby: Path | None = None
     """Ruby that has Puppet's library, to read Puppet code with. None: that of Puppet's or the system's package."""
     types_program: Path | None = None

@@ -7,9 +7,8 @@ a forge, Gerrit) is held to this table; nothing else knows a single check.
 
 from __future__ import annotations
 
-from git_hooks.checks import environment_conf, links, modules, names, puppetfile, sizes, submodules
+from git_hooks.checks import environment_conf, links, modules, names, puppetfile, server_code, sizes, submodules
 from git_hooks.checks.look import Check
-from git_hooks.checks.server_code import check as server_code
 
 CHECKS: tuple[Check, ...] = (
     Check(directory=names.check),

@@ -16,14 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from git_hooks.puppet_code.calls import Kind, Reading
+from git_hooks.puppet_code.calls import Read, Reading
 from git_hooks.repository.trees import FILE, PROGRAM, Entry, depth, join
 
 if TYPE_CHECKING:
     from enc.settings import Settings
 
-Read = Callable[[str, Kind, Callable[[], bytes]], Reading]
-"""Asks Puppet's parser: the code's own name, its kind, how to get it."""
 At = Callable[[str], Iterable[Entry]]
 """Returns what stands at a path."""
 

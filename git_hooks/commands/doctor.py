@@ -10,7 +10,7 @@ from enc.commands.call import Call
 from enc.commands.doctor import doctor_options, tell
 from enc.doctor.account import account
 from enc.doctor.findings import Finding
-from git_hooks.doctor import cost, installation, liveness, puppet, remote
+from git_hooks.doctor import code, cost, installation, liveness, puppet, remote
 
 SUMMARY = "look at hooks, store, service, puppetserver and forge; say what is wrong and what to do"
 
@@ -31,6 +31,7 @@ def _examine(call: Call) -> Iterator[Finding]:
     yield from installation.check(config, settings, account(call.arguments.user))
     yield from liveness.check(settings)
     yield from cost.check(settings.branches)
+    yield from code.check(settings.branches)
     facts = puppet.gather(call.arguments.puppet_confdir, call.arguments.puppetserver_conf)
     yield from puppet.judge(facts, config, settings.branches)
     yield from remote.check(settings.branches)

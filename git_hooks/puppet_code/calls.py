@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -35,6 +36,10 @@ class Reading(NamedTuple):
     """Where the fault is; 0: not known."""
     syntax: bool = False
     """Puppet's grammar does not allow it, so it is never compiled. Else it is the parser that failed."""
+
+
+Read = Callable[[str, Kind, Callable[[], bytes]], Reading]
+"""Asks Puppet's parser: the code's own name, its kind, how to get it."""
 
 
 class UnsoundAnswer(ValueError):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from enc.terms.environments import Rules
 from enc.terms.names import BranchName
+from git_hooks.checks import server_code
 from git_hooks.checks.look import Check
-from git_hooks.checks.server_code import check as server_code
 from git_hooks.push.examine import Examination
 from git_hooks.push.incoming import Incoming
 

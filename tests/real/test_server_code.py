@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from git_hooks.checks import environment_conf
-from git_hooks.checks.server_code import faults
 from git_hooks.puppet_code.worker import Worker
+from git_hooks.server_code import faults
 
 CASES = Path(__file__).parent.parent / "cases/server_code"
 LIMITED = ("loadyaml", "loadjson", "validate_cmd", "glob", "extlib::*", "puppetdb_query")
@@ -42,7 +42,7 @@ def said(worker: Worker, path: str, code: str) -> list[str]:
     name = hashlib.sha256(content).hexdigest()
     found = [*faults.of_file(path, name, lambda: content, worker.read, LIMITED)]
     if path == environment_conf.NAME:
-        found += environment_conf.problems(content)
+        found += [*environment_conf.problems(content), *environment_conf.server_code(content)]
     return found
 
 

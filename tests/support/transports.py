@@ -57,6 +57,7 @@ class Managed:
             "repository": str(self.bare.path),
             "store": str(base / "store"),
             "environments": str(base / "environments"),
+            "members_code": "trusted",
             "rules": ["test = test", "project/<name> = project_<name>", "topic/<name>/<topic> = <name>__<topic>"],
             "transport": {"listen": f"127.0.0.1:{self.port}", "tokens": str(base / "tokens"), **transport},
         }

@@ -100,6 +100,7 @@ WALLS = {
         *("enc.settings.config", "enc.settings.reference", "enc.directory.embedded_config", "enc.importing.*"),
         "enc.instances.reports",
         "enc.instances.user_data",
+        "git_hooks.server_code.hiera_yaml",
         *("puppetmaster_quickstart.servers", "puppetmaster_self.transaction.facts"),
         "puppetmaster_quickstart.private_instance",
         "puppetmaster_self.standing.classified",
@@ -131,7 +132,8 @@ PURE = (
     *("puppetmaster_self.transaction.states", "puppetmaster_self.instance.puppet_conf"),
     "puppetmaster_self.transaction.preflight",
     "puppetmaster_self.sync.upstream",
-    *("git_hooks.puppet_code.calls", "enc.instances.repairs", "enc.authority.statuses", "enc.authority.origin"),
+    *("git_hooks.puppet_code.calls", "git_hooks.server_code.places", "git_hooks.server_code.calls"),
+    *("enc.instances.repairs", "enc.authority.statuses", "enc.authority.origin"),
     *("enc.directory.messages", "enc.directory.sync_messages"),
     *(f"enc.edits.{name}" for name in ("change", "differences", "reversal", "sheet", "wanted", "wish")),
 )
@@ -358,7 +360,7 @@ ROOMS = {
         *("puppet", "edits", "service", "instances", "cloud", "signing", "doctor", "web", "importing", "commands"),
     ),
     "git_hooks": (
-        *("repository", "puppetfile", "puppet_code", "checks", "store", "deploy", "branches", "push"),
+        *("repository", "puppetfile", "puppet_code", "server_code", "checks", "store", "deploy", "branches", "push"),
         *("mirror", "transport", "web", "doctor", "upkeep", "systemd", "commands"),
     ),
     "puppetmaster_self": ("instance", "sync", "transaction", "standing", "commands"),

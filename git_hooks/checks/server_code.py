@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
+from git_hooks.checks import environment_conf
 from git_hooks.checks.look import File, Problem
-from git_hooks.checks.server_code import faults, places
-from git_hooks.checks.server_code.places import Role
 from git_hooks.repository.trees import DIRECTORY, LINK, SUBMODULE, Entry, join
+from git_hooks.server_code import faults, places
+from git_hooks.server_code.places import Role
 
 if TYPE_CHECKING:
     from enc.settings import Settings
@@ -60,5 +61,8 @@ def check(file: File) -> Iterator[Problem]:
         return
     content = partial(bytes, file.content or b"")
     limited = file.settings.branches.limited_functions
-    for what in faults.of_file(path, file.entry.id, content, site.read, limited):
+    found = [*faults.of_file(path, file.entry.id, content, site.read, limited)]
+    if places.role(path) is Role.CONF:
+        found += environment_conf.server_code(content())
+    for what in found:
         yield Problem(path, f"{what}; else it needs review (docs/pushing.md, Code that runs on the master)")

@@ -1,7 +1,8 @@
 """Why one file of a tree may not come from members without review: words, with the line where there is one. Pure.
 
-Not here: whether the file is reviewed or approved already, and what is done
-about it (check.py), Puppet's parser (git_hooks/puppet_code).
+Not here: what environment.conf says (checks/environment_conf.py), whether the
+file is reviewed or approved already, and what is done about it
+(checks/server_code.py), Puppet's parser (git_hooks/puppet_code).
 """
 
 from __future__ import annotations
@@ -10,11 +11,9 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
-from git_hooks.checks import environment_conf
-from git_hooks.checks.look import Read
-from git_hooks.checks.server_code import calls, hiera_yaml, places
-from git_hooks.checks.server_code.places import Role
-from git_hooks.puppet_code.calls import Kind
+from git_hooks.puppet_code.calls import Kind, Read
+from git_hooks.server_code import calls, hiera_yaml, places
+from git_hooks.server_code.places import Role
 
 _SHOWN = 5
 """So many calls of one file are told."""
@@ -38,8 +37,6 @@ def of_file(
         yield from _code(name, Kind.EPP, content, read, limited)
     elif role is Role.HIERA:
         yield from hiera_yaml.faults(content())
-    elif role is Role.CONF:
-        yield from environment_conf.server_code(content())
 
 
 def of_link(path: str, target: str) -> Iterator[str]:

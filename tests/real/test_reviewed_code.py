@@ -1,0 +1,169 @@
+"""What members push runs on the master only as operators' branches have it, or as an operator approved it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from git_hooks.cli import main
+from git_hooks.push.approvals import Approval, Approvals
+from tests.real.conftest import SlapdMaker
+from tests.support.bare import git
+from tests.support.pushes import ManagedRepository, Pushed, populate
+
+RUBY = "modules/m/lib/puppet/functions/own.rb"
+ERB = "modules/m/templates/x.erb"
+SITE = "manifests/site.pp"
+RUNS = "\nnode default { notify { generate('/usr/bin/id'): } }\n"
+CODE = "Puppet::Functions.create_function(:own) { def own; 1; end }\n"
+
+
+@pytest.fixture(scope="module")
+def managed(make_module_slapd: SlapdMaker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManagedRepository]:
+    slapd = make_module_slapd()
+    populate(slapd)
+    site = ManagedRepository(tmp_path_factory.mktemp("reviewed") / "site", slapd)
+    trust(site, "reviewed")
+    with site.serving():
+        yield site
+
+
+@pytest.fixture
+def site(managed: ManagedRepository) -> Iterator[ManagedRepository]:
+    yield managed
+    managed.reset()
+    (managed.base / "store/approvals.json").unlink(missing_ok=True)
+
+
+def trust(site: ManagedRepository, code: str, **branches: object) -> None:
+    document = yaml.safe_load(site.configuration.read_text())
+    document["branches"] |= {"members_code": code, **branches}
+    site.configuration.write_text(yaml.safe_dump(document))
+
+
+def push(site: ManagedRepository, files: dict[str, Any], ref: str = "project/red", who: str = "mia") -> Pushed:
+    return site.push([{"ref": ref, "files": files}], who=who)
+
+
+def branch_manager(site: ManagedRepository, *words: str) -> int:
+    return main(["--config", str(site.configuration), *words])
+
+
+def test_harmless_code_is_taken(site: ManagedRepository) -> None:
+    done = push(site, {SITE: "include m", "modules/m/manifests/init.pp": "class m { file { '/x': } }"})
+    assert done.status == 0, done.output
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "said"),
+    [
+        (SITE, RUNS, f"{SITE}: line 2: generate() runs a program on the master"),
+        (RUBY, CODE, f"{RUBY}: puppetserver loads what is below lib/ as Ruby"),
+        (ERB, "<%= 1 %>", f"{ERB}: puppetserver evaluates what is below templates/ as ERB"),
+        ("environment.conf", "config_version = a.sh\n", "environment.conf: line 1: a config_version is a program"),
+        ("hiera.yaml", "version: 5\nhierarchy: [{name: a, path: /etc/x}]\n", "hiera.yaml: level 1 of hierarchy has"),
+        ("modules/m/lib", "-> ../../files", "modules/m/lib: the link makes puppetserver read files as Ruby"),
+        (SITE, "class a {", f"{SITE}: Syntax error"),
+    ],
+)
+def test_what_would_run_is_refused_with_file_and_line(
+    site: ManagedRepository, path: str, content: str, said: str
+) -> None:
+    done = push(site, {path: content, "files/x": "y"})
+    assert done.status and not done.moved and said in done.output
+
+
+def test_operators_branches_bring_what_they_like(site: ManagedRepository) -> None:
+    done = push(site, {SITE: RUNS, RUBY: CODE, ERB: "<%= 1 %>"}, ref="test", who="olga")
+    assert done.status == 0, done.output
+
+
+def test_what_a_reviewed_branch_has_is_taken_byte_for_byte(site: ManagedRepository) -> None:
+    reviewed = {RUBY: CODE, ERB: "<%= 1 %>", SITE: RUNS}
+    commit = push(site, reviewed, ref="test", who="olga").moved["refs/heads/test"]
+    assert push(site, reviewed).status == 0
+    assert push(site, {**reviewed, RUBY: CODE + "# more\n"}).status != 0
+    assert push(site, {"modules/other/lib/puppet/functions/own.rb": CODE}).status != 0, "another path is another thing"
+    # The site's branch goes on; a merge of what it had stays reviewed.
+    for ref in ("refs/heads/test", "refs/heads/project/red"):
+        git(site.bare.path, "update-ref", ref, site._before[ref])
+    assert push(site, reviewed).status != 0
+    git(site.bare.path, "update-ref", "refs/heads/test", commit or "")
+    later = push(site, {ERB: "<%= 2 %>"}, ref="production", who="olga")
+    assert later.status == 0
+    assert site.push([{"ref": "topic/red/merge", "to": commit}]).status == 0
+
+
+def test_what_comes_with_a_reviewed_branch_in_one_push_is_reviewed(site: ManagedRepository) -> None:
+    both = [{"ref": ref, "files": {RUBY: CODE}} for ref in ("test", "project/red")]
+    assert site.push(both, who="olga").status == 0
+
+
+def test_an_approval_counts_for_one_content_at_one_path_until_it_ends(
+    site: ManagedRepository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blob = git(site.bare.path, "hash-object", "-w", "--stdin", stdin=CODE.encode())
+    given = ("--blob", blob, "--until", "2199-01-01", "--reason", "read by olga")
+    assert branch_manager(site, "approve", RUBY, *given) == 0
+    assert push(site, {RUBY: CODE}).status == 0
+    assert push(site, {RUBY: CODE + "\n"}).status != 0
+    assert branch_manager(site, "approve", "--list", "--json") == 0
+    output = capsys.readouterr().out
+    (listed,) = json.loads(output[output.index("[") :])
+    assert (listed["path"], listed["blob"], listed["reason"]) == (RUBY, blob, "read by olga")
+    assert branch_manager(site, "approve", RUBY, "--revoke", "--reason", "no more") == 0
+    site.reset()
+    assert push(site, {RUBY: CODE}).status != 0
+    now = time.time()
+    Approvals(site.settings.branches.store).add(Approval(RUBY, blob, "over", "olga", now - 9, now - 1))
+    assert push(site, {RUBY: CODE}).status != 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (RUBY, "--reason", "x"),
+        (RUBY, "--on", "test", "--reason", "x"),
+        ("manifests", "--on", "test", "--reason", "x"),
+        (SITE, "--on", "test"),
+        (SITE, "--on", "test", "--until", "2001-01-01", "--reason", "x"),
+        (RUBY, "--blob", "0" * 40, "--reason", "x"),
+        (RUBY, "--revoke", "--reason", "x"),
+        ("--reason", "x"),
+    ],
+)
+def test_an_approval_of_nothing_is_refused(
+    site: ManagedRepository, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert branch_manager(site, "approve", *words) != 0
+    assert capsys.readouterr().err.count("\n") == 1
+    assert Approvals(site.settings.branches.store).all() == ()
+
+
+def test_an_audit_finds_what_was_there_before(site: ManagedRepository, capsys: pytest.CaptureFixture[str]) -> None:
+    assert branch_manager(site, "audit-code") == 0
+    capsys.readouterr()
+    tree = site.bare.tree({"manifests": {"site.pp": RUNS}, "modules": {"m": {"templates": {"x.erb": "<%= 1 %>"}}}})
+    site.bare.commit_tree("project/red", tree, parent=site._before["refs/heads/project/red"])
+    assert branch_manager(site, "audit-code", "project/red", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [one.split(":")[0] for one in sorted(found["project/red"])] == [SITE, ERB]
+    assert branch_manager(site, "audit-code", "nowhere/x") != 0
+
+
+def test_a_site_that_trusts_its_members_takes_all(make_module_slapd: SlapdMaker, tmp_path: Path) -> None:
+    slapd = make_module_slapd()
+    populate(slapd)
+    site = ManagedRepository(tmp_path / "site", slapd)
+    assert push(site, {SITE: RUNS, RUBY: CODE}).status == 0
+    site.reset()
+    trust(site, "reviewed", ruby="/bin/false")
+    done = push(site, {SITE: "include a"})
+    assert done.status and "Puppet code cannot be read" in done.output, "a hook that cannot decide refuses"
+    assert push(site, {"files/x": "y"}).status == 0
