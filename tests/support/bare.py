@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,7 +44,9 @@ def write(objects: Path, kind: str, content: bytes, name_bytes: int = 20) -> str
     place = objects / name[:2] / name[2:]
     place.parent.mkdir(exist_ok=True)
     if not place.exists():
-        place.write_bytes(zlib.compress(f"{kind} {len(content)}\0".encode() + content))
+        aside = place.with_name(f"tmp_obj_{os.getpid()}_{threading.get_ident()}")
+        aside.write_bytes(zlib.compress(f"{kind} {len(content)}\0".encode() + content))
+        aside.rename(place)  # others may write the same one, or read it
     return name
 
 

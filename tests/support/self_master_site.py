@@ -2,9 +2,9 @@
 
 Owns the network and every process in it; all ends with the context. Each
 instance has the toolkit installed, is enrolled, and its agent runs as a
-service. It becomes a master quickly, with what puppetserver needs there already
-and small keys, unless it is to be a `plain` one. Not here: what the instances
-are for.
+service. It becomes a master quickly, with what puppetserver needs there already,
+unless it is to be a `plain` one. All keys are small. Not here: what the
+instances are for.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def _files(base: Path, certname: Certname, *, plain: bool) -> dict[str, str | by
             " 'topic/<name>/<topic> = project_<name>__<topic>']}\n"
             f"self_master:\n  upstream: git://{ADDRESS}/central.git\n{'' if plain else QUICKLY}"
         ),
-        "/etc/puppet/puppet.conf": f"{'' if plain else SMALL_KEYS}[agent]\nserver = {CENTRAL}\ncertname = {certname}\n",
+        "/etc/puppet/puppet.conf": f"{SMALL_KEYS}[agent]\nserver = {CENTRAL}\ncertname = {certname}\n",
     }
 
 
