@@ -72,14 +72,12 @@ def test_which_branch_becomes_production_beside_a_local_one(rules: tuple[str, ..
 
 
 @pytest.mark.parametrize(
-    ("local", "site", "refused"),
-    [("main", "main", True), ("site", "site/main", True), ("a/b", "a", True), ("mai", "main", False)],
+    ("site", "refused"), [("local", True), ("local/main", True), ("loca", False), ("locals", False)]
 )
-def test_the_local_branch_must_not_be_in_the_way_of_the_sites(local: str, site: str, refused: bool) -> None:
-    own = SelfMasterSettings(local_branch=BranchName(local))
-    settings = Settings(branches=BranchSettings(rules=(f"{site} = production",)), self_master=own)
+def test_the_sites_branch_must_not_be_where_the_local_one_is(site: str, refused: bool) -> None:
+    settings = Settings(branches=BranchSettings(rules=(f"{site} = production",)))
     if refused:
-        with pytest.raises(ToolkitError, match=rf"self_master\.local_branch: {local} is in the way of {site}"):
+        with pytest.raises(ToolkitError, match=rf"branches\.rules: local is in the way of {site}"):
             site_branch(settings, EnvironmentName("project_red"))
     else:
         assert site_branch(settings, EnvironmentName("project_red")) == site
