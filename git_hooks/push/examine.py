@@ -36,10 +36,10 @@ class Examination:
     """One look at one or more commits; the bounds (settings `pushes`) are for all together."""
 
     def __init__(
-        self, objects: Incoming, settings: Settings, lines: Iterable[Check] = checks.CHECKS
+        self, objects: Incoming, settings: Settings, lines: Iterable[Check] | None = None
     ) -> None:
-        """`lines` are those of the table of checks that are asked."""
-        lines = tuple(lines)
+        """`lines` are those of the table of checks that are asked; None: all."""
+        lines = tuple(checks.CHECKS if lines is None else lines)
         self._objects = objects
         self._settings = settings
         self._rules = Rules(settings.branches.rules)
