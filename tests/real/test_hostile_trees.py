@@ -41,10 +41,10 @@ def faults(bare: Bare) -> list[str]:
 
 def test_a_link_that_is_called_like_a_unit_does_not_choose_what_others_share(bare: Bare) -> None:
     """Who knows a tree that will come (a merge) must not be able to give its unit another content beforehand."""
-    bare.settings = replace(bare.settings, split=("hieradata",))
-    coming: Content = {"hieradata": {"common.yaml": "good: true\n", "later.yaml": "2\n"}}
+    conf: Content = {"environment.conf": "modulepath = hieradata\n"}  # so what is in it is shared one by one
+    coming: Content = {"hieradata": {"common.yaml": "good: true\n", "later.yaml": "2\n"}, **conf}
     unit = bare.tree({"common.yaml": "good: true\n"}) + ".s"
-    bare.commit(ALPHA, {"hieradata": f"-> {unit}", unit: {"common.yaml": "good: false\n"}})
+    bare.commit(ALPHA, {"hieradata": f"-> {unit}", unit: {"common.yaml": "good: false\n"}, **conf})
     deploy(bare, ALPHA)
     bare.commit(ALPHA, {**coming, "more": "1"})
     deploy(bare, ALPHA)
