@@ -2,8 +2,8 @@
 
 Reviewed is what stands at the same path, byte for byte, on a branch that only
 operators push (a rule without <name>), as it is now or as it was where the
-commit left it. A link is not reviewed by itself: what it leads to may change
-without it.
+commit left it. Of a link that is the link: what it leads to counts as what it
+is at its own place.
 
 Off where the site trusts its members with its puppetserver
 (`branches.members_code: trusted`).
@@ -14,12 +14,14 @@ Failure modes: a machine that cannot read Puppet code refuses all of it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from git_hooks.checks import environment_conf
 from git_hooks.checks.look import File, Problem
-from git_hooks.repository.trees import DIRECTORY, LINK, SUBMODULE, Entry, join
+from git_hooks.puppetfile import LONGEST, NAME, sources
+from git_hooks.repository.trees import DIRECTORY, FILE, LINK, PROGRAM, SUBMODULE, Entry, join
 from git_hooks.server_code import faults, places
 from git_hooks.server_code.places import Role
 
@@ -40,6 +42,8 @@ def reads(directory: str, entry: Entry, settings: Settings) -> int | None:
         return None
     if entry.mode == LINK:
         return _LINK
+    if not directory and entry.name == NAME:
+        return LONGEST if sources(settings.branches.puppetfile) is not None else None
     role = places.role(join(directory, entry.name))
     return None if role is Role.NOTHING else _READ.get(role, 0)
 
@@ -49,11 +53,14 @@ def check(file: File) -> Iterator[Problem]:
     path, site = file.path, file.site
     if site.own:
         return
+    if site.reviewed(path, file.entry):
+        return
     if file.entry.mode == LINK:
         target = (file.content or b"").decode("utf-8", "replace")
         yield from (Problem(path, what) for what in faults.of_link(path, target))
         return
-    if site.reviewed(path, file.entry):
+    if path == NAME:
+        yield from _modules(file)
         return
     most = _READ.get(places.role(path), 0)
     if file.content is None and most:
@@ -66,3 +73,25 @@ def check(file: File) -> Iterator[Problem]:
         found += environment_conf.server_code(content())
     for what in found:
         yield Problem(path, f"{what}; else it needs review (docs/pushing.md, Code that runs on the master)")
+
+
+def _modules(file: File) -> Iterator[Problem]:
+    """Yield the modules of a Puppetfile that no branch of operators asks for: they bring Ruby from elsewhere."""
+    from git_hooks.puppetfile.language import UnsoundPuppetfile, read  # few pushes bring one
+
+    allowed = sources(file.settings.branches.puppetfile)
+    if allowed is None or file.content is None or not file.is_file:
+        return  # told by the check of Puppetfiles
+    theirs: set[object] = set()
+    for entry in file.site.at(NAME):
+        with suppress(UnsoundPuppetfile):
+            if entry.mode in (FILE, PROGRAM):
+                theirs.update(read(file.site.content(entry), allowed).modules)
+    try:
+        asked = read(file.content, allowed).modules
+    except UnsoundPuppetfile:
+        return
+    for module in asked:
+        if module not in theirs:
+            what = f"asks for the module {module.name}, which no reviewed branch asks for from there in this version"
+            yield Problem(NAME, f"{what}; it needs review (docs/pushing.md, Code that runs on the master)")

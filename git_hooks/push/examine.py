@@ -135,8 +135,10 @@ class Examination:
                 yield from _at(objects, objects.commit(commit)[0], path)
 
         def reviewed(path: str, entry: Entry) -> bool:
-            found = (one.id == entry.id and one.mode != LINK for commits in (tips, before) for one in at(path, commits))
-            return any(found) or self._approvals.has(path, entry.id)
+            for one in (*at(path), *at(path, before)):
+                if one.id == entry.id and (one.mode == LINK) == (entry.mode == LINK):
+                    return True
+            return self._approvals.has(path, entry.id)
 
         return Site(False, at, lambda entry: objects.blob(entry.id), reviewed, self._code.read)
 

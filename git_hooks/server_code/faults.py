@@ -36,11 +36,11 @@ def of_file(
     elif role is Role.EPP:
         yield from _code(name, Kind.EPP, content, read, limited)
     elif role is Role.HIERA:
-        yield from hiera_yaml.faults(content())
+        yield from hiera_yaml.faults(content(), limited)
 
 
 def of_link(path: str, target: str) -> Iterator[str]:
-    """Yield why a link at `path` to `target` may not be, whoever has reviewed it."""
+    """Yield why a link at `path` to `target` needs review."""
     if wrong := places.misleads(path, target):
         yield f"the link {wrong}"
 

@@ -14,7 +14,8 @@ else it says must be reviewed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from fnmatch import fnmatchcase
 
 import yaml
 
@@ -47,8 +48,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def faults(content: bytes) -> Iterator[str]:
-    """Yield what of a hiera.yaml members may not say, a few words each."""
+def faults(content: bytes, limited: Collection[str] = ()) -> Iterator[str]:
+    """Yield what of a hiera.yaml members may not say, a few words each; `limited`: patterns of functions."""
     if len(content) > _LONGEST:
         yield f"is larger than {_LONGEST} bytes"
         return
@@ -64,17 +65,17 @@ def faults(content: bytes) -> Iterator[str]:
         return
     for key, value in found.items():
         if key == "defaults":
-            yield from _level("defaults", value)
+            yield from _level("defaults", value, limited)
         elif key in ("hierarchy", "default_hierarchy"):
             for number, level in enumerate(value if isinstance(value, list) else (), 1):
-                yield from _level(f"level {number} of {key}", level)
+                yield from _level(f"level {number} of {key}", level, limited)
             if value is not None and not isinstance(value, list):
                 yield f"{key} is no list"
         elif key != "version":
             yield f"sets {str(key)[:50]}"
 
 
-def _level(where: str, level: object) -> Iterator[str]:
+def _level(where: str, level: object, limited: Collection[str]) -> Iterator[str]:
     if not isinstance(level, dict):
         yield f"{where} is no mapping"
         return
@@ -82,7 +83,7 @@ def _level(where: str, level: object) -> Iterator[str]:
         if key == "name":
             continue
         if key in _READERS:
-            if value not in _READERS[key] and not _ours(value):
+            if value not in _READERS[key] and not _ours(value, limited):
                 yield f"{where} reads with {str(value)[:80]!r} (known: {', '.join(_READERS[key])})"
         elif key in _PATHS:
             yield from _path(where, value)
@@ -93,9 +94,11 @@ def _level(where: str, level: object) -> Iterator[str]:
             yield f"{where} sets {str(key)[:50]}"
 
 
-def _ours(name: object) -> bool:
+def _ours(name: object, limited: Collection[str]) -> bool:
     """Tell whether it is a function of a module: in Puppet it was read as all manifests are, in Ruby it is reviewed."""
-    return isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*(?:::[a-z][a-z0-9_]*)+", name, re.ASCII) is not None
+    if not isinstance(name, str) or any(fnmatchcase(name, pattern) for pattern in limited):
+        return False
+    return re.fullmatch(r"[a-z][a-z0-9_]*(?:::[a-z][a-z0-9_]*)+", name, re.ASCII) is not None
 
 
 def _path(where: str, path: object) -> Iterator[str]:

@@ -167,3 +167,17 @@ def test_a_site_that_trusts_its_members_takes_all(make_module_slapd: SlapdMaker,
     done = push(site, {SITE: "include a"})
     assert done.status and "Puppet code cannot be read" in done.output, "a hook that cannot decide refuses"
     assert push(site, {"files/x": "y"}).status == 0
+
+
+def test_a_puppetfile_brings_no_module_that_operators_have_not(site: ManagedRepository) -> None:
+    program = {"program": "/usr/bin/r10k", "sources": ["https://example.org/"]}
+    trust(site, "reviewed", puppetfile=program)
+    try:
+        mine = "mod 'puppetlabs-stdlib', '9.4.1'\n"
+        done = push(site, {"Puppetfile": mine})
+        assert done.status and "Puppetfile: asks for the module stdlib, which no reviewed branch" in done.output
+        assert push(site, {"Puppetfile": mine + "mod 'puppetlabs-apt', '9.0.0'\n"}, ref="test", who="olga").status == 0
+        assert push(site, {"Puppetfile": mine}).status == 0
+        assert push(site, {"Puppetfile": mine.replace("9.4.1", "9.4.0")}).status != 0
+    finally:
+        trust(site, "reviewed", puppetfile={})
