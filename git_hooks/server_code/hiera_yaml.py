@@ -19,6 +19,8 @@ from fnmatch import fnmatchcase
 
 import yaml
 
+from enc.terms.errors import bounded, one_line
+
 _READERS = {"data_hash": ("yaml_data", "json_data", "hocon_data"), "lookup_key": ("eyaml_lookup_key",)}
 _PATHS = ("path", "glob", "datadir")
 _LISTS = ("paths", "globs")
@@ -56,7 +58,7 @@ def faults(content: bytes, limited: Collection[str] = ()) -> Iterator[str]:
     try:
         found = yaml.load(content.decode("utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader, stricter
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        yield str(error).splitlines()[0][:200] if isinstance(error, yaml.YAMLError) else "cannot be read as YAML"
+        yield bounded(one_line(f"cannot be read as YAML: {error}"))
         return
     if found is None:
         return
