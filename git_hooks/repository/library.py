@@ -22,6 +22,8 @@ from pygit2.enums import ConfigLevel, ObjectType, RepositoryOpenFlag
 from git_hooks.repository.reading import MISSING, RepositoryError, Seen, Wanted
 
 _KINDS = {ObjectType.COMMIT: "commit", ObjectType.TREE: "tree", ObjectType.BLOB: "blob", ObjectType.TAG: "tag"}
+_WHOLE = 40
+"""Letters of the name of an object: sha1, the only one that libgit2 has here."""
 _ABSENT = (KeyError, ValueError)
 """What pygit2 raises for what is not there, is ambiguous, or is no name."""
 
@@ -61,8 +63,9 @@ class ByLibrary:
         database = self._repository().odb
         for name in names:
             try:
-                oid = pygit2.Oid(hex=name)
-                number, size = database.read_header(oid)
+                if len(name) != _WHOLE:  # libgit2 takes the beginning of a name for it
+                    raise KeyError(name)
+                number, size = database.read_header(name)
             except _ABSENT:
                 yield Seen(MISSING)
                 continue
@@ -73,7 +76,7 @@ class ByLibrary:
                 yield Seen(kind, size)
                 continue
             try:
-                yield Seen(kind, size, database.read(oid)[1])
+                yield Seen(kind, size, database.read(name)[1])
             except (*_ABSENT, pygit2.GitError) as error:
                 raise self._failed(error) from error
 
