@@ -194,7 +194,7 @@ def done(machine: Machine, *command: str, timeout: float = 120, good: tuple[int,
     """Run a command that must succeed; return its output, and show it with the time that it took."""
     began = time.monotonic()
     ended = machine.run(*command, timeout=timeout)
-    if "Execution of 'ps -p" in ended.stderr:  # its lock was that of a run that ended (steps/agent.py)
+    if "Execution of 'ps -" in ended.stderr:  # its lock was that of a run that ended (steps/agent.py)
         ended = machine.run(*command, timeout=timeout)
     said = ended.stdout + ended.stderr
     print(f"$ {' '.join(command)[:100]}  # {time.monotonic() - began:.1f} s\n{said[-4000:]}")

@@ -28,7 +28,7 @@ from puppetmaster_self.transaction.journal import Busy, Ended, Journal, JournalD
 from puppetmaster_self.transaction.plan import Wish, decide
 from puppetmaster_self.transaction.preflight import judge
 from puppetmaster_self.transaction.states import EVENTS, STATES, TRANSITIONS, WrongState, after
-from puppetmaster_self.transaction.steps import STEPS, units
+from puppetmaster_self.transaction.steps import STEPS, agent, units
 from puppetmaster_self.transaction.steps.agent import differences
 from puppetmaster_self.transaction.steps.step import Step, StepWithoutUndo
 from tests.support.disks import files_end_at
@@ -396,3 +396,18 @@ def test_the_branch_for_local_commits() -> None:
     assert kept == "topic/red/web-1-19700101T000000"
     with pytest.raises(Exception, match="project is not known"):
         branch_to_keep(SETTINGS, None, Certname("web-1.example.org"), 0.0)
+
+
+@pytest.mark.parametrize("words", ["-p 875 -o comm=", "-eq 875 -o comm=", "-eq 875 -o args="])
+def test_an_agent_that_met_the_end_of_another_run_is_asked_once_more(tmp_path: Path, words: str) -> None:
+    """As Puppet 7 and 8 end then (util/pidlock.rb)."""
+    puppet = tmp_path / "puppet"
+    lost = f"Error: Could not run Puppet configuration client: Execution of 'ps {words}' returned 1: "
+    met = f"[ -e {tmp_path}/met ] && echo applied && exit 0\n: > {tmp_path}/met\n"
+    puppet.write_text(f'#!/bin/sh\n{met}echo "{lost}"\nexit 1\n')
+    puppet.chmod(0o755)
+    machine = Machine(Places(tmp_path), path=f"{tmp_path}:/usr/bin:/bin")
+    assert agent.run(machine, timeout=20) == "applied\n"
+    puppet.write_text('#!/bin/sh\necho "Error: something else"\nexit 1\n')
+    with pytest.raises(ProgramFailed):
+        agent.run(machine, timeout=20)

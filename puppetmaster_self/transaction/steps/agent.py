@@ -173,8 +173,9 @@ def run(machine: Machine, *words: str, timeout: float) -> str:
     try:
         return machine.run(*command, timeout=timeout, good=_CHANGED).output
     except ProgramFailed as error:
-        # Whose lock it found ended while Puppet asked ps for its name; that has Puppet give up instead of going on.
-        if "Execution of 'ps -p" not in str(error):
+        # Whose lock it found ended while Puppet asked ps for its name or its words (`-p`, or on Linux `-eq`); that has
+        # Puppet give up instead of going on (util/pidlock.rb).
+        if "Execution of 'ps -" not in str(error):
             raise
     return machine.run(*command, timeout=timeout, good=_CHANGED).output
 
