@@ -10,7 +10,7 @@ modules the tree says itself (environment.conf), so a directory called `lib` or
 `templates` counts wherever it is.
 
 What lies below `lib/facter` and `lib/augeas` goes to agents: the server hands it
-out and loads none of it. A test asks a real puppetserver.
+out and loads none of it (tests/real/test_puppetserver.py).
 """
 
 from __future__ import annotations

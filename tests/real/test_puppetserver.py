@@ -37,6 +37,7 @@ class show (
   Integer $port = 0, Array[String] $names = [], Hash[String, Boolean] $flags = {},
   String $by_node = '-', String $by_long = '-', String $by_short = '-', String $by_project = '-',
 ) {
+  $note = note()
   $seen = {
     environment => $server_facts['environment'],
     port => $port, names => $names, flags => $flags,
@@ -50,6 +51,14 @@ class show (
 }
 class other { file { "${facts['place']}/other": content => 'there' } }
 """
+
+
+NOTE = """\
+File.write("%(base)s/loaded.%(what)s.#{Process.pid}".sub("/lenses", "").sub("/functions", ""), "")
+Facter.add(:note) { setcode { "note" } } if "%(what)s" == "facter"
+Puppet::Functions.create_function(:note) { def note; 1; end } if "%(what)s" == "puppet/functions"
+"""
+"""Leaves a file named after what was loaded, and by which process."""
 
 
 class Site:
@@ -75,6 +84,8 @@ class Site:
         for name in ("production", "staging"):
             files = {"hiera.yaml": hiera, "modules/show/manifests/init.pp": SHOW.partition("class other")[0]}
             files["modules/other/manifests/init.pp"] = SHOW[SHOW.index("class other") :]
+            for place in ("facter", "augeas/lenses", "puppet/functions"):
+                files[f"modules/show/lib/{place}/note.rb"] = NOTE % {"what": place, "base": base}
             self.master.add_environment(EnvironmentName(name), files)
         self.until(lambda: (self.answers / f"nodes/{WEB}.yaml").exists())
         self.master.start()
@@ -194,3 +205,12 @@ def test_why_a_deleted_node_gets_no_catalog_arrives_at_its_agent(site: Site) -> 
     run = site.run(PLAIN)
     assert run.status == 1
     assert f"enc: no node {PLAIN} in LDAP" in run.output
+
+
+def test_the_server_loads_no_ruby_that_is_for_agents(site: Site) -> None:
+    """What members may push without review (git_hooks/server_code/places.py), beside a function, which it does load."""
+    site.run(WEB)
+    loaded = {tuple(path.name.split(".")[1:]) for path in site.base.glob("loaded.*")}
+    server = str(site.master.process.pid)
+    assert {what for what, pid in loaded if pid == server} == {"puppet"}
+    assert "facter" in {what for what, pid in loaded if pid != server}, "the agent has loaded its fact"
