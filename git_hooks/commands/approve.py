@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import re
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from enc.commands.call import Call, json_option
 from enc.edits.audit import check_reason
+from enc.programs.machine_trouble import reason
 from enc.programs.times import iso
 from enc.service.history import moment
 from enc.terms.errors import UsageError
@@ -22,8 +26,10 @@ SUMMARY = "let members' branches bring one file that runs on the master"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("path", metavar="PATH", nargs="?", help="where the file stands in the tree")
-    parser.add_argument("--on", metavar="COMMIT|BRANCH", help="approve what stands there in this commit")
-    parser.add_argument("--blob", metavar="ID", help="or name the content by its object id, as a refusal does")
+    content = parser.add_mutually_exclusive_group()
+    content.add_argument("--file", type=Path, metavar="FILE", help="the content that was read, from a patch, say")
+    content.add_argument("--on", metavar="COMMIT|BRANCH", help="what stands there in this commit of the repository")
+    content.add_argument("--blob", metavar="ID", help="the content's object id (git hash-object FILE)")
     parser.add_argument("--until", metavar="WHEN", help="a date (2026-12-31) or time; afterwards it counts no more")
     parser.add_argument("--reason", help="why; kept with the approval")
     what = parser.add_mutually_exclusive_group()
@@ -42,14 +48,14 @@ def run(call: Call) -> int:
         return 0
     if words.path is None:
         raise UsageError("name the PATH in the tree, or use --list")
-    reason = check_reason(words.reason or "")
+    why = check_reason(words.reason or "")
     if words.revoke:
         gone = approvals.revoke(words.path)
         call.show([one._asdict() for one in gone], [f"no longer approved: {_told(one)}" for one in gone])
         return 0
     now = time.time()
     until = _end(words.until, now)
-    given = Approval(words.path, _blob(call), reason, who(), now, until)
+    given = Approval(words.path, _blob(call), why, who(), now, until)
     approvals.add(given)
     call.show(given._asdict(), [f"approved: {_told(given)}"])
     return 0
@@ -66,12 +72,16 @@ def _end(text: str | None, now: float) -> float | None:
 
 def _blob(call: Call) -> str:
     words = call.arguments
-    if (words.on is None) == (words.blob is None):
-        raise UsageError("say which content: --on COMMIT, or --blob ID")
+    if words.file is None and words.on is None and words.blob is None:
+        raise UsageError("say which content: --file FILE, --on COMMIT, or --blob ID")
     with opened(call) as (deployer, _):
         objects = deployer.repository
+        length = len(next(iter(objects.branches().values()), "0" * 40))
+        if words.file is not None:
+            return _hashed(words.file, length)
         if words.blob is not None:
-            objects.blob(words.blob)  # it must be there, so that a mistyped one is told
+            if not re.fullmatch(f"[0-9a-f]{{{length}}}", words.blob):
+                raise UsageError(f"is no object id ({length} of 0-9 and a-f)", where="--blob")
             return str(words.blob)
         tip = objects.tip(BranchName(words.on)) if BranchName.accepts(words.on) else None
         tree = objects.tree_of(tip or objects.commit_of(words.on))
@@ -79,6 +89,16 @@ def _blob(call: Call) -> str:
         for part in directories:
             tree = _in(objects.tree(tree), part, words, directory=True)
         return _in(objects.tree(tree), name, words, directory=False)
+
+
+def _hashed(file: Path, length: int) -> str:
+    """Return the object id that git gives the content of a file (gitformat: `blob SIZE NUL CONTENT`)."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise UsageError(reason(error), where=str(file)) from error
+    make = hashlib.sha1 if length == 40 else hashlib.sha256
+    return make(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def _in(entries: Iterable[Entry], name: str, words: argparse.Namespace, *, directory: bool) -> str:

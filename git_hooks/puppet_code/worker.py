@@ -13,7 +13,7 @@ process.
 
 Failure modes: no Ruby with Puppet on this machine: `ParserMissing`, and the
 caller refuses what it cannot decide. Killed at any moment: nothing is left, the
-process ends with its standard input.
+process ends with its standard input, or with its time of the processor.
 """
 
 from __future__ import annotations
@@ -42,10 +42,14 @@ _LONGEST = 32 << 20
 """Bytes of an answer that are read."""
 _ASKED = 20_000
 """After so many questions the process makes way for a new one."""
-_REMEMBERED = 50_000
+_REMEMBERED = 100_000
+"""Calls and pieces of code that are remembered together; some 30 MB. Code that means harm can have 100,000 in one."""
+_PROCESSOR = 600
+"""Seconds of the processor for one process: the end of one that nobody is left to end, whose hook was killed."""
 
 _BOUNDS = (
     (resource.RLIMIT_AS, _MEMORY),
+    (resource.RLIMIT_CPU, _PROCESSOR),
     (resource.RLIMIT_FSIZE, 0),
     (resource.RLIMIT_CORE, 0),
     (resource.RLIMIT_NOFILE, 64),
@@ -71,6 +75,7 @@ class Worker:
         self._unread = b""
         self._asked = 0
         self._known: dict[tuple[str, Kind], Reading] = {}
+        self._remembered = 0
 
     def read(self, name: str, kind: Kind, content: Callable[[], bytes]) -> Reading:
         """Return what the code `name` (its object id) calls; `content` is fetched if that is not known yet.
@@ -81,10 +86,17 @@ class Worker:
             known = self._known.get((name, kind))
             if known is None:
                 known = self._read(kind, content())
-                if len(self._known) >= _REMEMBERED:
-                    self._known.clear()
-                self._known[name, kind] = known
+                self._remember((name, kind), known)
             return known
+
+    def _remember(self, code: tuple[str, Kind], reading: Reading) -> None:
+        if reading.fault and not reading.syntax:
+            return  # the parser failed, perhaps because the machine was busy: it may be asked again
+        self._remembered += 1 + len(reading.calls)
+        if self._remembered > _REMEMBERED:
+            self._known.clear()
+            self._remembered = 1 + len(reading.calls)
+        self._known[code] = reading
 
     def close(self) -> None:
         """End the process; the next question starts another."""

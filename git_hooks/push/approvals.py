@@ -5,7 +5,8 @@ gave it, and perhaps an end. It is read at each push that needs it, so one that
 was given, revoked or has ended counts from the next push on; what is live
 already stays (`branch-manager audit-code` names it).
 
-Owns approvals.json in the store. Failure modes: one that cannot be read or
+Owns approvals.json in the store, and its lock: one operator at a time changes
+it. Failure modes: one that cannot be read or
 written is an expected error, and a push that needs it is refused.
 """
 
@@ -13,7 +14,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +23,7 @@ from enc.programs import whole_file
 from enc.programs.machine_trouble import reason
 from enc.programs.whole_file import Strength
 from enc.terms.errors import NotFound, ToolkitError
+from git_hooks.store.locks import locked
 
 NAME = "approvals.json"
 
@@ -70,17 +73,29 @@ class Approvals:
 
     def add(self, approval: Approval) -> None:
         """Keep one, in the place of an earlier one for the same file."""
-        others = [one for one in self.all() if (one.path, one.blob) != (approval.path, approval.blob)]
-        self._keep((*others, approval))
+        with self._changing():
+            others = [one for one in self.all() if (one.path, one.blob) != (approval.path, approval.blob)]
+            self._keep((*others, approval))
 
     def revoke(self, path: str) -> tuple[Approval, ...]:
         """Take back all for a path, and return them; raise `NotFound` if there is none."""
-        kept = self.all()
-        gone = tuple(one for one in kept if one.path == path)
-        if not gone:
-            raise NotFound("nothing is approved there", where=path)
-        self._keep(one for one in kept if one.path != path)
-        return gone
+        with self._changing():
+            kept = self.all()
+            gone = tuple(one for one in kept if one.path == path)
+            if not gone:
+                raise NotFound("nothing is approved there", where=path)
+            self._keep(one for one in kept if one.path != path)
+            return gone
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        try:
+            with locked(f"{self._file}.lock"):
+                yield
+        except ToolkitError:
+            raise  # whole_file's are both
+        except OSError as error:
+            raise ToolkitError(reason(error), where=str(self._file)) from error
 
     def _keep(self, approvals: Iterable[Approval]) -> None:
         text = json.dumps([one._asdict() for one in approvals], indent=1) + "\n"

@@ -31,15 +31,17 @@ def _worker(ruby: Path | None) -> Worker:
 class CodeReader:
     """Reads the code of one push."""
 
-    def __init__(self, ruby: Path | None) -> None:
-        """Start nothing yet."""
+    def __init__(self, ruby: Path | None, longest: float = _LONGEST) -> None:
+        """Start nothing yet. `longest`: seconds for all code together."""
         self._ruby = ruby
+        self._longest = longest
         self._took = 0.0
 
     def read(self, name: str, kind: Kind, content: Callable[[], bytes]) -> Reading:
         """Return what the code calls; raise `ParserMissing` if nobody can tell."""
-        if self._took > _LONGEST:
-            return Reading((), f"the push brings more Puppet code than is read in {_LONGEST:.0f} s; push it in parts")
+        if self._took > self._longest:
+            words = f"the push brings more Puppet code than is read in {self._longest:.0f} s; push it in parts"
+            return Reading((), words)
         began = monotonic()
         try:
             return _worker(self._ruby).read(name, kind, content)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
+from math import inf
 from typing import TYPE_CHECKING
 
 from enc.terms.environments import Place, Rules
@@ -35,9 +36,7 @@ _BASES = 4
 class Examination:
     """One look at one or more commits; the bounds (settings `pushes`) are for all together."""
 
-    def __init__(
-        self, objects: Incoming, settings: Settings, lines: Iterable[Check] | None = None
-    ) -> None:
+    def __init__(self, objects: Incoming, settings: Settings, lines: Iterable[Check] | None = None) -> None:
         """`lines` are those of the table of checks that are asked; None: all."""
         lines = tuple(checks.CHECKS if lines is None else lines)
         self._objects = objects
@@ -83,6 +82,7 @@ class Examination:
 
     def unreviewed(self, tip: ObjectId, existing: Mapping[BranchName, ObjectId]) -> tuple[str, ...]:
         """Return what is wrong with all of a members' branch, not only with what is new; no bound of a push counts."""
+        self._code = CodeReader(self._settings.branches.ruby, inf)
         tree = self._objects.commit(tip)[0]
         return tuple(one.text for one in self._inspection.problems(tree, (), self._site(tip, existing, ())))
 

@@ -60,7 +60,7 @@ def _code(
             words: list[str] = [wrong]
         elif call.name == "inline_epp" and call.arguments and call.arguments[0] is not None:
             text = call.arguments[0].encode()
-            inner = _code(hashlib.sha256(text).hexdigest(), Kind.EPP, partial(bytes, text), read, limited)
+            inner = _code(f"text {hashlib.sha256(text).hexdigest()}", Kind.EPP, partial(bytes, text), read, limited)
             words = [f"inline_epp(): {one}" for one in inner]
         else:
             continue

@@ -125,3 +125,26 @@ def test_where_no_puppet_is_one_line_says_so(tmp_path: Path) -> None:
     for ruby in (tmp_path / "none", Path("/bin/false")):
         with pytest.raises(ParserMissing, match="cannot be read"):
             read(Worker(ruby), "fail('x')")
+
+
+def test_what_the_parser_failed_over_is_asked_again(worker: Worker) -> None:
+    """A busy machine must not make code unreadable for as long as the service runs."""
+    code = "$x = " + "[" * 20_000 + "1" + "]" * 20_000
+    asked: list[str] = []
+
+    def asks(name: str, text: str) -> str:
+        def content() -> bytes:
+            asked.append(name)
+            return text.encode()
+
+        return worker.read(name, Kind.MANIFEST, content).fault
+
+    assert asks("failed", code) and asks("failed", code) and asks("syntax", "class a {") and asks("syntax", "class a {")
+    assert asked == ["failed", "failed", "syntax"], "what Puppet's grammar does not allow stays so"
+
+
+def test_what_is_remembered_has_a_bound(worker: Worker) -> None:
+    many = b"notice(1)\n" * 2_000
+    for number in range(120):
+        assert len(worker.read(f"many {number}", Kind.MANIFEST, lambda: many).calls) == 2_000
+    assert sum(1 + len(reading.calls) for reading in worker._known.values()) <= 100_000

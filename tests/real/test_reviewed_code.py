@@ -108,9 +108,14 @@ def test_what_comes_with_a_reviewed_branch_in_one_push_is_reviewed(site: Managed
 def test_an_approval_counts_for_one_content_at_one_path_until_it_ends(
     site: ManagedRepository, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    blob = git(site.bare.path, "hash-object", "-w", "--stdin", stdin=CODE.encode())
-    given = ("--blob", blob, "--until", "2199-01-01", "--reason", "read by olga")
-    assert branch_manager(site, "approve", RUBY, *given) == 0
+    blob = git(site.bare.path, "hash-object", "--stdin", stdin=CODE.encode())  # it is not in the repository
+    read = site.base / "own.rb"
+    read.write_text(CODE)
+    given = ("--until", "2199-01-01", "--reason", "read by olga")
+    assert branch_manager(site, "approve", RUBY, "--file", str(read), *given) == 0
+    (first,) = Approvals(site.settings.branches.store).all()
+    assert branch_manager(site, "approve", RUBY, "--blob", blob, *given) == 0
+    assert [one.blob for one in Approvals(site.settings.branches.store).all()] == [first.blob] == [blob]
     assert push(site, {RUBY: CODE}).status == 0
     assert push(site, {RUBY: CODE + "\n"}).status != 0
     assert branch_manager(site, "approve", "--list", "--json") == 0
@@ -133,7 +138,8 @@ def test_an_approval_counts_for_one_content_at_one_path_until_it_ends(
         ("manifests", "--on", "test", "--reason", "x"),
         (SITE, "--on", "test"),
         (SITE, "--on", "test", "--until", "2001-01-01", "--reason", "x"),
-        (RUBY, "--blob", "0" * 40, "--reason", "x"),
+        (RUBY, "--blob", "0" * 39, "--reason", "x"),
+        (RUBY, "--file", "/nonexistent", "--reason", "x"),
         (RUBY, "--revoke", "--reason", "x"),
         ("--reason", "x"),
     ],
