@@ -70,7 +70,12 @@ class puppetmaster::branches (
         group   => 'puppet',
         require => [Class['puppetmaster::install'], Class['puppetmaster::state']],
         ;
-      [$repository, $store, $environmentpath]:
+      # Who may read code is said by transport.read, and not by who has an account on this machine.
+      $repository:
+        mode => '0700',
+        ;
+      [$store, $environmentpath]:
+        mode => '0750',
         ;
       $tokens:
         mode => '0700',

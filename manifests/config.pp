@@ -10,6 +10,7 @@ class puppetmaster::config {
   $own_name = if $puppetmaster::certname { $puppetmaster::certname } else { $trusted['certname'] }
   $flush_clients = if $puppetmaster::flush_clients =~ Undef { [$own_name] } else { $puppetmaster::flush_clients }
   $catalog_clients = if $puppetmaster::catalog_clients =~ Undef { [$own_name] } else { $puppetmaster::catalog_clients }
+  $status_clients = if $puppetmaster::status_clients =~ Undef { [$own_name] } else { $puppetmaster::status_clients }
   $served_by = if $puppetmaster::server {
     $puppetmaster::server
   } elsif $puppetmaster::ca and !$puppetmaster::ssldir {
@@ -56,6 +57,8 @@ class puppetmaster::config {
         'flush_clients'   => $flush_clients,
         'catalog_clients' => $catalog_clients,
         'ca_clients'      => $puppetmaster::ca_clients,
+        'status_clients'  => $status_clients,
+        'file_bucket'     => $puppetmaster::file_bucket,
     }),
     "${conf_d}/webserver.conf" => epp('puppetmaster/webserver.conf.epp', {
         'server_confdir' => $puppetmaster::server_confdir,

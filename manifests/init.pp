@@ -85,7 +85,14 @@
 #   Certnames that may ask for any node's catalog and for the classes of an
 #   environment. undef: this machine's own.
 # @param ca_clients
-#   Certnames that may sign, revoke and clean certificates and delete requests.
+#   Certnames that may sign, revoke and clean certificates, and read and delete requests.
+# @param status_clients
+#   Certnames that may ask how puppetserver does in all detail (`/status/v1/services`;
+#   `/status/v1/simple` is everybody's). undef: this machine's own.
+# @param file_bucket
+#   Whether instances may keep what they replace in puppetserver's file bucket, which
+#   nothing empties. Agents need it only where code says so (`filebucket` with
+#   `path => false`).
 # @param server
 #   Who serves the agent on this machine. undef: this master itself, if it has an
 #   authority and no certificates apart from the agent's (`ssldir`); else the
@@ -131,6 +138,8 @@ class puppetmaster (
   Optional[Array[Puppetmaster::Certname]] $flush_clients       = undef,
   Optional[Array[Puppetmaster::Certname]] $catalog_clients     = undef,
   Array[Puppetmaster::Certname]        $ca_clients             = [],
+  Optional[Array[Puppetmaster::Certname]] $status_clients      = undef,
+  Boolean                              $file_bucket            = false,
   Optional[Puppetmaster::Certname]     $server                 = undef,
   Array[Pattern[/\A\w+\z/], 1]        $reports                = ['store'],
   String[1]                            $environment_timeout    = 'unlimited',

@@ -1,8 +1,8 @@
 """What a private puppetserver reads: settings in, texts of its files out. Pure.
 
-puppetserver's configuration is HOCON, of which JSON is a part; everything is
-written as JSON, so that no path or name can break out of its quotes. Paths
-inside puppet.conf have no quoting, so a base directory with characters that
+puppetserver's configuration is HOCON, of which JSON is a part; everything but
+auth.conf (auth_conf.py) is written as JSON, so that no path or name can break
+out of its quotes. Paths inside puppet.conf have no quoting, so a base directory with characters that
 Puppet would interpret is refused (`check_base`).
 
 Not here: writing the files, starting anything (private_master.py).
@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 from xml.sax.saxutils import escape
 
 from enc.terms.errors import UsageError
 from enc.terms.names import Certname
+from puppetmaster_quickstart.auth_conf import AuthRule, AuthSettings, auth_conf
 
 JAR = Path("/usr/share/puppetserver/puppetserver.jar")
 JRUBY_LIBRARY = Path("/usr/share/jruby/lib")
@@ -42,6 +42,7 @@ SERVICES = (
     "puppetlabs.trapperkeeper.services.scheduler.scheduler-service/scheduler-service",
     "puppetlabs.trapperkeeper.services.status.status-service/status-service",
     "puppetlabs.trapperkeeper.services.metrics.metrics-service/metrics-service",
+    "puppetlabs.trapperkeeper.services.metrics.metrics-service/metrics-webservice",
     "puppetlabs.services.jruby.jruby-metrics-service/jruby-metrics-service",
     "puppetlabs.services.analytics.analytics-service/analytics-service",
     "puppetlabs.services.ca.certificate-authority-service/certificate-authority-service",
@@ -54,55 +55,12 @@ ROUTES = {
     "puppetlabs.services.master.master-service/master-service": "/puppet",
     "puppetlabs.services.puppet-admin.puppet-admin-service/puppet-admin-service": "/puppet-admin-api",
     "puppetlabs.trapperkeeper.services.status.status-service/status-service": "/status",
+    "puppetlabs.trapperkeeper.services.metrics.metrics-service/metrics-webservice": "/metrics",
 }
 """The mount points that agents expect."""
 
 SMALL_JVM = ("-Xms256m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """Half the memory and a quicker start than the package's settings; slower once warm."""
-
-Who = tuple[str, ...] | Literal["anybody"]
-"""Certnames (`*`: every signed one, `$1`: the pattern's first group), or also without a certificate."""
-
-
-@dataclass(frozen=True)
-class AuthRule:
-    """One rule of puppetserver's auth.conf. The lowest `order` that matches decides."""
-
-    name: str
-    path: str
-    """A prefix of the request's path; a regular expression if it begins with '^'."""
-    methods: tuple[str, ...]
-    who: Who
-    order: int = 400
-    """The rules below have 500, as the shipped ones do, so that a rule of yours comes first."""
-
-    def as_json(self) -> dict[str, object]:
-        """Return the rule as puppetserver reads it."""
-        kind = "regex" if self.path.startswith("^") else "path"
-        match: dict[str, object] = {"path": self.path, "type": kind}
-        if self.methods:
-            match["method"] = list(self.methods)
-        allow = {"allow-unauthenticated": True} if self.who == "anybody" else {"allow": list(self.who)}
-        return {"match-request": match, **allow, "sort-order": self.order, "name": self.name}
-
-
-AGENT_RULES = (
-    AuthRule("own catalog", r"^/puppet/v3/catalog/([^/]+)$", ("get", "post"), ("$1",), 500),
-    AuthRule("own node", r"^/puppet/v3/node/([^/]+)$", ("get",), ("$1",), 500),
-    AuthRule("own report", r"^/puppet/v3/report/([^/]+)$", ("put",), ("$1",), 500),
-    AuthRule("own facts", r"^/puppet/v3/facts/([^/]+)$", ("put",), ("$1",), 500),
-    AuthRule("certificates", "/puppet-ca/v1/certificate/", ("get",), "anybody", 500),
-    AuthRule("revocations", "/puppet-ca/v1/certificate_revocation_list/ca", ("get",), "anybody", 500),
-    AuthRule("requests", "/puppet-ca/v1/certificate_request", ("get", "put"), "anybody", 500),
-    AuthRule("expirations", "/puppet-ca/v1/expirations", ("get",), ("*",), 500),
-    AuthRule("environments", "/puppet/v3/environments", ("get",), ("*",), 500),
-    AuthRule("file bucket", "/puppet/v3/file_bucket_file", ("get", "head", "post", "put"), ("*",), 500),
-    AuthRule("file contents", "/puppet/v3/file_content", ("get", "post"), ("*",), 500),
-    AuthRule("file metadata", "/puppet/v3/file_metadata", ("get", "post"), ("*",), 500),
-    AuthRule("static contents", "/puppet/v3/static_file_content", ("get",), ("*",), 500),
-    AuthRule("status", "/status/v1", ("get",), "anybody", 500),
-)
-"""What an agent needs; everything else is denied until a rule allows it."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +78,10 @@ class MasterSettings:
     """True signs every request; a program decides for itself (path without spaces)."""
     duplicates: bool = False
     """Take a request for a name that has a request or a certificate already (allow-duplicate-certs)."""
+    auth: AuthSettings = field(default_factory=AuthSettings)
+    """Who may do what, by the rules that the module ships."""
     rules: tuple[AuthRule, ...] = ()
+    """Rules before those."""
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Environment variables for the server, and so for the ENC that it runs."""
     launcher: tuple[str, ...] = ()
@@ -177,9 +138,7 @@ def files(base: Path, settings: MasterSettings) -> dict[str, str]:
         "server/logback.xml": _logback(
             server / "log/puppetserver.log", "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %-5p [%t] [%c{2}] %m%n", "info"
         ),
-        "server/request-logging.xml": _logback(
-            server / "log/access.log", '%h %l %u [%t] "%r" %s %b %D', None
-        ),
+        "server/request-logging.xml": _logback(server / "log/access.log", '%h %l %u [%t] "%r" %s %b %D', None),
         "server/conf.d/global.conf": _json({"global": {"logging-config": str(server / "logback.xml")}}),
         "server/conf.d/web-routes.conf": _json({"web-router-service": ROUTES}),
         "server/conf.d/ca.conf": _json(
@@ -191,22 +150,7 @@ def files(base: Path, settings: MasterSettings) -> dict[str, str]:
             }
         ),
         "server/conf.d/metrics.conf": _json({"metrics": {"server-id": str(settings.certname)}}),
-        "server/conf.d/auth.conf": _json(
-            {
-                "authorization": {
-                    "version": 1,
-                    "rules": [
-                        *(rule.as_json() for rule in (*settings.rules, *AGENT_RULES)),
-                        {
-                            "match-request": {"path": "/", "type": "path"},
-                            "deny": "*",
-                            "sort-order": 999,
-                            "name": "everything else",
-                        },
-                    ],
-                }
-            }
-        ),
+        "server/conf.d/auth.conf": auth_conf(settings.auth, settings.rules),
         "server/conf.d/versioned-code.conf": _json({"versioned-code": _code_commands(settings)}),
         "server/conf.d/webserver.conf": _json(
             {

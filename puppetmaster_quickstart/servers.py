@@ -20,11 +20,12 @@ from enc.programs import whole_file
 from enc.programs.whole_file import Strength
 from enc.terms.names import Certname
 from puppetmaster_quickstart import compiled_classes
+from puppetmaster_quickstart.auth_conf import AuthRule
 from puppetmaster_quickstart.branches import Repository
 from puppetmaster_quickstart.instances import Instances
 from puppetmaster_quickstart.owned_process import OwnedProcess
 from puppetmaster_quickstart.private_master import PrivateMaster
-from puppetmaster_quickstart.puppetserver_files import AuthRule, MasterSettings, exec_terminus
+from puppetmaster_quickstart.puppetserver_files import MasterSettings, exec_terminus
 from puppetmaster_quickstart.storytelling import Speaker, until
 
 SERVER = Certname("puppet.example.org")

@@ -1,7 +1,7 @@
 """Where everything stands below the answers directory, and the format of `contact`.
 
 One follower writes here; `enc`, `enc-trusted`, hiera and `enc-admin` read.
-The names are an interface: the two shell programs know them too, and people's
+The names are an interface: `enc`, `enc-trusted` and `enc-autosign` know them too, and people's
 hiera.yaml points at `hiera/`. docs/answers.md describes them for readers.
 
 Not here: writing (writer.py), judging an answer's age (reader.py).
@@ -52,6 +52,16 @@ class Layout:
     def refused(self) -> Path:
         """CERTNAME: the line that says why an existing entry has no answer."""
         return self.root / "refused"
+
+    @property
+    def enrolments(self) -> Path:
+        """CERTNAME: the state of the instance's enrolment, one word; no file, no instance. `enc-autosign` reads it."""
+        return self.root / "enrolments"
+
+    @property
+    def signing(self) -> Path:
+        """One line, how many requests are judged at once and where the journal is: for `enc-autosign`."""
+        return self.root / "signing"
 
     @property
     def fallback(self) -> Path:
@@ -109,6 +119,7 @@ class Layout:
         for directory in (
             self.nodes,
             self.refused,
+            self.enrolments,
             self.tmp,
             self.hiera,
             self.node_data,

@@ -132,6 +132,8 @@ class Session:
                 self._copy.worklist.mark_missing(self._writer.on_disk())
                 self._retain()
         self._writer.fallback(self._settings.nodes.semantics == "terminus")
+        signing = self._settings.signing
+        self._writer.signing(signing.judges, signing.journal.parent)
 
     def _retain(self) -> None:
         gone = self._writer.retain(self._copy.index.names(), self._copy.source.project_names())
@@ -246,7 +248,7 @@ def _shape_of_copy(settings: Settings) -> str:
 def _shape_of_answers(settings: Settings) -> str:
     """Return what changes when the same records would give other answers."""
     answers = (settings.answers.variable, settings.answers.on_bad_entry, settings.answers.merged_data)
-    parts = (settings.nodes, settings.projects, settings.groups, settings.site, answers)
+    parts = (settings.nodes, settings.projects, settings.groups, settings.site, answers, "enrolments")
     kinds = [(kind.part, kind.attribute, kind.merge, kind.trusted) for kind in KINDS]
     return f"{ANSWER_FORMAT} {parts!r} {kinds!r}"
 

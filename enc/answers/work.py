@@ -22,7 +22,7 @@ import json
 import os
 import selectors
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple
 
@@ -45,6 +45,7 @@ from enc.terms.record import Record
 _CHUNK = 250
 _SHARED = 200
 """So many texts of merged data, each of many nodes, are kept at hand."""
+_STATES = ("closed", "waiting", "signed")
 MANY = 4000
 """From so many names on, starting processes pays."""
 
@@ -74,6 +75,8 @@ class Worker:
             problem = None if copy.index.is_parent(name) else f"no certname, so no agent gets it: {Certname.rule}"
             return Outcome(name, None, problem)
         certname = Certname(name)
+        # Before the rest: whether a request is judged hangs on no classification.
+        self._writer.enrolment(certname, _enrolled(copy.source.nodes_named(name)))
         try:
             classification = self._classifier.classify(certname, copy.source).at(time.time())
             text = render_answer(classification, self._settings.answers.variable, "copy")
@@ -144,6 +147,13 @@ class Worker:
             self._log.exception("%s", record.dn)
             problems.append(one_line(f"{record.dn}: a bug stopped its reading: {type(bug).__name__}: {bug}"))
         return None
+
+
+def _enrolled(records: Sequence[Record]) -> str | None:
+    """Return the first word of an instance's enrolment; None if none of `records` is an instance's."""
+    texts = (record.first(statements.ENROLMENT) for record in records)
+    words = (text.split(None, 1)[0] for text in texts if text and text.strip())
+    return next((word if word in _STATES else "unreadable" for word in words), None)
 
 
 class WorkTeam:

@@ -38,11 +38,11 @@ class AnswerWriter:
         self._layout = layout
         self._open: list[int] = []
         try:
-            self._root, self._tmp, self._nodes, self._refused, self._data, self._merged = (
+            self._root, self._tmp, self._nodes, self._refused, self._data, self._merged, self._enrolments = (
                 self._directory(path)
                 for path in (
                     *(layout.root, layout.tmp, layout.nodes),
-                    *(layout.refused, layout.node_data, layout.merged_data),
+                    *(layout.refused, layout.node_data, layout.merged_data, layout.enrolments),
                 )
             )
             self.look()
@@ -55,6 +55,7 @@ class AnswerWriter:
         self._have_data = set(os.listdir(self._data))  # noqa: PTH208 - by descriptor, as everything here
         self._have_merged = set(os.listdir(self._merged))  # noqa: PTH208
         self._have_refusal = set(os.listdir(self._refused))  # noqa: PTH208
+        self._states: dict[str, str | None] = dict.fromkeys(os.listdir(self._enrolments))  # noqa: PTH208 - None: not read
 
     def _directory(self, path: Path) -> int:
         descriptor = os.open(path, _DIRECTORY)
@@ -121,8 +122,21 @@ class AnswerWriter:
             self._drop(directory, f"{certname}.yaml")
         return False
 
+    def enrolment(self, certname: Certname, state: str | None) -> None:
+        """Say the state of an instance's enrolment, one word; None: the node is no instance."""
+        if self._states.get(certname, "") == (state or ""):
+            return
+        if state:
+            self._put(self._enrolments, certname, state + "\n")
+            self._states[certname] = state
+        else:
+            self._drop(self._enrolments, certname)
+            self._states.pop(certname, None)
+
     def remove(self, certname: str) -> None:
         """Forget a node: nothing of it answers any more."""
+        self._drop(self._enrolments, certname)
+        self._states.pop(certname, None)
         self._drop(self._nodes, f"{certname}.yaml")
         self._drop(self._refused, certname)
         self._drop(self._data, f"{certname}.yaml")
@@ -162,7 +176,10 @@ class AnswerWriter:
         """
         known = set(certnames)
         stale: set[str] = set()
-        places = ((self._nodes, ".yaml"), (self._data, ".yaml"), (self._merged, ".yaml"), (self._refused, ""))
+        places = (
+            *((self._nodes, ".yaml"), (self._data, ".yaml"), (self._merged, ".yaml")),
+            *((self._refused, ""), (self._enrolments, "")),
+        )
         for directory, ending in places:
             present = os.listdir(directory)  # noqa: PTH208
             stale.update(name.removesuffix(ending) for name in present if name.removesuffix(ending) not in known)
@@ -186,6 +203,10 @@ class AnswerWriter:
             place.unlink(missing_ok=True)
         elif not place.is_symlink():
             place.symlink_to("nodes")
+
+    def signing(self, judges: int, journals: Path) -> None:
+        """Say how many certificate requests are judged at once, and in which directory the journals of that are."""
+        self._put(self._root, "signing", f"{judges} {journals}\n")
 
     def contact(self, contact: Contact) -> None:
         """Say how the copy is doing."""

@@ -83,10 +83,14 @@ class Call:
     def show(self, document: Any, text: str | Iterable[str]) -> None:
         """Print the result: `document` for programs, else the lines of `text`."""
         if self.json:
-            print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+            print(self.shown(document, ""), end="")
             return
         for line in [text] if isinstance(text, str) else text:
             print(line)
+
+    def shown(self, document: Any, text: str) -> str:
+        """Return what `show` prints."""
+        return (json.dumps(document, indent=2, ensure_ascii=False, default=str) if self.json else text) + "\n"
 
     def say(self, text: str) -> None:
         """Tell people what happened; never mixed with data."""

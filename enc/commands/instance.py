@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from enc.authority.client import close_all, open_all
@@ -19,7 +21,9 @@ from enc.instances.journal import Journal, Operation
 from enc.instances.lifecycle import Lifecycle, Outcome
 from enc.instances.tickets import Ticket, ticket_of
 from enc.instances.user_data import AgentProfile, UserData
+from enc.programs import whole_file
 from enc.programs.times import iso
+from enc.programs.whole_file import NotWritten, Strength
 from enc.terms.errors import ConfigurationError, ExitStatus, ToolkitError, UsageError, one_line
 from enc.terms.names import Certname, ProjectName
 
@@ -35,6 +39,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         added.set_defaults(do=do)
         json_option(added)
         return added
+
+    def ticketed(parser: argparse.ArgumentParser) -> None:
+        words = "write it there, for the owner only (0600), and not to stdout: it holds the token"
+        parser.add_argument("--output", metavar="FILE", type=Path, help=words)
 
     creating = verb("create", "make an instance, and print its user data", _create)
     words = "a short name, completed by instances.name; or a certname; `web-#` takes the lowest free number"
@@ -55,6 +63,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     moving.add_argument("--project", metavar="PROJECT", help="where it goes")
     moving.add_argument("--region", metavar="TEXT", help="where it goes")
     deleting = verb("delete", "remove an instance and everything that is known of it", _delete)
+    for parser_ in (creating, again, rebuilding, moving):
+        ticketed(parser_)
     for parser_ in (showing, again, rebuilding, moving, deleting):
         parser_.add_argument("certname", metavar="CERTNAME")
     resuming = verb("resume", "finish what was interrupted, or could not reach an authority", _resume)
@@ -86,7 +96,7 @@ def _create(call: Call) -> int:
     arguments, project, wanted = call.arguments, ProjectName(call.arguments.project), wish(call.arguments)
     if not (arguments.serial.isprintable() and len(arguments.serial) <= 64):
         raise UsageError("--serial takes up to 64 printable characters")
-    profile = _profile(call)  # what is wrong with it is told before anything is made
+    profile = _prepared(call)
     with _work(call) as (work, _):
         outcome = work.create(
             arguments.name,
@@ -101,7 +111,7 @@ def _create(call: Call) -> int:
 
 def _rebuild(call: Call) -> int:
     arguments = call.arguments
-    profile = _profile(call)
+    profile = _prepared(call)
     with _work(call) as (work, _):
         outcome = work.rebuild(Certname(arguments.certname), reason=arguments.reason, dry_run=arguments.dry_run)
     return _result(call, outcome, profile)
@@ -113,7 +123,7 @@ def _move(call: Call) -> int:
     region = arguments.region
     if region is not None and not (region.isprintable() and region.strip() == region and 0 < len(region) <= 200):
         raise UsageError("--region takes printable text of 1 to 200 characters")
-    profile = _profile(call)
+    profile = _prepared(call)
     with _work(call) as (work, _):
         outcome = work.move(
             Certname(arguments.certname), project, region, reason=arguments.reason, dry_run=arguments.dry_run
@@ -139,13 +149,36 @@ def _user_data(call: Call) -> int:
     if call.arguments.gzip:
         if told is None:
             raise ConfigurationError("is not set, so a new instance would not know its master", where=_SERVER)
-        sys.stdout.buffer.write(user_data.render_compressed(told))
+        content = user_data.render_compressed(told)
+        if call.arguments.output is not None:
+            _write(call, content, ticket)
+        else:
+            sys.stdout.buffer.write(content)
         return ExitStatus.DONE
     _show_ticket(call, {}, ticket, told)
     return ExitStatus.DONE
 
 
 _SERVER = "instances.agent.server"
+
+
+def _prepared(call: Call) -> AgentProfile | None:
+    """Return the profile; what is wrong with it, and with --output, is told before anything is made."""
+    output: Path | None = call.arguments.output
+    if output is not None and (output.is_dir() or not os.access(output.parent, os.W_OK | os.X_OK)):
+        raise UsageError(f"--output {str(output)!r} cannot be written; name a file in a directory that you may write")
+    return _profile(call)
+
+
+def _write(call: Call, content: bytes | str, ticket: Ticket) -> None:
+    """Write what is to be printed to --output."""
+    output: Path = call.arguments.output
+    try:
+        whole_file.write(output, content, mode=0o600, survives=Strength.POWER_CUT)
+    except NotWritten as error:
+        again = f"the instance is there; enc-admin instance user-data {ticket.certname} gives its user data once more"
+        raise ToolkitError(f"{error.message}; {again}", where=error.where) from error
+    call.say(f"{output}: user data of {ticket.certname}, for its owner only; its token is good until it is used")
 
 
 def _profile(call: Call) -> AgentProfile | None:
@@ -165,10 +198,14 @@ def _show_ticket(call: Call, document: dict[str, Any], ticket: Ticket, told: Use
     document |= _document(ticket)
     if told is None:
         call.say(f"{_SERVER} is not set, so this is the token and no user data (docs/user-data.md)")
-        call.show(document, [f"{name}: {value}" for name, value in document.items() if value is not None])
-        return
-    text = user_data.render(told)
-    call.show({**document, "user_data": text}, text.removesuffix("\n"))
+        text = "\n".join(f"{name}: {value}" for name, value in document.items() if value is not None)
+    else:
+        text = user_data.render(told).removesuffix("\n")
+        document |= {"user_data": f"{text}\n"}
+    if call.arguments.output is not None:
+        _write(call, call.shown(document, text), ticket)
+    else:
+        call.show(document, text)
 
 
 def _result(call: Call, outcome: Outcome, profile: AgentProfile | None) -> int:

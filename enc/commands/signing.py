@@ -98,7 +98,10 @@ def _log(call: Call) -> int:
         for new in journal.follow():
             _print(call, [line for line in new if wanted(line)])
     found = [line for line in journal.read() if wanted(line)]
-    call.show([dataclasses.asdict(line) for line in found], _lines(found))
+    shown = _lines(found)
+    if call.arguments.person is None and (untold := journal.untold()):
+        shown.append(f"{untold} more requests were turned away at the door since its last line")
+    call.show([dataclasses.asdict(line) for line in found], shown)
     return ExitStatus.DONE
 
 

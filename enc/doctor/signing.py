@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from enc.answers.layout import Layout
 from enc.directory.connection import open_connection
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.doctor.account import Account, as_user
@@ -20,7 +21,7 @@ from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE
 from enc.rights.reserved import is_reserved
 from enc.settings import Settings
 from enc.signing.autosign import account
-from enc.terms.errors import Conflict, NotAllowed, ToolkitError
+from enc.terms.errors import Conflict, NotAllowed, ToolkitError, one_line
 
 PROGRAM = "enc-autosign"
 _NEVER = "0 took 0"
@@ -39,6 +40,7 @@ def check(facts: PuppetFacts | str, who: Account, settings: Settings) -> Iterato
     assert not isinstance(facts, str)
     yield judge_name(facts.settings.get("certname", ""), settings)
     yield judge_place(settings)
+    yield judge_door(tried["door"], who.name)
     yield judge_renewal(facts.settings.get("ca_ttl", ""), settings)
     if tried["secret"]:
         secret = settings.signing.bind_password_file
@@ -103,6 +105,17 @@ def judge_place(settings: Settings) -> Finding:
     )
 
 
+def judge_door(trouble: str, user: str) -> Finding:
+    """Judge whether strangers' requests are turned away before they are judged; `trouble`: why not."""
+    if not trouble:
+        return ok("signing-door", f"{user} reads which instances there are: strangers cost no judge")
+    return warning(
+        "signing-door",
+        f"{user} cannot read which instances there are ({trouble}): every stranger's request takes a judge's time",
+        "let enc-admin follow run on this machine, and its answers be readable by that account (docs/signing.md)",
+    )
+
+
 def judge_renewal(lifetime: str, settings: Settings) -> Finding:
     """Judge whether the policy lets instances renew when they ask. `lifetime`: Puppet's ca_ttl, in seconds."""
     before, after = settings.instances.agent.renew_before, settings.signing.renew_after
@@ -123,7 +136,7 @@ def judge_renewal(lifetime: str, settings: Settings) -> Finding:
 
 def _tried(program: Path, settings: Settings) -> dict[str, str]:
     """Return, for the calling process, why it cannot do each thing; an empty text if it can."""
-    found = {"program": "", "secret": "", "journal": ""}
+    found = {"program": "", "secret": "", "journal": "", "door": ""}
     if not (program.is_file() and os.access(program, os.X_OK)):
         found["program"] = "not an executable file"
     secret = settings.signing.bind_password_file
@@ -132,6 +145,12 @@ def _tried(program: Path, settings: Settings) -> dict[str, str]:
             secret.read_bytes()
     except OSError as error:
         found["secret"] = error.strerror or str(error)
+    answers = Layout(settings.answers.directory)
+    try:
+        answers.signing.read_bytes()
+        next(answers.enrolments.iterdir(), None)
+    except OSError as error:
+        found["door"] = one_line(str(error))
     place = settings.signing.journal
     while not os.path.lexists(place):
         place = place.parent

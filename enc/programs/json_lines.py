@@ -31,7 +31,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -113,6 +113,16 @@ class JsonLines:
         mode = 0o600 if self._mode is None else self._mode
         with self._told(), self._locked():
             whole_file.write(self.file, b"".join(map(line, records)), mode=mode, survives=Strength.ORDER)
+
+    def revise(self, change: Callable[[list[Line]], Iterable[Mapping[str, Any]]]) -> None:
+        """Let the file hold what `change` makes of its lines, old or new at any moment; raise `NotWritten`.
+
+        `change` works under the lock. For files that are bounded, and short.
+        """
+        mode = 0o600 if self._mode is None else self._mode
+        with self._told(), self._locked():
+            content = b"".join(map(line, change(self.read())))
+            whole_file.write(self.file, content, mode=mode, survives=Strength.KILL)
 
     def check(self) -> None:
         """Raise `NotWritten` if the file could not be opened for writing now."""

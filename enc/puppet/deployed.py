@@ -58,9 +58,9 @@ class Environments:
         return any(_holds_something(place) for place in self._places)
 
     def __getitem__(self, name: EnvironmentName) -> Environment | None:
-        """Return an environment; None: there is no directory of that name."""
+        """Return an environment; None: there is no directory of that name, or none that may be looked at."""
         if name not in self._known:
-            found = next((place / name for place in self._places if (place / name).is_dir()), None)
+            found = next((place / name for place in self._places if _is_directory(place / name)), None)
             self._known[name] = None if found is None else Environment(found, self._base)
         return self._known[name]
 
@@ -86,7 +86,7 @@ class Environment:
             return None
         for directory in modules:
             manifests = directory / module / "manifests"
-            if not manifests.is_dir():
+            if not _is_directory(manifests):
                 continue
             files = [manifests.joinpath(*rest[:end]).with_suffix(".pp") for end in range(len(rest), 0, -1)]
             if any(_defines(file, name) for file in (*files, manifests / "init.pp")):
@@ -126,6 +126,14 @@ class Environment:
         if len(files) > _MOST_MANIFESTS:
             return None
         return tuple(filter(None, map(_read, files)))
+
+
+def _is_directory(place: Path) -> bool:
+    """Tell whether somebody who runs this may see a directory there: people's accounts need not read the code."""
+    try:
+        return place.is_dir()
+    except OSError:
+        return False
 
 
 def _holds_something(place: Path) -> bool:

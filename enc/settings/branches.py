@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -54,6 +55,9 @@ class TransportSettings(Section):
     """Our certificate (PEM). None: plain HTTP, on this machine only, for a proxy that speaks TLS."""
     key_file: Path | None = None
     """The key of our certificate (PEM)."""
+    proxies: tuple[str, ...] = ()
+    """Addresses or networks of proxies before us, whose X-Forwarded-For is believed: by it wrong passwords are counted,
+    and the log says who came. None: an address of this machine tells nobody's, others are taken for the client's."""
     threads: int = 64
     """How many requests are served at once."""
     silence: Duration = Duration(60)
@@ -68,8 +72,13 @@ class TransportSettings(Section):
     """Take LDAP passwords over HTTPS too, not only tokens."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """Yield what is wrong with where it listens."""
+        """Yield what is wrong with where it listens, and proxies that are no addresses."""
         yield from listening_faults(self.listen, self.certificate_file, self.key_file)
+        for text in self.proxies:
+            try:
+                ip_network(text, strict=False)
+            except ValueError:
+                yield "proxies", f"{text!r} is neither an address nor a network (10.0.0.0/24)"
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,9 @@ class SigningSettings(Section):
     """How long LDAP may take for one request, all servers together; after that, the request is refused."""
     journal: Path = Path("/var/lib/puppetmaster/signing/journal.jsonl")
     """Every verdict, one JSON document a line. puppetserver's account writes there."""
+    judges: int = 2
+    """How many requests are judged at once; the others wait three seconds, then they are refused and the agents ask
+    again. The last one is kept for names that are waited for."""
     renew_after: Duration | None = Duration(153_792_000)
     """How long after its certificate an instance may have another for the same key; 45 days less than Puppet's five
     years. null: never. The CA must allow it, too (docs/signing.md)."""
@@ -170,6 +173,11 @@ class SigningSettings(Section):
     issued: Path | None = None
     """A project's authority: where its certificates are, `signed` in puppetserver's cadir. Who has one there gets no
     second one. None: nobody looks."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield a number of judges that this is no bound with."""
+        if not 1 <= self.judges <= 64:
+            yield "judges", f"{self.judges} is not between 1 and 64"
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,8 @@ CODES: dict[str, Code] = {
     "wrong-region": Code("pp_region is not the instance's region", _AS_MADE),
     "wrong-role": Code("pp_role is not the instance's role", _AS_MADE),
     "wrong-instance-id": Code("pp_instance_id is not the instance's serial number", _AS_MADE),
+    "stranger": Code("the follower knows no instance of that name", "`enc-admin instance create`"),
+    "crowded": Code("too many requests came at once", "let the agent ask again; `signing log` tells who came"),
     "busy": Code("the entry changed too often while it was read", "let the agent ask again"),
     "ldap-unreachable": Code("LDAP did not answer in time", "`enc-admin doctor`; then let the agent ask again"),
     "ldap-refused": Code("LDAP refused the signing account", "`enc-admin doctor`: signing.bind_dn and its rights"),

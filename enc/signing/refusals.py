@@ -1,4 +1,4 @@
-"""The journal of signing: every verdict, one JSON document a line.
+"""The journal of signing: every verdict, one JSON document a line; and beside it what the door turned away.
 
 puppetserver's account appends; the file's group reads. When the file has grown
 too long, it is moved aside (one generation is kept: strangers can cause lines).
@@ -8,16 +8,23 @@ A request's claims stand only in `reason`; `project` is what LDAP says, so
 that nobody writes into another project's part of the journal.
 
 If it cannot be written, nothing is signed: no certificate without a trace.
+
+`enc-autosign`, the door before the judges, writes `strangers.jsonl` in the same
+directory, 2 MB with the generation before: its own file, so that strangers wash
+no verdict away; one line in a second at most, which says how many requests it
+stands for. Those since the last line are a number in `strangers.count`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from enc.programs import json_lines
 from enc.programs.json_lines import JsonLines
@@ -74,7 +81,7 @@ class Journal:
     @property
     def older(self) -> Path:
         """Where the lines before the last move aside are."""
-        return Path(self._lines.older)
+        return older_of(self.file)
 
     def check(self) -> None:
         """Raise `ToolkitError` if it could not be written now."""
@@ -92,10 +99,15 @@ class Journal:
         except OSError as error:
             raise self._unwritable(error) from error
 
+    @property
+    def strangers(self) -> Path:
+        """Where the door writes whom it turned away."""
+        return self.file.with_name("strangers.jsonl")
+
     def read(self) -> list[Line]:
         """Return all lines, oldest first; what is no whole line is skipped. Raise `ToolkitError`."""
         found: list[Line] = []
-        for file in (self.older, self.file):
+        for file in (older_of(self.strangers), self.strangers, self.older, self.file):
             try:
                 content = file.read_bytes()
             except FileNotFoundError:
@@ -105,33 +117,66 @@ class Journal:
                     f"the journal of signing cannot be read: {error.strerror}", where=str(file)
                 ) from error
             found += lines(content)
-        return found
+        return sorted(found, key=lambda line: line.time)  # stable: of one second, each file's own order
+
+    def untold(self) -> int:
+        """Return how many requests the door turned away since its last line; 0 if that cannot be read."""
+        try:
+            content = self.file.with_name("strangers.count").read_bytes()
+        except OSError:
+            return 0
+        match = re.fullmatch(rb"[0-9]{1,12} ([0-9]{1,12})\n", content)
+        return int(match[1]) if match else 0
 
     def follow(self, pause: float = 0.5) -> Iterator[list[Line]]:
         """Yield what is there and then what comes, for ever, also across moves aside; look each `pause` seconds."""
-        if self.older.exists():
-            yield lines(self.older.read_bytes())
-        stream, at = None, 0
+        tails = [_Tail(self.strangers), _Tail(self.file)]
         while True:
-            if stream is None and self.file.exists():
-                stream = self.file.open("rb")
-            if stream is not None:
-                # Looked at before the reading: what was written before a move aside is read to its end first.
-                moved = not json_lines.same(stream.fileno(), self.file)
-                stream.seek(at)  # what follows the last whole line may be taken back, and another line begin there
-                whole, end, _ = stream.read().rpartition(b"\n")
-                at += len(whole) + len(end)
-                yield lines(whole)
-                if moved:
-                    stream.close()
-                    stream, at = None, 0
-                    continue
+            new = [line for tail in tails for line in tail.more()]
+            yield sorted(new, key=lambda line: line.time)
             time.sleep(pause)
 
     def _unwritable(self, error: OSError) -> ToolkitError:
         return ToolkitError(
             f"the journal of signing cannot be written: {reason(error)}; see signing.journal", where=str(self.file)
         )
+
+
+class _Tail:
+    """What comes to one file, across moves aside."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._stream: BinaryIO | None = None
+        self._at = 0
+        self._first = True
+
+    def more(self) -> list[Line]:
+        """Return what came since the last time; the first time what is there."""
+        found: list[Line] = []
+        if self._first and older_of(self._file).exists():
+            found += lines(older_of(self._file).read_bytes())
+        self._first = False
+        while True:
+            if self._stream is None:
+                if not self._file.exists():
+                    return found
+                self._stream, self._at = self._file.open("rb"), 0
+            # Looked at before the reading: what was written before a move aside is read to its end first.
+            moved = not json_lines.same(self._stream.fileno(), self._file)
+            self._stream.seek(self._at)  # what follows the last whole line may be taken back, and another begin there
+            whole, end, _ = self._stream.read().rpartition(b"\n")
+            self._at += len(whole) + len(end)
+            found += lines(whole)
+            if not moved:
+                return found
+            self._stream.close()
+            self._stream = None
+
+
+def older_of(file: Path) -> Path:
+    """Return where the lines of a journal before its last move aside are."""
+    return Path(f"{file}.1")
 
 
 def lines(content: bytes) -> list[Line]:

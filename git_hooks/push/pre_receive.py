@@ -84,16 +84,22 @@ class Judge:
         if verdict.allowed:
             return Answer(True, verdict.lines())
         reasons = {one.ref: "; ".join(one.problems) or "could be taken, without the others" for one in verdict.refs}
-        return self._refuse(verdict.lines(), moved, pusher, reasons)
+        denied = frozenset(one.ref for one in verdict.refs if verdict.checked is None and not one.allowed)
+        return self._refuse(verdict.lines(), moved, pusher, reasons, denied)
 
     def _refuse(
-        self, lines: list[str], moved: tuple[RefUpdate, ...], pusher: Pusher | None, reasons: Mapping[str, str]
+        self,
+        lines: list[str],
+        moved: tuple[RefUpdate, ...],
+        pusher: Pusher | None,
+        reasons: Mapping[str, str],
+        denied: frozenset[str] = frozenset(),
     ) -> Answer:
         number = secrets.token_hex(4)
         who, via = (pusher.name, pusher.via) if pusher is not None else ("-", "-")
         ends = {update.ref: (str(update.old), str(update.new)) for update in moved}
         refused = tuple(
-            Refusal(time.time(), number, who, via, clean(ref), *ends.get(ref, ("-", "-")), clean(reason))
+            Refusal(time.time(), number, who, via, clean(ref), *ends.get(ref, ("-", "-")), clean(reason), ref in denied)
             for ref, reason in reasons.items()
         )
         with suppress(OSError):  # a full disk is no reason to let the hook die before the person knows why

@@ -16,7 +16,6 @@ import base64
 import binascii
 import time
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import NamedTuple
 
 from enc.directory.connection import open_connection
@@ -29,7 +28,7 @@ from enc.terms.errors import DirectoryRefused, DirectoryUnreachable, NotFound, T
 from enc.terms.filters import folded
 from enc.terms.names import PersonName
 from git_hooks.push.membership import Membership
-from git_hooks.transport.throttle import Throttle
+from git_hooks.transport.throttle import Source, Throttle
 from git_hooks.transport.tokens import Tokens, looks_like_one
 
 _LONGEST = 4096
@@ -103,7 +102,7 @@ class SignIn:
         return SignedIn(person, name, not token.read_only, f"token {token.id}")
 
     def _by_password(self, name: PersonName, password: str, address: str) -> SignedIn | NotSignedIn:
-        keys = _keys(name, address)
+        keys = Source.of(name, address)
         wait = self._throttle.begin(keys)
         if wait:
             return NotSignedIn(429, "too many wrong passwords; wait a little, or use a token", wait)
@@ -119,8 +118,7 @@ class SignIn:
             self._throttle.bad(keys)
             self._log.warning("a wrong password for %s", name)
             return WRONG
-        # Not the address's: else guessing at others' would go on between signing in as oneself.
-        self._throttle.good(keys[0])
+        self._throttle.good(keys)
         # LDAP compares uids without case: what counts from here on is the name in the entry.
         name = next((PersonName(uid) for uid in entry.all("uid") if folded(uid) == folded(name)), name)
         person = self._person(name)
@@ -148,13 +146,3 @@ def parse_basic(header: str) -> tuple[PersonName, str] | None:
     if not colon or "\0" in secret or not PersonName.accepts(name):
         return None
     return PersonName(name), secret
-
-
-def _keys(name: PersonName, address: str) -> tuple[str, ...]:
-    """Return what failures are counted by. A proxy on this machine speaks for everybody, so its address does not."""
-    try:
-        local = ip_address(address).is_loopback
-    except ValueError:
-        local = True
-    named = f"name {name.lower()}"
-    return (named,) if local else (named, f"address {address}")

@@ -31,6 +31,7 @@ from enc.web.errors import SignInFirst
 from enc.web.part import Part
 from enc.web.server import hurried
 from git_hooks.transport.backend import NO_BODY, Answer, Request, Service
+from git_hooks.transport.origin import client_of, networks
 from git_hooks.transport.reading import refusal
 from git_hooks.transport.signin import ASKED, NotSignedIn, SignedIn, SignIn
 from git_hooks.web.body import taken
@@ -84,6 +85,7 @@ class _Repository:
         self._settings = settings
         self._transport = settings.branches.transport
         self._sign_in = SignIn(settings)
+        self._proxies = networks(self._transport.proxies)
         self._log = get("transport")
 
     def advertise(self, service: Service) -> Response:
@@ -115,7 +117,7 @@ class _Repository:
         return Response(answer, status=answer.status, headers=answer.headers)
 
     def _allowed(self, service: Service, *, advertise: bool) -> Request:
-        address = request.remote_addr or ""
+        address = client_of(request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), self._proxies)
         pushes = service == "git-receive-pack"
         signed_in = self._who(address)
         reason = refusal(signed_in.person if signed_in else None, self._transport.read)
@@ -133,7 +135,7 @@ class _Repository:
         header = request.headers.get("Authorization", "")
         if not header:
             return None
-        if not request.is_secure and not _local(address):
+        if not request.is_secure and not _local(request.remote_addr or ""):
             raise Forbidden("passwords and tokens are taken over HTTPS only; change this one, it went in clear")
         found = self._sign_in.check(header, address)
         return found if isinstance(found, SignedIn) else _refuse(found)

@@ -112,6 +112,7 @@ def decide(facts: Facts, wish: Wish, settings: Settings, config: Path, places: P
             module_root(),
             _made(settings),
             _autosign(places, wish),
+            settings.answers.directory,
         ),
         Packages(tool, own.packages, timeout),
         Repository(upstream, branch, site, LOCAL, own.working_copy, deploy, timeout),
@@ -161,7 +162,7 @@ def _configuration(
     signing = settings.signing
     if wish.for_project:
         # Both places are puppetserver's: what was signed, and why or why not.
-        issued, journal = places.authority / "signed", places.authority / "signing/journal.jsonl"
+        issued, journal = places.authority / "signed", _journals(places) / "journal.jsonl"
         signing = replace(signing, project=wish.project, issued=issued, journal=journal)
     return as_yaml(effective(replace(settings, branches=branches, signing=signing)))
 
@@ -170,7 +171,7 @@ _AUTOSIGN = """\
 #!/bin/sh
 # puppetmaster-self: judges requests of the project's instances (docs/signing.md).
 # Read as a list of names, by a server that cannot execute it, each line allows nothing: it has a '#' or a space.
-PUPPETMASTER_CONFIG={configuration} exec {program} "$@"
+PUPPETMASTER_CONFIG={configuration} exec {program} --state {journals} "$@"
 """
 
 
@@ -180,7 +181,13 @@ def _autosign(places: Places, wish: Wish) -> str | None:
     if wish.project is None:
         raise ToolkitError("LDAP does not tell this instance's project, whose others may use it", where="--for-project")
     program = Path(sys.prefix) / "bin/enc-autosign"
-    return _AUTOSIGN.format(configuration=shlex.quote(str(places.configuration)), program=shlex.quote(str(program)))
+    words = {"configuration": places.configuration, "program": program, "journals": _journals(places)}
+    return _AUTOSIGN.format(**{key: shlex.quote(str(path)) for key, path in words.items()})
+
+
+def _journals(places: Places) -> Path:
+    """Return where the signing policy, which is puppetserver's, keeps its journals."""
+    return places.authority / "signing"
 
 
 def module_root() -> Path:

@@ -473,6 +473,27 @@ def test_the_enrolment_is_no_variable(admin: Run, settings: Settings, config: Pa
         assert set(Classifier(settings).classify(Certname(WEB1), source).variables) == {"cn"}
 
 
+def test_what_holds_a_token_is_written_for_its_owner_only(admin: Run, settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "web-1.json"
+    file.write_text("before")
+    file.chmod(0o666)
+    status, out, err = admin("create", "web-1", "--project", "red", "--reason", WHY, "--json", "--output", str(file))
+    assert (status, out) == (0, "") and f"{file}: user data of {WEB1}" in err
+    assert file.stat().st_mode & 0o777 == 0o600
+    told = json.loads(file.read_text())
+    assert told == {**json.loads(admin("user-data", WEB1, "--json")[1]), "dry_run": False}
+    assert told["token"] not in err
+    for name in ("user-data", "rebuild"):
+        words = ["--reason", WHY] if name == "rebuild" else []
+        assert admin(name, WEB1, *words, "--output", str(tmp_path / name))[:2] == (0, "")
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+    # What cannot be written is told before anything is made.
+    for place in (tmp_path, tmp_path / "none/file"):
+        status, out, err = admin("create", "web-2", "--project", "red", "--reason", WHY, "--output", str(place))
+        assert (status, out) == (2, "") and "--output" in err
+    assert found(settings, "web-2.red.example.org") is None
+
+
 def test_a_token_of_another_key_is_not_printed(admin: Run, settings: Settings) -> None:
     admin("create", "web-1", "--project", "red", "--reason", WHY)
     settings.instances.token_key_file.unlink()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from puppetmaster_quickstart.auth_conf import AuthSettings, auth_conf
 from tests.support.puppet_module import LAYOUTS, ROOT, Compiled, compile_all, module_in
 
 CA = "-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----\\n"
@@ -57,7 +58,11 @@ def compiled(modulepath: Path) -> dict[str, Compiled]:
         for layout in LAYOUTS
     }
     cases.update({name: ("debian", code) for name, (code, _) in REFUSED.items()})
-    cases["nobody may"] = ("debian", "class { 'puppetmaster': flush_clients => [], catalog_clients => [] }")
+    nobody = "flush_clients => [], catalog_clients => [], status_clients => []"
+    cases["nobody may"] = ("debian", f"class {{ 'puppetmaster': {nobody} }}")
+    clients = "flush_clients => ['a.b'], catalog_clients => ['c.d', 'e.f'], ca_clients => ['g.h']"
+    more = "status_clients => ['i.j'], file_bucket => true"
+    cases["clients of all kinds"] = ("debian", f"class {{ 'puppetmaster': {clients}, {more} }}")
     cases["elsewhere"] = ("debian", "class { 'puppetmaster': ca => false, ca_server => 'ca.example.org' }")
     cases["elsewhere, by its agent only"] = (
         "debian",
@@ -140,11 +145,14 @@ def test_rules_of_auth_conf(compiled: dict[str, Compiled]) -> None:
     def rules(name: str) -> str:
         return str(compiled[name].of("File")["/etc/puppet/puppetserver/conf.d/auth.conf"]["content"])
 
-    flush = r'environment-cache", type: path, method: delete }\n\s+allow: \["[^"]+"\]\n\s+sort-order: 400'
+    flush = r'environment-cache\$", type: regex, method: delete }\n\s+allow: \["[^"]+"\]\n\s+sort-order: 400'
     assert re.search(flush, rules("puppetmaster present debian"))
-    assert re.search(r'environment-cache".*\n\s+deny: "\*"\n', rules("nobody may"))
+    assert re.search(r'environment-cache\$".*\n\s+deny: "\*"\n', rules("nobody may"))
     # `puppetserver ca` goes on working: the first rule that matches decides alone.
     assert 'allow: [{ extensions: { pp_cli_auth: "true" } }]' in rules("nobody may")
+    # What a private server of the tests has, and so the table of rights is asked of, is what Puppet makes for sites.
+    assert rules("nobody may") == auth_conf(AuthSettings())
+    assert rules("clients of all kinds") == auth_conf(AuthSettings(("a.b",), ("c.d", "e.f"), ("g.h",), ("i.j",), True))
 
 
 def test_a_master_without_an_authority(compiled: dict[str, Compiled]) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from enc.terms.names import Certname, EnvironmentName
+from puppetmaster_quickstart.auth_conf import AuthRule
 from puppetmaster_quickstart.owned_process import ProcessFailed
 from puppetmaster_quickstart.private_agent import PrivateAgent
 from puppetmaster_quickstart.private_master import PrivateMaster
-from puppetmaster_quickstart.puppetserver_files import AuthRule, MasterSettings, exec_terminus
+from puppetmaster_quickstart.puppetserver_files import MasterSettings, exec_terminus
 from tests.support.puppetserver import MakeMaster, request
 
 WEB = Certname("web-1.example.org")

@@ -182,8 +182,9 @@ def test_what_was_refused_stands_on_the_server_a_line_for_each_ref(
         refused = site.push([RED, {"ref": "production", "to": "test"}])
         nobody = site.push([RED], "nobody\\x")
     assert refused.status and nobody.status
-    kept = (site.bare.path / "puppetmaster/refused.jsonl").read_text().splitlines()
-    first, second, third = (json.loads(line) for line in kept)
+    places = [site.bare.path / f"puppetmaster/refused/{who}.jsonl" for who in ("mia", "-")]
+    first, second, third = (json.loads(line) for file in places for line in file.read_text().splitlines())
+    assert (first["denied"], second["denied"], first["times"]) == (True, False, 1)
     assert (first["who"], first["via"], first["ref"]) == ("mia", "gitolite", "refs/heads/production")
     assert second["ref"] == "refs/heads/project/red" and "could be taken" in second["verdict"]
     assert first["push"] == second["push"] != third["push"] and third["who"] == "-"
@@ -199,7 +200,7 @@ def test_all_that_a_person_was_told_is_kept(site: ManagedRepository) -> None:
     refused = site.push([{"ref": "project/red", "files": links}])
     lines = [line for line in refused.output.splitlines() if "leaves the tree" in line]
     told = [line.removeprefix("remote:   project/red: ").strip() for line in lines]
-    kept = (site.bare.path / "puppetmaster/refused.jsonl").read_text().splitlines()
+    kept = (site.bare.path / "puppetmaster/refused/mia.jsonl").read_text().splitlines()
     assert len(told) == 8 and all(one in json.loads(kept[-1])["verdict"] for one in told)
 
 

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
+import os
+import re
 import shutil
+import signal
 import ssl
 import sysconfig
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
 from cryptography import x509
 
+from enc.signing.refusals import Journal, lines
 from enc.terms.names import Certname
+from puppetmaster_quickstart.auth_conf import AuthRule
+from puppetmaster_quickstart.owned_process import OwnedProcess
 from puppetmaster_quickstart.private_agent import AgentSettings
 from puppetmaster_quickstart.private_master import PrivateMaster
-from puppetmaster_quickstart.puppetserver_files import AuthRule, MasterSettings
+from puppetmaster_quickstart.puppetserver_files import MasterSettings
 from tests.real.conftest import SlapdMaker
 from tests.support import requests_made as make
+from tests.support.following import eventually
 from tests.support.puppetserver import MakeMaster
 from tests.support.slapd import ADD, REPLACE, Slapd
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 S = "dc=example,dc=org"
 AGENT = Certname("agent.red.example.org")
-NAMES = (AGENT, make.NAME, "web-2.red.example.org")
+FLOODED, KILLED = "flooded.red.example.org", "killed.red.example.org"
+NAMES = (AGENT, make.NAME, "web-2.red.example.org", FLOODED, KILLED)
 END = 4_000_000_000
 REQUEST = "/puppet-ca/v1/certificate_request"
 
@@ -42,6 +54,7 @@ class Site:
         document = yaml.safe_load(slapd.configuration())
         document["signing"] |= {"journal": str(self.journal), "timeout": "30s", "renew_after": "1s"}
         document["directory"] |= {"timeout": "30s"}
+        document["answers"] = {"directory": str(base / "answers")}
         config.write_text(yaml.safe_dump(document))
         # A copy, so that its x bit can be taken away.
         self.program = base / "enc-autosign"
@@ -55,6 +68,11 @@ class Site:
         )
         self.master: PrivateMaster = make_master(base / "master", settings)
         self.master.start()
+        self.config, self.base = config, base
+        self.follower = OwnedProcess(base / "follower.pid", "follower")
+        command = [str(SCRIPTS / "enc-admin"), "--config", str(config), "follow"]
+        self.follower.start(command, output=base / "follower.log", directory=base, environment=os.environ)
+        eventually((base / f"answers/enrolments/{AGENT}").exists, "the follower knows the instances")
 
     def set(self, name: str, enrolment: str) -> None:
         place = f"cn={name},ou=red,ou=hosts,{S}"
@@ -93,7 +111,9 @@ def site(
         place = f"cn={name},ou=red,ou=hosts,{S}"
         slapd.add(place, {"objectClass": ["device", "puppetClient", "puppetmasterClassification"]})
         slapd.modify(place, {"puppetmasterEnrolment": [(ADD, ["closed since 1"])]})
-    yield Site(tmp_path_factory.mktemp("site"), slapd, make_master)
+    made = Site(tmp_path_factory.mktemp("site"), slapd, make_master)
+    yield made
+    made.follower.stop()
 
 
 def test_a_real_agent_with_its_token_is_signed(site: Site) -> None:
@@ -143,6 +163,9 @@ def test_an_outage_of_ldap_is_over_when_it_is_over(site: Site) -> None:
     finally:
         site.slapd.start()
     assert site.codes()[-1] == "ldap-unreachable"
+    # The request that waits holds a token that is still good: nobody reads it there.
+    assert make.TOKEN.encode() in base64.b64decode(b"".join(request.split(b"\n")[1:-2]))
+    assert site.http("GET", f"{REQUEST}/{make.NAME}")[0] == 403
     assert getattr(site.certificate(), "serial_number", 0) == serial
     assert site.submit(request) == 200
     found = site.certificate()
@@ -174,13 +197,99 @@ def test_a_key_gets_another_certificate_when_it_is_due_and_clean_revokes_only_th
     assert crl.get_revoked_certificate_by_serial_number(first.serial_number) is None
 
 
+def judges() -> set[int]:
+    """Which judges work this moment."""
+    found = set()
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = place.read_bytes().split(b"\0")
+            if b"judge" in words and b"signing" in words and words[1].endswith(b"enc-admin"):
+                found.add(int(place.parent.name))
+    return found
+
+
+class Flood:
+    """Requests of strangers, all at once, until the block ends; keeps the most judges that were seen at once."""
+
+    def __init__(self, site: Site, names: list[str]) -> None:
+        self.most, self.waits = 0, list[float]()
+        self._site = site
+        requests = [(make.pem(make.request(name=name, token=None)), name) for name in names]
+        self._threads = [threading.Thread(target=site.submit, args=sent) for sent in requests]
+        self._watch = threading.Thread(target=self._look)
+
+    def __enter__(self) -> Flood:
+        for thread in (*self._threads, self._watch):
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for thread in (*self._threads, self._watch):
+            thread.join()
+        print(f"{len(self._threads)} requests: GET took {max(self.waits):.2f} s at most, {self.most} judges at once")
+
+    def _look(self) -> None:
+        while any(thread.is_alive() for thread in self._threads):
+            self.most = max(self.most, len(judges()))
+            began = time.monotonic()
+            assert self._site.http("GET", "/puppet-ca/v1/certificate/ca")[0] == 200
+            self.waits.append(time.monotonic() - began)
+
+
+def test_strangers_are_turned_away_before_anything_is_read(site: Site) -> None:
+    """No name that they make up costs more than the door, and the instance that is waited for is signed meanwhile."""
+    site.set(FLOODED, waiting(make.TOKEN))
+    before = site.codes()
+    with Flood(site, [f"stranger-{number}.red.example.org" for number in range(60)]) as flood:
+        assert site.submit(make.pem(make.request(name=FLOODED)), FLOODED) == 200
+        assert site.certificate(FLOODED) is not None
+    assert site.codes()[len(before) :] == ["signed"]
+    assert flood.most <= 1
+    journal = Journal(site.journal)
+    told = [line for line in lines(journal.strangers.read_bytes()) if "stranger-" in line.certname]
+    assert {line.code for line in told} == {"stranger"}
+    more = [re.search(r"(\d+) more", line.reason) for line in told]
+    assert len(told) + sum(int(found[1]) for found in more if found) + journal.untold() == 60
+
+
+def test_who_knows_names_makes_few_judges_work_and_takes_no_turn_of_who_is_waited_for(site: Site) -> None:
+    site.set(FLOODED, waiting(make.TOKEN))
+    site.set("web-2.red.example.org", "closed since 1")
+    enrolments = site.base / "answers/enrolments"
+    eventually(lambda: (enrolments / "web-2.red.example.org").read_text() == "closed\n", "the follower knows it")
+    with Flood(site, ["web-2.red.example.org"] * 40) as flood:
+        while not judges():
+            time.sleep(0.01)
+        assert site.submit(make.pem(make.request(name=FLOODED, key=make.OTHER)), FLOODED) == 200
+        found = site.certificate(FLOODED)
+        assert found is not None and found.public_key() == make.OTHER.public_key()
+    assert 1 <= flood.most <= 2
+    assert "crowded" in {line.code for line in Journal(site.journal).read()}
+
+
+def test_a_judge_that_is_killed_gives_its_turn_back(site: Site) -> None:
+    site.set(KILLED, waiting(make.TOKEN))
+    for _ in range(3):
+        thread = threading.Thread(target=site.submit, args=(make.pem(make.request(name=KILLED)), KILLED))
+        thread.start()
+        while not (found := judges()):
+            time.sleep(0.01)
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        thread.join()
+    site.set(KILLED, waiting(make.TOKEN))
+    assert site.submit(make.pem(make.request(name=KILLED)), KILLED) == 200
+    assert site.codes()[-1] == "signed"
+
+
 def test_without_its_x_bit_it_allows_nobody(site: Site) -> None:
     lines = len(site.codes())
     words = {word for line in site.program.read_text().splitlines() for word in line.split() if Certname.accepts(word)}
-    assert {"done", "do", "for", "exit"} <= words
+    assert {"my", "if", "for", "return"} <= words
     site.program.chmod(0o644)
     try:
-        for name in ("done", "do", "for", "exit", make.NAME):
+        for name in ("my", "if", "for", "return", make.NAME):
             site.submit(make.pem(make.request(name=name)), name)
             assert site.certificate(name) is None
     finally:

@@ -24,9 +24,10 @@ from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.targets import Tip
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store import code_programs
+from puppetmaster_quickstart.auth_conf import AuthRule
 from puppetmaster_quickstart.private_agent import PrivateAgent
 from puppetmaster_quickstart.private_master import PrivateMaster
-from puppetmaster_quickstart.puppetserver_files import AuthRule, MasterSettings
+from puppetmaster_quickstart.puppetserver_files import MasterSettings
 from tests.support.bare import Bare, Content, git
 from tests.support.following import eventually
 from tests.support.puppetserver import MakeMaster

@@ -127,6 +127,11 @@ def test_guessing_passwords_is_slowed_down_and_tokens_are_not(managed: Managed, 
     answers = [_get(managed, basic("alice", f"guess{number}"))[0] for number in range(8)]
     assert answers[:5] == [401] * 5 and 429 in answers[5:]
     assert _get(managed, basic("alice", password("alice")))[0] == 429
+    # Who says that he comes from somewhere else is not believed, and made-up names take no room.
+    for number in range(3):
+        elsewhere = {"X-Forwarded-For": f"198.51.100.{number}"}
+        assert _get(managed, basic(f"nobody{number}", "guess"))[0] == 401
+        assert _get(managed, basic("alice", "guess") | elsewhere)[0] == 429
     assert clone.git("ls-remote", managed.url("alice", word)).returncode == 0
 
 

@@ -24,11 +24,12 @@ from enc import cli
 from enc.directory.edits import DirectoryEditor
 from enc.settings.config import load
 from enc.terms.names import Certname, EnvironmentName
+from puppetmaster_quickstart.auth_conf import AuthRule, AuthSettings
 from puppetmaster_quickstart.owned_process import OwnedProcess
 from puppetmaster_quickstart.private_agent import AgentSettings, PrivateAgent
 from puppetmaster_quickstart.private_instance import PrivateInstance, end, refusal, start_wire, wire
 from puppetmaster_quickstart.private_master import PrivateMaster
-from puppetmaster_quickstart.puppetserver_files import AuthRule, MasterSettings, exec_terminus
+from puppetmaster_quickstart.puppetserver_files import MasterSettings, exec_terminus
 from tests.real.conftest import SlapdMaker
 from tests.support.instances import WHY, add_people_and_projects, found, write_config
 from tests.support.puppetserver import MakeMaster
@@ -71,10 +72,11 @@ class Site(NamedTuple):
         instance.start()
         return instance
 
-    def ask(self, who: Path, certname: Certname) -> http.client.HTTPSConnection:
-        """Return a connection with key and certificate of `certname`, which are below `who`."""
+    def ask(self, who: Path, certname: Certname | None) -> http.client.HTTPSConnection:
+        """Return a connection with key and certificate of `certname`, which are below `who`; None: without."""
         context = ssl.create_default_context(cafile=str(self.master.base / "puppet/ca/ca_crt.pem"))
-        context.load_cert_chain(who / f"certs/{certname}.pem", who / f"private_keys/{certname}.pem")
+        if certname is not None:
+            context.load_cert_chain(who / f"certs/{certname}.pem", who / f"private_keys/{certname}.pem")
         return http.client.HTTPSConnection("localhost", self.master.settings.port, context=context, timeout=60)
 
 
@@ -89,17 +91,14 @@ def site(
     config = write_config(base / "config.yaml", slapd)
     program.write_text(KILLED.format(python=sys.executable, mark=str(kill), config=str(config)))
     program.chmod(0o755)
-    rules = (
-        AuthRule("revoke", r"^/puppet-ca/v1/(certificate_status(es)?/|clean$)", ("get", "put"), (MASTER,)),
-        AuthRule("delete requests", "/puppet-ca/v1/certificate_request/", ("delete",), (MASTER,)),
-        AuthRule("anybody's reports, by mistake", f"/puppet/v3/report/{LOOSE}", ("put",), ("*",)),
-    )
+    rules = (AuthRule("anybody's reports, by mistake", f"/puppet/v3/report/{LOOSE}", ("put",), ("*",)),)
     master = make_master(
         at,
         MasterSettings(
             certname=MASTER,
             autosign=program,
             duplicates=True,
+            auth=AuthSettings(flush_clients=(MASTER,), catalog_clients=(MASTER,), status_clients=(MASTER,)),
             rules=rules,
             server=exec_terminus(SCRIPTS / "enc") | {"reports": "puppetmaster, store"},
             environment={"PUPPETMASTER_CONFIG": str(config)},
@@ -298,11 +297,12 @@ def me(site: Site) -> PrivateAgent:
     return agents[-1]
 
 
-def asked(site: Site, agent: PrivateAgent, row: dict[str, Any]) -> int:
-    """Ask what the row says as `agent`; return the status."""
+def asked(site: Site, agent: PrivateAgent, row: dict[str, Any], who: str = "me") -> int:
+    """Ask what the row says as `agent`, the `master` or anonymously; return the status."""
+    sends = {"me": (agent.ssl, ME), "master": (site.master.base / "puppet/ssl", MASTER), "anonymous": (Path(), None)}
 
     def filled(text: str) -> str:
-        return text.replace("%{me}", ME).replace("%{other}", OTHER)
+        return text.replace("%{me}", ME).replace("%{other}", OTHER).replace("%{nobody}", "nobody.red.example.org")
 
     method, path = filled(row["ask"]).split(" ", 1)
     whom = ME if ME in path else OTHER
@@ -316,22 +316,26 @@ def asked(site: Site, agent: PrivateAgent, row: dict[str, Any]) -> int:
     if "json" in row:
         body = filled(json.dumps(row["json"]))
     elif row.get("body") or "report" in row:
-        body = facts if row.get("body") == "facts" else json.dumps(report)
+        body = {"facts": facts, "none": "none"}.get(row.get("body", ""), json.dumps(report))
     elif "form" in row:
         kind = "application/x-www-form-urlencoded"
         body = f"facts_format=application%2Fjson&facts={quote(quote(facts))}"
-    with closing(site.ask(agent.ssl, ME)) as connection:
+    with closing(site.ask(*sends[who])) as connection:
         connection.request(method, path, body or None, {"Content-Type": kind, "Accept": "application/json, */*"})
         return connection.getresponse().status
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["ask"].partition("?")[0] + " " + row["what"] for row in ROWS])
-def test_what_an_instance_may_ask_puppetserver(site: Site, me: PrivateAgent, row: dict[str, Any]) -> None:
-    status = asked(site, me, row)
-    if row["status"] == "refused":
-        assert status in (400, 403, 404), status
-    else:
-        assert status == row["status"]
+def test_who_may_ask_what_of_puppetserver(site: Site, me: PrivateAgent, row: dict[str, Any]) -> None:
+    wanted = {"me": row["status"], "anonymous": row.get("anonymous", 403), "master": row.get("master", "let")}
+    found = {who: asked(site, me, row, who) for who in wanted}
+    for who, status in found.items():
+        if wanted[who] == "refused":
+            assert status in (400, 403, 404), found
+        elif wanted[who] == "let":
+            assert status not in (401, 403), found
+        else:
+            assert status == wanted[who], found
 
 
 def test_others_are_untouched_after_all_that(site: Site, me: PrivateAgent) -> None:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from enc.terms.names import Certname
-from puppetmaster_quickstart.puppetserver_files import AuthRule
+from puppetmaster_quickstart.auth_conf import AuthRule
 
 PP_PROJECT = x509.ObjectIdentifier("1.3.6.1.4.1.34380.1.1.7")
 OPERATOR = Certname("operator.example.org")

@@ -68,6 +68,23 @@ def test_a_node_has_an_answer_or_a_refusal(layout: Layout) -> None:
     assert files(layout) == set()
 
 
+def test_an_instance_has_the_state_of_its_enrolment(layout: Layout) -> None:
+    with AnswerWriter(layout) as writer:
+        writer.enrolment(WEB, None)
+        assert files(layout) == set()
+        for state in ("waiting", "signed"):
+            writer.enrolment(WEB, state)
+            assert (layout.enrolments / WEB).read_text() == f"{state}\n"
+        writer.signing(3, Path("/var/signing"))
+        assert layout.signing.read_text() == "3 /var/signing\n"
+    with AnswerWriter(layout) as writer:  # what an earlier process left is not believed to be right
+        writer.enrolment(WEB, None)
+        assert files(layout) == {"signing"}
+        writer.enrolment(WEB, "closed")
+        assert writer.retain([], []) == 1
+    assert files(layout) == {"signing"}
+
+
 def test_a_project_loses_the_data_it_has_no_more(layout: Layout) -> None:
     alpha = ProjectName("alpha")
     with AnswerWriter(layout) as writer:

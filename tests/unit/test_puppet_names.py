@@ -230,3 +230,9 @@ def test_a_class_parameter_that_is_puppets_is_none() -> None:
     for name in ("name", "title", "facts", "module_name"):
         with pytest.raises(InvalidName, match="Puppet keeps the word"):
             ParameterName(name)
+
+
+def test_environments_that_nobody_lets_us_look_at_are_none(tmp_path: Path) -> None:
+    """The branch manager's are closed to most accounts; an edit there says nothing, and fails for nothing."""
+    places = Environments((tmp_path / ("x" * 300),), ())  # what the system refuses to look at
+    assert not places.served and places[EnvironmentName("production")] is None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from enc.terms.errors import UsageError
-from puppetmaster_quickstart.puppetserver_files import AuthRule, MasterSettings, check_base, exec_terminus, files
+from puppetmaster_quickstart.auth_conf import AuthRule
+from puppetmaster_quickstart.puppetserver_files import MasterSettings, check_base, exec_terminus, files
 
 BASE = Path("/srv/some where")
 
@@ -51,10 +52,11 @@ def test_a_base_that_puppet_would_misread_is_refused(path: str) -> None:
 def test_every_rule_comes_before_the_refusal_of_everything() -> None:
     rule = AuthRule("flush", "/puppet-admin-api/v1/environment-cache", ("delete",), ("one",))
     text = files(BASE, MasterSettings(rules=(rule,)))["server/conf.d/auth.conf"]
-    *rules, last = json.loads(text)["authorization"]["rules"]
-    assert last["deny"] == "*"
-    assert min(rules, key=lambda r: r["sort-order"])["name"] == "flush"
-    assert max(r["sort-order"] for r in rules) < last["sort-order"]
+    orders = [int(number) for number in re.findall(r'"?sort-order"?: (\d+)', text)]
+    assert orders[0] == rule.order == min(orders) and orders[-1] == max(orders) and orders.count(max(orders)) == 1
+    assert text.index('"name": "flush"') < text.index("sort-order: ")
+    assert 'deny: "*"' in text.rpartition("match-request")[2]
+    assert "<%" not in text
 
 
 def test_settings_stand_under_server() -> None:

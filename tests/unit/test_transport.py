@@ -18,10 +18,11 @@ from enc.terms.errors import ConfigurationError, UsageError
 from enc.terms.names import PersonName, ProjectName
 from enc.web.server import check_certificate
 from git_hooks.transport import throttle
+from git_hooks.transport.origin import client_of, networks
 from git_hooks.transport.reading import Rule, refusal
 from git_hooks.transport.signin import ASKED, SignedIn, SignIn, parse_basic
 from git_hooks.transport.ssh import asked
-from git_hooks.transport.throttle import Throttle
+from git_hooks.transport.throttle import Source, Throttle
 from git_hooks.web.body import taken
 from git_hooks.web.site import gunicorn_options
 from tests.support.people import person
@@ -115,41 +116,175 @@ class Clock:
         return self.now
 
 
-def test_guessing_waits_longer_each_time_and_only_one_guess_is_made_in_each_pause() -> None:
-    clock = Clock()
-    slow, keys = Throttle(clock), ("name bob",)
+BOB = Source.of("bob", "192.0.2.1")
+
+
+def fail(slow: Throttle, clock: Clock, source: Source, times: int) -> list[float]:
+    """Fail so often, each time after the pause; return the pauses."""
     pauses = []
-    for _ in range(throttle.FREE + 10):
-        wait = slow.begin(keys)
+    for _ in range(times):
+        wait = slow.begin(source)
         pauses.append(wait)
         clock.now += wait
-        assert not wait or slow.begin(keys) == 0.0
-        if wait:
-            assert slow.begin(keys) > 0.0, "a second one at the same time"
-        slow.bad(keys)
-    assert pauses[: throttle.FREE] == [0.0] * throttle.FREE
-    assert pauses[throttle.FREE : throttle.FREE + 3] == [0.5, 1.0, 2.0]
-    assert max(pauses) == throttle.LONGEST
-    assert slow.begin(("name carol",)) == 0.0
+        assert not wait or slow.begin(source) == 0.0
+        slow.bad(source)
+    return pauses
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "127.0.0.1"])
+@pytest.mark.parametrize("known", [False, True])
+def test_guessing_waits_longer_each_time(address: str, known: bool) -> None:
+    clock, source = Clock(), Source.of("Bob", address)
+    slow = Throttle(clock)
+    if known:
+        slow.good(source)
+    pauses = fail(slow, clock, source, 15)
+    assert pauses[:5] == [0.0] * 5
+    assert pauses[5:8] == [0.5, 1.0, 2.0]
+    assert max(pauses) == throttle.PAIR.longest
+    assert slow.begin(Source.of("carol", "192.0.2.2")) == 0.0
+    assert slow.begin(Source.of("bob", address)) > 0.0
     clock.now += throttle.FORGOTTEN + 1
-    assert slow.begin(keys) == 0.0
-    clock.now -= throttle.FORGOTTEN + 1
-    slow.good(keys[0])
-    assert slow.begin(keys) == 0.0
+    assert slow.begin(source) == 0.0
+
+
+def test_only_one_guess_is_made_in_each_pause() -> None:
+    clock = Clock()
+    slow = Throttle(clock)
+    fail(slow, clock, BOB, 6)
+    clock.now += slow.begin(BOB)
+    assert slow.begin(BOB) == 0.0
+    assert slow.begin(BOB) > 0.0, "a second one at the same time"
+
+
+def test_a_right_password_lets_its_person_begin_anew_and_nobody_else() -> None:
+    clock = Clock()
+    slow = Throttle(clock)
+    fail(slow, clock, BOB, 8)
+    slow.good(BOB)
+    assert slow.begin(BOB) == 0.0
+    # Signing in as oneself in between does not help to guess at others from there.
+    for number in range(throttle.ADDRESS.free):
+        slow.bad(Source.of(f"victim{number}", BOB.address))
+        slow.good(BOB)
+    assert slow.begin(Source.of("victim", BOB.address)) > 0.0
+
+
+@pytest.mark.parametrize("address", ["198.51.100.7", "127.0.0.1", ""])
+def test_invented_names_wash_nothing_away(address: str) -> None:
+    clock = Clock()
+    slow = Throttle(clock)
+    victim = Source.of("victim", address)
+    fail(slow, clock, victim, 10)
+    for number in range(10_000):
+        slow.bad(Source.of(f"invented-{number}", address))
+    wait = slow.begin(victim)
+    assert wait > 1.0
+    clock.now += 20.0
+    assert slow.begin(victim) == 0.0
+    slow.bad(victim)
+    assert slow.begin(victim) > 15.0
+
+
+def test_one_password_for_many_names_is_slowed_down() -> None:
+    """From one address, from many, and through a proxy that tells no address."""
+    for address in ("198.51.100.7", "127.0.0.1", "2001:db8::{:x}", "10.1.{}.{}"):
+        clock = Clock()
+        slow, taken = Throttle(clock), 0
+        for number in range(2_000):
+            source = Source.of(f"name{number}", address.format(number // 250, number % 250))
+            if not slow.begin(source):
+                taken += 1
+                slow.bad(source)
+            clock.now += 0.01
+        # 20 s of 100 guesses a second.
+        assert taken < 300, address
+
+
+def test_others_guesses_keep_nobody_out_who_was_there_before() -> None:
+    clock = Clock()
+    slow = Throttle(clock)
+    slow.good(BOB)
+    for number in range(3_000):  # many addresses, all at bob
+        source = Source.of("bob", f"10.2.{number // 250}.{number % 250}")
+        if not slow.begin(source):
+            slow.bad(source)
+        clock.now += 0.01
+    assert slow.begin(BOB) == 0.0
+    elsewhere = Source.of("bob", "192.0.2.77")
+    assert 0.0 < slow.begin(elsewhere) <= throttle.NAME.longest
+    assert slow.begin(Source.of("carol", "192.0.2.77")) <= throttle.ALL.longest, "and carol hardly waits"
+
+
+def test_what_signed_in_well_is_bounded_and_strangers_put_nothing_there() -> None:
+    clock = Clock()
+    slow = Throttle(clock)
+    slow.good(BOB)
+    for number in range(20_000):
+        slow.bad(Source.of(f"x{number}", "10.0.0.1"))
+    assert slow.begin(BOB) == 0.0
+    clock.now += 1.0
+    for number in range(10_000):
+        slow.good(Source.of(f"x{number}", "10.0.0.1"))
+    assert slow.begin(Source.of("x9999", "10.0.0.1")) == 0.0
+    slow.bad(BOB)  # forgotten as known, and counted as a stranger's
+
+
+@pytest.mark.parametrize(
+    ("address", "wanted"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("127.0.0.53", ""),
+        ("::1", ""),
+        ("::ffff:127.0.0.1", ""),
+        ("", ""),
+        ("nonsense", ""),
+    ],
+)
+def test_what_counts_as_one_address(address: str, wanted: str) -> None:
+    assert Source.of("BOB", address) == ("bob", wanted)
+
+
+PROXIES = networks(["127.0.0.1", "10.0.0.0/24", "2001:db8::/64"])
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("192.0.2.1", "203.0.113.9", "192.0.2.1"),  # nobody's proxy: what it says is not believed
+        ("127.0.0.1", "203.0.113.9", "203.0.113.9"),
+        ("127.0.0.1", "1.1.1.1, 203.0.113.9", "203.0.113.9"),  # the first was said by the client itself
+        ("127.0.0.1", "1.1.1.1,203.0.113.9 , 10.0.0.7", "203.0.113.9"),
+        ("2001:db8::1", "2001:db8:9::5", "2001:db8:9::5"),
+        ("::ffff:10.0.0.3", "::ffff:203.0.113.9", "203.0.113.9"),
+        ("127.0.0.1", "", ""),
+        ("127.0.0.1", "unknown", ""),
+        ("127.0.0.1", "203.0.113.9, ", ""),
+        ("127.0.0.1", "10.0.0.1, 127.0.0.1", ""),
+        ("127.0.0.1", "203.0.113.9:4711", ""),
+        ("127.0.0.1", "203.0.113.9\n1.1.1.1", ""),
+        ("", "203.0.113.9", ""),
+        ("not an address", "203.0.113.9", "not an address"),
+    ],
+)
+def test_whose_request_it_is_behind_proxies(peer: str, forwarded: str, client: str) -> None:
+    assert client_of(peer, forwarded, PROXIES) == client
+    assert client_of(peer, forwarded, ()) == peer
 
 
 def test_a_clock_that_is_set_makes_nobody_wait() -> None:
     """Who signs people in has the time of day for tokens; pauses are none of its business."""
     day, slow = Clock(1_800_000_000.0), Throttle()
     sign_in = SignIn(Settings(), day, slow)
-    for _ in range(throttle.FREE + 7):
-        slow.begin(("name bob",))
-        slow.bad(("name bob",))
+    for _ in range(12):
+        slow.bad(Source.of("bob", "127.0.0.1"))
     day.now -= 3600
     header = "Basic " + base64.b64encode(b"bob:guess").decode()
     found = sign_in.check(header, "127.0.0.1")
     assert not isinstance(found, SignedIn)
-    assert found.status == 429 and 0 < found.wait <= throttle.LONGEST
+    assert found.status == 429 and 0 < found.wait <= throttle.PAIR.longest
 
 
 @pytest.mark.parametrize("name", ["puppet", "puppet.git", "/puppet.git", "~/puppet", "/srv/puppet.git", "srv/puppet"])

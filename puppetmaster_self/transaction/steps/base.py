@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from enc.answers import layout
 from enc.programs import whole_file
 from enc.programs.whole_file import Strength
 from enc.terms.names import EnvironmentName
@@ -29,6 +30,8 @@ class Base(Step):
     """Directories that later steps may make elsewhere; undo removes those that were not there before."""
     autosign: str | None = None
     """The program that judges requests of other instances; None: there are to be none."""
+    answers: Path | None = None
+    """Where that finds which instances there are: the answers of this instance's follower."""
     name: ClassVar[str] = "base"
 
     def summary(self) -> str:
@@ -53,6 +56,8 @@ class Base(Step):
         whole_file.write(places.configuration, self.configuration.encode(), mode=0o644, survives=Strength.POWER_CUT)
         if self.autosign is not None:
             whole_file.write(places.autosign, self.autosign.encode(), mode=0o755, survives=Strength.POWER_CUT)
+        if self.autosign is not None and self.answers is not None:
+            layout.link(places.configuration, self.answers)
         return str(places.base)
 
     @staticmethod

@@ -1,0 +1,48 @@
+"""From where a request comes, where proxies stand before us. Pure.
+
+Anybody can send X-Forwarded-For, with anything in it. So it is read only if the
+connection itself comes from a proxy that the site names, and from its end: each
+proxy adds whom it has before it. What stands before the first address that is
+no proxy's was said by somebody who is not believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Network = IPv4Network | IPv6Network
+
+
+def networks(proxies: Sequence[str]) -> tuple[Network, ...]:
+    """Return the proxies that the configuration names."""
+    return tuple(ip_network(text, strict=False) for text in proxies)
+
+
+def client_of(peer: str, forwarded: str, proxies: Sequence[Network]) -> str:
+    """Return the client's address: `peer`, or, if that is a proxy, whom it names; empty if it names nobody.
+
+    `forwarded`: the value of X-Forwarded-For, of several headers joined by commas.
+    """
+    found = _address(peer)
+    if found is None or not _in(found, proxies):
+        return peer
+    for text in reversed(forwarded.split(",")):
+        found = _address(text.strip())
+        if found is None:
+            return ""
+        if not _in(found, proxies):
+            return str(found)
+    return ""
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        found = ip_address(text)
+    except ValueError:
+        return None
+    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
+
+
+def _in(address: IPv4Address | IPv6Address, proxies: Sequence[Network]) -> bool:
+    return any(address in network for network in proxies)
