@@ -196,7 +196,8 @@ class BranchSettings(Section):
     ruby: Path | None = None
     """Ruby that has Puppet's library, to read Puppet code with. None: that of Puppet's or the system's package."""
     types_program: Path | None = None
-    """puppet, to run `puppet generate types` in a new version if its types changed. None: types are shared."""
+    """puppet, to run `puppet generate types` for a new version if its modules' Ruby changed, in a sandbox
+    (bubblewrap; docs/static-catalogs.md). None: types are shared."""
     puppetfile: PuppetfileSettings = field(default_factory=PuppetfileSettings)
     """Modules from a Puppetfile."""
     retain: Duration = Duration(3600)
