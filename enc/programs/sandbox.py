@@ -33,7 +33,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
-from enc.terms.errors import ToolkitError, one_line
+from enc.terms.errors import ToolkitError
+from enc.terms.program_words import why
 
 WORK = "/work"
 """The program's own directory, where it is started."""
@@ -130,7 +131,7 @@ def run(command: Sequence[str], given: bytes, bounds: Bounds = USUAL, bwrap: Pat
             if stream is not None:
                 stream.close()
     if not answer.startswith(_MADE):
-        words = one_line(" ".join(said.decode("utf-8", "replace").split())[:300]) or f"bwrap ended with {status}"
+        words = why(said.decode("utf-8", "replace"), f"bwrap ended with {status}, and said nothing")
         raise NoSandbox(f"no sandbox can be made: {words}")
     return Done(status, answer[len(_MADE) :], said)
 

@@ -173,8 +173,10 @@ class BranchSettings(Section):
         "test = test",
         "project/<name> = project_<name>",
         "topic/<name>/<topic> = project_<name>__<topic>",
+        "review/<name>/<topic> = -",
     )
-    """BRANCH = ENVIRONMENT, the first that fits; <name> is a project, <topic> one more part of the branch.
+    """BRANCH = ENVIRONMENT, the first that fits; <name> is a project, <topic> one more part of the branch. `-`: no
+    environment; there members propose code that runs on the master, for operators to read (docs/pushing.md).
     A branch beside `project/red` cannot be called `project/red/…`: git keeps both under one path."""
     beginning: BranchName | None = None
     """Where a new project's branch begins. null: at the branch of the last rule that has no <name>, here `test`."""

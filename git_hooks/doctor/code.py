@@ -8,7 +8,7 @@ from pathlib import Path
 from enc.doctor.findings import Finding, fault, note, ok
 from enc.programs import sandbox
 from enc.settings import BranchSettings
-from enc.terms.errors import one_line
+from enc.terms.program_words import why
 from git_hooks.puppet_code.calls import Kind
 from git_hooks.puppet_code.worker import ParserMissing, Worker
 
@@ -24,7 +24,7 @@ def types(program: Path | None, bwrap: Path = sandbox.BWRAP) -> Iterator[Finding
         yield fault("types-sandbox", words, "docs/static-catalogs.md (Resource types) says what it needs")
         return
     if done.status:
-        told = one_line(done.said.decode("utf-8", "replace")[:300])
+        told = why(done.said.decode("utf-8", "replace"), f"ended with {done.status}, and said nothing")
         yield fault("types-sandbox", f"{program} does not start in its sandbox: {told}", "name puppet by its own path")
         return
     yield ok("types-sandbox", "types are described in a sandbox, as nobody")

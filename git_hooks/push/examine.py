@@ -15,7 +15,7 @@ from functools import cache, partial
 from math import inf
 from typing import TYPE_CHECKING
 
-from enc.terms.environments import Place, Rules
+from enc.terms.environments import Place, Proposal, Rules
 from enc.terms.errors import NotFound, ToolkitError
 from enc.terms.names import BranchName
 from git_hooks import checks
@@ -57,14 +57,14 @@ class Examination:
         self,
         new: ObjectId,
         old: ObjectId | None,
-        place: Place | None,
+        place: Place | Proposal | None,
         existing: Mapping[BranchName, ObjectId],
         coming: Iterable[ObjectId] = (),
     ) -> tuple[str, ...]:
         """Return what is wrong with the tree of `new`, a sentence each.
 
-        `old` is what the branch showed before (None: it is new), `place` its
-        environment (None: a tag), `existing` are the branches there are; they
+        `old` is what the branch showed before (None: it is new), `place` what it
+        is for (None: a tag), `existing` are the branches there are; they
         may be left out where `old` is known. `coming` are commits that
         operators' branches are to show after this very push.
         """
@@ -72,7 +72,7 @@ class Examination:
         try:
             tree = objects.commit(objects.commit_of(new) if place is None else new)[0]
             known = [objects.commit(tip)[0] for tip in self._known(old, place, existing)]
-            site = OPERATORS if place is None or place.project is None else self._site(new, existing, coming)
+            site = self._site(new, place, existing, coming)
             found = [problem.text for problem in self._inspection.problems(tree, dict.fromkeys(known), site)]
             return tuple(found or self._of_tree(tree, known))
         except NotFound:
@@ -80,14 +80,17 @@ class Examination:
         except ToolkitError as error:
             return (str(error),)
 
-    def unreviewed(self, tip: ObjectId, existing: Mapping[BranchName, ObjectId]) -> tuple[str, ...]:
+    def unreviewed(
+        self, tip: ObjectId, place: Place | Proposal, existing: Mapping[BranchName, ObjectId]
+    ) -> tuple[str, ...]:
         """Return what is wrong with all of a members' branch, not only with what is new; no bound of a push counts."""
         self._code = CodeReader(self._settings.branches.ruby, inf)
         tree = self._objects.commit(tip)[0]
-        return tuple(one.text for one in self._inspection.problems(tree, (), self._site(tip, existing, ())))
+        site = self._site(tip, place, existing, ())
+        return tuple(one.text for one in self._inspection.problems(tree, (), site._replace(shown=True)))
 
     def _known(
-        self, old: ObjectId | None, place: Place | None, existing: Mapping[BranchName, ObjectId]
+        self, old: ObjectId | None, place: Place | Proposal | None, existing: Mapping[BranchName, ObjectId]
     ) -> list[ObjectId]:
         """Return the commits whose trees are known."""
         if old is not None:
@@ -113,8 +116,16 @@ class Examination:
         for check in self._of_trees:
             yield from (one.text for one in check(look))
 
-    def _site(self, new: ObjectId, existing: Mapping[BranchName, ObjectId], coming: Iterable[ObjectId]) -> Site:
+    def _site(
+        self,
+        new: ObjectId,
+        place: Place | Proposal | None,
+        existing: Mapping[BranchName, ObjectId],
+        coming: Iterable[ObjectId],
+    ) -> Site:
         """Return what operators have; their branches are looked for if a check asks."""
+        if place is None or place.project is None:
+            return OPERATORS
         objects = self._objects
 
         @cache
@@ -140,7 +151,8 @@ class Examination:
                     return True
             return self._approvals.has(path, entry.id)
 
-        return Site(False, at, lambda entry: objects.blob(entry.id), reviewed, self._code.read)
+        shown, proposed = not isinstance(place, Proposal), self._rules.proposed(place.project)
+        return Site(False, at, lambda entry: objects.blob(entry.id), reviewed, self._code.read, shown, proposed)
 
 
 def _at(objects: Incoming, tree: str, path: str) -> Iterator[Entry]:

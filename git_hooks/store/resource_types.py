@@ -51,6 +51,8 @@ _KEPT = 20
 _MOST_FILES = 20_000
 _MOST_BYTES = 32 << 20
 """What is given to puppet at most; all of `lib` in a large site's tree is 2 MB."""
+_HEAD = 200
+"""Bytes of the line before a description, at most."""
 _LARGEST = 1 << 20
 """Bytes of one description."""
 _IN = "types"
@@ -228,12 +230,12 @@ def _descriptions(answer: bytes, types: frozenset[str]) -> Iterator[tuple[str, b
     found: set[str] = set()
     left = memoryview(answer)
     while left:
-        head = bytes(left[:200]).partition(b"\n")[0]
+        head = bytes(left[:_HEAD]).partition(b"\n")[0]
         match = re.fullmatch(rb"([a-z][a-z0-9_]{0,99})\.pp ([0-9]{1,7})", head)
         kind, size = (match[1].decode(), int(match[2])) if match else ("", 0)
         start = len(head) + 1
         if kind not in types or kind in found or size > _LARGEST or len(left) < start + size:
-            what = one_line(head[:80].decode("utf-8", "replace"))
+            what = one_line(head.decode("utf-8", "replace"))
             raise TypesFailed(f"puppet generate types: made {what!r}, which describes no type of the tree")
         found.add(kind)
         yield f"{kind}.pp", bytes(left[start : start + size])
