@@ -36,6 +36,8 @@ class Reading(NamedTuple):
     """Where the fault is; 0: not known."""
     syntax: bool = False
     """Puppet's grammar does not allow it, so it is never compiled. Else it is the parser that failed."""
+    late: bool = False
+    """It was not read in the time that there was; with more it might be."""
 
 
 Read = Callable[[str, Kind, Callable[[], bytes]], Reading]
@@ -51,7 +53,7 @@ def parse(answer: bytes) -> Reading:
     try:
         told = json.loads(answer)
         if "fault" in told:
-            return Reading((), str(told["fault"]), int(told["line"]), told["syntax"] is True)
+            return Reading((), str(told["fault"]), int(told["line"]), told["syntax"] is True, told.get("late") is True)
         return Reading(tuple(Call(int(line), _plain(name), tuple(given)) for line, name, given in told["calls"]))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnsoundAnswer("Puppet's parser answered with something else than an answer") from error

@@ -1,10 +1,10 @@
 # Says what Puppet code calls. Started by worker.py, which asks one question after the other on standard input:
 #
-#   KIND LENGTH LF, then LENGTH octets (KIND: pp or epp)
+#   KIND LENGTH SECONDS LF, then LENGTH octets (KIND: pp or epp)
 #
 # Each answer is one line of JSON on standard output: {"calls": [[line, name, [argument, …]], …]}, or
 # {"fault": words, "line": number, "syntax": boolean} where Puppet cannot read the code; where it is not its syntax, the
-# parser has failed, and another one might do better. A name is null where it is computed; so is an
+# parser has failed, and another one might do better; with "late" it was not done after SECONDS. A name is null where it is computed; so is an
 # argument that is no literal text. What is called as a method has what it is called on as its first argument.
 #
 # Puppet's grammar is all that is used: no environment, no autoloader, no settings of the machine, no evaluation.
@@ -13,6 +13,7 @@
 require 'json'
 require 'puppet'
 require 'puppet/pops'
+require 'timeout'
 
 Model = Puppet::Pops::Model
 LONGEST = 4096 # octets of a literal that is told; a longer one counts as computed
@@ -54,11 +55,20 @@ def calls(root)
   found.sort_by(&:first)
 end
 
-PARSERS = { 'pp' => Puppet::Pops::Parser::Parser.new, 'epp' => Puppet::Pops::Parser::EppParser.new }.freeze
+PARSERS = { 'pp' => Puppet::Pops::Parser::Parser, 'epp' => Puppet::Pops::Parser::EppParser }.freeze
+KEPT = PARSERS.transform_values(&:new)
+
+# Stopped from outside of the parser, so that the process, whose start takes a hundred times as long, can go on.
+def answer_within(kind, text, seconds)
+  Timeout.timeout(seconds) { JSON.generate(answer(kind, text)) }
+rescue Timeout::Error
+  KEPT[kind] = PARSERS.fetch(kind).new # it was stopped somewhere
+  JSON.generate(fault: "takes Puppet's parser more than #{seconds.round(1)} s", line: 0, syntax: false, late: true)
+end
 
 def answer(kind, text)
   return { fault: 'is not UTF-8', line: 0, syntax: true } unless text.valid_encoding?
-  parsed = PARSERS.fetch(kind).parse_string(text, 'code')
+  parsed = KEPT.fetch(kind).parse_string(text, 'code')
   { calls: parsed.nil? ? [] : calls(parsed.respond_to?(:model) ? parsed.model : parsed) }
 rescue Puppet::Error => e
   words = e.respond_to?(:basic_message) ? e.basic_message : e.message
@@ -75,10 +85,10 @@ Puppet::Util::Log.level = :crit
 puts(JSON.generate(version: Puppet.version))
 $stdout.flush
 while (question = $stdin.gets)
-  kind, length = question.split
+  kind, length, seconds = question.split
   text = $stdin.read(length.to_i)
   # As Puppet reads a file: UTF-8, a byte order mark is no part of it.
   text = text.force_encoding('UTF-8').delete_prefix("\uFEFF") if text
-  puts(JSON.generate(answer(kind, text)))
+  puts(answer_within(kind, text, seconds.to_f))
   $stdout.flush
 end

@@ -36,8 +36,10 @@ _BASES = 4
 class Examination:
     """One look at one or more commits; the bounds (settings `pushes`) are for all together."""
 
-    def __init__(self, objects: Incoming, settings: Settings, lines: Iterable[Check] | None = None) -> None:
-        """`lines` are those of the table of checks that are asked; None: all."""
+    def __init__(
+        self, objects: Incoming, settings: Settings, lines: Iterable[Check] | None = None, who: str = ""
+    ) -> None:
+        """`lines` are those of the table of checks that are asked; None: all. `who` brings what is looked at."""
         lines = tuple(checks.CHECKS if lines is None else lines)
         self._objects = objects
         self._settings = settings
@@ -45,7 +47,7 @@ class Examination:
         self._places: dict[BranchName, Place | None] = {}
         self._of_trees = [check.tree for check in lines if check.tree is not None]
         self._inspection = Inspection(objects, lines, settings)
-        self._code = CodeReader(settings.branches.ruby)
+        self._code = CodeReader(settings.branches.ruby, who)
         self._approvals = Approvals(settings.branches.store)
 
     @property
@@ -84,7 +86,7 @@ class Examination:
         self, tip: ObjectId, place: Place | Proposal, existing: Mapping[BranchName, ObjectId]
     ) -> tuple[str, ...]:
         """Return what is wrong with all of a members' branch, not only with what is new; no bound of a push counts."""
-        self._code = CodeReader(self._settings.branches.ruby, inf)
+        self._code = CodeReader(self._settings.branches.ruby, "audit", inf)
         tree = self._objects.commit(tip)[0]
         site = self._site(tip, place, existing, ())
         return tuple(one.text for one in self._inspection.problems(tree, (), site._replace(shown=True)))

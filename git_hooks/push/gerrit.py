@@ -103,7 +103,8 @@ def received(settings: Settings, event: Event, environ: Mapping[str, str]) -> Pu
     if branch is None or place is None or update.deletes:
         return PushVerdict((RefVerdict(update.ref),))
     with Incoming(str(settings.branches.repository), environ) as objects:
-        problems = Examination(objects, settings).problems(update.new, objects.tip(branch), place, objects.branches())
+        examination = Examination(objects, settings, who=event.username)
+        problems = examination.problems(update.new, objects.tip(branch), place, objects.branches())
     return PushVerdict((RefVerdict(update.ref, problems),))
 
 
