@@ -190,11 +190,14 @@ class BranchSettings(Section):
     limited_functions: tuple[str, ...] = (
         *("loadyaml", "loadjson", "load_module_metadata", "validate_cmd", "validate_augeas", "glob", "get_module_path"),
         *("extlib::*", "cache_data", "mkdir_p", "file_exists", "read_url"),
+        *("parseyaml", "*::parseyaml", "openssl::*", "cert_*", "archive::*", "go_md5", "artifactory_*", "redisget"),
+        *("trocla", "trocla_*", "ssh_keygen"),
         *("puppetdb_query", "query_facts", "query_nodes", "query_resources", "puppetdbquery::*"),
         *("secret", "*::secret", "vault_lookup::*", "hiera_vault"),
     )
     """Functions of modules that members' code may not call, also as patterns: they read the master's files, secrets, or
-    data of other nodes. Those of Puppet itself that do are refused whatever stands here."""
+    data of other nodes, ask other servers, or make Ruby's objects of what they are given (parseyaml). Those of Puppet
+    itself that do are refused whatever stands here."""
     ruby: Path | None = None
     """Ruby that has Puppet's library, to read Puppet code with. None: that of Puppet's or the system's package."""
     types_program: Path | None = None

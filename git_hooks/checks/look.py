@@ -39,6 +39,8 @@ class Site(NamedTuple):
     """Tells whether they have, or had where the commit left them, this file at this path; or somebody approved it."""
     read: Read = lambda *_: Reading()
     """Returns what Puppet's parser says of code."""
+    versions: At = lambda _: ()
+    """Returns what stands, or stood where the commit left them, at a path of these branches."""
     shown: bool = True
     """puppetserver gets to see the branch: it becomes an environment. Else it is only read, by people."""
     proposed: str = ""

@@ -14,7 +14,7 @@ Failure modes: a machine that cannot read Puppet code refuses all of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -33,6 +33,8 @@ _LINK = 4096
 _CODE = 1 << 20
 """Bytes of one manifest or template that are read: some thirty times as many as the largest that people write."""
 _SMALL = 65_536
+_VERSIONS = 8
+"""So many reviewed versions of a file are looked at for what it calls already."""
 _READ = {Role.MANIFEST: _CODE, Role.EPP: _CODE, Role.HIERA: _SMALL, Role.CONF: _SMALL}
 """How much is read of what; of Ruby and ERB nothing need be."""
 
@@ -69,11 +71,20 @@ def check(file: File) -> Iterator[Problem]:
         return
     content = partial(bytes, file.content or b"")
     limited = file.settings.branches.limited_functions
-    found = [*faults.of_file(path, file.entry.id, content, site.read, limited)]
+    found = [*faults.of_file(path, file.entry.id, content, site.read, limited, partial(_earlier, file))]
     if places.role(path) is Role.CONF:
         found += environment_conf.server_code(content())
     for what in found:
         yield Problem(path, f"{what}; {_way(site)}")
+
+
+def _earlier(file: File) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Yield the reviewed files at the path of a file, each content once, and not the largest or very many."""
+    found = {one.id: one for one in file.site.versions(file.path) if one.mode in (FILE, PROGRAM)}
+    for entry in [*found.values()][:_VERSIONS]:
+        content = file.site.content(entry)
+        if len(content) <= _CODE:
+            yield entry.id, partial(bytes, content)
 
 
 def _way(site: Site) -> str:

@@ -147,14 +147,22 @@ class Examination:
             for commit in commits():
                 yield from _at(objects, objects.commit(commit)[0], path)
 
+        def versions(path: str) -> tuple[Entry, ...]:
+            return (*at(path), *at(path, before))
+
         def reviewed(path: str, entry: Entry) -> bool:
-            for one in (*at(path), *at(path, before)):
+            for one in versions(path):
                 if one.id == entry.id and (one.mode == LINK) == (entry.mode == LINK):
                     return True
             return self._approvals.has(path, entry.id)
 
         shown, proposed = not isinstance(place, Proposal), self._rules.proposed(place.project)
-        return Site(False, at, lambda entry: objects.blob(entry.id), reviewed, self._code.read, shown, proposed)
+        content = partial(_content, objects)
+        return Site(False, at, content, reviewed, self._code.read, versions, shown, proposed)
+
+
+def _content(objects: Incoming, entry: Entry) -> bytes:
+    return objects.blob(entry.id)
 
 
 def _at(objects: Incoming, tree: str, path: str) -> Iterator[Entry]:

@@ -35,7 +35,7 @@ def read(worker: Worker, code: str | bytes, kind: Kind = Kind.MANIFEST) -> Readi
         ("::generate('/bin/id')", "generate", ("/bin/id",)),
         ("generate ('/bin/id')", "generate", ("/bin/id",)),
         ("'/bin/id'.generate", "generate", ("/bin/id",)),
-        ("'/bin/id'.generate |$x| { 1 }", "generate", ("/bin/id",)),
+        ("'/bin/id'.generate |$x| { 1 }", "generate", ("/bin/id", None)),
         ("class a($x = generate('/y')) { }", "generate", ("/y",)),
         ("function m::f($a) >> Enum[generate('/y')] { $a }", "generate", ("/y",)),
         ("type A = Enum[generate('/y')]", "generate", ("/y",)),

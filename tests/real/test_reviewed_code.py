@@ -189,6 +189,15 @@ def test_a_puppetfile_brings_no_module_that_operators_have_not(site: ManagedRepo
         trust(site, "reviewed", puppetfile={})
 
 
+def test_what_operators_call_stays_when_members_change_what_comes_after_it(site: ManagedRepository) -> None:
+    code = "class m {\n  $k = file('/etc/hostname')\n  notify { 'a': }\n}\n"
+    path = "modules/m/manifests/init.pp"
+    assert push(site, {path: code}, ref="test", who="olga").status == 0
+    assert push(site, {path: code.replace("'a'", "'b'")}).status == 0
+    for changed in (code.replace("$k =", "$j ="), code.replace("hostname", "passwd"), f"fail('x')\n{code}".upper()):
+        assert push(site, {path: changed}, ref="topic/red/other").status != 0
+
+
 REVIEW = "review/red/sum"
 
 
