@@ -182,8 +182,10 @@ class BranchSettings(Section):
         "test = test",
         "project/<name> = project_<name>",
         "topic/<name>/<topic> = project_<name>__<topic>",
+        "review/<name>/<topic> = -",
     )
-    """BRANCH = ENVIRONMENT, the first that fits; <name> is a project, <topic> one more part of the branch.
+    """BRANCH = ENVIRONMENT, the first that fits; <name> is a project, <topic> one more part of the branch. `-`: no
+    environment; there members propose code that runs on the master, for operators to read (docs/pushing.md).
     A branch beside `project/red` cannot be called `project/red/…`: git keeps both under one path."""
     beginning: BranchName | None = None
     """Where a new project's branch begins. null: at the branch of the last rule that has no <name>, here `test`."""
@@ -197,15 +199,19 @@ class BranchSettings(Section):
     limited_functions: tuple[str, ...] = (
         *("loadyaml", "loadjson", "load_module_metadata", "validate_cmd", "validate_augeas", "glob", "get_module_path"),
         *("extlib::*", "cache_data", "mkdir_p", "file_exists", "read_url"),
+        *("parseyaml", "*::parseyaml", "openssl::*", "cert_*", "archive::*", "go_md5", "artifactory_*", "redisget"),
+        *("trocla", "trocla_*", "ssh_keygen"),
         *("puppetdb_query", "query_facts", "query_nodes", "query_resources", "puppetdbquery::*"),
         *("secret", "*::secret", "vault_lookup::*", "hiera_vault"),
     )
     """Functions of modules that members' code may not call, also as patterns: they read the master's files, secrets, or
-    data of other nodes. Those of Puppet itself that do are refused whatever stands here."""
+    data of other nodes, ask other servers, or make Ruby's objects of what they are given (parseyaml). Those of Puppet
+    itself that do are refused whatever stands here."""
     ruby: Path | None = None
     """Ruby that has Puppet's library, to read Puppet code with. None: that of Puppet's or the system's package."""
     types_program: Path | None = None
-    """puppet, to run `puppet generate types` in a new version if its types changed. None: types are shared."""
+    """puppet, to run `puppet generate types` for a new version if its modules' Ruby changed, in a sandbox
+    (bubblewrap; docs/static-catalogs.md). None: types are shared."""
     puppetfile: PuppetfileSettings = field(default_factory=PuppetfileSettings)
     """Modules from a Puppetfile."""
     retain: Duration = Duration(3600)

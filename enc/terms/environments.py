@@ -8,6 +8,10 @@ That loses information: `project/a-b` and `project/a_b` both want
 `project_a_b`. So a mapping is never trusted alone: `collisions` looks at all
 branches, and who makes a second branch of one environment is refused.
 
+A rule whose right side is `-` makes no environment: on such a branch members
+propose what they may not show (`Proposal`). To whatever looks for environments
+it is no branch at all, so nothing of it is ever deployed.
+
 Not here: what a branch may do (git_hooks/push/policy.py), which branches exist
 (git_hooks/repository/objects.py).
 """
@@ -24,7 +28,8 @@ from enc.terms.names import BranchName, EnvironmentName, ProjectName
 from enc.terms.puppet_names import environment_fault
 
 _PLACEHOLDER = re.compile(r"<([a-z]*)>", re.ASCII)
-_RULE = re.compile(r"(\S+)\s*=\s*((?:[A-Za-z0-9_]|<[a-z]*>)+)", re.ASCII)
+_RULE = re.compile(r"(\S+)\s*=\s*(-|(?:[A-Za-z0-9_]|<[a-z]*>)+)", re.ASCII)
+_NONE = "-"
 
 
 class Place(NamedTuple):
@@ -36,9 +41,18 @@ class Place(NamedTuple):
     topic: str | None = None
 
 
+class Proposal(NamedTuple):
+    """What a branch is for on which members of a project propose code: it is read, and becomes no environment."""
+
+    branch: BranchName
+    project: ProjectName
+    topic: str
+
+
 class _Rule(NamedTuple):
     pattern: re.Pattern[str]
     template: str
+    """`-`: no environment."""
     branch: str
     """Its text, the left side."""
 
@@ -49,6 +63,7 @@ class Rules:
     def __init__(self, texts: Iterable[str]) -> None:
         """Raise `ConfigurationError` for a text that is no rule."""
         self._rules = tuple(_parse(text) for text in texts)
+        self._shown = tuple(rule for rule in self._rules if rule.template != _NONE)
 
     @property
     def site(self) -> tuple[Place, ...]:
@@ -58,7 +73,7 @@ class Rules:
         """
         found = []
         for rule in reversed(self._rules):
-            if "<" not in rule.branch and BranchName.accepts(rule.branch):
+            if "<" not in rule.branch and rule.template != _NONE and BranchName.accepts(rule.branch):
                 place = self.place_or_none(BranchName(rule.branch))
                 if place is not None:
                     found.append(place)
@@ -73,7 +88,7 @@ class Rules:
         return named or next(self._described(environment), None)
 
     def _described(self, environment: EnvironmentName) -> Iterator[BranchName]:
-        for rule in self._rules:
+        for rule in self._shown:
             shape = _PLACEHOLDER.sub(r"(?P<\1>\\w+)", rule.template)
             match = re.fullmatch(shape, environment, re.ASCII)
             if match is not None:
@@ -84,7 +99,7 @@ class Rules:
 
     def project_branch(self, project: ProjectName) -> Place | None:
         """Return the place of a project's own branch, as the first rule with <name> alone has it; None: no rule has."""
-        patterns = [rule.branch for rule in self._rules if "<name>" in rule.branch and "<topic>" not in rule.branch]
+        patterns = [rule.branch for rule in self._shown if "<name>" in rule.branch and "<topic>" not in rule.branch]
         return self._filled(patterns, project, "")
 
     def topic_branch(self, project: ProjectName, topic: str) -> Place | None:
@@ -92,12 +107,27 @@ class Rules:
 
         None: no rule has, or `topic` may not stand there.
         """
-        patterns = [rule.branch for rule in self._rules if "<name>" in rule.branch and "<topic>" in rule.branch]
+        patterns = [rule.branch for rule in self._shown if "<name>" in rule.branch and "<topic>" in rule.branch]
         return self._filled(patterns, project, topic)
 
     def _filled(self, patterns: list[str], project: ProjectName, topic: str) -> Place | None:
         branch = patterns[0].replace("<name>", project).replace("<topic>", topic) if patterns else ""
         return self.place_or_none(BranchName(branch)) if BranchName.accepts(branch) else None
+
+    def proposal(self, branch: BranchName) -> Proposal | None:
+        """Return what is proposed on `branch`; None if no rule says so, or one before it makes it an environment."""
+        rule = next((rule for rule in self._rules if rule.pattern.fullmatch(branch)), None)
+        if rule is None or rule.template != _NONE:
+            return None
+        parts = rule.pattern.fullmatch(branch)
+        if parts is None or not ProjectName.accepts(parts["name"]):
+            return None
+        return Proposal(branch, ProjectName(parts["name"]), parts["topic"])
+
+    def proposed(self, project: ProjectName) -> str:
+        """Return what branches are called on which members of `project` propose code; empty: no rule says so."""
+        found = next((rule.branch for rule in self._rules if rule.template == _NONE), "")
+        return found.replace("<name>", project).replace("<topic>", "TOPIC")
 
     def place_or_none(self, branch: BranchName) -> Place | None:
         """Return the place of `branch`; None also for one that fits a rule and gives no environment's name."""
@@ -115,6 +145,8 @@ class Rules:
             match = rule.pattern.fullmatch(branch)
             if match is None:
                 continue
+            if rule.template == _NONE:
+                return None
             text = _PLACEHOLDER.sub(partial(_fitting, match), rule.template)
             fault = environment_fault(text)
             if fault is not None:
@@ -171,7 +203,13 @@ def _parse(text: str) -> _Rule:
     names = _PLACEHOLDER.findall(branch)
     if set(names) - {"name", "topic"} or len(set(names)) != len(names):
         raise ConfigurationError(f"{text!r}: <name> and <topic>, each once, is all there is", where="branches.rules")
-    if set(_PLACEHOLDER.findall(template)) != set(names):
+    if template == _NONE:
+        if set(names) != {"name", "topic"}:
+            raise ConfigurationError(
+                f"{text!r}: a branch without an environment is for proposals, and needs <name> and <topic>",
+                where="branches.rules",
+            )
+    elif set(_PLACEHOLDER.findall(template)) != set(names):
         raise ConfigurationError(
             f"{text!r}: both sides must hold the same of <name> and <topic>, "
             "else different branches would share an environment",

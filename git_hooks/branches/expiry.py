@@ -1,4 +1,4 @@
-"""When short-lived branches end: those with a <topic>, which nobody pushes to and no node uses.
+"""When short-lived branches end: those with a <topic>, which nobody pushes to and no node uses; proposals, too.
 
 The rule is pure (`judge`); `expire` finds the facts, moves a branch to the
 archive, and lets its environment go. Whatever is not known keeps a branch:
@@ -16,6 +16,7 @@ from enc.settings import Settings
 from enc.terms.environments import Rules, collisions
 from enc.terms.errors import Conflict, NotFound, ToolkitError
 from enc.terms.names import BranchName, Certname, EnvironmentName
+from git_hooks.branches.proposals import note, proposed
 from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record, Records
@@ -30,7 +31,8 @@ class Topic(NamedTuple):
     """What is known about one short-lived branch; times in seconds since 1970."""
 
     branch: BranchName
-    environment: EnvironmentName
+    environment: EnvironmentName | None
+    """None: it is a proposal."""
     commit: ObjectId
     touched: float
     """The last push or deploy."""
@@ -98,11 +100,24 @@ class Expiry:
                 except UsageUnknown as error:
                     topic = topic._replace(unknown=str(error))
             yield judge(topic, unused, now)
+        for one in proposed(self._settings.branches, self._deployer.repository.branches(), now):
+            yield judge(Topic(one.branch, None, one.commit, one.since), unused, now)
 
-    def end(self, judged: Judged, who: str, now: float) -> tuple[Archived, Record]:
-        """Archive a branch that ends; raise `Conflict` if somebody pushed to it in this moment."""
-        kept = self._refs.archive(judged.topic.branch, judged.topic.commit, int(now))
-        return kept, self._deployer.deploy(judged.topic.environment, Tip(judged.topic.branch), who, "expire")
+    def remember(self, now: float) -> None:
+        """Note since when proposals have been as they are."""
+        branches = self._deployer.repository.branches()
+        note(self._settings.branches, proposed(self._settings.branches, branches, now))
+
+    def end(self, judged: Judged, who: str, now: float) -> tuple[Archived, Record | None]:
+        """Archive a branch that ends; raise `Conflict` if somebody pushed to it in this moment.
+
+        The record is that of its environment, if it had one.
+        """
+        topic = judged.topic
+        kept = self._refs.archive(topic.branch, topic.commit, int(now))
+        if topic.environment is None:
+            return kept, None
+        return kept, self._deployer.deploy(topic.environment, Tip(topic.branch), who, "expire")
 
     def find(self, kept: BranchName, at: int | None, branch: BranchName) -> Archived:
         """Return what was archived of the branch `kept` last (or `at` this time), if it can come back as `branch`.
@@ -113,11 +128,13 @@ class Expiry:
         if found is None:
             name = kept if at is None else f"{kept}@{at}"
             raise NotFound("is not in the archive; `restore` without a name lists what is", where=name)
-        place = self._rules.place_or_none(branch)
-        if place is None:
+        place, proposal = self._rules.place_or_none(branch), self._rules.proposal(branch)
+        if place is None and proposal is None:
             raise Conflict("no rule makes an environment of this branch (branches.rules)", where=branch)
+        if place is not None and self._rules.proposal(kept) is not None:
+            raise Conflict("was proposed, and not judged; bring it back as that, read it, and merge it", where=kept)
         present = [self._rules.place_or_none(other) for other in self._deployer.repository.branches()]
-        rivals = collisions([place, *(one for one in present if one is not None)])
+        rivals = collisions(one for one in (place, *present) if one is not None)
         if branch in self._deployer.repository.branches():
             raise Conflict("there is a branch of this name; --as brings it back under another", where=branch)
         for environment, branches in rivals.items():
@@ -125,12 +142,14 @@ class Expiry:
                 raise Conflict(f"environment {environment} is another branch's now", where=branch)
         return found
 
-    def restore(self, kept: Archived, branch: BranchName, who: str) -> Record:
-        """Bring what is archived back as `branch`, and make it live."""
+    def restore(self, kept: Archived, branch: BranchName, who: str) -> Record | None:
+        """Bring what is archived back as `branch`, and make it live; None: it is a proposal, and becomes nothing."""
         place = self._rules.place(branch)
-        if place is None:
+        if place is None and self._rules.proposal(branch) is None:
             raise ToolkitError("no rule makes an environment of this branch (branches.rules)", where=branch)
         self._refs.restore(kept, branch)
+        if place is None:
+            return None
         return self._deployer.deploy(place.environment, Tip(branch), who, "restore")
 
 

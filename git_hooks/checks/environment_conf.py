@@ -15,7 +15,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from git_hooks.checks.look import File, Problem
+from git_hooks.checks.look import File, Problem, Site
 from git_hooks.repository.trees import FILE, PROGRAM, Entry
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ def _is(pattern: str, text: str) -> re.Match[str] | None:
     return re.fullmatch(pattern, text, re.ASCII)
 
 
-def reads(directory: str, entry: Entry, settings: Settings) -> int | None:
+def reads(directory: str, entry: Entry, settings: Settings, site: Site) -> int | None:
     """Return how much of it is read: of the one at the top, in whatever case, as some file system has it."""
-    del settings
+    del settings, site
     return LONGEST if not directory and entry.name.lower() == NAME else None
 
 

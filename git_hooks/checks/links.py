@@ -13,16 +13,16 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from git_hooks.checks.look import File, Problem
+from git_hooks.checks.look import File, Problem, Site
 from git_hooks.repository.trees import LINK, LONGEST_TARGET, Entry, depth, leaving
 
 if TYPE_CHECKING:
     from enc.settings import Settings
 
 
-def reads(directory: str, entry: Entry, settings: Settings) -> int | None:
+def reads(directory: str, entry: Entry, settings: Settings, site: Site) -> int | None:
     """Return how much of links is read."""
-    del directory, settings
+    del directory, settings, site
     return LONGEST_TARGET if entry.mode == LINK else None
 
 

@@ -39,6 +39,12 @@ class Site(NamedTuple):
     """Tells whether they have, or had where the commit left them, this file at this path; or somebody approved it."""
     read: Read = lambda *_: Reading()
     """Returns what Puppet's parser says of code."""
+    versions: At = lambda _: ()
+    """Returns what stands, or stood where the commit left them, at a path of these branches."""
+    shown: bool = True
+    """puppetserver gets to see the branch: it becomes an environment. Else it is only read, by people."""
+    proposed: str = ""
+    """What branches are called on which members of this project propose code; empty: there is no place for that."""
 
 
 OPERATORS = Site(True, lambda _: (), lambda _: b"")
@@ -116,8 +122,9 @@ class Tree(NamedTuple):
     settings: Settings
 
 
-Reads = Callable[[str, Entry, "Settings"], int | None]
-"""The path of a directory and an entry of it → up to how many bytes of it the check reads; None: it does not look."""
+Reads = Callable[[str, Entry, "Settings", Site], int | None]
+"""The path of a directory, an entry of it, and whose branch it is → up to how many bytes of it the check reads; None:
+it does not look."""
 
 
 class Check(NamedTuple):

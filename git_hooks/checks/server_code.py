@@ -3,7 +3,8 @@
 Reviewed is what stands at the same path, byte for byte, on a branch that only
 operators push (a rule without <name>), as it is now or as it was where the
 commit left it. Of a link that is the link: what it leads to counts as what it
-is at its own place.
+is at its own place. Branches of operators are not looked at, nor are those on
+which members propose code: no puppetserver gets to see these.
 
 Off where the site trusts its members with its puppetserver
 (`branches.members_code: trusted`).
@@ -13,13 +14,13 @@ Failure modes: a machine that cannot read Puppet code refuses all of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from git_hooks.checks import environment_conf
-from git_hooks.checks.look import File, Problem
+from git_hooks.checks.look import File, Problem, Site
 from git_hooks.puppetfile import LONGEST, NAME, sources
 from git_hooks.repository.trees import DIRECTORY, FILE, LINK, PROGRAM, SUBMODULE, Entry, join
 from git_hooks.server_code import faults, places
@@ -32,13 +33,17 @@ _LINK = 4096
 _CODE = 1 << 20
 """Bytes of one manifest or template that are read: some thirty times as many as the largest that people write."""
 _SMALL = 65_536
+_VERSIONS = 8
+"""So many reviewed versions of a file are looked at for what it calls already."""
 _READ = {Role.MANIFEST: _CODE, Role.EPP: _CODE, Role.HIERA: _SMALL, Role.CONF: _SMALL}
 """How much is read of what; of Ruby and ERB nothing need be."""
 
 
-def reads(directory: str, entry: Entry, settings: Settings) -> int | None:
-    """Return how much is read of an entry, if it is anything to puppetserver."""
-    if settings.branches.members_code == "trusted" or entry.mode in (DIRECTORY, SUBMODULE):
+def reads(directory: str, entry: Entry, settings: Settings, site: Site) -> int | None:
+    """Return how much is read of an entry, if it is anything to puppetserver, and the branch is one of members."""
+    if site.own or not site.shown or settings.branches.members_code == "trusted":
+        return None
+    if entry.mode in (DIRECTORY, SUBMODULE):
         return None
     if entry.mode == LINK:
         return _LINK
@@ -51,28 +56,41 @@ def reads(directory: str, entry: Entry, settings: Settings) -> int | None:
 def check(file: File) -> Iterator[Problem]:
     """Yield why a file or link may not come from members without review."""
     path, site = file.path, file.site
-    if site.own:
-        return
     if site.reviewed(path, file.entry):
         return
     if file.entry.mode == LINK:
         target = (file.content or b"").decode("utf-8", "replace")
-        yield from (Problem(path, what) for what in faults.of_link(path, target))
+        yield from (Problem(path, f"{what}; {_way(site)}") for what in faults.of_link(path, target))
         return
     if path == NAME:
         yield from _modules(file)
         return
     most = _READ.get(places.role(path), 0)
     if file.content is None and most:
-        yield Problem(path, f"is larger than the {most} bytes that are looked at; it needs review")
+        yield Problem(path, f"is larger than the {most} bytes that are looked at; {_way(site)}")
         return
     content = partial(bytes, file.content or b"")
     limited = file.settings.branches.limited_functions
-    found = [*faults.of_file(path, file.entry.id, content, site.read, limited)]
+    found = [*faults.of_file(path, file.entry.id, content, site.read, limited, partial(_earlier, file))]
     if places.role(path) is Role.CONF:
         found += environment_conf.server_code(content())
     for what in found:
-        yield Problem(path, f"{what}; else it needs review (docs/pushing.md, Code that runs on the master)")
+        yield Problem(path, f"{what}; {_way(site)}")
+
+
+def _earlier(file: File) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Yield the reviewed files at the path of a file, each content once, and not the largest or very many."""
+    found = {one.id: one for one in file.site.versions(file.path) if one.mode in (FILE, PROGRAM)}
+    for entry in [*found.values()][:_VERSIONS]:
+        content = file.site.content(entry)
+        if len(content) <= _CODE:
+            yield entry.id, partial(bytes, content)
+
+
+def _way(site: Site) -> str:
+    """Return how something comes to be reviewed."""
+    ask = f"push it to {site.proposed} and ask an operator to read it" if site.proposed else "it needs review"
+    return f"or {ask} (docs/pushing.md, Code that runs on the master)"
 
 
 def _modules(file: File) -> Iterator[Problem]:
@@ -94,4 +112,4 @@ def _modules(file: File) -> Iterator[Problem]:
     for module in asked:
         if module not in theirs:
             what = f"asks for the module {module.name}, which no reviewed branch asks for from there in this version"
-            yield Problem(NAME, f"{what}; it needs review (docs/pushing.md, Code that runs on the master)")
+            yield Problem(NAME, f"{what}; take that out, {_way(file.site)}")

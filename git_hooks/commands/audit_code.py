@@ -16,7 +16,7 @@ SUMMARY = "find what a members' branch has that runs on the master, and no opera
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("branches", metavar="BRANCH", nargs="*", help="default: all that members may push")
+    parser.add_argument("branches", metavar="BRANCH", nargs="*", help="default: members' branches with an environment")
     json_option(parser)
 
 
@@ -26,8 +26,7 @@ def run(call: Call) -> int:
     wanted = [BranchName(text) for text in call.arguments.branches]
     rules = Rules(call.settings.branches.rules)
     for branch in wanted:
-        place = rules.place_or_none(branch)
-        if place is None:
+        if rules.place_or_none(branch) is None and rules.proposal(branch) is None:
             raise NotFound("no rule makes an environment of this branch (branches.rules)", where=branch)
     found = {branch: list(problems) for branch, problems in unreviewed(call.settings, wanted)}
     lines = [f"{branch}: {one}" for branch, problems in found.items() for one in problems]

@@ -30,6 +30,8 @@ def run(call: Call) -> int:
         if not call.arguments.dry_run:
             settled(call, deployer)
         expiry = Expiry(call.settings, deployer, refs)
+        if not call.arguments.dry_run:
+            expiry.remember(now)
         for judged in list(expiry.judged(now)):
             if judged.reason or call.arguments.dry_run:
                 outcomes.append((judged, judged.reason or "would be archived"))
@@ -39,8 +41,8 @@ def run(call: Call) -> int:
             except Conflict as conflict:
                 outcomes.append((judged, str(conflict)))
                 continue
-            outcomes.append((judged, f"archived as {kept.ref}; {told(record)}"))
-            status = status if record.good else ExitStatus.FAILED
+            outcomes.append((judged, f"archived as {kept.ref}{'; ' + told(record) if record else ''}"))
+            status = status if record is None or record.good else ExitStatus.FAILED
     rows = [(one.topic.branch, day(one.ends), text) for one, text in outcomes]
     document = [
         {"branch": one.topic.branch, "ends": one.ends, "stays": bool(one.reason), "outcome": text}

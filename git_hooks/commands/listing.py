@@ -1,4 +1,4 @@
-"""`branch-manager list`: every environment with its branch."""
+"""`branch-manager list`: every environment with its branch, and what members propose."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from collections.abc import Sequence
 from enc.commands.call import Call, json_option, table
 from enc.programs.times import age, day
 from enc.terms.errors import ExitStatus
+from git_hooks.branches.expiry import ends_at
 from git_hooks.branches.listing import Row, references, rows
+from git_hooks.branches.proposals import proposed
 from git_hooks.commands.target import opened
 from git_hooks.repository.objects import Divergence
 
 SUMMARY = "list environments: branch, commit, who, age, nodes, ahead and behind of the site's own branches"
+
+FOR_REVIEW = "for review"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +30,9 @@ def run(call: Call) -> int:
     """Show them; exit status 1 if `--not-live` finds any."""
     with opened(call) as (deployer, refs):
         found = rows(call.settings, deployer, refs, time.time())
+        waiting = list(proposed(call.settings.branches, deployer.repository.branches(), time.time()))
     if call.arguments.not_live:
+        waiting = []
         found = [row for row in found if row.state != "live"]
     for row in found:
         if row.missing:
@@ -35,7 +41,15 @@ def run(call: Call) -> int:
     names = [f"VS {reference.upper()}" for reference in known]
     head = ("ENVIRONMENT", "BRANCH", "COMMIT", "STATE", "WHO", "AGE", "NODES", *names, "ENDS")
     now = time.time()
-    call.show([_document(row) for row in found], table(head, (_cells(row, known, now) for row in found)))
+    documents = [_document(row) for row in found]
+    lines: list[tuple[object, ...]] = [_cells(row, known, now) for row in found]
+    for one in waiting:
+        ends = ends_at(one.since, call.settings.branches.topics_unused)
+        documents.append({**one._asdict(), "environment": None, "state": FOR_REVIEW, "ends": ends})
+        none = ["-"] * len(known)
+        shown = (one.branch, one.commit.abbreviated, FOR_REVIEW, "-", age(now - one.since), "-", *none, day(ends))
+        lines.append(("-", *shown))
+    call.show(documents, table(head, lines))
     return ExitStatus.FAILED if call.arguments.not_live and found else ExitStatus.DONE
 
 

@@ -43,6 +43,9 @@ def run(call: Call) -> int:
             call.show(kept._asdict(), f"{kept.name} would come back as {branch} at {kept.commit.abbreviated}")
             return ExitStatus.DONE
         record = expiry.restore(kept, branch, who())
+    if record is None:
+        call.show(kept._asdict(), f"{branch} is back at {kept.commit.abbreviated}, to be read")
+        return ExitStatus.DONE
     call.show(document(record), told(record))
     return ExitStatus.DONE if record.good else ExitStatus.FAILED
 

@@ -1,17 +1,38 @@
-"""May members let something run on the master, and can it be told what would?"""
+"""May members let something run on the master, can it be told what would, and is what loads it shut in?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from enc.doctor.findings import Finding, fault, note, ok
+from enc.programs import sandbox
 from enc.settings import BranchSettings
+from enc.terms.program_words import why
 from git_hooks.puppet_code.calls import Kind
 from git_hooks.puppet_code.worker import ParserMissing, Worker
 
 
+def types(program: Path | None, bwrap: Path = sandbox.BWRAP) -> Iterator[Finding]:
+    """Let puppet say its version in a sandbox, if it is to describe types in one (branches.types_program)."""
+    if program is None:
+        return
+    try:
+        done = sandbox.run([str(program), "--version"], b"", sandbox.Bounds(seconds=60.0), bwrap)
+    except (sandbox.NoSandbox, sandbox.OutOfBounds) as error:
+        words = f"types cannot be described, so a push that changes one does not go live: {error}"
+        yield fault("types-sandbox", words, "docs/static-catalogs.md (Resource types) says what it needs")
+        return
+    if done.status:
+        told = why(done.said.decode("utf-8", "replace"), f"ended with {done.status}, and said nothing")
+        yield fault("types-sandbox", f"{program} does not start in its sandbox: {told}", "name puppet by its own path")
+        return
+    yield ok("types-sandbox", "types are described in a sandbox, as nobody")
+
+
 def check(settings: BranchSettings) -> Iterator[Finding]:
-    """Ask Puppet's parser about a line of code, where it is needed."""
+    """Ask Puppet's parser about a line of code, and try the sandbox, where they are needed."""
+    yield from types(settings.types_program)
     if settings.members_code == "trusted":
         yield note(
             "members-code",

@@ -13,6 +13,8 @@ class Kind(StrEnum):
 
     MANIFEST = "pp"
     EPP = "epp"
+    PLACED = "pp+"
+    """A manifest, of whose calls is told what goes before them (`Call.before`), which takes the parser longer."""
 
 
 class Call(NamedTuple):
@@ -23,7 +25,9 @@ class Call(NamedTuple):
     name: str | None
     """Without `::` before it; None: computed, so it may be any."""
     arguments: tuple[str | None, ...]
-    """Literal texts; None: computed. What a method is called on comes first."""
+    """Literal texts; None: computed. What a method is called on comes first; a block comes last, as computed."""
+    before: str = ""
+    """Stands for all that is evaluated before it where it is, and for its own statement; equal if that is equal."""
 
 
 class Reading(NamedTuple):
@@ -36,6 +40,8 @@ class Reading(NamedTuple):
     """Where the fault is; 0: not known."""
     syntax: bool = False
     """Puppet's grammar does not allow it, so it is never compiled. Else it is the parser that failed."""
+    late: bool = False
+    """It was not read in the time that there was; with more it might be."""
 
 
 Read = Callable[[str, Kind, Callable[[], bytes]], Reading]
@@ -51,8 +57,11 @@ def parse(answer: bytes) -> Reading:
     try:
         told = json.loads(answer)
         if "fault" in told:
-            return Reading((), str(told["fault"]), int(told["line"]), told["syntax"] is True)
-        return Reading(tuple(Call(int(line), _plain(name), tuple(given)) for line, name, given in told["calls"]))
+            return Reading((), str(told["fault"]), int(told["line"]), told["syntax"] is True, told.get("late") is True)
+        calls = told["calls"]
+        return Reading(
+            tuple(Call(int(line), _plain(name), tuple(given), *map(str, more)) for line, name, given, *more in calls)
+        )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnsoundAnswer("Puppet's parser answered with something else than an answer") from error
 

@@ -1,18 +1,22 @@
 # Says what Puppet code calls. Started by worker.py, which asks one question after the other on standard input:
 #
-#   KIND LENGTH LF, then LENGTH octets (KIND: pp or epp)
+#   KIND LENGTH SECONDS LF, then LENGTH octets (KIND: pp, epp or pp+)
 #
 # Each answer is one line of JSON on standard output: {"calls": [[line, name, [argument, …]], …]}, or
 # {"fault": words, "line": number, "syntax": boolean} where Puppet cannot read the code; where it is not its syntax, the
-# parser has failed, and another one might do better. A name is null where it is computed; so is an
-# argument that is no literal text. What is called as a method has what it is called on as its first argument.
+# parser has failed, and another one might do better; with "late" it was not done after SECONDS. A name is null where it is computed; so is an
+# argument that is no literal text. A block is an argument, the last. What is called as a method has what it is called on as its first argument. With pp+
+# each call has a fourth value, a digest: of all statements up to its own in the class that it stands in, with the
+# class's head; of all that it stands in, where that is another definition; else of the file's statements up to its own.
 #
 # Puppet's grammar is all that is used: no environment, no autoloader, no settings of the machine, no evaluation.
 # So nothing that a question holds is ever run.
 
+require 'digest'
 require 'json'
 require 'puppet'
 require 'puppet/pops'
+require 'timeout'
 
 Model = Puppet::Pops::Model
 LONGEST = 4096 # octets of a literal that is told; a longer one counts as computed
@@ -39,7 +43,9 @@ def call(node)
   callee = node.functor_expr
   arguments = node.arguments
   arguments = [callee.left_expr, *arguments] if callee.is_a?(Model::NamedAccessExpression)
-  [node.line.to_i, name_of(callee), arguments.map { |argument| literal(argument) }]
+  told = arguments.map { |argument| literal(argument) }
+  told << nil unless node.lambda.nil?
+  [node.line.to_i, name_of(callee), told]
 end
 
 def calls(root)
@@ -54,12 +60,65 @@ def calls(root)
   found.sort_by(&:first)
 end
 
-PARSERS = { 'pp' => Puppet::Pops::Parser::Parser.new, 'epp' => Puppet::Pops::Parser::EppParser.new }.freeze
+PLACES = %w[locator offset length].freeze
+
+# What a piece of the model says, wherever it stands.
+def shape(value)
+  case value
+  when Model::PopsObject
+    [value.class.name, shape(value._pcore_init_hash.reject { |name, _| PLACES.include?(name) })]
+  when Hash then value.map { |name, one| [name.to_s, shape(one)] }
+  when Array then value.map { |one| shape(one) }
+  when String, Numeric, true, false, nil then value
+  else [value.class.name, value.inspect]
+  end
+end
+
+def statements(body)
+  body.is_a?(Model::BlockExpression) ? body.statements : [body].compact
+end
+
+def placed(root)
+  whole = Digest::SHA256.new
+  statements(root.is_a?(Model::Program) ? root.body : root).flat_map do |statement|
+    case statement
+    when Model::HostClassDefinition then placed_in(statement)
+    when Model::NodeDefinition then told(statement, whole << JSON.generate(shape(statement), max_nesting: 0))
+    when Model::Definition then told(statement, Digest::SHA256.new << JSON.generate(shape(statement), max_nesting: 0))
+    else told(statement, whole << JSON.generate(shape(statement), max_nesting: 0))
+    end
+  end
+end
+
+def placed_in(definition)
+  all = Digest::SHA256.new << JSON.generate(shape(definition), max_nesting: 0)
+  head = definition._pcore_init_hash.reject { |name, _| name == 'body' || PLACES.include?(name) }
+  so_far = Digest::SHA256.new << JSON.generate(shape(head), max_nesting: 0)
+  found = definition.parameters.flat_map { |one| told(one, all) }
+  found + statements(definition.body).flat_map { |one| told(one, so_far << JSON.generate(shape(one), max_nesting: 0)) }
+end
+
+def told(part, digest)
+  calls(part).map { |one| [*one, digest.hexdigest] }
+end
+
+PARSERS = { 'pp' => Puppet::Pops::Parser::Parser, 'epp' => Puppet::Pops::Parser::EppParser }.freeze
+KEPT = PARSERS.transform_values(&:new)
+
+# Stopped from outside of the parser, so that the process, whose start takes a hundred times as long, can go on.
+def answer_within(kind, text, seconds)
+  Timeout.timeout(seconds) { JSON.generate(answer(kind, text)) }
+rescue Timeout::Error
+  KEPT.merge!(PARSERS.transform_values(&:new)) # it was stopped somewhere
+  JSON.generate(fault: "takes Puppet's parser more than #{seconds.round(1)} s", line: 0, syntax: false, late: true)
+end
 
 def answer(kind, text)
   return { fault: 'is not UTF-8', line: 0, syntax: true } unless text.valid_encoding?
-  parsed = PARSERS.fetch(kind).parse_string(text, 'code')
-  { calls: parsed.nil? ? [] : calls(parsed.respond_to?(:model) ? parsed.model : parsed) }
+  parsed = KEPT.fetch(kind.delete_suffix('+')).parse_string(text, 'code')
+  return { calls: [] } if parsed.nil?
+  model = parsed.respond_to?(:model) ? parsed.model : parsed
+  { calls: kind.end_with?('+') ? placed(model) : calls(model) }
 rescue Puppet::Error => e
   words = e.respond_to?(:basic_message) ? e.basic_message : e.message
   { fault: words, line: e.respond_to?(:line) ? e.line.to_i : 0, syntax: true }
@@ -75,10 +134,10 @@ Puppet::Util::Log.level = :crit
 puts(JSON.generate(version: Puppet.version))
 $stdout.flush
 while (question = $stdin.gets)
-  kind, length = question.split
+  kind, length, seconds = question.split
   text = $stdin.read(length.to_i)
   # As Puppet reads a file: UTF-8, a byte order mark is no part of it.
   text = text.force_encoding('UTF-8').delete_prefix("\uFEFF") if text
-  puts(JSON.generate(answer(kind, text)))
+  puts(answer_within(kind, text, seconds.to_f))
   $stdout.flush
 end

@@ -7,9 +7,9 @@ answers (by the code's own name, for code does not change under its object id).
 
 The code that is asked about is hostile. The parser (reader.rb) evaluates
 nothing, and the process has no more than it needs: an empty environment, no
-files to write, bounded memory and time. One that takes too long or ends over a
-piece of code is ended, that piece is unreadable, and the next one gets a new
-process.
+files to write, bounded memory and time. It stops by itself over what takes too
+long; if it does not, or ends over a piece of code, it is ended, that piece is
+unreadable, and the next one gets a new process.
 
 Failure modes: no Ruby with Puppet on this machine: `ParserMissing`, and the
 caller refuses what it cannot decide. Killed at any moment: nothing is left, the
@@ -35,7 +35,9 @@ RUBIES = ("/opt/puppetlabs/puppet/bin/ruby", "/usr/bin/ruby")
 _START = 60.0
 """Seconds until the process must say that it is there: a machine under load takes many times the usual second."""
 _ANSWER = 10.0
-"""Seconds for one piece of code; what is allowed in a push takes a fraction of one."""
+"""Seconds for one piece of code; what people write takes a fraction of one."""
+_MORE = 5.0
+"""Seconds more until a process that has not stopped by itself is ended."""
 _MEMORY = 1 << 30
 """Bytes of address space. Ruby with Puppet has 300 MB of it."""
 _LONGEST = 32 << 20
@@ -61,70 +63,94 @@ class ParserMissing(ToolkitError):
 
 
 class _Ended(Exception):
-    """The process is gone, or answers no more."""
+    """The process is gone, or answers with nonsense."""
+
+
+class _Late(_Ended):
+    """It has not answered in time."""
 
 
 class Worker:
-    """Reads Puppet code. May be used from several threads; they wait for each other."""
+    """Reads Puppet code. May be used from several threads; they wait for each other (fairly: parser.py)."""
 
     def __init__(self, ruby: Path | None = None) -> None:
         """Start nothing yet. `ruby`: one that has Puppet's library; None: that of the packages."""
         self._ruby = ruby
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
         self._asked = 0
         self._known: dict[tuple[str, Kind], Reading] = {}
         self._remembered = 0
 
-    def read(self, name: str, kind: Kind, content: Callable[[], bytes]) -> Reading:
+    def read(self, name: str, kind: Kind, content: Callable[[], bytes], longest: float | None = None) -> Reading:
         """Return what the code `name` (its object id) calls; `content` is fetched if that is not known yet.
 
-        Raise `ParserMissing` where no Puppet can be asked.
+        `longest`: seconds that it may take; None: as long as any code. Raise `ParserMissing` where no Puppet can be
+        asked.
         """
         with self._lock:
-            known = self._known.get((name, kind))
+            known = self.known(name, kind)
             if known is None:
-                known = self._read(kind, content())
+                known = self._read(kind, content(), _ANSWER if longest is None else longest)
                 self._remember((name, kind), known)
             return known
+
+    def known(self, name: str, kind: Kind) -> Reading | None:
+        """Return what is known of the code, without waiting for anybody."""
+        with self._looking:
+            return self._known.get((name, kind))
+
+    def start(self) -> None:
+        """Have the process there; raise `ParserMissing` where no Puppet can be asked."""
+        with self._lock:
+            if self._asked >= _ASKED:
+                self._end()
+            if self._process is None:
+                self._start()
 
     def _remember(self, code: tuple[str, Kind], reading: Reading) -> None:
         if reading.fault and not reading.syntax:
             return  # the parser failed, perhaps because the machine was busy: it may be asked again
-        self._remembered += 1 + len(reading.calls)
-        if self._remembered > _REMEMBERED:
-            self._known.clear()
-            self._remembered = 1 + len(reading.calls)
-        self._known[code] = reading
+        with self._looking:
+            self._remembered += 1 + len(reading.calls)
+            if self._remembered > _REMEMBERED:
+                self._known.clear()
+                self._remembered = 1 + len(reading.calls)
+            self._known[code] = reading
 
     def close(self) -> None:
         """End the process; the next question starts another."""
         with self._lock:
             self._end()
 
-    def _read(self, kind: Kind, content: bytes) -> Reading:
+    def _read(self, kind: Kind, content: bytes, longest: float) -> Reading:
         if self._asked >= _ASKED:
             self._end()
         fresh = self._process is None
+        late = False
         try:
-            return self._ask(kind, content)
-        except _Ended:
+            return self._ask(kind, content, longest)
+        except _Ended as error:
+            late = isinstance(error, _Late)
             self._end()
-        if not fresh:
+        if not fresh and not late:
             # It may have been ended by somebody since the last question, and not over this one.
             try:
-                return self._ask(kind, content)
-            except _Ended:
+                return self._ask(kind, content, longest)
+            except _Ended as error:
+                late = isinstance(error, _Late)
                 self._end()
-        return Reading((), f"Puppet's parser did not get to its end (within {_ANSWER:.0f} s and {_MEMORY >> 20} MB)", 0)
+        words = f"Puppet's parser did not get to its end (within {longest:.1f} s and {_MEMORY >> 20} MB)"
+        return Reading((), words, late=late)
 
-    def _ask(self, kind: Kind, content: bytes) -> Reading:
+    def _ask(self, kind: Kind, content: bytes, longest: float) -> Reading:
         process = self._process or self._start()
         self._asked += 1
-        self._send(process, b"%s %d\n" % (kind.encode(), len(content)) + content)
+        self._send(process, b"%s %d %.3f\n" % (kind.encode(), len(content), longest) + content)
         try:
-            return parse(self._line(process, _ANSWER))
+            return parse(self._line(process, longest + _MORE))
         except UnsoundAnswer as error:
             raise _Ended from error
 
@@ -183,7 +209,9 @@ class Worker:
         size = len(self._unread)
         while b"\n" not in parts[-1]:
             left = until - monotonic()
-            if left <= 0 or size > _LONGEST or not select.select([process.stdout], [], [], left)[0]:
+            if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
+                raise _Late
+            if size > _LONGEST:
                 raise _Ended
             part = os.read(process.stdout.fileno(), 1 << 20)
             if not part:

@@ -26,7 +26,7 @@ _LINE = Check(file=server_code.check, reads=server_code.reads)
 
 
 def unreviewed(settings: Settings, wanted: Collection[BranchName] = ()) -> Iterator[tuple[BranchName, tuple[str, ...]]]:
-    """Yield each members' branch, those of `wanted` or all, with what of its tree needs review.
+    """Yield each members' branch, those of `wanted` or all that are shown, with what of its tree needs review.
 
     The site's setting does not count: this looks where members are trusted, too.
     """
@@ -39,6 +39,6 @@ def unreviewed(settings: Settings, wanted: Collection[BranchName] = ()) -> Itera
     with Incoming(str(settings.branches.repository), os.environ) as objects:
         existing = objects.branches()
         for branch, tip in sorted(existing.items()):
-            place = rules.place_or_none(branch)
+            place = rules.place_or_none(branch) or (rules.proposal(branch) if branch in wanted else None)
             if place is not None and place.project is not None and (not wanted or branch in wanted):
-                yield branch, Examination(objects, asked, (_LINE,)).unreviewed(tip, existing)
+                yield branch, Examination(objects, asked, (_LINE,)).unreviewed(tip, place, existing)

@@ -15,7 +15,7 @@ from functools import cache, partial
 from math import inf
 from typing import TYPE_CHECKING
 
-from enc.terms.environments import Place, Rules
+from enc.terms.environments import Place, Proposal, Rules
 from enc.terms.errors import NotFound, ToolkitError
 from enc.terms.names import BranchName
 from git_hooks import checks
@@ -36,8 +36,10 @@ _BASES = 4
 class Examination:
     """One look at one or more commits; the bounds (settings `pushes`) are for all together."""
 
-    def __init__(self, objects: Incoming, settings: Settings, lines: Iterable[Check] | None = None) -> None:
-        """`lines` are those of the table of checks that are asked; None: all."""
+    def __init__(
+        self, objects: Incoming, settings: Settings, lines: Iterable[Check] | None = None, who: str = ""
+    ) -> None:
+        """`lines` are those of the table of checks that are asked; None: all. `who` brings what is looked at."""
         lines = tuple(checks.CHECKS if lines is None else lines)
         self._objects = objects
         self._settings = settings
@@ -45,7 +47,7 @@ class Examination:
         self._places: dict[BranchName, Place | None] = {}
         self._of_trees = [check.tree for check in lines if check.tree is not None]
         self._inspection = Inspection(objects, lines, settings)
-        self._code = CodeReader(settings.branches.ruby)
+        self._code = CodeReader(settings.branches.ruby, who)
         self._approvals = Approvals(settings.branches.store)
 
     @property
@@ -57,14 +59,14 @@ class Examination:
         self,
         new: ObjectId,
         old: ObjectId | None,
-        place: Place | None,
+        place: Place | Proposal | None,
         existing: Mapping[BranchName, ObjectId],
         coming: Iterable[ObjectId] = (),
     ) -> tuple[str, ...]:
         """Return what is wrong with the tree of `new`, a sentence each.
 
-        `old` is what the branch showed before (None: it is new), `place` its
-        environment (None: a tag), `existing` are the branches there are; they
+        `old` is what the branch showed before (None: it is new), `place` what it
+        is for (None: a tag), `existing` are the branches there are; they
         may be left out where `old` is known. `coming` are commits that
         operators' branches are to show after this very push.
         """
@@ -72,7 +74,7 @@ class Examination:
         try:
             tree = objects.commit(objects.commit_of(new) if place is None else new)[0]
             known = [objects.commit(tip)[0] for tip in self._known(old, place, existing)]
-            site = OPERATORS if place is None or place.project is None else self._site(new, existing, coming)
+            site = self._site(new, place, existing, coming)
             found = [problem.text for problem in self._inspection.problems(tree, dict.fromkeys(known), site)]
             return tuple(found or self._of_tree(tree, known))
         except NotFound:
@@ -80,14 +82,17 @@ class Examination:
         except ToolkitError as error:
             return (str(error),)
 
-    def unreviewed(self, tip: ObjectId, existing: Mapping[BranchName, ObjectId]) -> tuple[str, ...]:
+    def unreviewed(
+        self, tip: ObjectId, place: Place | Proposal, existing: Mapping[BranchName, ObjectId]
+    ) -> tuple[str, ...]:
         """Return what is wrong with all of a members' branch, not only with what is new; no bound of a push counts."""
-        self._code = CodeReader(self._settings.branches.ruby, inf)
+        self._code = CodeReader(self._settings.branches.ruby, "audit", inf)
         tree = self._objects.commit(tip)[0]
-        return tuple(one.text for one in self._inspection.problems(tree, (), self._site(tip, existing, ())))
+        site = self._site(tip, place, existing, ())
+        return tuple(one.text for one in self._inspection.problems(tree, (), site._replace(shown=True)))
 
     def _known(
-        self, old: ObjectId | None, place: Place | None, existing: Mapping[BranchName, ObjectId]
+        self, old: ObjectId | None, place: Place | Proposal | None, existing: Mapping[BranchName, ObjectId]
     ) -> list[ObjectId]:
         """Return the commits whose trees are known."""
         if old is not None:
@@ -113,8 +118,16 @@ class Examination:
         for check in self._of_trees:
             yield from (one.text for one in check(look))
 
-    def _site(self, new: ObjectId, existing: Mapping[BranchName, ObjectId], coming: Iterable[ObjectId]) -> Site:
+    def _site(
+        self,
+        new: ObjectId,
+        place: Place | Proposal | None,
+        existing: Mapping[BranchName, ObjectId],
+        coming: Iterable[ObjectId],
+    ) -> Site:
         """Return what operators have; their branches are looked for if a check asks."""
+        if place is None or place.project is None:
+            return OPERATORS
         objects = self._objects
 
         @cache
@@ -134,13 +147,22 @@ class Examination:
             for commit in commits():
                 yield from _at(objects, objects.commit(commit)[0], path)
 
+        def versions(path: str) -> tuple[Entry, ...]:
+            return (*at(path), *at(path, before))
+
         def reviewed(path: str, entry: Entry) -> bool:
-            for one in (*at(path), *at(path, before)):
+            for one in versions(path):
                 if one.id == entry.id and (one.mode == LINK) == (entry.mode == LINK):
                     return True
             return self._approvals.has(path, entry.id)
 
-        return Site(False, at, lambda entry: objects.blob(entry.id), reviewed, self._code.read)
+        shown, proposed = not isinstance(place, Proposal), self._rules.proposed(place.project)
+        content = partial(_content, objects)
+        return Site(False, at, content, reviewed, self._code.read, versions, shown, proposed)
+
+
+def _content(objects: Incoming, entry: Entry) -> bytes:
+    return objects.blob(entry.id)
 
 
 def _at(objects: Incoming, tree: str, path: str) -> Iterator[Entry]:

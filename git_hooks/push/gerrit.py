@@ -98,11 +98,13 @@ def received(settings: Settings, event: Event, environ: Mapping[str, str]) -> Pu
     """Return the verdict about the tree of a pushed commit (`commit-received`)."""
     update = event.update
     branch = BranchName.of_ref(update.ref) if update.ref.startswith(HEADS) else None
-    place = Rules(settings.branches.rules).place(branch) if branch is not None else None
+    rules = Rules(settings.branches.rules)
+    place = rules.place(branch) or rules.proposal(branch) if branch is not None else None
     if branch is None or place is None or update.deletes:
         return PushVerdict((RefVerdict(update.ref),))
     with Incoming(str(settings.branches.repository), environ) as objects:
-        problems = Examination(objects, settings).problems(update.new, objects.tip(branch), place, objects.branches())
+        examination = Examination(objects, settings, who=event.username)
+        problems = examination.problems(update.new, objects.tip(branch), place, objects.branches())
     return PushVerdict((RefVerdict(update.ref, problems),))
 
 

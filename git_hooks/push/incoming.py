@@ -191,7 +191,7 @@ class Inspection:
             asked = [*new, *(entry for entry in also if join(path, entry.name) in own)] if also else new
             wanted = []
             for entry in asked:
-                most = reads(path, entry, self._settings)
+                most = reads(path, entry, self._settings, site)
                 if most is not None:
                     size = sizes[entry.id] if _has_content(entry) else 0
                     wanted.append(_Wanted(entry, size, _has_content(entry) and size <= min(most, _LARGEST)))

@@ -3,6 +3,7 @@
 | ref | make, add commits | rewrite | delete |
 |---|---|---|---|
 | a project's branch (the rule has `<name>`) | members | admins | admins, if no node uses it |
+| a proposal (the rule ends in `-`) | members | admins | admins |
 | any other branch with a rule (test, production) | operators | operators | nobody |
 | refs/tags/ | operators | operators | operators |
 | refs/archive/ and everything else | nobody | nobody | nobody |
@@ -20,7 +21,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from enc.rights.roles import Action, Person, allowed
-from enc.terms.environments import Place, Rules
+from enc.terms.environments import Place, Proposal, Rules
 from enc.terms.errors import InvalidName
 from enc.terms.names import BranchName, Certname, EnvironmentName, ProjectName
 from git_hooks.push.verdict import RefVerdict
@@ -37,9 +38,16 @@ class Move(NamedTuple):
 
     update: RefUpdate
     place: Place | None = None
-    """The environment it becomes; None: it is a tag, or refused."""
+    """The environment it becomes; None: it is a tag, a proposal, or refused."""
     refused: str = ""
     """Why a ref of this name is refused, whoever pushes it."""
+    proposal: Proposal | None = None
+    """It is a branch that becomes no environment, for others to read."""
+
+    @property
+    def what(self) -> Place | Proposal | None:
+        """What the branch is for; None: it is a tag, or refused."""
+        return self.place or self.proposal
 
 
 class Facts(NamedTuple):
@@ -72,6 +80,8 @@ def read(update: RefUpdate, rules: Rules) -> Move:
         place = rules.place(branch)
     except InvalidName as error:
         return Move(update, refused=error.message)
+    if place is None and (proposal := rules.proposal(branch)) is not None:
+        return Move(update, proposal=proposal)
     if place is None:
         return Move(update, refused="no rule makes an environment of a branch of this name (see branches.rules)")
     return Move(update, place)
@@ -79,9 +89,9 @@ def read(update: RefUpdate, rules: Rules) -> Move:
 
 def needs(move: Move, *, rewrites: bool) -> tuple[Action, ProjectName | None]:
     """Return what somebody must be allowed to do for `move`, and to which project."""
-    if move.place is None:
+    if move.what is None:
         return Action.TAG_PUSH, None
-    project = move.place.project
+    project = move.what.project
     if project is None:
         return (Action.SITE_BRANCH_FORCE if rewrites else Action.SITE_BRANCH_PUSH), None
     if move.update.deletes:
@@ -97,13 +107,13 @@ def judge(person: Person, move: Move, facts: Facts, obstacle: str = "") -> RefVe
     if move.update.deletes and move.place is not None and move.place.project is None:
         return RefVerdict(ref, ("this branch belongs to no project, and such a branch is not deleted by a push",))
     action, project = needs(move, rewrites=facts.rewrites)
-    branch = move.place.branch if move.place is not None else None
+    branch = move.what.branch if move.what is not None else None
     verdict = allowed(person, action, project, branch)
     if not verdict.allowed:
         hint = "; it would forget commits that the branch has: fetch, rebase or merge, and push again"
         rewrites = action in (Action.BRANCH_FORCE, Action.SITE_BRANCH_FORCE)
         return RefVerdict(ref, (verdict.reason + (hint if rewrites else ""),))
-    if move.place is not None and move.update.creates and not facts.project_exists:
+    if move.what is not None and move.update.creates and not facts.project_exists:
         return RefVerdict(ref, (f"there is no project {project} in LDAP, so nobody could use this branch",))
     if obstacle:
         return RefVerdict(ref, (obstacle,))
@@ -140,9 +150,9 @@ def obstacles(moves: Iterable[Move], existing: Iterable[BranchName], rules: Rule
     moves = [move for move in moves if not move.refused]
     gone = {move.update.ref for move in moves if move.update.deletes}
     made = {
-        move.place.branch: move.place
+        move.what.branch: move.place
         for move in moves
-        if move.place is not None and move.update.creates and not move.update.deletes
+        if move.what is not None and move.update.creates and not move.update.deletes
     }
     if not made:
         return {}
@@ -157,10 +167,10 @@ def obstacles(moves: Iterable[Move], existing: Iterable[BranchName], rules: Rule
             below.setdefault(above, branch)
     found = {}
     for branch, place in made.items():
-        rivals = sorted(set(by_environment[place.environment.lower()]) - {branch})
+        rivals = sorted(set(by_environment[place.environment.lower()]) - {branch}) if place is not None else []
         # What git cannot have together with it.
         near = next((BranchName(above) for above in _above(branch) if above in present), below.get(branch))
-        if rivals:
+        if place is not None and rivals:
             found[branch.ref] = (
                 f"it would become environment {place.environment}, which is branch {rivals[0]}'s; choose another name"
             )

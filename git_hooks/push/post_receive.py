@@ -3,7 +3,7 @@
 The deploys and their words are receive.py's; here is added which nodes they
 reach, when a short-lived branch ends, and how commits that left a branch come
 back. It cannot refuse any more, so it tells the truth: a branch that is stored
-but not live is said to be so. Refs that become no environment (tags) need no word.
+but not live is said to be so. Of a proposal is told who reads it; tags need no word.
 
 Several environments are built together first, with one sync for all their
 files, and then switched one after the other. Several deployers at once would
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from enc.programs import log
 from enc.programs.times import day
-from enc.terms.environments import Place, Rules, site_first
+from enc.terms.environments import Place, Proposal, Rules, site_first
 from enc.terms.errors import InvalidName, ToolkitError
 from enc.terms.names import HEADS, BranchName
 from git_hooks.branches.expiry import ends_at
@@ -87,6 +87,7 @@ class Report(Iterator[str]):
             who = UNKNOWN
             yield f"this push is recorded without a name: {error}"
         found: list[tuple[RefUpdate, Place]] = []
+        proposed: list[tuple[RefUpdate, Proposal]] = []
         why = self._refused(updates)
         for update in updates:
             refused = why.get(update.ref, "")
@@ -96,6 +97,8 @@ class Report(Iterator[str]):
                 yield f"{shown(update.ref)}: stored, but NOT live: {refused}"
             elif place is not None:
                 found.append((update, place))
+            elif (proposal := self._proposal(update)) is not None:
+                proposed.append((update, proposal))
         few = len(found) <= _MOST_TOLD
         bad = 0
         kept = self._kept()
@@ -107,6 +110,10 @@ class Report(Iterator[str]):
             if told.good and not update.deletes and few:
                 yield from self._reached(place)
                 yield from self._ends(place)
+        for update, proposal in proposed:
+            yield from self._read_by(update, proposal)
+            if (proposal.branch, update.old) in kept:
+                yield self._way_back(kept.pop((proposal.branch, update.old)), update)
         for one in kept.values():
             yield f"{one.branch}: what an interrupted push took away is kept as {one.name}"
         if bad and len(found) > 1:
@@ -183,6 +190,19 @@ class Report(Iterator[str]):
         if place.topic is not None:
             ends = ends_at(time.time(), self._settings.branches.topics_unused)
             yield f"{UNDER}ends on {day(ends)} unless somebody pushes to it before, or a node uses it"
+
+    def _read_by(self, update: RefUpdate, proposal: Proposal) -> Iterator[str]:
+        if update.deletes:
+            yield f"{proposal.branch}: removed"
+            return
+        yield f"{proposal.branch}: stored at {update.new.abbreviated}, to be read; it becomes no environment"
+        yield f"{UNDER}an operator sees what of it runs on the master with: branch-manager audit-code {proposal.branch}"
+        ends = ends_at(time.time(), self._settings.branches.topics_unused)
+        yield f"{UNDER}ends on {day(ends)} unless somebody pushes to it before"
+
+    def _proposal(self, update: RefUpdate) -> Proposal | None:
+        branch = BranchName.of_ref(update.ref) if update.ref.startswith(HEADS) else None
+        return self._rules.proposal(branch) if branch is not None else None
 
     def _place(self, update: RefUpdate) -> Place | None:
         try:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from enc.rights.roles import Person
-from enc.terms.environments import Rules
+from enc.terms.environments import Proposal, Rules
 from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName
 from git_hooks.branches.usage import Usage, UsageUnknown
@@ -124,7 +124,7 @@ class Judge:
             verdicts = [one.verdict for one in judged]
             if not all(verdict.allowed for verdict in verdicts):
                 return PushVerdict(tuple(verdicts))
-            examination = Examination(objects, self._settings)
+            examination = Examination(objects, self._settings, who=str(pusher.name))
             coming = [move.update.new for move in moves if _is_operators(move)]
             verdicts = [_examined(move, existing, coming, examination) for move in moves]
             if all(verdict.allowed for verdict in verdicts):
@@ -144,13 +144,13 @@ class Judge:
         except ToolkitError as error:
             return _Judged(move, RefVerdict(move.update.ref, (str(error),)))
         left = None
-        if move.place is not None and (move.update.deletes or facts.rewrites):
-            left = Leaving(move.place.branch, move.update.old)
+        if move.what is not None and (move.update.deletes or facts.rewrites):
+            left = Leaving(move.what.branch, move.update.old)
         return _Judged(move, policy.judge(person, move, facts, obstacle), left)
 
     def _facts(self, person: Person, move: Move, objects: Incoming) -> Facts:
         """Find out what the verdict needs, and nothing that the person's role makes superfluous."""
-        place, update = move.place, move.update
+        place, update = move.what, move.update
         if move.refused or place is None:
             return Facts()
         if update.deletes:
@@ -158,6 +158,8 @@ class Judge:
                 return Facts()
             if objects.tip(place.branch) != update.old:
                 return Facts(moved=True)
+            if isinstance(place, Proposal):
+                return Facts()
             try:
                 return Facts(used_by=self._usage.nodes_for_certain(place.environment))
             except UsageUnknown as unknown:
@@ -182,4 +184,4 @@ def _examined(
     if update.deletes:
         return RefVerdict(update.ref)
     old = None if update.creates else update.old
-    return RefVerdict(update.ref, examination.problems(update.new, old, move.place, existing, coming))
+    return RefVerdict(update.ref, examination.problems(update.new, old, move.what, existing, coming))

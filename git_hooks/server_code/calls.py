@@ -32,6 +32,11 @@ _RUNS = {
 
 _FILES = ("file", "find_file", "find_template", "binary_file", "template")
 """Each of their arguments is a path."""
+_TEMPLATES = ("epp", "deferrable_epp", "stdlib::deferrable_epp")
+"""The first of their arguments is the path of a template, which is evaluated."""
+_HIERA = ("hiera", "hiera_array", "hiera_hash", "hiera_include")
+"""The last of theirs, the third or the one before a block, is a path that a hiera.yaml of version 3 reads first."""
+_LEVEL = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*", re.ASCII)
 _IN_MODULE = re.compile(r"[a-z][a-z0-9_]*(?:/(?!\.\.?(?:/|$))[^/\0]+)+", re.ASCII)
 """MODULE/PATH, and no way out of it."""
 
@@ -55,12 +60,28 @@ def harm(call: Call, limited: Iterable[str]) -> str:
         return inner or ("call() hides the template; call inline_epp() itself" if first == "inline_epp" else "")
     if name == "inline_epp" and (not call.arguments or call.arguments[0] is None):
         return "inline_epp() of something computed can call any function; give it a text in single quotes"
-    if name in _FILES or name == "epp":
-        paths = call.arguments[:1] if name == "epp" else call.arguments
+    if name in _HIERA and any(level is None or not _LEVEL.fullmatch(level) for level in call.arguments[2:]):
+        return f"{name}() with a level of its own can read files of the master; name the level in hiera.yaml"
+    if name in _FILES or name in _TEMPLATES:
+        paths = call.arguments[:1] if name in _TEMPLATES else call.arguments
         return next((found for path in paths if (found := _path(name, path))), "")
     if any(fnmatchcase(name, pattern) for pattern in limited):
         return f"{name}() is for reviewed code only here (branches.limited_functions)"
     return ""
+
+
+_OF_SCOPE = ("inline_template", "inline_epp", "template", *_TEMPLATES)
+"""What they do depends on variables, which come from anywhere."""
+
+
+def carried(call: Call) -> bool:
+    """Tell whether a call that stands in a reviewed file may stand in a changed one, if all before it is as it was.
+
+    All that it does must be said by itself: its arguments are literal. (What is before it can be a condition for it,
+    and its own statement is what becomes of its value.)
+    """
+    names = {call.name, *(call.arguments[:1] if call.name == "call" else ())}
+    return bool(call.before) and None not in (call.name, *call.arguments) and not names & set(_OF_SCOPE)
 
 
 def _path(name: str, path: str | None) -> str:

@@ -5,7 +5,9 @@ modules only (util/autoload.rb, pops/loader/module_loaders.rb); `template()`
 evaluates any file of a module's `templates/` as ERB, whatever its name
 (parser/functions/template.rb, module.rb), and `epp()` any of them as EPP; a
 directory named as manifest has its `*.pp` read, a file is read whatever its
-name is (node/environment.rb, perform_initial_import). Which directories hold
+name is (node/environment.rb, perform_initial_import). With `disable_i18n = false`,
+translations of modules are loaded from `locales/`, and FastGettext evaluates the
+rule of plurals in them as Ruby (fast_gettext/mo_file.rb, pluralisation_rule). Which directories hold
 modules the tree says itself (environment.conf), so a directory called `lib` or
 `templates` counts wherever it is.
 
@@ -31,6 +33,7 @@ class Role(Enum):
     EPP = "evaluates it as EPP"
     HIERA = "reads data as it says"
     CONF = "lays out the environment as it says"
+    LOCALE = "evaluates what it says of plurals, which is Ruby"
     TYPES = "takes it for its own description of types"
 
 
@@ -41,6 +44,8 @@ def role(path: str) -> Role:
         return Role.TYPES
     if _loaded(directories):
         return Role.RUBY
+    if _translation(directories, name):
+        return Role.LOCALE
     if "templates" in directories:
         return Role.EPP if name.endswith(".epp") else Role.ERB
     if name.endswith(".pp"):
@@ -84,11 +89,18 @@ def _of_link(directories: list[str], name: str) -> str:
         return "a description of types"
     if _loaded([*directories, name]):
         return "Ruby (below lib/)"
+    if "locales" in (*directories, name):
+        return "translations (below locales/)"
     if "templates" in (*directories, name):
         return "EPP" if name.endswith(".epp") else "a template"
     if name.endswith(".pp"):
         return "a manifest (.pp)"
     return "hiera.yaml" if name == "hiera.yaml" else ""
+
+
+def _translation(directories: list[str], name: str) -> bool:
+    """Tell whether gettext may load a file; which of its forms, a setting or another version of it decides."""
+    return "locales" in directories and name.lower().rpartition(".")[2] in ("po", "mo")
 
 
 def _loaded(directories: list[str]) -> bool:

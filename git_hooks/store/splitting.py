@@ -72,7 +72,7 @@ def splitting(objects: Objects, tree: str, *, large: bool) -> Splitting:
         elif entry is not None:  # whatever it is, what it says is not known
             large = False
     paths = tuple(_module_directories(texts.get("environment.conf", b"")))
-    manifests = _values(texts.get("environment.conf", b""), "manifest")
+    manifests = values(texts.get("environment.conf", b""), "manifest")
     tops = {path.removeprefix("./").partition("/")[0] for path in (*manifests, *MODULES, *paths)}
     if tops & {"", "."} or b"**" in texts.get("hiera.yaml", b""):
         large = False
@@ -81,14 +81,14 @@ def splitting(objects: Objects, tree: str, *, large: bool) -> Splitting:
 
 def _module_directories(conf: bytes) -> Iterator[str]:
     """Yield the directories at the tree's top that an environment.conf has in its modulepath."""
-    for value in _values(conf, "modulepath"):
+    for value in values(conf, "modulepath"):
         for part in value.split(":"):
             path = part.strip().removeprefix("./").rstrip("/")
             if re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]*", path, re.ASCII):
                 yield path
 
 
-def _values(conf: bytes, key: str) -> Iterator[str]:
+def values(conf: bytes, key: str) -> Iterator[str]:
     """Yield what an environment.conf sets `key` to; where it does so twice, Puppet knows which one counts."""
     for line in conf.decode("utf-8", "replace").split("\n"):
         name, equals, value = line.partition("=")

@@ -10,6 +10,13 @@ from enc.systemd.units import command, filled, words
 UNITS = ("puppetmaster-hooks.service", "puppetmaster-serve.service")
 ACCOUNTS = "puppetmaster-git.sysusers"
 _PROGRAM = "/usr/local/bin/branch-manager"
+_SANDBOX = {
+    "RestrictNamespaces=yes": "# branches.types_program: bubblewrap makes a sandbox for puppet, which is Ruby.\n"
+    "RestrictNamespaces=cgroup ipc mnt net pid user uts",
+    "MemoryDenyWriteExecute=yes": "MemoryDenyWriteExecute=no",
+    "SystemCallErrorNumber=EPERM": "SystemCallFilter=@mount capset\nSystemCallErrorNumber=EPERM",
+}
+"""What the units must allow so that a sandbox can be made in them (enc/programs/sandbox.py)."""
 
 
 def files(program: Path, config: Path | None, settings: BranchSettings) -> dict[str, str]:
@@ -17,8 +24,10 @@ def files(program: Path, config: Path | None, settings: BranchSettings) -> dict[
 
     Raise `UsageError` for a path that cannot stand in a unit.
     """
-    shipped, installed = written(BranchSettings()), written(settings)
-    return filled(Path(__file__).parent, UNITS, ACCOUNTS, {_PROGRAM: command(program, config), shipped: installed})
+    instead = {_PROGRAM: command(program, config), written(BranchSettings()): written(settings)}
+    if settings.types_program is not None:
+        instead |= _SANDBOX
+    return filled(Path(__file__).parent, UNITS, ACCOUNTS, instead)
 
 
 def written(settings: BranchSettings) -> str:

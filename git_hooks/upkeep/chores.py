@@ -109,6 +109,7 @@ def expiry(place: Workplace, now: float) -> Iterator[Remark]:
     """Archive short-lived branches that ended."""
     refs = RefStore(str(place.settings.branches.repository))
     ending = Expiry(place.settings, place.deployer, refs)
+    ending.remember(now)
     for judged in [one for one in ending.judged(now) if not one.reason]:
         branch = judged.topic.branch
         try:
@@ -116,7 +117,9 @@ def expiry(place: Workplace, now: float) -> Iterator[Remark]:
         except Conflict as conflict:
             yield Remark(branch, str(conflict), wrong=True)
         else:
-            yield Remark(branch, f"{branch}: ended, and is kept as {kept.ref}; {told(record)}", wrong=not record.good)
+            then = f"; {told(record)}" if record is not None else ""
+            wrong = record is not None and not record.good
+            yield Remark(branch, f"{branch}: ended, and is kept as {kept.ref}{then}", wrong=wrong)
 
 
 def collection(place: Workplace, now: float) -> Iterator[Remark]:

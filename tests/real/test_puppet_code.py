@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from git_hooks.puppet_code.calls import Call, Kind, Reading
+from git_hooks.puppet_code.parser import Parser
 from git_hooks.puppet_code.worker import ParserMissing, Worker
 
 
@@ -32,7 +35,7 @@ def read(worker: Worker, code: str | bytes, kind: Kind = Kind.MANIFEST) -> Readi
         ("::generate('/bin/id')", "generate", ("/bin/id",)),
         ("generate ('/bin/id')", "generate", ("/bin/id",)),
         ("'/bin/id'.generate", "generate", ("/bin/id",)),
-        ("'/bin/id'.generate |$x| { 1 }", "generate", ("/bin/id",)),
+        ("'/bin/id'.generate |$x| { 1 }", "generate", ("/bin/id", None)),
         ("class a($x = generate('/y')) { }", "generate", ("/y",)),
         ("function m::f($a) >> Enum[generate('/y')] { $a }", "generate", ("/y",)),
         ("type A = Enum[generate('/y')]", "generate", ("/y",)),
@@ -148,3 +151,61 @@ def test_what_is_remembered_has_a_bound(worker: Worker) -> None:
     for number in range(120):
         assert len(worker.read(f"many {number}", Kind.MANIFEST, lambda: many).calls) == 2_000
     assert sum(1 + len(reading.calls) for reading in worker._known.values()) <= 100_000
+
+
+SLOW = b"notice(1)\n" * 6_000
+"""Some seconds of the parser; a push may bring thousands of such files."""
+
+
+def test_what_takes_too_long_is_stopped_and_the_process_goes_on(worker: Worker) -> None:
+    read(worker, "fail('before')")
+    process = worker._process
+    found = worker.read("slow", Kind.MANIFEST, lambda: SLOW, 0.05)
+    assert found.late and found.fault and not found.syntax
+    assert [call.name for call in read(worker, "fail('after')").calls] == ["fail"]
+    assert worker._process is process
+    assert not worker.read("slow", Kind.MANIFEST, lambda: SLOW[:10_000], 60.0).late, "it may be asked again"
+
+
+def test_four_that_bring_slow_code_keep_nobody_else_waiting() -> None:
+    parser = Parser()
+    stop = threading.Event()
+
+    def hostile(who: str) -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            parser.read(who, f"{who} {number}", Kind.MANIFEST, lambda: SLOW)
+
+    def ordinary(who: str) -> float:
+        began = time.monotonic()
+        for number in range(5):
+            reading, _ = parser.read(who, f"{who} {number}", Kind.MANIFEST, lambda: b"include apache\n" * 50)
+            assert len(reading.calls) == 50
+        return time.monotonic() - began
+
+    ordinary("first")  # who starts the process
+    threads = [threading.Thread(target=hostile, args=(f"hostile {one}",)) for one in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    try:
+        took = ordinary("mia")
+        assert took < 20, took  # each of the five would wait for all four, some seconds each
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        parser.close()
+    assert parser.used("mia") < sum(parser.used(f"hostile {one}") for one in range(4)) / 4
+
+
+def test_what_is_known_waits_for_nobody(worker: Worker) -> None:
+    parser = Parser()
+    parser.read("a", "known", Kind.MANIFEST, lambda: b"fail('x')")
+    slow = threading.Thread(target=parser.read, args=("b", "slow", Kind.MANIFEST, lambda: SLOW))
+    slow.start()
+    reading, took = parser.read("c", "known", Kind.MANIFEST, lambda: b"")
+    assert reading.calls and took == 0 and slow.is_alive()
+    slow.join()
+    parser.close()

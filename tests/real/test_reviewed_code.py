@@ -15,7 +15,7 @@ from git_hooks.cli import main
 from git_hooks.push.approvals import Approval, Approvals
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import git
-from tests.support.pushes import ManagedRepository, Pushed, populate
+from tests.support.pushes import RULES, ManagedRepository, Pushed, populate
 
 RUBY = "modules/m/lib/puppet/functions/own.rb"
 ERB = "modules/m/templates/x.erb"
@@ -29,7 +29,7 @@ def managed(make_module_slapd: SlapdMaker, tmp_path_factory: pytest.TempPathFact
     slapd = make_module_slapd()
     populate(slapd)
     site = ManagedRepository(tmp_path_factory.mktemp("reviewed") / "site", slapd)
-    trust(site, "reviewed")
+    trust(site, "reviewed", rules=[*RULES, "review/<name>/<topic> = -"])
     with site.serving():
         yield site
 
@@ -187,3 +187,87 @@ def test_a_puppetfile_brings_no_module_that_operators_have_not(site: ManagedRepo
         assert push(site, {"Puppetfile": mine.replace("9.4.1", "9.4.0")}).status != 0
     finally:
         trust(site, "reviewed", puppetfile={})
+
+
+def test_what_operators_call_stays_when_members_change_what_comes_after_it(site: ManagedRepository) -> None:
+    code = "class m {\n  $k = file('/etc/hostname')\n  notify { 'a': }\n}\n"
+    path = "modules/m/manifests/init.pp"
+    assert push(site, {path: code}, ref="test", who="olga").status == 0
+    assert push(site, {path: code.replace("'a'", "'b'")}).status == 0
+    for changed in (code.replace("$k =", "$j ="), code.replace("hostname", "passwd"), f"fail('x')\n{code}".upper()):
+        assert push(site, {path: changed}, ref="topic/red/other").status != 0
+
+
+REVIEW = "review/red/sum"
+
+
+def test_code_is_proposed_where_puppetserver_does_not_see_it(
+    site: ManagedRepository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = push(site, {RUBY: CODE})
+    assert "push it to review/red/TOPIC and ask an operator to read it" in refused.output
+    done = push(site, {RUBY: CODE, SITE: RUNS}, ref=REVIEW)
+    assert done.status == 0, done.output
+    assert f"{REVIEW}: stored at" in done.output and f"branch-manager audit-code {REVIEW}" in done.output
+    assert not [path for path in (site.base / "environments").iterdir() if "sum" in path.name]
+    # What is there is no reviewed code, for a new branch that begins with it neither.
+    tip = done.moved[f"refs/heads/{REVIEW}"]
+    for ref in ("project/red", "topic/red/new"):
+        assert "puppetserver loads what is below lib/" in site.push([{"ref": ref, "to": tip}], who="anna").output
+    # An operator looks at it, and lets it in: one file, or all.
+    assert branch_manager(site, "audit-code", REVIEW) == 1
+    assert f"{REVIEW}: {RUBY}: puppetserver loads" in capsys.readouterr().out
+    assert branch_manager(site, "audit-code") == 0, "what members show has none of it"
+    capsys.readouterr()
+    assert branch_manager(site, "list") == 0
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if REVIEW in line)
+    assert row.startswith("-") and "for review" in row
+    assert branch_manager(site, "list", "--json") == 0
+    (found,) = (one for one in json.loads(capsys.readouterr().out) if one["environment"] is None)
+    assert (found["branch"], found["state"], found["project"]) == (REVIEW, "for review", "red")
+    assert branch_manager(site, "approve", RUBY, "--on", REVIEW, "--reason", "read it") == 0
+    assert push(site, {RUBY: CODE}).status == 0
+    assert site.push([{"ref": "test", "to": tip}], who="olga").status == 0
+    assert push(site, {SITE: RUNS}, ref="topic/red/after").status == 0
+
+
+@pytest.mark.parametrize(
+    ("who", "ref", "files", "said"),
+    [
+        ("bert", REVIEW, {SITE: "x"}, "bert is not a member of project red"),
+        ("mia", "review/none/x", {SITE: "x"}, "mia is not a member of project none"),
+        ("olga", "review/none/x", {SITE: "x"}, "there is no project none in LDAP"),
+        ("mia", "review/red/a/b", {SITE: "x"}, "no rule makes an environment"),
+        ("mia", REVIEW, {"x": "-> /etc/passwd"}, "x: is a link that leaves the tree"),
+        ("mia", REVIEW, {"a": "1", "A": "2"}, "differs only in case"),
+    ],
+)
+def test_all_other_checks_stand_for_a_proposal(
+    site: ManagedRepository, who: str, ref: str, files: dict[str, Any], said: str
+) -> None:
+    done = push(site, files, ref=ref, who=who)
+    assert done.status and not done.moved and said in done.output, done.output
+
+
+def test_a_proposal_ends_and_comes_back_as_one(site: ManagedRepository, capsys: pytest.CaptureFixture[str]) -> None:
+    assert push(site, {RUBY: CODE}, ref=REVIEW).status == 0
+    assert push(site, {RUBY: CODE + "# 2\n"}, ref=REVIEW, who="anna").status == 0
+    delete = [{"ref": REVIEW, "delete": True}]
+    assert "may not delete" in site.push(delete).output
+    seen = site.bare.path / "puppetmaster/proposals.json"
+    seen.unlink(missing_ok=True)
+    assert branch_manager(site, "expire") == 0
+    assert "was pushed to not long ago" in capsys.readouterr().out
+    ((branch, (commit, since)),) = json.loads(seen.read_text()).items()
+    assert branch == REVIEW and abs(since - time.time()) < 60
+    seen.write_text(json.dumps({REVIEW: [commit, since - 40 * 86400]}))
+    assert branch_manager(site, "expire") == 0
+    assert f"archived as refs/archive/{REVIEW}@" in capsys.readouterr().out
+    assert site.bare.path.exists() and REVIEW not in git(site.bare.path, "branch", "--list", REVIEW)
+    assert branch_manager(site, "restore", REVIEW, "--as", "topic/red/sum") == 1
+    assert "was proposed, and not judged" in capsys.readouterr().err
+    assert branch_manager(site, "restore", REVIEW) == 0
+    assert f"{REVIEW} is back at" in capsys.readouterr().out
+    done = site.push(delete, who="anna")
+    assert done.status == 0 and f"{REVIEW}: removed" in done.output
+    assert f"branch-manager restore {REVIEW}" in done.output

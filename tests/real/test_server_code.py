@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from enc.settings import BranchSettings
 from git_hooks.checks import environment_conf
 from git_hooks.puppet_code.worker import Worker
 from git_hooks.server_code import faults
 
 CASES = Path(__file__).parent.parent / "cases/server_code"
-LIMITED = ("loadyaml", "loadjson", "validate_cmd", "glob", "extlib::*", "puppetdb_query")
+LIMITED = BranchSettings().limited_functions
 
 
 def refused() -> Iterator[tuple[str, dict[str, str]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from enc.settings import Settings
-from git_hooks.checks.look import Check, File, Problem
+from git_hooks.checks.look import Check, File, Problem, Site
 from git_hooks.repository.trees import DIRECTORY, Entry
 
 MOST = 300
@@ -19,8 +19,8 @@ class Pointers:
     def __init__(self) -> None:
         self.seen: dict[str, bytes | None] = {}
 
-    def reads(self, directory: str, entry: Entry, settings: Settings) -> int | None:
-        del settings
+    def reads(self, directory: str, entry: Entry, settings: Settings, site: Site) -> int | None:
+        del settings, site
         inside = directory == "modules" or directory.startswith("modules/")
         return MOST if inside and entry.mode != DIRECTORY else None
 

@@ -57,6 +57,22 @@ def test_systemd_accepts_the_units_and_rates_them_confined(written: Path) -> Non
         assert level and float(level[1]) <= ROOT.get(path.name, EXPOSURE), rated.stdout[-500:]
 
 
+def test_units_that_make_a_sandbox_allow_that_and_no_more() -> None:
+    def lines(settings: str) -> dict[str, set[str]]:
+        texts = systemd.files(Path("/bin/true"), None, parse(settings).branches)
+        return {name: set(texts[name].splitlines()) for name in systemd.UNITS}
+
+    plain, sandbox = lines("branches: {}"), lines("branches: {types_program: /usr/bin/puppet}")
+    for name in systemd.UNITS:
+        added = {line for line in sandbox[name] - plain[name] if not line.startswith("#")}
+        assert added == {
+            "RestrictNamespaces=cgroup ipc mnt net pid user uts",
+            "MemoryDenyWriteExecute=no",
+            "SystemCallFilter=@mount capset",
+        }
+        assert not plain[name] - sandbox[name] - {"RestrictNamespaces=yes", "MemoryDenyWriteExecute=yes"}
+
+
 def test_every_account_of_a_unit_is_made(written: Path) -> None:
     for name in ALL:
         file = "puppetmaster.conf" if name in units.UNITS else "puppetmaster-git.conf"

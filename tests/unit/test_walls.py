@@ -55,7 +55,7 @@ WALLS = {
         "git_hooks.push.install",  # git config
         "git_hooks.mirror.upstream",  # git, over the network
         "git_hooks.deploy.module_program",  # r10k, g10k
-        "git_hooks.store.resource_types",  # puppet generate types
+        "enc.programs.sandbox",  # bwrap, around any program
         "git_hooks.repository.refstore",  # git
         "git_hooks.puppet_code.worker",  # Ruby with Puppet's parser
         "git_hooks.transport.backend",  # git http-backend
@@ -77,7 +77,7 @@ WALLS = {
     "fcntl": [
         *("enc.answers.*", "enc.directory.place", "enc.instances.journal"),
         *("enc.programs.json_lines", "enc.programs.whole_file"),
-        *("git_hooks.store.locks", "puppetmaster_self.transaction.journal"),
+        *("git_hooks.store.locks", "puppetmaster_self.transaction.journal", "enc.programs.sandbox"),
     ],
     "moves": [
         "enc.programs.whole_file",  # every file that is to be whole

@@ -1,0 +1,227 @@
+"""What a hostile type does while `puppet generate types` loads it: nothing of it leaves the sandbox."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from enc.programs import sandbox
+from enc.terms.names import BranchName, EnvironmentName
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.deploy.records import Record
+from git_hooks.deploy.targets import Tip
+from git_hooks.doctor import code
+from git_hooks.store import resource_types
+from tests.support.bare import Bare, Content
+
+PUPPET = Path("/usr/bin/puppet")
+SOUND = "Puppet::Type.newtype(:thing) do\n  newparam(:name, namevar: true)\nend\n"
+
+
+class Site:
+    """A repository whose deploys describe types, and a member who pushes one."""
+
+    def __init__(self, base: Path) -> None:
+        self.bare = Bare(base)
+        self.deployer = Deployer(replace(self.bare.settings, types_program=PUPPET))
+        self.secret = self.bare.path / "pusher.key"
+        self.secret.write_text("the key")
+        self.secret.chmod(0o644)  # whoever may run as anybody may read it: what holds is that it is not there
+
+    def push(self, ruby: str, branch: str = "test", more: str = "# nothing") -> Record:
+        lib: Content = {"puppet": {"type": {"thing.rb": f"{ruby}\n{SOUND}"}}, "more.rb": more}
+        self.bare.commit(branch, {"modules": {"m": {"lib": lib}}, "manifests": {"site.pp": ""}})
+        return self.deployer.deploy(EnvironmentName(branch.replace("/", "_")), Tip(BranchName(branch)), "mia")
+
+
+def for_everybody(place: Path) -> Path:
+    """Let every account get to a directory of this test."""
+    for directory in (place, *place.parents):
+        if directory != Path("/tmp") and directory.is_relative_to("/tmp"):
+            directory.chmod(0o755)
+    return place
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(for_everybody(tmp_path))
+    with made.deployer:
+        yield made
+
+
+def test_it_reads_and_writes_nothing_outside(site: Site, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    tmp_path.chmod(0o777)
+    record = site.push(
+        f"""
+        tries = {{}}
+        tries['read'] = (File.read('{site.secret}') rescue 'no')
+        tries['sees'] = Dir.glob('/{{etc,home,root,var,run,srv,opt,proc}}/*') - Dir.glob('/var/lib')
+        tries['root'] = (File.open('/x', File::WRONLY | File::EXCL | File::CREAT) {{ |f| File.unlink(f) }} rescue 'no')
+        tries['usr'] = File.writable?('/usr/lib') ? 'yes' : 'no'
+        (File.write('{mark}', 'was here') rescue nil)
+        tries['uid'] = [Process.uid, Process.euid, Process.gid, Process.groups].flatten.uniq
+        tries['others'] = Process.ppid <= 3
+        raise Puppet::Error, 'tells ' + tries.inspect
+        """
+    )
+    assert record.outcome == "failed" and "tells" in record.detail, record
+    assert not mark.exists()
+    assert "the key" not in record.detail
+    wanted = ('"read"=>"no"', '"root"=>"no"', '"usr"=>"no"', '"uid"=>[65534]', '"others"=>true')
+    for word in wanted:
+        assert word in record.detail, record.detail
+    seen = record.detail.partition('"sees"=>[')[2].partition("]")[0].replace('"', "").split(", ")
+    places = ("/etc/passwd", "/etc/group", "/etc/ld.so.cache", "/etc/alternatives", "/var/lib", "/opt/puppetlabs")
+    assert set(seen) <= set(places)
+
+
+def test_it_talks_to_nobody(site: Site, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as local:
+        local.bind(f"\0{tmp_path}")
+        local.listen()
+        tcp.setblocking(False)
+        local.setblocking(False)
+        record = site.push(
+            f"""
+            require 'socket'
+            (TCPSocket.new('127.0.0.1', {tcp.getsockname()[1]}) rescue nil)
+            (UNIXSocket.new("\\0{tmp_path}") rescue nil)
+            """
+        )
+        assert record.good, record
+        for server in (tcp, local):
+            with pytest.raises(BlockingIOError):
+                server.accept()
+
+
+def test_what_it_leaves_behind_is_ended_and_what_it_kills_is_its_own(site: Site) -> None:
+    name = f"left-behind-{os.getpid()}"
+    with subprocess.Popen(["/bin/sleep", "20"]) as victim:
+        try:
+            record = site.push(
+                f"""
+                Signal.trap('TERM', 'IGNORE')
+                3.times {{ fork {{ Process.setsid; exec(['/bin/sleep', '{name}'], '9') }} }}
+                (Process.kill(9, {victim.pid}) rescue nil)
+                """
+            )
+            assert record.good, record
+            assert victim.poll() is None
+        finally:
+            victim.kill()
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not any(command.startswith(name.encode()) for command in commands)
+
+
+def test_it_is_stopped_at_each_bound() -> None:
+    """Of smaller ones, so that it does not take minutes."""
+    bounds = sandbox.Bounds(seconds=2.0, memory=256 << 20, work=8 << 20, answer=1 << 20)
+    cases = {
+        "sleep": "did not end within 2 s",
+        "loop { fork { sleep } rescue sleep }": "did not end within 2 s",
+        "$stdout.write('x' * 65536) while true": "answered with more than",
+        "4.times { fork { a = 'x' * 200_000_000; sleep } }; sleep": "more than 256 MB of memory",
+        "a = []; loop { a << 'x' * 50_000_000 }": "",
+        "n = 0; loop { File.write(\"/work/#{n += 1}\", 'x' * 1_000_000) }": "",
+    }
+    for ruby, wanted in cases.items():
+        archive = resource_types._packed({"modules/m/lib/puppet/type/thing.rb": f"{ruby}\n{SOUND}".encode()})
+        began = time.monotonic()
+        script = "tar -xf - && exec ruby environments/types/modules/m/lib/puppet/type/thing.rb"
+        try:
+            done = sandbox.run(["/bin/sh", "-c", script], archive, bounds)
+            assert not wanted and done.status != 0, (ruby, done)
+        except sandbox.OutOfBounds as error:
+            assert wanted in str(error), ruby
+        assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"file.pp 1\nx",
+        b"../thing.pp 1\nx",
+        b"thing.pp 2\nx",
+        b"thing.pp 9999999\n",
+        b"thing.pp -1\nx",
+        b"thing.pp 1\nxthing.pp 1\ny",
+        b"thing.rb 1\nx",
+        b"\n",
+        b"thing.pp",
+        b"\xff" * 500,
+    ],
+)
+def test_what_comes_back_is_descriptions_of_the_trees_own_types(answer: bytes) -> None:
+    assert list(resource_types._descriptions(b"thing.pp 2\nxy", frozenset({"thing"}))) == [("thing.pp", b"xy")]
+    with pytest.raises(resource_types.TypesFailed):
+        list(resource_types._descriptions(answer, frozenset({"thing"})))
+
+
+def test_a_description_of_another_type_is_not_taken(site: Site) -> None:
+    write = "at_exit { File.write('/work/environments/types/.resource_types/file.pp', 'evil') }"
+    record = site.push(f"Dir.mkdir('/work/environments/types/.resource_types') rescue nil; {write}")
+    assert record.outcome == "failed" and "file.pp" in record.detail, record
+
+
+def test_what_is_beside_a_type_makes_it_another_one(site: Site) -> None:
+    """The same type file, in a tree whose other Ruby changes what it is, must not be shared with the first one's."""
+    load = "load File.expand_path('../../more.rb', __dir__)"
+    assert site.push(load, "test", "$word = 'good'\n").good
+    name = site.bare.live("test") / ".resource_types/thing.pp"
+    before = name.read_text()
+    poison = "at_exit { File.write('/work/environments/types/.resource_types/thing.pp', 'evil') }"
+    assert site.push(load, "project/a", poison).good
+    assert (site.bare.live("project_a") / ".resource_types/thing.pp").read_text() == "evil"
+    assert site.push(load, "production", "$word = 'good'\n").good
+    assert (site.bare.live("production") / ".resource_types/thing.pp").read_text() == before
+
+
+def test_without_a_sandbox_nothing_is_run_and_doctor_says_so(site: Site, tmp_path: Path) -> None:
+    def found(bwrap: Path) -> list[tuple[str, str]]:
+        return [(one.id, str(one.level)) for one in code.types(PUPPET, bwrap)]
+
+    with pytest.raises(sandbox.NoSandbox, match="bubblewrap is not installed"):
+        sandbox.run(["/bin/true"], b"", bwrap=tmp_path / "none")
+    refuses = tmp_path / "bwrap"
+    refuses.write_text("#!/bin/sh\necho 'No permissions to create new namespace' >&2\nexit 1\n")
+    refuses.chmod(0o755)
+    with pytest.raises(sandbox.NoSandbox, match="No permissions to create new namespace"):
+        sandbox.run(["/bin/true"], b"", bwrap=refuses)
+    assert [level for _, level in found(refuses)] == ["fault"]
+    assert [level for _, level in found(sandbox.BWRAP)] == ["ok"]
+
+
+def test_an_account_without_rights_makes_the_same_sandbox(tmp_path: Path) -> None:
+    """As the deploying account does it, which is not root."""
+    account = pwd.getpwnam("games")
+    here = Path(__file__).parents[2]
+    place = for_everybody(tmp_path) / "copy"
+    shutil.copytree(here / "enc", place / "enc", ignore=shutil.ignore_patterns("__pycache__"))
+    program = (
+        f"import sys; sys.path.insert(0, {str(place)!r})\n"
+        "from enc.programs import sandbox\n"
+        "print(sandbox.run(['/bin/sh', '-c', 'id -u; cat'], b'given'))\n"
+    )
+    python = Path("/usr/bin/python3")
+    done = subprocess.run(
+        [str(python if python.exists() else sys.executable), "-B", "-c", program],
+        user=account.pw_uid,
+        group=account.pw_gid,
+        extra_groups=(),
+        capture_output=True,
+        text=True,
+        cwd="/",
+        check=False,
+    )
+    assert "answer=b'65534\\ngiven'" in done.stdout, done
