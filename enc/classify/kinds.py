@@ -21,7 +21,7 @@ from enc.classify.model import Value
 from enc.classify.trial import Trial
 from enc.settings import NodeSettings
 from enc.terms.filters import folded
-from enc.terms.names import Certname, ClassName, DataKey, EnvironmentName, ParameterName, VariableName
+from enc.terms.names import Certname, ClassName, DataKey, EnvironmentName, Label, ParameterName, VariableName
 from enc.terms.puppet_names import data_fault, parameter_fault
 
 
@@ -75,6 +75,10 @@ def _removal_refusal(_text: str, removal: Removal | None) -> str | None:
     if removal is None or removal.part != VARIABLES.part:
         return None
     return VARIABLES.refusal(removal.key, None)
+
+
+def _no_refusal(_key: str, _value: object) -> None:
+    """Let every value be written that can be read."""
 
 
 # The rows.
@@ -252,8 +256,13 @@ _WORD: Kind[str, str] = Kind(
     merge="nearer",
 )
 """What rows have in common of which an entry says one short text."""
+_LABEL: Kind[str, str] = replace(_WORD, value=lambda text: texts.named(Label)(text or ""), refusal=_no_refusal)
+"""And where the text is one that may stand in a path: trusted external data decides which files of hiera a node reads.
+
+An entry with another is refused whole. Leaving the value out would let the node read without the level that it is for.
+"""
 REGION = replace(
-    _WORD,
+    _LABEL,
     part="region",
     field="region",
     attribute="puppetmasterRegion",
@@ -263,7 +272,7 @@ REGION = replace(
     option=Option("region", "TEXT", "trusted external data: region", "the entry's own region"),
 )
 ROLE = replace(
-    _WORD,
+    _LABEL,
     part="role",
     field="role",
     attribute="puppetmasterRole",

@@ -133,6 +133,22 @@ class VariableName(Name):
     longest = 200
 
 
+class Label(Name):
+    """A node's role or region, which sites put into the paths of hiera's files, and certificates hold.
+
+    So it is no path step: no '/', no '..', no dot at an end.
+    """
+
+    __slots__ = ()
+    kind = "a role or region"
+    rule = (
+        "letters, digits, '_', ':', '-' and single dots between them, starting with a letter or digit, "
+        "at most 100 characters"
+    )
+    pattern = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_:-]|\.(?=[A-Za-z0-9_:-]))*", re.ASCII)
+    longest = 100
+
+
 class ParameterName(Name):
     """A parameter of a class."""
 

@@ -79,6 +79,17 @@ BLUE_NODE = "cn=blue1.example,ou=blue,ou=hosts"
 RED, BLUE = "cn=red,ou=projects", "cn=blue,ou=projects"
 KEY = "ssh-ed25519 AAAA"
 
+
+def project(name: str) -> Do:
+    entry = {"objectClass": "groupOfNames", "cn": name, "member": f"uid=zoe,ou=people,{S}"}
+    return Do("add", f"cn={name},ou=projects,{S}", entry)
+
+
+AMBIGUOUS = ("a--x", "a__x", "a_-x", "a-_x", "a-", "a_", "-a", "_a", "1a", "a.b", "a b", "a  b", "ä", "a" * 64)
+"""Names of projects whose environments a topic branch could have, and names that are none."""
+LABELS = ("../projects/blue", "a/b", "..", ".", ".a", "a.", "a..b", "a b", "-a", "é", "a\nb", "x" * 101, "%{facts.x}")
+"""What is no role and no region."""
+
 ALLOWED = {
     "admin adds a node": ("anna", node("red2.example", puppetClass="ntp")),
     "admin writes a node": ("anna", change(RED_NODE, ADD, "puppetmasterParameter", 'ntp::servers=["a"]')),
@@ -119,6 +130,15 @@ ALLOWED = {
             "add",
             f"cn=green,ou=projects,{S}",
             {"objectClass": "groupOfNames", "cn": "green", "member": f"uid=zoe,ou=people,{S}"},
+        ),
+    ),
+    **{f"operator makes the project {name}": ("olga", project(name)) for name in ("a-x", "a_x", "a1-b_2", "a" * 63)},
+    "admin writes role and region": (
+        "anna",
+        Do(
+            "modify",
+            f"{RED_NODE},{S}",
+            {"puppetmasterRole": [(ADD, ["role::Web_1.a-b"])], "puppetmasterRegion": [(ADD, ["eu-west-1"])]},
         ),
     ),
     "operator sets a password": ("olga", change("uid=zoe,ou=people", REPLACE, "userPassword", "new one")),
@@ -268,6 +288,14 @@ REFUSED = {
     "reader enrols": ("enc", change(RED_NODE, ADD, "puppetmasterEnrolment", "closed since 1")),
     "member enrols": ("mia", change(RED_NODE, ADD, "puppetmasterEnrolment", "closed since 1")),
     "other's enrolment": ("anna", change(BLUE_NODE, ADD, "puppetmasterEnrolment", "closed since 1")),
+    **{f"operator makes the project {name!r}": ("olga", project(name)) for name in AMBIGUOUS},
+    "operator renames a project": ("olga", Do("rename", f"{RED},{S}", "cn=a--x")),
+    "operator gives a project a second name": ("olga", change(RED, ADD, "cn", "a--x")),
+    **{f"admin writes the role {text!r}": ("anna", change(RED_NODE, ADD, "puppetmasterRole", text)) for text in LABELS},
+    "admin makes a node with a path as role": ("anna", node("red4.example", puppetmasterRole="../projects/blue")),
+    "admin writes a path as region": ("anna", change(RED, REPLACE, "puppetmasterRegion", "../projects/blue")),
+    "admin writes a path as a prefix's role": ("anna", change(f"cn=web,{RED}", ADD, "puppetmasterRole", "a/b")),
+    "operator writes a path as the site's role": ("olga", change("cn=site", ADD, "puppetmasterRole", "../x")),
     "anonymous writes": ("", change(RED_NODE, ADD, "puppetClass", "evil")),
 }
 
