@@ -21,7 +21,16 @@ from enc.classify.model import Value
 from enc.classify.trial import Trial
 from enc.settings import NodeSettings
 from enc.terms.filters import folded
-from enc.terms.names import Certname, ClassName, DataKey, EnvironmentName, Label, ParameterName, VariableName
+from enc.terms.names import (
+    Certname,
+    ClassName,
+    DataKey,
+    EnvironmentName,
+    Label,
+    ParameterName,
+    ProjectName,
+    VariableName,
+)
 from enc.terms.puppet_names import data_fault, parameter_fault
 
 
@@ -309,9 +318,27 @@ TRIAL: Kind[str, Trial] = Kind(
 )
 """Set by `node try`, which members may, too."""
 
+GUEST: Kind[ProjectName, None] = Kind(
+    part="guest",
+    field="guests",
+    shape="names",
+    attribute="puppetmasterGuest",
+    schema=Schema(12, "Project whose nodes may have environments of this project"),
+    split=texts.bare,
+    key=texts.named(ProjectName),
+    value=texts.nothing,
+    spell=texts.bare_text,
+    label=str.strip,
+    merge="no",
+    option=Option("guest", "PROJECT", "a project whose nodes may have this project's environments", "a guest"),
+    projects_only=True,
+    delegated=False,
+)
+"""Whom a project lets into its environments (entitled.py): what the code there looks up comes into their catalogs."""
+
 KINDS: tuple[Kind[Any, Any], ...] = (
     *(CLASSES, PARAMETERS, VARIABLES, TYPED_VARIABLES, DATA, WITHOUT),
-    *(ENVIRONMENT, PARENT, REGION, ROLE, DESCRIPTION, TRIAL),
+    *(ENVIRONMENT, PARENT, REGION, ROLE, DESCRIPTION, TRIAL, GUEST),
 )
 """The table."""
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from enc.cloud.nova import CloudProject
+from enc.cloud.nova import NameInCloud
 from enc.settings import OpenStackSettings
 from enc.terms.errors import ConfigurationError, NotFound, ToolkitError, bounded
 
@@ -45,9 +45,9 @@ class Caller(NamedTuple):
     user_id: str
     user_name: str
     """Unique in its domain only."""
-    domain_id: str
-    """Of the user."""
     roles: frozenset[str]
+    domain_id: str = ""
+    """Of the user."""
 
 
 class Server(NamedTuple):
@@ -104,10 +104,10 @@ class Cloud:
                 raise TypeError("a token without roles")
             names = frozenset(str(_mapping(role).get("name")) for role in roles)
             domain = _text(_mapping(user.get("domain")).get("id"))
-            return Caller(_text(user.get("id")), _text(user.get("name")), domain, names)
+            return Caller(_text(user.get("id")), _text(user.get("name")), names, domain)
 
-    def project(self, project_id: str) -> CloudProject:
-        """Return an OpenStack project; raise `NotFound`."""
+    def project_name(self, project_id: str) -> NameInCloud:
+        """Return the name of an OpenStack project, and its domain; raise `NotFound`."""
         with self._asking("Keystone"):
             answer = self._connection.identity.get(f"/projects/{project_id}")
             if answer.status_code == 404:
@@ -117,7 +117,7 @@ class Cloud:
             if told.get("id") != project_id:
                 raise TypeError("the answer is about another project")
             domain = told.get("domain_id")
-            return CloudProject(_text(told.get("name")), "" if domain is None else _text(domain))
+            return NameInCloud(_text(told.get("name")), "" if domain is None else _text(domain))
 
     def servers(self) -> tuple[Server, ...]:
         """Return all servers of all projects, or raise: part of a list would make living servers look gone."""

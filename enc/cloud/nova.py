@@ -58,8 +58,8 @@ def read(body: bytes) -> Starting:
     return Starting(instance_id, project_id, name)
 
 
-class CloudProject(NamedTuple):
-    """A project as Keystone has it."""
+class NameInCloud(NamedTuple):
+    """What Keystone calls a project."""
 
     name: str
     """Unique in its domain only."""
@@ -68,17 +68,17 @@ class CloudProject(NamedTuple):
 
 
 def project_of(
-    project_id: str, lines: tuple[str, ...], domain: str, ask: Callable[[str], CloudProject]
+    project_id: str, lines: tuple[str, ...], domain: str, name_of: Callable[[str], NameInCloud]
 ) -> ProjectName:
     """Return the project that an OpenStack project is, by `openstack.projects`; raise `NotAllowed`.
 
-    `ask` asks Keystone for a project; it is only called where no line names the id. Names count in the domain with the
-    id `domain` only: whoever makes projects in another could take any name.
+    `name_of` asks Keystone for a project's name; it is only called where no line names the id. Names count in the
+    domain with the id `domain` only: whoever makes projects in another could take any name.
     """
     table = {before.strip(): after.strip() for before, _, after in (line.rpartition("=") for line in lines)}
     if project_id in table:
         return ProjectName(table[project_id])
-    name, found = ask(project_id)
+    name, found = name_of(project_id)
     if found != domain:
         raise NotAllowed(
             f"OpenStack's project {_shown(name)} ({project_id}) is of domain {_shown(found)}, and names count in "

@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 
 from enc.cloud import nova
 from enc.cloud.client import Caller
-from enc.cloud.nova import CloudProject
+from enc.cloud.nova import NameInCloud
 from enc.programs import log
 from enc.settings import OpenStackSettings
 from enc.terms.errors import NotAllowed, ToolkitError
@@ -38,8 +38,8 @@ class Keystone(Protocol):
     def caller(self, token: str) -> Caller | None:
         """Return whose token this is, None if it is no (longer a) token."""
 
-    def project(self, project_id: str) -> CloudProject:
-        """Return a project; raise `NotFound`."""
+    def project_name(self, project_id: str) -> NameInCloud:
+        """Return the name of a project, and its domain; raise `NotFound`."""
 
 
 class Server(NamedTuple):
@@ -99,7 +99,7 @@ class Vendordata:
         """
         starting = nova.read(body)
         given = self._settings
-        project = nova.project_of(starting.project_id, given.projects, given.domain, self._keystone.project)
+        project = nova.project_of(starting.project_id, given.projects, given.domain, self._keystone.project_name)
         answer = self._allot(Server(starting.instance_id, starting.name, project))
         what = "nothing to do" if answer is None else "vendor data with its token"
         self._log.info(

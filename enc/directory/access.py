@@ -38,7 +38,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from enc.classify.kinds import KINDS, TRIAL, attributes_of
+from enc.classify.kinds import GUEST, KINDS, TRIAL, attributes_of
 from enc.directory.service_accounts import READER, SIGNER
 from enc.rights.roles import ROLES, Action, Held, Role, role_entries
 from enc.settings import DirectorySettings, Settings
@@ -82,7 +82,7 @@ _NODE_ATTRIBUTES = (
     *CLASSIFICATION,
 )
 _PREFIX_ATTRIBUTES = ("entry", "cn", "description", *CLASSIFICATION)
-_PROJECT_ATTRIBUTES = ("description", *CLASSIFICATION)
+_PROJECT_ATTRIBUTES = ("description", GUEST.attribute, *CLASSIFICATION)
 
 ADMINS_ATTRIBUTES = tuple(
     name

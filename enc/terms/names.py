@@ -81,6 +81,11 @@ class ProjectName(Name):
     pattern = re.compile(r"[a-z][a-z0-9_-]*", re.ASCII)
     longest = 63
 
+    @property
+    def is_plain(self) -> bool:
+        """Tell whether separators stand singly and not at its end; new projects are named so (docs/branches.md)."""
+        return re.search(r"[-_](?:[-_]|\Z)", self) is None
+
 
 class PrefixName(Name):
     """A beginning that several certnames of a project share, such as `web-`."""
