@@ -29,7 +29,7 @@ import hmac
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from enc.classify.gather import is_called, project_of
+from enc.classify.gather import is_called, is_scope, project_of
 from enc.classify.statements import REGION, ROLE
 from enc.instances.enrolment import ATTRIBUTE, Enrolment
 from enc.rights.reserved import is_reserved
@@ -168,6 +168,8 @@ def instance_of(certname: Certname, found: Sequence[Record], settings: Settings)
         raise Refused("reserved", f"{certname} is a name of the site's own servers (instances.reserved)")
     if not found:
         raise Refused("unknown", f"no node {certname} in LDAP")
+    if len(found) > 1:
+        found = [record for record in found if not is_scope(record)] or found
     if len(found) > 1:
         raise Refused("several", f"{len(found)} entries are called {certname}: {'; '.join(r.dn for r in found)}")
     (record,) = found
