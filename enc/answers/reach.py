@@ -5,8 +5,10 @@ What a change reaches:
 - a node: the names it answers to and those it answered to before; and, since
   classes and variables come from parents by name, every node below one of
   these names, also when the parent just appeared or went;
-- a project: its nodes; a prefix: those nodes of its project whose name begins
-  with it; and the hiera data of the project;
+- a project: its nodes, and those of projects that are its guests now or were
+  before; one that appeared or went: all, since any node may have an environment
+  that is its own now (enc/classify/entitled.py); a prefix: those nodes of its
+  project whose name begins with it; and the hiera data of the project;
 - a group: the nodes that it matched before or matches now;
 - the site: all.
 
@@ -28,6 +30,7 @@ from typing import NamedTuple, TypeVar
 
 from enc.answers.copy import Copy
 from enc.answers.plans import Feed
+from enc.classify.entitled import guests
 from enc.classify.gather import MemberUrl, members, project_of
 from enc.settings import Settings
 from enc.terms import dn as names_of_entries
@@ -155,6 +158,7 @@ class Reach:
         elif feed == "groups":
             self._copy.worklist.mark(self._matched(records))
         else:
+            self._mark_entitled(records)
             for record in records:
                 project, is_prefix = self._copy.places.in_projects(record)
                 if project is None:
@@ -165,6 +169,19 @@ class Reach:
                     names = [name for name in names if name.startswith(prefix)]
                 self._copy.worklist.mark(names)
                 self._copy.worklist.mark_projects([project])
+
+    def _mark_entitled(self, records: list[Record]) -> None:
+        """Mark the nodes for which it changed what they may have: an entry below projects, as it was and as it is."""
+        found = [self._copy.places.in_projects(record) for record in records]
+        if all(is_prefix for _, is_prefix in found):
+            return
+        projects = {project for project, is_prefix in found if not is_prefix}
+        if len(records) == 1 or len(projects) > 1:
+            self._copy.worklist.mark_all(())
+            return
+        invited = [guests(record) for record in records]
+        for project in frozenset.union(*invited) - frozenset.intersection(*invited):
+            self._copy.worklist.mark(self._copy.index.names_in(project))
 
     def _matched(self, groups: list[Record]) -> set[str]:
         urls = [url for group in groups for url in members(group).urls]

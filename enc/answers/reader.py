@@ -20,9 +20,10 @@ Not here: asking LDAP (enc.answers.direct).
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from enc.answers.layout import CLOCK_TOLERANCE, FRESH, Contact, Layout
 from enc.terms.names import Certname
@@ -30,6 +31,9 @@ from enc.terms.names import Certname
 DEFAULT_NODE = "default"
 _AGE_FOLLOWS = '"age":'
 _TRIAL = re.compile(r'(.*\nenvironment: )"[A-Za-z0-9_]+" # until ([0-9]{1,11}) then ("[A-Za-z0-9_]+")', re.DOTALL)
+_ENVIRONMENT = re.compile(
+    r'^environment: "([A-Za-z0-9_]+)"(?: # until [0-9]{1,11} then "([A-Za-z0-9_]+)")?$', re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +111,27 @@ def _without_past_trial(text: str, now: float) -> str:
     head, classes, rest = text.partition("\nclasses:")
     match = _TRIAL.fullmatch(head)
     return match[1] + match[3] + classes + rest if match and now >= int(match[2]) else text
+
+
+class Said(NamedTuple):
+    """What an answer on disk lets its node read and run."""
+
+    project: str | None
+    labels: tuple[str, ...]
+    """Region and role."""
+    environments: tuple[str, ...]
+    """Two during a trial: the one after it is the second."""
+
+
+def said_by(text: str) -> Said | None:
+    """Return what an answer's text (enc/classify/render.py) says of that; None if it is no answer of ours."""
+    first, _, rest = text.partition("\n")
+    try:
+        trusted = json.loads(first.removeprefix("# "))
+        labels = tuple(str(trusted[name]) for name in ("region", "role") if trusted[name] is not None)
+        project = trusted["project"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    line = _ENVIRONMENT.search(rest)
+    environments = () if line is None else tuple(name for name in line.groups() if name is not None)
+    return Said(project, labels, environments)

@@ -248,7 +248,8 @@ def _shape_of_copy(settings: Settings) -> str:
 def _shape_of_answers(settings: Settings) -> str:
     """Return what changes when the same records would give other answers."""
     answers = (settings.answers.variable, settings.answers.on_bad_entry, settings.answers.merged_data)
-    parts = (settings.nodes, settings.projects, settings.groups, settings.site, answers, "enrolments")
+    rules = settings.branches.rules
+    parts = (settings.nodes, settings.projects, settings.groups, settings.site, answers, rules, "enrolments")
     kinds = [(kind.part, kind.attribute, kind.merge, kind.trusted) for kind in KINDS]
     return f"{ANSWER_FORMAT} {parts!r} {kinds!r}"
 

@@ -24,6 +24,7 @@ from enc.answers.places import Places
 from enc.answers.plans import Feed
 from enc.answers.records import decode
 from enc.programs import log
+from enc.terms import environments
 from enc.terms.filters import folded
 from enc.terms.names import ProjectName
 from enc.terms.record import Record
@@ -34,6 +35,8 @@ class _Shared:
     """The records that many nodes share, by how they are asked for."""
 
     projects: dict[str, Record]
+    alike: dict[str, list[ProjectName]]
+    """Their names, by what environments make of them."""
     prefixes: dict[str, list[Record]]
     groups: list[Record]
     site: Record | None
@@ -102,6 +105,10 @@ class CopySource:
         """Return the entry of a project."""
         return self._common.projects.get(name)
 
+    def projects_like(self, folded: str) -> Sequence[ProjectName]:
+        """Return the projects of that name, whichever separators it has."""
+        return self._common.alike.get(folded, ())
+
     def prefixes(self, project: ProjectName) -> Sequence[Record]:
         """Return all prefix entries of a project."""
         return self._common.prefixes.get(project, [])
@@ -121,7 +128,7 @@ class CopySource:
     @property
     def _common(self) -> _Shared:
         if self._shared is None:
-            shared = _Shared({}, {}, [], None)
+            shared = _Shared({}, {}, {}, [], None)
             for number, feed in self._db.execute("SELECT id, feed FROM record WHERE feed != 'nodes' ORDER BY id"):
                 if number not in self._decoded:
                     row = self._db.execute("SELECT dn, csn, body, uuid FROM record WHERE id = ?", (number,)).fetchone()
@@ -145,3 +152,4 @@ class CopySource:
                 shared.prefixes.setdefault(project, []).append(record)
             elif project:
                 shared.projects[project] = record
+                shared.alike.setdefault(environments.folded(project), []).append(ProjectName(project))

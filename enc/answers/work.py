@@ -29,17 +29,20 @@ from dataclasses import astuple
 from enc.answers.copy import Copy
 from enc.answers.database import CopyFailed
 from enc.answers.layout import Layout
+from enc.answers.reader import said_by
 from enc.answers.worklist import Outcome
 from enc.answers.writer import AnswerWriter
 from enc.classify import statements
 from enc.classify.classify import Classifier
+from enc.classify.entitled import refusal
 from enc.classify.gather import prefix_of
 from enc.classify.model import Classification, Value
 from enc.classify.render import merged_data, render_answer, render_data
 from enc.programs import log
 from enc.settings import Settings
+from enc.terms.environments import Rules
 from enc.terms.errors import ClassificationError, ToolkitError, one_line
-from enc.terms.names import Certname, DataKey, PrefixName, ProjectName
+from enc.terms.names import Certname, DataKey, EnvironmentName, Label, PrefixName, ProjectName
 from enc.terms.record import Record
 
 _CHUNK = 250
@@ -58,6 +61,7 @@ class Worker:
         self._settings = settings
         self._writer = writer
         self._classifier = Classifier(settings)
+        self._rules = Rules(settings.branches.rules)
         self._rendered: dict[tuple[int, ...], tuple[tuple[Mapping[DataKey, Value], ...], str]] = {}
         self._log = log.get("follower")
 
@@ -85,10 +89,11 @@ class Worker:
         except (OSError, CopyFailed):
             raise
         except ToolkitError as error:
-            return self._refuse(certname, str(error))
+            return self._refuse(certname, str(error), copy)
         except Exception as bug:  # one iteration: this node's records, and no other's
             self._log.exception("node %s", certname)
-            return self._refuse(certname, f"{certname}: a bug stopped its classification: {type(bug).__name__}: {bug}")
+            why = f"{certname}: a bug stopped its classification: {type(bug).__name__}: {bug}"
+            return self._refuse(certname, why, copy)
         until = classification.trial.until if classification.trial else None
         digest = hashlib.blake2b(f"{text}\0{data or ''}\0{merged or ''}".encode(), digest_size=16).hexdigest()
         if digest == on_disk:
@@ -110,10 +115,27 @@ class Worker:
             self._rendered[key] = (classification.shared_data, render_data(merged_data(classification)))
         return self._rendered[key][1]
 
-    def _refuse(self, certname: Certname, why: str) -> Outcome:
+    def _refuse(self, certname: Certname, why: str, copy: Copy) -> Outcome:
         # A last good answer from a time of trial needs no care: it says itself what comes then.
-        kept = self._writer.refuse(certname, why, keep_answer=self._settings.answers.on_bad_entry == "last-good")
+        keep = self._settings.answers.on_bad_entry == "last-good" and self._may_go_on(certname, copy)
+        kept = self._writer.refuse(certname, why, keep_answer=keep)
         return Outcome(certname, None, one_line(f"{why} (the last good answer goes on)" if kept else why))
+
+    def _may_go_on(self, certname: Certname, copy: Copy) -> bool:
+        """Tell whether nothing of the answer on disk is other projects' (any more): an error must not keep it so."""
+        if self._settings.nodes.semantics == "terminus":
+            return True
+        try:
+            said = said_by((self._layout.nodes / f"{certname}.yaml").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return True  # there is none
+        except UnicodeDecodeError:
+            return False
+        if said is None or not all(map(Label.accepts, said.labels)):
+            return False
+        project = ProjectName(said.project) if said.project is not None else None
+        chosen = map(EnvironmentName, said.environments)
+        return not any(refusal(environment, project, copy.source, self._rules) for environment in chosen)
 
     def project(self, copy: Copy, project: ProjectName) -> str | None:
         """Write the hiera data of a project and its prefixes; return what is wrong with them, if anything."""

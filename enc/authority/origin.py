@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from cryptography import x509
 
+_HEAD = 2
 _PP_PROJECT = x509.ObjectIdentifier("1.3.6.1.4.1.34380.1.1.7")
 
 
-def is_instances(pem: bytes) -> bool:
-    """Tell whether a certificate names a project, as all do that the policy gave; raise ValueError if it is none."""
+def project_in(pem: bytes) -> str | None:
+    """Return the project that a certificate names, as all do that the policy gave; None if it names none.
+
+    Empty: one that is no short text. Raise ValueError if `pem` is no certificate.
+    """
     try:
-        return any(one.oid == _PP_PROJECT for one in x509.load_pem_x509_certificate(pem).extensions)
+        found = [one.value for one in x509.load_pem_x509_certificate(pem).extensions if one.oid == _PP_PROJECT]
     except x509.DuplicateExtension as error:
         raise ValueError(str(error)) from error
+    if not found:
+        return None
+    octets = found[0].value if isinstance(found[0], x509.UnrecognizedExtension) else b""
+    # A DER string: its type, its length in one octet, its text.
+    short = len(octets) >= _HEAD and len(octets) == _HEAD + octets[1] and octets[1] < 0x80
+    return octets[_HEAD:].decode("ascii", "replace") if short else ""

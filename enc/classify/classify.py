@@ -6,10 +6,15 @@ all call `Classifier.classify`; they differ only in the `Source` they pass.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from enc.classify import extended, terminus
+from enc.classify.entitled import NotEntitled, refusal
 from enc.classify.gather import gather
 from enc.classify.model import Classification, Lineage, Source
+from enc.classify.statements import TRIAL
 from enc.settings import Settings
+from enc.terms.environments import Rules
 from enc.terms.names import Certname
 
 
@@ -18,6 +23,7 @@ class Classifier:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._rules = Rules(settings.branches.rules)
 
     def classify(self, certname: Certname, source: Source, *, events: bool = False) -> Classification:
         """Return what the node is.
@@ -27,10 +33,23 @@ class Classifier:
         `ClassificationError` if its records contradict themselves, and
         `DirectoryUnreachable` if `source` cannot say.
         """
-        return self.judge(gather(certname, source, self._settings), events=events)
+        return self.judge(gather(certname, source, self._settings), source, events=events)
 
-    def judge(self, lineage: Lineage, *, events: bool = False) -> Classification:
-        """Return the classification of records that were gathered before."""
+    def judge(self, lineage: Lineage, source: Source, *, events: bool = False) -> Classification:
+        """Return the classification of records that were gathered before from `source`.
+
+        Raise `NotEntitled` if the node's environment is another project's (entitled.py).
+        """
         if self._settings.nodes.semantics == "terminus":
             return terminus.classify(lineage, self._settings.nodes, events=events)
-        return extended.classify(lineage, self._settings.nodes, self._settings.projects, events=events)
+        found = extended.classify(lineage, self._settings.nodes, self._settings.projects, events=events)
+        if found.environment is not None:
+            why = refusal(found.environment, found.project, source, self._rules)
+            if why is not None:
+                raise NotEntitled(why, where=lineage.node.dn)
+        if found.trial is not None:
+            why = refusal(found.trial.environment, found.project, source, self._rules)
+            if why is not None:
+                note = f"{lineage.node.dn}: {TRIAL}: the trial does not count: {why}"
+                return replace(found, trial=None, notes=(*found.notes, note))
+        return found

@@ -28,7 +28,7 @@ from enc.rights.reserved import stands_wrongly
 from enc.settings import Settings
 from enc.terms import dn as names_of_entries
 from enc.terms.errors import ClassificationError, ConfigurationError, InvalidName, NotFound, one_line
-from enc.terms.filters import parse
+from enc.terms.filters import folded, parse
 from enc.terms.names import Certname, PrefixName, ProjectName
 from enc.terms.record import Record
 
@@ -89,6 +89,9 @@ def _one(source: Source, name: str, settings: Settings, notes: list[str]) -> Rec
     found = source.nodes_named(name)
     if not found:
         return None
+    if len(found) > 1 and settings.nodes.semantics != "terminus":
+        # A prefix has whatever names its project's admin gave it. Moved among the nodes, it takes none from them.
+        found = [record for record in found if not is_scope(record)] or found
     if len(found) > 1:
         dns = "; ".join(record.dn for record in found)
         if settings.nodes.semantics != "terminus":
@@ -125,6 +128,11 @@ def _parents(node: Record, source: Source, settings: Settings, notes: list[str])
             raise ClassificationError(f"Could not find parent node '{one_line(name)}'", where=current.dn)
         chain.append(parent)
         current = parent
+
+
+def is_scope(record: Record) -> bool:
+    """Tell whether an entry stands for several nodes, and so is none's."""
+    return "puppetmasterscope" in map(folded, record.all("objectClass"))
 
 
 def is_called(record: Record, certname: Certname) -> bool:

@@ -129,6 +129,8 @@ class Kind(Generic[K, V]):
     """Brings what people wrote into the form in which `split` takes it. ValueError: the rule."""
     nodes_only: bool = False
     """Whether only a node can say it."""
+    projects_only: bool = False
+    """Whether only a project's own entry can say it."""
     delegated: bool = True
     """Whether slapd lets whoever may edit an entry's classification write it. False: access.py has a rule for it."""
 

@@ -21,7 +21,16 @@ from enc.classify.model import Value
 from enc.classify.trial import Trial
 from enc.settings import NodeSettings
 from enc.terms.filters import folded
-from enc.terms.names import Certname, ClassName, DataKey, EnvironmentName, ParameterName, VariableName
+from enc.terms.names import (
+    Certname,
+    ClassName,
+    DataKey,
+    EnvironmentName,
+    Label,
+    ParameterName,
+    ProjectName,
+    VariableName,
+)
 from enc.terms.puppet_names import data_fault, parameter_fault
 
 
@@ -75,6 +84,10 @@ def _removal_refusal(_text: str, removal: Removal | None) -> str | None:
     if removal is None or removal.part != VARIABLES.part:
         return None
     return VARIABLES.refusal(removal.key, None)
+
+
+def _no_refusal(_key: str, _value: object) -> None:
+    """Let every value be written that can be read."""
 
 
 # The rows.
@@ -252,8 +265,13 @@ _WORD: Kind[str, str] = Kind(
     merge="nearer",
 )
 """What rows have in common of which an entry says one short text."""
+_LABEL: Kind[str, str] = replace(_WORD, value=lambda text: texts.named(Label)(text or ""), refusal=_no_refusal)
+"""And where the text is one that may stand in a path: trusted external data decides which files of hiera a node reads.
+
+An entry with another is refused whole. Leaving the value out would let the node read without the level that it is for.
+"""
 REGION = replace(
-    _WORD,
+    _LABEL,
     part="region",
     field="region",
     attribute="puppetmasterRegion",
@@ -263,7 +281,7 @@ REGION = replace(
     option=Option("region", "TEXT", "trusted external data: region", "the entry's own region"),
 )
 ROLE = replace(
-    _WORD,
+    _LABEL,
     part="role",
     field="role",
     attribute="puppetmasterRole",
@@ -300,9 +318,27 @@ TRIAL: Kind[str, Trial] = Kind(
 )
 """Set by `node try`, which members may, too."""
 
+GUEST: Kind[ProjectName, None] = Kind(
+    part="guest",
+    field="guests",
+    shape="names",
+    attribute="puppetmasterGuest",
+    schema=Schema(12, "Project whose nodes may have environments of this project"),
+    split=texts.bare,
+    key=texts.named(ProjectName),
+    value=texts.nothing,
+    spell=texts.bare_text,
+    label=str.strip,
+    merge="no",
+    option=Option("guest", "PROJECT", "a project whose nodes may have this project's environments", "a guest"),
+    projects_only=True,
+    delegated=False,
+)
+"""Whom a project lets into its environments (entitled.py): what the code there looks up comes into their catalogs."""
+
 KINDS: tuple[Kind[Any, Any], ...] = (
     *(CLASSES, PARAMETERS, VARIABLES, TYPED_VARIABLES, DATA, WITHOUT),
-    *(ENVIRONMENT, PARENT, REGION, ROLE, DESCRIPTION, TRIAL),
+    *(ENVIRONMENT, PARENT, REGION, ROLE, DESCRIPTION, TRIAL, GUEST),
 )
 """The table."""
 

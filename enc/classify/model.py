@@ -36,6 +36,9 @@ class Source(Protocol):
     def project(self, name: ProjectName) -> Record | None:
         """Return the entry of a project."""
 
+    def projects_like(self, folded: str) -> Sequence[ProjectName]:
+        """Return the projects whose name is `folded` once '_' stands for every '-', in no particular order."""
+
     def prefixes(self, project: ProjectName) -> Sequence[Record]:
         """Return all prefix entries of a project, in no particular order."""
 

@@ -23,7 +23,7 @@ from enc.classify.kinds import TRUSTED
 from enc.classify.model import Classification, Key, Value
 from enc.terms.names import DataKey
 
-ANSWER_FORMAT = "2"
+ANSWER_FORMAT = "3"
 """Raise this whenever the same records would give another answer: the follower then makes all of them anew."""
 
 # What may stand in double quotes as it is: printable ASCII without '"' and '\'.

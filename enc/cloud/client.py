@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from enc.cloud.nova import NameInCloud
 from enc.settings import OpenStackSettings
 from enc.terms.errors import ConfigurationError, NotFound, ToolkitError, bounded
 
@@ -43,7 +44,10 @@ class Caller(NamedTuple):
 
     user_id: str
     user_name: str
+    """Unique in its domain only."""
     roles: frozenset[str]
+    domain_id: str = ""
+    """Of the user."""
 
 
 class Server(NamedTuple):
@@ -99,16 +103,21 @@ class Cloud:
             if not isinstance(roles, list):
                 raise TypeError("a token without roles")
             names = frozenset(str(_mapping(role).get("name")) for role in roles)
-            return Caller(_text(user.get("id")), _text(user.get("name")), names)
+            domain = _text(_mapping(user.get("domain")).get("id"))
+            return Caller(_text(user.get("id")), _text(user.get("name")), names, domain)
 
-    def project_name(self, project_id: str) -> str:
-        """Return the name of an OpenStack project; raise `NotFound`."""
+    def project_name(self, project_id: str) -> NameInCloud:
+        """Return the name of an OpenStack project, and its domain; raise `NotFound`."""
         with self._asking("Keystone"):
             answer = self._connection.identity.get(f"/projects/{project_id}")
             if answer.status_code == 404:
                 raise NotFound(f"Keystone knows no project {project_id}")
             self._check("Keystone", answer)
-            return _text(_mapping(_mapping(answer.json()).get("project")).get("name"))
+            told = _mapping(_mapping(answer.json()).get("project"))
+            if told.get("id") != project_id:
+                raise TypeError("the answer is about another project")
+            domain = told.get("domain_id")
+            return NameInCloud(_text(told.get("name")), "" if domain is None else _text(domain))
 
     def servers(self) -> tuple[Server, ...]:
         """Return all servers of all projects, or raise: part of a list would make living servers look gone."""

@@ -20,6 +20,7 @@ from enc.terms.names import ProjectName
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _PROJECT = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}", re.ASCII)
+_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 
 
@@ -57,16 +58,38 @@ def read(body: bytes) -> Starting:
     return Starting(instance_id, project_id, name)
 
 
-def project_of(project_id: str, lines: tuple[str, ...], name_of: Callable[[str], str]) -> ProjectName:
+class NameInCloud(NamedTuple):
+    """What Keystone calls a project."""
+
+    name: str
+    """Unique in its domain only."""
+    domain_id: str
+    """Empty: the project is itself a domain."""
+
+
+def project_of(
+    project_id: str, lines: tuple[str, ...], domain: str, name_of: Callable[[str], NameInCloud]
+) -> ProjectName:
     """Return the project that an OpenStack project is, by `openstack.projects`; raise `NotAllowed`.
 
-    `name_of` asks Keystone for a project's name; it is only called where no
-    line names the id.
+    `name_of` asks Keystone for a project's name; it is only called where no line names the id. Names count in the
+    domain with the id `domain` only: whoever makes projects in another could take any name.
     """
     table = {before.strip(): after.strip() for before, _, after in (line.rpartition("=") for line in lines)}
     if project_id in table:
         return ProjectName(table[project_id])
-    name = name_of(project_id)
+    name, found = name_of(project_id)
+    if found != domain:
+        raise NotAllowed(
+            f"OpenStack's project {_shown(name)} ({project_id}) is of domain {_shown(found)}, and names count in "
+            f"{domain!r} only (openstack.domain); give its id a line in openstack.projects"
+        )
+    if _ID.fullmatch(name):
+        # It could be another project's id, and that one's line is not meant for it.
+        raise NotAllowed(
+            f"OpenStack's project {_shown(name)} ({project_id}) is named like an id; "
+            "give its own id a line in openstack.projects"
+        )
     if table:
         if name not in table:
             raise NotAllowed(

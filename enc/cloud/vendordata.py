@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 
 from enc.cloud import nova
 from enc.cloud.client import Caller
+from enc.cloud.nova import NameInCloud
 from enc.programs import log
 from enc.settings import OpenStackSettings
 from enc.terms.errors import NotAllowed, ToolkitError
@@ -37,8 +38,8 @@ class Keystone(Protocol):
     def caller(self, token: str) -> Caller | None:
         """Return whose token this is, None if it is no (longer a) token."""
 
-    def project_name(self, project_id: str) -> str:
-        """Return the name of a project; raise `NotFound`."""
+    def project_name(self, project_id: str) -> NameInCloud:
+        """Return the name of a project, and its domain; raise `NotFound`."""
 
 
 class Server(NamedTuple):
@@ -82,8 +83,12 @@ class Vendordata:
         users, role = self._settings.caller_users, self._settings.caller_role
         if role not in caller.roles:
             raise NotAllowed(f"{caller.user_name} has no role {role} (openstack.caller_role)")
-        if users and caller.user_name not in users and caller.user_id not in users:
-            raise NotAllowed(f"{caller.user_name} is not among openstack.caller_users")
+        named = caller.user_name in users and caller.domain_id == self._settings.domain
+        if users and not named and caller.user_id not in users:
+            raise NotAllowed(
+                f"{caller.user_name} ({caller.user_id}, of domain {caller.domain_id}) is not among "
+                "openstack.caller_users, where names count in openstack.domain only"
+            )
         return caller
 
     def answer(self, caller: Caller, body: bytes, address: str) -> object:
@@ -93,7 +98,8 @@ class Vendordata:
         authorities and Keystone raise.
         """
         starting = nova.read(body)
-        project = nova.project_of(starting.project_id, self._settings.projects, self._keystone.project_name)
+        given = self._settings
+        project = nova.project_of(starting.project_id, given.projects, given.domain, self._keystone.project_name)
         answer = self._allot(Server(starting.instance_id, starting.name, project))
         what = "nothing to do" if answer is None else "vendor data with its token"
         self._log.info(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from enc.commands.call import Call, json_option
-from enc.doctor import account, authority, configuration, contents, directory, follower, puppet, signing
+from enc.doctor import account, authority, configuration, contents, directory, follower, projects, puppet, signing
 from enc.doctor.findings import Finding, document, lines, verdict
 from enc.terms.names import Certname
 
@@ -50,6 +50,7 @@ def _examine(call: Call) -> Iterator[Finding]:
     yield from follower.check(config, settings)
     facts = puppet.gather(settings, call.arguments.puppet_confdir)
     yield from puppet.judge(facts, config, settings)
+    yield from projects.check(settings)
     yield from contents.check(facts, settings)
     yield from signing.check(facts, who, settings)
     yield from authority.check(settings)

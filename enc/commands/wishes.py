@@ -72,9 +72,11 @@ def _unsaid(part: str) -> str:
     return f"unsaid_{part}"
 
 
-def _offered(*, parent: bool = True) -> Iterator[tuple[Kind[Any, Any], Option]]:
+def _offered(*, parent: bool | None = None) -> Iterator[tuple[Kind[Any, Any], Option]]:
+    """Yield what has an option: for nodes (`parent`), for other entries, or at all (None)."""
     for kind in KINDS:
-        if kind.option is not None and (parent or not kind.nodes_only):
+        elsewhere = parent is not None and (kind.projects_only if parent else kind.nodes_only)
+        if kind.option is not None and not elsewhere:
             yield kind, kind.option
 
 

@@ -25,6 +25,8 @@ matches. Four things are not obvious and must stay:
   attribute puppetmasterProject` it would move the node to another project.
 - A certname that another node has is refused by the unique overlay, not here. It does not look at values
   with a language tag (`cn;lang-en`), which a search for `cn` finds all the same: admins write none.
+- A role and a region are labels (name_rules.py). That is a rule here, because whoever sends the control "relax rules"
+  with an edit passes the constraint overlay by; who wrote another text may only take it away.
 - A rename is judged by the rules of the old place, and not at all by those about values that the entry has
   already. That a prefix stays below ou=projects, whatever it is renamed to, is the constraint overlay's part
   (embedded_config.py).
@@ -38,7 +40,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from enc.classify.kinds import KINDS, TRIAL, attributes_of
+from enc.classify.kinds import GUEST, KINDS, TRIAL, attributes_of
+from enc.directory.name_rules import LABEL, LABELLED
 from enc.directory.service_accounts import READER, SIGNER
 from enc.rights.roles import ROLES, Action, Held, Role, role_entries
 from enc.settings import DirectorySettings, Settings
@@ -82,7 +85,7 @@ _NODE_ATTRIBUTES = (
     *CLASSIFICATION,
 )
 _PREFIX_ATTRIBUTES = ("entry", "cn", "description", *CLASSIFICATION)
-_PROJECT_ATTRIBUTES = ("description", *CLASSIFICATION)
+_PROJECT_ATTRIBUTES = ("description", GUEST.attribute, *CLASSIFICATION)
 
 ADMINS_ATTRIBUTES = tuple(
     name
@@ -152,6 +155,7 @@ def access_rules(suffix: str, table: tuple[Role, ...] = ROLES) -> str:
             ),
             _rule(f"{node} attrs={_TRIAL}", *_each(trying, "write"), "users read"),
             _rule(f"{node} attrs={','.join(_SIGNERS)}", f"{signer} write", *_each(editing, "write"), "users read"),
+            *_labels(node, editing),
             _rule(f"{node} attrs={','.join(_NODE_ATTRIBUTES)}", *_each(editing, "write"), "users read"),
             *_classes(
                 project,
@@ -161,6 +165,7 @@ def access_rules(suffix: str, table: tuple[Role, ...] = ROLES) -> str:
             ),
             _rule(f"{project} attrs=children", *_each(prefixes, "write"), "users read"),
             _rule(f"{project} attrs=member", *_each(appointing, "write"), "users read"),
+            *_labels(project, classifying),
             _rule(f"{project} attrs={','.join(_PROJECT_ATTRIBUTES)}", *_each(classifying, "write"), "users read"),
             *(_rule(f"{role} attrs=roleOccupant", *_each(appointing, "write"), "users read") for role in roles),
             *(_rule(role, "users read") for role in roles),
@@ -170,6 +175,7 @@ def access_rules(suffix: str, table: tuple[Role, ...] = ROLES) -> str:
                 made_with=("top", "puppetmasterScope"),
                 may_change=("puppetClient", "puppetmasterClassification"),
             ),
+            *_labels(prefix, prefixes),
             _rule(f"{prefix} attrs={','.join(_PREFIX_ATTRIBUTES)}", *_each(prefixes, "write"), "users read"),
             _rule("*", "users read"),
         )
@@ -212,6 +218,13 @@ def _each(who: Iterable[str], access: str) -> list[str]:
 def _rule(what: str, *by: str) -> str:
     """One directive; slapd itself ends every list with `by * none`."""
     return "\n".join((f"access to {what}", *(f"\tby {who}" for who in by)))
+
+
+def _labels(what: str, editors: list[str]) -> Iterable[str]:
+    """Rules for roles and regions: labels are written, whatever else is there is only taken away."""
+    for attribute in LABELLED:
+        yield _rule(f'{what} attrs={attribute} val.regex="{LABEL}"', *_each(editors, "write"), "users read")
+    yield _rule(f"{what} attrs={','.join(LABELLED)}", *_each(editors, "=zrscd"), "users read")
 
 
 def _classes(what: str, editors: list[str], *, made_with: Iterable[str], may_change: Iterable[str]) -> Iterable[str]:

@@ -19,6 +19,7 @@ import yaml
 from enc.classify.kinds import KINDS, attributes_of
 from enc.classify.statements import PROJECT
 from enc.directory.access import ADMINS_ATTRIBUTES, access_rules, everything_editors
+from enc.directory.name_rules import name_rules
 from enc.directory.service_accounts import READER, SIGNER
 from enc.terms.errors import UsageError
 
@@ -149,6 +150,7 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
         "syncprov-reloadhint TRUE",
         *(_unique(suffix) if options.unique_names else ()),
         *_stay(suffix),
+        *name_rules(suffix),
         # People set their password with a plain modify; it is hashed before it is stored.
         "overlay ppolicy",
         "ppolicy_hash_cleartext",

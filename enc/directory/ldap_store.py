@@ -16,15 +16,24 @@ from typing import TypeVar
 from enc.directory.connection import Closing, Connection, open_connection
 from enc.directory.messages import Scope
 from enc.settings import Settings
-from enc.terms import dn
-from enc.terms.errors import DirectoryUnreachable, NotFound
-from enc.terms.filters import NodeFilter
+from enc.terms import dn, environments
+from enc.terms.errors import DirectoryUnreachable, InvalidName, NotFound
+from enc.terms.filters import NodeFilter, escape
 from enc.terms.names import ProjectName
 from enc.terms.record import Record
 
 T = TypeVar("T")
 
 PREFIX_FILTER = "(objectClass=puppetmasterScope)"
+
+
+def name_of(record: Record) -> ProjectName | None:
+    """Return the project that an entry below the projects' base is; LDAP knows it by its name in any case."""
+    try:
+        name = dn.rdn(record.dn)[1].lower()
+    except InvalidName:
+        return None
+    return ProjectName(name) if ProjectName.accepts(name) else None
 
 
 class LdapSource(Closing):
@@ -67,6 +76,17 @@ class LdapSource(Closing):
             return frozenset()
         names = (dn.rdn(record.dn)[1] for record in found)
         return frozenset(ProjectName(name) for name in names if ProjectName.accepts(name))
+
+    def projects_like(self, folded: str) -> Sequence[ProjectName]:
+        """Return the projects whose name is `folded` once '_' stands for every '-'; asks for no attribute of them."""
+        words = "*".join(escape(word) for word in folded.split("_"))
+        wanted = f"(&{self._settings.projects.filter}(cn={words}))"
+        base = self._settings.projects_base
+        try:
+            found = self._ask(lambda connection: list(connection.read_all(base, wanted, Scope.ONE_LEVEL, ("1.1",))))
+        except NotFound:
+            return []
+        return [name for name in map(name_of, found) if name is not None and environments.folded(name) == folded]
 
     def prefixes(self, project: ProjectName) -> Sequence[Record]:
         """Return the prefix entries directly below a project."""

@@ -13,7 +13,7 @@ from enc.classify.kind import K, Kind, V
 from enc.classify.kinds import KINDS, PARTS
 from enc.classify.model import Value
 from enc.classify.trial import Trial
-from enc.terms.names import Certname, ClassName, DataKey, EnvironmentName, ParameterName, VariableName
+from enc.terms.names import Certname, ClassName, DataKey, EnvironmentName, ParameterName, ProjectName, VariableName
 
 
 class Named(TypedDict, total=False):
@@ -31,6 +31,7 @@ class Named(TypedDict, total=False):
     role: str | None
     description: str | None
     trial: Trial | None
+    guests: tuple[ProjectName, ...]
 
 
 class Wish:

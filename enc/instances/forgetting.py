@@ -40,7 +40,7 @@ def check_instances(certname: Certname, authority: Authority) -> None:
         return
     pem = authority.certificate(certname)
     try:
-        ours = not status.authorized and (pem is None or origin.is_instances(pem))
+        ours = not status.authorized and (pem is None or origin.project_in(pem) is not None)
     except ValueError:
         ours = False
     if not ours:

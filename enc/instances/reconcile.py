@@ -61,7 +61,7 @@ class Reconciler:
         self._cloud_region = cloud_region
         self.troubles: list[str] = []
         """What could not be seen or done, a line each."""
-        self._certificates: tuple[str, ...] = ()
+        self._certificates: tuple[tuple[str, str], ...] = ()
 
     def look(self, cloud: frozenset[str] | None = None) -> tuple[Repair, ...]:
         """Return what is to be repaired. `cloud`: ids of the servers that there are, if the cloud was asked."""
@@ -74,7 +74,6 @@ class Reconciler:
                 continue
             held += [Held(authority.name, status) for status in statuses.known]
             projects[authority.name] = authority.server.projects
-        self._certificates = tuple(one.authority for one in held)
         operations, problems = self._journal.read()
         self.troubles += problems
         entries = self._entries(self._editor.find(self._settings.nodes_base, self._filter.for_all()))
@@ -85,6 +84,7 @@ class Reconciler:
             )
         by_name = {authority.name: authority for authority in self._authorities}
         held = [one if one.status.name in entries else self._with_origin(one, by_name[one.authority]) for one in held]
+        self._certificates = tuple((one.authority, _project_of(one, entries)) for one in held)
         seen = Seen(
             entries,
             tuple(held),
@@ -98,14 +98,20 @@ class Reconciler:
         return repairs.find(seen, self._clock(), self._patience)
 
     def in_reason(self, found: Sequence[Repair]) -> list[Repair]:
-        """Return `found` without those of authorities where too much would go, which are told; repairs.py says why."""
+        """Return `found` without what is too much, which is told; repairs.py says what that is, and why."""
         excess = repairs.excessive(found, self._certificates)
         self.troubles += [
-            f"{authority or 'in the cloud'}: {count} certificates or instances would go, so nothing does; look with "
-            "--dry-run; if it is so, say --many"
-            for authority, count in excess.items()
+            f"{one.authority or 'in the cloud'}: {one.many} certificates or instances"
+            f"{'' if one.project is None else f' of project {one.project or None}'} would go, so none of them does; "
+            "look with --dry-run; if it is so, say --many"
+            for one in excess
         ]
-        return [one for one in found if one.act not in repairs.TAKING or one.authority not in excess]
+        held = {(one.authority, one.project) for one in excess}
+        return [
+            one
+            for one in found
+            if one.act not in repairs.TAKING or not held & {(one.authority, None), (one.authority, one.project)}
+        ]
 
     def repair(self, repair: Repair, work: Lifecycle, cloud: frozenset[str] | None = None) -> bool:
         """Carry out a repair; False: it is not needed any more. Raise `ToolkitError`."""
@@ -177,11 +183,11 @@ class Reconciler:
             return held
         try:
             pem = authority.certificate(held.status.name)
-            ours = pem is not None and origin.is_instances(pem)
+            project = None if pem is None else origin.project_in(pem)
         except (ToolkitError, ValueError) as error:
             self.troubles.append(f"{held.status.name}: its certificate cannot be looked at: {error}")
-            ours = False
-        return held._replace(ours=ours)
+            project = None
+        return held._replace(ours=project is not None, project=project or "")
 
     def _answers(self) -> frozenset[Certname]:
         try:
@@ -190,6 +196,12 @@ class Reconciler:
             return frozenset()
         names = (file.name.removesuffix(".yaml") for file in files)
         return frozenset(Certname(name) for name in names if Certname.accepts(name))
+
+
+def _project_of(held: Held, entries: Mapping[Certname, Entry]) -> str:
+    """Return whose instance has a certificate or a request, as LDAP says, else as the certificate does."""
+    entry = entries.get(held.status.name)
+    return held.project if entry is None else entry.project or ""
 
 
 def carry_out(

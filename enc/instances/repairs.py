@@ -19,7 +19,7 @@ told; `reconcile.py` sees and does. The rules, for one certname:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from enc.authority.statuses import CertificateStatus
@@ -55,6 +55,8 @@ class Held(NamedTuple):
     status: CertificateStatus
     ours: bool = True
     """Whether the certificate has a `pp_project`; looked at where there is no entry."""
+    project: str = ""
+    """Which that is, if it was looked at."""
 
 
 class Seen(NamedTuple):
@@ -81,6 +83,18 @@ class Repair(NamedTuple):
     certname: Certname
     why: str
     authority: str = ""
+    project: str = ""
+    """Whose instance it is or was; empty if nobody can tell."""
+
+
+class Excess(NamedTuple):
+    """What is held back, because too much would go at once."""
+
+    authority: str
+    """Empty: deletions of instances whose server is gone."""
+    project: str | None
+    """Only what is this project's; None: everything there."""
+    many: int
 
 
 def find(seen: Seen, now: float, patience: float = 0.0) -> tuple[Repair, ...]:
@@ -108,19 +122,45 @@ def find(seen: Seen, now: float, patience: float = 0.0) -> tuple[Repair, ...]:
     return tuple(sorted(set(found), key=lambda repair: (ACTS.index(repair.act), repair.certname, repair.authority)))
 
 
-def excessive(found: Iterable[Repair], certificates: Iterable[str]) -> Mapping[str, int]:
-    """Return where more would be taken than `_FEW` and `_SHARE` of all certificates, and how much ("": deletions).
+def excessive(found: Iterable[Repair], certificates: Iterable[tuple[str, str]]) -> tuple[Excess, ...]:
+    """Return where more would be taken than `_FEW` and `_SHARE` of all certificates.
 
-    A wrong setting, or a project's own authority that makes things up, is likelier than so many leaks. Each stands for
-    itself, so that none of them stops the repairs at the others. `certificates`: of each, the authority that has it.
+    A wrong setting, or a project's own authority that makes things up, is likelier than so many leaks. Each authority
+    stands for itself, so that none of them stops the repairs at the others. So does each project: one whose admins
+    delete its entries, by mistake or to keep others' certificates good, is held back alone, if what is left without
+    it is within the bound. `certificates`: of each, the authority that has it and the project.
     """
-    held = Counter(certificates)
-    taken = Counter(one.authority for one in found if one.act in TAKING)
-    return {
-        where: count
-        for where, count in taken.items()
-        if count > _FEW and count > _SHARE * (held[where] if where else held.total())
-    }
+    have, taken = tuple(certificates), [one for one in found if one.act in TAKING]
+    return tuple(
+        excess
+        for where in dict.fromkeys(one.authority for one in taken)
+        for excess in _excess_at(
+            where,
+            Counter(one.project for one in taken if one.authority == where),
+            Counter(project for authority, project in have if where in ("", authority)),
+        )
+    )
+
+
+def _excess_at(where: str, taken: Counter[str], have: Counter[str]) -> Iterable[Excess]:
+    if not _much(taken, have):
+        return ()
+    alone = {project for project, count in taken.items() if _much({project: count}, {project: have[project]})}
+    if _much(_without(taken, alone), _without(have, alone)):
+        # One more may be the cause, which has so many certificates that these are not many of its own.
+        alone.add(max(_without(taken, alone).items(), key=lambda item: (item[1], item[0]))[0])
+        if _much(_without(taken, alone), _without(have, alone)):
+            return (Excess(where, None, taken.total()),)
+    return tuple(Excess(where, project, taken[project]) for project in sorted(alone))
+
+
+def _much(taken: Mapping[str, int], have: Mapping[str, int]) -> bool:
+    count = sum(taken.values())
+    return count > _FEW and count > _SHARE * sum(have.values())
+
+
+def _without(counts: Mapping[str, int], projects: Collection[str]) -> Mapping[str, int]:
+    return {project: count for project, count in counts.items() if project not in projects}
 
 
 def _of_authority(held: Held, seen: Seen, now: float, patience: float) -> Iterable[Repair]:
@@ -134,17 +174,18 @@ def _of_authority(held: Held, seen: Seen, now: float, patience: float) -> Iterab
         return
     if entry is None:
         if held.ours:
-            yield Repair("revoke", name, "there is no entry in LDAP", held.authority)
+            yield Repair("revoke", name, "there is no entry in LDAP", held.authority, held.project)
         elif status.state == "signed":
             yield Repair("tell", name, "a certificate without an entry in LDAP, and not an instance's", held.authority)
         return
     if entry.enrolment is None or _fresh(entry, now, patience):
         return
-    projects = seen.projects.get(held.authority, ())
+    projects, whose = seen.projects.get(held.authority, ()), entry.project or ""
     if projects and entry.project not in projects:
-        yield Repair("revoke", name, f"it belongs to project {entry.project}, which is not signed here", held.authority)
+        why = f"it belongs to project {entry.project}, which is not signed here"
+        yield Repair("revoke", name, why, held.authority, whose)
     elif entry.enrolment.state == "waiting":
-        yield Repair("revoke", name, "the instance waits for another certificate", held.authority)
+        yield Repair("revoke", name, "the instance waits for another certificate", held.authority, whose)
 
 
 def _closed_to(entry: Entry | None, now: float) -> str:
@@ -170,7 +211,7 @@ def _of_entry(
     if _fresh(entry, now, patience):
         return  # the cloud's list may be from before its server was started
     if seen.cloud is not None and entry.serial and entry.serial not in seen.cloud:
-        yield Repair("delete", name, f"the cloud has no server {entry.serial}")
+        yield Repair("delete", name, f"the cloud has no server {entry.serial}", project=entry.project or "")
         return
     if enrolment.state == "closed" and not enrolment.since:
         yield Repair("tell", name, "what stands in LDAP about its enrolment cannot be read; rebuild or delete it")

@@ -19,7 +19,7 @@ from enc.instances.enrolment import Enrolment
 from enc.instances.entry import Instance
 from enc.settings import Settings
 from enc.terms.errors import ClassificationError, Conflict, ToolkitError
-from enc.terms.names import Certname, ProjectName
+from enc.terms.names import Certname, Label, ProjectName
 
 
 @dataclass(frozen=True)
@@ -65,4 +65,7 @@ def _token(instance: Instance, project: ProjectName, nonce: str, settings: Setti
 
 
 def _ticket(instance: Instance, project: ProjectName, token: str, until: int) -> Ticket:
+    for text in filter(None, (instance.region, instance.role)):
+        if not Label.accepts(text):  # somebody wrote it without our commands; the certificate would hold it
+            raise ClassificationError(f"{text[:80]!r} is not {Label.kind}: {Label.rule}", where=instance.record.dn)
     return Ticket(instance.certname, project, instance.region, instance.role, token, until, instance.serial)

@@ -12,6 +12,7 @@ Not here: who somebody is (people.py).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from enc.classify.gather import project_of
 from enc.classify.statements import TRIAL
@@ -24,7 +25,7 @@ from enc.terms import dn
 from enc.terms.environments import Rules
 from enc.terms.errors import ClassificationError, InvalidName
 from enc.terms.filters import NodeFilter, folded
-from enc.terms.names import ProjectName
+from enc.terms.names import EnvironmentName, ProjectName
 from enc.terms.record import Record
 
 Need = tuple[Action, ProjectName | None]
@@ -94,6 +95,43 @@ def claimed(step: Step, before: Record | None, after: Record | None, settings: S
         return {}  # nobody's but the operators'
     named = {project: name for name in sorted(names) for project in projects_named_in(name, settings)}
     return {project: name for project, name in named.items() if project != own}
+
+
+def project_at(record: Record | None, settings: Settings) -> ProjectName | None:
+    """Return the project whose own entry this is, None if it is none's."""
+    if record is None:
+        return None
+    try:
+        if dn.normalise(dn.parent(record.dn)) != dn.normalise(settings.projects_base):
+            return None
+        name = dn.rdn(record.dn)[1].lower()
+    except InvalidName:
+        return None
+    return ProjectName(name) if ProjectName.accepts(name) else None
+
+
+def project_of_entry(record: Record | None, settings: Settings) -> ProjectName | None:
+    """Return the project to which a node's, a prefix's or a project's own entry belongs; None if it cannot be told."""
+    if record is None:
+        return None
+    try:
+        if dn.is_below(record.dn, settings.nodes_base):
+            return project_of(record, settings)
+        child = dn.child_towards(record.dn, settings.projects_base)
+        return None if child is None else ProjectName(child[1].lower())
+    except (ClassificationError, InvalidName):
+        return None
+
+
+def environments_in(record: Record | None, settings: Settings) -> tuple[EnvironmentName, ...]:
+    """Return the environments that an entry names, a trial's too; what cannot be read says nothing."""
+    if record is None:
+        return ()
+    names = list(record.all(settings.nodes.environment_attribute))
+    for text in record.all(TRIAL):
+        with suppress(ValueError):
+            names.append(Trial.read(text).environment)
+    return tuple(EnvironmentName(name) for name in names if EnvironmentName.accepts(name))
 
 
 def _is_trial(step: Step, project: ProjectName | None, settings: Settings) -> bool:

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from enc.classify import entitled
 from enc.directory.connection import Person as Credentials
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.directory.ldap_store import LdapSource
@@ -29,10 +30,11 @@ from enc.edits.sheet import part_of, slice_of
 from enc.edits.wish import Wish
 from enc.rights.roles import Action, Person
 from enc.service import advice, effect, people
-from enc.service.authorize import claimed, first_refusal, needed
+from enc.service.authorize import claimed, environments_in, first_refusal, needed, project_at, project_of_entry
 from enc.service.effect import Effect
 from enc.settings import Settings
 from enc.terms import dn
+from enc.terms.environments import Rules
 from enc.terms.errors import ClassificationError, Conflict, DirectoryUnreachable, NotAllowed, ToolkitError
 from enc.terms.filters import folded
 from enc.terms.names import Certname, EnvironmentName, PersonName, ProjectName
@@ -131,6 +133,8 @@ class Desk:
                 raise ClassificationError(
                     f"{plan.node} could not be classified any more, nothing was written: {shown.trouble_after}"
                 )
+            if shown.not_entitled and not shown.trouble_before:
+                raise NotAllowed(f"nothing was written: {shown.trouble_after}")
         told = advice.on_plan(plan.wish, plan.environment, shown, self.settings)
         plan = replace(plan, remarks=(*plan.remarks, *told))
         if dry_run:
@@ -156,6 +160,8 @@ class Desk:
             if refusal:
                 raise NotAllowed(refusal, where=step.dn)
             self._check_names(step, now[place], later)
+            self._check_project(now[place], later)
+            self._check_environments(now[place], later)
             now[place] = later
 
     def _check_names(self, step: Step, before: Record | None, later: Record | None) -> None:
@@ -164,6 +170,43 @@ class Desk:
             refusal = first_refusal(self.person, {(Action.NODE_ADD, project)})
             if refusal and self.editor.read(dn.build("cn", project, self.settings.projects_base)) is not None:
                 raise NotAllowed(f"{name} is a name of instances of project {project}: {refusal}", where=step.dn)
+
+    def _check_project(self, before: Record | None, later: Record | None) -> None:
+        """Raise `Conflict` if a new project's branches could become an environment that somebody else's can."""
+        name = project_at(later, self.settings)
+        if name is None or later is None or name == project_at(before, self.settings):
+            return
+        if fault := self._name_fault(name):
+            raise Conflict(fault, where=later.dn)
+
+    def _name_fault(self, name: ProjectName) -> str | None:
+        rules = Rules(self.settings.branches.rules)
+        if not name.is_plain:
+            return (
+                f"{name} cannot be a project's name: '-' and '_' stand singly between letters and digits, since "
+                "environments of short-lived branches are told by two of them; choose another name"
+            )
+        if (environment := rules.takes_of_the_site(name)) is not None:
+            return f"a branch of project {name} could become environment {environment}, the site's; choose another name"
+        if (met := entitled.meeting(name, self.source.project_names(), rules)) is not None:
+            return (
+                f"branches of project {name} and of project {met[0]} could become one environment ({met[1]}), and "
+                f"nodes of the one run the other's code; choose another name (branches.rules)"
+            )
+        return None
+
+    def _check_environments(self, before: Record | None, later: Record | None) -> None:
+        """Raise `NotAllowed` if an entry of a project newly names an environment that is another project's."""
+        if later is None or self.settings.nodes.semantics == "terminus":
+            return
+        project = project_of_entry(later, self.settings)
+        if project is None:
+            return  # the site's, a group's, or an entry of no project: operators', and looked at with each node
+        old = environments_in(before, self.settings) if project == project_of_entry(before, self.settings) else ()
+        rules = Rules(self.settings.branches.rules)
+        for environment in environments_in(later, self.settings):
+            if environment not in old and (why := entitled.refusal(environment, project, self.source, rules)):
+                raise NotAllowed(why, where=later.dn)
 
     def _carry_out(self, edit: Edit) -> None:
         made = 0

@@ -12,16 +12,18 @@ from typing import Any
 
 from enc.classify import values
 from enc.classify.classify import Classifier
+from enc.classify.entitled import NotEntitled
 from enc.classify.kind import Kind
 from enc.classify.kinds import OTHERS
 from enc.classify.model import Classification, Source, Value
 from enc.classify.trial import Trial
+from enc.directory.ldap_store import name_of
 from enc.edits import differences
 from enc.edits.change import Step, after
 from enc.edits.differences import Bounds
 from enc.programs.times import iso
 from enc.settings import Settings
-from enc.terms import dn
+from enc.terms import dn, environments
 from enc.terms.errors import ClassificationError, NotFound, one_line
 from enc.terms.filters import NodeFilter, folded, parse
 from enc.terms.names import Certname, ProjectName
@@ -53,6 +55,18 @@ class Overlay:
         """Return a project's entry."""
         place = dn.normalise(dn.build("cn", name, self._settings.projects_base))
         return self._changed[place] if place in self._changed else self._below.project(name)
+
+    def projects_like(self, folded: str) -> Sequence[ProjectName]:
+        """Return the projects of that name, whichever separators it has."""
+        base = dn.normalise(self._settings.projects_base)
+        changed = {place for place in self._changed if dn.parent(place) == base}
+        kept = [
+            name
+            for name in self._below.projects_like(folded)
+            if dn.normalise(dn.build("cn", name, base)) not in changed
+        ]
+        added = (name_of(record) for place in changed if (record := self._changed[place]) is not None)
+        return [*kept, *(name for name in added if name is not None and environments.folded(name) == folded)]
 
     def prefixes(self, project: ProjectName) -> Sequence[Record]:
         """Return a project's prefixes."""
@@ -95,6 +109,8 @@ class Effect:
     trouble_before: str = ""
     """Why there is no classification; empty if there is one, or if there is no such node."""
     trouble_after: str = ""
+    not_entitled: bool = False
+    """Whether that is because its environment is another project's."""
 
     def lines(self, bounds: Bounds = differences.SHORT) -> list[str]:
         """Return what becomes different, for people, within `bounds`."""
@@ -189,13 +205,21 @@ def on_node(certname: Certname, source: Source, changed: Mapping[str, Record | N
     classifier = Classifier(settings)
     before, trouble_before = _classify(classifier, certname, source)
     later, trouble_after = _classify(classifier, certname, Overlay(source, changed, settings))
-    return Effect(certname, before, later, trouble_before, trouble_after)
+    return Effect(
+        certname, before, later, _told(trouble_before), _told(trouble_after), isinstance(trouble_after, NotEntitled)
+    )
 
 
-def _classify(classifier: Classifier, certname: Certname, source: Source) -> tuple[Classification | None, str]:
+def _told(trouble: ClassificationError | None) -> str:
+    return "" if trouble is None else str(trouble)
+
+
+def _classify(
+    classifier: Classifier, certname: Certname, source: Source
+) -> tuple[Classification | None, ClassificationError | None]:
     try:
-        return classifier.classify(certname, source), ""
+        return classifier.classify(certname, source), None
     except NotFound:
-        return None, ""
+        return None, None
     except ClassificationError as error:
-        return None, str(error)
+        return None, error

@@ -103,7 +103,7 @@ class Explanation:
 def explain(certname: Certname, source: Source, settings: Settings) -> Explanation:
     """Return the explanation; raise what `Classifier.classify` raises."""
     lineage = gather(certname, source, settings)
-    classification = Classifier(settings).judge(lineage, events=True)
+    classification = Classifier(settings).judge(lineage, source, events=True)
     if classification.trial is not None:
         trial = Event("trial", Origin("node", lineage.node.dn), "set", effect.told(classification.trial))
         classification = replace(classification, events=(*classification.events, trial))

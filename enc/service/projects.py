@@ -231,6 +231,9 @@ def change(desk: Desk, target: Target, wanted: Wanted, *, reason: str, dry_run: 
     wish = wish_in(wanted)
     if wish is not None and (refused := [kind.part for kind, _ in wish if kind.nodes_only]):
         raise UsageError(f"only a node has a {refused[0]}")
+    own = target.project is not None and target.prefix is None
+    if wish is not None and not own and (refused := [kind.part for kind, _ in wish if kind.projects_only]):
+        raise UsageError(f"only a project has a {refused[0]}")
     place, record = _shared_entry(target, desk)
     steps = scope_steps(target, place, record, lambda entry: to_have(entry, wanted, settings))
     words = f"{'project' if target.project else 'group' if target.group else 'site'}"

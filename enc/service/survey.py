@@ -13,11 +13,11 @@ from enc.classify.classify import Classifier
 from enc.classify.gather import project_of
 from enc.classify.model import Classification
 from enc.classify.statements import PARAMETER, REMOVE
-from enc.directory.ldap_store import PREFIX_FILTER, LdapSource
+from enc.directory.ldap_store import PREFIX_FILTER, LdapSource, name_of
 from enc.directory.messages import Scope
 from enc.edits.sheet import part_of
 from enc.settings import Settings
-from enc.terms import dn
+from enc.terms import dn, environments
 from enc.terms.errors import ClassificationError, InvalidName
 from enc.terms.filters import NodeFilter, folded
 from enc.terms.names import Certname, ClassName, ProjectName
@@ -38,6 +38,10 @@ class Snapshot:
                 self._by_name.setdefault(name, []).append(record)
         extended = settings.nodes.semantics == "extended"
         self._projects = {dn.normalise(r.dn): r for r in source.projects()} if extended else {}
+        self._alike: dict[str, list[ProjectName]] = {}
+        for record in self._projects.values():
+            if (named := name_of(record)) is not None:
+                self._alike.setdefault(environments.folded(named), []).append(named)
         self._prefixes: dict[str, list[Record]] = {}
         if extended:
             for record in source.search(settings.projects_base, PREFIX_FILTER):
@@ -55,6 +59,10 @@ class Snapshot:
     def project(self, name: ProjectName) -> Record | None:
         """Return a project's entry."""
         return self._projects.get(self._place(name))
+
+    def projects_like(self, folded: str) -> Sequence[ProjectName]:
+        """Return the projects of that name, whichever separators it has."""
+        return self._alike.get(folded, ())
 
     def prefixes(self, project: ProjectName) -> Sequence[Record]:
         """Return a project's prefixes."""

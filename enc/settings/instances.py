@@ -191,6 +191,8 @@ class OpenStackSettings(Section):
     projects: tuple[str, ...] = ()
     """`ID-OR-NAME = PROJECT`: which project of LDAP an OpenStack project is. What no line names is refused.
     None: an OpenStack project's name is the project."""
+    domain: str = "default"
+    """The id of the Keystone domain in which names of projects and users count. Others are named by their ids."""
     caller_role: str = "service"
     """The role that Nova's user must have in Keystone to be answered."""
     caller_users: tuple[str, ...] = ()
@@ -213,3 +215,5 @@ class OpenStackSettings(Section):
             cloud, _, project = line.rpartition("=")
             if not cloud.strip() or not ProjectName.accepts(project.strip()):
                 yield "projects", f"{line!r} is not ID-OR-NAME = PROJECT"
+        if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}", self.domain, re.ASCII):
+            yield "domain", f"{self.domain!r} is no id of Keystone's (openstack domain list)"

@@ -29,7 +29,7 @@ import hmac
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from enc.classify.gather import is_called, project_of
+from enc.classify.gather import is_called, is_scope, project_of
 from enc.classify.statements import REGION, ROLE
 from enc.instances.enrolment import ATTRIBUTE, Enrolment
 from enc.rights.reserved import is_reserved
@@ -38,7 +38,7 @@ from enc.signing.request import INSTANCE_ID, PROJECT, Request
 from enc.signing.request import REGION as PP_REGION
 from enc.signing.request import ROLE as PP_ROLE
 from enc.terms.errors import ClassificationError, InvalidName, one_line
-from enc.terms.names import Certname, ProjectName
+from enc.terms.names import Certname, Label, ProjectName
 from enc.terms.record import Record
 
 
@@ -171,6 +171,8 @@ def instance_of(certname: Certname, found: Sequence[Record], settings: Settings)
     if not found:
         raise Refused("unknown", f"no node {certname} in LDAP")
     if len(found) > 1:
+        found = [record for record in found if not is_scope(record)] or found
+    if len(found) > 1:
         raise Refused("several", f"{len(found)} entries are called {certname}: {'; '.join(r.dn for r in found)}")
     (record,) = found
     try:
@@ -186,6 +188,9 @@ def instance_of(certname: Certname, found: Sequence[Record], settings: Settings)
     except ValueError as error:
         raise Refused("bad-entry", f"{record.dn}: {ATTRIBUTE}: {error}") from error
     text = {name: record.first(name) or "" for name in (REGION, ROLE, "serialNumber")}
+    for name in (REGION, ROLE):
+        if text[name] and not Label.accepts(text[name]):
+            raise Refused("bad-entry", f"{record.dn}: {name}: {text[name][:80]!r} is not {Label.kind}: {Label.rule}")
     return Instance(
         certname, record.dn, record.csn, project, enrolment, stored, text[REGION], text[ROLE], text["serialNumber"]
     )
@@ -291,5 +296,7 @@ def _check_binding(request: Request, instance: Instance) -> None:
     ):
         if name in said and (said[name] != ours or not ours):
             raise Refused(code, f"{name} is {said[name][:80]!r}, and LDAP says {ours or 'nothing'!r}")
+    if "/" in instance.serial or ".." in instance.serial:  # an admin writes it, and hiera's paths may hold it
+        raise Refused("bad-entry", f"{instance.dn}: serialNumber: {instance.serial[:80]!r} is a step of a path")
     if instance.region and PP_REGION not in said:
         raise Refused("wrong-region", f"the request has no {PP_REGION}, and the instance is in {instance.region}")

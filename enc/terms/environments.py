@@ -5,8 +5,12 @@ A rule is `PATTERN = ENVIRONMENT`, for example
 project's name and `<topic>` for one part of a branch name; each character of
 them that Puppet does not take in an environment becomes '_' (as r10k does it).
 That loses information: `project/a-b` and `project/a_b` both want
-`project_a_b`. So a mapping is never trusted alone: `collisions` looks at all
-branches, and who makes a second branch of one environment is refused.
+`project_a_b`, and `topic/a/x` wants what `project/a--x` wants. So a mapping is
+never trusted alone. `collisions` looks at all branches, and who makes a second
+branch of one environment is refused. `claims` tells of which projects an
+environment can be, and `meeting` whether two projects can ever want the same:
+then the second is not made (enc/service/desk.py), and of those that are there
+already neither's nodes get such an environment (enc/classify/entitled.py).
 
 A rule whose right side is `-` makes no environment: on such a branch members
 propose what they may not show (`Proposal`). To whatever looks for environments
@@ -28,6 +32,8 @@ from enc.terms.names import BranchName, EnvironmentName, ProjectName
 from enc.terms.puppet_names import environment_fault
 
 _PLACEHOLDER = re.compile(r"<([a-z]*)>", re.ASCII)
+_REMEMBERED = 20_000
+"""Environments whose claims are kept at hand."""
 _RULE = re.compile(r"(\S+)\s*=\s*(-|(?:[A-Za-z0-9_]|<[a-z]*>)+)", re.ASCII)
 _NONE = "-"
 
@@ -57,6 +63,64 @@ class _Rule(NamedTuple):
     """Its text, the left side."""
 
 
+def folded(project: str) -> str:
+    """Return a project's name as environments have it: '_' for what Puppet does not take there."""
+    return re.sub(r"\W", "_", project, flags=re.ASCII)
+
+
+class _Wanted(NamedTuple):
+    """The environments that one rule gives one project, in lower case: LDAP compares them so."""
+
+    before: str
+    after: str | None
+    """None: `before` is the one environment. Else at least one character of a topic stands between the two."""
+
+    def holds(self, environment: str) -> bool:
+        name = environment.lower()
+        if self.after is None:
+            return name == self.before
+        longer = len(name) > len(self.before) + len(self.after)
+        return longer and name.startswith(self.before) and name.endswith(self.after)
+
+    def meeting(self, other: _Wanted) -> str | None:
+        """Return an environment that is in both; any word stands for a topic."""
+        if self.after is None or other.after is None:
+            one, two = (self, other) if self.after is None else (other, self)
+            return one.before if two.holds(one.before) else None
+        before, after = max(self.before, other.before, key=len), max(self.after, other.after, key=len)
+        begins = all(before.startswith(one.before) for one in (self, other))
+        ends = all(after.endswith(one.after or "") for one in (self, other))
+        return f"{before}x{after}" if begins and ends else None
+
+
+class _Shape:
+    """The right side of a rule with <name>, in lower case."""
+
+    def __init__(self, template: str) -> None:
+        self._template = template
+        self._pieces = _PLACEHOLDER.split(template)
+        """Texts and, at odd places, names of placeholders."""
+
+    def of(self, project: ProjectName) -> _Wanted:
+        before, topic, after = self._template.replace("<name>", folded(project)).partition("<topic>")
+        return _Wanted(before, after if topic else None)
+
+    def names_in(self, environment: str) -> Iterator[str]:
+        """Yield every text that can stand for <name> in `environment`, which is in lower case."""
+        first, *rest = self._pieces
+        last = self._pieces[-1]
+        inner = environment[len(first) : len(environment) - len(last)]
+        if not (inner and environment.startswith(first) and environment.endswith(last)):
+            return
+        if len(rest) == 2:  # <name> and the last text
+            yield inner
+            return
+        begins_with_name, between = rest[0] == "name", rest[1]
+        for at in range(1, len(inner) - len(between)):
+            if inner.startswith(between, at):
+                yield inner[:at] if begins_with_name else inner[at + len(between) :]
+
+
 class Rules:
     """The configured rules, in order; the first that fits a branch decides."""
 
@@ -64,6 +128,9 @@ class Rules:
         """Raise `ConfigurationError` for a text that is no rule."""
         self._rules = tuple(_parse(text) for text in texts)
         self._shown = tuple(rule for rule in self._rules if rule.template != _NONE)
+        self._shapes = tuple(_Shape(rule.template.lower()) for rule in self._shown if "<name>" in rule.template)
+        self._own = frozenset(place.environment.lower() for place in self.site)
+        self._claims: dict[EnvironmentName, tuple[str, ...]] = {}
 
     @property
     def site(self) -> tuple[Place, ...]:
@@ -161,19 +228,45 @@ class Rules:
             )
         return None
 
+    def claims(self, environment: EnvironmentName) -> tuple[str, ...]:
+        """Return the names, as `folded` makes them, of the projects of which a branch can become `environment`; sorted.
+
+        None for the site's own. A name that nobody has is among them all the same.
+        """
+        found = self._claims.get(environment)
+        if found is None:
+            if len(self._claims) >= _REMEMBERED:
+                self._claims.clear()
+            found = self._claims[environment] = tuple(sorted(self._claimants(environment.lower())))
+        return found
+
+    def _claimants(self, environment: str) -> Iterator[str]:
+        if environment in self._own:
+            return
+        found: set[str] = set()
+        for shape in self._shapes:
+            found.update(shape.names_in(environment))
+        yield from (name for name in found if ProjectName.accepts(name))
+
+    def meeting(self, one: ProjectName, other: ProjectName) -> str | None:
+        """Return an environment that branches of both projects can become, None if there is none."""
+        for mine in (shape.of(one) for shape in self._shapes):
+            for theirs in (shape.of(other) for shape in self._shapes):
+                if (found := mine.meeting(theirs)) is not None:
+                    return found
+        return None
+
+    def takes_of_the_site(self, project: ProjectName) -> EnvironmentName | None:
+        """Return an environment of the site's own that a branch of `project` could become, None if there is none."""
+        return next((place.environment for place in self.site if self.fits(place.environment, project)), None)
+
     def fits(self, environment: EnvironmentName, project: ProjectName) -> bool:
         """Tell whether a branch of `project` becomes `environment`.
 
         So may a branch of another project whose name differs only in what
         Puppet does not take; who makes the second such branch is refused.
         """
-        own = re.sub(r"\W", "_", project, flags=re.ASCII)
-        for rule in self._rules:
-            if "<name>" in rule.template:
-                shape = rule.template.replace("<name>", own).replace("<topic>", "[A-Za-z0-9_]+")
-                if re.fullmatch(shape, environment, re.ASCII):
-                    return True
-        return False
+        return any(shape.of(project).holds(environment) for shape in self._shapes)
 
 
 def collisions(places: Iterable[Place]) -> dict[EnvironmentName, tuple[BranchName, ...]]:
@@ -189,6 +282,19 @@ def collisions(places: Iterable[Place]) -> dict[EnvironmentName, tuple[BranchNam
         for group in wanted.values()
         if len(group) > 1
     }
+
+
+def rivals(place: Place, projects: Iterable[ProjectName], rules: Rules) -> tuple[ProjectName, ...]:
+    """Return those of `projects` to which the environment of a project's branch belongs as well, or rather; sorted.
+
+    `project_a__x` belongs to a project a--x rather than to a topic of a: the longer name says more of it. `project_c_d`
+    belongs to c-d and to c_d alike, so that neither's branch may take it from the other.
+    """
+    if place.project is None:
+        return ()
+    claims, own = rules.claims(place.environment), folded(place.project)
+    others = ((folded(one), one) for one in projects if one != place.project)
+    return tuple(sorted(one for name, one in others if name in claims and len(name) >= len(own)))
 
 
 def _fitting(branch: re.Match[str], placeholder: re.Match[str]) -> str:

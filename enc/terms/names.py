@@ -81,6 +81,11 @@ class ProjectName(Name):
     pattern = re.compile(r"[a-z][a-z0-9_-]*", re.ASCII)
     longest = 63
 
+    @property
+    def is_plain(self) -> bool:
+        """Tell whether separators stand singly and not at its end; new projects are named so (docs/branches.md)."""
+        return re.search(r"[-_](?:[-_]|\Z)", self) is None
+
 
 class PrefixName(Name):
     """A beginning that several certnames of a project share, such as `web-`."""
@@ -131,6 +136,22 @@ class VariableName(Name):
     rule = "letters, digits and '_' (parts joined by '::'), no digit first, at most 200 characters"
     pattern = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:::[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
     longest = 200
+
+
+class Label(Name):
+    """A node's role or region, which sites put into the paths of hiera's files, and certificates hold.
+
+    So it is no path step: no '/', no '..', no dot at an end.
+    """
+
+    __slots__ = ()
+    kind = "a role or region"
+    rule = (
+        "letters, digits, '_', ':', '-' and single dots between them, starting with a letter or digit, "
+        "at most 100 characters"
+    )
+    pattern = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_:-]|\.(?=[A-Za-z0-9_:-]))*", re.ASCII)
+    longest = 100
 
 
 class ParameterName(Name):

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from enc.programs import whole_file
 from enc.programs.whole_file import Strength
 from enc.rights.roles import ROLES, Person, Role, remembered
+from enc.terms.environments import Place, Rules, rivals
 from enc.terms.errors import DirectoryUnreachable, NotFound
 from enc.terms.names import PersonName, ProjectName
 
@@ -78,6 +79,23 @@ class Membership:
     def projects(self) -> frozenset[ProjectName]:
         """Ask LDAP which projects there are; raise as `project_exists` does."""
         return self._ldap().project_names()
+
+    def rival(self, place: Place, rules: Rules) -> ProjectName | None:
+        """Ask LDAP for a project to which the environment of a new branch belongs rather, or just as well; or raise so.
+
+        None also if each of the two names the other as a guest: then they share what they have.
+        """
+        if place.project is None or rules.claims(place.environment) == (place.project,):
+            return None  # no other name can have it
+        from enc.classify.entitled import guests
+
+        source = self._ldap()
+        found = [name for text in rules.claims(place.environment) for name in source.projects_like(text)]
+        for other in rivals(place, found, rules):
+            welcome = guests(source.project(other))
+            if place.project not in welcome or other not in guests(source.project(place.project)):
+                return other
+        return None
 
     def _ldap(self) -> LdapSource:
         if self._source is None:

@@ -10,7 +10,7 @@
 
 Which role that takes stands in the one table (enc/rights/roles.py); `needs` says which
 row of it a move needs. Beside the person's right, a branch must be possible:
-its project exists, its environment is its own, git can keep it beside the others.
+its project exists, its environment is its own and could be no other project's, git can keep it beside the others.
 
 Not here: finding the facts (pre_receive.py), what the tree holds (checks/).
 """
@@ -57,6 +57,8 @@ class Facts(NamedTuple):
     """It forgets commits: the new commit does not contain the old one."""
     project_exists: bool = True
     """The project of a new branch has an entry in LDAP."""
+    rival: ProjectName | None = None
+    """Another project, to which the environment of a new branch belongs rather, or just as well."""
     used_by: tuple[Certname, ...] = ()
     """The nodes whose environment goes away with the branch."""
     users_unknown: str = ""
@@ -84,6 +86,8 @@ def read(update: RefUpdate, rules: Rules) -> Move:
         return Move(update, proposal=proposal)
     if place is None:
         return Move(update, refused="no rule makes an environment of a branch of this name (see branches.rules)")
+    if place.project is not None and update.creates and not rules.claims(place.environment):
+        return Move(update, refused=f"it would become environment {place.environment}, which is the site's own")
     return Move(update, place)
 
 
@@ -115,6 +119,9 @@ def judge(person: Person, move: Move, facts: Facts, obstacle: str = "") -> RefVe
         return RefVerdict(ref, (verdict.reason + (hint if rewrites else ""),))
     if move.what is not None and move.update.creates and not facts.project_exists:
         return RefVerdict(ref, (f"there is no project {project} in LDAP, so nobody could use this branch",))
+    if move.place is not None and facts.rival is not None:
+        text = f"it would become environment {move.place.environment}, which can be project {facts.rival}'s; "
+        return RefVerdict(ref, (text + "choose another name",))
     if obstacle:
         return RefVerdict(ref, (obstacle,))
     if facts.moved:

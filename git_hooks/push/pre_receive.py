@@ -166,9 +166,11 @@ class Judge:
                 return Facts(users_unknown=str(unknown))
         if update.creates:
             project = place.project
-            if project is None or person.belongs_to(project) or not policy.judge(person, move, Facts()).allowed:
+            if project is None or not policy.judge(person, move, Facts()).allowed:
                 return Facts()
-            return Facts(project_exists=self._membership.project_exists(project))
+            if not person.belongs_to(project) and not self._membership.project_exists(project):
+                return Facts(project_exists=False)
+            return Facts(rival=self._membership.rival(place, self._rules))
         return Facts(rewrites=objects.rewrites(update.old, update.new))
 
 

@@ -503,3 +503,63 @@ def test_what_surprises_is_told_and_taken(config: Path, admin: Run, tmp_path: Pa
     status, _, err = admin("node", "set", WEB1, "--environment", "production", "--reason", WHY)
     assert status == 0
     assert [line.partition(": ")[0] for line in err.splitlines()[:-1]] == ["class sudo", "class ntp"]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("red--x", "stand singly"),
+        ("red-", "stand singly"),
+        ("a_-b", "stand singly"),
+        ("wiki-a", "project wiki-a and of project wiki_a could become one environment (project_wiki_a)"),
+        ("production", ""),
+    ],
+)
+def test_a_project_whose_environments_another_can_have_is_not_made(admin: Run, name: str, why: str) -> None:
+    assert admin("project", "add", "wiki_a", "--admin", "bert", "--reason", WHY)[0] == 0
+    status, _, err = admin("project", "add", name, "--admin", "anna", "--reason", WHY)
+    assert (status == 0) == (not why), err
+    assert why in err and err.count("\n") == 1, err
+    status, out, _ = admin("project", "list", "--json")
+    assert (name in [row["name"] for row in json.loads(out)]) == (not why)
+
+
+def test_the_rules_say_which_names_meet(config: Path, admin: Run) -> None:
+    rules = "[production = production, 'p/<name> = <name>', 't/<name>/<topic> = <name>_<topic>']"
+    config.write_text(f"{config.read_text()}branches: {{rules: {rules}}}\n")
+    for name, why in (("red-web", "red_web"), ("production", "the site's"), ("green", "")):
+        status, _, err = admin("project", "add", name, "--admin", "anna", "--reason", WHY)
+        assert (status == 0) == (not why) and why in err, err
+
+
+def test_an_environment_of_another_project_takes_its_admins_word(admin: Run, config: Path) -> None:
+    def tried(*words: str, who: str = "anna") -> tuple[int, str]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.stdin", io.StringIO(f"pw-{who}\n"))
+            status, _, err = admin(*words, "--reason", WHY, "--as", who)
+        return status, err
+
+    node, everybody = ("node", "set", WEB1, "--environment", "project_blue"), (("anna",), ("olga",))
+    prefix = ("project", "set", "red", "--prefix", "web", "--environment", "Project_Blue__x")
+    for words in (node, prefix, ("project", "set", "red", "--environment", "project_blue"),
+                  ("node", "try", WEB1, "topic/blue/x")):  # fmt: skip
+        for (who,) in everybody:
+            status, err = tried(*words, who=who)
+            assert status == 1 and "project blue's, and project red is none of its guests" in err, (words, err)
+    assert tried("node", "try", WEB1, "topic/blue/x", who="mia")[0] == 1
+    local = admin(*node, "--reason", WHY)
+    assert local[0] == 1 and "none of its guests" in local[2], "the local operator's is refused, too"
+    assert tried("project", "set", "blue", "--guest", "red")[0] == 1, "anna is no admin of blue"
+    assert tried("project", "set", "red", "--guest", "blue", who="mia")[0] == 1
+    for place in (("blue", "--prefix", "web"), ("--site",), ("--group", "g")):
+        assert admin("project", "set", *place, "--guest", "red", "--reason", WHY)[0] == 2
+    assert tried("project", "set", "blue", "--guest", "red", who="bert")[0] == 0
+    for words in (node, prefix, ("node", "try", WEB1, "topic/blue/x", "--for", "1h")):
+        assert tried(*words)[0] == 0
+    assert tried("node", "set", WEB1, "--environment", "production")[0] == 0
+    number = json.loads(admin("node", "history", WEB1, "--json")[1])[-1]["id"]
+    assert tried("project", "unset", "blue", "--guest", "red", who="bert")[0] == 0
+    status, err = tried("node", "undo", number)
+    assert status == 1 and "none of its guests" in err, "an undo is an edit like any other"
+    status, _, err = admin("node", "show", WEB1)
+    assert status == 0, err

@@ -51,13 +51,13 @@ class Do:
     dn: str
     what: object = None
 
-    def __call__(self, connection: Connection) -> None:
+    def __call__(self, connection: Connection, controls: object = None) -> None:
         if self.how == "add":
-            connection.add(self.dn, attributes=self.what)
+            connection.add(self.dn, attributes=self.what, controls=controls)
         elif self.how == "delete":
             connection.delete(self.dn)
         elif self.how == "modify":
-            connection.modify(self.dn, self.what)
+            connection.modify(self.dn, self.what, controls=controls)
         else:
             rdn, _, parent = str(self.what).partition(",")
             connection.modify_dn(self.dn, rdn, new_superior=parent or None, delete_old_dn=self.how != "rename, keep")
@@ -78,6 +78,17 @@ RED_NODE = "cn=red1.example,ou=red,ou=hosts"
 BLUE_NODE = "cn=blue1.example,ou=blue,ou=hosts"
 RED, BLUE = "cn=red,ou=projects", "cn=blue,ou=projects"
 KEY = "ssh-ed25519 AAAA"
+
+
+def project(name: str) -> Do:
+    entry = {"objectClass": "groupOfNames", "cn": name, "member": f"uid=zoe,ou=people,{S}"}
+    return Do("add", f"cn={name},ou=projects,{S}", entry)
+
+
+AMBIGUOUS = ("a--x", "a__x", "a_-x", "a-_x", "a-", "a_", "-a", "_a", "1a", "a.b", "a b", "a  b", "ä", "a" * 64)
+"""Names of projects whose environments a topic branch could have, and names that are none."""
+LABELS = ("../projects/blue", "a/b", "..", ".", ".a", "a.", "a..b", "a b", "-a", "é", "a\nb", "x" * 101, "%{facts.x}")
+"""What is no role and no region."""
 
 ALLOWED = {
     "admin adds a node": ("anna", node("red2.example", puppetClass="ntp")),
@@ -119,6 +130,19 @@ ALLOWED = {
             "add",
             f"cn=green,ou=projects,{S}",
             {"objectClass": "groupOfNames", "cn": "green", "member": f"uid=zoe,ou=people,{S}"},
+        ),
+    ),
+    **{f"operator makes the project {name}": ("olga", project(name)) for name in ("a-x", "a_x", "a1-b_2", "a" * 63)},
+    "admin replaces the role": ("anna", change(RED_NODE, REPLACE, "puppetmasterRole", "web")),
+    "admin writes a prefix's role": ("anna", change(f"cn=web,{RED}", ADD, "puppetmasterRole", "web")),
+    "admin writes a project's region": ("anna", change(RED, ADD, "puppetmasterRegion", "eu")),
+    "admin says who is a guest": ("anna", change(RED, ADD, "puppetmasterGuest", "blue")),
+    "admin writes role and region": (
+        "anna",
+        Do(
+            "modify",
+            f"{RED_NODE},{S}",
+            {"puppetmasterRole": [(ADD, ["role::Web_1.a-b"])], "puppetmasterRegion": [(ADD, ["eu-west-1"])]},
         ),
     ),
     "operator sets a password": ("olga", change("uid=zoe,ou=people", REPLACE, "userPassword", "new one")),
@@ -268,7 +292,24 @@ REFUSED = {
     "reader enrols": ("enc", change(RED_NODE, ADD, "puppetmasterEnrolment", "closed since 1")),
     "member enrols": ("mia", change(RED_NODE, ADD, "puppetmasterEnrolment", "closed since 1")),
     "other's enrolment": ("anna", change(BLUE_NODE, ADD, "puppetmasterEnrolment", "closed since 1")),
+    **{f"operator makes the project {name!r}": ("olga", project(name)) for name in AMBIGUOUS},
+    "admin invites oneself": ("anna", change(BLUE, ADD, "puppetmasterGuest", "red")),
+    "member invites": ("mia", change(RED, ADD, "puppetmasterGuest", "blue")),
+    "operator renames a project": ("olga", Do("rename", f"{RED},{S}", "cn=a--x")),
+    "operator gives a project a second name": ("olga", change(RED, ADD, "cn", "a--x")),
+    **{f"admin writes the role {text!r}": ("anna", change(RED_NODE, ADD, "puppetmasterRole", text)) for text in LABELS},
+    "admin makes a node with a path as role": ("anna", node("red4.example", puppetmasterRole="../projects/blue")),
+    "admin writes a path as region": ("anna", change(RED, REPLACE, "puppetmasterRegion", "../projects/blue")),
+    "admin writes a path as a prefix's role": ("anna", change(f"cn=web,{RED}", ADD, "puppetmasterRole", "a/b")),
+    "operator writes a path as the site's role": ("olga", change("cn=site", ADD, "puppetmasterRole", "../x")),
     "anonymous writes": ("", change(RED_NODE, ADD, "puppetClass", "evil")),
+}
+
+
+LABELLED = {
+    name: (who, do)
+    for name, (who, do) in REFUSED.items()
+    if who == "anna" and ("role" in name or "path" in name) and "x" * 101 not in name
 }
 
 
@@ -304,6 +345,14 @@ def test_slapd_refuses(site: Slapd, who: str, do: Do) -> None:
         "constraintViolation",  # the unique overlay
         "strongerAuthRequired",  # anonymous
     }
+
+
+@pytest.mark.parametrize("who, do", LABELLED.values(), ids=LABELLED.keys())
+def test_no_control_lets_an_admin_write_a_path(site: Slapd, who: str, do: Do) -> None:
+    """slapd's overlays let "relax rules" pass, whoever sends it; its access rules do not."""
+    with _as(site, who) as connection, pytest.raises(Refused) as refusal:
+        do(connection, [("1.3.6.1.4.1.4203.666.5.12", True, None)])
+    assert refusal.value.description == "insufficientAccessRights"
 
 
 @pytest.mark.parametrize("who, do", ALLOWED.values(), ids=ALLOWED.keys())

@@ -152,6 +152,7 @@ def test_only_novas_user_is_answered(stack: OpenStack, site: Site) -> None:
 def test_users_can_be_named(stack: OpenStack, tmp_path: Path) -> None:
     site = Site(_settings(stack, tmp_path, caller_users=("nova",)))
     assert site.post(stack.token("glance", "service"), POSTED)[0] == 403
+    assert site.post(stack.token("nova", "service", domain="customers"), POSTED)[0] == 403
     assert site.post(stack.token("nova", "service"), POSTED)[0] == 200
     site.close()
 
@@ -223,6 +224,35 @@ def test_projects_are_named_or_mapped(stack: OpenStack, tmp_path: Path) -> None:
     assert mapped.post(token, POSTED)[0] == 403
     assert [server.project for server in mapped.asked] == ["blue", "red"]
     mapped.close()
+
+
+def test_a_name_counts_in_one_domain_only(stack: OpenStack, tmp_path: Path) -> None:
+    theirs, ours, domain, likened = "b" * 32, "c" * 32, "d" * 32, "e" * 32
+    stack.projects |= {theirs: "red", ours: "blue", domain: "red", likened: ours}
+    stack.domains |= {theirs: "customers", ours: "default", domain: None}
+    token = stack.token("nova", "service")
+
+    def asked(site: Site, project: str) -> int:
+        return site.post(token, {**POSTED, "project-id": project})[0]
+
+    plain = Site(_settings(stack, tmp_path))
+    refusal = plain.post(token, {**POSTED, "project-id": theirs})
+    assert refusal[0] == 403 and "is of domain 'customers'" in refusal[1]["error"]
+    assert [asked(plain, one) for one in (PROJECT, ours, domain, likened)] == [200, 200, 403, 403]
+    plain.close()
+    # A name in the table is a name of that domain; an id is nobody else's, also where another is named like it.
+    mapped = Site(_settings(stack, tmp_path, projects=("red = crimson", f"{ours} = blue")))
+    assert [asked(mapped, one) for one in (PROJECT, theirs, domain, ours, likened)] == [200, 403, 403, 200, 403]
+    assert [server.project for server in mapped.asked] == ["crimson", "blue"]
+    mapped.close()
+    other = Site(_settings(stack, tmp_path, domain="customers", projects=(f"{domain} = green",)))
+    assert [asked(other, one) for one in (PROJECT, ours, domain)] == [403, 403, 200]
+    other.close()
+    named = Site(_settings(stack, tmp_path, domain="customers"))
+    assert [asked(named, one) for one in (theirs, PROJECT, domain)] == [200, 403, 403]
+    stack.broken = {f"/identity/v3/projects/{theirs}": (200, json.dumps({"project": {"id": ours, "name": "red"}}))}
+    assert asked(named, theirs) == 503, "an answer about another project"
+    named.close()
 
 
 def test_what_the_life_cycle_refuses_is_told_and_what_is_away_is_not(stack: OpenStack, site: Site) -> None:

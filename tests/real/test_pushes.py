@@ -214,6 +214,47 @@ def test_a_role_that_is_taken_away_is_gone_at_the_next_push(site: ManagedReposit
         slapd.modify(f"cn=red,ou=projects,{S}", {"member": [(ADD, [f"uid=mia,ou=people,{S}"])]})
 
 
+def test_a_new_branch_takes_no_environment_that_another_project_can_have(site: ManagedRepository, slapd: Slapd) -> None:
+    files = {"from": "test", "files": {"manifests/site.pp": "mine"}}
+
+    def add(name: str, **said: object) -> str:
+        place, zoe = f"cn={name},ou=projects,{S}", f"uid=zoe,ou=people,{S}"
+        classes = ["groupOfNames", "puppetmasterClassification"]
+        slapd.add(place, {"objectClass": classes, "cn": name, "member": zoe, **said})
+        return place
+
+    places = [add("c-d"), add("c_d", puppetmasterGuest="c-d")]
+    try:
+        for ref in ("project/c-d", "topic/c_d/x", "topic/c-d/x"):
+            refused = site.push([{"ref": ref, **files}], who="zoe")
+            assert refused.moved == {} and "which can be project c" in refused.output, ref
+        slapd.modify(places[0], {"puppetmasterGuest": [(ADD, ["c_d"])]})
+        assert site.push([{"ref": "project/c-d", **files}], who="zoe").status == 0, "they share what they have"
+        assert "which is branch project/c-d's" in site.push([{"ref": "project/c_d", **files}], who="zoe").output
+    finally:
+        for place in places:
+            slapd.delete(place)
+
+
+def test_another_projects_node_keeps_no_branch(site: ManagedRepository, slapd: Slapd) -> None:
+    container, node = f"ou=blue,ou=hosts,{S}", f"cn=bert.example.org,ou=blue,ou=hosts,{S}"
+    slapd.add(container, {"objectClass": "organizationalUnit", "ou": "blue"})
+    said = {"environment": "project_red__idle", "puppetmasterTrial": "project_red__idle until 9999999999 mine"}
+    classes = ["device", "puppetClient", "puppetmasterClassification"]
+    slapd.add(node, {"objectClass": classes, "cn": "bert.example.org", **said})
+    delete = [{"ref": "topic/red/idle", "delete": True}]
+    try:
+        slapd.modify(f"cn=red,ou=projects,{S}", {
+            "objectClass": [(ADD, ["puppetmasterClassification"])], "puppetmasterGuest": [(ADD, ["blue"])],
+        })  # fmt: skip
+        assert "1 node still uses environment project_red__idle: bert" in site.push(delete, who="anna").output
+        slapd.modify(f"cn=red,ou=projects,{S}", {"puppetmasterGuest": [(DELETE, [])]})
+        assert site.push(delete, who="anna").status == 0
+    finally:
+        for place in (node, container):
+            slapd.delete(place)
+
+
 def test_while_ldap_is_away_known_people_push_for_a_while(site: ManagedRepository, slapd: Slapd) -> None:
     assert site.push([RED]).status == 0
     site.reset()

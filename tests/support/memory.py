@@ -70,6 +70,10 @@ class MemorySource:
         place = dn.normalise(dn.build("cn", name, self._settings.projects_base))
         return next((r for r in self._records if dn.normalise(r.dn) == place), None)
 
+    def projects_like(self, folded: str) -> Sequence[ProjectName]:
+        names = [r.first("cn") or "" for r in self._below(self._settings.projects_base, "groupOfNames")]
+        return [ProjectName(name) for name in names if name.replace("-", "_") == folded]
+
     def prefixes(self, project: ProjectName) -> Sequence[Record]:
         return self._below(dn.build("cn", project, self._settings.projects_base), "puppetmasterScope")
 

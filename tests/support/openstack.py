@@ -23,8 +23,11 @@ class OpenStack:
 
     def __init__(self) -> None:
         self.tokens: dict[str, dict[str, Any]] = {}
-        """Token → user name, roles."""
+        """Token → user name, roles, the id of the user's domain."""
         self.projects: dict[str, str] = {"0123456789abcdef0123456789abcdef": "red"}
+        """Id → name."""
+        self.domains: dict[str, str | None] = {}
+        """Id of a project → id of its domain, where that is another than `default`; None: it is a domain."""
         self.servers: list[dict[str, Any]] = []
         self.page = 2
         """Servers on one page of Nova's list."""
@@ -52,10 +55,10 @@ class OpenStack:
         self._server.shutdown()
         self._server.server_close()
 
-    def token(self, user: str, *roles: str) -> str:
+    def token(self, user: str, *roles: str, domain: str = "default") -> str:
         """Return a new token of `user`, as Nova would have one."""
         token = f"gAAAA{uuid.uuid4().hex}"
-        self.tokens[token] = {"user": user, "roles": roles}
+        self.tokens[token] = {"user": user, "roles": roles, "domain": domain}
         return token
 
     def server(self, name: str, project: str = "0123456789abcdef0123456789abcdef", status: str = "ACTIVE") -> str:
@@ -118,7 +121,9 @@ class OpenStack:
             id_ = path.rpartition("/")[2]
             if id_ not in self.projects:
                 return 404, {"error": {"code": 404, "title": "Not Found", "message": "no such project"}}, {}
-            return 200, {"project": {"id": id_, "name": self.projects[id_], "enabled": True}}, {}
+            domain = self.domains.get(id_, "default")
+            said = {"domain_id": domain, "is_domain": domain is None, "parent_id": domain}
+            return 200, {"project": {"id": id_, "name": self.projects[id_], "enabled": True, **said}}, {}
         if path.rstrip("/") == "/compute/v2.1":
             links = [{"rel": "self", "href": f"{self.url}/compute/v2.1/"}]
             said = {"id": "v2.1", "status": "CURRENT", "version": "2.96", "min_version": "2.1", "links": links}
@@ -150,7 +155,11 @@ class OpenStack:
         return {
             "token": {
                 "methods": ["password"],
-                "user": {"id": f"id-of-{held['user']}", "name": held["user"], "domain": {"id": "default", "name": "D"}},
+                "user": {
+                    "id": f"id-of-{held['user']}",
+                    "name": held["user"],
+                    "domain": {"id": held["domain"], "name": "D"},
+                },
                 "roles": [{"id": f"id-of-{role}", "name": role} for role in held["roles"]],
                 "project": {"id": "s", "name": "service", "domain": {"id": "default", "name": "D"}},
                 "catalog": catalog,

@@ -490,6 +490,10 @@ def of_bindings() -> Iterator[Case]:
                entry={"serialNumber": ["i-7"]})  # fmt: skip
     yield Case("instance_id_of_none", "an id, and LDAP has none", wants(project="red", instance="i-7"),
                "wrong-instance-id")  # fmt: skip
+    path = "../projects/blue"
+    for word, oid in (("role", "puppetmasterRole"), ("region", "puppetmasterRegion"), ("instance", "serialNumber")):
+        yield Case(f"path_as_{word}", f"a path as the {word}, in LDAP and in the request",
+                   wants(project="red", **{word: path}), "bad-entry", entry={oid: [path]})  # fmt: skip
     yield Case("role_left_out", "the instance has a role, the request does not say it", wants(project="red"), "signed",
                entry={"puppetmasterRole": ["front"]})  # fmt: skip
 

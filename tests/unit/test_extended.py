@@ -170,6 +170,11 @@ def test_data_region_and_role() -> None:
         ("puppetmasterData", '"x=1', "double quotes"),
         ("puppetmasterRemove", "everything", "write class NAME"),
         ("environment", "../x", "not an environment"),
+        ("puppetmasterRole", "../projects/b", "not a role or region"),
+        ("puppetmasterRole", ".", "not a role or region"),
+        ("puppetmasterRole", "a b", "not a role or region"),
+        ("puppetmasterRegion", "a/b", "not a role or region"),
+        ("puppetmasterRegion", "\u0661", "not a role or region"),
     ],
 )
 def test_a_bad_value_is_named_with_its_place(layer: str, attribute: str, value: str, rule: str) -> None:

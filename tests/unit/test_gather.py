@@ -135,3 +135,9 @@ def test_prefixes_longer_later_and_only_of_the_own_project() -> None:
 def test_groups_by_url_and_a_bad_url_has_no_members(url: str, member: bool) -> None:
     found = lineage("a1", node("a1", l="rack1"), group("zone", url), group("all", f"ldap:///{S}??sub?"))
     assert [name for name, _ in found.groups] == (["all", "zone"] if member else ["all"])
+
+
+def test_a_prefix_among_the_nodes_takes_no_name_from_them() -> None:
+    moved = record(f"cn=web,ou=beta,ou=hosts,{S}", objectClass=["puppetmasterScope", "puppetClient"], cn=["web", "a"])
+    for order in ((moved, node("a")), (node("a"), moved)):
+        assert "ou=alpha" in lineage("a", *order).node.dn

@@ -12,6 +12,7 @@ from enc.terms.names import (
     ClassName,
     DataKey,
     EnvironmentName,
+    Label,
     ParameterName,
     PersonName,
     PrefixName,
@@ -20,7 +21,7 @@ from enc.terms.names import (
 )
 
 KINDS = (
-    *(Certname, ClassName, EnvironmentName, ParameterName),
+    *(Certname, ClassName, EnvironmentName, Label, ParameterName),
     *(PersonName, PrefixName, ProjectName, VariableName),
 )
 HOSTILE = (
@@ -48,6 +49,7 @@ def test_no_name_takes_what_could_mean_something_elsewhere(kind: type[Certname],
         (PrefixName, ["web-", "web1."], ["Web", "_"]),
         (ProjectName, ["alpha", "a-b_c", "a" * 63], ["0a", "a" * 64, "a.b", "Alpha"]),
         (EnvironmentName, ["production", "A_1", "0"], ["a-b", "a.b"]),
+        (Label, ["a", "A", "0", "role::web", "a.b-c_1", "a:", "x" * 100], [".a", "a.", "a..b", "-a", ":a", "x" * 101]),
         (ClassName, ["a", "role::web", "a::b::c_1"], ["::a", "a::", "A", "a:b", "a:::b", "a::1", "1a", "a-b"]),
         (VariableName, ["a", "A", "_a", "a::B"], ["1a", "a-b", "::a", "a::", "a.b"]),
         (ParameterName, ["a", "a_1"], ["A", "a::b", "_a"]),

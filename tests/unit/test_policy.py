@@ -101,3 +101,13 @@ def test_lines_of_a_verdict_are_bounded_and_cannot_be_forged() -> None:
 def test_the_docs_show_the_table() -> None:
     actions = [action for action in Action if "BRANCH" in action.name or "TAG" in action.name]
     assert rows("pushing.md") == {action.name: who(action) for action in actions}
+
+
+def test_a_projects_branch_is_never_the_sites_environment() -> None:
+    rules = Rules(["main = production", "p/<name> = <name>", "t/<name>/<topic> = <name>_<topic>", "web = red_web"])
+    for branch, free in (("p/production", False), ("t/red/web", False), ("t/red/Web", False), ("p/red", True)):
+        assert (not read(RefUpdate(NONE, B, f"refs/heads/{branch}"), rules).refused) is free
+        assert not read(RefUpdate(A, B, f"refs/heads/{branch}"), rules).refused, "what is there goes on"
+    move = read(RefUpdate(NONE, B, "refs/heads/project/red"), RULES)
+    refused = judge(PEOPLE[MEMBER], move, Facts(rival=ProjectName("blue")))
+    assert "which can be project blue's" in refused.problems[0]

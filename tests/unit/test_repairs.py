@@ -12,7 +12,7 @@ import yaml
 from enc.authority import gauges
 from enc.authority.statuses import CertificateStatus, read_all, read_one
 from enc.instances.enrolment import Enrolment
-from enc.instances.repairs import ACTS, Act, Entry, Held, Repair, Seen, excessive, find
+from enc.instances.repairs import ACTS, Act, Entry, Excess, Held, Repair, Seen, excessive, find
 from enc.terms.names import Certname, ProjectName
 
 FILE = Path(__file__).parents[1] / "cases/repairs.yaml"
@@ -70,14 +70,40 @@ def test_every_repair_is_in_the_table() -> None:
     assert told == set(ACTS)
 
 
-def test_an_authority_where_too_much_would_go_stops_itself_only() -> None:
-    def repairs(authority: str, act: Act, count: int) -> list[Repair]:
-        return [Repair(act, Certname(f"n{number}.example.org"), "why", authority) for number in range(count)]
+def taken(authority: str, project: str, count: int, act: Act = "revoke") -> list[Repair]:
+    names = [Certname(f"n{number}.x{project}.example.org") for number in range(count)]
+    return [Repair(act, name, "why", authority, project) for name in names]
 
-    found = [*repairs("central", "revoke", 11), *repairs("blue", "revoke", 11), *repairs("", "delete", 11)]
-    assert excessive(found, ["central"] * 55 + ["blue"] * 54) == {"blue": 11}
-    assert excessive(found, ["central"] * 20) == {"central": 11, "blue": 11, "": 11}
-    assert excessive([*repairs("blue", "revoke", 10), *repairs("blue", "delete request", 99)], []) == {}
+
+def have(authority: str, **projects: int) -> list[tuple[str, str]]:
+    return [(authority, project) for project, count in projects.items() for _ in range(count)]
+
+
+def test_an_authority_where_too_much_would_go_stops_itself_only() -> None:
+    several = [one for authority in ("central", "blue") for p in "abc" for one in taken(authority, p, 9)]
+    held = [*have("central", a=50, b=50, c=50), *have("blue", a=40, b=40, c=39)]
+    assert excessive(several, held) == (Excess("blue", None, 27),)
+    assert excessive([one for one in several if one.authority == "blue"], []) == (Excess("blue", None, 27),)
+    few = [*taken("blue", "a", 10), *taken("blue", "b", 99, "delete request")]
+    assert excessive(few, []) == ()
+
+
+@pytest.mark.parametrize("where", ["central", ""])
+def test_one_project_that_loses_much_does_not_stop_the_others(where: str) -> None:
+    act: Act = "revoke" if where else "delete"
+
+    def judged(found: dict[str, int], **there: int) -> dict[str | None, int]:
+        repairs = [one for project, count in found.items() for one in taken(where, project, count, act)]
+        return {one.project: one.many for one in excessive(repairs, have("central", **there))}
+
+    assert judged({"evil": 30, "a": 3, "b": 4}, evil=30, a=35, b=35) == {"evil": 30}
+    assert judged({"evil": 30, "a": 3}, evil=30, a=200) == {}, "within the bound of all"
+    assert judged({"evil": 19, "a": 3}, evil=96, a=4) == {"evil": 19}, "not many of its own"
+    assert judged({"evil": 10, "a": 3}, evil=20, a=20) == {"evil": 10}, "few, with others' too many"
+    assert judged({"a": 30, "b": 30, "c": 30}, a=30, b=30, c=30) == {"a": 30, "b": 30, "c": 30}
+    assert judged({"a": 8, "b": 8, "c": 8}, a=8, b=8, c=8) == {None: 24}, "a wrong setting, and no one's doing"
+    assert judged({"evil": 30, "a": 8, "b": 8, "c": 8}, evil=30, a=8, b=8, c=8) == {None: 54}
+    assert judged({"": 30, "a": 3}, a=35) == {"": 30}, "nobody can tell whose"
 
 
 STATUS = b"""{"name": "web.example.org", "state": "signed", "serial_number": 7, "not_after": "2031-11-21T21:48:37UTC",

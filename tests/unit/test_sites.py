@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from werkzeug.exceptions import Forbidden, TooManyRequests, Unauthorized
 
 from enc.cloud.client import Caller
+from enc.cloud.nova import NameInCloud
 from enc.cloud.vendordata import Vendordata
 from enc.settings import BranchSettings, OpenStackSettings, Settings
 from enc.terms.errors import Conflict, DirectoryUnreachable, NotAllowed
@@ -33,7 +34,7 @@ class Keystone:
     def caller(self, token: str) -> Caller | None:
         return Caller("1", "nova", frozenset({"service"})) if token == "good" else None
 
-    def project_name(self, project_id: str) -> str:
+    def project_name(self, project_id: str) -> NameInCloud:
         raise DirectoryUnreachable("ldap://secret.example.org: no answer")
 
 
