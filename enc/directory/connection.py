@@ -214,7 +214,7 @@ def nobody(failures: Sequence[DirectoryUnreachable | DirectoryRefused]) -> Direc
 def _open(address: Address, settings: DirectorySettings, for_writing: bool, person: Person | None) -> Connection:
     timeout = float(settings.timeout)
     who = _credentials(address, settings, for_writing, person)
-    wire = _wire(address, who)
+    wire = _wire(address, who, settings)
     wire.deadline = monotonic() + timeout
     session = wire.connection
     try:
@@ -241,7 +241,7 @@ def _open(address: Address, settings: DirectorySettings, for_writing: bool, pers
     return Connection(wire, timeout)
 
 
-def _wire(address: Address, who: Person | bool) -> Bounded:
+def _wire(address: Address, who: Person | bool, settings: DirectorySettings) -> Bounded:
     """Return what speaks for `who` (see `_credentials`), not yet connected."""
     # Where the server is and whether it speaks TLS is known to `address` alone; ldap3 wants a name to show.
     server = ldap3.Server("ldapi:///" if address.scheme == "ldapi" else "ldap://host", get_info=ldap3.NONE)
@@ -251,7 +251,7 @@ def _wire(address: Address, who: Person | bool) -> Bounded:
         session.authentication, session.user, session.password = ldap3.SIMPLE, who[0], messages.octets(who[1])
     elif who:
         session.authentication, session.sasl_mechanism = ldap3.SASL, ldap3.EXTERNAL
-    return Bounded(session, address)
+    return Bounded(session, address, float(settings.timeout), settings.largest_entry)
 
 
 def _succeeded(wire: Bounded, what: str) -> None:

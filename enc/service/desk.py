@@ -122,6 +122,11 @@ class Desk:
         reason = audit.check_reason(reason)
         records = {dn.normalise(step.dn): self.editor.read(step.dn) for step in plan.steps}
         self._authorise(plan.steps, records)
+        for step in plan.steps:
+            record = records[dn.normalise(step.dn)]
+            if record is not None and record.unread and step.do == "modify":
+                text = f"{record.unread}; it can be removed here, or take away what is too large with ldapmodify"
+                raise ClassificationError(text, where=step.dn)
         if not plan.steps:
             return Receipt(plan, dry_run)
         shown = None
