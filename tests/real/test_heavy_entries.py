@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from enc.answers.layout import link
+from enc.directory.embedded_config import StartOptions
 from enc.directory.ldap_store import LdapSource
 from enc.directory.syncrepl import SyncFeed
 from enc.settings import DirectorySettings, Settings
@@ -27,7 +28,7 @@ LONG = "x" * 90_000
 @pytest.fixture
 def unlimited(make_slapd: SlapdMaker) -> Slapd:
     """A server that lets people write what they like, as a foreign one may, with two projects."""
-    slapd = make_slapd()
+    slapd = make_slapd(options=StartOptions(limits=False))
     add_project(slapd, "alpha")
     add_node(slapd, WEB, puppetClass=["ntp"])
     add_node(slapd, POISON, puppetClass=["ntp"])
