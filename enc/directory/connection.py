@@ -155,6 +155,22 @@ class Connection(Closing):
             raise results.failure(result, f"{self.uri}: {base}")
         return found, cookie
 
+    def finds_any(self, base: str, filter_text: str) -> bool:
+        """Tell whether the filter finds anything below `base`; raise as `search` does."""
+        request = messages.search(base, Scope.SUBTREE, filter_text, ("1.1",), size=1, seconds=math.ceil(self.timeout))
+        found = False
+        for message in self.answers(request):
+            found = found or message.operation == messages.ENTRY
+            if message.operation == messages.SEARCH_DONE:
+                break
+        try:
+            result = message.result()
+        except Malformed as error:
+            raise self._wire.lost(error) from error
+        if result.code not in (results.SUCCESS, results.SIZE_LIMIT):
+            raise results.failure(result, f"{self.uri}: {base}")
+        return found
+
     def read_all(
         self,
         base: str,
