@@ -114,6 +114,7 @@ class Intake:
                 # All answers are due, and in the same transaction: a follower that is killed now goes on with them.
                 self._copy.worklist.mark_all(self._copy.source.project_names(), rewrite=True)
             self.arrivals.keep_faults()
+            self.arrivals.keep_seen()
             self.troubles.keep(self._copy.progress)
         for feed in again:
             feed.connect()

@@ -59,6 +59,8 @@ class Reach:
         self._by_parent: dict[str, str | None] = {}
         self.faults: dict[str, str] = {}
         """By DN: why an entry could not be looked at; for who reports it to empty."""
+        self.seen: list[tuple[Feed, Record | None, Record | None]] = []
+        """What changed in feeds that are known whole, (feed, before, after); for who notes it to empty."""
 
     def _alone(self, record: Record, look: Callable[[], _T], otherwise: _T) -> _T:
         """Return what `look` does, or `otherwise` if it fails: whatever is wrong is wrong with `record` alone."""
@@ -74,6 +76,8 @@ class Reach:
         if stored is None:
             return False
         number, before = stored
+        if mark:
+            self.seen.append((feed, before, record))
         if before and before.dn != record.dn:
             self._copy.worklist.note_entry(before.dn, None, 0)
         if record.unread:
@@ -101,6 +105,8 @@ class Reach:
             return False
         number, before = found
         self._copy.records.drop(feed, number)
+        if mark:
+            self.seen.append((feed, before, None))
         self._copy.worklist.note_entry(before.dn, None, 0)
         if feed == "nodes":
             keys = self._keys(number, before)

@@ -53,7 +53,7 @@ def from_payload(payload: Any, *, uuid: str = "", unread: str = "") -> Record:
 def _read(payload: Any, uuid: str, unread: str) -> Record:
     attributes: dict[str, tuple[str, ...]] = {}
     more: dict[str, list[str]] = {}
-    csn = ""
+    csn = modifier = ""
     for attribute in payload[1][3]:
         (_, _, _, raw_name), (_, _, _, found) = attribute[3]
         name, sets = _shared.get(raw_name) or _new_name(raw_name)
@@ -65,6 +65,8 @@ def _read(payload: Any, uuid: str, unread: str) -> Record:
                 sets[raw] = values
         if name == "entrycsn":
             csn = values[0] if values else ""
+        elif name == "modifiersname":
+            modifier = values[0] if values else ""
         elif name == "entryuuid":
             uuid = uuid or (values[0] if values else "")
         elif name in attributes:
@@ -74,7 +76,7 @@ def _read(payload: Any, uuid: str, unread: str) -> Record:
     # No honest server names an attribute twice; adding to a tuple each time would take a hostile one's days.
     for name, rest in more.items():
         attributes[name] += tuple(rest)
-    return Record(payload[0][3].decode("utf-8", "backslashreplace"), attributes, uuid, csn, unread)
+    return Record(payload[0][3].decode("utf-8", "backslashreplace"), attributes, uuid, csn, unread, modifier)
 
 
 def _new_name(raw: bytes) -> _Shared:

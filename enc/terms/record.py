@@ -31,6 +31,9 @@ class Record:
     It is not known what such an entry says, so nothing may be concluded from what it seems not to say.
     """
 
+    modifier: str = ""
+    """Who changed the entry last (a DN), where it was asked for and the server tells it; not kept in the copy."""
+
     def weight(self) -> int:
         """Return about how many octets of memory it takes; who holds many at once goes by it."""
         return sum(_VALUE * len(values) + sum(map(len, values)) for values in self.attributes.values())
