@@ -16,6 +16,7 @@ from enc.answers import metrics
 from enc.answers.copy import Copy
 from enc.answers.plans import Feed
 from enc.answers.reach import Reach
+from enc.answers.seen_edits import SeenEdits
 from enc.programs import log
 from enc.settings import Settings
 from enc.terms.record import Record
@@ -30,6 +31,7 @@ class Arrivals:
     def __init__(self, copy: Copy, settings: Settings, numbers: metrics.Metrics) -> None:
         self._copy = copy
         self._reach = Reach(copy, settings)
+        self._notes = SeenEdits(settings.answers.directory)
         self._numbers = numbers
         self._log = log.get("follower")
         self._faulty: set[str] = set()
@@ -56,6 +58,11 @@ class Arrivals:
         """Take entries out of the copy; those that it does not have are none."""
         mark = self._copy.progress.complete(feed)
         self._changed(feed, sum(self._reach.delete(feed, uuid, mark=mark) for uuid in uuids))
+
+    def keep_seen(self) -> None:
+        """Note what changed and who did it, for `history`; raise `NotWritten`."""
+        self._notes.note(self._reach.seen)
+        self._reach.seen.clear()
 
     def keep_faults(self) -> None:
         """Note what is wrong with single entries, for `status`."""

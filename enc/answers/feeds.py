@@ -16,11 +16,10 @@ Not here: which feeds there are (plans.py), what an event means for the copy
 
 from __future__ import annotations
 
-import itertools
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from enc.answers.plans import Feed, FeedPlan
@@ -41,12 +40,13 @@ from enc.directory.syncrepl import SyncFeed
 from enc.programs import log
 from enc.settings import Settings
 from enc.terms.errors import DirectoryRefused, DirectoryUnreachable, NotFound, ToolkitError
-from enc.terms.record import Record
 
 _BATCH = 256
 """Events handed over together while a refresh runs; later each goes at once."""
+_HEAVY = 1 << 20
+"""Octets of entries from which on events are handed over at once."""
 WAITING = 64
-"""Batches that may wait for the follower; then the server has to wait."""
+"""Batches that may wait for the follower; then the server has to wait. So it is some 64 MiB, whatever people write."""
 _SHORTEST_PAUSE = 0.25
 _STEADY = 10.0
 """A connection that lasted so many seconds was a good one; the next pause is the shortest again."""
@@ -99,6 +99,8 @@ class Batch:
     feed: Feed
     stamp: float
     events: tuple[FeedEvent, ...]
+    weight: int = 0
+    """About how many octets of memory its entries take."""
 
 
 class FeedThread(threading.Thread):
@@ -113,6 +115,8 @@ class FeedThread(threading.Thread):
         self._questions = Questions()
         self._go: queue.SimpleQueue[_Go] = queue.SimpleQueue()
         self._pending: list[FeedEvent] = []
+        self._weight = 0
+        """Of the entries in `_pending`."""
         self._log = log.get("follower")
         self._sync = SyncFeed(settings.directory, plan.base, plan.filter_text, beat=beat)
         self._longest_pause = 2 * beat
@@ -147,7 +151,7 @@ class FeedThread(threading.Thread):
         pause = 0.0
         while (go := self._next_go()) is not None and not self._ended.wait(pause):
             began = time.monotonic()
-            self._pending = []
+            self._pending, self._weight = [], 0
             self._questions = Questions()
             if self._ended.is_set():
                 return
@@ -177,8 +181,8 @@ class FeedThread(threading.Thread):
                 continue
         return None
 
-    def _hand_over(self, events: Iterable[FeedEvent]) -> None:
-        batch = Batch(self._plan.feed, time.time(), tuple(events))
+    def _hand_over(self, events: Iterable[FeedEvent], weight: int = 0) -> None:
+        batch = Batch(self._plan.feed, time.time(), tuple(events), weight)
         waiting = True
         while waiting and not self._ended.is_set():
             try:
@@ -189,19 +193,22 @@ class FeedThread(threading.Thread):
 
     def _flush(self) -> None:
         if self._pending:
-            self._hand_over(self._pending)
-            self._pending = []
+            self._hand_over(self._pending, self._weight)
+            self._pending, self._weight = [], 0
 
     def _read(self, go: _Go) -> None:
         refreshing, questions = True, self._questions
         for event in self._sync.events(go.cookie, questions, known=go.known):
             self._pending.append(event)
+            if isinstance(event, Upsert):
+                self._weight += event.record.weight()
             if isinstance(event, RefreshRequired):
                 return
             if isinstance(event, RefreshDone):
                 refreshing = False
             # Between two batches of a refresh nothing else may be due for long; then what there is goes.
-            if not refreshing or len(self._pending) >= _BATCH or not isinstance(event, Upsert | Present | Deleted):
+            many = len(self._pending) >= _BATCH or self._weight >= _HEAVY
+            if not refreshing or many or not isinstance(event, Upsert | Present | Deleted):
                 self._flush()
         if not questions.stop.is_set():
             raise DirectoryUnreachable("the server ended the synchronization", where=self._plan.base)
@@ -213,10 +220,16 @@ class FeedThread(threading.Thread):
             try:
                 self._hand_over((Polling(),))
                 reading = self._sync.poll(known)
-                for chunk in _chunks(reading):
-                    self._hand_over([one if isinstance(one, Connected) else Upsert(one, added=False) for one in chunk])
-                    known = next((known.join(one.csns) for one in chunk if isinstance(one, Connected)), known)
-                self._hand_over((RefreshDone(deletes_by_absence=True),))
+                for one in reading:
+                    if isinstance(one, Connected):
+                        known = known.join(one.csns)
+                    else:
+                        self._weight += one.weight()
+                    self._pending.append(one if isinstance(one, Connected) else Upsert(one, added=False))
+                    if len(self._pending) >= _BATCH or self._weight >= _HEAVY:
+                        self._flush()
+                self._pending.append(RefreshDone(deletes_by_absence=True))
+                self._flush()
             except NotFound as missing:
                 return self._missing(missing, held=go.held)
             except ToolkitError as error:
@@ -235,8 +248,3 @@ class FeedThread(threading.Thread):
             return DirectoryRefused(f"{error.message}; the answers stay as they are", where=f"{self._plan.feed}.base")
         self._hand_over((Polling(), RefreshDone(deletes_by_absence=True)))
         return NothingThere(error.message, where=error.where)
-
-
-def _chunks(reading: Iterator[Connected | Record]) -> Iterator[list[Connected | Record]]:
-    while chunk := list(itertools.islice(reading, _BATCH)):
-        yield chunk

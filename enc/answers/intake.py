@@ -26,6 +26,9 @@ from enc.answers.scout import Scout
 from enc.answers.trouble import Troubles
 from enc.settings import Settings
 
+_HEAVY = 64 << 20
+"""Octets of entries that are put into the copy together, about."""
+
 
 class Intake:
     """All feeds of one session, for one copy."""
@@ -76,12 +79,16 @@ class Intake:
         return min(feed.proven for feed in self._feeds.values())
 
     def take(self, wait: float, at_most: int) -> list[feeds.Batch]:
-        """Return what has been handed over, waiting up to `wait` seconds for it; about `at_most` events."""
+        """Return what has been handed over, waiting up to `wait` seconds for it; about `at_most` events.
+
+        They are fewer if their entries are heavy.
+        """
         taken: list[feeds.Batch] = []
-        count = 0
+        count = weight = 0
         try:
             taken.append(self._batches.get(timeout=wait))
-            while (count := count + len(taken[-1].events)) < at_most:
+            while (count := count + len(taken[-1].events)) < at_most and weight < _HEAVY:
+                weight += taken[-1].weight
                 taken.append(self._batches.get_nowait())
         except queue.Empty:
             pass
@@ -107,6 +114,7 @@ class Intake:
                 # All answers are due, and in the same transaction: a follower that is killed now goes on with them.
                 self._copy.worklist.mark_all(self._copy.source.project_names(), rewrite=True)
             self.arrivals.keep_faults()
+            self.arrivals.keep_seen()
             self.troubles.keep(self._copy.progress)
         for feed in again:
             feed.connect()

@@ -35,6 +35,7 @@ class Metrics:
     nodes: float = _metric("gauge", "Node entries in the copy")
     pending: float = _metric("gauge", "Names whose answers have still to be made anew")
     problems: float = _metric("gauge", "Entries that cannot be classified")
+    unread: float = _metric("gauge", "Entries that cannot be looked at, such as those that are too large")
     answers_written_total: float = _metric("counter", "Answers written to disk")
     answers_removed_total: float = _metric("counter", "Answers removed from disk")
     changes_total: float = _metric("counter", "Changes received from LDAP that said something new")

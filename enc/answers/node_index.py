@@ -49,6 +49,12 @@ class NodeIndex:
         """Return the names of the node with `number`."""
         return self._db.column("SELECT name FROM name WHERE id = ?", number)
 
+    def keys_of(self, number: int) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
+        """Return what `add` was told of the node with `number`; takes a look at all nodes."""
+        parents = self._db.column("SELECT name FROM parent WHERE id = ?", number)
+        projects = self._db.column("SELECT project FROM member WHERE id = ?", number)
+        return tuple(self.names_of(number)), tuple(parents), projects[0] if projects else None
+
     def names_in(self, project: str) -> list[str]:
         """Return the names of all nodes of a project."""
         return self._db.column("SELECT n.name FROM member m JOIN name n ON n.id = m.id WHERE m.project = ?", project)

@@ -12,6 +12,9 @@ from enc.directory.ldap_store import PREFIX_FILTER
 from enc.settings import Settings
 from enc.terms.filters import NodeFilter
 
+_ROLES = "(objectClass=organizationalRole)"
+"""Who administers a project bears on no node, but history tells who appointed them."""
+
 Feed = Literal["nodes", "projects", "groups", "site"]
 
 
@@ -31,7 +34,7 @@ def plans(settings: Settings) -> tuple[FeedPlan, ...]:
         return (nodes,)
     return (
         nodes,
-        FeedPlan("projects", settings.projects_base, f"(|{settings.projects.filter}{PREFIX_FILTER})"),
+        FeedPlan("projects", settings.projects_base, f"(|{settings.projects.filter}{PREFIX_FILTER}{_ROLES})"),
         FeedPlan("groups", settings.groups_base, settings.groups.filter),
         FeedPlan("site", settings.site_dn, "(objectClass=*)"),
     )

@@ -31,7 +31,7 @@ from typing import NamedTuple, TypeVar
 from enc.answers.copy import Copy
 from enc.answers.plans import Feed
 from enc.classify.entitled import guests
-from enc.classify.gather import MemberUrl, members, project_of
+from enc.classify.gather import MemberUrl, members, names_of, project_of
 from enc.settings import Settings
 from enc.terms import dn as names_of_entries
 from enc.terms.errors import ClassificationError, one_line
@@ -62,6 +62,8 @@ class Reach:
         self._by_parent: dict[str, str | None] = {}
         self.faults: dict[str, str] = {}
         """By DN: why an entry could not be looked at; for who reports it to empty."""
+        self.seen: list[tuple[Feed, Record | None, Record | None]] = []
+        """What changed in feeds that are known whole, (feed, before, after); for who notes it to empty."""
 
     def _alone(self, record: Record, look: Callable[[], _T], otherwise: _T) -> _T:
         """Return what `look` does, or `otherwise` if it fails: whatever is wrong is wrong with `record` alone."""
@@ -77,9 +79,18 @@ class Reach:
         if stored is None:
             return False
         number, before = stored
+        if mark:
+            self.seen.append((feed, before, record))
+        if before and before.dn != record.dn:
+            self._copy.worklist.note_entry(before.dn, None, 0)
+        if record.unread:
+            self.faults[record.dn] = f"cannot be read: {record.unread} (entryUUID {record.uuid})"
         if feed == "nodes":
             old = self._keys(number, before) if before else _NO_KEYS
             new = self._alone(record, lambda: self._read_keys(record), old)
+            if record.unread and not self._filter.names(record):
+                # Its names may be what was left out; then it is still what it was, and cannot be classified.
+                new = new._replace(names=old.names or new.names)
             if old != new:
                 if before:
                     self._copy.index.remove(number, *old)
@@ -97,6 +108,8 @@ class Reach:
             return False
         number, before = found
         self._copy.records.drop(feed, number)
+        if mark:
+            self.seen.append((feed, before, None))
         self._copy.worklist.note_entry(before.dn, None, 0)
         if feed == "nodes":
             keys = self._keys(number, before)
@@ -109,6 +122,8 @@ class Reach:
 
     def _keys(self, number: int, record: Record) -> _Keys:
         """Return by what the copy finds a node that it holds."""
+        if record.unread:
+            return _Keys(*self._copy.index.keys_of(number))
         try:
             return self._read_keys(record)
         except Exception:  # then it could not be looked at when it came, either
@@ -117,7 +132,7 @@ class Reach:
     def _read_keys(self, record: Record) -> _Keys:
         parents = record.attributes.get(self._settings.nodes.parent_attribute.lower(), ())
         return _Keys(
-            self._filter.names(record),
+            names_of(record, self._filter),
             tuple(dict.fromkeys(map(folded, parents))),
             self._project(record) if self._extended else None,
         )

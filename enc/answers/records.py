@@ -11,19 +11,26 @@ kept (source.py), and which names a change reaches (reach.py).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from enc.answers.database import Database
 from enc.answers.plans import Feed
 from enc.terms.record import Record
 
+_UNREAD = ""
+"""Where a record says that something was left out of it: no attribute has this name."""
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def decode(dn: str, csn: str, body: str, uuid: str) -> Record:
     """Return the record of a row's columns."""
-    attributes: Mapping[str, Sequence[str]] = json.loads(body)
-    return Record(dn, {name: tuple(values) for name, values in attributes.items()}, uuid, csn)
+    attributes: dict[str, Sequence[str]] = json.loads(body)
+    unread = attributes.pop(_UNREAD, ("",))[0]
+    return Record(dn, {name: tuple(values) for name, values in attributes.items()}, uuid, csn, unread)
+
+
+def _body(record: Record) -> str:
+    return _encode({**record.attributes, _UNREAD: (record.unread,)} if record.unread else record.attributes)
 
 
 class Records:
@@ -43,7 +50,7 @@ class Records:
 
     def put(self, feed: Feed, record: Record) -> tuple[int, Record | None] | None:
         """Store `record`; return its number and what it replaces, or None if it says nothing new."""
-        body = _encode(record.attributes)
+        body = _body(record)
         cursor = self._db.execute(
             "INSERT OR IGNORE INTO record (feed, uuid, dn, csn, body) VALUES (?, ?, ?, ?, ?)",
             (feed, record.uuid, record.dn, record.csn, body),

@@ -198,9 +198,10 @@ class Session:
 
     def _measure(self) -> None:
         numbers, copy = self._numbers, self._copy
-        numbers.nodes, numbers.problems, numbers.pending = (
+        numbers.nodes, numbers.problems, numbers.unread, numbers.pending = (
             copy.records.count_nodes(),
             copy.worklist.count_problems(),
+            copy.worklist.count_entries(),
             copy.worklist.dirty_count(),
         )
 

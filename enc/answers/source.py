@@ -29,6 +29,9 @@ from enc.terms.filters import folded
 from enc.terms.names import ProjectName
 from enc.terms.record import Record
 
+_HEAVY = 64 * 1024
+"""Characters of a record from which on it is not kept at hand with hundreds of others."""
+
 
 @dataclass(slots=True)
 class _Shared:
@@ -95,11 +98,15 @@ class CopySource:
         if names:
             marks = ",".join("?" * len(names))
             for name, *row in self._db.execute(
-                "SELECT n.name, r.dn, r.csn, r.body, r.uuid FROM name n JOIN record r ON r.id = n.id"  # noqa: S608
+                "SELECT n.name, r.dn, r.csn, CASE WHEN length(r.body) < ? THEN r.body END, r.uuid"  # noqa: S608
+                " FROM name n JOIN record r ON r.id = n.id"
                 f" WHERE n.name IN ({marks}) ORDER BY n.name, n.id",  # nothing but question marks
-                names,
+                (_HEAVY, *names),
             ):
-                self._primed[name].append(decode(*row))
+                if row[2] is None:
+                    self._primed.pop(name, None)  # read when it is its turn
+                elif name in self._primed:
+                    self._primed[name].append(decode(*row))
 
     def project(self, name: ProjectName) -> Record | None:
         """Return the entry of a project."""

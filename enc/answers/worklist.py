@@ -167,6 +167,10 @@ class Worklist:
         """Return how many entries cannot be classified."""
         return int(self._db.column("SELECT count(*) FROM problem")[0])
 
+    def count_entries(self) -> int:
+        """Return how many entries could not be looked at."""
+        return int(self._db.column("SELECT count(*) FROM problem WHERE name GLOB 'entry *'")[0])
+
     def deleted(self, name: str) -> int | None:
         """Return when a node was seen to be deleted (epoch seconds); None if it was not."""
         found = self._db.column("SELECT deleted FROM tombstone WHERE name = ?", name)

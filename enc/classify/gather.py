@@ -28,7 +28,7 @@ from enc.rights.reserved import stands_wrongly
 from enc.settings import Settings
 from enc.terms import dn as names_of_entries
 from enc.terms.errors import ClassificationError, ConfigurationError, InvalidName, NotFound, one_line
-from enc.terms.filters import folded, parse
+from enc.terms.filters import NodeFilter, folded, parse
 from enc.terms.names import Certname, PrefixName, ProjectName
 from enc.terms.record import Record
 
@@ -141,6 +141,20 @@ def is_called(record: Record, certname: Certname) -> bool:
         return names_of_entries.rdn(record.dn)[1].lower() == certname
     except InvalidName:
         return False
+
+
+def names_of(node: Record, finds: NodeFilter) -> tuple[str, ...]:
+    """Return the names, folded, that a node's entry answers to.
+
+    One that is too large to be read has at least the name in its DN, so that it can be told.
+    """
+    names = finds.names(node)
+    if node.unread and not names:
+        try:
+            return (folded(names_of_entries.rdn(node.dn)[1]),)
+        except InvalidName:
+            return ()
+    return names
 
 
 def project_of(node: Record, settings: Settings) -> ProjectName | None:
@@ -259,8 +273,11 @@ def members(record: Record) -> Members:
 
     A group with a bad one has no members: which nodes it was meant for cannot
     be known, and stopping all of them would let one typing error stop the site.
-    The follower reports the problem.
+    The follower reports the problem. So it is with a group that is too large to be read, if its memberURLs are what
+    makes it so; else its nodes are known, and cannot be classified.
     """
+    if record.unread and not record.all("memberURL"):
+        return Members((), record.unread)
     try:
         return Members(tuple(MemberUrl(text, record.dn) for text in record.all("memberURL")))
     except ClassificationError as error:

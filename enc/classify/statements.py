@@ -119,8 +119,15 @@ def left_out(record: Record, attribute: str) -> str | None:
     return None if fault is None else f"{record.dn}: the attribute {attribute} {LEFT_OUT} {fault}"
 
 
+def check_whole(record: Record) -> None:
+    """Raise `ClassificationError` for an entry of which something was left out: what it says is not known."""
+    if record.unread:
+        raise ClassificationError(f"cannot be read: {record.unread}; take away what is too large", where=record.dn)
+
+
 def read(record: Record, settings: NodeSettings) -> Statement:
     """Parse one record in the extended semantics; raise `ClassificationError` at the first bad value."""
+    check_whole(record)
     said: dict[str, dict[Any, Any]] = {}
     notes: list[str] = []
     attributes = record.attributes

@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from enc.classify.model import Classification, Event, Lineage, Origin, Value
-from enc.classify.statements import bad_value, class_names, environment_of, left_out
+from enc.classify.statements import bad_value, check_whole, class_names, environment_of, left_out
 from enc.classify.texts import scalar, variable_passed_over
 from enc.settings import NodeSettings
 from enc.terms.errors import one_line
@@ -47,6 +47,7 @@ def classify(lineage: Lineage, settings: NodeSettings, *, events: bool = False) 
     names = _parent_names(lineage, settings)
     layers += [(f"parent {name}", record) for name, record in zip(names, lineage.parents, strict=True)]
     for layer, record in layers:
+        check_whole(record)
         origin = Origin(layer, record.dn)
         for name in _classes(record, settings, notes):
             if events:

@@ -22,7 +22,7 @@ from enc.directory.ldap_store import LdapSource
 from enc.edits import differences
 from enc.edits.audit import Edit, Trail
 from enc.edits.differences import Bounds
-from enc.service import effect, explain, history, nodes, survey, trials
+from enc.service import effect, explain, history, nodes, strangers, survey, trials
 from enc.settings import Duration
 from enc.terms.errors import NotFound, UsageError, one_line
 from enc.terms.names import BranchName, Certname, ClassName, EnvironmentName, ProjectName
@@ -216,6 +216,7 @@ def _history(call: Call) -> int:
         raise UsageError("name one node, or --project PROJECT, or --all")
     found = history.of(
         Trail(settings.audit.file),
+        seen=lambda edits: strangers.read(settings, edits),
         node=None if arguments.certname is None else Certname(arguments.certname),
         project=None if arguments.project is None else ProjectName(arguments.project),
         since=None if arguments.since is None else history.moment(arguments.since, time.time()),

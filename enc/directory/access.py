@@ -31,6 +31,9 @@ matches. Four things are not obvious and must stay:
   already. That a prefix stays below ou=projects, whatever it is renamed to, is the constraint overlay's part
   (embedded_config.py).
 
+Whoever signs in by SASL and is no entry here (each local account over ldapi is `…,cn=peercred,cn=external,cn=auth`) is
+a user to slapd all the same, so the first rule lets only those pass who are entries.
+
 Matching an object class by value means that admins add and delete single
 values; a modify that replaces the whole attribute is refused.
 """
@@ -96,6 +99,9 @@ ADMINS_ATTRIBUTES = tuple(
 )
 """Every attribute of which admins may write values somewhere."""
 
+_OWN = ("roleOccupant", "sshPublicKey")
+"""What admins write in roles, and people about themselves."""
+
 _NODE_FILTER = "(objectClass=puppetClient)"
 _PREFIX_FILTER = "(objectClass=puppetmasterScope)"
 
@@ -125,6 +131,9 @@ def access_rules(suffix: str, table: tuple[Role, ...] = ROLES) -> str:
     )
     return "\n".join(
         (
+            _strangers(suffix),
+            # Such a value lets nobody in, and has no limits.
+            _rule("* attrs=userPassword;lang-", *_each(everything, "=xw")),
             _rule(f"{people} attrs=userPassword", "self =xw", *_each(everything, "=xw"), "anonymous auth"),
             _rule("* attrs=userPassword", *_each(everything, "=xw"), "anonymous auth"),
             _rule(
@@ -134,7 +143,7 @@ def access_rules(suffix: str, table: tuple[Role, ...] = ROLES) -> str:
                 "anonymous auth",
                 "* break",
             ),
-            _rule(f"* attrs={','.join(f'{name};lang-' for name in ADMINS_ATTRIBUTES)}", "users read"),
+            _rule(f"* attrs={','.join(f'{name};lang-' for name in (*ADMINS_ATTRIBUTES, *_OWN))}", "users read"),
             _rule(f"{people} attrs=sshPublicKey", "self write", "users read"),
             _rule(f"{people} attrs=objectClass val.regex=^ldapPublicKey$", "self write", "users read"),
             # What is added needs `a`, what is removed `z`; a new name needs both.
@@ -185,6 +194,11 @@ def access_rules(suffix: str, table: tuple[Role, ...] = ROLES) -> str:
 def everything_editors(suffix: str, table: tuple[Role, ...] = ROLES) -> list[str]:
     """Return, as slapd names them, who may edit everything: operators."""
     return [_holders(role, suffix) for role in table if _edits_everything(role)]
+
+
+def _strangers(suffix: str) -> str:
+    """Let those on who are entries of this tree, or nobody (who may only sign in); all others have no part in it."""
+    return _rule("*", f'dn.subtree="{suffix}" break', "anonymous break")
 
 
 def _edits_everything(role: Role) -> bool:

@@ -4,7 +4,9 @@ ldap3 makes requests, binds and reads answers; here they go over a socket. Each
 of its strategies waits for ever for somebody: for a server that sends an octet
 a second, one that announces 2 GB, a name server. This one keeps to `deadline`
 for the *whole* of what is asked of it, takes no message larger than `LARGEST`,
-and lets answers of several operations come in any order.
+reads past what is large of an entry larger than the connection's limit
+(skimming.py), so that one entry stops no others, and lets answers of several
+operations come in any order.
 
 One thread uses it. It keeps no request: ldap3's own strategies remember each
 until its answer is fetched through them, which a stream for months never does.
@@ -30,12 +32,17 @@ from ldap3.strategy.sync import SyncStrategy
 from enc.directory import messages
 from enc.directory.address import Address, connect
 from enc.directory.messages import Malformed, Message
+from enc.directory.skimming import ENTRY_TAG, HEAD, Skimmed, Skimmer, operation
 from enc.directory.tls import TlsFailed, protect
 from enc.settings import TlsSettings
 from enc.terms.errors import DirectoryUnreachable
 
 LARGEST = 16 * 1024 * 1024
 """Octets of one message that are accepted: what slapd takes itself; a hostile length must not fill the memory."""
+LARGEST_ENTRY = 2 * 1024 * 1024
+"""Octets of an entry that is read whole, where the settings say nothing else."""
+_PACE = 1024 * 1024
+"""Octets a second, from which on what is read past is not too slow."""
 _CHUNK = 256 * 1024
 _SEQUENCE = 0x30
 _NOTICE_OF_DISCONNECTION = 0
@@ -45,10 +52,21 @@ _NOTICE_OF_DISCONNECTION = 0
 class Bounded(SyncStrategy):
     """Sends and receives for one `ldap3.Connection`."""
 
-    def __init__(self, connection: ldap3.Connection, address: Address) -> None:
-        """Take the place of the strategy that `connection` was made with."""
+    def __init__(
+        self, connection: ldap3.Connection, address: Address, timeout: float, largest_entry: int = LARGEST_ENTRY
+    ) -> None:
+        """Take the place of the strategy that `connection` was made with.
+
+        An entry of more than `largest_entry` octets is read past; it may keep us waiting for `timeout` seconds, and
+        for as many more as a slow line needs.
+        """
         super().__init__(connection)
         self.address = address
+        self._timeout = timeout
+        self._largest_entry = min(largest_entry, LARGEST)
+        self._skimmer: Skimmer | None = None
+        self._waited = 0.0
+        """Seconds that the entry that is read past has kept us waiting."""
         self.deadline = 0.0
         """Until when (monotonic clock) what ldap3 is asked for next must be done."""
         self.heard = monotonic()
@@ -124,7 +142,7 @@ class Bounded(SyncStrategy):
         if data is None:
             return None
         try:
-            message = messages.read(data)
+            message = messages.read(data) if isinstance(data, bytes) else messages.read(*data)
             if message.id != _NOTICE_OF_DISCONNECTION:
                 return message
             raise self.lost(f"the server hangs up: {message.result().diagnostic or 'no reason given'}")
@@ -172,16 +190,34 @@ class Bounded(SyncStrategy):
             raise self.lost("the connection is closed")
         self.connection.socket.settimeout(max(deadline - monotonic(), 0.001))
 
-    def _receive(self, deadline: float) -> bytes | None:
-        """Return the octets of the next whole message, None if they are not there at `deadline`."""
+    def _receive(self, deadline: float) -> bytes | Skimmed | None:
+        """Return the next whole message, or what is kept of it; None if it is not there at `deadline`."""
         while True:
-            size = self._size()
-            if size is not None and len(self._buffer) - self._at >= size:
-                data = bytes(memoryview(self._buffer)[self._at : self._at + size])
-                self._at += size
-                return data
+            if self._skimmer is not None:
+                if skimmed := self._skimmed(self._skimmer):
+                    return skimmed
+            else:
+                size = self._size()
+                if size is not None and len(self._buffer) - self._at >= size:
+                    data = bytes(memoryview(self._buffer)[self._at : self._at + size])
+                    self._at += size
+                    return data
+                if self._skimmer is not None:
+                    continue
             if not self._fill(deadline):
                 return None
+
+    def _skimmed(self, skimmer: Skimmer) -> Skimmed | None:
+        """Walk on through the entry that is read past; return what is kept of it, once it has come to its end."""
+        try:
+            self._at = skimmer.take(self._buffer, self._at)
+        except Malformed as error:
+            raise self.lost(error) from error
+        if skimmer.result is not None:
+            self._skimmer = None
+        elif self._waited > self._timeout + skimmer.size / _PACE:
+            raise self.lost(f"an entry of {skimmer.size} octets does not come to its end")
+        return skimmer.result
 
     def _size(self) -> int | None:
         """Return how many octets the message at the front has, None if too few are there to tell."""
@@ -191,9 +227,15 @@ class Bounded(SyncStrategy):
         if len(head) > 1 and head[1] > 127 and not 0 < head[1] - 128 < 5:
             raise self.lost("a length that LDAP does not allow")
         size: int = BaseStrategy.compute_ldap_message_size(head)
-        if size > LARGEST:
+        if size <= self._largest_entry:
+            return size if size >= 0 else None
+        kind = operation(bytes(self._buffer[self._at : self._at + HEAD]))
+        if kind == ENTRY_TAG:
+            self._skimmer, self._waited = Skimmer(size), 0.0
+            return None
+        if kind is not None and size > LARGEST:
             raise self.lost(f"a message of {size} octets (at most {LARGEST} are accepted)")
-        return size if size >= 0 else None
+        return size
 
     def _fill(self, deadline: float) -> bool:
         """Receive some octets; False if there are none until `deadline`."""
@@ -202,10 +244,12 @@ class Bounded(SyncStrategy):
             self._at = 0
         if self._buffer and deadline <= monotonic():
             return False
+        before = monotonic()
         try:
             self._open_socket_within(deadline)
             chunk = self.connection.socket.recv(_CHUNK)
         except TimeoutError:
+            self._waited += monotonic() - before
             return False
         except OSError as error:
             raise self.lost(error) from error
@@ -213,6 +257,7 @@ class Bounded(SyncStrategy):
             raise self.lost("the server closed the connection")
         self._buffer += chunk
         self.heard = monotonic()
+        self._waited += self.heard - before
         return True
 
 

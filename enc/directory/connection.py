@@ -155,6 +155,22 @@ class Connection(Closing):
             raise results.failure(result, f"{self.uri}: {base}")
         return found, cookie
 
+    def finds_any(self, base: str, filter_text: str) -> bool:
+        """Tell whether the filter finds anything below `base`; raise as `search` does."""
+        request = messages.search(base, Scope.SUBTREE, filter_text, ("1.1",), size=1, seconds=math.ceil(self.timeout))
+        found = False
+        for message in self.answers(request):
+            found = found or message.operation == messages.ENTRY
+            if message.operation == messages.SEARCH_DONE:
+                break
+        try:
+            result = message.result()
+        except Malformed as error:
+            raise self._wire.lost(error) from error
+        if result.code not in (results.SUCCESS, results.SIZE_LIMIT):
+            raise results.failure(result, f"{self.uri}: {base}")
+        return found
+
     def read_all(
         self,
         base: str,
@@ -214,7 +230,7 @@ def nobody(failures: Sequence[DirectoryUnreachable | DirectoryRefused]) -> Direc
 def _open(address: Address, settings: DirectorySettings, for_writing: bool, person: Person | None) -> Connection:
     timeout = float(settings.timeout)
     who = _credentials(address, settings, for_writing, person)
-    wire = _wire(address, who)
+    wire = _wire(address, who, settings)
     wire.deadline = monotonic() + timeout
     session = wire.connection
     try:
@@ -241,7 +257,7 @@ def _open(address: Address, settings: DirectorySettings, for_writing: bool, pers
     return Connection(wire, timeout)
 
 
-def _wire(address: Address, who: Person | bool) -> Bounded:
+def _wire(address: Address, who: Person | bool, settings: DirectorySettings) -> Bounded:
     """Return what speaks for `who` (see `_credentials`), not yet connected."""
     # Where the server is and whether it speaks TLS is known to `address` alone; ldap3 wants a name to show.
     server = ldap3.Server("ldapi:///" if address.scheme == "ldapi" else "ldap://host", get_info=ldap3.NONE)
@@ -251,7 +267,7 @@ def _wire(address: Address, who: Person | bool) -> Bounded:
         session.authentication, session.user, session.password = ldap3.SIMPLE, who[0], messages.octets(who[1])
     elif who:
         session.authentication, session.sasl_mechanism = ldap3.SASL, ldap3.EXTERNAL
-    return Bounded(session, address)
+    return Bounded(session, address, float(settings.timeout), settings.largest_entry)
 
 
 def _succeeded(wire: Bounded, what: str) -> None:

@@ -18,6 +18,7 @@ import yaml
 
 from enc.classify.kinds import KINDS, attributes_of
 from enc.classify.statements import PROJECT
+from enc.directory import limits
 from enc.directory.access import ADMINS_ATTRIBUTES, access_rules, everything_editors
 from enc.directory.name_rules import name_rules
 from enc.directory.service_accounts import READER, SIGNER
@@ -62,7 +63,9 @@ class StartOptions:
     log_level: str = "none"
     """slapd's own level words; `none` logs what goes wrong, `stats` every operation."""
     unique_names: bool = True
-    """Refuse a second node with a certname (or associatedDomain) that another node has."""
+    """Refuse a second node with a certname (or associatedDomain) that another node has, or a second key of a person."""
+    limits: bool = True
+    """Refuse what is too long or too many (limits.py)."""
 
 
 @dataclass(frozen=True)
@@ -107,18 +110,20 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
     """Return the text of slapd.conf; raise `UsageError` for a path that it cannot hold."""
     suffix = place.suffix
     manager = manager_dn(suffix)
+    scheme = "{ARGON2}" if "argon2" in place.modules else "{SSHA}"
     lines = [
         "# Written anew at each start; changes here are lost.",
         *(f"include {_path(place.schema_directory / f'{name}.schema')}" for name in SYSTEM_SCHEMAS),
         *(f"include {_path(path)}" for path in place.own_schemas),
         *([f"modulepath {_path(place.module_directory)}"] if place.module_directory else []),
-        *(f"moduleload {name}" for name in place.modules),
+        *(f"moduleload {name}{f' {limits.ARGON2}' if name == 'argon2' else ''}" for name in place.modules),
         f"pidfile {_path(place.pid_file)}",
         f"argsfile {_path(place.arguments_file)}",
         # To syslog; -d is for stderr alone. slapd would write every operation of everybody there.
         f"loglevel {options.log_level}",
         # People choose weak passwords; the reading account's is random and stays with a fast hash.
-        *(["password-hash {ARGON2}"] if "argon2" in place.modules else []),
+        f"password-hash {scheme}",
+        *([f"sockbuf_max_incoming_auth {limits.REQUEST}"] if options.limits else []),
         *_tls(options.tls),
         # The owner of the files could read and write them anyway; root can as well.
         *(
@@ -149,8 +154,10 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
         *([f"syncprov-sessionlog {options.session_log}"] if options.session_log else []),
         "syncprov-reloadhint TRUE",
         *(_unique(suffix) if options.unique_names else ()),
+        "overlay constraint",
         *_stay(suffix),
         *name_rules(suffix),
+        *(limits.constraints(suffix, scheme) if options.limits else ()),
         # People set their password with a plain modify; it is hashed before it is stored.
         "overlay ppolicy",
         "ppolicy_hash_cleartext",
@@ -174,6 +181,9 @@ def _unique(suffix: str) -> Iterable[str]:
     for attribute in ("cn", "associatedDomain"):
         # serialize: two adds of one name at the same moment must not both pass the check.
         yield f'unique_uri "serialize ldap:///ou=hosts,{quote(suffix, safe="=,")}?{attribute}?sub"'
+    # Who copies another's public key into the own entry makes it nobody's (transport.md); one with another comment is
+    # another value here, and is told apart there.
+    yield f'unique_uri "serialize ldap:///ou=people,{quote(suffix, safe="=,")}?sshPublicKey?sub"'
 
 
 def _stay(suffix: str) -> Iterable[str]:
@@ -184,7 +194,6 @@ def _stay(suffix: str) -> Iterable[str]:
     that cannot be is answered with a bare "constraint violation", whatever the reason (the overlay tries it first).
     """
     top = f"ou=projects,{suffix}"
-    yield "overlay constraint"
     yield (
         f'constraint_attribute {",".join(ADMINS_ATTRIBUTES)} set "this/-* & [{top}]" '
         f'"restrict=ldap:///{quote(top, safe="=,")}??sub?(objectClass=puppetmasterScope)"'

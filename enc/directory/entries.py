@@ -34,7 +34,7 @@ _SETS_SHARED = 64
 
 def record(message: Message, *, uuid: str = "") -> Record:
     """Return the entry in `message`; `uuid` where it is known from elsewhere (a Sync State control)."""
-    return from_payload(message.payload, uuid=uuid)
+    return from_payload(message.payload, uuid=uuid, unread=message.unread)
 
 
 def from_octets(content: bytes) -> Record:
@@ -42,18 +42,18 @@ def from_octets(content: bytes) -> Record:
     return from_payload(messages.parts(content))
 
 
-def from_payload(payload: Any, *, uuid: str = "") -> Record:
-    """Return the SearchResultEntry whose parts ldap3 has decoded."""
+def from_payload(payload: Any, *, uuid: str = "", unread: str = "") -> Record:
+    """Return the SearchResultEntry whose parts ldap3 has decoded; `unread`: what was left out of it before."""
     try:
-        return _read(payload, uuid)
+        return _read(payload, uuid, unread)
     except messages.UNDECODED as error:
         raise Malformed("an entry that is not one") from error
 
 
-def _read(payload: Any, uuid: str) -> Record:
+def _read(payload: Any, uuid: str, unread: str) -> Record:
     attributes: dict[str, tuple[str, ...]] = {}
     more: dict[str, list[str]] = {}
-    csn = ""
+    csn = modifier = ""
     for attribute in payload[1][3]:
         (_, _, _, raw_name), (_, _, _, found) = attribute[3]
         name, sets = _shared.get(raw_name) or _new_name(raw_name)
@@ -65,6 +65,8 @@ def _read(payload: Any, uuid: str) -> Record:
                 sets[raw] = values
         if name == "entrycsn":
             csn = values[0] if values else ""
+        elif name == "modifiersname":
+            modifier = values[0] if values else ""
         elif name == "entryuuid":
             uuid = uuid or (values[0] if values else "")
         elif name in attributes:
@@ -74,7 +76,7 @@ def _read(payload: Any, uuid: str) -> Record:
     # No honest server names an attribute twice; adding to a tuple each time would take a hostile one's days.
     for name, rest in more.items():
         attributes[name] += tuple(rest)
-    return Record(payload[0][3].decode("utf-8", "backslashreplace"), attributes, uuid, csn)
+    return Record(payload[0][3].decode("utf-8", "backslashreplace"), attributes, uuid, csn, unread, modifier)
 
 
 def _new_name(raw: bytes) -> _Shared:

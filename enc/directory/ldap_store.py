@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from enc.directory.connection import Closing, Connection, open_connection
+from enc.directory.entries import ALL
 from enc.directory.messages import Scope
 from enc.settings import Settings
 from enc.terms import dn, environments
@@ -104,12 +105,21 @@ class LdapSource(Closing):
         """Return the entry with the DN `place`."""
         return self._one(place, "(objectClass=*)")
 
-    def search(self, base: str, filter_text: str, scope: Scope = Scope.SUBTREE) -> list[Record]:
+    def search(
+        self, base: str, filter_text: str, scope: Scope = Scope.SUBTREE, attributes: Sequence[str] = ALL
+    ) -> list[Record]:
         """Return what the filter finds; none if the base does not exist. `filter_text` is escaped by the caller."""
         try:
-            return self._ask(lambda connection: list(connection.read_all(base, filter_text, scope)))
+            return self._ask(lambda connection: list(connection.read_all(base, filter_text, scope, attributes)))
         except NotFound:
             return []
+
+    def finds_any(self, base: str, filter_text: str) -> bool:
+        """Tell whether the filter finds anything below `base`, without reading it."""
+        try:
+            return self._ask(lambda connection: connection.finds_any(base, filter_text))
+        except NotFound:
+            return False
 
     def _one(self, place: str, filter_text: str) -> Record | None:
         found = self.search(place, filter_text, Scope.BASE)

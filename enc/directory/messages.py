@@ -100,6 +100,8 @@ class Message(NamedTuple):
     """Which answer it is, such as ENTRY."""
     payload: Any
     controls: Any
+    unread: str = ""
+    """What was left out of an entry that is too large, in words (skimming.py); empty: nothing."""
 
     def control(self, oid: str) -> bytes | None:
         """Return the value of the control `oid` that came with the message, None if it did not come."""
@@ -133,11 +135,12 @@ class Message(NamedTuple):
             raise Malformed("an intermediate response that is not one") from error
 
 
-def read(data: bytes) -> Message:
-    """Return the message that `data` is."""
+def read(data: bytes, unread: str = "") -> Message:
+    """Return the message that `data` is; `unread`: what was left out of it."""
     try:
         found = asn1.decode_message_fast(data)
-        message = Message(found["messageID"], found["protocolOp"], found["payload"], found["controls"] or ())
+        controls = found["controls"] or ()
+        message = Message(found["messageID"], found["protocolOp"], found["payload"], controls, unread)
     except UNDECODED as error:
         raise Malformed("what arrived is no message that LDAP knows") from error
     if not isinstance(message.id, int):

@@ -56,7 +56,7 @@ class SyncFeed:
     directory: DirectorySettings
     base: str
     filter_text: str = "(objectClass=*)"
-    attributes: Sequence[str] = ("*", "entryCSN")
+    attributes: Sequence[str] = ("*", "entryCSN", "modifiersName")
     beat: float = 2.0
     """Seconds between two questions whether the server is alive."""
 

@@ -12,8 +12,10 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from enc.directory import server_facts
+from enc.directory import embedded_database, server_facts
 from enc.directory.connection import Connection, open_connection
+from enc.directory.embedded_config import StartOptions
+from enc.directory.embedded_home import Home
 from enc.directory.schema.install import Missing
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.settings import DirectorySettings, Settings
@@ -26,6 +28,8 @@ SLOW_LOOK_UP = 0.05
 """Seconds for one look-up from which an index is likely to be missing."""
 ASKED_ENTRIES = 501
 """One more than OpenLDAP gives by default (slapd.conf(5), sizelimit)."""
+FULL = 0.8
+"""Of what the embedded directory may grow to, from which on somebody should look."""
 CLOCK_LEAD = 5.0
 """Seconds that the newest change may lie in our future."""
 REPLICA_LAG = 60.0
@@ -39,6 +43,29 @@ def check(settings: Settings) -> Iterator[Finding]:
             yield from _bases(connection, settings)
     except ToolkitError as error:
         yield note("ldap-bases", f"cannot be looked for: {error}")
+    yield from _room(settings.directory)
+
+
+def _room(directory: DirectorySettings) -> Iterator[Finding]:
+    """Look how full the embedded directory is, where there is one and we may see it."""
+    try:
+        used = embedded_database.size(Home(directory.data_directory, None))
+    except ToolkitError as error:
+        yield note("directory-room", f"cannot be looked at: {error}")
+        return
+    if used:
+        yield judge_room(used, StartOptions().max_size)
+
+
+def judge_room(used: int, most: int) -> Finding:
+    """Judge the octets that the embedded directory takes against those that it may grow to."""
+    text = f"the embedded directory takes {used >> 20} MiB of {most >> 20} MiB"
+    if used < FULL * most:
+        return ok("directory-room", text)
+    do = "find out what fills it (enc-admin directory backup FILE, and look for the longest entries) and take it away; "
+    return warning(
+        "directory-room", f"{text}: when it is full, no edit is taken", f"{do}a backup and its restore then shrink it"
+    )
 
 
 def check_service(settings: Settings) -> Iterator[Finding]:

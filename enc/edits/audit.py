@@ -18,7 +18,7 @@ import os
 import pwd
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,9 @@ from enc.terms.names import ProjectName
 INTERRUPTED = "interrupted"
 DONE = "done"
 _LONGEST_REASON = 1000
+_LOGIN = Path("/proc/self/loginuid")
+_NO_LOGIN = 4294967295
+"""What stands there in a process that no login has begun, such as a unit's."""
 
 
 def check_reason(text: str) -> str:
@@ -44,12 +47,23 @@ def check_reason(text: str) -> str:
 
 
 def local_user() -> tuple[str, str]:
-    """Return the name of this process's user, and the one that called sudo (or an empty text)."""
+    """Return the name of this process's user, and of the one who logged in and became it (or an empty text).
+
+    The latter is the kernel's audit uid (proc(5), /proc/pid/loginuid), which is set once for each login and which sudo
+    and su leave as it is. The environment (SUDO_USER) says what whoever has a shell wants it to say, so it is not read.
+    """
     try:
-        user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        user = f"uid {os.getuid()}"
-    return user, os.environ.get("SUDO_USER", "")
+        login = int(_LOGIN.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        login = _NO_LOGIN
+    return _name(os.getuid()), "" if login in (_NO_LOGIN, os.getuid()) else _name(login)
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return f"uid {uid}"
 
 
 @dataclass(frozen=True)
@@ -71,6 +85,8 @@ class Edit:
     """`done`, `failed: …`, or `interrupted` as long as no outcome stands in the trail."""
     bind_dn: str = ""
     """As whom LDAP was written, if as a person."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """The entryCSN that each entry had after it, by DN, as far as the server told it."""
 
     def document(self) -> dict[str, Any]:
         """Return the edit as programs read it."""
@@ -137,11 +153,12 @@ class Trail:
         self._append({"event": "intent", **document})
         return edit
 
-    def end(self, edit: Edit, outcome: str) -> Edit:
-        """Put the outcome on disk and return the edit with it."""
+    def end(self, edit: Edit, outcome: str, versions: Mapping[str, str] | None = None) -> Edit:
+        """Put the outcome on disk, with the `versions` that entries have now, and return the edit with it."""
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        self._append({"event": "outcome", "id": edit.id, "time": now, "outcome": outcome})
-        return replace(edit, outcome=outcome)
+        told = {"versions": dict(versions)} if versions else {}
+        self._append({"event": "outcome", "id": edit.id, "time": now, "outcome": outcome, **told})
+        return replace(edit, outcome=outcome, versions=versions or {})
 
     def read(self) -> tuple[list[Edit], list[str]]:
         """Return all edits, oldest first, and a line about each place that cannot be read."""
@@ -169,7 +186,8 @@ class Trail:
     def _take(document: Mapping[str, Any], edits: dict[str, Edit]) -> None:
         if document["event"] == "outcome":
             edit = edits[document["id"]]
-            edits[edit.id] = replace(edit, outcome=str(document["outcome"]))
+            versions = {str(place): str(csn) for place, csn in dict(document.get("versions", {})).items()}
+            edits[edit.id] = replace(edit, outcome=str(document["outcome"]), versions=versions)
             return
         project = document["project"]
         edit = Edit(

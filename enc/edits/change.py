@@ -94,6 +94,11 @@ def after(step: Step, record: Record | None) -> Record | None:
     return apply(record or Record(step.dn, {}), step.changes)
 
 
+def spelled(attribute: str) -> str:
+    """Return the name of an attribute, given in any case, as people write it."""
+    return _SPELLING.get(attribute.lower(), attribute)
+
+
 def making(dn: str, attributes: Mapping[str, Iterable[str]]) -> Step:
     """Return the step that makes an entry."""
     changes = (Change(_SPELLING.get(name.lower(), name), (), tuple(held)) for name, held in attributes.items())

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enc.answers.layout import Layout
 from enc.authority import origin
 from enc.authority.client import Authority
-from enc.classify.gather import is_called
+from enc.classify.gather import is_called, names_of
 from enc.classify.statements import REGION
 from enc.directory.edits import DirectoryEditor
 from enc.instances import repairs
@@ -62,6 +62,8 @@ class Reconciler:
         self.troubles: list[str] = []
         """What could not be seen or done, a line each."""
         self._certificates: tuple[tuple[str, str], ...] = ()
+        self._unread: set[str] = set()
+        """Names of entries that are too large to be read: they stay as they are, and the others are repaired."""
 
     def look(self, cloud: frozenset[str] | None = None) -> tuple[Repair, ...]:
         """Return what is to be repaired. `cloud`: ids of the servers that there are, if the cloud was asked."""
@@ -77,7 +79,7 @@ class Reconciler:
         operations, problems = self._journal.read()
         self.troubles += problems
         entries = self._entries(self._editor.find(self._settings.nodes_base, self._filter.for_all()))
-        if held and not entries:
+        if held and not entries and not self._unread:
             raise ToolkitError(
                 f"LDAP has no node at all below {self._settings.nodes_base}, and authorities hold {len(held)} "
                 "certificates; look at nodes.base and nodes.filter"
@@ -158,7 +160,7 @@ class Reconciler:
 
     def _kept(self, held: Sequence[Held]) -> frozenset[str]:
         names = {one.status.name for one in held}
-        return frozenset(name for name in names if is_reserved(name, self._settings))
+        return frozenset(name for name in names if name in self._unread or is_reserved(name, self._settings))
 
     @property
     def _filter(self) -> NodeFilter:
@@ -167,6 +169,11 @@ class Reconciler:
     def _entries(self, records: Sequence[Record]) -> Mapping[Certname, Entry]:
         found: dict[Certname, Entry] = {}
         for record in records:
+            if record.unread:
+                told = f"{record.dn}: {record.unread}; nothing is concluded about it"
+                self.troubles += [] if told in self.troubles else [told]
+                self._unread.update(names_of(record, self._filter))
+                continue
             in_cloud = self._cloud_region in (None, record.first(REGION))
             serial = (record.first("serialNumber") or "") if in_cloud else ""
             built = record.first(BUILT_ATTRIBUTE) is not None
@@ -195,7 +202,7 @@ class Reconciler:
         except OSError:
             return frozenset()
         names = (file.name.removesuffix(".yaml") for file in files)
-        return frozenset(Certname(name) for name in names if Certname.accepts(name))
+        return frozenset(Certname(name) for name in names if Certname.accepts(name) and name not in self._unread)
 
 
 def _project_of(held: Held, entries: Mapping[Certname, Entry]) -> str:

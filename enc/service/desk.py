@@ -124,6 +124,11 @@ class Desk:
         reason = audit.check_reason(reason)
         records = {dn.normalise(step.dn): self.editor.read(step.dn) for step in plan.steps}
         self._authorise(plan.steps, records)
+        for step in plan.steps:
+            record = records[dn.normalise(step.dn)]
+            if record is not None and record.unread and step.do == "modify":
+                text = f"{record.unread}; it can be removed here, or take away what is too large with ldapmodify"
+                raise ClassificationError(text, where=step.dn)
         if not plan.steps:
             return Receipt(plan, dry_run)
         shown = None
@@ -210,21 +215,23 @@ class Desk:
 
     def _carry_out(self, edit: Edit) -> None:
         made = 0
+        versions: dict[str, str] = {}
         try:
             for step in edit.steps:
-                self._make(step)
+                if (now := self._make(step)) is not None and now.csn:
+                    versions[now.dn] = now.csn
                 made += 1
         except DirectoryUnreachable:
             # Whether the last step was made is not known: that is what an intent without outcome says.
             raise
         except ToolkitError as error:
             with suppress(ToolkitError):  # the trail then says "interrupted", and what is wrong here is `error`
-                self.trail.end(edit, f"failed: {made} of {len(edit.steps)} steps made: {error}")
+                self.trail.end(edit, f"failed: {made} of {len(edit.steps)} steps made: {error}", versions)
             if made:
                 error.add(f" ({made} of {len(edit.steps)} steps were made; the same command makes the rest)")
             raise
         try:
-            self.trail.end(edit, audit.DONE)
+            self.trail.end(edit, audit.DONE, versions)
         except ToolkitError as error:
             raise ToolkitError(
                 f"edit {edit.id} was made; only its outcome is missing here, history will tell it from the entries: "
@@ -232,29 +239,27 @@ class Desk:
                 where=error.where,
             ) from error
 
-    def _make(self, step: Step) -> None:
+    def _make(self, step: Step) -> Record | None:
+        """Carry a step out; return the entry as it is then, if there is one and the server tells it."""
         if step.do == "add":
-            self.editor.add(step.dn, {change.attribute: change.after for change in step.changes})
-            return
+            return self.editor.add(step.dn, {change.attribute: change.after for change in step.changes})
         if step.do == "delete":
             self.editor.delete(step.dn, step.csn or None)
-            return
+            return None
         if step.do == "rename":
             name, *above = dn.split(step.changes[0].after[0])
-            self.editor.rename(step.dn, name, new_parent=",".join(above))
-            return
+            return self.editor.rename(step.dn, name, new_parent=",".join(above))
         csn, present = step.csn, frozenset[str]()
         for attempt in range(1, _TRIES + 1):
             try:
-                self.editor.modify(step.dn, _value_changes(step, present), csn or None)
+                return self.editor.modify(step.dn, _value_changes(step, present), csn or None)
             except Conflict:
                 record = self.editor.read(step.dn)
                 if record is None or attempt == _TRIES or not self._untouched(step, record) or record.csn == csn:
                     raise
                 self._authorise([step], {dn.normalise(step.dn): record})
                 csn, present = record.csn, frozenset(map(folded, record.all("objectClass")))
-            else:
-                return
+        return None
 
     def _untouched(self, step: Step, record: Record) -> bool:
         """Tell whether the parts that `step` touches are still as they were when it was thought up."""
@@ -290,6 +295,6 @@ def open_desk(settings: Settings, person: PersonName | None = None, password: st
             if person is not None:
                 editor.sign_in()
                 user, behind = audit.local_user()
-                local = f"{user}, sudo: {behind}" if behind else user
+                local = f"{user}, logged in as {behind}" if behind else user
                 who = who._replace(name=f"{who.name} ({local})")
             yield Desk(settings, who, source, editor, Trail(settings.audit.file))

@@ -8,7 +8,7 @@ is then named, if it stands in the trail. Undoing an undo is the edit again.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from enc.programs.times import iso
 from enc.service.desk import Desk, Plan, Receipt
 from enc.settings import Duration, NodeSettings, Settings
 from enc.terms import dn
-from enc.terms.errors import Conflict, NotFound, UsageError
+from enc.terms.errors import Conflict, NotFound, ToolkitError, UsageError
 from enc.terms.names import Certname, ProjectName
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", re.ASCII)
@@ -43,6 +43,7 @@ class History:
 def of(
     trail: Trail,
     *,
+    seen: Callable[[Sequence[Edit]], Sequence[Edit]] = lambda _: (),
     node: Certname | None = None,
     project: ProjectName | None = None,
     since: float | None = None,
@@ -50,9 +51,17 @@ def of(
 ) -> History:
     """Return the edits of one node, of everything in one project, or all; none before `since`, and of these the `last`.
 
-    `since` are seconds since 1970. An edit whose time cannot be read is shown.
+    `since` are seconds since 1970. An edit whose time cannot be read is shown. `seen` is given all edits of the trail
+    and returns those that others made past it (strangers.py).
     """
     edits, problems = trail.read()
+    try:
+        for other in seen(edits):
+            # The trail keeps its order, whatever the clock did.
+            later = (at for at, edit in enumerate(edits) if _TIME.fullmatch(edit.time) and edit.time > other.time)
+            edits.insert(next(later, len(edits)), other)
+    except ToolkitError as error:
+        problems = [*problems, str(error)]
     if node is not None:
         edits = [edit for edit in edits if edit.subject == f"node {node}"]
     if project is not None:

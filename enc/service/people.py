@@ -29,7 +29,7 @@ def local() -> Person:
     from enc.edits import audit  # here, because a hook that asks for a person must not wait for what edits need
 
     user, behind = audit.local_user()
-    return Person(f"{user} (sudo: {behind})" if behind else user, holds=frozenset({Holding(OPERATOR.name)}))
+    return Person(f"{user} (logged in as {behind})" if behind else user, holds=frozenset({Holding(OPERATOR.name)}))
 
 
 def find(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from enc.classify.classify import Classifier
-from enc.classify.gather import project_of
+from enc.classify.gather import names_of, project_of
 from enc.classify.model import Classification
 from enc.classify.statements import PARAMETER, REMOVE
 from enc.directory.ldap_store import PREFIX_FILTER, LdapSource, name_of
@@ -34,7 +34,7 @@ class Snapshot:
         self._filter = NodeFilter(settings.nodes.filter)
         self._by_name: dict[str, list[Record]] = {}
         for record in self.nodes:
-            for name in self._filter.names(record):
+            for name in names_of(record, self._filter):
                 self._by_name.setdefault(name, []).append(record)
         extended = settings.nodes.semantics == "extended"
         self._projects = {dn.normalise(r.dn): r for r in source.projects()} if extended else {}
@@ -78,7 +78,7 @@ class Snapshot:
 
     def names_of(self, record: Record) -> Iterator[Certname]:
         """Yield the certnames that a node's entry answers to."""
-        for name in self._filter.names(record):
+        for name in names_of(record, self._filter):
             if Certname.accepts(name):
                 yield Certname(name)
 

@@ -45,6 +45,9 @@ class DirectorySettings(Section):
     """How connections are protected."""
     timeout: Duration = Duration(3)
     """How long connecting, and each answer, may take."""
+    largest_entry: int = 2 * 1024 * 1024
+    """Octets of one entry that are read. Of a larger one its large attributes are left out, so it cannot be classified;
+    all others go on."""
     data_directory: Path = Path("/var/lib/puppetmaster/directory")
     """Where `enc-admin directory start` keeps the embedded slapd."""
     suffix: str = "dc=example,dc=org"
@@ -55,6 +58,8 @@ class DirectorySettings(Section):
         for uri in self.uris:
             if not re.match(r"(?:ldap|ldaps)://[^/]+|ldapi://", uri):
                 yield "uris", f"{uri!r} is not ldap://HOST, ldaps://HOST or ldapi://"
+        if not 64 * 1024 <= self.largest_entry <= 16 * 1024 * 1024:
+            yield "largest_entry", f"{self.largest_entry} is not between 65536 and 16777216"
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ class Judge:
                 return Facts()
             if not person.belongs_to(project) and not self._membership.project_exists(project):
                 return Facts(project_exists=False)
-            return Facts(rival=self._membership.rival(place, self._rules))
+            return Facts(rival=None if isinstance(place, Proposal) else self._membership.rival(place, self._rules))
         return Facts(rewrites=objects.rewrites(update.old, update.new))
 
 

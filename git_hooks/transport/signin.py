@@ -28,6 +28,7 @@ from enc.terms.errors import DirectoryRefused, DirectoryUnreachable, NotFound, T
 from enc.terms.filters import folded
 from enc.terms.names import PersonName
 from git_hooks.push.membership import Membership
+from git_hooks.transport.even_time import EvenTime
 from git_hooks.transport.throttle import Source, Throttle
 from git_hooks.transport.tokens import Tokens, looks_like_one
 
@@ -71,6 +72,7 @@ class SignIn:
         self._clock = clock
         self._throttle = throttle or Throttle()
         self._tokens = Tokens(self._transport.tokens)
+        self._even = EvenTime()
         self._log = get("transport")
 
     def check(self, header: str, address: str) -> SignedIn | NotSignedIn:
@@ -111,10 +113,15 @@ class SignIn:
                 entry = people.entry_of(name, source, self._settings)
             except NotFound:
                 self._throttle.bad(keys)
-                return WRONG
+                entry = None
+        began = self._even.begin()
+        if entry is None:
+            self._even.wait(began)
+            return WRONG
         try:
             open_connection(self._settings.directory, as_person=(entry.dn, password)).close()
         except DirectoryRefused:
+            self._even.failed(began)
             self._throttle.bad(keys)
             self._log.warning("a wrong password for %s", name)
             return WRONG

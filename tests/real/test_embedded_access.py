@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +14,7 @@ from tests.support.slapd import ADD, DELETE, REPLACE, Refused, Slapd, checked
 
 S = "dc=example,dc=org"
 PASSWORD = "correct horse"
+HASH = "$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNo"
 PEOPLE = ("anna", "bert", "mia", "olga", "zoe")  # admin of red, of blue; member of red; operator; nobody
 
 
@@ -302,6 +305,48 @@ REFUSED = {
     "admin writes a path as region": ("anna", change(RED, REPLACE, "puppetmasterRegion", "../projects/blue")),
     "admin writes a path as a prefix's role": ("anna", change(f"cn=web,{RED}", ADD, "puppetmasterRole", "a/b")),
     "operator writes a path as the site's role": ("olga", change("cn=site", ADD, "puppetmasterRole", "../x")),
+    "own hash that is slow": (
+        "zoe",
+        change("uid=zoe,ou=people", REPLACE, "userPassword", "{CRYPT}$6$rounds=25000000$c2FsdHNhbHQ$x"),
+    ),
+    "own hash that is large": (
+        "zoe",
+        change("uid=zoe,ou=people", REPLACE, "userPassword", f"{{ARGON2}}$argon2id$v=19$m=1048576,t=1,p=1{HASH}"),
+    ),
+    "own hash of the right kind and another cost": (
+        "zoe",
+        change("uid=zoe,ou=people", REPLACE, "userPassword", f"{{ARGON2}}$argon2i$v=19$m=4096,t=9,p=1{HASH}"),
+    ),
+    "own hash that asks another server": ("zoe", change("uid=zoe,ou=people", REPLACE, "userPassword", "{SASL}zoe")),
+    "own hash of md5": ("zoe", change("uid=zoe,ou=people", REPLACE, "userPassword", "{MD5}X03MO1qnZdYdgyfeuILPmQ==")),
+    "own hash in other letters": ("zoe", change("uid=zoe,ou=people", REPLACE, "userPassword", "{crypt}$6$x$x")),
+    "operator's hash for somebody": ("olga", change("uid=zoe,ou=people", REPLACE, "userPassword", "{CRYPT}$6$x$x")),
+    "a second password": ("zoe", change("uid=zoe,ou=people", ADD, "userPassword", "another")),
+    "own password in another language": ("zoe", change("uid=zoe,ou=people", ADD, "userPassword;lang-en", "x")),
+    "own key in another language": ("zoe", change("uid=zoe,ou=people", ADD, "sshPublicKey;lang-en", KEY)),
+    "role in another language": (
+        "anna",
+        change(f"cn=projectadmin,{RED}", ADD, "roleOccupant;lang-en", f"uid=mia,ou=people,{S}"),
+    ),
+    "own key that is large": ("zoe", change("uid=zoe,ou=people", ADD, "sshPublicKey", KEY + "x" * 20_000)),
+    "too many own keys": (
+        "zoe",
+        Do("modify", f"uid=zoe,ou=people,{S}", {"sshPublicKey": [(ADD, [f"{KEY}{number}" for number in range(51)])]}),
+    ),
+    "large data": ("anna", change(RED_NODE, ADD, "puppetmasterData", 'a="' + "x" * 200_000 + '"')),
+    "large data of a project": ("anna", change(RED, ADD, "puppetmasterData", 'a="' + "x" * 200_000 + '"')),
+    "large data in a new node": (
+        "anna",
+        Do(
+            "add",
+            f"cn=red9.example,ou=red,ou=hosts,{S}",
+            {"objectClass": ["device", "puppetClient"], "cn": "red9.example", "description": "x" * 9_000},
+        ),
+    ),
+    "many descriptions": (
+        "anna",
+        Do("modify", f"{RED_NODE},{S}", {"description": [(ADD, [f"no. {number}" for number in range(11)])]}),
+    ),
     "anonymous writes": ("", change(RED_NODE, ADD, "puppetClass", "evil")),
 }
 
@@ -342,7 +387,7 @@ def test_slapd_refuses(site: Slapd, who: str, do: Do) -> None:
         do(connection)
     assert refusal.value.description in {
         "insufficientAccessRights",
-        "constraintViolation",  # the unique overlay
+        "constraintViolation",  # the overlays unique and constraint
         "strongerAuthRequired",  # anonymous
     }
 
@@ -374,6 +419,46 @@ def test_reading(site: Slapd, who: str) -> None:
         entries = [item for item in connection.response or [] if item["type"] == "searchResEntry"]
     assert len(entries) == (0 if who == "" else 27)
     assert not [item["dn"] for item in entries if "userPassword" in item["attributes"]]
+
+
+@pytest.mark.parametrize("attribute, values", [("description", 10), ("sshPublicKey", 50)])
+def test_the_number_of_values_is_counted_over_requests(site: Slapd, attribute: str, values: int) -> None:
+    who, dn = ("zoe", f"uid=zoe,ou=people,{S}") if attribute == "sshPublicKey" else ("anna", f"{RED_NODE},{S}")
+    with _as(site, who) as connection:
+        Do("modify", dn, {attribute: [(REPLACE, [f"no. {number}" for number in range(values)])]})(connection)
+        with pytest.raises(Refused):
+            Do("modify", dn, {attribute: [(ADD, ["one more"])]})(connection)
+        Do("modify", dn, {attribute: [(DELETE, ["no. 0"]), (ADD, ["another"])]})(connection)
+        Do("modify", dn, {attribute: [(REPLACE, [])]})(connection)
+
+
+def test_a_local_account_that_is_no_entry_reads_nothing(site: Slapd) -> None:
+    run = site.directory.home.socket_path.parent
+    command = ["ldapsearch", "-Q", "-Y", "EXTERNAL", "-H", f"ldapi://{site.directory.home.socket_path.name}", "-LLL"]
+    for uid, code in ((64003, 32), (os.getuid(), 0)):
+        # From inside, because pytest's directories let nobody else through.
+        done = subprocess.run(
+            [*command, "-b", S, "(uid=zoe)"], cwd=run, user=uid, extra_groups=[], capture_output=True, check=False
+        )
+        assert (done.returncode, b"zoe" in done.stdout) == (code, code == 0), done
+
+
+@pytest.mark.parametrize("clear", [" {CRYPT}$6$x", "{clear}x", "\n{CRYPT}x", "\x00{CRYPT}x", "{ARGON2", "pässword"])
+def test_what_is_no_hash_is_a_password(site: Slapd, clear: str) -> None:
+    with _as(site, "mia") as connection:
+        Do("modify", f"uid=mia,ou=people,{S}", {"userPassword": [(REPLACE, [clear])]})(connection)
+    with site.connect() as manager:
+        manager.search(f"uid=mia,ou=people,{S}", "(objectClass=*)", attributes=["userPassword"])
+        (stored,) = manager.response[0]["raw_attributes"]["userPassword"]
+        Do("modify", f"uid=mia,ou=people,{S}", {"userPassword": [(REPLACE, [PASSWORD])]})(manager)
+    assert stored.startswith(b"{ARGON2}$argon2")
+
+
+def test_ldappasswd_works(site: Slapd) -> None:
+    command = ["ldappasswd", "-x", "-D", f"uid=mia,ou=people,{S}", "-w", PASSWORD, "-H", site.ldap_uri]
+    subprocess.run([*command, "-s", PASSWORD], check=True)
+    with _as(site, "mia"):
+        pass
 
 
 def test_a_password_set_by_its_owner_is_stored_hashed(site: Slapd) -> None:

@@ -10,13 +10,16 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from statistics import median
 
 import pytest
 import yaml
 
+from git_hooks.transport.signin import WRONG, SignIn
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import git
 from tests.support.certificates import Authority
@@ -153,6 +156,20 @@ def _get(
         return answer.status, answer.read()
     finally:
         connection.close()
+
+
+def test_who_exists_cannot_be_told_by_time(managed: Managed) -> None:
+    sign_in = SignIn(managed.settings)
+
+    def took(name: str) -> float:
+        word = base64.b64encode(f"{name}:wrong".encode()).decode()
+        began = time.monotonic()
+        assert sign_in.check(f"Basic {word}", "127.0.0.1") == WRONG
+        return time.monotonic() - began
+
+    known = [took(name) for _ in range(4) for name in ("bob", "carol", "alice")]
+    unknown = [took(f"nobody{number}") for number in range(12)]
+    assert median(unknown) > 0.6 * median(known), (known, unknown)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,13 @@ from typing import NamedTuple
 
 import pytest
 
+from enc.directory import schema as place_of_schema
+from enc.directory import slapd_process
+from enc.directory.embedded_config import StartOptions
 from git_hooks.transport.keys import authorized_lines
 from tests.real.conftest import SlapdMaker
-from tests.support.slapd import ADD, DELETE, REPLACE, Slapd
+from tests.support.following import eventually
+from tests.support.slapd import ADD, DELETE, REPLACE, Refused, Slapd
 from tests.support.transports import Clone, Managed, S, people, ssh_key, sshd
 
 
@@ -138,7 +142,7 @@ def test_what_stands_in_ldap_around_a_key_does_not_reach_sshd(place: Place) -> N
     value = f'pty  {words[0]} {words[1]}\tx"\r\n'
     place.slapd.modify(entry, {"sshPublicKey": [(REPLACE, [value])]})
     (line,) = place.lines("alice")
-    assert line.startswith('restrict,command="') and line.endswith(f'ssh-shell alice" {words[0]} {words[1]}')
+    assert line.startswith('restrict,command="') and line.endswith(f' alice" {words[0]} {words[1]}')
     assert place.lines(words[0], words[1]) == [line]
     assert place.lines("nobody") == place.lines("ssh-ed25519", "AAAA") == place.lines("*") == []
 
@@ -180,8 +184,59 @@ def test_what_limits_a_key_limits_it_at_sshd(place: Place, monkeypatch: pytest.M
 
 
 def test_a_key_of_two_people_is_nobodys(place: Place) -> None:
-    public = ssh_key(place.base, "shared").with_suffix(".pub").read_text()
+    public = ssh_key(place.base, "shared").with_suffix(".pub").read_text().strip()
     for name in ("alice", "olga"):
-        place.slapd.modify(f"uid={name},ou=people,{S}", {"sshPublicKey": [(ADD, [public])]})
+        place.slapd.modify(f"uid={name},ou=people,{S}", {"sshPublicKey": [(ADD, [f"{public} of {name}"])]})
     assert place.lines(*public.split()[:2]) == []
     assert place.run("shared").returncode != 2, "who is not let in does not get as far as ssh-shell"
+
+
+def test_a_copied_key_stays_its_owners(place: Place) -> None:
+    public = ssh_key(place.base, "copied").with_suffix(".pub").read_text().strip()
+    place.slapd.modify(f"uid=alice,ou=people,{S}", {"sshPublicKey": [(ADD, [public])]})
+    with pytest.raises(Refused):
+        place.slapd.modify(f"uid=carol,ou=people,{S}", {"sshPublicKey": [(ADD, [public])]})
+    assert "hello alice" in place.run("copied").stderr
+    # A key before it in the alphabet, with options of the copier's own, in a comment, and with another comment.
+    copies = [f"{public} mine", f'from="10.0.0.0/8" {public}', f"# {public}"]
+    place.slapd.modify(f"uid=carol,ou=people,{S}", {"sshPublicKey": [(ADD, copies)]})
+    assert "hello alice" in place.run("copied").stderr
+    assert not [line for line in place.lines("carol") if public.split()[1] in line]
+    assert [line for line in place.lines("alice") if public.split()[1] in line] == place.lines(*public.split()[:2])
+    place.slapd.modify(f"uid=alice,ou=people,{S}", {"sshPublicKey": [(DELETE, [public])]})
+    assert "hello carol" not in place.run("copied").stderr, "what alice took away is not carol's who limits it"
+
+
+def test_keys_are_found_without_a_rule_for_parts_and_beside_what_is_too_large(
+    make_slapd: SlapdMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slapd = make_slapd(options=StartOptions(limits=False))
+    people(slapd)
+    managed = Managed(tmp_path / "managed", slapd)
+    public = ssh_key(tmp_path, "bob").with_suffix(".pub").read_text().strip()
+    slapd.modify(f"uid=bob,ou=people,{S}", {"sshPublicKey": [(ADD, [public])]})
+    large = [f"{public} {letter * 9_000_000}" for letter in "ab"]
+    for value in large:
+        slapd.modify(f"uid=carol,ou=people,{S}", {"sshPublicKey": [(ADD, [value])]})
+    monkeypatch.setattr(syslog, "syslog", lambda level, text: None)
+
+    def lines(question: str) -> list[str]:
+        return authorized_lines(question, managed.settings, ["branch-manager"], time.time())
+
+    (line,) = lines(" ".join(public.split()[:2]))
+    assert "ssh-shell" in line and " bob" in line and lines("bob") == [line] and lines("carol") == []
+    # As openssh-lpk has it elsewhere.
+    slapd.stop()
+    configuration = slapd.directory.home.configuration
+    schema = (Path(str(place_of_schema.__file__)).parent / "openssh-lpk.schema").read_text()
+    other = tmp_path / "openssh-lpk.schema"
+    other.write_text("".join(line for line in schema.splitlines(True) if "SUBSTR" not in line))
+    ours = f'"{Path(str(place_of_schema.__file__)).parent}/openssh-lpk.schema"'
+    assert ours in configuration.read_text()
+    configuration.write_text(configuration.read_text().replace(ours, f'"{other}"'))
+    command = [slapd_process.program("slapd"), "-f", configuration, "-h", f"{slapd.ldapi_uri} {slapd.ldap_uri}"]
+    with subprocess.Popen([*command, "-d", "0"], stderr=subprocess.DEVNULL) as foreign:
+        eventually(lambda: slapd_process.answers(slapd.directory.home.socket_path, 1.0), "slapd answers")
+        found = lines(" ".join(public.split()[:2])), lines("bob"), lines("ssh-ed25519 " + "A" * 68)
+        foreign.terminate()
+    assert found == ([line], [line], [])

@@ -100,6 +100,7 @@ def test_limits_syncrepl_and_schema() -> None:
     assert directory.judge_limit(500, True, EXTENDED).level == "fault"
     assert directory.judge_limit(501, True, EXTENDED).level == "ok"
     assert directory.judge_limit(20, False, EXTENDED).level == "ok"
+    assert directory.judge_room(80, 100).level == "warning" and directory.judge_room(79, 100).level == "ok"
     assert directory.judge_sync(True, True, EXTENDED).level == "ok"
     assert directory.judge_sync(False, False, EXTENDED).level == "warning"
     nothing_there = missing([])

@@ -18,6 +18,7 @@ from enc.terms.errors import ConfigurationError, UsageError
 from enc.terms.names import PersonName, ProjectName
 from enc.web.server import check_certificate
 from git_hooks.transport import throttle
+from git_hooks.transport.even_time import EvenTime
 from git_hooks.transport.origin import client_of, networks
 from git_hooks.transport.reading import Rule, refusal
 from git_hooks.transport.signin import ASKED, SignedIn, SignIn, parse_basic
@@ -313,3 +314,24 @@ def test_a_certificate_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "c.pem").write_text("no certificate")
     with pytest.raises(ConfigurationError, match="cannot be used"):
         check_certificate(str(tmp_path / "c.pem"), str(tmp_path / "c.pem"))
+
+
+def test_a_name_that_nobody_has_is_waited_for_as_long_as_a_bind() -> None:
+    now, slept = [100.0], list[float]()
+    even = EvenTime(lambda: now[0], slept.append)
+    even.wait(even.begin())
+    assert slept.pop() > 0, "before any bind was seen, too"
+    for took in (0.016, 0.020, 60.0):
+        began = even.begin()
+        now[0] += took
+        even.failed(began)
+    for _ in range(100):
+        began = even.begin()
+        now[0] += 0.001
+        even.wait(began)
+    assert {round(one, 3) for one in slept} == {0.015, 0.019, 1.999}
+    began = even.begin()
+    now[0] += 10
+    slept.clear()
+    even.wait(began)
+    assert slept == []

@@ -181,6 +181,8 @@ OPENSSH_LPK = Schema(
             "MANDATORY: OpenSSH Public key",
             OCTET_STRING,
             "octetStringMatch",
+            # Not in the original: so that whose a key is can be asked without reading everybody's.
+            "octetStringSubstringsMatch",
         ),
     ),
     classes=(
