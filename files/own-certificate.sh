@@ -1,8 +1,8 @@
 #!/bin/sh
 # own-certificate.sh NAME DIRECTORY OWNER [change]: OWNER has a certificate NAME of this machine's authority.
 #
-# In DIRECTORY: NAME.pem, NAME.key and the authority's ca.pem, which comes last. A certificate whose key was lost on
-# the way is revoked.
+# In DIRECTORY, which is root's: NAME.pem, NAME.key and the authority's ca.pem, which comes last. A certificate whose
+# key was lost on the way is revoked.
 set -eu
 umask 077
 name=$1 place=$2 owner=$3 mine=$2/$1

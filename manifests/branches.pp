@@ -64,6 +64,7 @@ class puppetmaster::branches (
       fail("puppetmaster::branches: branches.puppetserver.key_file is ${key}, a key of puppetserver's, which the account git may not read; set ca_file, certificate_file and key_file to ${deploy}/ca.pem, ${deploy_name}.pem and ${deploy_name}.key there (docs/module.md, \"Upgrading\")")
     }
     $readers = $puppetmaster::toolkit::readers
+    $group = if $manage_account { 'git' } else { 'root' }
     if $manage_account {
       group { 'git':
         ensure => present,
@@ -79,7 +80,7 @@ class puppetmaster::branches (
         groups  => [$readers],
         system  => true,
         require => [Group['git', $readers], Class['puppetmaster::install'], Class['puppetmaster::state']],
-        before  => Puppetmaster::Directory[$repository, $store, $environmentpath, $tokens, $deploy],
+        before  => Puppetmaster::Directory[$repository, $store, $environmentpath, $tokens],
       }
       puppetmaster::not_of_puppet { 'git': }
       Puppetmaster::Not_of_puppet['git'] ~> Service[$units]
@@ -95,6 +96,7 @@ class puppetmaster::branches (
     puppetmaster::directory {
       default:
         owner   => 'git',
+        group   => $group,
         require => [Class['puppetmaster::install'], Class['puppetmaster::state']],
         ;
       [$repository, $store, $environmentpath]:
@@ -102,10 +104,11 @@ class puppetmaster::branches (
       $tokens:
         mode => '0700',
         ;
-      $deploy:
-        mode    => '0700',
-        require => Class['puppetmaster::toolkit'],
-        ;
+    }
+    # Root's, since root writes in it; the files are git's.
+    -> puppetmaster::directory { $deploy:
+      mode    => '0711',
+      require => Class['puppetmaster::toolkit'],
     }
     -> exec { "make ${repository}":
       command => ['/usr/bin/git', 'init', '--quiet', '--bare', '-b', $production_branch, $repository],
@@ -115,8 +118,8 @@ class puppetmaster::branches (
     }
     # One that stayed from before is root's.
     -> exec { "git owns ${repository}":
-      command => ['/bin/sh', '-c', $owned_by, 'sh', $repository, 'git', '', 'change'],
-      unless  => [['/bin/sh', '-c', $owned_by, 'sh', $repository, 'git', '']],
+      command => ['/bin/sh', '-c', $owned_by, 'sh', $repository, 'git', $group, 'change'],
+      unless  => [['/bin/sh', '-c', $owned_by, 'sh', $repository, 'git', $group]],
       path    => ['/usr/bin', '/bin'],
     }
     # By these links the programs for static catalogs find both without reading YAML.
