@@ -29,7 +29,8 @@ from enc.settings import Settings
 from enc.terms.errors import ToolkitError
 
 FOLLOWER, COLLECTOR, VENDORDATA = "puppetmaster", "puppetmaster-collect", "puppetmaster-vendordata"
-OURS = (FOLLOWER, COLLECTOR, "puppetmaster-directory", VENDORDATA, "git")
+DIRECTORY = "puppetmaster-directory"
+OURS = (FOLLOWER, COLLECTOR, DIRECTORY, VENDORDATA, "git")
 """Of the units (puppetmaster.sysusers, puppetmaster-git.sysusers)."""
 READERS, SIGNERS = "puppetmaster-readers", "puppetmaster-signer"
 """Groups that puppetserver's account shares with ours."""
@@ -96,11 +97,17 @@ def ours(settings: Settings, server: str, owner: str) -> tuple[Secret, ...]:
     """Return the configuration's secrets; `owner` is the repository's. Pure."""
     directory, branches = settings.directory, settings.branches
     pusher = branches.repository / "puppetmaster/pusher.key"
-    reading = frozenset({server, FOLLOWER, VENDORDATA, owner})
+    # The embedded directory holds every password for LDAP.
+    reading = {server, FOLLOWER, VENDORDATA, DIRECTORY, owner}
     wanted = (
         ("the password that reads LDAP", directory.bind_password_file, reading, READERS),
-        ("the password that writes LDAP", directory.write_bind_password_file, frozenset({VENDORDATA}), "root"),
-        ("the signing account's password", settings.signing.bind_password_file, {server, COLLECTOR}, SIGNERS),
+        ("the password that writes LDAP", directory.write_bind_password_file, {VENDORDATA, DIRECTORY}, "root"),
+        (
+            "the signing account's password",
+            settings.signing.bind_password_file,
+            {server, COLLECTOR, DIRECTORY},
+            SIGNERS,
+        ),
         ("the key of tokens", settings.instances.token_key_file, {VENDORDATA}, "root"),
         ("the key of pushes", pusher, {owner}, "root"),
         ("the key that flushes", branches.puppetserver.key_file, {owner}, "root"),
