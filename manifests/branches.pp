@@ -24,6 +24,9 @@
 #   Whether the account `git` is ours to make and to remove; not where it was there before.
 # @param static_catalogs
 #   Whether catalogs keep to the files of their version.
+# @param deploy
+#   The directory with the certificate by which the account `git` lets puppetserver forget environments: CERTNAME.pem,
+#   CERTNAME.key and the authority's ca.pem. The authority on this machine makes it; another one's is put there by hand.
 class puppetmaster::branches (
   Puppetmaster::Ensure $ensure            = 'present',
   Puppetmaster::Path   $repository        = '/var/lib/puppetmaster/repository.git',
@@ -33,6 +36,7 @@ class puppetmaster::branches (
   Boolean              $serve             = false,
   Boolean              $manage_account    = true,
   Boolean              $static_catalogs   = true,
+  Puppetmaster::Path   $deploy            = '/etc/puppetmaster/deploy',
 ) {
   include puppetmaster::toolkit
 
@@ -51,23 +55,48 @@ class puppetmaster::branches (
     include puppetmaster
     include puppetmaster::state
 
+    $own_name = if $puppetmaster::certname { $puppetmaster::certname } else { $trusted['certname'] }
+    $deploy_name = "${own_name}-deploy"
+    $given = $puppetmaster::toolkit::config
+    $key = if $given { $given.dig('branches', 'puppetserver', 'key_file') }
+    if $key =~ String and $key =~ /\/private_keys\// {
+      # Until that is changed, everything stays as it is.
+      fail("puppetmaster::branches: branches.puppetserver.key_file is ${key}, a key of puppetserver's, which the account git may not read; set ca_file, certificate_file and key_file to ${deploy}/ca.pem, ${deploy_name}.pem and ${deploy_name}.key there (docs/module.md, \"Upgrading\")")
+    }
+    $readers = $puppetmaster::toolkit::readers
+    $group = if $manage_account { 'git' } else { 'root' }
     if $manage_account {
+      group { 'git':
+        ensure => present,
+        system => true,
+      }
       # sshd starts git with this shell for people's keys; there is no password.
       user { 'git':
         ensure  => present,
         comment => 'puppetmaster-toolkit, repository',
         home    => '/var/lib/puppetmaster',
         shell   => '/bin/sh',
-        gid     => 'puppet',
+        gid     => 'git',
+        groups  => [$readers],
         system  => true,
-        require => [Class['puppetmaster::install'], Class['puppetmaster::state']],
+        require => [Group['git', $readers], Class['puppetmaster::install'], Class['puppetmaster::state']],
         before  => Puppetmaster::Directory[$repository, $store, $environmentpath, $tokens],
+      }
+      puppetmaster::not_of_puppet { 'git': }
+      Puppetmaster::Not_of_puppet['git'] ~> Service[$units]
+    } else {
+      exec { 'git reads LDAP':
+        command => ['/usr/sbin/usermod', '--append', '--groups', $readers, 'git'],
+        unless  => [['/bin/sh', '-c', file('puppetmaster/in-group.sh'), 'sh', 'git', $readers]],
+        path    => ['/usr/bin', '/bin'],
+        require => Group[$readers],
+        notify  => Service[$units],
       }
     }
     puppetmaster::directory {
       default:
         owner   => 'git',
-        group   => 'puppet',
+        group   => $group,
         require => [Class['puppetmaster::install'], Class['puppetmaster::state']],
         ;
       # Who may read code is said by transport.read, and not by who has an account on this machine.
@@ -81,6 +110,11 @@ class puppetmaster::branches (
         mode => '0700',
         ;
     }
+    # Root's, since root writes in it; the files are git's.
+    -> puppetmaster::directory { $deploy:
+      mode    => '0711',
+      require => Class['puppetmaster::toolkit'],
+    }
     -> exec { "make ${repository}":
       command => ['/usr/bin/git', 'init', '--quiet', '--bare', '-b', $production_branch, $repository],
       creates => "${repository}/HEAD",
@@ -89,8 +123,8 @@ class puppetmaster::branches (
     }
     # One that stayed from before is root's.
     -> exec { "git owns ${repository}":
-      command => ['/bin/sh', '-c', $owned_by, 'sh', $repository, 'git', 'puppet', 'change'],
-      unless  => [['/bin/sh', '-c', $owned_by, 'sh', $repository, 'git', 'puppet']],
+      command => ['/bin/sh', '-c', $owned_by, 'sh', $repository, 'git', $group, 'change'],
+      unless  => [['/bin/sh', '-c', $owned_by, 'sh', $repository, 'git', $group]],
       path    => ['/usr/bin', '/bin'],
     }
     # By these links the programs for static catalogs find both without reading YAML.
@@ -138,6 +172,18 @@ class puppetmaster::branches (
     File <| title == $config_file |> ~> Service[$units]
     Exec <| tag == 'puppetmaster_programs' |> ~> Service[$units]
 
+    if $puppetmaster::ca and $puppetmaster::service_ensure == 'running' {
+      $own = ['/bin/sh', '-c', file('puppetmaster/own-certificate.sh'), 'sh', $deploy_name, $deploy, 'git']
+      exec { "certificate ${deploy_name}":
+        command   => $own + ['change'],
+        unless    => [$own],
+        path      => ['/opt/puppetlabs/bin', '/usr/bin', '/bin'],
+        tries     => 3,
+        try_sleep => 5,
+        require   => [Puppetmaster::Directory[$deploy], Class['puppetmaster::service']],
+      }
+    }
+
     file { $versioned_code:
       ensure  => if $static_catalogs { 'file' } else { 'absent' },
       content => epp('puppetmaster/versioned-code.conf.epp', { 'commands' => $commands }),
@@ -174,6 +220,11 @@ class puppetmaster::branches (
         command => ['/bin/rm', '-rf', '--', $store],
         onlyif  => [['/usr/bin/test', '-e', $store]],
         ;
+      "remove ${deploy}":
+        command => ['/bin/rm', '-rf', '--', $deploy],
+        onlyif  => [['/usr/bin/test', '-e', $deploy]],
+        before  => Class['puppetmaster::toolkit'],
+        ;
       "remove ${tokens}":
         command => ['/bin/rm', '-rf', '--', $tokens],
         onlyif  => [['/usr/bin/test', '-e', $tokens]],
@@ -205,6 +256,9 @@ class puppetmaster::branches (
       user { 'git':
         ensure  => absent,
         require => Exec["root owns ${repository}", "root owns ${environmentpath}"],
+      }
+      -> group { 'git':
+        ensure => absent,
       }
     }
     file {

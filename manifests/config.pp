@@ -8,7 +8,11 @@ class puppetmaster::config {
   $ensure_file = if $present { 'file' } else { 'absent' }
 
   $own_name = if $puppetmaster::certname { $puppetmaster::certname } else { $trusted['certname'] }
-  $flush_clients = if $puppetmaster::flush_clients =~ Undef { [$own_name] } else { $puppetmaster::flush_clients }
+  $flush_clients = if $puppetmaster::flush_clients =~ Undef {
+    [$own_name, "${own_name}-deploy"]
+  } else {
+    $puppetmaster::flush_clients
+  }
   $catalog_clients = if $puppetmaster::catalog_clients =~ Undef { [$own_name] } else { $puppetmaster::catalog_clients }
   $status_clients = if $puppetmaster::status_clients =~ Undef { [$own_name] } else { $puppetmaster::status_clients }
   $served_by = if $puppetmaster::server {
@@ -120,7 +124,9 @@ class puppetmaster::config {
 
   # The unit
   $drop_in = "/etc/systemd/system/${puppetmaster::service_name}.service.d"
-  $with_drop_in = $present and ($puppetmaster::start_race or !empty($puppetmaster::environment))
+  $with_drop_in = $present and (
+    $puppetmaster::start_race or !empty($puppetmaster::environment) or $puppetmaster::confined
+  )
   $ensure_drop_in = if $with_drop_in { 'present' } else { 'absent' }
   file { "${drop_in}/puppetmaster.conf":
     ensure  => if $with_drop_in { 'file' } else { 'absent' },
@@ -128,6 +134,13 @@ class puppetmaster::config {
     content => epp('puppetmaster/drop-in.conf.epp', {
         'start_race'  => $puppetmaster::start_race,
         'environment' => $puppetmaster::environment,
+        'confined'    => $puppetmaster::confined,
+        # Below /etc: authority and certificates, in places that may not be there yet, and an empty production.
+        'writable'    => [
+          $puppetmaster::server_confdir, '/etc/puppet/ssl', '/etc/puppetlabs/puppet/ssl', $puppetmaster::environmentpath,
+        ] + [$puppetmaster::ssldir, $cadir].filter |$path| { $path } + $puppetmaster::writable,
+        'read_only'   => ["${puppetmaster::server_confdir}/conf.d", "${puppetmaster::server_confdir}/services.d"],
+        'low_port'    => $puppetmaster::port < 1024,
     }),
   }
   ~> exec { "systemd reads ${drop_in}":

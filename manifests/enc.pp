@@ -45,14 +45,26 @@ class puppetmaster::enc (
     include puppetmaster
     include puppetmaster::state
 
+    $readers = $puppetmaster::toolkit::readers
+    puppetmaster::readers { $readers: }
     user { 'puppetmaster':
       ensure  => present,
       comment => 'puppetmaster-toolkit, follower',
       home    => '/var/lib/puppetmaster',
       shell   => '/usr/sbin/nologin',
-      groups  => ['puppet'],
+      groups  => [$readers],
       system  => true,
-      require => [Class['puppetmaster::install'], Class['puppetmaster::state']],
+      require => [Group[$readers], Class['puppetmaster::install'], Class['puppetmaster::state']],
+    }
+    puppetmaster::not_of_puppet { 'puppetmaster': }
+    # One that somebody else put there, for the group of earlier versions.
+    $give = ['/bin/sh', '-c', file('puppetmaster/give-group.sh'), 'sh',
+      "${puppetmaster::toolkit::config_directory}/ldap.secret", 'puppet', $readers]
+    exec { 'readers of LDAP read its password':
+      command => $give + ['change'],
+      unless  => [$give],
+      path    => ['/usr/bin', '/bin'],
+      require => [Puppetmaster::Readers[$readers], Class['puppetmaster::toolkit']],
     }
     # By this link the shell program `enc` finds the answers without reading YAML.
     file { "${config_file}.answers":
@@ -65,12 +77,17 @@ class puppetmaster::enc (
     puppetmaster::unit { $unit:
       ensure  => $follow,
       writer  => $unit_writer,
-      require => [User['puppetmaster'], Class['puppetmaster::toolkit']],
+      require => [
+        Exec['readers of LDAP read its password'],
+        Puppetmaster::Not_of_puppet['puppetmaster'],
+        Class['puppetmaster::toolkit'],
+      ],
       before  => Class['puppetmaster::service'],
     }
     if $follower {
       File <| title == $config_file |> ~> Service[$unit]
       Exec <| tag == 'puppetmaster_programs' |> ~> Service[$unit]
+      Puppetmaster::Not_of_puppet['puppetmaster'] ~> Service[$unit]
     }
 
     # Below libdir, whatever modules an environment has.

@@ -41,6 +41,11 @@
 # @param start_race
 #   Whether the unit of this packaging may fail to start because it looks for
 #   the process before it is there; a drop-in mends that.
+# @param confined
+#   Whether the unit is confined: no new privileges, a system that cannot be written, a /tmp of its own. By default
+#   where that was tried.
+# @param writable
+#   Places below /etc, /usr and /boot that a confined puppetserver may write besides its own.
 # @param certname
 #   The master's certname; undef: the machine's.
 # @param dns_alt_names
@@ -80,7 +85,7 @@
 #   Environment variables of puppetserver, and so of the programs that it runs.
 # @param flush_clients
 #   Certnames that may let puppetserver forget environments (each deploy does).
-#   undef: this machine's own.
+#   undef: this machine's own, and that name with `-deploy`, which `puppetmaster::branches` has.
 # @param catalog_clients
 #   Certnames that may ask for any node's catalog and for the classes of an
 #   environment. undef: this machine's own.
@@ -107,6 +112,7 @@
 # @param settings
 #   More settings of puppet.conf: SECTION/SETTING to value.
 class puppetmaster (
+  Boolean                              $confined,
   Boolean                              $start_race,
   Puppetmaster::Path                   $defaults_file,
   Puppetmaster::Path                   $environmentpath,
@@ -118,6 +124,7 @@ class puppetmaster (
   String[1]                            $package_ensure         = 'installed',
   Enum['running', 'stopped']           $service_ensure         = 'running',
   Boolean                              $service_enable         = true,
+  Array[Puppetmaster::Path]            $writable               = [],
   Optional[Puppetmaster::Certname]     $certname               = undef,
   Array[Puppetmaster::Certname]        $dns_alt_names          = [],
   Optional[Puppetmaster::Path]         $ssldir                 = undef,

@@ -17,7 +17,8 @@
 #   Whether interrupted operations are finished, and LDAP, authorities and answers
 #   compared, every ten minutes. Let one master do it.
 # @param signer_secret
-#   The signing account's password; it gets into /etc/puppetmaster/signer.secret.
+#   The signing account's password; it gets into /etc/puppetmaster/signer.secret, for puppetserver's account and the
+#   collector's.
 # @param writer_secret
 #   The writing account's password; it gets into /etc/puppetmaster/writer.secret, for root only.
 # @param signing
@@ -36,8 +37,10 @@ class puppetmaster::instances (
   include puppetmaster::toolkit
 
   $config_directory = $puppetmaster::toolkit::config_directory
+  $signers = 'puppetmaster-signer'
+  $account = 'puppetmaster-collect'
   $secrets = {
-    'signer' => [$signer_secret, 'puppet', '0640'],
+    'signer' => [$signer_secret, $signers, '0640'],
     'writer' => [$writer_secret, 'root', '0600'],
   }.filter |$name, $secret| { $secret[0] =~ NotUndef }
   $files = $secrets.keys.map |$name| { "${config_directory}/${name}.secret" }
@@ -50,6 +53,20 @@ class puppetmaster::instances (
     include puppetmaster::enc
     include puppetmaster::state
 
+    group { $signers:
+      ensure => present,
+      system => true,
+    }
+    -> puppetmaster::readers { $signers: }
+    -> user { $account:
+      ensure  => present,
+      comment => 'puppetmaster-toolkit, reports',
+      home    => '/var/lib/puppetmaster/instances',
+      shell   => '/usr/sbin/nologin',
+      groups  => [$signers],
+      system  => true,
+      require => Class['puppetmaster::state'],
+    }
     # The policy program runs as puppetserver.
     puppetmaster::directory { $signing:
       owner   => 'puppet',
@@ -66,7 +83,7 @@ class puppetmaster::instances (
         mode      => $secret[2],
         content   => $secret[0],
         show_diff => false,
-        require   => [Puppetmaster::Directory[$config_directory], Class['puppetmaster::install']],
+        require   => [Puppetmaster::Directory[$config_directory], Puppetmaster::Readers[$signers]],
         before    => Class['puppetmaster::service'],
       }
     }
@@ -77,7 +94,7 @@ class puppetmaster::instances (
         writer  => ["${puppetmaster::toolkit::commands}/enc-admin", 'config', 'units'],
         require => [
           Class['puppetmaster::toolkit'],
-          User['puppetmaster'],
+          User['puppetmaster', $account],
         ] + $files.map |$file| { File[$file] },
         ;
       $collector:
@@ -125,6 +142,13 @@ class puppetmaster::instances (
     puppetmaster::directory { $signing:
       ensure => absent,
     }
-    Puppetmaster::Unit[$collector] -> User <| title == 'puppetmaster' |>
+    user { $account:
+      ensure  => absent,
+      require => Puppetmaster::Unit[$collector],
+    }
+    -> group { $signers:
+      ensure  => absent,
+      require => File[$files],
+    }
   }
 }

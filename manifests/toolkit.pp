@@ -42,7 +42,13 @@ class puppetmaster::toolkit (
   # They say what pip was given, or is being given; without either, the directory is not ours.
   $marks = ["${directory}/.source", "${directory}/.installing"]
   $config_directory = '/etc/puppetmaster'
+  # Who may read what LDAP says: the answers, and the password to read it.
+  $readers = 'puppetmaster-readers'
 
+  group { $readers:
+    ensure => $ensure,
+    system => true,
+  }
   if $ensure == 'present' {
     if $source {
       include puppetmaster::dpkg
@@ -83,11 +89,11 @@ class puppetmaster::toolkit (
       file { "${config_directory}/ldap.secret":
         ensure    => file,
         owner     => 'root',
-        group     => 'puppet',
+        group     => $readers,
         mode      => '0640',
         content   => $ldap_secret,
         show_diff => false,
-        require   => Puppetmaster::Directory[$config_directory],
+        require   => [Group[$readers], Puppetmaster::Directory[$config_directory]],
       }
     }
   } else {

@@ -88,7 +88,7 @@ def judge_reading(user: str, failures: dict[str, str], secret: str) -> Iterator[
             yield warning(
                 "account-secret",
                 f"{user} cannot read {path} ({why}): enc cannot ask LDAP about a node that has no answer yet",
-                f"chgrp {user} {path} && chmod 0640 {path}",
+                f"chgrp puppetmaster-readers {path} && chmod 0640 {path}; is {user} in that group?",
             )
         else:
             do = "let its group read it, and pass through the directories above"

@@ -47,7 +47,7 @@ def check(facts: PuppetFacts | str, who: Account, settings: Settings) -> Iterato
         yield fault(
             "signing-account",
             f"{who.name} cannot read {secret}: {tried['secret']}",
-            f"chgrp {who.name} {secret} && chmod 0640 {secret}",
+            f"chgrp puppetmaster-signer {secret} && chmod 0640 {secret}; is {who.name} in that group?",
         )
     else:
         yield _account(settings)

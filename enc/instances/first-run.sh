@@ -194,7 +194,10 @@ keep_certificate() {
     printf '%s\n' '[Unit]' "Description=Renew the Puppet agent's certificate before it ends" \
         'Wants=network-online.target' 'After=network-online.target' '[Service]' Type=oneshot TimeoutStartSec=900 \
         "Environment=PATH=/opt/puppetlabs/puppet/bin:$PATH" "ExecStart=/usr/bin/env ruby $here/renew $RENEW_SECONDS" \
-        >$unit.service
+        NoNewPrivileges=yes ProtectSystem=yes ProtectHome=yes PrivateTmp=yes PrivateDevices=yes RestrictNamespaces=yes \
+        'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK' RestrictRealtime=yes RestrictSUIDSGID=yes \
+        LockPersonality=yes ProtectKernelModules=yes ProtectKernelTunables=yes ProtectControlGroups=yes \
+        MemoryMax=50% TasksMax=64 OOMPolicy=stop >$unit.service
     printf '%s\n' '[Unit]' "Description=Renew the Puppet agent's certificate before it ends" '[Timer]' \
         OnCalendar=daily RandomizedDelaySec=12h Persistent=true '[Install]' WantedBy=timers.target >$unit.timer
     chmod 0644 $unit.service $unit.timer

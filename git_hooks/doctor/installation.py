@@ -188,7 +188,8 @@ def judge_service(name: str, failures: dict[str, str]) -> Iterator[Finding]:
     """Judge what the repository's owner `name` could not read (path → why). Pure."""
     for path, why in failures.items():
         found = f"{name} cannot read {path}, so it cannot serve, look up people, or flush: {why}"
-        do = f"let {name} read it through its group (puppet, mode 0640), and pass through the directories above"
+        do = f"let {name} read it, through a group (puppetmaster-readers for LDAP's password) or as its owner, "
+        do += "and pass through the directories above; not through the group puppet, which reads the authority's key"
         if why == os.strerror(errno.ENOENT):
             do = "put it there, or correct the configuration; puppetserver makes its certificates when it first starts"
         yield fault("service-account", found, do)

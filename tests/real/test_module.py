@@ -99,13 +99,29 @@ def test_what_cannot_be_is_refused(compiled: dict[str, Compiled], name: str) -> 
 def test_each_layout_has_its_places(compiled: dict[str, Compiled]) -> None:
     debian = compiled["puppetmaster present debian"]
     assert "/etc/puppet/puppetserver/conf.d/auth.conf" in debian.of("File")
-    assert "Type=exec" in debian.of("File")["/etc/systemd/system/puppetserver.service.d/puppetmaster.conf"]["content"]
+    drop_in = "/etc/systemd/system/puppetserver.service.d/puppetmaster.conf"
+    assert {"Type=exec", "NoNewPrivileges=yes"} <= set(str(debian.of("File")[drop_in]["content"]).splitlines())
     assert "Exec[JAVA_ARGS in /etc/default/puppetserver]" in debian.resources
     openvox = compiled["puppetmaster present openvox-redhat"]
+    assert openvox.of("File")[drop_in]["ensure"] == "absent"
     assert "/etc/puppetlabs/puppetserver/conf.d/auth.conf" in openvox.of("File")
     assert list(openvox.of("Package")) == ["openvox-server"]
     assert "Exec[JAVA_ARGS in /etc/sysconfig/puppetserver]" in openvox.resources
     assert "/opt/puppetlabs/bin/puppet" in str(compiled["puppetmaster::client present puppet-redhat"].of("Exec"))
+
+
+def test_no_account_of_ours_is_in_the_group_that_reads_keys(compiled: dict[str, Compiled]) -> None:
+    for layout in LAYOUTS:
+        made = compiled[f"together present {layout}"]
+        users = made.of("User")
+        assert set(users) == {"git", "puppetmaster", "puppetmaster-collect"}
+        for name, it in users.items():
+            groups = [it["groups"]] if isinstance(it["groups"], str) else it["groups"]
+            assert it.get("gid", name) == name and "puppet" not in groups, name
+        joined = {name for name in made.resources if name.startswith("Exec[puppet is in ")}
+        assert joined == {"Exec[puppet is in puppetmaster-readers]", "Exec[puppet is in puppetmaster-signer]"}
+        secrets = {path: it for path, it in made.of("File").items() if path.endswith(".secret")}
+        assert "puppet" not in {it["group"] for it in secrets.values()}
 
 
 def test_the_report_processor_stands_where_puppetserver_looks(compiled: dict[str, Compiled]) -> None:
@@ -145,7 +161,8 @@ def test_rules_of_auth_conf(compiled: dict[str, Compiled]) -> None:
     def rules(name: str) -> str:
         return str(compiled[name].of("File")["/etc/puppet/puppetserver/conf.d/auth.conf"]["content"])
 
-    flush = r'environment-cache\$", type: regex, method: delete }\n\s+allow: \["[^"]+"\]\n\s+sort-order: 400'
+    names = r'allow: \["([^"]+)", "\1-deploy"\]'
+    flush = rf'environment-cache\$", type: regex, method: delete }}\n\s+{names}\n\s+sort-order: 400'
     assert re.search(flush, rules("puppetmaster present debian"))
     assert re.search(r'environment-cache\$".*\n\s+deny: "\*"\n', rules("nobody may"))
     # `puppetserver ca` goes on working: the first rule that matches decides alone.
@@ -180,7 +197,7 @@ def test_the_writing_password_is_roots_alone(compiled: dict[str, Compiled]) -> N
     assert [
         (files[f"/etc/puppetmaster/{name}.secret"]["group"], files[f"/etc/puppetmaster/{name}.secret"]["mode"])
         for name in ("signer", "writer")
-    ] == [("puppet", "0640"), ("root", "0600")]
+    ] == [("puppetmaster-signer", "0640"), ("root", "0600")]
 
 
 def test_a_client_can_go_back_before_it_goes(compiled: dict[str, Compiled]) -> None:

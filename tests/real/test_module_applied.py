@@ -64,6 +64,27 @@ except (ssl.SSLError, ConnectionResetError):
     print("refused")
 """
 FLUSH = ("DELETE", "/puppet-admin-api/v1/environment-cache?environment=production")
+READS = r"""
+for file in "$@"; do
+    for account in puppet git puppetmaster puppetmaster-collect; do
+        runuser -u $account -- head -c 1 -- "$file" >/dev/null 2>&1 && echo "$account $file"
+    done
+done
+"""
+EARLIER = r"""set -e
+usermod -g puppet git
+for account in git puppetmaster; do gpasswd -a $account puppet; done
+for group in puppetmaster-readers puppetmaster-signer; do gpasswd -d puppet $group; done
+chgrp puppet /etc/puppetmaster/*.secret
+cd /etc/systemd/system
+names=$(echo puppetmaster-{follow,hooks,serve,collect}.service)
+sed -i -e 's/^Group=.*/Group=puppet/' -e 's/^User=puppetmaster-collect/User=puppetmaster/' $names
+systemctl daemon-reload
+systemctl restart puppetserver $names
+groups=$(runuser -u git -- id -nG)
+[ "$(stat -c %G /var/lib/puppetmaster/answers)" = puppet ] && [ "$groups" = "puppet puppetmaster-readers" ]
+"""
+"""The groups of an installation before there were any of ours."""
 KILLS = 6
 """On the way there, and on the way back."""
 KILLED = r"""
@@ -169,8 +190,16 @@ def test_masters_there_and_back_and_killed_anywhere(site: CentralSite, first: Ma
     before = look(first)
     assert len(before) > 1000
     apply(first, CENTRAL, good=(2,))
+    nobody_reads_keys(first)
+    done(first, "bash", "-c", EARLIER, timeout=300)
+    apply(first, CENTRAL, good=(2,))
     apply(first, CENTRAL, good=(0,))
     assert set(active(first, "puppetserver", *UNITS, "puppetmaster-instances.timer")) == {"active"}
+    nobody_reads_keys(first)
+
+    # Confined, it still reloads; below: it asks the classifier, runs the policy, keeps reports.
+    confined = "grep -x 'NoNewPrivs:.1' /proc/$(systemctl show -P MainPID puppetserver)/status"
+    done(first, "sh", "-c", f"{confined} && systemctl reload puppetserver", timeout=120)
 
     # auth.conf: itself may flush, another may not; project, branch and a catalog from it, for an instance
     assert ask(first, FIRST, FIRST, *FLUSH) == "204"
@@ -200,6 +229,26 @@ def test_masters_there_and_back_and_killed_anywhere(site: CentralSite, first: Ma
     done(second, "puppet", "agent", "--test", "--waitforlock", "1", timeout=120)
     killed_on_the_way(first, ABSENT, changes, back)
     gone(before, first)
+
+
+def nobody_reads_keys(machine: Machine) -> None:
+    """Of our accounts, none reads a key of puppetserver's; what puppetserver shares with them it reads, as do they."""
+    find = "find /etc /var -name '*.pem' -path '*private*' -o -name ca_key.pem"
+    keys = machine.run("sh", "-c", find).stdout.split()
+    assert len(keys) >= 2 and any(key.endswith("/ca_key.pem") for key in keys), keys
+    signer, ldap = "/etc/puppetmaster/signer.secret", "/etc/puppetmaster/ldap.secret"
+    deploy = f"/etc/puppetmaster/deploy/{FIRST}-deploy.key"
+    contact = "/var/lib/puppetmaster/answers/contact"
+    paths = (*keys, signer, ldap, deploy, contact)
+    found = set(machine.run("bash", "-c", READS, "bash", *paths).stdout.splitlines())
+    wanted = {f"puppet {key}" for key in keys}
+    wanted |= {f"{who} {it}" for who in ("puppet", "git", "puppetmaster") for it in (ldap, contact)}
+    assert found == wanted | {f"puppet {signer}", f"puppetmaster-collect {signer}", f"git {deploy}"}
+    # The collector's process has puppetserver's group, and no keys.
+    closed = 'nsenter -m -t "$(systemctl show -P MainPID puppetmaster-collect)" ls -- "$@" 2>/dev/null'
+    assert machine.run("sh", "-c", f"test -e $1 && ! {closed}", "sh", *keys).stdout == ""
+    answers = ("stat", "-c", "%U:%G %a", "/var/lib/puppetmaster/answers")
+    assert done(machine, *answers) == "puppetmaster:puppetmaster-readers 750\n"
 
 
 def gone(before: dict[str, str], machine: Machine) -> None:

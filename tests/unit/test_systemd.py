@@ -17,12 +17,42 @@ from enc.systemd import units
 from enc.systemd.notify import Notifier
 from enc.terms.errors import UsageError
 from git_hooks import systemd
+from puppetmaster_self.transaction.steps import units as self_units
 
+ROOT_DIRECTORY = Path(__file__).resolve().parents[2]
+PRODUCT = ("enc", "git_hooks", "puppetmaster_self", "files", "templates", "manifests")
 ALL = (*units.UNITS, *systemd.UNITS)
 EXPOSURE = 1.5
 """At most, on systemd's scale from 0 to 10."""
 ROOT = {"puppetmaster-instances.service": 2.1}
 """It removes files of puppetserver's account."""
+EVERYWHERE = (
+    *("NoNewPrivileges=yes", "PrivateTmp=yes", "ProtectControlGroups=yes", "RestrictRealtime=yes"),
+    "LockPersonality=yes",
+)
+"""What every unit of ours has, whatever it does."""
+SERVICES = (
+    *(
+        "CapabilityBoundingSet=",
+        "AmbientCapabilities=",
+        "ProtectSystem=strict",
+        "ProtectHome=yes",
+        "PrivateDevices=yes",
+    ),
+    *("ProtectClock=yes", "ProtectHostname=yes", "ProtectKernelLogs=yes", "ProtectKernelModules=yes"),
+    *("ProtectKernelTunables=yes", "ProtectProc=invisible", "RemoveIPC=yes", "RestrictNamespaces=yes"),
+    *("RestrictSUIDSGID=yes", "MemoryDenyWriteExecute=yes", "SystemCallArchitectures=native"),
+    *("SystemCallFilter=@system-service", "SystemCallFilter=~@privileged @resources"),
+)
+"""What every service of the units' files has besides."""
+BESIDES = {
+    "puppetmaster-instances.service": {"CapabilityBoundingSet=": "CapabilityBoundingSet=CAP_DAC_OVERRIDE"},
+}
+LIMITED = ("MemoryMax=", "TasksMax=", "OOMPolicy=")
+"""Each unit by its work. puppetmaster-serve has its own with what bounds pushes."""
+NETLINK = ("puppetmaster-vendordata.service", "puppetmaster-instances.service")
+"""They may ask OpenStack."""
+FAMILIES = {"AF_UNIX", "AF_INET", "AF_INET6"}
 
 
 @pytest.fixture
@@ -71,6 +101,61 @@ def test_units_that_make_a_sandbox_allow_that_and_no_more() -> None:
             "SystemCallFilter=@mount capset",
         }
         assert not plain[name] - sandbox[name] - {"RestrictNamespaces=yes", "MemoryDenyWriteExecute=yes"}
+def services() -> dict[str, str]:
+    """Return every unit of a service that is in this checkout: unit files, templates, and what programs write."""
+    found: dict[str, str] = {}
+    for path in sorted(file for place in PRODUCT for file in ROOT_DIRECTORY.joinpath(place).rglob("*.service*")):
+        found[path.name] = path.read_text()
+    written = self_units.texts(("/opt/p/bin/puppetmaster-self",))
+    found |= {name: text for name, text in written.items() if "[Service]" in text}
+    script = ROOT_DIRECTORY.joinpath("enc/instances/first-run.sh").read_text()
+    renewal = script[script.index("keep_certificate()") : script.index(">$unit.service")]
+    assert "'[Service]' Type=oneshot" in renewal
+    found["puppetmaster-renew.service"] = "\n".join(re.findall(r"'[^'\n]+'|\"[^\"\n]+\"|[^\s'\"]+", renewal)).replace(
+        "'", ""
+    )
+    return found
+
+
+def test_every_unit_of_ours_is_confined_alike() -> None:
+    found = services()
+    assert len(found) >= len(ALL) + 5 and set(ALL) <= set(found)
+    for name, text in found.items():
+        lines = {line.strip() for line in text.splitlines()}
+        for wanted in (*EVERYWHERE, *(SERVICES if name in ALL else ())):
+            assert BESIDES.get(name, {}).get(wanted, wanted) in lines, (name, wanted)
+        for wanted in () if name == "puppetmaster-serve.service" else LIMITED:
+            assert any(line.startswith(wanted) for line in lines), (name, wanted)
+        families = [set(line.split()) for line in re.findall(r"^RestrictAddressFamilies=(.*)$", text, re.MULTILINE)]
+        more = {"AF_NETLINK"} if name in NETLINK or name not in ALL else set()
+        assert families == [FAMILIES | more], name
+
+
+def test_every_unit_that_is_written_stands_in_this_list() -> None:
+    """A unit that comes from elsewhere in the code would not be looked at."""
+    files = (file for place in PRODUCT for file in ROOT_DIRECTORY.joinpath(place).rglob("*") if file.is_file())
+    starts = {file.name for file in files if file.suffix != ".pyc" and b"ExecStart=" in file.read_bytes()}
+    assert starts == {*ALL, "client-watch.service.epp", "units.py", "first-run.sh"}
+
+
+def test_no_account_of_ours_is_in_the_group_that_reads_keys(written: Path) -> None:
+    members: dict[str, set[str]] = {}
+    for file in ("puppetmaster.conf", "puppetmaster-git.conf"):
+        for account, group in re.findall(r"^m (\S+) (\S+)", (written / file).read_text(), re.MULTILINE):
+            members.setdefault(group, set()).add(account)
+    assert members == {
+        "puppetmaster-readers": {"puppet", "puppetmaster", "git"},
+        "puppetmaster-signer": {"puppet", "puppetmaster-collect"},
+    }
+    for name in ALL:
+        text = (written / name).read_text()
+        user, group = (re.findall(rf"^{key}=(\S+)", text, re.MULTILINE) for key in ("User", "Group"))
+        if user == ["puppet"]:
+            continue  # puppetserver's own account
+        assert group != ["puppet"], name
+        # Only the collector's processes have that group, and no keys are there for them.
+        assert ("SupplementaryGroups=puppet" in text) == ("InaccessiblePaths=" in text)
+        assert "SupplementaryGroups" not in text or name == "puppetmaster-collect.service"
 
 
 def test_every_account_of_a_unit_is_made(written: Path) -> None:

@@ -27,7 +27,30 @@ _AS = """\
 # With root's home directory, and so its configuration of git and ssh, as by hand.
 User=root
 # What it has started ends in order, and not all at once.
-KillMode=mixed"""
+KillMode=mixed
+# As far as it goes for who installs and removes packages, applies Puppet code and writes below /usr, /etc and /root:
+# no ProtectSystem, ProtectHome or fewer capabilities, no memory that is not written and executed (packages of Java),
+# and no filter of calls, which every package's scripts would inherit.
+NoNewPrivileges=yes
+PrivateTmp=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictRealtime=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+MemoryMax=90%
+TasksMax=4096
+OOMPolicy=continue"""
+_BESIDES = """\
+# It installs nothing: the system itself stays as it is.
+ProtectSystem=yes
+PrivateDevices=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictNamespaces=yes"""
 
 _TEXTS = {
     RECOVER: """\
@@ -81,6 +104,7 @@ Wants=network-online.target
 Type=oneshot
 ExecStart=%s sync --scheduled
 %a
+%b
 TimeoutStartSec=1h
 Nice=10
 """,
@@ -109,8 +133,8 @@ def texts(program: tuple[str, ...], interval: float = 3600.0) -> dict[str, str]:
         if not word.isprintable() or any(character in word for character in " \"'\\%$;"):
             raise UsageError(f"{word!r} cannot stand in a unit; use a path without spaces and quotes")
     every = f"{max(interval, _SHORTEST):.0f}"
-    values = {"%a": _AS, "%s": " ".join(program), "%i": every}
-    return {name: re.sub("%[asi]", lambda match: values[match[0]], text) for name, text in _TEXTS.items()}
+    values = {"%a": _AS, "%b": _BESIDES, "%s": " ".join(program), "%i": every}
+    return {name: re.sub("%[absi]", lambda match: values[match[0]], text) for name, text in _TEXTS.items()}
 
 
 @dataclass(frozen=True)
