@@ -103,8 +103,10 @@ class puppetmaster::branches (
       $repository:
         mode => '0700',
         ;
+      # puppetserver and the follower read these.
       [$store, $environmentpath]:
-        mode => '0750',
+        group => $readers,
+        mode  => '0750',
         ;
       $tokens:
         mode => '0700',
