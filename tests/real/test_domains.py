@@ -69,9 +69,8 @@ def test_each_server_answers_its_domain_and_has_nothing_of_the_other(
 
     status, line = site.enc(WEB)
     assert status == 1
-    assert line == f"enc: {WEB} is of the domain projects, which p.example.org serves; this server serves the domain" + (
-        " site only (domains.serves)\n"
-    )
+    said = f"{WEB} is of the domain projects, which p.example.org serves; this server serves the domain site only"
+    assert line == f"enc: {said} (domains.serves)\n"
     assert answer(Certname(WEB), site.settings) == (ExitStatus.FAILED, line.removeprefix("enc: "))
     for name in (DB, "bare.example.org", "nobody.example.org"):
         status, line = projects.enc(name)
@@ -111,7 +110,8 @@ def test_a_node_that_changes_sides_leaves_nothing_behind(slapd: Slapd, following
     site, projects = following["site"], following["projects"]
     add_node(slapd, "moves.example.org", "red", puppetmasterData='own="x"')
     eventually(lambda: projects.text("moves.example.org"), "an answer")
-    slapd.rename(node_dn("moves.example.org", "red"), "cn=moves.example.org", above=f"ou=ops,{HOSTS}")
+    mover = slapd.connect()
+    mover.modify_dn(node_dn("moves.example.org", "red"), "cn=moves.example.org", new_superior=f"ou=ops,{HOSTS}")
     eventually(lambda: site.text("moves.example.org"), "the site's answer")
     eventually(lambda: projects.text("moves.example.org") is None, "no answer any more")
     assert b"moves.example.org" not in held(projects.layout.root)
