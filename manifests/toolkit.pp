@@ -42,6 +42,8 @@ class puppetmaster::toolkit (
   # They say what pip was given, or is being given; without either, the directory is not ours.
   $marks = ["${directory}/.source", "${directory}/.installing"]
   $config_directory = '/etc/puppetmaster'
+  # The trust domain that the configuration binds this machine to, if it does.
+  $serves = if $config and $config['domains'] { $config['domains']['serves'] }
 
   if $ensure == 'present' {
     if $source {

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from enc.commands.call import Call, json_option
-from enc.doctor import account, authority, configuration, contents, directory, follower, puppet, signing
+from enc.doctor import account, authority, configuration, contents, directory, follower, puppet, separation, signing
 from enc.doctor.findings import Finding, document, lines, verdict
 from enc.terms.names import Certname
 
@@ -53,6 +53,7 @@ def _examine(call: Call) -> Iterator[Finding]:
     yield from contents.check(facts, settings)
     yield from signing.check(facts, who, settings)
     yield from authority.check(settings)
+    yield from separation.check(facts, who, settings)
     yield from account.check(who, config, settings, _enc(facts), node)
 
 
