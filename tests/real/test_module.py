@@ -40,6 +40,15 @@ REFUSED = {
         "class { 'puppetmaster': ca => false, ca_server => 'ca.example.org', compiles => false }",
         "does nothing",
     ),
+    "an authority apart beside one that is not": (
+        "class { 'puppetmaster::authority': certname => 'ca.example.org' }",
+        "puppetserver itself must be none",
+    ),
+    "an authority apart with the machine's name": (
+        "class { 'puppetmaster': ca => false, ca_server => 'one.example.org' }\n"
+        "class { 'puppetmaster::authority': certname => 'one.example.org' }",
+        "needs one of its own",
+    ),
     "a client without an anchor": ("class { 'puppetmaster::client': server => 'a.b' }", "ca_certificate must hold"),
     "a certname that breaks out": ("class { 'puppetmaster': ca_clients => ['a\", \"*'] }", "ca_clients"),
     "every client": ("class { 'puppetmaster': flush_clients => ['*'] }", "flush_clients"),
@@ -74,6 +83,19 @@ def compiled(modulepath: Path) -> dict[str, Compiled]:
         "class { 'puppetmaster': ca => false, ca_server => 'ca.example.org', crl_timer => false }",
     )
     cases["the authority alone"] = ("debian", "class { 'puppetmaster': compiles => false }")
+    for ensure in ("present", "absent"):
+        cases[f"the authority apart, {ensure}"] = (
+            "debian",
+            f"class {{ 'puppetmaster': ca => {str(ensure == 'absent').lower()}, ca_server => 'ca.example.org', "
+            "ca_port => 8141, dns_alt_names => ['puppet'] }\n"
+            f"class {{ 'puppetmaster::authority': ensure => {ensure}, certname => 'ca.example.org', "
+            "signer_secret => Sensitive('secret'), config => { 'log' => { 'level' => 'debug' } } }",
+        )
+    cases["the authority apart with Puppet's packages"] = (
+        "puppet-redhat",
+        "class { 'puppetmaster': ca => false, ca_server => 'ca.example.org' }\n"
+        "class { 'puppetmaster::authority': certname => 'ca.example.org' }",
+    )
     for serves in ("site", "projects"):
         cases[f"serves {serves}"] = (
             "debian",
@@ -185,6 +207,20 @@ def test_an_authority_apart_gives_no_catalogs_and_files(compiled: dict[str, Comp
     assert {path for path in named if not path.lstrip("^").startswith(("/puppet-ca/", "/status/"))} == {"/"}
     whole = str(compiled["elsewhere"].of("File")["/etc/puppet/puppetserver/conf.d/auth.conf"]["content"])
     assert set(re.findall(r'path: "([^"]+)"', whole)) > named
+
+
+def test_an_authority_apart_on_the_same_machine(compiled: dict[str, Compiled]) -> None:
+    made = compiled["the authority apart, present"]
+    files = made.of("File")
+    assert "Debian's packages" in str(compiled["the authority apart with Puppet's packages"].error)
+    assert files["/etc/puppetmaster-authority/signer.secret"]["mode"] == "0400"
+    assert files["/var/lib/puppetmaster-authority"]["owner"] == "puppet-ca"
+    assert "authority-disabled-service" in files["/etc/puppet/puppetserver/services.d/ca.cfg"]["content"]
+    assert "/puppet/v3" not in files["/etc/puppetmaster-authority/conf.d/auth.conf"]["content"]
+    assert "User=puppet-ca" in files["/etc/systemd/system/puppetmaster-authority.service"]["content"]
+    gone = compiled["the authority apart, absent"]
+    assert gone.error is None and gone.of("Service")["puppetmaster-authority.service"]["ensure"] == "stopped"
+    assert gone.of("User")["puppet-ca"]["ensure"] == "absent"
 
 
 def test_what_puppetserver_need_not_read_it_does_not(compiled: dict[str, Compiled]) -> None:

@@ -81,24 +81,28 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(make_module_slapd: SlapdMaker, make_master: MakeMaster) -> Iterator[Site]:
+def base() -> Iterator[Path]:
+    """A directory that all accounts pass through; older than the servers below it, so it goes after them."""
     needs_root()
+    base = Path(tempfile.mkdtemp(prefix="domains-"))
+    base.chmod(0o755)
+    yield base
+    shutil.rmtree(base)
+
+
+@pytest.fixture(scope="module")
+def site(base: Path, make_module_slapd: SlapdMaker, make_master: MakeMaster) -> Site:
     slapd = make_module_slapd()
     populate(slapd)
     add_project(slapd, "ops")
     add_node(slapd, DB, "ops", puppetVar=f"password={SECRET}", puppetmasterData=f'key="{SECRET}"')
     slapd.add("ou=blue,ou=hosts,dc=example,dc=org", {"objectClass": "organizationalUnit", "ou": "blue"})
     add_node(slapd, BLUE, "blue", environment="project_blue", puppetmasterData=f'key="{SECRET}-blue"')
-    base = Path(tempfile.mkdtemp(prefix="domains-"))
-    try:
-        base.chmod(0o755)
-        (base / "loot").mkdir(mode=0o777)
-        (base / "loot").chmod(0o1777)
-        repository = ManagedRepository(base / "managed", slapd)
-        branch_manager(["--config", str(repository.configuration), "deploy"])
-        yield Site(base, repository, make_master(base / "authority", MasterSettings()), make_master)
-    finally:
-        shutil.rmtree(base)
+    (base / "loot").mkdir()
+    (base / "loot").chmod(0o1777)
+    repository = ManagedRepository(base / "managed", slapd)
+    branch_manager(["--config", str(repository.configuration), "deploy"])
+    return Site(base, repository, make_master(base / "authority", MasterSettings()), make_master)
 
 
 def as_account(name: str) -> tuple[str, ...]:
@@ -139,6 +143,7 @@ def machine(site: Site, name: str, **domains: object) -> tuple[Path, dict[str, s
 def attack(site: Site, configuration: Path, places: list[Path]) -> None:
     """Push as a member of red what takes `places` when a node of red gets its catalog; deploy it at a machine."""
     site.loot.unlink(missing_ok=True)
+    site.repository.reset()
     listed = ", ".join(f"'{place}'" for place in places)
     files = {
         "manifests/site.pp": f"node default {{ $got = own([{listed}]) }}",
