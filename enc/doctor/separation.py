@@ -32,7 +32,7 @@ _SERVICES = tuple(
         "/opt/puppetlabs/server/apps/puppetserver/config",
     )
 )
-_ENABLED = re.compile(r"^\s*\S+/certificate-authority-service\s*$", re.MULTILINE)
+_ENABLED = re.compile(r"^\s*[^#\s]\S*/certificate-authority-service\s*$", re.MULTILINE)
 _MAY_COMMAND = x509.ObjectIdentifier("1.3.6.1.4.1.34380.1.3.39")
 """pp_cli_auth, which a puppetserver that is an authority puts into its own certificate."""
 _NOBODY = Certname("puppetmaster-doctor.invalid")

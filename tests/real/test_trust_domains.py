@@ -24,7 +24,6 @@ import yaml
 from enc.cli import main as enc_admin
 from enc.terms.names import Certname
 from git_hooks.cli import main as branch_manager
-from puppetmaster_quickstart.private_agent import AgentSettings, PrivateAgent
 from puppetmaster_quickstart.private_master import PrivateMaster
 from puppetmaster_quickstart.puppetserver_files import MasterSettings, exec_terminus
 from tests.real.conftest import SlapdMaker
@@ -154,26 +153,27 @@ def attack(site: Site, configuration: Path, places: list[Path]) -> None:
     assert branch_manager(["--config", str(configuration), "deploy"]) == 0
 
 
-def run(site: Site, certname: str, master: PrivateMaster) -> str:
-    """Return what an agent's run at `master` says, which has its certificate from the authority."""
-    place = site.base / "agents" / certname
-    settings = AgentSettings(Certname(certname), "localhost", master.settings.port)
-    agent = PrivateAgent(place, settings)
-    return agent.run("--ca_port", str(site.authority.settings.port)).output
-
-
-def with_certificate_of(master: PrivateMaster, at: PrivateMaster, method: str, address: str, body: str = "") -> int:
-    """Return the status of a request with a master's own key, which whoever has its account can use."""
-    ssldir = master.base / "puppet/ssl"
+def ask(ssldir: Path, certname: str, at: PrivateMaster, method: str, address: str, body: str = "") -> tuple[int, str]:
+    """Return status and text of a request with a key and the certificate for it; whoever has the key can do so."""
     context = ssl.create_default_context(cafile=str(ssldir / "certs/ca.pem"))
-    name = master.settings.certname
-    context.load_cert_chain(ssldir / f"certs/{name}.pem", ssldir / f"private_keys/{name}.pem")
+    context.load_cert_chain(ssldir / f"certs/{certname}.pem", ssldir / f"private_keys/{certname}.pem")
     connection = http.client.HTTPSConnection("localhost", at.settings.port, context=context, timeout=60)
     try:
-        connection.request(method, address, body, {"Content-Type": "application/json"})
-        return connection.getresponse().status
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        connection.request(method, address, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode("utf-8", "replace")
     finally:
         connection.close()
+
+
+def catalog(site: Site, certname: str, master: PrivateMaster) -> tuple[int, str]:
+    """Return what a node gets at `master`; it has its certificate from the authority."""
+    ssldir = site.base / "nodes" / certname
+    if not ssldir.exists():
+        bootstrap(certname, ssldir, site.authority)
+    address = f"/puppet/v3/catalog/{certname}?environment=production"
+    return ask(ssldir, certname, master, "GET", address)
 
 
 def test_reviewed_code_lets_none_of_it_in(site: Site) -> None:
@@ -197,15 +197,16 @@ def test_in_one_process_members_have_the_authority_and_everybodys_catalogs(site:
     given(master.base, "authority")
     master.start()
     for name in (RED, BLUE, DB):
-        assert "code of project red" not in run(site, name, master)
+        status, text = catalog(site, name, master)
+        assert status == 200 and "code of project red" not in text
     key = master.base / "puppet/ca/ca_key.pem"
     attack(site, configuration, [key, configuration.parent / "answers/nodes" / f"{DB}.yaml"])
-    run(site, RED, master)
+    catalog(site, RED, master)
     found = json.loads(site.loot.read_text())
     assert found["who"] == str(ACCOUNTS["authority"])
     assert "PRIVATE KEY" in found[str(key)] and SECRET in json.dumps(found)
     for name in (BLUE, DB):
-        assert f"code of project red on {name}" in run(site, name, master)
+        assert f"code of project red on {name}" in catalog(site, name, master)[1]
 
 
 def test_apart_they_have_neither_the_authority_nor_what_is_the_sites(site: Site) -> None:
@@ -219,11 +220,12 @@ def test_apart_they_have_neither_the_authority_nor_what_is_the_sites(site: Site)
         certname = Certname(f"{name}.example.org")
         chosen = MasterSettings(certname, authority=False, server=settings, launcher=as_account(name))
         servers[name] = site.make_master(site.base / name, chosen)
-        bootstrap(servers[name], authority)
+        names = servers[name].settings.alternative_names
+        bootstrap(certname, servers[name].base / "puppet/ssl", authority, *names)
         given(servers[name].base, name)
         servers[name].start()
     own, theirs = servers["site"], servers["projects"]
-    assert "Applied catalog" in run(site, DB, own) and "Applied catalog" in run(site, BLUE, theirs)
+    assert catalog(site, DB, own)[0] == catalog(site, BLUE, theirs)[0] == 200
 
     sites, here = places["site"].parent, places["projects"].parent
     wanted = [
@@ -234,10 +236,10 @@ def test_apart_they_have_neither_the_authority_nor_what_is_the_sites(site: Site)
         *(here / part for part in ("ldap.secret", "answers/copy.sqlite*", "answers/*/*", "answers/hiera/*/*")),
     ]
     attack(site, places["projects"], wanted)
-    run(site, RED, theirs)
+    catalog(site, RED, theirs)
     found = json.loads(site.loot.read_text())
     assert found["who"] == str(ACCOUNTS["projects"])
-    assert f"code of project red on {BLUE}" in run(site, BLUE, theirs), "projects are no domains of their own"
+    assert f"code of project red on {BLUE}" in catalog(site, BLUE, theirs)[1], "projects are no domains of their own"
     said = json.dumps(found)
     assert f"{SECRET}-blue" in said, "what the domain has is read"
     assert SECRET not in said.replace(f"{SECRET}-blue", "") and "PRIVATE KEY" not in said
@@ -246,16 +248,18 @@ def test_apart_they_have_neither_the_authority_nor_what_is_the_sites(site: Site)
         assert found[str(path)] == "Errno::EACCES"
     for path in (here / "ldap.secret", here / "answers/copy.sqlite"):
         assert found[str(path)] == "Errno::EACCES"
-    assert "code of project red" not in run(site, DB, own)
+    status, text = catalog(site, DB, own)
+    assert status == 200 and "code of project red" not in text
 
     # With the key of the server whose account it has
+    stolen = theirs.base / "puppet/ssl", "projects.example.org"
     sign = json.dumps({"desired_state": "signed"})
     for method, address, body in (
         ("GET", "/puppet-ca/v1/certificate_statuses/any", ""),
         ("PUT", "/puppet-ca/v1/certificate_status/new.example.org", sign),
         ("PUT", "/puppet-ca/v1/clean", json.dumps({"certnames": [DB]})),
     ):
-        assert with_certificate_of(theirs, authority, method, address, body) == 403, address
+        assert ask(*stolen, authority, method, address, body)[0] == 403, address
     asked = json.dumps({"certname": DB, "persistence": {"facts": False, "catalog": False}, "environment": "production"})
     for method, address, body in (
         ("GET", f"/puppet/v3/catalog/{DB}?environment=production", ""),
@@ -264,21 +268,23 @@ def test_apart_they_have_neither_the_authority_nor_what_is_the_sites(site: Site)
         ("DELETE", "/puppet-admin-api/v1/environment-cache", ""),
         ("GET", "/puppet/v3/environment_classes?environment=production", ""),
     ):
-        assert with_certificate_of(theirs, own, method, address, body) == 403, address
+        assert ask(*stolen, own, method, address, body)[0] == 403, address
 
     # Who goes to the wrong server gets nothing there, whichever environment is asked for.
-    assert "this server serves nodes of the domain projects" in run(site, DB, theirs)
-    assert "serves the domain site only" in run(site, RED, own)
+    status, text = catalog(site, DB, theirs)
+    assert status == 500 and SECRET not in text
+    status, text = catalog(site, RED, own)
+    assert status == 500 and "serves the domain site only" in text
     assert {path.name for path in (sites / "environments").iterdir()} == {"production", "test"}
 
 
-def bootstrap(master: PrivateMaster, authority: PrivateMaster) -> None:
-    """Get a compile server its certificate from the authority."""
-    ours = master.base / "puppet"
-    words = ("--server", "localhost", "--serverport", str(authority.settings.port), "--certname")
-    names = ",".join(master.settings.alternative_names)
-    command = ["puppet", "ssl", "bootstrap", "--config", str(ours / "puppet.conf"), "--ssldir", str(ours / "ssl")]
-    command += [*words, str(master.settings.certname), "--dns_alt_names", names, "--http_keepalive_timeout", "0"]
-    command += ["--confdir", str(ours), "--vardir", str(master.base / "bootstrap"), "--waitforcert", "0"]
+def bootstrap(certname: str, ssldir: Path, authority: PrivateMaster, *names: str) -> None:
+    """Get a key, and a certificate from the authority."""
+    place = ssldir.parent / f"{certname}.bootstrap"
+    port = str(authority.settings.port)
+    command = ["puppet", "ssl", "bootstrap", "--confdir", str(place), "--vardir", str(place), "--ssldir", str(ssldir)]
+    command += ["--server", "localhost", "--serverport", port, "--ca_server", "localhost", "--ca_port", port]
+    command += ["--certname", certname, "--keylength", "2048", "--waitforcert", "0", "--http_keepalive_timeout", "0"]
+    command += ["--dns_alt_names", ",".join(names)] if names else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
