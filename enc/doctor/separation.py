@@ -14,10 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
-
 from enc.answers.layout import Layout
 from enc.authority.client import Authority, AuthorityRefused
+from enc.authority.origin import commands_authorities
 from enc.doctor.account import Account, as_user, unreadable
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.doctor.puppet import PuppetFacts
@@ -33,8 +32,6 @@ _SERVICES = tuple(
     )
 )
 _ENABLED = re.compile(r"^\s*[^#\s]\S*/certificate-authority-service\s*$", re.MULTILINE)
-_MAY_COMMAND = x509.ObjectIdentifier("1.3.6.1.4.1.34380.1.3.39")
-"""pp_cli_auth, which a puppetserver that is an authority puts into its own certificate."""
 _NOBODY = Certname("puppetmaster-doctor.invalid")
 _DOCS = "docs/trust-domains.md"
 
@@ -148,8 +145,7 @@ def _domain(reach: Reach, settings: Settings) -> Iterator[Finding]:
 def _commands(puppet: Mapping[str, str], certificate: Path, key: Path) -> tuple[str, str]:
     """Return why whoever has this certificate's key can command the authority, and why that could not be asked."""
     try:
-        found = x509.load_pem_x509_certificate(certificate.read_bytes())
-        if any(extension.oid == _MAY_COMMAND for extension in found.extensions):
+        if commands_authorities(certificate.read_bytes()):
             return f"{certificate} has pp_cli_auth, as an authority's own has", ""
         url = f"https://{puppet.get('ca_server', '')}:{puppet.get('ca_port', '')}"
         server = AuthoritySettings("authority", url, Path(puppet.get("localcacert", "")), certificate, key)
