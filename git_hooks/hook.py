@@ -52,7 +52,7 @@ def _post(settings: Settings, updates: bytes) -> int:
     # The push is in. A developer who hangs up now must not leave an old environment behind.
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    with Deployer(settings.branches) as deployer:
+    with Deployer(settings.branches, domains=settings.domains) as deployer:
         report = Report(settings, deployer, Usage(settings), updates, os.environ, os.getuid())
         for line in report:
             _tell(line)

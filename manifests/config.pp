@@ -32,11 +32,12 @@ class puppetmaster::config {
     'server/environmentpath'            => $puppetmaster::environmentpath,
     'server/environment_timeout'        => $puppetmaster::environment_timeout,
     'server/versioned_environment_dirs' => $puppetmaster::versioned_environments,
-    'server/autosign'                   => $puppetmaster::autosign,
+    'server/autosign'                   => if $puppetmaster::ca { $puppetmaster::autosign },
     'server/certificate_revocation'     => $puppetmaster::certificate_revocation,
     'server/reports'                    => join($puppetmaster::reports, ', '),
     'main/server'                       => $served_by,
     'main/ca_server'                    => $puppetmaster::ca_server,
+    'main/ca_port'                      => $puppetmaster::ca_port,
     'agent/crl_refresh_interval'        => if !$puppetmaster::ca { $puppetmaster::crl_refresh_interval },
   }
   ($wanted + $puppetmaster::settings).each |$setting, $value| {
@@ -63,6 +64,7 @@ class puppetmaster::config {
         'ca_clients'      => $puppetmaster::ca_clients,
         'status_clients'  => $status_clients,
         'file_bucket'     => $puppetmaster::file_bucket,
+        'compiles'        => $puppetmaster::compiles,
     }),
     "${conf_d}/webserver.conf" => epp('puppetmaster/webserver.conf.epp', {
         'server_confdir' => $puppetmaster::server_confdir,

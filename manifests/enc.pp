@@ -66,6 +66,14 @@ class puppetmaster::enc (
       path    => ['/usr/bin', '/bin'],
       require => [Puppetmaster::Readers[$readers], Class['puppetmaster::toolkit']],
     }
+    # Members' code may have puppetserver's account there.
+    if $puppetmaster::toolkit::serves == 'projects' {
+      File <| title == "${puppetmaster::toolkit::config_directory}/ldap.secret" |> {
+        owner => 'puppetmaster',
+        group => 'root',
+        mode  => '0400',
+      }
+    }
     # By this link the shell program `enc` finds the answers without reading YAML.
     file { "${config_file}.answers":
       ensure  => link,

@@ -18,6 +18,12 @@
 #     ca_server => 'puppet.example.org',
 #   }
 #
+# @example An authority on a machine of its own, for which `ca_server` of all others names it (docs/trust-domains.md)
+#   class { 'puppetmaster':
+#     compiles => false,
+#     autosign => '/opt/puppetmaster-toolkit/bin/enc-autosign',
+#   }
+#
 # @param ensure
 #   `absent` takes everything away that this class made.
 # @param manage_package
@@ -59,6 +65,10 @@
 #   Whether this master is the certificate authority.
 # @param ca_server
 #   Who is, if not.
+# @param ca_port
+#   Its port; undef: the same as the master's.
+# @param compiles
+#   Whether agents get catalogs, files and plugins here; an authority apart gives none.
 # @param certificate_revocation
 #   What is looked up in the revocation list.
 # @param crl_refresh_interval
@@ -131,6 +141,8 @@ class puppetmaster (
   Optional[Puppetmaster::Path]         $cadir                  = undef,
   Boolean                              $ca                     = true,
   Optional[Puppetmaster::Certname]     $ca_server              = undef,
+  Optional[Integer[1, 65535]]          $ca_port                = undef,
+  Boolean                              $compiles               = true,
   Enum['chain', 'leaf', 'false']       $certificate_revocation = 'chain',
   String[1]                            $crl_refresh_interval   = '1d',
   Boolean                              $crl_timer              = true,
@@ -155,6 +167,12 @@ class puppetmaster (
 ) {
   if !$ca and !$ca_server {
     fail('puppetmaster: without an authority of its own (ca => false), ca_server must say who signs')
+  }
+  if !$ca and $autosign {
+    fail('puppetmaster: without an authority of its own (ca => false), nothing is signed here: leave autosign away')
+  }
+  if !$ca and !$compiles {
+    fail('puppetmaster: a puppetserver that neither signs nor compiles (ca, compiles) does nothing')
   }
 
   contain puppetmaster::install

@@ -87,6 +87,14 @@ class puppetmaster::instances (
         before    => Class['puppetmaster::service'],
       }
     }
+    # Where nothing is signed, puppetserver needs it not; who notes what is built does.
+    if !$puppetmaster::ca {
+      File <| title == "${config_directory}/signer.secret" |> {
+        owner => 'puppetmaster',
+        group => 'root',
+        mode  => '0400',
+      }
+    }
     $collected = if $collect { 'present' } else { 'absent' }
     $reconciled = if $reconcile { 'present' } else { 'absent' }
     puppetmaster::unit {

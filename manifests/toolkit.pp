@@ -44,6 +44,8 @@ class puppetmaster::toolkit (
   $config_directory = '/etc/puppetmaster'
   # Who may read what LDAP says: the answers, and the password to read it.
   $readers = 'puppetmaster-readers'
+  # The trust domain that the configuration binds this machine to, if it does.
+  $serves = if $config and $config['domains'] { $config['domains']['serves'] }
 
   group { $readers:
     ensure => $ensure,

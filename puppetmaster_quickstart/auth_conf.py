@@ -20,6 +20,8 @@ Who = tuple[str, ...] | Literal["anybody"]
 """Certnames (`*`: every signed one, `$1`: the pattern's first group), or also without a certificate."""
 
 _HEAD = re.compile(r"\A<%-.*?-%>\n<%.*?-%>\n", re.DOTALL)
+_FOR_COMPILING = re.compile(r"^<% (?:if \$compiles \{|\}) -%>\n", re.MULTILINE)
+"""Around rules that one of our masters, which compile all, has."""
 _AUTHORIZED = '{ extensions: { pp_cli_auth: "true" } }'
 
 
@@ -67,6 +69,7 @@ def auth_conf(settings: AuthSettings, rules: Sequence[AuthRule] = ()) -> str:
     }
     body, count = _HEAD.subn("", TEMPLATE.read_text("utf-8"))
     assert count == 1, "the template begins with its parameters and one block of code"
+    body = _FOR_COMPILING.sub("", body)
     text = re.sub(r"<%= \$(\w+) %>", lambda found: names[found[1]], body)
     own = "".join(f"\n        {rule.text()}," for rule in rules)
     return text.replace("    rules: [", f"    rules: [{own}", 1)

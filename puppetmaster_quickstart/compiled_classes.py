@@ -19,7 +19,7 @@ from enc.programs.whole_file import Strength
 from enc.terms.errors import bounded
 from enc.terms.program_words import why
 from puppetmaster_quickstart.owned_process import ProcessFailed
-from puppetmaster_quickstart.puppetserver_files import JAR, JRUBY_LIBRARY, SERVICES
+from puppetmaster_quickstart.puppetserver_files import JAR, JRUBY_LIBRARY, NO_AUTHORITY, SERVICES
 
 MAIN = "puppetlabs.trapperkeeper.main"
 _LIMIT = 300
@@ -56,7 +56,7 @@ def compiled(cache: Path) -> Path:
 
 
 def _compile(classes: Path) -> None:
-    namespaces = sorted({service.partition("/")[0] for service in SERVICES})
+    namespaces = sorted({service.partition("/")[0] for service in (*SERVICES, NO_AUTHORITY)})
     names = " ".join((MAIN, *namespaces))
     command = [
         "java",
@@ -82,7 +82,7 @@ def _compile(classes: Path) -> None:
 
 def _place(cache: Path) -> Path:
     """Name the jar after everything that it was compiled from."""
-    digest = hashlib.sha256("\n".join(SERVICES).encode())
+    digest = hashlib.sha256("\n".join((*SERVICES, NO_AUTHORITY)).encode())
     for part in _parts():
         status = part.stat()
         digest.update(f"{part.resolve()} {status.st_size} {status.st_mtime_ns}\n".encode())

@@ -27,6 +27,8 @@ PUPPET_RUBY = Path("/usr/lib/puppetserver/ruby/vendor_ruby")
 VENDORED_GEMS = Path("/usr/lib/puppetserver/vendored-jruby-gems")
 """Where Debian's package puts the parts (dpkg -L puppetserver, version 7.9)."""
 
+AUTHORITY = "puppetlabs.services.ca.certificate-authority-service/certificate-authority-service"
+NO_AUTHORITY = "puppetlabs.services.ca.certificate-authority-disabled-service/certificate-authority-disabled-service"
 SERVICES = (
     "puppetlabs.services.request-handler.request-handler-service/request-handler-service",
     "puppetlabs.services.jruby.jruby-puppet-service/jruby-puppet-pooled-service",
@@ -45,13 +47,13 @@ SERVICES = (
     "puppetlabs.trapperkeeper.services.metrics.metrics-service/metrics-webservice",
     "puppetlabs.services.jruby.jruby-metrics-service/jruby-metrics-service",
     "puppetlabs.services.analytics.analytics-service/analytics-service",
-    "puppetlabs.services.ca.certificate-authority-service/certificate-authority-service",
+    AUTHORITY,
     "puppetlabs.trapperkeeper.services.watcher.filesystem-watch-service/filesystem-watch-service",
 )
 """Trapperkeeper's services, as the package's bootstrap.cfg and ca.cfg name them."""
 
 ROUTES = {
-    "puppetlabs.services.ca.certificate-authority-service/certificate-authority-service": "/puppet-ca",
+    AUTHORITY: "/puppet-ca",
     "puppetlabs.services.master.master-service/master-service": "/puppet",
     "puppetlabs.services.puppet-admin.puppet-admin-service/puppet-admin-service": "/puppet-admin-api",
     "puppetlabs.trapperkeeper.services.status.status-service/status-service": "/status",
@@ -74,6 +76,8 @@ class MasterSettings:
     alternative_names: tuple[str, ...] = ("localhost", "puppet")
     server: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Further settings of puppet.conf's [server], such as those of `exec_terminus`."""
+    authority: bool = True
+    """Whether it is a certificate authority; without, its certificate must be in its ssldir before it starts."""
     autosign: bool | Path = True
     """True signs every request; a program decides for itself (path without spaces)."""
     duplicates: bool = False
@@ -134,7 +138,7 @@ def files(base: Path, settings: MasterSettings) -> dict[str, str]:
     server = base / "server"
     return {
         "puppet/puppet.conf": _puppet_conf(base, settings),
-        "server/services.d/bootstrap.cfg": "\n".join(SERVICES) + "\n",
+        "server/services.d/bootstrap.cfg": "\n".join(_services(settings)) + "\n",
         "server/logback.xml": _logback(
             server / "log/puppetserver.log", "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %-5p [%t] [%c{2}] %m%n", "info"
         ),
@@ -183,6 +187,10 @@ def files(base: Path, settings: MasterSettings) -> dict[str, str]:
             }
         ),
     }
+
+
+def _services(settings: MasterSettings) -> list[str]:
+    return [NO_AUTHORITY if name == AUTHORITY and not settings.authority else name for name in SERVICES]
 
 
 def _code_commands(settings: MasterSettings) -> dict[str, str]:

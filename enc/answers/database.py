@@ -14,9 +14,10 @@ worklist.py).
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -66,6 +67,17 @@ def discard(path: Path) -> None:
     """Delete the copy at `path`; answers on disk are not touched."""
     for ending in _SIDE_FILES:
         path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+def make_private(path: Path) -> None:
+    """Let nobody but the follower's account read the copy at `path`, which is made if need be.
+
+    It holds all of LDAP; SQLite gives its other files the mode of this one.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    for ending in _SIDE_FILES:
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + ending).chmod(0o600)
 
 
 class Database:

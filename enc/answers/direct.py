@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from enc.programs.bounded import within
 from enc.programs.times import iso
 from enc.terms.errors import (
+    ClassificationError,
     DirectoryRefused,
     DirectoryUnreachable,
     ExitStatus,
@@ -72,6 +73,8 @@ def answer(certname: Certname, settings: Settings, *, trusted: bool = False) -> 
         return ExitStatus.DONE, f"{found.trusted}\n" if trusted else found.text
     if found.kind in ("refused", "too old"):
         return ExitStatus.FAILED, f"{found.text}\n"
+    if settings.domains.serves == "projects":
+        return (ExitStatus.DONE, "{}\n") if trusted else (ExitStatus.FAILED, f"{_not_asked(certname)}\n")
     try:
         text = within(2 * settings.directory.timeout, lambda: _from_ldap(certname, settings, trusted=trusted))
     except NotFound as error:
@@ -81,13 +84,24 @@ def answer(certname: Certname, settings: Settings, *, trusted: bool = False) -> 
     return ExitStatus.DONE, text
 
 
+def _not_asked(certname: Certname) -> str:
+    """Return the line where members' code may have puppetserver's account, which therefore has no password for LDAP."""
+    return (
+        f"{certname} has no answer here: this server serves nodes of the domain projects (domains.serves), and knows "
+        "those that its follower has written (enc-admin status); the site's own nodes belong to another server"
+    )
+
+
 def _from_ldap(certname: Certname, settings: Settings, *, trusted: bool) -> str:
     from enc.classify.classify import Classifier
+    from enc.classify.gather import foreign
     from enc.classify.render import render_answer
     from enc.classify.render import trusted as render_trusted
     from enc.directory.ldap_store import LdapSource
 
     with LdapSource(settings) as source:
+        if (why := foreign(certname, source.nodes_named(certname), settings)) is not None:
+            raise ClassificationError(why)
         classification = Classifier(settings).classify(certname, source).at(time.time())
     if trusted:
         return render_trusted(classification) + "\n"

@@ -50,7 +50,8 @@ class Layout:
 
     @property
     def refused(self) -> Path:
-        """CERTNAME: the line that says why an existing entry has no answer."""
+        """CERTNAME: the line that says why an existing entry has no answer; of a node that another server serves, a
+        second line tells its environment."""
         return self.root / "refused"
 
     @property

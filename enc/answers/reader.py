@@ -101,7 +101,7 @@ def _one(layout: Layout, name: str, age: int, now: float) -> Found | None:
         trusted = text.partition("\n")[0].removeprefix("# ")
         return Found("answer", f"{text} {age}\n" if text.endswith(_AGE_FOLLOWS) else text, trusted)
     try:
-        line = (layout.refused / name).read_text(encoding="utf-8").strip()
+        line = (layout.refused / name).read_text(encoding="utf-8").partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError):
         return None
     return Found("refused", line) if line else None

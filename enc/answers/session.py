@@ -28,7 +28,7 @@ from pathlib import Path
 
 from enc.answers import metrics
 from enc.answers.copy import Copy
-from enc.answers.database import CopyDamaged, guarded
+from enc.answers.database import CopyDamaged, guarded, make_private
 from enc.answers.intake import Intake
 from enc.answers.layout import BEAT, Contact, Layout
 from enc.answers.plans import plans
@@ -81,6 +81,8 @@ class Session:
     def run(self, *, once: bool) -> None:
         """Work until told to stop."""
         with guarded(self._layout.copy):
+            if self._settings.domains.serves == "projects":
+                make_private(self._layout.copy)
             self._copy = Copy(self._layout.copy, self._settings)
             self._intake = Intake(self._settings, self._numbers, self._copy, self._pause)
             try:
@@ -243,7 +245,9 @@ def _shape_of_copy(settings: Settings) -> str:
     """Return what changes when the copy would hold other entries, or find them by other keys."""
     nodes = settings.nodes
     keys = (nodes.parent_attribute, nodes.project, nodes.variable_attributes, nodes.semantics)
-    return repr([(plan.feed, plan.base, plan.filter_text) for plan in plans(settings)] + [keys])
+    # Whom it is closed to is decided when it is made.
+    served = [settings.domains.serves] if settings.domains.serves is not None else []
+    return repr([(plan.feed, plan.base, plan.filter_text) for plan in plans(settings)] + [keys, *served])
 
 
 def _shape_of_answers(settings: Settings) -> str:
@@ -252,7 +256,8 @@ def _shape_of_answers(settings: Settings) -> str:
     rules = settings.branches.rules
     parts = (settings.nodes, settings.projects, settings.groups, settings.site, answers, rules, "enrolments")
     kinds = [(kind.part, kind.attribute, kind.merge, kind.trusted) for kind in KINDS]
-    return f"{ANSWER_FORMAT} {parts!r} {kinds!r}"
+    served = f" {settings.domains!r}" if settings.domains.serves is not None else ""
+    return f"{ANSWER_FORMAT} {parts!r} {kinds!r}{served}"
 
 
 def _time_of(csn: str) -> float:

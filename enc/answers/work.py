@@ -35,10 +35,11 @@ from enc.answers.writer import AnswerWriter
 from enc.classify import statements
 from enc.classify.classify import Classifier
 from enc.classify.entitled import refusal
-from enc.classify.gather import prefix_of
+from enc.classify.gather import foreign, prefix_of
 from enc.classify.model import Classification, Value
-from enc.classify.render import merged_data, render_answer, render_data
+from enc.classify.render import environment_line, merged_data, render_answer, render_data
 from enc.programs import log
+from enc.rights import domains
 from enc.settings import Settings
 from enc.terms.environments import Rules
 from enc.terms.errors import ClassificationError, ToolkitError, one_line
@@ -81,6 +82,8 @@ class Worker:
         certname = Certname(name)
         # Before the rest: whether a request is judged hangs on no classification.
         self._writer.enrolment(certname, _enrolled(copy.source.nodes_named(name)))
+        if foreign(certname, copy.source.nodes_named(name), self._settings) is not None:
+            return self._foreign(copy, certname)
         try:
             classification = self._classifier.classify(certname, copy.source).at(time.time())
             text = render_answer(classification, self._settings.answers.variable, "copy")
@@ -115,6 +118,22 @@ class Worker:
             self._rendered[key] = (classification.shared_data, render_data(merged_data(classification)))
         return self._rendered[key][1]
 
+    def _foreign(self, copy: Copy, certname: Certname) -> Outcome:
+        """Leave no answer of a node that another server serves.
+
+        Where the site's own branches are, the branch manager must know that the node uses its environment.
+        """
+        if self._settings.domains.serves == "projects":
+            self._writer.remove(certname)
+            return Outcome(certname, None)
+        uses, until = "", None
+        with suppress(ToolkitError):
+            said = self._classifier.classify(certname, copy.source).at(time.time())
+            uses, until = environment_line(said), said.trial.until if said.trial else None
+        why = foreign(certname, copy.source.nodes_named(certname), self._settings) or ""
+        self._writer.refuse(certname, why, keep_answer=False, uses=uses)
+        return Outcome(certname, None, until=until)
+
     def _refuse(self, certname: Certname, why: str, copy: Copy) -> Outcome:
         # A last good answer from a time of trial needs no care: it says itself what comes then.
         keep = self._settings.answers.on_bad_entry == "last-good" and self._may_go_on(certname, copy)
@@ -142,7 +161,7 @@ class Worker:
         problems: list[str] = []
         own: str | None = None
         prefixes: dict[PrefixName, str] = {}
-        record = copy.source.project(project)
+        record = copy.source.project(project) if domains.serves(project, self._settings) else None
         if record is not None:
             own = self._data(record, problems)
             for entry in copy.source.prefixes(project):

@@ -107,16 +107,17 @@ class AnswerWriter:
             self._drop(self._refused, certname)
             self._have_refusal.discard(certname)
 
-    def refuse(self, certname: Certname, why: str, *, keep_answer: bool) -> bool:
-        """Say why a node's entry cannot be classified; return whether its last good answer goes on.
+    def refuse(self, certname: Certname, why: str, *, keep_answer: bool, uses: str = "") -> bool:
+        """Say why a node gets no answer; return whether its last good answer goes on.
 
-        With `keep_answer` the last good answer stays if there is one.
+        With `keep_answer` the last good answer stays if there is one. `uses`, a line of an answer, tells which
+        environment the node uses elsewhere; no reader takes more than the first line for the reason.
         """
         if keep_answer:
             with suppress(FileNotFoundError):
                 os.stat(f"{certname}.yaml", dir_fd=self._nodes)
                 return True
-        self._put(self._refused, certname, one_line(why) + "\n")
+        self._put(self._refused, certname, one_line(why) + "\n" + (f"{uses}\n" if uses else ""))
         self._have_refusal.add(certname)
         for directory in (self._nodes, self._data, self._merged):
             self._drop(directory, f"{certname}.yaml")

@@ -19,11 +19,13 @@ depend on the order of a database.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
 
 from enc.classify.model import Lineage, Source
+from enc.rights import domains
 from enc.rights.reserved import stands_wrongly
 from enc.settings import Settings
 from enc.terms import dn as names_of_entries
@@ -126,6 +128,8 @@ def _parents(node: Record, source: Source, settings: Settings, notes: list[str])
         parent = _one(source, name, settings, notes)
         if parent is None:
             raise ClassificationError(f"Could not find parent node '{one_line(name)}'", where=current.dn)
+        if (why := foreign(one_line(name), (parent,), settings)) is not None:
+            raise ClassificationError(f"its parent is of another domain: {why}", where=current.dn)
         chain.append(parent)
         current = parent
 
@@ -180,6 +184,23 @@ def project_of(node: Record, settings: Settings) -> ProjectName | None:
         return ProjectName(found)
     except InvalidName as error:
         raise ClassificationError(str(error), where=node.dn) from error
+
+
+def foreign(certname: str, nodes: Iterable[Record], settings: Settings) -> str | None:
+    """Return why this server does not serve the node with these entries (enc/rights/domains.py); None if it does.
+
+    Asked before anything else of the entries is looked at: what is wrong with one lets no other domain's node in.
+    """
+    if settings.domains.serves is None:
+        return None
+    for node in nodes:
+        try:
+            project = project_of(node, settings)
+        except ClassificationError as error:
+            return str(error)
+        if not domains.serves(project, settings):
+            return domains.refusal(certname, project, settings)
+    return None
 
 
 @lru_cache(maxsize=10_000)

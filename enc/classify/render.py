@@ -115,7 +115,7 @@ def render_answer(classification: Classification, variable: str | None, source: 
     """
     lines = [f"# {trusted(classification)}", "---"]
     if classification.environment is not None:
-        lines.append(_environment(classification))
+        lines.append(environment_line(classification))
     if classification.classes:
         lines.append("classes:")
         lines += [_line(name, parameters) for name, parameters in classification.classes.items()]
@@ -135,7 +135,7 @@ def render_answer(classification: Classification, variable: str | None, source: 
     return "\n".join(lines) + "\n"
 
 
-def _environment(classification: Classification) -> str:
+def environment_line(classification: Classification) -> str:
     """Return the line of the environment.
 
     While a trial is in force, the line says in a comment how long, and what

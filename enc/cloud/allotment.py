@@ -50,7 +50,7 @@ class Allotter:
         if ticket is None:
             return None
         told = UserData(
-            self._profile,
+            agent_profile.for_project(self._profile, ticket.project, self._settings),
             ticket.certname,
             ticket.project,
             ticket.token,

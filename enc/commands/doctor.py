@@ -8,7 +8,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from enc.commands.call import Call, json_option
-from enc.doctor import account, authority, configuration, contents, directory, follower, keys, projects, puppet, signing
+from enc.doctor import (
+    account,
+    authority,
+    configuration,
+    contents,
+    directory,
+    follower,
+    keys,
+    projects,
+    puppet,
+    separation,
+    signing,
+)
 from enc.doctor.findings import Finding, document, lines, verdict
 from enc.terms.names import Certname
 
@@ -55,6 +67,7 @@ def _examine(call: Call) -> Iterator[Finding]:
     yield from signing.check(facts, who, settings)
     yield from authority.check(settings)
     yield from keys.check(facts, call.arguments.user, settings)
+    yield from separation.check(facts, who, settings)
     yield from account.check(who, config, settings, _enc(facts), node)
 
 

@@ -145,7 +145,7 @@ def _user_data(call: Call) -> int:
     ticket = ticket_of(row.instance, call.settings)
     if row.told.state != "waiting":
         raise ToolkitError(f"{certname}: {row.told.remark}")
-    told = _told(ticket, _profile(call))
+    told = _told(call, ticket, _profile(call))
     if call.arguments.gzip:
         if told is None:
             raise ConfigurationError("is not set, so a new instance would not know its master", where=_SERVER)
@@ -187,9 +187,10 @@ def _profile(call: Call) -> AgentProfile | None:
     return agent_profile.load(agent) if agent.server is not None else None
 
 
-def _told(ticket: Ticket, profile: AgentProfile | None) -> UserData | None:
+def _told(call: Call, ticket: Ticket, profile: AgentProfile | None) -> UserData | None:
     if profile is None:
         return None
+    profile = agent_profile.for_project(profile, ticket.project, call.settings)
     return UserData(profile, ticket.certname, ticket.project, ticket.token, ticket.region, ticket.serial, ticket.role)
 
 
@@ -221,7 +222,7 @@ def _result(call: Call, outcome: Outcome, profile: AgentProfile | None) -> int:
         for remark in receipt.plan.remarks:
             call.say(remark)
     if ticket is not None:
-        _show_ticket(call, document, ticket, _told(ticket, profile))
+        _show_ticket(call, document, ticket, _told(call, ticket, profile))
     else:
         call.show(document, lines)
     return ExitStatus.DONE

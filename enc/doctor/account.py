@@ -72,6 +72,8 @@ def check(
     needed += [layout.nodes / f"{node}.yaml"] if node else []
     secret = settings.directory.bind_password_file
     wanted = [str(path) for path in (*needed, *([secret] if secret else [])) if _is_there(path)]
+    if settings.domains.serves == "projects":
+        wanted = [path for path in wanted if path != str(secret)]  # it must not (separation.py)
     failures: dict[str, str] = as_user(who, lambda: unreadable(wanted))
     yield from judge_reading(who.name, failures, str(secret))
     if node is None:

@@ -16,8 +16,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from enc.instances.user_data import AgentProfile, Repository
-from enc.settings import AgentSettings
+from enc.rights.domains import domain_of
+from enc.settings import AgentSettings, Settings
 from enc.terms.errors import ConfigurationError, bounded, one_line
+from enc.terms.names import ProjectName
 
 _PACKAGES = {"distribution": (), "puppet": ("puppet-agent",), "openvox": ("openvox-agent",)}
 
@@ -32,6 +34,7 @@ def load(settings: AgentSettings) -> AgentProfile:
         server=settings.server,
         port=settings.port,
         ca_server=settings.ca_server,
+        ca_port=settings.ca_port,
         authority=authority(
             _read(settings.ca_file, "instances.agent.ca_file"), settings.ca_fingerprints, settings.ca_file
         ),
@@ -43,6 +46,16 @@ def load(settings: AgentSettings) -> AgentProfile:
         renewal=lean("renew.rb"),
         forgetting=lean("forget.sh"),
     )
+
+
+def for_project(profile: AgentProfile, project: ProjectName, settings: Settings) -> AgentProfile:
+    """Return what instances of `project` are told: the master of their trust domain, and the same authority as all."""
+    domain = domain_of(project, settings)
+    found = settings.domains.server(domain) if domain is not None else None
+    if found is None:
+        return profile
+    authority = (profile.ca_server or profile.server, profile.ca_port or profile.port)
+    return profile._replace(server=found[0], port=found[1], ca_server=authority[0], ca_port=authority[1])
 
 
 def lean(name: str) -> str:

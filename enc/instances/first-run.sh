@@ -160,6 +160,7 @@ configure() {
     set_to server "$SERVER"
     set_to serverport "$PORT"
     [ -z "$CA_SERVER" ] || set_to ca_server "$CA_SERVER"
+    [ -z "$CA_PORT" ] || set_to ca_port "$CA_PORT"
     attributes=$(setting csr_attributes)
     authority=$(setting localcacert)
     certificate=$(setting hostcert)

@@ -66,6 +66,8 @@ class AgentProfile(NamedTuple):
     repository: Repository | None
     service: bool
     script: str
+    ca_port: int | None = None
+    """None: the master's."""
     renew_seconds: int = 0
     """So long before its end the certificate is renewed; 0: it is not."""
     renewal: str = ""
@@ -208,6 +210,7 @@ def _values(told: UserData) -> dict[str, str]:
         "SERVER": profile.server,
         "PORT": str(profile.port),
         "CA_SERVER": profile.ca_server or "",
+        "CA_PORT": str(profile.ca_port or ""),
         "PACKAGES": " ".join(profile.packages),
         "INSTALL_SECONDS": str(profile.install_seconds),
         "SIGNED_SECONDS": str(profile.signing_seconds),

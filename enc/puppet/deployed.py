@@ -10,11 +10,13 @@ not seen. Nothing here decides: a later push may bring what is missing.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 
+from enc.rights.domains import shows
 from enc.settings import Settings
+from enc.terms.environments import Rules
 from enc.terms.names import ClassName, EnvironmentName
 
 _MOST_MANIFESTS = 500
@@ -31,8 +33,14 @@ BASE_MODULES = (
 class Environments:
     """The environments below one or more directories."""
 
-    def __init__(self, places: Sequence[Path], base_modules: Sequence[Path]) -> None:
-        """`places`: environmentpath; `base_modules`: basemodulepath."""
+    def __init__(
+        self,
+        places: Sequence[Path],
+        base_modules: Sequence[Path],
+        shown: Callable[[EnvironmentName], bool] = lambda _: True,
+    ) -> None:
+        """`places`: environmentpath; `base_modules`: basemodulepath; `shown`: whether this machine is to have one."""
+        self.shown = shown
         self._places = places
         self._base = base_modules
         self._known: dict[str, Environment | None] = {}
@@ -41,16 +49,17 @@ class Environments:
     def of(cls, settings: Settings) -> Environments:
         """Return those that the branch manager's settings name, with Puppet's default modules."""
         place = settings.branches.environments
-        return cls((place,), (place.parent / "modules", *BASE_MODULES))
+        shown = partial(shows, rules=Rules(settings.branches.rules), domains=settings.domains)
+        return cls((place,), (place.parent / "modules", *BASE_MODULES), shown)
 
     @classmethod
     def printed(cls, settings: Mapping[str, str]) -> Environments:
         """Return those of `environmentpath` and `basemodulepath`, as `puppet config print` says them."""
-        paths = (
+        places, base_modules = (
             [Path(part) for part in settings.get(name, "").split(":") if part.startswith("/")]
             for name in ("environmentpath", "basemodulepath")
         )
-        return cls(*paths)
+        return cls(places, base_modules)
 
     @property
     def served(self) -> bool:

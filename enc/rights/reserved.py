@@ -22,6 +22,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from enc.settings import Settings
+from enc.settings.domains import DOMAINS
 from enc.terms.names import ProjectName
 
 _ALWAYS = ("ca", "default", "puppet")
@@ -69,6 +70,9 @@ def _names(settings: Settings) -> Iterator[str]:
     yield from settings.authorities.keep
     agent, flushed = settings.instances.agent, settings.branches.puppetserver
     yield from (name for name in (agent.server, agent.ca_server) if name)
+    for domain in DOMAINS:
+        if (server := settings.domains.server(domain)) is not None:
+            yield server[0]
     for url in (*(server.url for server in settings.authorities.servers), *flushed.urls):
         yield urlsplit(url).hostname or ""
     for file in (flushed.certificate_file, *(server.certificate_file for server in settings.authorities.servers)):

@@ -69,7 +69,7 @@ def on_environment(name: EnvironmentName, places: Environments) -> Iterator[str]
     """Yield what is odd about an environment that a node is to have."""
     if fault := environment_fault(name):
         yield f"environment {name}: {fault}; no branch becomes it"
-    elif places.served and places[name] is None:
+    elif places.served and places.shown(name) and places[name] is None:
         yield f"environment {name}: is not deployed on this machine; nodes that have it get no catalog until it is"
 
 

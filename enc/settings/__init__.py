@@ -11,6 +11,7 @@ held in seconds.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from enc.settings.branches import (
@@ -21,6 +22,7 @@ from enc.settings.branches import (
     PushSettings,
     TransportSettings,
 )
+from enc.settings.domains import DomainSettings
 from enc.settings.instances import (
     AgentSettings,
     AuthoritiesSettings,
@@ -56,6 +58,7 @@ __all__ = [
     "AuthoritySettings",
     "BranchSettings",
     "DirectorySettings",
+    "DomainSettings",
     "Duration",
     "FollowSettings",
     "GroupSettings",
@@ -96,11 +99,17 @@ class Settings(Section):
     log: LogSettings = field(default_factory=LogSettings)
     branches: BranchSettings = field(default_factory=BranchSettings)
     pushes: PushSettings = field(default_factory=PushSettings)
+    domains: DomainSettings = field(default_factory=DomainSettings)
     instances: InstanceSettings = field(default_factory=InstanceSettings)
     authorities: AuthoritiesSettings = field(default_factory=AuthoritiesSettings)
     signing: SigningSettings = field(default_factory=SigningSettings)
     openstack: OpenStackSettings = field(default_factory=OpenStackSettings)
     self_master: SelfMasterSettings = field(default_factory=SelfMasterSettings)
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield what no section can tell alone."""
+        if self.domains.serves is not None and self.nodes.semantics == "terminus":
+            yield "domains.serves", "which project a node is of is known with nodes.semantics: extended only"
 
     @property
     def nodes_base(self) -> str:

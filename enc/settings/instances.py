@@ -26,6 +26,8 @@ class AgentSettings(Section):
     """The master's port."""
     ca_server: str | None = None
     """The host name of the CA, where it is not the master."""
+    ca_port: int | None = None
+    """The CA's port. None: the master's."""
     ca_file: Path = Path("/etc/puppetmaster/ca.pem")
     """The CA's certificates (PEM), which the instance trusts from the beginning: the master's localcacert."""
     ca_fingerprints: tuple[str, ...] = ()
@@ -60,8 +62,9 @@ class AgentSettings(Section):
         )
         for key, values, rule, wanted in rules:
             yield from ((key, f"{v!r} is not {wanted}") for v in values if not re.fullmatch(rule, v, re.ASCII))
-        if self.port > 65535:
-            yield "port", f"{self.port} is no port"
+        for key, port in (("port", self.port), ("ca_port", self.ca_port or 1)):
+            if port > 65535:
+                yield key, f"{port} is no port"
         if (self.apt_repository or self.yum_repository) and self.repository_key_file is None:
             yield "", "a repository needs its repository_key_file"
 

@@ -21,9 +21,21 @@ from git_hooks.repository.refstore import RefStore
 from git_hooks.store.presence import Presence
 from git_hooks.store.versions import ForeignEnvironment
 
-State = Literal["live", "held", "waits", "not deployed", "not flushed", "no branch", "foreign", "damaged", "unreadable"]
-"""`waits`: the branch is at another commit; `not flushed`: a puppetserver may still serve an older version;
-`damaged`: something of what it shows is not there; `unreadable`: whether it is there cannot be looked at."""
+State = Literal[
+    "live",
+    "held",
+    "waits",
+    "not deployed",
+    "not flushed",
+    "no branch",
+    "elsewhere",
+    "foreign",
+    "damaged",
+    "unreadable",
+]
+"""`elsewhere`: another domain's server shows it; `waits`: the branch is at another commit; `not flushed`: a
+puppetserver may still serve an older version; `damaged`: something of what it shows is not there; `unreadable`: whether
+it is there cannot be looked at."""
 
 
 class Row(NamedTuple):
@@ -90,7 +102,7 @@ def _row(
     elif branch is None:
         state = "no branch"
     elif live is None:
-        state = "not deployed"
+        state = "not deployed" if deployer.shows(name) else "elsewhere"
     elif deployer.records.held(name) is not None:
         state = "held"
     elif live != tip:

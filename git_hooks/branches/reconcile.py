@@ -13,9 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
+from enc.rights.domains import shows
+from enc.settings import DomainSettings
 from enc.terms.environments import Place, Rules, collisions, site_first
 from enc.terms.names import BranchName, EnvironmentName
-from git_hooks.deploy.deployer import Deployer
+from git_hooks.deploy.deployer import ALL, Deployer
 from git_hooks.deploy.records import Record
 from git_hooks.deploy.targets import Tip
 from git_hooks.repository.refs import ObjectId
@@ -41,26 +43,32 @@ def due(
     owing: Iterable[EnvironmentName],
     rules: Rules,
     lost: Iterable[EnvironmentName] = (),
+    domains: DomainSettings = ALL,
 ) -> Due:
     """Return what is to be done. Pure.
 
-    `live` is what environments show, `owing` are those whose flush is owed, `lost` those that are not whole.
+    `live` is what environments show, `owing` are those whose flush is owed, `lost` those that are not whole. Those that
+    another domain's server shows (`domains`) are due to go.
     """
     places = [place for branch in sorted(branches) if (place := rules.place_or_none(branch)) is not None]
     rivals = collisions(places)
     contested = {branch for group in rivals.values() for branch in group}
     damaged = frozenset(lost)
     owed = {*owing, *damaged}
+
+    def wanted(place: Place) -> ObjectId | None:
+        return branches[place.branch] if shows(place.environment, rules, domains) else None
+
     wanting = [
         place
         for place in places
         if place.branch not in contested
-        and (live.get(place.environment) != branches[place.branch] or place.environment in owed)
+        and (live.get(place.environment) != wanted(place) or place.environment in owed)
     ]
     wanting.sort(key=lambda place: place.environment)
     first, rest = site_first(wanting, rules)
-    wanted = {place.environment.lower() for place in places}
-    orphans = tuple(sorted(environment for environment in live if environment.lower() not in wanted))
+    named = {place.environment.lower() for place in places}
+    orphans = tuple(sorted(environment for environment in live if environment.lower() not in named))
     return Due((*first, *rest), orphans, rivals, damaged)
 
 
@@ -74,7 +82,7 @@ def look(deployer: Deployer, rules: Rules) -> Due:
                 live[environment] = commit
                 if deployer.inspection.missing(environment, presence):
                     lost.append(environment)
-    return due(deployer.repository.branches(), live, deployer.records.owing(), rules, lost)
+    return due(deployer.repository.branches(), live, deployer.records.owing(), rules, lost, deployer.domains)
 
 
 def reconcile(deployer: Deployer, found: Due, who: str, why: str = "reconcile") -> Iterator[Record]:

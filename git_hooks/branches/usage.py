@@ -47,7 +47,7 @@ class Usage:
         """Read nothing yet."""
         self._settings = settings
         self._root = str(settings.answers.directory)
-        self._stamp = 0
+        self._stamps: tuple[int, ...] = ()
         self._files: dict[str, tuple[int, str]] = {}
         self._lock = threading.Lock()
 
@@ -87,23 +87,27 @@ class Usage:
             return self._ask(environment)
 
     def _read(self) -> None:
-        directory = f"{self._root}/nodes"
+        # What another domain's server answers is a refusal here, which says the environment, too.
+        directories = (f"{self._root}/refused", f"{self._root}/nodes")
         try:
-            stamp = os.stat(directory).st_mtime_ns
-            if stamp == self._stamp:
+            stamps = tuple(os.stat(directory).st_mtime_ns for directory in directories)
+            if stamps == self._stamps:
                 return
             found: dict[str, tuple[int, str]] = {}
-            with os.scandir(directory) as entries:
-                for entry in entries:
-                    name = entry.name.removesuffix(".yaml")
-                    with suppress(FileNotFoundError):
-                        changed = entry.stat(follow_symlinks=False).st_mtime_ns
-                        known = self._files.get(name)
-                        found[name] = known if known and known[0] == changed else (changed, _environment(entry.path))
+            for directory in directories:
+                with os.scandir(directory) as entries:
+                    for entry in entries:
+                        name = entry.name.removesuffix(".yaml")
+                        with suppress(FileNotFoundError):
+                            changed = entry.stat(follow_symlinks=False).st_mtime_ns
+                            known = self._files.get(name)
+                            same = known is not None and known[0] == changed
+                            found[name] = known if known and same else (changed, _environment(entry.path))
         except OSError as error:
             raise UsageUnknown(f"the answers cannot be read: {error}") from error
         self._files = found
-        self._stamp = stamp if time.time_ns() - stamp > _SETTLED * 1e9 else 0
+        settled = all(time.time_ns() - stamp > _SETTLED * 1e9 for stamp in stamps)
+        self._stamps = stamps if settled else ()
 
     def _ask(self, environment: EnvironmentName) -> tuple[Certname, ...]:
         from enc.directory.ldap_store import LdapSource

@@ -58,7 +58,7 @@ def _commit(call: Call, event: gerrit.Event) -> tuple[bool, list[str]]:
 def _after(call: Call, event: gerrit.Event) -> int:
     if not event.ours:
         return ExitStatus.DONE
-    with Deployer(call.settings.branches) as deployer:
+    with Deployer(call.settings.branches, domains=call.settings.domains) as deployer:
         report = gerrit.after(call.settings, deployer, Usage(call.settings), event, os.environ, os.getuid())
         for line in report:
             print(line, flush=True)

@@ -41,7 +41,7 @@ def opened(call: Call) -> Iterator[tuple[Deployer, RefStore]]:
     """Give the deployer and the refs of the configured repository."""
     settings = call.settings.branches
     use_library()
-    with Deployer(settings) as deployer:
+    with Deployer(settings, domains=call.settings.domains) as deployer:
         yield deployer, RefStore(str(settings.repository))
 
 

@@ -25,6 +25,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from enc.rights.domains import shows
+from enc.settings import DomainSettings
 from enc.terms.environments import Rules
 from enc.terms.errors import NotFound, ToolkitError
 from enc.terms.names import EnvironmentName
@@ -49,6 +51,9 @@ from git_hooks.store.versions import ForeignEnvironment, Versions
 if TYPE_CHECKING:
     from enc.settings import BranchSettings
 
+ALL = DomainSettings()
+"""Every environment."""
+
 
 class Deployer:
     """Deploys to one store; keeps git and the TLS connections between deploys. Not for several threads at once."""
@@ -57,6 +62,7 @@ class Deployer:
         self,
         settings: BranchSettings,
         *,
+        domains: DomainSettings = ALL,
         at: Step = nothing,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
@@ -64,11 +70,13 @@ class Deployer:
     ) -> None:
         """Prepare the store's directories. Sets the process's umask: puppetserver must read what is made.
 
+        `domains` says which environments this machine shows (enc/rights/domains.py); of others, what is live goes.
         `trees` are what the deployers of one repository in one process remember together.
         """
         os.umask(0o022)
         self.settings = settings
         self.rules = Rules(settings.rules)
+        self.domains = domains
         self.layout = Layout(str(settings.store), str(settings.environments))
         self.records = Records(self.layout.root)
         self.repository = Repository(str(settings.repository), trees=trees)
@@ -76,7 +84,7 @@ class Deployer:
         self._store = Store(self.layout, str(settings.repository), at, split_large=settings.split_large)
         types = resource_types(self.layout, settings)
         self.inspection = Inspection(self.layout, self.repository, self.versions, types)
-        self._targets = Targets(self.repository, self.versions, self.rules)
+        self._targets = Targets(self.repository, self.versions, self.rules, domains)
         self._building = Building(settings, self._store, self.repository, self.versions, types, at, clock)
         servers = Puppetservers(settings.puppetserver)
         self._switching = Switching(self._store, self.versions, self.records, servers, at, sleep)
@@ -102,6 +110,10 @@ class Deployer:
     def ready(self) -> None:
         """Make what directories of the store there are not; raise `StoreAway` if its file system is not mounted."""
         self._store.ready()
+
+    def shows(self, environment: EnvironmentName) -> bool:
+        """Tell whether environments of this name are this machine's to show."""
+        return shows(environment, self.rules, self.domains)
 
     def plan(self, environment: EnvironmentName, target: Target) -> Plan:
         """Return what `deploy` would do at this moment."""

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from enc.rights.domains import shows
+from enc.settings import DomainSettings
 from enc.terms.environments import Rules
 from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.repository.objects import Repository
@@ -43,13 +45,16 @@ Target = Tip | Exact
 class Targets:
     """What targets mean in one repository."""
 
-    def __init__(self, repository: Repository, versions: Versions, rules: Rules) -> None:
+    def __init__(self, repository: Repository, versions: Versions, rules: Rules, domains: DomainSettings) -> None:
         self._repository = repository
         self._versions = versions
         self._rules = rules
+        self._domains = domains
 
     def commit(self, environment: EnvironmentName, target: Target) -> ObjectId | None:
-        """Return the commit that `environment` is to show now; None: it is to be removed."""
+        """Return the commit that `environment` is to show now; None: none, so what is live goes."""
+        if not shows(environment, self._rules, self._domains):
+            return None
         if isinstance(target, Exact):
             return self._repository.commit_of(target.commit)
         tip = self._repository.tip(target.branch)

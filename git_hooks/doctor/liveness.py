@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from enc.directory.ldap_store import LdapSource
 from enc.doctor.findings import Finding, fault, note, ok, warning
-from enc.settings import BranchSettings, Settings
+from enc.settings import BranchSettings, DomainSettings, Settings
 from enc.terms.environments import Rules
 from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName, EnvironmentName
@@ -41,7 +41,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from projects(settings, branches)
     try:
         with Repository(str(settings.branches.repository)) as repository:
-            yield from environments(settings.branches, branches, repository)
+            yield from environments(settings.branches, settings.domains, branches, repository)
     except OSError as error:
         yield note("environments", f"the store cannot be read: {error}", "run this as root or as the store's owner")
 
@@ -84,7 +84,7 @@ def projects(settings: Settings, branches: dict[BranchName, ObjectId]) -> Iterat
 
 
 def environments(
-    settings: BranchSettings, branches: dict[BranchName, ObjectId], repository: Repository
+    settings: BranchSettings, domains: DomainSettings, branches: dict[BranchName, ObjectId], repository: Repository
 ) -> Iterator[Finding]:
     """Name environments that do not show their branch, and what is odd about them."""
     layout = Layout(str(settings.store), str(settings.environments))
@@ -101,7 +101,7 @@ def environments(
         text = f"{len(lost)} are not whole ({next(iter(lost.values()))}): {_some(list(lost))}"
         yield fault("environments", text, "branch-manager deploy brings back from git what is missing")
     owing = records.owing()
-    found = due(branches, live, owing, rules)
+    found = due(branches, live, owing, rules, domains=domains)
     places = [one.environment for one in found.deploy if records.held(one.environment) is None]
     waiting = [name for name in places if name not in owing]
     foreign = [name for name in waiting if _foreign(versions, name)]

@@ -217,6 +217,8 @@ class CatchUp:
             live = self._deployer.versions.live(place.environment)
         except ForeignEnvironment:
             return False  # somebody may move away what is there
+        if not self._deployer.shows(place.environment):
+            return live is None
         whole = live == commit and not self._deployer.inspection.missing(place.environment)
         return whole and not self._deployer.records.owes_flush(place.environment)
 

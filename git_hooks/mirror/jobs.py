@@ -74,7 +74,7 @@ class Jobs:
         everything_at = due = time.monotonic()
         owed: set[BranchName] = set()
         use_library()
-        with Deployer(self._settings.branches) as deployer:
+        with Deployer(self._settings.branches, domains=self._settings.domains) as deployer:
             catch_up = CatchUp(self._settings, deployer)
             while (taken := self._take(due)) is not None:
                 everything = time.monotonic() >= due or None in taken

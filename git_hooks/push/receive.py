@@ -75,6 +75,9 @@ def _lines(deployer: Deployer, place: Place, update: RefUpdate, record: Record, 
 
 def _good(deployer: Deployer, place: Place, update: RefUpdate, record: Record, seconds: float) -> str:
     name = place.environment
+    if record.new is None and not deployer.shows(name):
+        words = "removed" if update.deletes else "stored"
+        return f"{name}: {words}; a server of another domain shows it, as soon as it asks (docs/trust-domains.md)"
     if record.new is None:
         return f"{name}: removed" if update.deletes else f"{name}: removed, since somebody deleted the branch after you"
     shown = f"{name}: live at {record.new.abbreviated}"

@@ -82,7 +82,7 @@ class Workplace:
         self.usage = usage
         self.membership = Membership(settings, time.time)
         self.judge = Judge(settings, self.membership, usage)
-        self.deployer = Deployer(settings.branches, trees=trees).__enter__()
+        self.deployer = Deployer(settings.branches, domains=settings.domains, trees=trees).__enter__()
 
     def close(self) -> None:
         """End git, close connections."""

@@ -25,12 +25,32 @@ CODE = {
     "puppetmaster::self": "class { 'puppetmaster::self': ensure => %s, for_project => true, branch => 'project/red' }",
     "puppetmaster::client": "class { 'puppetmaster::client': ensure => %s, server => 'web-1.example.org', "
     f'ca_certificate => "{CA}" }}',
+    "puppetmaster::agent": "class { 'puppetmaster::agent': ensure => %s, server => 'projects.example.org', "
+    "ca_server => 'puppet.example.org' }",
 }
 """Each public class."""
-TOGETHER = "\n".join(CODE[name] for name in CODE if name not in {"puppetmaster::self", "puppetmaster::client"})
+_APART = {"puppetmaster::self", "puppetmaster::client", "puppetmaster::agent"}
+TOGETHER = "\n".join(CODE[name] for name in CODE if name not in _APART)
 
 REFUSED = {
     "no certificate authority, and nobody who is": ("class { 'puppetmaster': ca => false }", "ca_server must say"),
+    "signing without an authority": (
+        "class { 'puppetmaster': ca => false, ca_server => 'ca.example.org', autosign => '/bin/enc-autosign' }",
+        "nothing is signed here",
+    ),
+    "neither an authority nor catalogs": (
+        "class { 'puppetmaster': ca => false, ca_server => 'ca.example.org', compiles => false }",
+        "does nothing",
+    ),
+    "an authority apart beside one that is not": (
+        "class { 'puppetmaster::authority': certname => 'ca.example.org' }",
+        "puppetserver itself must be none",
+    ),
+    "an authority apart with the machine's name": (
+        "class { 'puppetmaster': ca => false, ca_server => 'one.example.org' }\n"
+        "class { 'puppetmaster::authority': certname => 'one.example.org' }",
+        "needs one of its own",
+    ),
     "a client without an anchor": ("class { 'puppetmaster::client': server => 'a.b' }", "ca_certificate must hold"),
     "a certname that breaks out": ("class { 'puppetmaster': ca_clients => ['a\", \"*'] }", "ca_clients"),
     "every client": ("class { 'puppetmaster': flush_clients => ['*'] }", "flush_clients"),
@@ -68,6 +88,28 @@ def compiled(modulepath: Path) -> dict[str, Compiled]:
         "debian",
         "class { 'puppetmaster': ca => false, ca_server => 'ca.example.org', crl_timer => false }",
     )
+    cases["the authority alone"] = ("debian", "class { 'puppetmaster': compiles => false }")
+    for ensure in ("present", "absent"):
+        cases[f"the authority apart, {ensure}"] = (
+            "debian",
+            f"class {{ 'puppetmaster': ca => {str(ensure == 'absent').lower()}, ca_server => 'ca.example.org', "
+            "ca_port => 8141, dns_alt_names => ['puppet'] }\n"
+            f"class {{ 'puppetmaster::authority': ensure => {ensure}, certname => 'ca.example.org', "
+            "signer_secret => Sensitive('secret'), config => { 'log' => { 'level' => 'debug' } } }",
+        )
+    cases["the authority apart with Puppet's packages"] = (
+        "puppet-redhat",
+        "class { 'puppetmaster': ca => false, ca_server => 'ca.example.org' }\n"
+        "class { 'puppetmaster::authority': certname => 'ca.example.org' }",
+    )
+    for serves in ("site", "projects"):
+        cases[f"serves {serves}"] = (
+            "debian",
+            f"class {{ 'puppetmaster::toolkit': config => {{ 'domains' => {{ 'serves' => '{serves}' }} }}, "
+            "ldap_secret => Sensitive('secret') }\n"
+            "class { 'puppetmaster': ca => false, ca_server => 'ca.example.org', ca_port => 8141 }\n"
+            "class { 'puppetmaster::instances': signer_secret => Sensitive('secret') }",
+        )
     policy = "class { 'puppetmaster': autosign => '/opt/puppetmaster-toolkit/bin/enc-autosign' }"
     cases["signed by the policy"] = ("debian", policy)
     enc = CODE["puppetmaster::enc"]
@@ -182,6 +224,53 @@ def test_a_master_without_an_authority(compiled: dict[str, Compiled]) -> None:
     assert "puppetmaster-crl.service" not in made.of("Service")  # the timer starts it
     for name in ("elsewhere, by its agent only", "puppetmaster present debian"):
         assert compiled[name].of("Service")["puppetmaster-crl.timer"]["ensure"] == "stopped"
+
+
+def test_an_authority_apart_gives_no_catalogs_and_files(compiled: dict[str, Compiled]) -> None:
+    rules = str(compiled["the authority alone"].of("File")["/etc/puppet/puppetserver/conf.d/auth.conf"]["content"])
+    named = set(re.findall(r'path: "([^"]+)"', rules))
+    assert {"/puppet-ca/v1/certificate_request", "/puppet-ca/v1/sign", "/"} <= named
+    assert {path for path in named if not path.lstrip("^").startswith(("/puppet-ca/", "/status/"))} == {"/"}
+    whole = str(compiled["elsewhere"].of("File")["/etc/puppet/puppetserver/conf.d/auth.conf"]["content"])
+    assert set(re.findall(r'path: "([^"]+)"', whole)) > named
+
+
+def test_an_authority_apart_on_the_same_machine(compiled: dict[str, Compiled]) -> None:
+    made = compiled["the authority apart, present"]
+    files = made.of("File")
+    assert "Debian's packages" in str(compiled["the authority apart with Puppet's packages"].error)
+    assert files["/etc/puppetmaster-authority/signer.secret"]["mode"] == "0400"
+    assert files["/var/lib/puppetmaster-authority"]["owner"] == "puppet-ca"
+    assert "authority-disabled-service" in files["/etc/puppet/puppetserver/services.d/ca.cfg"]["content"]
+    assert "/puppet/v3" not in files["/etc/puppetmaster-authority/conf.d/auth.conf"]["content"]
+    assert "User=puppet-ca" in files["/etc/systemd/system/puppetmaster-authority.service"]["content"]
+    gone = compiled["the authority apart, absent"]
+    assert gone.error is None and gone.of("Service")["puppetmaster-authority.service"]["ensure"] == "stopped"
+    assert gone.of("User")["puppet-ca"]["ensure"] == "absent"
+
+
+def test_what_puppetserver_need_not_read_it_does_not(compiled: dict[str, Compiled]) -> None:
+    def secret(case: str, name: str) -> tuple[str, str, str]:
+        file = compiled[case].of("File")[f"/etc/puppetmaster/{name}.secret"]
+        return file["owner"], file["group"], file["mode"]
+
+    closed = ("puppetmaster", "root", "0400")
+    assert secret("serves projects", "ldap") == secret("serves projects", "signer") == closed
+    assert secret("serves site", "signer") == closed
+    assert secret("serves site", "ldap") == secret("together present debian", "ldap") != closed
+    settings = compiled["serves site"].of("Puppetmaster_setting")
+    assert settings["main/ca_port"]["value"] == "8141" and settings["server/autosign"]["ensure"] == "absent"
+
+
+def test_an_agent_goes_only_where_it_is_served(compiled: dict[str, Compiled]) -> None:
+    made = compiled["puppetmaster::agent present debian"]
+    settings = made.of("Puppetmaster_setting")
+    assert settings["agent/ca_server"]["value"] == "puppet.example.org"
+    assert settings["agent/server"]["value"] == "projects.example.org"
+    required = "Exec[projects.example.org must serve this machine]"
+    assert {str(it["require"]) for it in settings.values()} == {required}
+    gone = compiled["puppetmaster::agent absent debian"].of("Puppetmaster_setting")
+    assert gone.keys() == settings.keys() and {it["ensure"] for it in gone.values()} == {"absent"}
 
 
 def test_requests_are_judged_anew_where_a_policy_signs(compiled: dict[str, Compiled]) -> None:

@@ -57,7 +57,8 @@ host, name, method, path = sys.argv[1:]
 context = ssl.create_default_context(cafile="/var/lib/puppet/ssl/certs/ca.pem")
 context.load_cert_chain(f"/var/lib/puppet/ssl/certs/{name}.pem", f"/var/lib/puppet/ssl/private_keys/{name}.pem")
 try:
-    connection = http.client.HTTPSConnection(host, 8140, context=context, timeout=60)
+    host, _, port = host.partition(":")
+    connection = http.client.HTTPSConnection(host, int(port or 8140), context=context, timeout=60)
     connection.request(method, path)
     print(connection.getresponse().status)
 except (ssl.SSLError, ConnectionResetError):
@@ -85,6 +86,8 @@ groups=$(runuser -u git -- id -nG)
 [ "$(stat -c %G /var/lib/puppetmaster/answers)" = puppet ] && [ "$groups" = "puppet puppetmaster-readers" ]
 """
 """The groups of an installation before there were any of ours."""
+AUTHORITY = "ca.example.org"
+SERVED, OWN, SSL = "/etc/puppet/puppetserver/ca", "/var/lib/puppetmaster-authority", "/var/lib/puppet/ssl"
 KILLS = 6
 """On the way there, and on the way back."""
 KILLED = r"""
@@ -116,10 +119,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CentralSite]:
         yield site
 
 
+def example(page: str, number: int) -> dict[str, Any]:
+    """Return one of the examples on a page of docs/."""
+    examples = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+    found: dict[str, Any] = yaml.safe_load(examples[number])
+    return found
+
+
 def documented(site: CentralSite, number: int) -> dict[str, Any]:
     """Return one of the examples in docs/module.md, with the secrets and addresses of this site."""
-    examples = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/module.md").read_text(), re.DOTALL)
-    data: dict[str, Any] = yaml.safe_load(examples[number])
+    data = example("module.md", number)
     secrets = {
         "puppetmaster::toolkit::ldap_secret": site.password("reader"),
         "puppetmaster::instances::signer_secret": site.password("signer"),
@@ -215,6 +224,7 @@ def test_masters_there_and_back_and_killed_anywhere(site: CentralSite, first: Ma
         done(first, f"{PREFIX}/bin/{program}", "doctor")
 
     for_catalogs_only(first, second)
+    authority_apart(site, first)
 
     there = look(first)
     changes = len(re.findall(r"^Notice: /Stage", apply(first, ABSENT, good=(2,)), re.MULTILINE))
@@ -281,6 +291,57 @@ def for_catalogs_only(first: Machine, second: Machine) -> None:
     apply(second, ABSENT, good=(2,))
     gone(before, second)
     apply(second, ABSENT, good=(0,))
+
+
+def authority_apart(site: CentralSite, first: Machine) -> None:
+    """Let the authority have a process and an account of its own, as docs/trust-domains.md says; take it back."""
+    before = yaml.safe_load(first.read("/etc/puppet/data/site.yaml"))
+    done(first, "sh", "-c", f"echo '{site.addresses[FIRST]} {AUTHORITY}' >>/etc/hosts")
+    authority = _openssl(first, f"{SERVED}/ca_crt.pem", "-fingerprint")
+    key = first.read(f"{SSL}/private_keys/{FIRST}.pem")
+    apart = before | example("trust-domains.md", 0) | {"puppetmaster::authority::heap": "512m"}
+    apart["puppetmaster::authority::signer_secret"] = site.password("signer")
+    directory = before["puppetmaster::toolkit::config"]["directory"]
+    apart["puppetmaster::authority::config"]["directory"] = {
+        name: value for name, value in directory.items() if name in ("uris", "suffix", "tls")
+    }
+    apart["puppetmaster::authority::java_args"] = before["puppetmaster::java_args"]
+    apart["puppetmaster::toolkit::config"] = before["puppetmaster::toolkit::config"] | example("trust-domains.md", 1)
+    with_authority = f"{CENTRAL}, puppetmaster::authority"
+
+    _data(first, apart)
+    apply(first, with_authority, good=(2,))
+    apply(first, with_authority, good=(0,))
+    assert set(active(first, "puppetserver", "puppetmaster-authority")) == {"active"}
+    assert _openssl(first, f"{OWN}/ca/ca_crt.pem", "-fingerprint") == authority
+    assert first.run("test", "-e", SERVED).returncode != 0
+    done(first, "runuser", "-u", "puppet", "--", "sh", "-c", f"! cat {OWN}/ca/ca_key.pem", good=(0,))
+    done(first, "runuser", "-u", "puppet", "--", "sh", "-c", "! cat /etc/puppetmaster*/signer.secret", good=(0,))
+    assert first.read(f"{SSL}/private_keys/{FIRST}.pem") != key
+    assert "DNS:puppet" in _openssl(first, f"{SSL}/certs/{FIRST}.pem", "-text")
+    done(first, "puppetserver", "ca", "list", "--config", "/etc/puppetmaster-authority/puppet.conf", "--all")
+    said = done(first, f"{PREFIX}/bin/enc-admin", "doctor")
+    assert re.search("ok +trust-authority +the authority is apart", said), said
+    # With the key of the process that compiles
+    for method, path in (("GET", "certificate_statuses/any"), ("PUT", f"certificate_status/{FIRST}")):
+        assert ask(first, f"{AUTHORITY}:8141", FIRST, method, f"/puppet-ca/v1/{path}") == "403"
+    done(first, "puppet", "agent", "--test", "--waitforlock", "1", timeout=120, good=(0, 1, 2))
+
+    _data(first, before | {"puppetmaster::authority::ensure": "absent", "puppetmaster::authority::certname": AUTHORITY})
+    apply(first, with_authority, good=(2,))
+    apply(first, with_authority, good=(0,))
+    assert _openssl(first, f"{SERVED}/ca_crt.pem", "-fingerprint") == authority
+    assert first.run("test", "-e", OWN).returncode != 0
+    _data(first, before)
+    apply(first, CENTRAL, good=(0,))
+
+
+def _data(machine: Machine, data: dict[str, Any]) -> None:
+    done(machine, "sh", "-c", 'printf %s "$1" >/etc/puppet/data/site.yaml', "sh", yaml.safe_dump(data))
+
+
+def _openssl(machine: Machine, certificate: str, what: str) -> str:
+    return done(machine, "openssl", "x509", "-in", certificate, "-noout", what)
 
 
 def killed_on_the_way(machine: Machine, code: str, changes: int, wanted: dict[str, str]) -> None:

@@ -1,0 +1,193 @@
+"""Servers of one trust domain on real parts: whom they answer, which environments they show, what is on their disk."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from enc.answers.direct import answer
+from enc.settings import config
+from enc.terms.errors import ExitStatus
+from enc.terms.names import Certname, EnvironmentName
+from git_hooks.branches.usage import Usage
+from git_hooks.cli import main
+from tests.real.conftest import SlapdMaker
+from tests.support.following import HOSTS, KIND, Following, add_node, add_project, eventually, node_dn
+from tests.support.pushes import ManagedRepository, populate
+from tests.support.slapd import REPLACE, Slapd
+
+DB, WEB = "db.example.org", "web1.example.org"
+SECRET = "only-of-the-site"
+DATA = f'key="{SECRET}"'
+
+
+@pytest.fixture(scope="module")
+def slapd(make_module_slapd: SlapdMaker) -> Slapd:
+    slapd = make_module_slapd()
+    populate(slapd)
+    add_project(slapd, "ops", puppetmasterData=DATA)
+    add_node(slapd, DB, "ops", puppetVar=f"password={SECRET}", puppetmasterData=DATA)
+    slapd.add(f"cn=bare.example.org,{HOSTS}", {"objectClass": KIND, "puppetVar": f"password={SECRET}"})
+    return slapd
+
+
+@pytest.fixture
+def following(slapd: Slapd, tmp_path: Path) -> Iterator[dict[str, Following]]:
+    """Followers of both domains."""
+    made = {
+        serves: Following(
+            tmp_path / serves,
+            slapd,
+            domains={"serves": serves, "site_projects": ["ops"], "servers": ["projects = p.example.org"]},
+            answers={"merged_data": True},
+        )
+        for serves in ("site", "projects")
+    }
+    for one in made.values():
+        one.start(forked=True)
+    yield made
+    for one in made.values():
+        one.end()
+
+
+def held(root: Path) -> bytes:
+    """Return all that others than the follower's account may read below an answers directory."""
+    files = [path for path in root.rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
+    return b"".join(path.name.encode() + path.read_bytes() for path in files)
+
+
+def test_each_server_answers_its_domain_and_has_nothing_of_the_other(
+    slapd: Slapd, following: dict[str, Following]
+) -> None:
+    site, projects = following["site"], following["projects"]
+    assert site.enc(DB)[0] == projects.enc(WEB)[0] == 0
+    assert SECRET in site.enc(DB)[1]
+
+    status, line = site.enc(WEB)
+    assert status == 1
+    said = f"{WEB} is of the domain projects, which p.example.org serves; this server serves the domain site only"
+    assert line == f"enc: {said} (domains.serves)\n"
+    assert answer(Certname(WEB), site.settings) == (ExitStatus.FAILED, line.removeprefix("enc: "))
+    for name in (DB, "bare.example.org", "nobody.example.org"):
+        status, line = projects.enc(name)
+        assert status == 1 and line.startswith(f"enc: {name} has no answer here: this server serves nodes of the")
+        assert projects.enc(name, program="enc-trusted") == (0, "{}\n")
+    found = held(projects.layout.root)
+    assert WEB.encode() in found and SECRET.encode() not in found and DB.encode() not in found
+    assert (projects.layout.copy.stat().st_mode & 0o777) == 0o600
+    assert SECRET.encode() in projects.layout.copy.read_bytes() + _log_of(projects), "the test looks at the right place"
+
+    # Where the branches are, who uses which environment is known all the same.
+    usage = Usage(site.settings)
+    assert usage.nodes(EnvironmentName("project_red")) == (WEB,)
+    slapd.modify(node_dn(WEB, "red"), {"environment": [(REPLACE, ["project_red__used"])]})
+    eventually(lambda: usage.nodes(EnvironmentName("project_red")) == (), "the other environment")
+    slapd.modify(node_dn(WEB, "red"), {"environment": [(REPLACE, ["project_red"])]})
+
+
+def _log_of(one: Following) -> bytes:
+    log = one.layout.copy.with_name("copy.sqlite-wal")
+    return log.read_bytes() if log.exists() else b""
+
+
+def test_nothing_is_inherited_across_domains(slapd: Slapd, following: dict[str, Following]) -> None:
+    """An admin names a server of the site as parent, or an operator a node of a project as a server's."""
+    slapd.modify(node_dn(WEB, "red"), {"parentNode": [(REPLACE, [DB])]})
+    slapd.modify(node_dn(DB, "ops"), {"parentNode": [(REPLACE, ["web2.example.org"])]})
+    site, projects = following["site"], following["projects"]
+    eventually(lambda: "parent is of another domain" in projects.log.read_text(), "the project's node is told")
+    eventually(lambda: "parent is of another domain" in site.log.read_text(), "the site's node is told")
+    assert SECRET.encode() not in held(projects.layout.root)
+    for node, project in ((WEB, "red"), (DB, "ops")):
+        slapd.modify(node_dn(node, project), {"parentNode": [(REPLACE, [])]})
+
+
+def test_a_node_that_changes_sides_leaves_nothing_behind(slapd: Slapd, following: dict[str, Following]) -> None:
+    site, projects = following["site"], following["projects"]
+    add_node(slapd, "moves.example.org", "red", puppetmasterData='own="x"')
+    eventually(lambda: projects.text("moves.example.org"), "an answer")
+    mover = slapd.connect()
+    mover.modify_dn(node_dn("moves.example.org", "red"), "cn=moves.example.org", new_superior=f"ou=ops,{HOSTS}")
+    eventually(lambda: site.text("moves.example.org"), "the site's answer")
+    eventually(lambda: projects.text("moves.example.org") is None, "no answer any more")
+    assert b"moves.example.org" not in held(projects.layout.root)
+    slapd.delete(node_dn("moves.example.org", "ops"))
+
+
+def test_a_server_that_changes_sides_throws_away_what_it_had(slapd: Slapd, tmp_path: Path) -> None:
+    """Also what cannot be classified any more, which otherwise would keep its last good answer."""
+    one = Following(tmp_path / "one", slapd)
+    one.start(forked=True)
+    assert one.text(DB) and one.text(WEB)
+    slapd.modify(node_dn(DB, "ops"), {"parentNode": [(REPLACE, ["nobody.example.org"])]})
+    eventually(lambda: "nobody.example.org" in one.log.read_text(), "the bad entry is seen")
+    one.end()
+    document = yaml.safe_load(one.configuration.read_text())
+    document["domains"] = {"serves": "projects", "site_projects": ["ops"]}
+    one.configuration.write_text(yaml.safe_dump(document))
+    one.start(forked=True)
+    eventually(lambda: one.text(DB) is None, "no answer any more")
+    assert one.text(WEB) and SECRET.encode() not in held(one.layout.root)
+    one.end()
+    slapd.modify(node_dn(DB, "ops"), {"parentNode": [(REPLACE, [])]})
+
+
+@pytest.fixture
+def repository(slapd: Slapd, tmp_path: Path) -> ManagedRepository:
+    made = ManagedRepository(tmp_path / "managed", slapd)
+    branch_manager(made, "deploy")
+    assert made.shown("project_red", "manifests/site.pp") == "red"
+    return made
+
+
+def branch_manager(made: ManagedRepository, *words: str) -> int:
+    return main(["--config", str(made.configuration), *words])
+
+
+def serve(made: ManagedRepository, **domains: object) -> None:
+    document = yaml.safe_load(made.configuration.read_text())
+    document["domains"] = domains
+    made.configuration.write_text(yaml.safe_dump(document))
+    made.settings = config.load(made.configuration)
+
+
+def environments(made: ManagedRepository) -> set[str]:
+    return {path.name for path in (made.base / "environments").iterdir()}
+
+
+def test_a_site_server_shows_no_environment_of_a_project(
+    repository: ManagedRepository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(repository, serves="site")
+    assert branch_manager(repository, "deploy") == 0
+    assert environments(repository) == {"production", "test"}
+    done = repository.push([{"ref": "project/red", "files": {"manifests/site.pp": "new"}}])
+    assert done.status == 0 and "project_red: stored; a server of another domain shows it" in done.output
+    done = repository.push([{"ref": "topic/red/new", "files": {"x": "new"}}])
+    assert done.status == 0 and environments(repository) == {"production", "test"}
+    capsys.readouterr()
+    assert branch_manager(repository, "list") == 0
+    assert "elsewhere" in capsys.readouterr().out
+    commit = subprocess.check_output(
+        ["git", "-C", str(repository.bare.path), "rev-parse", "project/red"], text=True
+    ).strip()
+    branch_manager(repository, "rollback", "project_red", commit, "--reason", "x")
+    assert environments(repository) == {"production", "test"}
+
+    serve(repository)
+    assert branch_manager(repository, "release", "project_red") == 0
+    assert branch_manager(repository, "deploy") == 0
+    assert repository.shown("project_red", "manifests/site.pp") == "new"
+
+
+def test_a_projects_server_shows_of_the_site_what_is_named(repository: ManagedRepository) -> None:
+    serve(repository, serves="projects")
+    assert branch_manager(repository, "deploy") == 0
+    assert "test" not in environments(repository) and {"production", "project_red"} <= environments(repository)
+    serve(repository, serves="projects", reviewed=None)
+    assert branch_manager(repository, "deploy") == 0
+    assert "production" not in environments(repository) and "project_red" in environments(repository)
