@@ -42,13 +42,8 @@ class puppetmaster::toolkit (
   # They say what pip was given, or is being given; without either, the directory is not ours.
   $marks = ["${directory}/.source", "${directory}/.installing"]
   $config_directory = '/etc/puppetmaster'
-  # Who may read what LDAP says: the answers, and the password to read it.
   $readers = 'puppetmaster-readers'
 
-  group { $readers:
-    ensure => $ensure,
-    system => true,
-  }
   if $ensure == 'present' {
     if $source {
       include puppetmaster::dpkg
@@ -86,6 +81,8 @@ class puppetmaster::toolkit (
       }
     }
     if $ldap_secret {
+      include puppetmaster::group_of_readers
+
       file { "${config_directory}/ldap.secret":
         ensure    => file,
         owner     => 'root',
@@ -97,6 +94,8 @@ class puppetmaster::toolkit (
       }
     }
   } else {
+    include puppetmaster::group_of_readers
+
     exec { "remove ${directory}":
       command => ['/bin/rm', '-rf', '--', $directory],
       onlyif  => [['/usr/bin/test', '-e', $marks[0], '-o', '-e', $marks[1]]],
