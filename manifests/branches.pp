@@ -53,6 +53,7 @@ class puppetmaster::branches (
 
   if $ensure == 'present' {
     include puppetmaster
+    include puppetmaster::group_of_readers
     include puppetmaster::state
 
     $own_name = if $puppetmaster::certname { $puppetmaster::certname } else { $trusted['certname'] }

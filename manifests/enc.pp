@@ -43,6 +43,7 @@ class puppetmaster::enc (
 
   if $ensure == 'present' {
     include puppetmaster
+    include puppetmaster::group_of_readers
     include puppetmaster::state
 
     $readers = $puppetmaster::toolkit::readers

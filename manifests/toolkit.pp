@@ -42,15 +42,10 @@ class puppetmaster::toolkit (
   # They say what pip was given, or is being given; without either, the directory is not ours.
   $marks = ["${directory}/.source", "${directory}/.installing"]
   $config_directory = '/etc/puppetmaster'
-  # Who may read what LDAP says: the answers, and the password to read it.
   $readers = 'puppetmaster-readers'
   # The trust domain that the configuration binds this machine to, if it does.
   $serves = if $config and $config['domains'] { $config['domains']['serves'] }
 
-  group { $readers:
-    ensure => $ensure,
-    system => true,
-  }
   if $ensure == 'present' {
     if $source {
       include puppetmaster::dpkg
@@ -88,6 +83,8 @@ class puppetmaster::toolkit (
       }
     }
     if $ldap_secret {
+      include puppetmaster::group_of_readers
+
       file { "${config_directory}/ldap.secret":
         ensure    => file,
         owner     => 'root',
@@ -99,6 +96,8 @@ class puppetmaster::toolkit (
       }
     }
   } else {
+    include puppetmaster::group_of_readers
+
     exec { "remove ${directory}":
       command => ['/bin/rm', '-rf', '--', $directory],
       onlyif  => [['/usr/bin/test', '-e', $marks[0], '-o', '-e', $marks[1]]],

@@ -164,6 +164,8 @@ def test_no_account_of_ours_is_in_the_group_that_reads_keys(compiled: dict[str, 
         assert joined == {"Exec[puppet is in puppetmaster-readers]", "Exec[puppet is in puppetmaster-signer]"}
         secrets = {path: it for path, it in made.of("File").items() if path.endswith(".secret")}
         assert "puppet" not in {it["group"] for it in secrets.values()}
+        # Only where something is given to it: an instance that may become a master leaves no trace when it does not.
+        assert compiled[f"puppetmaster::self present {layout}"].of("Group") == {}
 
 
 def test_the_report_processor_stands_where_puppetserver_looks(compiled: dict[str, Compiled]) -> None:
