@@ -12,10 +12,15 @@ from pathlib import Path
 import pytest
 
 from enc.answers.layout import link
+from enc.directory.edits import DirectoryEditor
 from enc.directory.embedded_config import StartOptions
 from enc.directory.ldap_store import LdapSource
 from enc.directory.syncrepl import SyncFeed
+from enc.instances.journal import Journal
+from enc.instances.reconcile import Reconciler
+from enc.service import survey
 from enc.settings import DirectorySettings, Settings
+from enc.terms.names import Certname, ClassName
 from enc.terms.record import Record
 from tests.real.conftest import SlapdMaker
 from tests.support.following import HOSTS, SUFFIX, Following, add_node, add_project, eventually, node_dn
@@ -121,6 +126,24 @@ def test_a_server_that_has_to_be_polled(unlimited: Slapd, tmp_path: Path) -> Non
     with LdapSource(settings) as source:
         listed = {record.first("cn"): bool(record.unread) for record in source.all_nodes()}
     assert listed == {WEB: False, POISON: True}
+
+
+def test_listings_and_repairs_tell_it_and_go_on(unlimited: Slapd, tmp_path: Path) -> None:
+    settings = Settings(directory=DirectorySettings(uris=(unlimited.ldapi_uri,), suffix=SUFFIX))
+    settings = replace(settings, answers=replace(settings.answers, directory=tmp_path / "answers"))
+    waiting = "waiting since 1 until 2 sha256 " + "0" * 64
+    for attribute, value in (("puppetmasterEnrolment", waiting), ("cn", "hidden.example.org")):
+        unlimited.modify(node_dn(POISON), {attribute: [(ADD, [value])]})
+    poison(unlimited, node_dn(POISON), value=100 * LONG)
+    with LdapSource(settings) as source:
+        rows = {row.certname: row.trouble for row in survey.rows(survey.Snapshot(source, settings), settings)}
+        uses = survey.uses(ClassName("ntp"), survey.Snapshot(source, settings).everything(), settings)
+    assert rows[Certname(WEB)] == "" and "description has 180" in rows[Certname(POISON)]
+    assert {use.dn for use in uses} == {node_dn(WEB), node_dn(POISON)}
+    with DirectoryEditor(settings) as editor:
+        reconciler = Reconciler(settings, editor, (), Journal(tmp_path / "journal"), 0.0)
+        assert [repair for repair in reconciler.look() if repair.certname == POISON] == []
+    assert [trouble for trouble in reconciler.troubles if trouble.startswith(node_dn(POISON))]
 
 
 def test_the_limit_is_a_setting(unlimited: Slapd) -> None:
