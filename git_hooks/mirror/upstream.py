@@ -7,7 +7,8 @@ not followed (credentials go to the configured address and nowhere else),
 submodules and tags are not fetched, and nobody's GIT_* variables count. Objects
 that are malformed, or that some git would misread, are not let in
 (fetch.fsckObjects), as with a push; which old faults a site puts up with stands
-in the repository's configuration (fetch.fsck.*, docs/mirror.md).
+in the repository's configuration (fetch.fsck.*, docs/mirror.md). Memory,
+processor time and bytes of a fetch are bounded (repository/bounds.py).
 
 Failure modes: `UpstreamFailed` with the line of git's or ssh's that says why,
 and what to do where that is known, without credentials: they are in a file that
@@ -28,6 +29,7 @@ from enc.programs import log
 from enc.terms.errors import ToolkitError
 from enc.terms.names import HEADS, BranchName
 from enc.terms.program_words import why
+from git_hooks.repository.bounds import OPTIONS, Bounds
 from git_hooks.repository.reading import git_environment
 from git_hooks.repository.refs import ObjectId
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 _ALWAYS = (
     *("-c", "fetch.fsckObjects=true", "-c", "transfer.fsckObjects=true"),
     *("-c", "http.followRedirects=false"),
+    *(word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")),
 )
 _SHALLOW = "shallow roots are not allowed"
 _ADVICE = (
@@ -52,6 +55,8 @@ _ADVICE = (
     (_SHALLOW, "let the repository at the forge have its whole history (git fetch --unshallow)"),
     ("fsck error", "mend the history, or allow this fault: docs/mirror.md, What git checks"),
     ("No space left", "make room"),
+    ("File too large", "see branches.mirror.fetch_bytes"),
+    ("over limit", "see branches.git_memory"),
 )
 """What to do, by words of the reason; the first that stands in it."""
 
@@ -68,6 +73,7 @@ class Upstream:
         self._mirror = settings.mirror
         self._url = settings.mirror.url or ""
         self._repository = str(settings.repository)
+        self._bounds = Bounds(settings.git_memory, int(settings.git_seconds), settings.mirror.fetch_bytes)
 
     def branches(self) -> dict[BranchName, ObjectId]:
         """Return all branches at the forge whose names are taken here."""
@@ -98,7 +104,7 @@ class Upstream:
         ]
         try:
             process = subprocess.Popen(
-                command,
+                self._bounds.command(command),
                 env=self._environment(os.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -138,7 +144,7 @@ class Upstream:
         ssh = "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes"
         if self._mirror.ssh_key_file is not None:
             ssh += f" -o IdentitiesOnly=yes -i {shlex.quote(str(self._mirror.ssh_key_file))}"
-        return git_environment(environ) | {
+        return git_environment(environ) | self._bounds.environment() | {
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ALLOW_PROTOCOL": ":".join(self._mirror.protocols),
             "GIT_SSH_COMMAND": ssh,
