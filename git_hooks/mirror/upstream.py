@@ -23,6 +23,7 @@ import signal
 import subprocess
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enc.programs import log
@@ -55,7 +56,8 @@ _ADVICE = (
     (_SHALLOW, "let the repository at the forge have its whole history (git fetch --unshallow)"),
     ("fsck error", "mend the history, or allow this fault: docs/mirror.md, What git checks"),
     ("No space left", "make room"),
-    ("File too large", "see branches.mirror.fetch_bytes"),
+    (f"died of signal {int(signal.SIGXFSZ)}", "it sends more than branches.mirror.fetch_bytes"),
+    (f"died of signal {int(signal.SIGXCPU)}", "see branches.git_seconds"),
     ("over limit", "see branches.git_memory"),
 )
 """What to do, by words of the reason; the first that stands in it."""
@@ -90,7 +92,17 @@ class Upstream:
         """Bring the commits of `branches` here; no branch moves. What is not used, git collects some weeks later."""
         refs = [branch.ref for branch in branches]
         options = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance")
-        self._git("fetch", "--quiet", *options, "--", self._url, *refs)
+        before = self._unfinished()
+        try:
+            self._git("fetch", "--quiet", *options, "--", self._url, *refs)
+        except UpstreamFailed:
+            # A git that was ended leaves what it had of a pack, each time it is tried again.
+            for path in self._unfinished() - before:
+                path.unlink(missing_ok=True)
+            raise
+
+    def _unfinished(self) -> frozenset[Path]:
+        return frozenset(Path(self._repository, "objects/pack").glob("tmp_*"))
 
     def _git(self, *arguments: str) -> str:
         command = [
