@@ -14,7 +14,7 @@ Failure modes: no descriptor is left for a new connection: the oldest silent one
 goes. A certificate that cannot be read after a renewal: the one before stays.
 
 Of gunicorn's gthread are used, and held by a test: `ThreadWorker.accept`,
-`finish_request`, `_keepalive_after`, `murder_keepalived`, `handle`, `nr_conns`, `poller`, `tpool`,
+`finish_request`, `handle_request`, `_keepalive_after`, `murder_keepalived`, `handle`, `nr_conns`, `poller`, `tpool`,
 `method_queue`, and `TConn`.
 """
 
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import selectors
 import socket
 import ssl
@@ -43,6 +44,8 @@ from enc.web.turns import HEAD_ENDS, Turns, keys, network
 _PIECE = 16_384
 _AT_ONCE = 64
 """Connections that are taken before others are looked at again."""
+_PARSED = 1.0
+"""Seconds for gunicorn to read a head that is there."""
 _REST = 0.05
 """Seconds in which what is left of a body that nobody wanted must be there."""
 _STOPPING = 2.0
@@ -93,6 +96,7 @@ class _Connection(TConn):
         parser: Any = self.parser or http.get_parser(self.cfg, self.sock, self.client)
         self.parser = parser
         parser.unreader.unread(bytes(self.head))
+        self.sock.ends = time.monotonic() + _PARSED  # should gunicorn take something else for a head than we
         self.head.clear()
 
 
@@ -103,6 +107,10 @@ class Front(ThreadWorker):
 
     def init_process(self) -> None:
         """See gunicorn."""
+        # Half of the descriptors at most: a request that is served needs some for its git.
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        endless = descriptors == resource.RLIM_INFINITY
+        self._most_waiting = self.bounds.waiting if endless else min(self.bounds.waiting, descriptors // 2)
         self._silent: dict[_Connection, None] = {}  # the oldest first
         self._ready: dict[_Connection, None] = {}
         self._places: Counter[str] = Counter()
@@ -131,7 +139,7 @@ class Front(ThreadWorker):
         if place and self._places[place] >= self.bounds.waiting_each and not self._give_up_oldest(place):
             plain.close()
             return
-        if len(self._silent) >= self.bounds.waiting:
+        if len(self._silent) >= self._most_waiting:
             self._give_up_oldest()
         conn = _Connection(self.cfg, plain, client, server)
         self.nr_conns += 1
@@ -222,6 +230,12 @@ class Front(ThreadWorker):
                 conn.sock.ends = None
                 self.enqueue_req(conn)
 
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """Answer a request whose head is read."""
+        conn.sock.ends = None
+        conn.sock.setblocking(True)
+        return bool(super().handle_request(req, conn))
+
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
         """Keep a connection only if its request was read to the end; gunicorn would wait for the rest with a thread."""
         return keepalive and bool(conn.parser.finish_body(deadline=time.monotonic() + _REST))
@@ -267,7 +281,7 @@ class Front(ThreadWorker):
             return
         conn.leaving = True
         conn.head.clear()
-        if len(self._silent) >= self.bounds.waiting:
+        if len(self._silent) >= self._most_waiting:
             self._give_up_oldest()
         self._wait(conn, _STOPPING)
 

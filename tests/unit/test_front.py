@@ -20,7 +20,15 @@ from enc.web.turns import Turns, keys, network
 
 def test_what_is_used_of_gunicorn_is_there() -> None:
     """Its names begin with no underscore, but for one, and are promised to nobody all the same."""
-    used = ("accept", "enqueue_req", "finish_request", "_keepalive_after", "murder_keepalived", "handle")
+    used = (
+        "accept",
+        "enqueue_req",
+        "finish_request",
+        "_keepalive_after",
+        "murder_keepalived",
+        "handle",
+        "handle_request",
+    )
     for name in used:
         assert callable(getattr(gthread.ThreadWorker, name)), name
     body = inspect.getsource(gthread.ThreadWorker)
