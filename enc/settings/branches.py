@@ -20,6 +20,9 @@ _SOURCE = (
 )
 
 
+_GIT_NEEDS = 64 << 20
+
+
 @dataclass(frozen=True)
 class PuppetserverSettings(Section):
     """The puppetservers that serve this machine's environments."""
@@ -75,8 +78,10 @@ class TransportSettings(Section):
     """Take LDAP passwords over HTTPS too, not only tokens."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """Yield what is wrong with where it listens."""
+        """Yield what is wrong with where it listens, and bounds that would let nobody in."""
         yield from listening_faults(self.listen, self.certificate_file, self.key_file)
+        if self.silence < 1:
+            yield "silence", "a client needs a second at least"
 
 
 @dataclass(frozen=True)
@@ -229,6 +234,13 @@ class BranchSettings(Section):
     """How the repository is reached."""
     mirror: MirrorSettings = field(default_factory=MirrorSettings)
     """Where the repository lives, if not here."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield bounds that no push could keep."""
+        if self.git_memory < _GIT_NEEDS:
+            yield "git_memory", f"git itself needs {_GIT_NEEDS} bytes"
+        if self.git_seconds < 1:
+            yield "git_seconds", "a push takes a second at least"
 
 
 @dataclass(frozen=True)

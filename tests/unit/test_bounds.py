@@ -6,6 +6,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+from enc.settings.config import parse
+from enc.terms.errors import ConfigurationError
 from git_hooks.repository.bounds import Bounds, options
 from git_hooks.repository.reading import git_environment
 
@@ -36,3 +40,12 @@ def test_git_reads_the_settings_and_the_bound_of_its_environment() -> None:
         assert done.stdout.strip() == value
     assert git_environment(environment)["GIT_ALLOC_LIMIT"] == str(32 << 20), "hooks have that of their transport"
     assert git_environment({})["GIT_ALLOC_LIMIT"] == str(512 << 20)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [("git_memory: 1000", "git_memory"), ("git_seconds: 0", "git_seconds"), ("transport: {silence: 0}", "silence")],
+)
+def test_bounds_that_nobody_could_keep_are_refused(text: str, where: str) -> None:
+    with pytest.raises(ConfigurationError, match=where):
+        parse(f"branches: {{{text}}}")
