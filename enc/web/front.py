@@ -169,6 +169,8 @@ class Front(ThreadWorker):
         return True
 
     def _readable(self, conn: _Connection, _: object) -> None:
+        if conn not in self._silent:  # given up for another that was looked at just before
+            return
         try:
             if self._received(conn):
                 self._line_up(conn)
