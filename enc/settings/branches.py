@@ -21,6 +21,9 @@ _SOURCE = (
 )
 
 
+_GIT_NEEDS = 64 << 20
+
+
 @dataclass(frozen=True)
 class PuppetserverSettings(Section):
     """The puppetservers that serve this machine's environments."""
@@ -58,10 +61,17 @@ class TransportSettings(Section):
     proxies: tuple[str, ...] = ()
     """Addresses or networks of proxies before us, whose X-Forwarded-For is believed: by it wrong passwords are counted,
     and the log says who came. None: an address of this machine tells nobody's, others are taken for the client's."""
-    threads: int = 64
-    """How many requests are served at once."""
+    threads: int = 256
+    """How many requests are served at once. Most of them wait for their clients."""
+    requests_each: int = 16
+    """How many requests of one person, and of one address, are served at once, at most a quarter of `threads`.
+    An address of this machine is a proxy's, and has no bound."""
     silence: Duration = Duration(60)
     """How long a client may send or take nothing before its connection is closed."""
+    least_rate: int = 4096
+    """Bytes a second that a client must send, or take, over `silence`; while the server works, no time counts."""
+    spool_bytes: int = 2_147_483_648
+    """The most that all requests together may keep on disk; of one person at most `upload_bytes`."""
     upload_bytes: int = 536_870_912
     """The largest request, after decompression."""
     tokens: Path = Path("/var/lib/puppetmaster/tokens")
@@ -72,8 +82,10 @@ class TransportSettings(Section):
     """Take LDAP passwords over HTTPS too, not only tokens."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """Yield what is wrong with where it listens, and proxies that are no addresses."""
+        """Yield what is wrong with where it listens, proxies that are no addresses, and bounds that let nobody in."""
         yield from listening_faults(self.listen, self.certificate_file, self.key_file)
+        if self.silence < 1:
+            yield "silence", "a client needs a second at least"
         for text in self.proxies:
             try:
                 ip_network(text, strict=False)
@@ -101,6 +113,8 @@ class MirrorSettings(Section):
     """How often the forge is asked without a webhook; one may get lost."""
     timeout: Duration = Duration(120)
     """How long one run of git may take."""
+    fetch_bytes: int = 4_294_967_296
+    """The most that one fetch may bring: all commits that are not here yet, as git packs them."""
     retry: Duration = Duration(3600)
     """What cannot be fetched, checked or deployed is tried again after 15 seconds, then after pauses that
     double up to this one, for as long as the forge has it. While the forge itself is away, `poll` is the longest."""
@@ -207,6 +221,13 @@ class BranchSettings(Section):
     """Functions of modules that members' code may not call, also as patterns: they read the master's files, secrets, or
     data of other nodes, ask other servers, or make Ruby's objects of what they are given (parseyaml). Those of Puppet
     itself that do are refused whatever stands here."""
+    git_memory: int = 1_073_741_824
+    """The most memory in bytes that one git may take that serves a push or fetch, or fetches from a forge. Packs do
+    not count. Half of it is the most for one object."""
+    git_seconds: Duration = Duration(1800)
+    """The most processor time that one such git may take."""
+    git_file_bytes: int = 8_589_934_592
+    """The largest file that one such git may write: a pack of the whole repository must have room."""
     ruby: Path | None = None
     """Ruby that has Puppet's library, to read Puppet code with. None: that of Puppet's or the system's package."""
     types_program: Path | None = None
@@ -218,6 +239,8 @@ class BranchSettings(Section):
     """How long a version stays after it was live: at least as long as a compile can take."""
     topics_unused: Duration = Duration(2_592_000)
     """How long a short-lived branch (one with a <topic>) stays after its last push, if no node uses it."""
+    project_branches: int = 200
+    """The most branches that one project may have. Five times as many may be in the archive."""
     archive_kept: Duration = Duration(7_776_000)
     """How long a branch that ended or was deleted, and what a forced push threw away, can be restored."""
     puppetserver: PuppetserverSettings = field(default_factory=PuppetserverSettings)
@@ -226,6 +249,13 @@ class BranchSettings(Section):
     """How the repository is reached."""
     mirror: MirrorSettings = field(default_factory=MirrorSettings)
     """Where the repository lives, if not here."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield bounds that no push could keep."""
+        if self.git_memory < _GIT_NEEDS:
+            yield "git_memory", f"git itself needs {_GIT_NEEDS} bytes"
+        if self.git_seconds < 1:
+            yield "git_seconds", "a push takes a second at least"
 
 
 @dataclass(frozen=True)

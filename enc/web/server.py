@@ -10,41 +10,40 @@ used; an address that is taken: gunicorn's own line, and exit status 1.
 
 from __future__ import annotations
 
-import os
-import socket
+import resource
 import ssl
-import struct
-import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.http.errors import ParseException
-from gunicorn.workers.gthread import ThreadWorker
 
 from enc.terms.errors import ConfigurationError
+from enc.web.front import Bounds, worker
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 BROKEN_OFF = (OSError, ParseException)
 """What reading a body raises when the client goes away or stops in it, or sends chunks that are none."""
+_DESCRIPTORS = 8192
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
-def options(name: str, listen: str, threads: int, silence: float) -> dict[str, Any]:
+def options(name: str, listen: str, threads: int, bounds: Bounds) -> dict[str, Any]:
     """Return gunicorn's settings for a service called `name`; those that say nothing are its own defaults.
 
-    A connection ends on which nothing moved for `silence` seconds, or on which a request's head takes longer.
+    `threads` requests are served at once; `bounds` is what one client may have of them.
     """
     return {
         "bind": listen,
-        "worker_class": type("Worker", (_Worker,), {"longest_head": silence}),
+        "worker_class": worker(bounds),
         "workers": 1,
         "threads": threads,
-        "worker_connections": max(1000, 4 * threads),
-        "when_ready": _silence(silence),
+        # The front bounds connections itself, and never stops taking new ones.
+        "worker_connections": 4 * (bounds.waiting + threads),
         "umask": 0o022,
         # Of what is below `error`, some lines hold a client's header, and so perhaps a password.
         "loglevel": "error",
@@ -66,6 +65,7 @@ def run(load: Callable[[], WSGIApplication], given: Mapping[str, Any]) -> None:
     Raise `ConfigurationError` for a certificate or key that cannot be used.
     """
     check_certificate(given.get("certfile"), given.get("keyfile"))
+    _more_descriptors()
     _Server(load, given).run()
 
 
@@ -88,62 +88,26 @@ def check_certificate(certificate: str | None, key: str | None) -> None:
 
 @contextmanager
 def hurried(environ: Mapping[str, Any], seconds: float) -> Iterator[None]:
-    """Within: the connection of a request ends after `seconds`. For what strangers send, who could do so for ever."""
+    """Within: a request's client has `seconds` for all it sends. For what strangers send."""
     connection = environ.get("gunicorn.socket")
     if connection is None:
         yield
         return
-    with _ending(connection, seconds):
+    connection.ends = time.monotonic() + seconds
+    try:
         yield
+    finally:
+        connection.ends = None
+        connection.setblocking(True)
 
 
-@contextmanager
-def _ending(connection: Any, seconds: float) -> Iterator[threading.Timer]:
-    # A descriptor of our own: that of the connection is exchanged when TLS begins.
-    with socket.socket(fileno=os.dup(connection.fileno())) as twin:
-        timer = threading.Timer(seconds, _end, (twin,))
-        timer.daemon = True
-        timer.start()
-        try:
-            yield timer
-        finally:
-            timer.cancel()
-
-
-def _silence(seconds: float) -> Callable[[Any], None]:
-    """Return a hook that lets a connection end on which nothing moved for `seconds`.
-
-    Linux hands these options down from a listening socket to its connections;
-    gunicorn itself waits for ever for the rest of a request.
-    """
-    limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
-
-    def limit_listeners(arbiter: Any) -> None:
-        for listener in arbiter.LISTENERS:
-            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-                listener.sock.setsockopt(socket.SOL_SOCKET, option, limit)
-
-    return limit_listeners
-
-
-class _Worker(ThreadWorker):
-    """Threads that nobody keeps by sending a byte now and then: strangers, too, have this long for a head."""
-
-    longest_head = 60.0
-
-    def handle(self, conn: Any) -> Any:
-        with _ending(conn.sock, self.longest_head) as timer:
-            conn.head_timer = timer
-            return super().handle(conn)
-
-    def handle_request(self, req: Any, conn: Any) -> Any:
-        conn.head_timer.cancel()
-        return super().handle_request(req, conn)
-
-
-def _end(connection: socket.socket) -> None:
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+def _more_descriptors() -> None:
+    """Have room for the connections that the bounds allow; a service is often started with 1,024 descriptors."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < _DESCRIPTORS:
+        most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+        with suppress(OSError, ValueError):  # then the front has fewer connections wait
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 class _Server(BaseApplication):

@@ -25,6 +25,7 @@ from enc.terms.errors import ConfigurationError, Conflict, InvalidName, NotAllow
 from enc.web import part as forms
 from enc.web import server as web_server
 from enc.web.bodies import whole
+from enc.web.front import Bounds
 from enc.web.part import Part
 from enc.web.site import assemble
 
@@ -32,6 +33,10 @@ LONGEST = 1 << 20
 """Bytes of a body: Nova adds the user data, of which it takes 64 KB."""
 _THREADS = 16
 """Requests that are served at once: Nova sends one for each server that starts."""
+_EACH = 12
+"""Of them, those of one address: Nova may be a single machine."""
+_HURRY = 20.0
+"""Seconds for a body, which Nova has at hand."""
 _STATUSES = {
     NotSignedIn: 401,
     nova.BadRequest: 400,
@@ -50,7 +55,7 @@ def create_vendordata(asked: Vendordata) -> Flask:
     def answer() -> Response:
         address = request.remote_addr or ""
         caller = asked.caller(request.headers.get("X-Auth-Token", ""))  # before the body is looked at
-        response = jsonify(asked.answer(caller, whole(LONGEST), address))
+        response = jsonify(asked.answer(caller, whole(LONGEST, _HURRY), address))
         response.cache_control.no_store = True  # it may hold a token
         return response
 
@@ -73,7 +78,7 @@ def serve(settings: Settings) -> None:
             where="openstack.listen",
         )
     _site(settings)  # what is wrong is told here, and not by each worker that cannot begin
-    options = web_server.options("puppetmaster-vendordata", given.listen, _THREADS, silence=60)
+    options = web_server.options("puppetmaster-vendordata", given.listen, _THREADS, Bounds(each=_EACH))
     files = {"certfile": given.certificate_file, "keyfile": given.key_file}
     web_server.run(lambda: _site(settings), options | {name: str(file) for name, file in files.items() if file})
 

@@ -13,7 +13,7 @@ came. There are three things to look at, and a check may look at each:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from git_hooks.puppet_code.calls import Read, Reading
@@ -75,6 +75,8 @@ class Look(NamedTuple):
     size: Callable[[Entry], int]
     """Returns the bytes of a new file or link."""
     settings: Settings
+    before: tuple[Collection[str], ...] = ()
+    """The names that each known tree has here."""
 
     def where(self, entry: Entry) -> str:
         """Return the path of an entry of this directory."""

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 
 from git_hooks.checks.look import Look, Problem
+from git_hooks.repository.trees import join
 
 LONGEST_NAME = 240
 """Bytes of one name: file systems take 255, and tools add endings."""
@@ -63,19 +64,21 @@ def _wrong(name: str) -> str:
 
 
 def _rivals(look: Look) -> Iterator[Problem]:
-    if not look.new:
-        return
     groups: dict[str, list[str]] = {}
     for entry in look.entries:
         groups.setdefault(_folded(entry.name), []).append(entry.name)
-    new = {entry.name: entry for entry in look.new}
+    new = {entry.name for entry in look.new}
     for names in groups.values():
-        if len(names) > 1:
-            fresh = [name for name in names if name in new]
-            if fresh:
-                others = [name for name in names if name != fresh[-1]]
-                what = f"differs only in case or composition from {others[0]}" if others else "stands twice"
-                yield Problem(look.where(new[fresh[-1]]), what)
+        if len(names) < 2:
+            continue
+        fresh = [name for name in names if name in new]
+        # `A` of one known tree and `a` of another are new together, though neither is by itself.
+        if not fresh and not any(all(name in known for name in names) for known in look.before):
+            fresh = names
+        if fresh:
+            others = [name for name in names if name != fresh[-1]]
+            what = f"differs only in case or composition from {others[0]}" if others else "stands twice"
+            yield Problem(join(look.path, fresh[-1]), what)
 
 
 def _folded(name: str) -> str:

@@ -16,7 +16,8 @@ DEEPEST = 40
 def check(look: Look) -> Iterator[Problem]:
     """Yield what is larger than its bound."""
     limits = look.settings.pushes
-    if look.new and len(look.entries) > WIDEST:
+    # Two known directories together may be too large, too, and have nothing new.
+    if len(look.entries) > WIDEST and (look.new or all(len(names) < len(look.entries) for names in look.before)):
         yield Problem(look.path, f"the directory has {len(look.entries)} entries, the limit is {WIDEST}")
     if look.depth() > DEEPEST:
         yield Problem(look.path, f"is more than {DEEPEST} directories deep")

@@ -7,7 +7,8 @@ not followed (credentials go to the configured address and nowhere else),
 submodules and tags are not fetched, and nobody's GIT_* variables count. Objects
 that are malformed, or that some git would misread, are not let in
 (fetch.fsckObjects), as with a push; which old faults a site puts up with stands
-in the repository's configuration (fetch.fsck.*, docs/mirror.md).
+in the repository's configuration (fetch.fsck.*, docs/mirror.md). Memory,
+processor time and bytes of a fetch are bounded (repository/bounds.py).
 
 Failure modes: `UpstreamFailed` with the line of git's or ssh's that says why,
 and what to do where that is known, without credentials: they are in a file that
@@ -22,12 +23,14 @@ import signal
 import subprocess
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enc.programs import log
 from enc.terms.errors import ToolkitError
 from enc.terms.names import HEADS, BranchName
 from enc.terms.program_words import why
+from git_hooks.repository.bounds import OPTIONS, Bounds
 from git_hooks.repository.reading import git_environment
 from git_hooks.repository.refs import ObjectId
 
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 _ALWAYS = (
     *("-c", "fetch.fsckObjects=true", "-c", "transfer.fsckObjects=true"),
     *("-c", "http.followRedirects=false"),
+    *(word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")),
 )
 _SHALLOW = "shallow roots are not allowed"
 _ADVICE = (
@@ -52,6 +56,9 @@ _ADVICE = (
     (_SHALLOW, "let the repository at the forge have its whole history (git fetch --unshallow)"),
     ("fsck error", "mend the history, or allow this fault: docs/mirror.md, What git checks"),
     ("No space left", "make room"),
+    (f"died of signal {int(signal.SIGXFSZ)}", "it sends more than branches.mirror.fetch_bytes"),
+    (f"died of signal {int(signal.SIGXCPU)}", "see branches.git_seconds"),
+    ("over limit", "see branches.git_memory"),
 )
 """What to do, by words of the reason; the first that stands in it."""
 
@@ -68,6 +75,7 @@ class Upstream:
         self._mirror = settings.mirror
         self._url = settings.mirror.url or ""
         self._repository = str(settings.repository)
+        self._bounds = Bounds(settings.git_memory, int(settings.git_seconds), settings.mirror.fetch_bytes)
 
     def branches(self) -> dict[BranchName, ObjectId]:
         """Return all branches at the forge whose names are taken here."""
@@ -84,7 +92,17 @@ class Upstream:
         """Bring the commits of `branches` here; no branch moves. What is not used, git collects some weeks later."""
         refs = [branch.ref for branch in branches]
         options = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance")
-        self._git("fetch", "--quiet", *options, "--", self._url, *refs)
+        before = self._unfinished()
+        try:
+            self._git("fetch", "--quiet", *options, "--", self._url, *refs)
+        except UpstreamFailed:
+            # A git that was ended leaves what it had of a pack, each time it is tried again.
+            for path in self._unfinished() - before:
+                path.unlink(missing_ok=True)
+            raise
+
+    def _unfinished(self) -> frozenset[Path]:
+        return frozenset(Path(self._repository, "objects/pack").glob("tmp_*"))
 
     def _git(self, *arguments: str) -> str:
         command = [
@@ -98,7 +116,7 @@ class Upstream:
         ]
         try:
             process = subprocess.Popen(
-                command,
+                self._bounds.command(command),
                 env=self._environment(os.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -138,7 +156,7 @@ class Upstream:
         ssh = "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes"
         if self._mirror.ssh_key_file is not None:
             ssh += f" -o IdentitiesOnly=yes -i {shlex.quote(str(self._mirror.ssh_key_file))}"
-        return git_environment(environ) | {
+        return git_environment(environ) | self._bounds.environment() | {
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ALLOW_PROTOCOL": ":".join(self._mirror.protocols),
             "GIT_SSH_COMMAND": ssh,

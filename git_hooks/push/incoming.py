@@ -166,7 +166,7 @@ class Inspection:
                 limit = f"more than {most} files and directories, the limit of one push (pushes.files)"
                 yield Problem("", f"it brings or changes {limit}")
                 return
-            yield from self._look(path, entries, new, site)
+            yield from self._look(path, entries, new, tuple(olds), site)
             if excess := self._excess():
                 yield Problem("", excess)
                 return
@@ -177,14 +177,21 @@ class Inspection:
                     befores = [old[entry.name].id for old in olds if entry.name in old and old[entry.name].is_directory]
                     waiting.append((join(path, entry.name), entry.id, befores))
 
-    def _look(self, path: str, entries: tuple[Entry, ...], new: tuple[Entry, ...], site: Site) -> Iterator[Problem]:
+    def _look(
+        self,
+        path: str,
+        entries: tuple[Entry, ...],
+        new: tuple[Entry, ...],
+        before: tuple[Mapping[str, Entry], ...],
+        site: Site,
+    ) -> Iterator[Problem]:
         """Yield what is wrong with a directory and with the files in it; nothing of them if there is too much."""
         names = self._also.get(path, ())
         also = [entry for entry in entries if entry.name in names and entry not in new] if names else []
         sizes = self._objects.sizes(entry.id for entry in (*new, *also) if _has_content(entry))
         self._bytes += sum(size for name, size in sizes.items() if name not in self._counted)
         self._counted |= sizes.keys()
-        look = Look(path, entries, new, lambda entry: sizes[entry.id], self._settings)
+        look = Look(path, entries, new, lambda entry: sizes[entry.id], self._settings, before)
         for check in self._of_directories:
             yield from check(look)
         for reads, check_file, own in self._of_files:

@@ -17,10 +17,12 @@ Not here: finding the facts (pre_receive.py), what the tree holds (checks/).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
-from enc.rights.roles import Action, Person, allowed
+from enc.rights.roles import Action, Held, Person, allowed
 from enc.terms.environments import Place, Proposal, Rules
 from enc.terms.errors import InvalidName
 from enc.terms.names import BranchName, Certname, EnvironmentName, ProjectName
@@ -30,6 +32,8 @@ from git_hooks.repository.refs import RefUpdate
 TAGS = "refs/tags/"
 ARCHIVE = "refs/archive/"
 
+ARCHIVED = 5
+"""So many times as many branches as a project may have, the archive may hold of it before it can make another."""
 _NAMES_SHOWN = 5
 
 
@@ -91,6 +95,27 @@ def read(update: RefUpdate, rules: Rules) -> Move:
     return Move(update, place)
 
 
+PUSHES = frozenset(
+    {
+        *(Action.BRANCH_PUSH, Action.BRANCH_FORCE, Action.BRANCH_DELETE),
+        *(Action.SITE_BRANCH_PUSH, Action.SITE_BRANCH_FORCE, Action.TAG_PUSH),
+    }
+)
+"""What a push can be."""
+
+
+def nothing(person: Person) -> str:
+    """Return why `person` may push nothing at all; empty: something, and which ref is looked at later.
+
+    Asked before git starts: git unpacks all that comes before it asks anybody.
+    """
+    held = {holding.role for holding in person.holds}
+    for role in person.table:
+        if role.may & PUSHES and (role.held is Held.EVERYBODY or role.name in held):
+            return ""
+    return f"{person.name} is in no project and is no operator, and so may push nothing here"
+
+
 def needs(move: Move, *, rewrites: bool) -> tuple[Action, ProjectName | None]:
     """Return what somebody must be allowed to do for `move`, and to which project."""
     if move.what is None:
@@ -147,7 +172,29 @@ def some(names: tuple[Certname, ...], most: int = _NAMES_SHOWN) -> str:
     return text if len(names) <= most else f"{text} and {len(names) - most} more"
 
 
-def obstacles(moves: Iterable[Move], existing: Iterable[BranchName], rules: Rules) -> dict[str, str]:
+class Counts(NamedTuple):
+    """How many branches a project may have."""
+
+    most: int
+    """There, and as many more in a push as go with it."""
+    archived: Mapping[ProjectName, int] = MappingProxyType({})
+    """How many branches of each project are kept in the archive."""
+
+    def excess(self, project: ProjectName, present: int) -> str:
+        """Return why `project` cannot have `present` branches; empty: it can."""
+        if present > self.most:
+            return f"project {project} may have {self.most} branches at most (branches.project_branches)"
+        if self.archived.get(project, 0) >= ARCHIVED * self.most:
+            return (
+                f"too many branches of project {project} were deleted lately and are kept in the archive;"
+                " an operator may shorten branches.archive_kept"
+            )
+        return ""
+
+
+def obstacles(
+    moves: Iterable[Move], existing: Iterable[BranchName], rules: Rules, counts: Counts | None = None
+) -> dict[str, str]:
     """Return ref → why a branch that the push makes cannot be, looking at all branches there will be.
 
     Two branches must not become one environment; names that differ only in
@@ -168,6 +215,7 @@ def obstacles(moves: Iterable[Move], existing: Iterable[BranchName], rules: Rule
     for branch, place in present.items():
         if place is not None:
             by_environment.setdefault(place.environment.lower(), []).append(branch)
+    of_projects = Counter(project for branch in present if (project := _project(branch, rules)) is not None)
     below: dict[str, BranchName] = {}
     for branch in sorted(present):
         for above in _above(branch):
@@ -183,7 +231,19 @@ def obstacles(moves: Iterable[Move], existing: Iterable[BranchName], rules: Rule
             )
         elif near is not None:
             found[branch.ref] = f"git cannot keep it beside branch {near}: one's name is a directory of the other's"
+        elif (
+            counts is not None
+            and (whose := _project(branch, rules))
+            and (why := counts.excess(whose, of_projects[whose]))
+        ):
+            found[branch.ref] = why
     return found
+
+
+def _project(branch: BranchName, rules: Rules) -> ProjectName | None:
+    """Return whose a branch is; None for the site's, and for one that no rule knows."""
+    what = rules.place_or_none(branch) or rules.proposal(branch)
+    return what.project if what is not None else None
 
 
 def _above(branch: BranchName) -> list[str]:

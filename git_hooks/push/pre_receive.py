@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,13 +21,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from enc.rights.roles import Person
 from enc.terms.environments import Proposal, Rules
 from enc.terms.errors import ToolkitError
-from enc.terms.names import BranchName
+from enc.terms.names import BranchName, ProjectName
 from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.push import leaving, policy
 from git_hooks.push.examine import Examination
 from git_hooks.push.incoming import Incoming
 from git_hooks.push.leaving import Leaving
-from git_hooks.push.policy import Facts, Move
+from git_hooks.push.policy import Counts, Facts, Move
 from git_hooks.push.pusher import Pusher, identify
 from git_hooks.push.refusals import Refusal, keep
 from git_hooks.push.verdict import Checked, PushVerdict, RefVerdict, clean, refusal
@@ -119,7 +120,7 @@ class Judge:
             person = self._membership.person(pusher.name)
             making = any(move.update.creates for move in moves)
             existing = objects.branches() if making else {}
-            obstacles = policy.obstacles(moves, existing, self._rules)
+            obstacles = policy.obstacles(moves, existing, self._rules, self._counts(objects) if making else None)
             judged = [self._judge(person, move, objects, obstacles.get(move.update.ref, "")) for move in moves]
             verdicts = [one.verdict for one in judged]
             if not all(verdict.allowed for verdict in verdicts):
@@ -137,6 +138,16 @@ class Judge:
                 seconds=time.perf_counter() - began,
             )
             return PushVerdict(tuple(verdicts), checked)
+
+    def _counts(self, objects: Incoming) -> Counts:
+        """Return how many branches a project may have, and has in the archive."""
+        archived: Counter[ProjectName] = Counter()
+        for ref, _ in objects.refs(policy.ARCHIVE):
+            name = ref.removeprefix(policy.ARCHIVE).rpartition("@")[0]
+            place = self._rules.place_or_none(BranchName(name)) if BranchName.accepts(name) else None
+            if place is not None and place.project is not None:
+                archived[place.project] += 1
+        return Counts(self._settings.branches.project_branches, archived)
 
     def _judge(self, person: Person, move: Move, objects: Incoming, obstacle: str) -> _Judged:
         try:

@@ -1,7 +1,9 @@
 """Reads a bare repository through git's own program, for sha1 and sha256 alike.
 
-Owns: one `git cat-file --batch` process, started at the first question and
-kept until `close`. It is there after 2 ms, which is why cold hooks use it.
+Owns: two processes of `git cat-file`, started at the first question and kept
+until `close`. They are there after 2 ms, which is why cold hooks use them. One
+tells kinds and sizes (`--batch-check`), for which git need not unpack an
+object; the other gives contents, of what is wanted by its size.
 
 Failure modes: git is not installed, or ends in the middle: `RepositoryError`;
 its own words stand on the standard error that the caller has.
@@ -10,14 +12,14 @@ its own words stand on the standard error that the caller has.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping, Sequence
-from typing import BinaryIO
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from typing import BinaryIO, NamedTuple
 
 from git_hooks.repository.reading import MISSING, RepositoryError, Seen, Wanted
 
 _AHEAD = 200
 """So many questions are asked before the first answer is read: they fit a pipe's buffer, so nobody waits for ever."""
-_PART = 1 << 20
 
 
 class _GitEnded(RepositoryError):
@@ -31,33 +33,27 @@ class ByProgram:
         """Start nothing yet."""
         self._path = path
         self._environment = environment
-        self._pid = 0
-        self._questions: BinaryIO | None = None
-        self._answers: BinaryIO | None = None
+        self._sizes = _Batch(path, self._spawn, "--batch-check")
+        self._contents = _Batch(path, self._spawn, "--batch")
 
     def resolve(self, revision: str) -> str | None:
         """See Reader."""
         if "\n" in revision or "\0" in revision:
             return None
-        name, seen = self._first([f"{revision}^{{commit}}"], lambda *_: False)
-        return name if seen.kind == "commit" else None
+        head = self._sizes.ask([f"{revision}^{{commit}}"])
+        return head.name if head.kind == "commit" else None
 
     def look(self, names: Sequence[str], wanted: Wanted) -> Generator[Seen]:
         """See Reader."""
-        unread = 0
-        try:
-            for start in range(0, len(names), _AHEAD):
-                part = [name if "\n" not in name else MISSING for name in names[start : start + _AHEAD]]
-                unread = len(part)
-                _, seen = self._first(part, wanted)
-                for left in reversed(range(len(part))):
-                    unread = left
-                    yield seen
-                    if left:
-                        _, seen = self._read(wanted)
-        finally:
-            if unread:  # a full disk, an object that is missing: the next question must not get these answers
-                self.close()
+        for start in range(0, len(names), _AHEAD):
+            part = [name if "\n" not in name else MISSING for name in names[start : start + _AHEAD]]
+            heads = self._sizes.ask_all(part)
+            whole = [head.kind != MISSING and wanted(*head) for head in heads]
+            with closing(
+                self._contents.read_all([h.name for h, wants in zip(heads, whole, strict=True) if wants])
+            ) as read:
+                for head, wants in zip(heads, whole, strict=True):
+                    yield Seen(head.kind, head.size, next(read) if wants else None)
 
     def refs(self, below: str) -> list[tuple[str, str]]:
         """See Reader."""
@@ -84,17 +80,10 @@ class ByProgram:
 
     def close(self) -> None:
         """See Reader."""
-        if self._questions is not None and self._answers is not None:
-            self._questions.close()
-            self._answers.close()
-            os.waitpid(self._pid, 0)
-            self._questions = self._answers = None
+        self._sizes.close()
+        self._contents.close()
 
-    # The process
-
-    def _start(self) -> None:
-        if self._questions is None:
-            self._pid, self._questions, self._answers = self._spawn("cat-file", "--batch")
+    # The processes
 
     def _spawn(self, *command: str) -> tuple[int, BinaryIO, BinaryIO]:
         """Start git; return its process id, its standard input and output."""
@@ -130,51 +119,87 @@ class ByProgram:
             raise RepositoryError(f"git {command[0]} failed with status {status}", where=self._path)
         return output
 
-    def _first(self, names: Sequence[str], wanted: Wanted) -> tuple[str, Seen]:
-        """Ask for all `names`; return name and object of the first answer."""
+
+class _Head(NamedTuple):
+    """What git says of an object."""
+
+    name: str
+    kind: str
+    size: int
+
+
+class _Batch:
+    """One `git cat-file` that is kept."""
+
+    def __init__(self, path: str, spawn: Callable[..., tuple[int, BinaryIO, BinaryIO]], mode: str) -> None:
+        """Start nothing yet."""
+        self._path = path
+        self._spawn = spawn
+        self._mode = mode
+        self._pid = 0
+        self._questions: BinaryIO | None = None
+        self._answers: BinaryIO | None = None
+
+    def ask(self, names: Sequence[str]) -> _Head:
+        """Ask for all `names`; return the head of the first answer."""
         kept = self._questions is not None
         try:
-            self._ask(names)
-            return self._read(wanted)
+            self._write(names)
+            return self._head()
         except _GitEnded:
             if not kept:
                 raise
             # It was started for an earlier deploy, and somebody has ended it since.
-            self._ask(names)
-            return self._read(wanted)
+            self._write(names)
+            return self._head()
 
-    def _ask(self, names: Sequence[str]) -> None:
-        self._start()
-        assert self._questions is not None
+    def ask_all(self, names: Sequence[str]) -> list[_Head]:
+        """Return the heads of all, where nothing follows them."""
+        return [self.ask(names), *(self._head() for _ in names[1:])]
+
+    def read_all(self, names: Sequence[str]) -> Generator[bytes]:
+        """Yield the contents of all, which are there."""
+        unread = len(names)
+        try:
+            for number in range(len(names)):
+                head = self._head() if number else self.ask(names)
+                yield self._content(head)
+                unread -= 1
+        finally:
+            if unread:  # a full disk, an object that is missing: the next question must not get these answers
+                self.close()
+
+    def close(self) -> None:
+        """End it, whatever it would still say."""
+        if self._questions is not None and self._answers is not None:
+            self._questions.close()
+            self._answers.close()
+            os.waitpid(self._pid, 0)
+            self._questions = self._answers = None
+
+    def _write(self, names: Sequence[str]) -> None:
+        if self._questions is None:
+            self._pid, self._questions, self._answers = self._spawn("cat-file", self._mode)
         try:
             self._questions.write("".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape"))
         except BrokenPipeError as error:
             raise self._ended() from error
 
-    def _read(self, wanted: Wanted) -> tuple[str, Seen]:
-        """Return name and object of the next answer."""
+    def _head(self) -> _Head:
         assert self._answers is not None
-        header = self._answers.readline().decode("utf-8", "surrogateescape").split()
-        if not header:
+        words = self._answers.readline().decode("utf-8", "surrogateescape").split()
+        if not words:
             raise self._ended()
-        if len(header) != 3 or not header[2].isdigit():
-            return "", Seen(MISSING)
-        name, kind, size = header[0], header[1], int(header[2])
-        try:
-            wants = wanted(name, kind, size)
-        except BaseException:
-            self.close()  # with what git would still say
-            raise
-        content = self._answers.read(size) if wants else None
-        left = size - len(content) if content is not None else size
-        while left and content is None:
-            part = self._answers.read(min(left, _PART))
-            if not part:
-                break
-            left -= len(part)
-        if left or self._answers.read(1) != b"\n":
+        if len(words) != 3 or not words[2].isdigit():
+            return _Head("", MISSING, 0)
+        return _Head(words[0], words[1], int(words[2]))
+
+    def _content(self, head: _Head) -> bytes:
+        assert self._answers is not None
+        content = self._answers.read(head.size)
+        if head.kind == MISSING or len(content) < head.size or self._answers.read(1) != b"\n":
             raise self._ended()
-        return name, Seen(kind, size, content)
+        return content
 
     def _ended(self) -> _GitEnded:
         """Clean up after a git that has ended by itself; the next question starts another."""

@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from enc.terms.errors import ToolkitError
+from git_hooks.repository.bounds import MEMORY, allocations
 
 _QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH")
 MISSING = "missing"
@@ -73,12 +74,14 @@ def git_environment(environ: Mapping[str, str], *, quarantine: bool = False) -> 
 
     With `quarantine`, the variables stay through which pre-receive sees the
     objects of the push. Replacement refs are ignored: with them, a pushed
-    ref could make one commit show the content of another.
+    ref could make one commit show the content of another. What bounds git's memory stays, as a transport set it
+    (bounds.py).
     """
     kept = {name: value for name, value in environ.items() if not name.startswith("GIT_")}
     if quarantine:
         kept.update({name: environ[name] for name in _QUARANTINE if name in environ})
-    return kept | {"GIT_NO_REPLACE_OBJECTS": "1", "LC_ALL": "C"}
+    bound = allocations(MEMORY) | {name: environ[name] for name in allocations(MEMORY) if name in environ}
+    return kept | bound | {"GIT_NO_REPLACE_OBJECTS": "1", "LC_ALL": "C"}
 
 
 _library: Callable[[str, str | None], Reader] | None = None

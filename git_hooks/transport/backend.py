@@ -23,6 +23,7 @@ from enc.settings import Settings
 from enc.terms.errors import ToolkitError, bounded
 from enc.terms.names import PersonName
 from git_hooks.push import pusher
+from git_hooks.repository.bounds import Bounds, options
 
 Service = Literal["git-upload-pack", "git-receive-pack"]
 
@@ -47,20 +48,25 @@ def environment(
     """Return what git is started with; `person` is who pushes, None where nobody does."""
     # The same bound that a body has, for what git itself unpacks and for ssh. From the environment, so that
     # a repository's own configuration cannot be weaker.
-    options = {"receive.maxInputSize": str(settings.branches.transport.upload_bytes), "http.getanyfile": "false"}
+    more = {"receive.maxInputSize": str(settings.branches.transport.upload_bytes), "http.getanyfile": "false"}
     found = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": os.environ.get("HOME", "/"),
         "LC_ALL": "C.UTF-8",
-        "GIT_CONFIG_COUNT": str(len(options)),
     }
-    for number, (key, value) in enumerate(options.items()):
-        found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    found |= options(more) | bounds(settings).environment()
     if _PROTOCOL.fullmatch(protocol):
         found["GIT_PROTOCOL"] = protocol
     if person is not None:
         found[pusher.VARIABLE] = pusher.sign(person, via, str(settings.branches.repository), time.time())
     return found
+
+
+def bounds(settings: Settings) -> Bounds:
+    """Return what a git that serves somebody may take of the machine."""
+    branches = settings.branches
+    # A pack grows by what it only refers to (a thin one); gc writes all of a repository into one file.
+    return Bounds(branches.git_memory, int(branches.git_seconds), branches.git_file_bytes)
 
 
 class Request(NamedTuple):
@@ -83,7 +89,7 @@ class Answer:
         self._said = tempfile.TemporaryFile(prefix="puppetmaster-git-")  # noqa: SIM115 - closed in close()
         try:
             self._process = subprocess.Popen(
-                ["git", "http-backend"],
+                bounds(settings).command(["git", "http-backend"]),
                 stdin=body,
                 stdout=subprocess.PIPE,
                 stderr=self._said,
@@ -163,6 +169,7 @@ def run_in_place(service: Service, settings: Settings, person: PersonName, proto
     words = ["git", service.removeprefix("git-"), str(settings.branches.repository)]
     pushing = person if service == "git-receive-pack" else None
     try:
+        bounds(settings).impose()
         os.execvpe("git", words, environment(settings, protocol, pushing, "ssh"))  # noqa: S606 - no shell is wanted
     except OSError as error:
         raise GitFailed(f"git cannot be started: {error.strerror}") from error

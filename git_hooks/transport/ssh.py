@@ -17,6 +17,7 @@ from typing import NoReturn
 from enc.settings import Settings
 from enc.terms.errors import NotAllowed, NotFound, UsageError, one_line
 from enc.terms.names import PersonName
+from git_hooks.push import policy
 from git_hooks.push.membership import Membership
 from git_hooks.transport.backend import Service, run_in_place
 from git_hooks.transport.reading import refusal
@@ -60,6 +61,8 @@ def shell(name: PersonName, settings: Settings, environ: Mapping[str, str]) -> N
     finally:
         membership.close()
     reason = refusal(person, settings.branches.transport.read)
+    if not reason and service == "git-receive-pack":
+        reason = policy.nothing(person)
     address = environ.get("SSH_CONNECTION", "?").partition(" ")[0]
     if reason:
         note(f"{address}: {name} is refused: {reason}")

@@ -30,8 +30,9 @@ import time
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
+
+from enc.web.origin import customer
 
 
 class Bound(NamedTuple):
@@ -80,15 +81,7 @@ class Source(NamedTuple):
     @classmethod
     def of(cls, name: str, address: str) -> Source:
         """Return the source of an attempt. An address of this machine is a proxy's that does not say for whom."""
-        try:
-            found = ip_address(address)
-        except ValueError:
-            return cls(name.lower(), "")
-        if isinstance(found, IPv6Address):
-            found = found.ipv4_mapped or found
-        if found.is_loopback:
-            return cls(name.lower(), "")
-        return cls(name.lower(), str(IPv6Address(int(found) >> 64 << 64)) if found.version == 6 else str(found))
+        return cls(name.lower(), customer(address))
 
 
 class _Failures(NamedTuple):

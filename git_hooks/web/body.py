@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, BinaryIO, Protocol
 
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, ServiceUnavailable, UnsupportedMediaType
 
 from enc.web.server import BROKEN_OFF
 
@@ -30,21 +30,33 @@ class Source(Protocol):
         ...
 
 
+Room = Callable[[int], None]
+"""Is told how many bytes more are to be kept; raises if there is no room for them."""
+
+
 @contextmanager
-def taken(source: Source, length: int | None, encoding: str, limit: int) -> Iterator[tuple[IO[bytes], int]]:
+def taken(
+    source: Source, length: int | None, encoding: str, limit: int, room: Room = lambda _: None
+) -> Iterator[tuple[IO[bytes], int]]:
     """Give a file at its beginning, with at most `limit` bytes of the body, and its size.
 
     `length` is what the client announced (None: `source` knows its end), as
     sent. Raise `UnsupportedMediaType`, `RequestEntityTooLarge`, or `BadRequest`
-    for what breaks off or is no sound gzip.
+    for what breaks off or is no sound gzip, `ServiceUnavailable` for a full
+    disk, and what `room` raises.
     """
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise UnsupportedMediaType("this Content-Encoding is not taken, only gzip")
     if length is not None and length > limit:
-        raise RequestEntityTooLarge(f"the request is larger than {limit} bytes (branches.transport.upload_bytes)")
+        raise RequestEntityTooLarge(f"the request is larger than {limit} bytes")
     with tempfile.TemporaryFile(prefix="puppetmaster-push-") as stream:
-        pieces = _pieces(source, length, limit)
-        size = _unpacked(pieces, stream, limit) if encoding.endswith("gzip") else _copied(pieces, stream, limit)
+        pieces, kept = _pieces(source, length, limit), _File(stream, limit, room)
+        if encoding.endswith("gzip"):
+            _unpack(pieces, kept)
+        else:
+            for piece in pieces:
+                kept.write(piece)
+        size = kept.size
         stream.seek(0)
         yield stream, size
 
@@ -64,32 +76,38 @@ def _pieces(source: Source, length: int | None, limit: int) -> Iterator[bytes]:
         yield piece
 
 
-def _copied(pieces: Iterator[bytes], stream: BinaryIO | IO[bytes], limit: int) -> int:
-    size = 0
-    for piece in pieces:
-        size += _written(piece, stream, size, limit)
-    return size
-
-
-def _unpacked(pieces: Iterator[bytes], stream: BinaryIO | IO[bytes], limit: int) -> int:
-    size = 0
+def _unpack(pieces: Iterator[bytes], kept: _File) -> None:
     unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
     try:
         for piece in pieces:
             while piece and not unpacker.eof:
-                size += _written(unpacker.decompress(piece, _PIECE), stream, size, limit)
+                kept.write(unpacker.decompress(piece, _PIECE))
                 piece = unpacker.unconsumed_tail
     except zlib.error as error:
         raise BadRequest("the request is no sound gzip") from error
     # At the bound of its own input, zlib may still hold what it has unpacked.
-    size += _written(unpacker.flush(_PIECE), stream, size, limit)
+    kept.write(unpacker.flush(_PIECE))
     if not unpacker.eof or unpacker.unused_data:
         raise BadRequest("the request is no sound gzip")
-    return size
 
 
-def _written(piece: bytes, stream: BinaryIO | IO[bytes], size: int, limit: int) -> int:
-    if size + len(piece) > limit:
-        raise RequestEntityTooLarge(f"the request is larger than {limit} bytes (branches.transport.upload_bytes)")
-    stream.write(piece)
-    return len(piece)
+class _File:
+    """What is kept of one body."""
+
+    def __init__(self, stream: BinaryIO | IO[bytes], limit: int, room: Room) -> None:
+        self._stream = stream
+        self._limit = limit
+        self._room = room
+        self.size = 0
+
+    def write(self, piece: bytes) -> None:
+        """Keep `piece`, or raise what says why not."""
+        if self.size + len(piece) > self._limit:
+            raise RequestEntityTooLarge(f"the request is larger than {self._limit} bytes")
+        self._room(len(piece))
+        self.size += len(piece)
+        try:
+            self._stream.write(piece)
+            self._stream.flush()
+        except OSError as error:
+            raise ServiceUnavailable(f"the request cannot be kept here: {error.strerror}") from error

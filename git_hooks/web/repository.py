@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import re
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from ipaddress import ip_address
 from typing import NoReturn
 
@@ -25,18 +25,22 @@ from werkzeug.exceptions import Forbidden, NotFound, Unauthorized, UnsupportedMe
 from werkzeug.routing import BaseConverter
 
 from enc.programs.log import get
-from enc.settings import Settings
+from enc.settings import Settings, TransportSettings
 from enc.web import part as forms
 from enc.web.errors import SignInFirst
+from enc.web.origin import client_of, customer, networks
 from enc.web.part import Part
 from enc.web.server import hurried
+from enc.web.shares import Room, Shares
+from git_hooks.push import policy
 from git_hooks.transport.backend import NO_BODY, Answer, Request, Service
-from git_hooks.transport.origin import client_of, networks
 from git_hooks.transport.reading import refusal
 from git_hooks.transport.signin import ASKED, NotSignedIn, SignedIn, SignIn
 from git_hooks.web.body import taken
 
 SERVICES: tuple[Service, ...] = ("git-upload-pack", "git-receive-pack")
+_ASKING = 16 << 20
+"""The largest body of a fetch: a line of 50 bytes for each commit that is wanted or there already."""
 _CHALLENGE = 'Basic realm="puppetmaster", charset="UTF-8"'
 
 
@@ -86,11 +90,18 @@ class _Repository:
         self._transport = settings.branches.transport
         self._sign_in = SignIn(settings)
         self._proxies = networks(self._transport.proxies)
+        transport = self._transport
+        self._shares = Shares(requests_each(transport))
+        self._strangers = Shares(max(1, transport.threads // 2))
+        self._room = Room(max(transport.spool_bytes, transport.upload_bytes), transport.upload_bytes)
         self._log = get("transport")
 
     def advertise(self, service: Service) -> Response:
         """Answer the first request of two: what there is."""
-        return self._answered(Answer(self._allowed(service, advertise=True), self._settings, NO_BODY, 0))
+        asked = self._allowed(service, advertise=True)
+        with ExitStack() as held:
+            held.enter_context(self._share(asked))
+            return self._answered(Answer(asked, self._settings, NO_BODY, 0), held)
 
     def serve(self, service: Service) -> Response:
         """Answer the second request of two: objects go one way or the other."""
@@ -101,20 +112,31 @@ class _Repository:
         if request.content_type != f"application/x-{service}-request":
             raise UnsupportedMediaType("this is not a request of git's smart protocol")
         encoding = request.headers.get("Content-Encoding", "").lower()
-        anonymous = asked.person is None
-        with ExitStack() as stack:
-            with hurried(request.environ, self._transport.silence) if anonymous else nullcontext():
-                limit = self._transport.upload_bytes
-                body, size = stack.enter_context(taken(request.stream, request.content_length, encoding, limit))
-            return self._answered(Answer(asked, self._settings, body, size))
+        limit = self._transport.upload_bytes
+        if service == "git-upload-pack":
+            limit = min(limit, _ASKING)
+        with ExitStack() as held:
+            held.enter_context(self._share(asked))
+            room = held.enter_context(self._room.of(_who(asked)))
+            with hurried(request.environ, self._transport.silence) if asked.person is None else nullcontext():
+                body, size = held.enter_context(taken(request.stream, request.content_length, encoding, limit, room))
+            return self._answered(Answer(asked, self._settings, body, size), held)
 
-    def _answered(self, answer: Answer) -> Response:
+    def _answered(self, answer: Answer, held: ExitStack) -> Response:
+        """Return git's answer; what is `held` for it is given back when it has been sent, and git has ended."""
         asked = answer.request
         verb = "fetches" if asked.service == "git-upload-pack" else "pushes"
         part = " (1 of 2)" if asked.advertise else ""
         self._log.info("%s: %s %s%s", asked.address, asked.person or "anonymous", verb, part)
         # Closed by the server, also if the client goes away.
-        return Response(answer, status=answer.status, headers=answer.headers)
+        response = Response(answer, status=answer.status, headers=answer.headers)
+        response.call_on_close(held.pop_all().close)
+        return response
+
+    def _share(self, asked: Request) -> AbstractContextManager[None]:
+        """Return what counts a request; strangers behind a proxy on this machine cannot be told from each other."""
+        strange = asked.person is None and not customer(asked.address)
+        return self._strangers.one("all") if strange else self._shares.one(_who(asked))
 
     def _allowed(self, service: Service, *, advertise: bool) -> Request:
         address = client_of(request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), self._proxies)
@@ -127,6 +149,8 @@ class _Repository:
             raise Forbidden(reason)
         if pushes and signed_in is not None and not signed_in.may_push:
             raise Forbidden("this token is for reading only")
+        if pushes and signed_in is not None and (reason := policy.nothing(signed_in.person)):
+            raise Forbidden(reason)
         protocol = request.headers.get("Git-Protocol", "")
         return Request(service, advertise, signed_in.name if signed_in else None, address, protocol)
 
@@ -139,6 +163,16 @@ class _Repository:
             raise Forbidden("passwords and tokens are taken over HTTPS only; change this one, it went in clear")
         found = self._sign_in.check(header, address)
         return found if isinstance(found, SignedIn) else _refuse(found)
+
+
+def requests_each(transport: TransportSettings) -> int:
+    """Return how many requests one may have at once: as configured, and never more than a quarter of all."""
+    return max(1, min(transport.requests_each, transport.threads // 4))
+
+
+def _who(asked: Request) -> str:
+    """Return what a request counts for; people's names are no addresses."""
+    return f"person {asked.person.lower()}" if asked.person is not None else f"address {customer(asked.address)}"
 
 
 def _refuse(found: NotSignedIn) -> NoReturn:

@@ -19,11 +19,13 @@ from enc.settings import Settings
 from enc.terms.errors import ConfigurationError, ToolkitError
 from enc.terms.names import BranchName
 from enc.web import server as web_server
+from enc.web.front import Bounds
+from enc.web.origin import networks
 from enc.web.site import assemble, health
 from git_hooks.mirror.jobs import Jobs
 from git_hooks.mirror.receiver import Receiver
 from git_hooks.push import pusher
-from git_hooks.web.repository import repository
+from git_hooks.web.repository import repository, requests_each
 from git_hooks.web.webhooks import webhooks
 
 
@@ -66,8 +68,16 @@ def serve(settings: Settings) -> None:
 def gunicorn_options(settings: Settings) -> dict[str, Any]:
     """Return gunicorn's settings for this service."""
     transport = settings.branches.transport
+    silence = float(transport.silence)
+    bounds = Bounds(
+        silence=silence,
+        least_rate=transport.least_rate,
+        each=requests_each(transport),
+        head_seconds=min(silence, Bounds().head_seconds),
+        proxies=networks(transport.proxies),
+    )
     return {
-        **web_server.options("branch-manager", transport.listen, transport.threads, transport.silence),
+        **web_server.options("branch-manager", transport.listen, transport.threads, bounds),
         "certfile": str(transport.certificate_file) if transport.certificate_file else None,
         "keyfile": str(transport.key_file) if transport.key_file else None,
         "graceful_timeout": 600,  # a push that is being deployed ends first

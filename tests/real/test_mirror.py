@@ -614,6 +614,17 @@ def test_redirects_are_not_followed(forge: Forge) -> None:
     assert len(asked) == 1
 
 
+def test_a_forge_that_sends_too_much_is_told_and_leaves_nothing(forge: Forge) -> None:
+    forge.upstream.commit("large", {"noise": os.urandom(2 << 20).hex()})
+    branches = forge.settings.branches
+    small = replace(branches, mirror=replace(branches.mirror, fetch_bytes=1 << 20))
+    with pytest.raises(UpstreamFailed, match=r"branches\.mirror\.fetch_bytes"):
+        Upstream(small).fetch([BranchName("large")])
+    objects = branches.repository / "objects"
+    assert list((objects / "pack").glob("tmp_*")) == []
+    Upstream(branches).fetch([BranchName("large")])
+
+
 def test_over_ssh_the_reason_is_told(forge: Forge) -> None:
     base = forge.here.base
     port = free_port()

@@ -28,6 +28,7 @@ from enc.terms.errors import Conflict, NotFound
 from enc.terms.names import ProjectName
 from tests.real.conftest import SlapdMaker
 from tests.support.certificates import Authority
+from tests.support.crowd import crowd
 from tests.support.instances import BLUE, RED, add_people_and_projects, found, write_config
 from tests.support.openstack import OpenStack
 from tests.support.slapd import Slapd
@@ -164,7 +165,10 @@ def test_the_service_answers_nova(config: Path, settings: Settings, stack: OpenS
         posted = {"project-id": "0123456789abcdef0123456789abcdef", "instance-id": ONE, "hostname": "web-1"}
         assert _post(port, "POST", "/", "made up", posted)[0] == 401
         assert found(settings, WEB1) is None
-        status, answer = _post(port, "POST", "/", stack.token("nova", "service"), posted)
+        with crowd(port) as clients:  # more than it has threads
+            clients.add(40)
+            clients.add(40, b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\n")
+            status, answer = _post(port, "POST", "/", stack.token("nova", "service"), posted)
         assert status == 200 and _token(settings, answer)
     finally:
         serving.terminate()

@@ -93,7 +93,9 @@ def test_a_git_that_was_killed_is_started_again(tmp_path: Path) -> None:
     reader = ByProgram(str(bare.path), git_environment(os.environ))
     for ask in (lambda: reader.resolve("production"), lambda: next(reader.look([commit], everything)).kind):
         before = ask()
-        os.kill(reader._pid, signal.SIGKILL)
+        for process in (reader._sizes, reader._contents):
+            if process._questions is not None:
+                os.kill(process._pid, signal.SIGKILL)
         assert ask() == before
     reader.close()
 
@@ -219,3 +221,18 @@ def test_foreign_configuration_and_owners_do_not_matter(tmp_path: Path) -> None:
         [sys.executable, "-c", code], env={**os.environ, "HOME": str(home)}, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == commit
+
+
+def test_a_size_is_told_of_what_is_not_unpacked(tmp_path: Path) -> None:
+    """Of an object whose content breaks off, so that who unpacks it cannot answer."""
+    bare = Bare(tmp_path)
+    size = 64 << 20
+    packer = zlib.compressobj(1)
+    begins = packer.compress(b"blob %d\0" % size + bytes(1 << 20)) + packer.flush(zlib.Z_SYNC_FLUSH)
+    name = "12" * 20
+    (bare.path / "objects/12").mkdir()
+    (bare.path / "objects/12" / name[2:]).write_bytes(begins)
+    for opener in OPENERS.values():
+        reader = opener(bare.path)
+        assert list(reader.look([name] * 60, lambda *_: False)) == [Seen("blob", size)] * 60
+        reader.close()

@@ -17,6 +17,7 @@ from enc.directory import slapd_process
 from enc.directory.embedded_config import StartOptions
 from git_hooks.transport.keys import authorized_lines
 from tests.real.conftest import SlapdMaker
+from tests.support.crowd import bomb, push_request
 from tests.support.following import eventually
 from tests.support.slapd import ADD, DELETE, REPLACE, Refused, Slapd
 from tests.support.transports import Clone, Managed, S, people, ssh_key, sshd
@@ -75,6 +76,33 @@ def test_a_member_clones_and_pushes_and_sees_it_live(place: Place, tmp_path: Pat
     done = clone.push("over ssh")
     assert done.returncode == 0 and "project_red: live at" in done.stderr
     assert '"who":"bob"' in (place.managed.settings.branches.store / "records/project_red.jsonl").read_text()
+
+
+def test_who_may_push_nothing_is_told_before_git_starts(place: Place, tmp_path: Path) -> None:
+    text = place.managed.configuration.read_text()
+    place.managed.configuration.write_text(text.replace("read: members", "read: authenticated"))
+    try:
+        clone = place.client("carol", tmp_path / "clone")
+        assert clone.clone(place.url).returncode == 0
+        done = clone.push("by carol")
+    finally:
+        place.managed.configuration.write_text(text)
+    assert done.returncode != 0 and "carol is in no project and is no operator" in done.stderr
+
+
+def test_a_delta_that_becomes_gigabytes_ends_git(place: Place) -> None:
+    pack, name = bomb(40)
+    command = [
+        *place.ssh("bob"),
+        "-p",
+        str(place.port),
+        f"{getpass.getuser()}@127.0.0.1",
+        "git-receive-pack repository",
+    ]
+    body = push_request("refs/heads/topic/red/bomb", name, pack)
+    done = subprocess.run(command, input=body, capture_output=True, check=False, timeout=60)
+    assert b"over limit" in done.stdout + done.stderr
+    assert place.managed.tip("topic/red/bomb") is None
 
 
 def test_who_may_not_read_or_is_not_known_gets_nothing(place: Place, tmp_path: Path) -> None:

@@ -109,6 +109,6 @@ def test_object_names_that_are_refused(name: str) -> None:
 
 def test_git_of_ours_is_not_led_astray_by_the_hooks_variables() -> None:
     inherited = {"GIT_DIR": "/x", "GIT_CONFIG_COUNT": "1", "GIT_OBJECT_DIRECTORY": "/q", "PATH": "/bin"}
-    expected = {"PATH": "/bin", "GIT_NO_REPLACE_OBJECTS": "1", "LC_ALL": "C"}
+    expected = {"PATH": "/bin", "GIT_NO_REPLACE_OBJECTS": "1", "LC_ALL": "C", "GIT_ALLOC_LIMIT": str(1 << 29)}
     assert git_environment(inherited) == expected
     assert git_environment(inherited, quarantine=True) == expected | {"GIT_OBJECT_DIRECTORY": "/q"}

@@ -6,14 +6,14 @@ import time
 
 import pytest
 
-from enc.rights.roles import MEMBER, OPERATOR, OTHER, PROJECTADMIN, Action
+from enc.rights.roles import MEMBER, OPERATOR, OTHER, PROJECTADMIN, Action, Held, Holding, Person
 from enc.terms.environments import Rules
 from enc.terms.errors import MOST_SAID
 from enc.terms.names import BranchName, Certname, ProjectName
-from git_hooks.push.policy import Facts, judge, needs, obstacles, read, some
+from git_hooks.push.policy import Counts, Facts, judge, needs, nothing, obstacles, read, some
 from git_hooks.push.verdict import SHOWN, PushVerdict, RefVerdict
 from git_hooks.repository.refs import ObjectId, RefUpdate
-from tests.support.people import person, rows, who
+from tests.support.people import TABLE, person, rows, who
 
 RED = ProjectName("red")
 RULES = Rules(["test = test", "project/<name> = project_<name>", "project/<name>/<topic> = project_<name>__<topic>"])
@@ -68,6 +68,33 @@ def test_a_branch_that_git_could_not_keep_is_refused_before_anything_moves() -> 
     assert "beside branch project/blue/x:" in found["refs/heads/project/blue"]
     gone = read(update("project/red", A, NONE), RULES)
     assert "refs/heads/project/red/topic" not in obstacles([*moves, gone], [BranchName("project/red")], RULES)
+
+
+def test_a_project_has_so_many_branches_and_so_many_in_the_archive() -> None:
+    red = [BranchName(f"project/red/t{number}") for number in range(9)]
+    one = [read(update("project/red/new", NONE, A), RULES)]
+    two = [*one, read(update("project/red/newer", NONE, A), RULES)]
+    assert obstacles(one, red, RULES, Counts(10)) == {}
+    assert set(obstacles(two, red, RULES, Counts(10))) == {move.update.ref for move in two}
+    moving = read(update("project/red/t1"), RULES)
+    assert obstacles([moving], [*red, *red], RULES, Counts(1)) == {}, "those that are there may move"
+    other = read(update("project/blue/new", NONE, A), RULES)
+    assert obstacles([other], red, RULES, Counts(1)) == {}
+    (told,) = obstacles(one, red, RULES, Counts(10, {RED: 50})).values()
+    assert "archive" in told
+    gone = read(update("project/red/t1", A, NONE), RULES)
+    assert obstacles([*two, gone], red, RULES, Counts(10)) == {}, "one goes in the same push"
+
+
+def test_who_may_push_nothing_at_all_is_known_before_a_push() -> None:
+    assert [nothing(somebody) for somebody in PEOPLE.values()] == [""] * len(PEOPLE)
+    assert nothing(person("carol")) == "carol is in no project and is no operator, and so may push nothing here"
+    holding = {
+        role.name: Person("x", "", frozenset({Holding(role.name, None if role.held is Held.GROUP else RED)}), TABLE)
+        for role in TABLE
+        if role.held is not Held.EVERYBODY
+    }
+    assert [name for name, somebody in holding.items() if nothing(somebody)] == ["keeper"]
 
 
 def test_thousands_of_new_branches_take_no_longer_than_their_number() -> None:

@@ -16,10 +16,10 @@ from enc.rights.roles import Person
 from enc.settings import Settings
 from enc.terms.errors import ConfigurationError, UsageError
 from enc.terms.names import PersonName, ProjectName
+from enc.web.origin import client_of, customer, networks
 from enc.web.server import check_certificate
 from git_hooks.transport import throttle
 from git_hooks.transport.even_time import EvenTime
-from git_hooks.transport.origin import client_of, networks
 from git_hooks.transport.reading import Rule, refusal
 from git_hooks.transport.signin import ASKED, SignedIn, SignIn, parse_basic
 from git_hooks.transport.ssh import asked
@@ -242,10 +242,13 @@ def test_what_signed_in_well_is_bounded_and_strangers_put_nothing_there() -> Non
         ("::ffff:127.0.0.1", ""),
         ("", ""),
         ("nonsense", ""),
+        ("fe80::1%eth0", "fe80::"),
     ],
 )
 def test_what_counts_as_one_address(address: str, wanted: str) -> None:
+    assert customer(address) == wanted
     assert Source.of("BOB", address) == ("bob", wanted)
+    assert customer(address, networks(["0.0.0.0/0", "::/0"])) == ""
 
 
 PROXIES = networks(["127.0.0.1", "10.0.0.0/24", "2001:db8::/64"])

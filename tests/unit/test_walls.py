@@ -31,18 +31,18 @@ WALLS = {
     "sqlite3": ["enc.answers.database"],
     "pygit2": ["git_hooks.repository.library"],
     "pyasn1": ["enc.directory.messages", "enc.directory.sync_messages", "enc.directory.connection"],
-    "ssl": ["enc.directory.tls", "enc.programs.https", "enc.web.server"],
+    "ssl": ["enc.directory.tls", "enc.programs.https", "enc.web.server", "enc.web.front", "enc.web.sockets"],
     "http": [
         *("enc.answers.metrics", "enc.programs.https", "enc.authority.client"),
         *("git_hooks.deploy.puppetserver", "git_hooks.mirror.report"),
     ],
     "flask": ["enc.web.*", "git_hooks.web.*"],
     "werkzeug": ["enc.web.*", "git_hooks.web.*"],
-    "gunicorn": ["enc.web.server"],
+    "gunicorn": ["enc.web.server", "enc.web.front"],
     "socket": [
         *("enc.directory.address", "enc.directory.tls", "enc.directory.place", "enc.directory.slapd_process"),
         "enc.systemd.notify",
-        *("enc.programs.https", "enc.web.server", "git_hooks.push.service"),
+        *("enc.programs.https", "enc.web.front", "enc.web.sockets", "git_hooks.push.service"),
         *("puppetmaster_quickstart.private_master", "puppetmaster_self.transaction.facts"),
     ],
     "subprocess": [

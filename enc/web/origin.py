@@ -1,4 +1,4 @@
-"""From where a request comes, where proxies stand before us. Pure.
+"""From where a request comes, also where proxies stand before us, and what counts as one place. Pure.
 
 Anybody can send X-Forwarded-For, with anything in it. So it is read only if the
 connection itself comes from a proxy that the site names, and from its end: each
@@ -34,6 +34,17 @@ def client_of(peer: str, forwarded: str, proxies: Sequence[Network]) -> str:
         if not _in(found, proxies):
             return str(found)
     return ""
+
+
+def customer(address: str, proxies: Sequence[Network] = ()) -> str:
+    """Return what counts as one place: of IPv6 a /64, which is one customer's.
+
+    Empty for this machine's own addresses and those of `proxies`, which speak for everybody, and for what is none.
+    """
+    found = _address(address.partition("%")[0])
+    if found is None or found.is_loopback or _in(found, proxies):
+        return ""
+    return str(IPv6Address(int(found) >> 64 << 64)) if isinstance(found, IPv6Address) else str(found)
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
