@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from enc.edits.change import Change, Step
+from enc.programs import accounts
 from enc.programs.json_lines import JsonLines
 from enc.programs.machine_trouble import reason
 from enc.programs.whole_file import Strength
@@ -44,11 +45,12 @@ def check_reason(text: str) -> str:
 
 
 def local_user() -> tuple[str, str]:
-    """Return the name of this process's user, and the one that called sudo (or an empty text)."""
+    """Return the name of who started this program, and the one that called sudo (or an empty text)."""
+    uid = accounts.started_by()
     try:
-        user = pwd.getpwuid(os.getuid()).pw_name
+        user = pwd.getpwuid(uid).pw_name
     except KeyError:
-        user = f"uid {os.getuid()}"
+        user = f"uid {uid}"
     return user, os.environ.get("SUDO_USER", "")
 
 
