@@ -42,25 +42,30 @@ _OF_A_REPOSITORY = ("config", "HEAD", "packed-refs", "hooks", "objects", "object
 """What of a bare repository git obeys or changes (gitrepository-layout(5))."""
 
 
-def managed(call: Call) -> Sequence[Path]:
-    """Return the places that are the branch manager's account's: the repository first."""
+def repository(call: Call) -> Sequence[Path]:
+    """Return the repository, and what git obeys in it."""
+    place = call.settings.branches.repository
+    return place, *(place / part for part in _OF_A_REPOSITORY if (place / part).exists())
+
+
+def _managed(call: Call) -> Sequence[Path]:
+    """Return all places that are the branch manager's account's."""
     branches = call.settings.branches
-    parts = (branches.repository / part for part in _OF_A_REPOSITORY)
-    others = (*parts, branches.store, branches.environments)
-    return branches.repository, *(place for place in others if place.exists())
+    made = (place for place in (branches.store, branches.environments) if place.exists())
+    return *repository(call), *made
 
 
 def _with_tokens(call: Call) -> Sequence[Path]:
-    return *managed(call), call.settings.branches.transport.tokens
+    return *_managed(call), call.settings.branches.transport.tokens
 
 
 def _tokens(call: Call) -> Sequence[Path]:
     """Return the tokens' directory; where there is none yet, the account makes it that will read it."""
     place = call.settings.branches.transport.tokens
-    return (place,) if place.exists() else managed(call)
+    return (place,) if place.exists() else _managed(call)
 
 
-AS_ROOT: dict[str, Whose] = dict.fromkeys(COMMANDS, managed) | {
+AS_ROOT: dict[str, Whose] = dict.fromkeys(COMMANDS, _managed) | {
     **dict.fromkeys(("gc", "hooks", "serve"), _with_tokens),
     "token": _tokens,
     "doctor": None,  # looks with the eyes of several accounts, and becomes each of them for that

@@ -11,7 +11,7 @@ from enc.commands.doctor import doctor_options, tell
 from enc.doctor.account import account
 from enc.doctor.eyes import OwnersEyes
 from enc.doctor.findings import Finding
-from git_hooks.commands import managed
+from git_hooks.commands import repository
 from git_hooks.doctor import code, cost, installation, liveness, puppet, remote
 
 SUMMARY = "look at hooks, store, service, puppetserver and forge; say what is wrong and what to do"
@@ -31,7 +31,7 @@ def run(call: Call) -> int:
 def _examine(call: Call) -> Iterator[Finding]:
     """Make each check as whom it is about: the repository's owner, puppetserver, or us for Puppet's configuration."""
     settings, config = call.settings, call.config_path
-    who, owner = account(call.arguments.user), OwnersEyes("store-owner", lambda: managed(call))
+    who, owner = account(call.arguments.user), OwnersEyes("store-owner", lambda: repository(call))
     yield from owner.findings(lambda: installation.check(config, settings))
     yield from installation.readable(settings.branches, who)
     yield from owner.findings(
