@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
-from enc.commands import COMMANDS
+from enc.commands import AS_ROOT, COMMANDS
 from enc.commands.call import Call
+from enc.programs import accounts
 from enc.programs.entrypoint import run
 from enc.settings import config
 
@@ -24,6 +27,9 @@ class _Version(argparse._VersionAction):
         parser.exit()
 
 
+Whose = Callable[[Call], Sequence[Path]] | None
+
+
 @dataclass(frozen=True)
 class Program:
     """A command whose first word names a command module (enc.commands tells what one is)."""
@@ -32,6 +38,8 @@ class Program:
     description: str
     commands: Mapping[str, str]
     """First word to module."""
+    as_root: Mapping[str, Whose]
+    """First word, or first and second, to the places whose owner root becomes; None: it must be root, and stays it."""
 
     def parser(self, words: Sequence[str] = ()) -> argparse.ArgumentParser:
         """Return the parser; only the command that `words` name is filled in, all if they name none."""
@@ -57,13 +65,31 @@ class Program:
 
         def work() -> int:
             arguments = self.parser(words).parse_args(words)
-            call = Call(arguments, config.chosen_path(arguments.config))
+            call = Call(arguments, config.chosen_path(arguments.config).absolute())
+            self._leave_root(call)
             return int(arguments.run(call))
 
         return run(self.name, work)
 
+    def _leave_root(self, call: Call) -> None:
+        """Become the owner of what the command looks at, before it looks (enc.programs.accounts)."""
+        words = (call.arguments.command, f"{call.arguments.command} {getattr(call.arguments, 'verb', '')}")
+        whose = self.as_root[words[1] if words[1] in self.as_root else words[0]]
+        if os.geteuid() == 0 and whose is not None:
+            owner = accounts.owner_of(whose(call))
+            if owner is not None:
+                accounts.become(owner, self._load)
 
-ENC_ADMIN = Program("enc-admin", "Node data in LDAP, for Puppet: admin's and operator's command.", COMMANDS)
+    def _load(self) -> None:
+        """Import every module of the packages that the commands are in, and of ours that they use."""
+        for package in {"enc", *(module.partition(".")[0] for module in self.commands.values())}:
+            for place in Path(str(import_module(package).__file__)).parent.rglob("*.py"):
+                parts = place.relative_to(Path(str(import_module(package).__file__)).parents[1]).with_suffix("").parts
+                if parts[-1] != "__main__":
+                    import_module(".".join(parts).removesuffix(".__init__"))
+
+
+ENC_ADMIN = Program("enc-admin", "Node data in LDAP, for Puppet: admin's and operator's command.", COMMANDS, AS_ROOT)
 
 
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:

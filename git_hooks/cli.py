@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from enc.cli import Program
-from git_hooks.commands import COMMANDS
+from git_hooks.commands import AS_ROOT, COMMANDS
 
 BRANCH_MANAGER = Program(
-    "branch-manager", "Branches of the Puppet repository become environments: operator's command.", COMMANDS
+    "branch-manager", "Branches of the Puppet repository become environments: operator's command.", COMMANDS, AS_ROOT
 )
 
 

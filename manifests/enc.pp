@@ -166,10 +166,11 @@ class puppetmaster::enc (
       ensure => absent,
     }
     # Made from LDAP, and made again from it.
-    -> file { $answers:
-      ensure => absent,
-      force  => true,
-      before => Class['puppetmaster::gone'],
+    # By rm and not by Puppet, which goes by paths: an account could lead it elsewhere.
+    -> exec { "remove ${answers}":
+      command => ['/bin/rm', '-rf', '--', $answers],
+      onlyif  => [['/usr/bin/test', '-e', $answers]],
+      before  => Class['puppetmaster::gone'],
     }
     file { "${config_file}.answers":
       ensure => absent,

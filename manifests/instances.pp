@@ -131,9 +131,10 @@ class puppetmaster::instances (
       ensure => absent,
     }
     # Read from the reports, and read again from them.
-    -> file { $runs:
-      ensure => absent,
-      force  => true,
+    # By rm and not by Puppet, which goes by paths: an account could lead it elsewhere.
+    -> exec { "remove ${runs}":
+      command => ['/bin/rm', '-rf', '--', $runs],
+      onlyif  => [['/usr/bin/test', '-e', $runs]],
     }
     # Where nothing was ever noted, nothing is kept.
     -> puppetmaster::directory { ['/var/lib/puppetmaster/instances/journal', '/var/lib/puppetmaster/audit']:

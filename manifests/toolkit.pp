@@ -5,7 +5,7 @@
 #
 # @example Installed by pip from a git repository
 #   class { 'puppetmaster::toolkit':
-#     source => 'git+https://git.example.org/puppetmaster-toolkit',
+#     source => 'git+https://git.example.org/puppetmaster-toolkit@0123456789abcdef0123456789abcdef01234567',
 #     config => {
 #       'directory' => {
 #         'uris'               => ['ldaps://ldap.example.org'],
@@ -24,7 +24,7 @@
 # @param directory
 #   The virtual environment; the programs are in its `bin`.
 # @param source
-#   What pip installs: a directory, a wheel, an URL, a name. undef: the programs are there.
+#   What pip installs: a path, an address with `#sha256=…`, a git repository `@` a commit. undef: the programs are there.
 # @param config
 #   What stands in the configuration file (docs/configuration.md). undef: the file is not ours.
 # @param ldap_secret
@@ -34,7 +34,7 @@ class puppetmaster::toolkit (
   Puppetmaster::Path                     $python,
   Puppetmaster::Ensure                   $ensure      = 'present',
   Puppetmaster::Path                     $directory   = '/opt/puppetmaster-toolkit',
-  Optional[Puppetmaster::Word]           $source      = undef,
+  Optional[Puppetmaster::Source]         $source      = undef,
   Optional[Hash[String[1], Hash[String[1], Data]]] $config = undef,
   Optional[Sensitive[String[1]]]         $ldap_secret = undef,
 ) {

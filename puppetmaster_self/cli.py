@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from enc.cli import Program
-from puppetmaster_self.commands import COMMANDS
+from puppetmaster_self.commands import AS_ROOT, COMMANDS
 
 PUPPETMASTER_SELF = Program(
-    "puppetmaster-self", "This instance as its own Puppet master, and back: for a project's admins.", COMMANDS
+    "puppetmaster-self", "This instance as its own Puppet master, and back: for a project's admins.", COMMANDS, AS_ROOT
 )
 
 

@@ -15,6 +15,14 @@ run often and by programs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from enc.cli import Whose
+    from enc.commands.call import Call
+
 COMMANDS: dict[str, str] = {
     "answer": "enc.commands.answer",
     "certificate": "enc.commands.certificate",
@@ -36,3 +44,27 @@ COMMANDS: dict[str, str] = {
     "who-uses": "enc.commands.who_uses",
 }
 """First word to module; a test holds docs/commands.md to it."""
+
+
+def _answers(call: Call) -> Sequence[Path]:
+    """Return the follower's directory."""
+    return (call.settings.answers.directory,)
+
+
+def _revocation_lists(call: Call) -> Sequence[Path]:
+    """Return the files of this master's puppetserver that `certificate crl` writes."""
+    return call.arguments.files or call.settings.authorities.crl_files or (Path("/"),)
+
+
+AS_ROOT: dict[str, Whose] = dict.fromkeys(COMMANDS) | {
+    "answer": _answers,
+    "certificate crl": _revocation_lists,
+    "follow": _answers,
+    "status": _answers,
+}
+"""As whom a command is done that root runs (enc.programs.accounts): as the owner of these places; None: as root.
+
+Root stays root where only LDAP and files of its own are looked at (`config`, `export`, `node`, `schema` …), where it
+writes the trail and the journal of operations (whole_file and json_lines follow no link of somebody else's), and in
+`doctor`, which becomes each account that it looks for. `directory` refuses everybody but the owner.
+"""

@@ -21,6 +21,7 @@ from enc.doctor import (
     separation,
     signing,
 )
+from enc.doctor.eyes import OwnersEyes
 from enc.doctor.findings import Finding, document, lines, verdict
 from enc.terms.names import Certname
 
@@ -59,11 +60,12 @@ def _examine(call: Call) -> Iterator[Finding]:
     yield from configuration.local(config, settings)
     yield from directory.check(settings)
     yield from directory.check_service(settings)
-    yield from follower.check(config, settings)
+    answers = OwnersEyes("answers-directory", lambda: (settings.answers.directory,))
+    yield from answers.findings(lambda: follower.check(config, settings))
     facts = puppet.gather(settings, call.arguments.puppet_confdir)
     yield from puppet.judge(facts, config, settings)
     yield from projects.check(settings)
-    yield from contents.check(facts, settings)
+    yield from answers.findings(lambda: contents.check(facts, settings))
     yield from signing.check(facts, who, settings)
     yield from authority.check(settings)
     yield from keys.check(facts, call.arguments.user, settings)

@@ -8,24 +8,21 @@ somebody else.
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
-import select
-import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from enc.answers.layout import Layout, link_of
 from enc.doctor.findings import Finding, fault, note, ok, warning
+from enc.programs.accounts import Account, as_account, by_name
 from enc.settings import Settings
 from enc.settings.config import ENVIRONMENT_VARIABLE
 from enc.terms import program_words
-from enc.terms.errors import ToolkitError, UsageError, one_line
+from enc.terms.errors import UsageError, one_line
 from enc.terms.names import Certname
 
 PUPPETSERVER_USER = "puppet"
@@ -36,15 +33,6 @@ _PATIENCE = 30.0
 _TRIES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A user of this machine."""
-
-    name: str
-    uid: int
-    gid: int
-
-
 def account(name: str | None) -> Account:
     """Return the user `name`; None: puppetserver's if we are root, else ourselves. Raise `UsageError`."""
     if name is None:
@@ -53,12 +41,10 @@ def account(name: str | None) -> Account:
         except KeyError:
             return Account(f"uid {os.geteuid()}", os.geteuid(), os.getegid())
     else:
-        try:
-            found = pwd.getpwnam(name)
-        except KeyError as error:
-            raise UsageError(f"there is no user {name!r} on this machine") from error
-    if os.geteuid() not in (0, found.pw_uid):
-        raise UsageError(f"only root can look with the eyes of {name}; use sudo")
+        chosen = by_name(name)
+        if os.geteuid() not in (0, chosen.uid):
+            raise UsageError(f"only root can look with the eyes of {name}; use sudo")
+        return chosen
     return Account(found.pw_name, found.pw_uid, found.pw_gid)
 
 
@@ -74,7 +60,7 @@ def check(
     wanted = [str(path) for path in (*needed, *([secret] if secret else [])) if _is_there(path)]
     if settings.domains.serves == "projects":
         wanted = [path for path in wanted if path != str(secret)]  # it must not (separation.py)
-    failures: dict[str, str] = as_user(who, lambda: unreadable(wanted))
+    failures: dict[str, str] = as_account(who, lambda: unreadable(wanted))
     yield from judge_reading(who.name, failures, str(secret))
     if node is None:
         yield note("enc", "there is no answer to try enc with", "name a node: doctor --node CERTNAME")
@@ -112,44 +98,6 @@ def judge_runs(user: str, node: str, runs: Sequence[tuple[int, str, float]]) -> 
             "look at follower and config-link above",
         )
     return ok("enc", f"answers {user} for {node} within {max(best * 1000, 1):.0f} ms")
-
-
-def as_user(who: Account, look: Callable[[], Any]) -> Any:
-    """Call `look` in a child process that has become `who`; return its result (anything that JSON can hold).
-
-    Raise `ToolkitError` if the child cannot become the user or does not answer.
-    """
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            if os.geteuid() == 0:
-                os.initgroups(who.name, who.gid)
-                os.setgid(who.gid)
-                os.setuid(who.uid)
-            os.write(writing, json.dumps(look()).encode())
-            os._exit(0)
-        finally:
-            os._exit(1)
-    os.close(writing)
-    try:
-        return json.loads(_all_of(reading))
-    except ValueError as error:
-        raise ToolkitError(f"nothing came back from a process that was to become {who.name}") from error
-    finally:
-        os.close(reading)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-
-
-def _all_of(reading: int) -> bytes:
-    found, deadline = b"", time.monotonic() + _PATIENCE
-    while select.select([reading], [], [], max(0.0, deadline - time.monotonic()))[0]:
-        part = os.read(reading, 65536)
-        if not part:
-            break
-        found += part
-    return found
 
 
 def unreadable(paths: Sequence[str]) -> dict[str, str]:

@@ -22,9 +22,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from enc.doctor.account import PUPPETSERVER_USER, Account, as_user, unreadable
+from enc.doctor.account import PUPPETSERVER_USER, unreadable
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.doctor.puppet import PuppetFacts
+from enc.programs.accounts import Account, as_account
 from enc.settings import Settings
 from enc.terms.errors import ToolkitError
 
@@ -209,7 +210,7 @@ def _readers(
 def _read_by(member: Member, paths: Sequence[Path]) -> set[Path]:
     if os.geteuid() in (0, member.account.uid):
         there = [str(path) for path in paths]
-        refused: dict[str, str] = as_user(member.account, lambda: unreadable(there))
+        refused: dict[str, str] = as_account(member.account, lambda: unreadable(there))
         return {Path(path) for path in there if path not in refused}
     return {path for path in paths if may_read(member.account.uid, member.groups, path)}
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from enc.answers.layout import Layout
 from enc.authority.client import Authority, AuthorityRefused
 from enc.authority.origin import commands_authorities
-from enc.doctor.account import Account, as_user, unreadable
+from enc.doctor.account import unreadable
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.doctor.puppet import PuppetFacts
+from enc.programs.accounts import Account, as_account
 from enc.settings import AuthoritySettings, Settings
 from enc.terms.errors import ToolkitError
 from enc.terms.names import Certname
@@ -68,10 +69,10 @@ def look(puppet: Mapping[str, str], who: Account, settings: Settings, services: 
     copy = Layout(settings.answers.directory).copy
     wanted = sorted(key for key in keys if key)
     others = [str(path) for path in (*secrets, copy) if path is not None]
-    closed: Mapping[str, str] = as_user(who, lambda: unreadable([*wanted, *others]))
+    closed: Mapping[str, str] = as_account(who, lambda: unreadable([*wanted, *others]))
     certificate, key = Path(puppet.get("hostcert", "")), Path(puppet.get("hostprivkey", ""))
     commands, asked = "", ""
-    if certificate.is_file() and not as_user(who, lambda: unreadable([str(key)])):
+    if certificate.is_file() and not as_account(who, lambda: unreadable([str(key)])):
         commands, asked = _commands(puppet, certificate, key)
     return Reach(
         who.name,

@@ -14,10 +14,10 @@ from pathlib import Path
 from enc.answers.layout import Layout
 from enc.directory.connection import open_connection
 from enc.directory.edits import DirectoryEditor, ValueChange
-from enc.doctor.account import Account, as_user
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.doctor.puppet import PuppetFacts
 from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE
+from enc.programs.accounts import Account, as_account
 from enc.rights.reserved import is_reserved
 from enc.settings import Settings
 from enc.signing.autosign import account
@@ -33,7 +33,7 @@ def check(facts: PuppetFacts | str, who: Account, settings: Settings) -> Iterato
     value = "" if isinstance(facts, str) else facts.settings.get("autosign", "")
     if not value:
         return  # puppet could not be asked, which is told elsewhere
-    tried: Mapping[str, str] = as_user(who, lambda: _tried(Path(value), settings))
+    tried: Mapping[str, str] = as_account(who, lambda: _tried(Path(value), settings))
     yield judge_autosign(value, who.name, executable=not tried["program"])
     if Path(value).name != PROGRAM:
         return

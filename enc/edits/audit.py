@@ -14,7 +14,6 @@ If the trail cannot be written, the edit is refused: no change without a trace.
 
 from __future__ import annotations
 
-import os
 import pwd
 import secrets
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from enc.edits.change import Change, Step
+from enc.programs import accounts
 from enc.programs.json_lines import JsonLines
 from enc.programs.machine_trouble import reason
 from enc.programs.whole_file import Strength
@@ -47,16 +47,17 @@ def check_reason(text: str) -> str:
 
 
 def local_user() -> tuple[str, str]:
-    """Return the name of this process's user, and of the one who logged in and became it (or an empty text).
+    """Return the name of who started this program, and of the one who logged in and became that (or an empty text).
 
     The latter is the kernel's audit uid (proc(5), /proc/pid/loginuid), which is set once for each login and which sudo
     and su leave as it is. The environment (SUDO_USER) says what whoever has a shell wants it to say, so it is not read.
     """
+    uid = accounts.started_by()
     try:
         login = int(_LOGIN.read_text(encoding="ascii"))
     except (OSError, ValueError):
         login = _NO_LOGIN
-    return _name(os.getuid()), "" if login in (_NO_LOGIN, os.getuid()) else _name(login)
+    return _name(uid), "" if login in (_NO_LOGIN, uid) else _name(login)
 
 
 def _name(uid: int) -> str:

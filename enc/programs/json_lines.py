@@ -17,8 +17,9 @@ What may go wrong with the end, and what becomes of it:
 Readers need no lock. They get each line with its number and either its record
 or None, and decide what that means to them.
 
-Links are not followed, for the file may stand where others can write, and
-nothing but a regular file is taken, for a pipe would keep nothing.
+Links are not followed, for the file may stand where others can write (on the
+way to it, root follows none of theirs: directories.py), and nothing but a
+regular file is taken, for a pipe would keep nothing.
 
 Not here: what records say.
 """
@@ -36,7 +37,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from enc.programs import whole_file
+from enc.programs import directories, whole_file
 from enc.programs.whole_file import NotWritten, Strength
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -156,7 +157,8 @@ class JsonLines:
                 if held and not same(handle, self.file):  # moved aside while we waited
                     continue
                 if held and self._longest is not None and os.fstat(handle).st_size >= self._longest:
-                    os.replace(self.file, self.older)
+                    with directories.held(self.file) as (directory, name):
+                        os.replace(name, f"{name}.1", src_dir_fd=directory, dst_dir_fd=directory)
                     continue
                 yield handle, held
                 return
@@ -164,23 +166,24 @@ class JsonLines:
                 os.close(handle)
 
     def _open(self, *, make: bool = True) -> int:
-        try:
-            handle = os.open(self.file, _FLAGS)
-        except FileNotFoundError:
-            if self._mode is None or not make:
-                raise
-            handle = self._make(self._mode)
+        with directories.held(self.file) as (directory, name):
+            try:
+                handle = os.open(name, _FLAGS, dir_fd=directory)
+            except FileNotFoundError:
+                if self._mode is None or not make:
+                    raise
+                handle = self._make(self._mode, directory, name)
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
             raise OSError(errno.EINVAL, "it is not a regular file")
         return handle
 
-    def _make(self, mode: int) -> int:
-        handle = os.open(self.file, _FLAGS | os.O_CREAT, 0o600)
+    def _make(self, mode: int, directory: int, name: str) -> int:
+        handle = os.open(name, _FLAGS | os.O_CREAT, 0o600, dir_fd=directory)
         try:
             os.fchmod(handle, mode)
             if self._lasting:
-                whole_file.sync(os.path.dirname(self.file) or ".")
+                directories.sync(directory)
         except BaseException:
             os.close(handle)
             raise

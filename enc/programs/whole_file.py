@@ -16,7 +16,8 @@ file aside, which the kernel frees with the process; and each write in a
 directory, if that is large the first of each process, removes the files there
 that nobody holds (`collect`). Links cannot be locked and go after an hour.
 
-The place itself is not followed either: a link that stands there is replaced.
+The place itself is not followed either: a link that stands there is replaced. All is done in the directory that was
+opened first (directories.py), so root is not led elsewhere by whoever owns one on the way.
 
 Failure modes: `NotWritten`, an expected error that says what to do; what was
 there before then still is, whole. With `Strength.POWER_CUT` one thing more can
@@ -29,17 +30,19 @@ of two at once, the last one's content stays.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
 
+from enc.programs import directories
 from enc.programs.machine_trouble import reason
 from enc.terms.errors import ToolkitError
 
@@ -47,7 +50,6 @@ _NAME = ".puppetmaster-new-"
 _LEFT = re.compile(re.escape(_NAME) + r"[0-9a-f]{16}(\.lock)?", re.ASCII)
 """git puts its own lock beside a bundle that it writes."""
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _LINKS_STAY = 3600.0
 """Seconds; making a link aside and renaming it takes far below one."""
 
@@ -95,11 +97,22 @@ def write(
 
     `owner`: user and group by number; None: of whom writes it.
     """
-    with _told(place), _Aside(place) as aside:
-        _fill(aside.descriptor, content)
-        _finish(aside.descriptor, mode, survives, owner)
-        os.rename(aside.path, place)
-        _settle(aside.directory, survives)
+    with written(place, mode=mode, survives=survives, owner=owner) as descriptor, _told(place):
+        _fill(descriptor, content)
+
+
+@contextmanager
+def written(place: str | Path, *, mode: int, survives: Strength, owner: tuple[int, int] | None = None) -> Iterator[int]:
+    """Give a descriptor of a new file (0600), which becomes the one at `place` when the block ends.
+
+    If the block fails, the file goes, and `place` stays as it was. Raise `NotWritten` for our part of it.
+    """
+    with _beside(place) as aside:
+        yield aside.descriptor
+        with _told(place):
+            _finish(aside.descriptor, mode, survives, owner)
+            aside.move()
+            aside.settle(survives)
 
 
 def write_at(directory: int, name: str, content: bytes, *, mode: int, aside: int) -> None:
@@ -130,38 +143,40 @@ def make(place: str | Path, content: bytes | str, *, mode: int, survives: Streng
 
     Of two that make it at once, the first one's content stays, and both know which.
     """
-    with _told(place), _Aside(place) as aside:
+    with _beside(place) as aside, _told(place):
         _fill(aside.descriptor, content)
         _finish(aside.descriptor, mode, survives, None)
+        here = aside.directory
         try:
-            os.link(aside.path, place, follow_symlinks=False)
+            os.link(aside.name, aside.final, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
         except FileExistsError:
             return False
         finally:
-            os.unlink(aside.path)
-        _settle(aside.directory, survives)
+            os.unlink(aside.name, dir_fd=here)
+        aside.settle(survives)
         return True
 
 
 def link(place: str | Path, target: str | Path, *, survives: Strength, owner: tuple[int, int] | None = None) -> bool:
     """Let the symbolic link at `place` lead to `target`; return whether that had to change. Raise `NotWritten`."""
-    wanted, directory = os.fspath(target), _directory(place)
+    wanted = os.fspath(target)
     with suppress(OSError):
         if owner is None and os.readlink(place) == wanted:
             return False
-    with _told(place):
-        _tidy(directory)
-        aside = f"{directory}/{_random()}"
-        os.symlink(wanted, aside)
+    with _told(place), directories.held(os.fspath(place)) as (directory, name):
+        _tidy(_directory(place))
+        aside = _random()
+        os.symlink(wanted, aside, dir_fd=directory)
         try:
             if owner is not None:
-                os.chown(aside, *owner, follow_symlinks=False)
-            os.rename(aside, place)
+                _give_link(aside, directory, owner)
+            os.rename(aside, name, src_dir_fd=directory, dst_dir_fd=directory)
         except BaseException:
             with suppress(OSError):
-                os.unlink(aside)
+                os.unlink(aside, dir_fd=directory)
             raise
-        _settle(directory, survives)
+        if survives >= Strength.POWER_CUT:
+            directories.sync(directory)
     return True
 
 
@@ -172,19 +187,18 @@ def filled(place: str | Path, *, mode: int, survives: Strength, owner: tuple[int
     For another program's output, and for copies. The program may as well put another file under the same name. If the
     block fails, the file goes, and `place` stays as it was. Raise `NotWritten` for our part of it.
     """
-    with _told(place):
-        aside = _Aside(place)
-    with aside:
+    with _beside(place) as aside:
         os.fchmod(aside.descriptor, 0o600)  # whatever the umask is
-        yield Path(aside.path)
+        yield Path(_directory(place), aside.name)
         with _told(place):
-            descriptor = os.open(aside.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(aside.name, flags, dir_fd=aside.directory)
             try:
                 _finish(descriptor, mode, survives, owner)
             finally:
                 os.close(descriptor)
-            os.rename(aside.path, place)
-            _settle(aside.directory, survives)
+            aside.move()
+            aside.settle(survives)
 
 
 def sync(path: str | Path) -> None:
@@ -215,25 +229,45 @@ def collect(directory: str | Path, *, links: float = _LINKS_STAY) -> int:
 class _Aside:
     """A new file beside a place, which nobody else has; it goes if the block fails."""
 
-    def __init__(self, place: str | Path) -> None:
-        self.directory = _directory(place)
-        _tidy(self.directory)
+    def __init__(self, directory: int, final: str) -> None:
+        self.directory = directory
+        self.final = final
+        """The name that it will have."""
         while True:
-            self.path = f"{self.directory}/{_random()}"
-            self.descriptor = os.open(self.path, _FLAGS, 0o600)
+            self.name = _random()
+            self.descriptor = os.open(self.name, _FLAGS, 0o600, dir_fd=directory)
             if _hold(self.descriptor):
                 break
             os.close(self.descriptor)
+
+    def move(self) -> None:
+        """Bring it to its place."""
+        os.rename(self.name, self.final, src_dir_fd=self.directory, dst_dir_fd=self.directory)
+
+    def settle(self, survives: Strength) -> None:
+        """Let its name be on disk, if that was asked for."""
+        if survives >= Strength.POWER_CUT:
+            directories.sync(self.directory)
 
     def __enter__(self) -> _Aside:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if kind is not None:
-            for path in (self.path, f"{self.path}.lock"):
+            for name in (self.name, f"{self.name}.lock"):
                 with suppress(OSError):
-                    os.unlink(path)
+                    os.unlink(name, dir_fd=self.directory)
         os.close(self.descriptor)  # and the lock with it, now that the name is gone
+
+
+@contextmanager
+def _beside(place: str | Path) -> Iterator[_Aside]:
+    with ExitStack() as stack:
+        with _told(place):
+            _tidy(_directory(place))
+            directory, name = stack.enter_context(directories.held(os.fspath(place)))
+            aside = stack.enter_context(_Aside(directory, name))
+        yield aside
 
 
 @contextmanager
@@ -263,9 +297,7 @@ def _collect(directory: str, links: float) -> tuple[int, int]:
         if name.startswith(_NAME) and _LEFT.fullmatch(name):
             path = f"{directory}/{name}"
             with suppress(OSError):
-                if _is_dead(path, links):
-                    os.unlink(path)
-                    count += 1
+                count += _removed_if_dead(path, links)
     return count, len(names)
 
 
@@ -280,10 +312,13 @@ def _hold(descriptor: int) -> bool:
     return os.fstat(descriptor).st_nlink > 0
 
 
-def _is_dead(path: str, links: float) -> bool:
+def _removed_if_dead(path: str, links: float) -> bool:
     status = os.lstat(path)
     if stat.S_ISLNK(status.st_mode):
-        return time.time() - status.st_mtime > links
+        if time.time() - status.st_mtime <= links:
+            return False
+        os.unlink(path)
+        return True
     if not stat.S_ISREG(status.st_mode):
         return False
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -292,6 +327,8 @@ def _is_dead(path: str, links: float) -> bool:
     except BlockingIOError:
         return False
     else:
+        # While the lock is held: who has just made it, and has not locked it yet, finds out by that (`_hold`).
+        os.unlink(path)
         return True
     finally:
         os.close(descriptor)
@@ -315,10 +352,12 @@ def _finish(descriptor: int, mode: int, survives: Strength, owner: tuple[int, in
         os.fsync(descriptor)
 
 
-def _settle(directory: str, survives: Strength) -> None:
-    if survives >= Strength.POWER_CUT:
-        descriptor = os.open(directory, _DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _give_link(name: str, directory: int, owner: tuple[int, int]) -> None:
+    """Change the owner of a link by a descriptor of the link itself: nothing can come into its place."""
+    descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        if not stat.S_ISLNK(os.fstat(descriptor).st_mode):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        os.chown(f"/proc/self/fd/{descriptor}", *owner)  # that very link (proc_pid_fd(5)), not where it leads
+    finally:
+        os.close(descriptor)

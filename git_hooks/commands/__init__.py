@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from enc.cli import Whose
+    from enc.commands.call import Call
+
 COMMANDS: dict[str, str] = {
     "approve": "git_hooks.commands.approve",
     "audit-code": "git_hooks.commands.audit_code",
@@ -29,3 +37,38 @@ COMMANDS: dict[str, str] = {
     "verify-store": "git_hooks.commands.verify_store",
 }
 """First word to module; a test holds docs/branch-manager.md to it."""
+
+_OF_A_REPOSITORY = ("config", "HEAD", "packed-refs", "hooks", "objects", "objects/info", "objects/pack", "refs")
+"""What of a bare repository git obeys or changes (gitrepository-layout(5))."""
+
+
+def repository(call: Call) -> Sequence[Path]:
+    """Return the repository, and what git obeys in it."""
+    place = call.settings.branches.repository
+    return place, *(place / part for part in _OF_A_REPOSITORY if (place / part).exists())
+
+
+def _managed(call: Call) -> Sequence[Path]:
+    """Return all places that are the branch manager's account's."""
+    branches = call.settings.branches
+    made = (place for place in (branches.store, branches.environments) if place.exists())
+    return *repository(call), *made
+
+
+def _with_tokens(call: Call) -> Sequence[Path]:
+    return *_managed(call), call.settings.branches.transport.tokens
+
+
+def _tokens(call: Call) -> Sequence[Path]:
+    """Return the tokens' directory; where there is none yet, the account makes it that will read it."""
+    place = call.settings.branches.transport.tokens
+    return (place,) if place.exists() else _managed(call)
+
+
+AS_ROOT: dict[str, Whose] = dict.fromkeys(COMMANDS, _managed) | {
+    **dict.fromkeys(("gc", "hooks", "serve"), _with_tokens),
+    "token": _tokens,
+    "doctor": None,  # looks with the eyes of several accounts, and becomes each of them for that
+    "units": None,  # writes files of root's, and looks at nobody's
+}
+"""As whom a command is done that root runs (enc.programs.accounts): as the owner of these places; None: as root."""

@@ -9,7 +9,9 @@ from pathlib import Path
 from enc.commands.call import Call
 from enc.commands.doctor import doctor_options, tell
 from enc.doctor.account import account
+from enc.doctor.eyes import OwnersEyes
 from enc.doctor.findings import Finding
+from git_hooks.commands import repository
 from git_hooks.doctor import code, cost, installation, liveness, puppet, remote
 
 SUMMARY = "look at hooks, store, service, puppetserver and forge; say what is wrong and what to do"
@@ -27,11 +29,16 @@ def run(call: Call) -> int:
 
 
 def _examine(call: Call) -> Iterator[Finding]:
-    settings, config = call.settings, call.config_path.absolute()
-    yield from installation.check(config, settings, account(call.arguments.user))
-    yield from liveness.check(settings)
-    yield from cost.check(settings.branches)
-    yield from code.check(settings.branches)
+    """Make each check as whom it is about: the repository's owner, puppetserver, or us for Puppet's configuration."""
+    settings, config = call.settings, call.config_path
+    who, owner = account(call.arguments.user), OwnersEyes("store-owner", lambda: repository(call))
+    yield from owner.findings(lambda: installation.check(config, settings))
+    yield from installation.readable(settings.branches, who)
+    yield from owner.findings(
+        lambda: liveness.check(settings),
+        lambda: cost.check(settings.branches),
+        lambda: code.check(settings.branches),
+    )
     facts = puppet.gather(call.arguments.puppet_confdir, call.arguments.puppetserver_conf)
     yield from puppet.judge(facts, config, settings.branches)
-    yield from remote.check(settings.branches)
+    yield from owner.findings(lambda: remote.check(settings.branches))

@@ -9,8 +9,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from enc.doctor.account import Account, as_user, unreadable
+from enc.doctor.account import unreadable
 from enc.doctor.findings import Finding, fault, note, ok, warning
+from enc.programs.accounts import Account, as_account
 from enc.settings import BranchSettings, Settings
 from enc.terms.errors import ToolkitError
 from git_hooks.push import install
@@ -25,14 +26,13 @@ _LOW = 0.05
 """Part of a file system that should stay free."""
 
 
-def check(config: Path, settings: Settings, who: Account) -> Iterator[Finding]:
-    """Look at the repository and at what is made of it; `who` is puppetserver's account."""
+def check(config: Path, settings: Settings) -> Iterator[Finding]:
+    """Look, as their owner, at the repository and at what is made of it."""
     yield from _hooks(config, settings)
     yield from _owners(settings.branches)
     yield _one_file_system(settings.branches)
     yield _mounted(settings.branches)
     yield from _space(settings.branches)
-    yield from _readable(settings.branches, who)
     yield _socket(settings.branches)
     yield from _service(config, settings)
 
@@ -138,13 +138,14 @@ def room(place: str, found: os.statvfs_result) -> Finding | None:
     return None
 
 
-def _readable(settings: BranchSettings, who: Account) -> Iterator[Finding]:
-    """What is live is read in a process of puppetserver's user, up to the first file of a version."""
+def readable(settings: BranchSettings, who: Account) -> Iterator[Finding]:
+    """Read what is live in a process of puppetserver's user `who`, up to the first file of a version."""
     if not settings.environments.exists():
-        return  # told above
-    places = [str(settings.environments), *_samples(settings)]
+        return  # told in `check`
     try:
-        failures: dict[str, str] = as_user(who, lambda: unreadable(places))
+        failures: dict[str, str] = as_account(
+            who, lambda: unreadable([str(settings.environments), *_samples(settings)])
+        )
     except ToolkitError as error:
         yield note("store-readable", str(error), "run this as root")
         return
@@ -156,25 +157,20 @@ def _readable(settings: BranchSettings, who: Account) -> Iterator[Finding]:
 
 
 def _service(config: Path, settings: Settings) -> Iterator[Finding]:
-    """What the hooks, the service and sshd read, tried in a process of the account that all three run as."""
+    """What the hooks, the service and sshd read, all three of which run as the repository's owner."""
     try:
         owner = settings.branches.repository.stat().st_uid
-        name, group = _name(owner), pwd.getpwuid(owner).pw_gid
-    except (OSError, KeyError):
+    except OSError:
         return  # the owner is told above
-    if os.geteuid() not in (0, owner):
+    name = _name(owner)
+    if os.geteuid() != owner:
         yield note("service-account", f"what {name} can read cannot be tried", f"run this as root or as {name}")
         return
     server, transport = settings.branches.puppetserver, settings.branches.transport
     wanted = [config, settings.directory.bind_password_file, server.ca_file, server.certificate_file, server.key_file]
     paths = [str(path) for path in (*wanted, transport.certificate_file, transport.key_file) if path is not None]
-    who = Account(name, owner, group)
-    try:
-        failures: dict[str, str] = as_user(who, lambda: unreadable(paths))
-        refused: str = as_user(who, lambda: _tokens_refused(transport.tokens))
-    except ToolkitError as error:
-        yield note("service-account", str(error), "run this as root")
-        return
+    failures = unreadable(paths)
+    refused = _tokens_refused(transport.tokens)
     if not config.exists():  # the default one may be absent
         failures.pop(str(config), None)
     yield from judge_service(name, failures)

@@ -6,9 +6,16 @@ is asked on a terminal, only the configured protocols are spoken, redirects are
 not followed (credentials go to the configured address and nowhere else),
 submodules and tags are not fetched, and nobody's GIT_* variables count. Objects
 that are malformed, or that some git would misread, are not let in
-(fetch.fsckObjects), as with a push; which old faults a site puts up with stands
-in the repository's configuration (fetch.fsck.*, docs/mirror.md). Memory,
-processor time and bytes of a fetch are bounded (repository/bounds.py).
+(fetch.fsckObjects), as with a push. Memory, processor time and bytes of a fetch
+are bounded (repository/bounds.py).
+
+Where to, by which way, and with which credentials stands in our settings. git
+works in a directory of its own for each run, in which are the repository's
+objects and refs, and not its configuration: an `url.….insteadOf`, a program or
+`http.sslVerify = false` there leads no credentials astray. Of that
+configuration only `fetch.fsck.*` counts: which old faults a site puts up with
+(docs/mirror.md). Proxies come from the environment (`https_proxy`), and
+authorities from the machine's own store.
 
 Failure modes: `UpstreamFailed` with the line of git's or ssh's that says why,
 and what to do where that is known, without credentials: they are in a file that
@@ -21,7 +28,8 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,14 +39,19 @@ from enc.terms.errors import ToolkitError
 from enc.terms.names import HEADS, BranchName
 from enc.terms.program_words import why
 from git_hooks.repository.bounds import OPTIONS, Bounds
-from git_hooks.repository.reading import git_environment
+from git_hooks.repository.git_program import command, sealed
+from git_hooks.repository.reading import is_sha256
 from git_hooks.repository.refs import ObjectId
 
 if TYPE_CHECKING:
     from enc.settings import BranchSettings
 
 
+_SHA1 = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
+_SHA256 = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = sha256\n"
+_PUT_UP_WITH = r"^fetch\.fsck\."
 _ALWAYS = (
+    *("-c", "core.hooksPath=/dev/null"),
     *("-c", "fetch.fsckObjects=true", "-c", "transfer.fsckObjects=true"),
     *("-c", "http.followRedirects=false"),
     *(word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")),
@@ -105,18 +118,20 @@ class Upstream:
         return frozenset(Path(self._repository, "objects/pack").glob("tmp_*"))
 
     def _git(self, *arguments: str) -> str:
-        command = [
-            "git",
-            f"--git-dir={self._repository}",
-            "-c",
-            "core.hooksPath=/dev/null",
-            *_ALWAYS,
-            *self._options(),
-            *arguments,
-        ]
+        """Run git in a repository that has this one's objects and refs, and no configuration but what is said here."""
+        with tempfile.TemporaryDirectory(prefix="puppetmaster-forge-") as place:
+            for part in ("objects", "refs", "packed-refs", "shallow"):
+                Path(place, part).symlink_to(f"{self._repository}/{part}")
+            Path(place, "HEAD").write_text("ref: refs/heads/nobodys\n", encoding="ascii")
+            Path(place, "config").write_text(_SHA256 if is_sha256(self._repository) else _SHA1, encoding="ascii")
+            return self._run(place, arguments)
+
+    def _run(self, place: str, arguments: Sequence[str]) -> str:
+        # What is configured comes after the words that take back what a configuration says (credential.helper).
+        words = (*_ALWAYS, *self._put_up_with(), *self._options(), *arguments)
         try:
             process = subprocess.Popen(
-                self._bounds.command(command),
+                self._bounds.command(command(place, *words)),
                 env=self._environment(os.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -146,6 +161,17 @@ class Upstream:
             raise UpstreamFailed(f"git {arguments[0]}: {reason}{advice}", where=self._url)
         return out
 
+    def _put_up_with(self) -> Iterator[str]:
+        """Yield, as options, which faults of old objects the site has let the repository put up with."""
+        words = ("config", f"--file={self._repository}/config", "--no-includes", "--null", "--get-regexp", _PUT_UP_WITH)
+        done = subprocess.run(
+            command(self._repository, *words), env=sealed(os.environ), capture_output=True, text=True, check=False
+        )
+        for setting in done.stdout.split("\0"):
+            name, _, value = setting.partition("\n")
+            if name:
+                yield from ("-c", f"{name}={value}")
+
     def _options(self) -> list[str]:
         if self._mirror.credentials_file is None:
             return ["-c", "credential.helper="]
@@ -156,7 +182,7 @@ class Upstream:
         ssh = "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes"
         if self._mirror.ssh_key_file is not None:
             ssh += f" -o IdentitiesOnly=yes -i {shlex.quote(str(self._mirror.ssh_key_file))}"
-        return git_environment(environ) | self._bounds.environment() | {
+        return sealed(environ) | self._bounds.environment() | {
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ALLOW_PROTOCOL": ":".join(self._mirror.protocols),
             "GIT_SSH_COMMAND": ssh,

@@ -28,7 +28,7 @@ from enc.terms.errors import NotFound, ToolkitError
 from enc.terms.program_words import why
 from git_hooks.push import pusher
 from git_hooks.push.service import socket_path
-from git_hooks.repository.reading import git_environment
+from git_hooks.repository.git_program import command, git_environment
 
 KINDS = ("pre-receive", "post-receive")
 
@@ -249,8 +249,9 @@ def _git(repository: Path, *arguments: str) -> str:
     """Return what git says, an empty text if it says no; raise `InstallError` if it cannot do what it should."""
     try:
         done = subprocess.run(
-            ["git", f"--git-dir={repository}", *arguments],
-            env=git_environment(os.environ),
+            command(str(repository), *arguments),
+            # What the git that serves pushes reads: the account's and the machine's settings count.
+            env=git_environment(os.environ) | {"GIT_ALLOW_PROTOCOL": ""},
             capture_output=True,
             text=True,
             check=False,

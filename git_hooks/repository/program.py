@@ -16,6 +16,8 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import BinaryIO, NamedTuple
 
+from git_hooks.repository.git_program import PROGRAM
+from git_hooks.repository.git_program import command as git_command
 from git_hooks.repository.reading import MISSING, RepositoryError, Seen, Wanted
 
 _AHEAD = 200
@@ -92,8 +94,8 @@ class ByProgram:
         try:
             # posix_spawn and not subprocess: a hook is over in the time that importing the latter takes.
             pid = os.posix_spawnp(
-                "git",
-                ["git", f"--git-dir={self._path}", *command],
+                PROGRAM,
+                git_command(self._path, *command),
                 self._environment,
                 file_actions=[(os.POSIX_SPAWN_DUP2, down_read, 0), (os.POSIX_SPAWN_DUP2, up_write, 1)],
             )

@@ -18,9 +18,8 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from enc.terms.errors import ToolkitError
-from git_hooks.repository.bounds import MEMORY, allocations
+from git_hooks.repository.git_program import sealed
 
-_QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH")
 MISSING = "missing"
 """The kind of an object that is not there."""
 
@@ -69,21 +68,6 @@ class Reader(Protocol):
         """Give back what is held; the next question opens it anew."""
 
 
-def git_environment(environ: Mapping[str, str], *, quarantine: bool = False) -> dict[str, str]:
-    """Return `environ` for a git of ours: what a hook inherits (GIT_DIR and so on) must not redirect it.
-
-    With `quarantine`, the variables stay through which pre-receive sees the
-    objects of the push. Replacement refs are ignored: with them, a pushed
-    ref could make one commit show the content of another. What bounds git's memory stays, as a transport set it
-    (bounds.py).
-    """
-    kept = {name: value for name, value in environ.items() if not name.startswith("GIT_")}
-    if quarantine:
-        kept.update({name: environ[name] for name in _QUARANTINE if name in environ})
-    bound = allocations(MEMORY) | {name: environ[name] for name in allocations(MEMORY) if name in environ}
-    return kept | bound | {"GIT_NO_REPLACE_OBJECTS": "1", "LC_ALL": "C"}
-
-
 _library: Callable[[str, str | None], Reader] | None = None
 
 
@@ -109,14 +93,14 @@ def open_reader(path: str, environ: Mapping[str, str], *, quarantine: bool) -> R
     """
     if not os.path.isdir(path):
         raise RepositoryError("no such repository", where=path)
-    if _library is not None and not _is_sha256(path):
+    if _library is not None and not is_sha256(path):
         return _library(path, environ.get("GIT_OBJECT_DIRECTORY") if quarantine else None)
     from git_hooks.repository.program import ByProgram
 
-    return ByProgram(path, git_environment(environ, quarantine=quarantine))
+    return ByProgram(path, sealed(environ, quarantine=quarantine))
 
 
-def _is_sha256(path: str) -> bool:
+def is_sha256(path: str) -> bool:
     """Tell whether the repository's objects have names that libgit2 does not know (gitrepository-layout(5))."""
     try:
         with open(os.path.join(path, "config"), encoding="utf-8", errors="replace") as config:

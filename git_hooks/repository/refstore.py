@@ -19,8 +19,9 @@ from typing import NamedTuple
 
 from enc.terms.errors import Conflict
 from enc.terms.names import HEADS, BranchName
+from git_hooks.repository.git_program import command, sealed
 from git_hooks.repository.objects import Repository
-from git_hooks.repository.reading import RepositoryError, git_environment
+from git_hooks.repository.reading import RepositoryError
 from git_hooks.repository.refs import ObjectId
 
 ARCHIVE = "refs/archive/"
@@ -130,8 +131,8 @@ class RefStore:
     def _run(self, words: list[str], stdin: str = "") -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(
-                ["git", f"--git-dir={self.path}", *words],
-                env=git_environment(os.environ),
+                command(self.path, *words),
+                env=sealed(os.environ),
                 input=stdin,
                 capture_output=True,
                 encoding="utf-8",

@@ -144,7 +144,7 @@ class CheckoutOf:
     def _attributes(self, attributes: Mapping[str, str], files: list[str]) -> dict[str, dict[str, str]] | None:
         import subprocess  # few trees have attributes that matter
 
-        from git_hooks.repository.reading import git_environment
+        from git_hooks.repository.git_program import command, sealed
 
         shutil.rmtree(self._work, ignore_errors=True)
         try:
@@ -152,14 +152,10 @@ class CheckoutOf:
                 place = Path(self._work, path)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(self._objects.blob(blob))
-            # Only what the commit says: no person's own settings.
-            own = {"GIT_ATTR_NOSYSTEM": "1", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null"}
+            words = (f"--work-tree={self._work}", "check-attr", "--stdin", "-z", *_ASKED)
             done = subprocess.run(
-                [
-                    *("git", f"--git-dir={self._objects.path}", f"--work-tree={self._work}"),
-                    *("-c", "core.attributesFile=/dev/null", "check-attr", "--stdin", "-z", *_ASKED),
-                ],
-                env=git_environment(os.environ) | own,
+                command(self._objects.path, *words),
+                env=sealed(os.environ),  # only what the commit says: no person's own settings
                 input=b"".join(os.fsencode(path) + b"\0" for path in files),
                 capture_output=True,
                 timeout=_LONGEST,
@@ -171,9 +167,9 @@ class CheckoutOf:
             shutil.rmtree(self._work, ignore_errors=True)
         if done.returncode:
             return None
-        words = [os.fsdecode(word) for word in done.stdout.split(b"\0")]
+        told = [os.fsdecode(word) for word in done.stdout.split(b"\0")]
         found: dict[str, dict[str, str]] = {}
-        for path, name, value in zip(words[0:-1:3], words[1::3], words[2::3], strict=False):
+        for path, name, value in zip(told[0:-1:3], told[1::3], told[2::3], strict=False):
             found.setdefault(path, {})[name] = value
         return found
 

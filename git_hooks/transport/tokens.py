@@ -21,7 +21,6 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -136,9 +135,7 @@ class Tokens:
         return self._directory / f"{name}.json"
 
     def _prepare(self) -> None:
-        with suppress(FileExistsError):
-            self._directory.mkdir(mode=0o700, parents=True)
-            _give(self._directory, self._directory.parent)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._check()
 
     def _check(self) -> bool:
@@ -149,7 +146,6 @@ class Tokens:
             return False
         if status.st_mode & 0o022:
             raise ToolkitError("others may write here, and so make tokens; chmod 0700 it", where=str(self._directory))
-        # An operator who is root makes tokens for the service, which is another account.
         if os.geteuid() not in (0, status.st_uid) and status.st_uid != 0:
             raise ToolkitError("belongs to another account, which makes tokens here", where=str(self._directory))
         return True
@@ -177,7 +173,7 @@ class Tokens:
 
     def _write(self, token: Token) -> None:
         status = self._directory.stat()
-        # What root makes belongs to whom the place belongs to: the service, which is not root, reads it.
+        # The service reads it, which is whose the place is. (`branch-manager token` is run as that account anyway.)
         owner = (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
         text = json.dumps(token._asdict())
         # Revoked is revoked, also after a power cut.
@@ -187,13 +183,6 @@ class Tokens:
 def looks_like_one(word: str) -> bool:
     """Tell whether `word` has the form of a token; such a word is never sent to LDAP as a password."""
     return word.startswith("pmt_")
-
-
-def _give(path: Path, like: Path) -> None:
-    """Let what root makes belong to whom the place belongs to: the service, which is not root, reads it."""
-    if os.geteuid() == 0:
-        status = like.stat()
-        os.chown(path, status.st_uid, status.st_gid)
 
 
 def _random(size: int) -> str:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from enc.cli import Whose
+
 COMMANDS: dict[str, str] = {
     "disable": "puppetmaster_self.commands.disable",
     "doctor": "puppetmaster_self.commands.doctor",
@@ -13,3 +18,6 @@ COMMANDS: dict[str, str] = {
     "sync": "puppetmaster_self.commands.sync",
 }
 """First word to module; a test holds docs/self-master.md to it."""
+
+AS_ROOT: dict[str, Whose] = dict.fromkeys(COMMANDS)
+"""They change the machine, and all that they look at is root's: repository, working copy and what is kept."""

@@ -214,8 +214,7 @@ def _put(path: str, entry: Entry, copies: Path) -> None:
         if not is_directory:
             _removed(path)
             os.mkdir(path, 0o700)
-        os.chown(path, entry.owner, entry.group)
-        os.chmod(path, entry.mode)
+        _give_directory(path, entry)
         return
     if is_directory:
         for told in _removed(path):
@@ -224,10 +223,21 @@ def _put(path: str, entry: Entry, copies: Path) -> None:
         owner = (entry.owner, entry.group)
         whole_file.link(path, entry.content, survives=Strength.POWER_CUT, owner=owner)
         return
-    with whole_file.filled(path, mode=entry.mode, survives=Strength.POWER_CUT) as aside:
-        shutil.copyfile(copies / entry.content, aside)
-        os.chown(aside, entry.owner, entry.group)  # before the attributes: it takes a program's capabilities away
+    # By descriptors: it may stand in a directory of puppetserver's account, where a name can be something else by now.
+    with whole_file.written(path, mode=entry.mode, survives=Strength.POWER_CUT) as aside:
+        with open(copies / entry.content, "rb") as copy, os.fdopen(os.dup(aside), "wb") as stream:
+            shutil.copyfileobj(copy, stream)
+        os.fchown(aside, entry.owner, entry.group)  # before the attributes: it takes a program's capabilities away
         for name, value in entry.attributes.items():
             with contextlib.suppress(OSError):
                 os.setxattr(aside, name, bytes.fromhex(value))
         os.utime(aside, ns=(entry.time, entry.time))
+
+
+def _give_directory(path: str, entry: Entry) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchown(descriptor, entry.owner, entry.group)
+        os.fchmod(descriptor, entry.mode)
+    finally:
+        os.close(descriptor)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from enc.terms.errors import ToolkitError
-from git_hooks.repository.reading import git_environment
+from git_hooks.repository.git_program import git_environment
 from puppetmaster_self.instance.keep import WITHOUT_QUESTIONS, reason
 
 _LOCAL = 300.0

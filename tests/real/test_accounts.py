@@ -31,11 +31,12 @@ exec "$@"
 READ = r"""
 import json, os, pwd, sys
 sys.path.insert(0, os.getcwd())
-from enc.doctor.account import Account, as_user, unreadable
+from enc.doctor.account import unreadable
+from enc.programs.accounts import Account, as_account
 names, paths = json.loads(sys.argv[1])
 who = {name: pwd.getpwnam(name) for name in names}
 accounts = [Account(name, found.pw_uid, found.pw_gid) for name, found in who.items()]
-print(json.dumps({a.name: [p for p in paths if p not in as_user(a, lambda: unreadable(paths))] for a in accounts}))
+print(json.dumps({a.name: [p for p in paths if p not in as_account(a, lambda: unreadable(paths))] for a in accounts}))
 """
 DOCTOR = r"""
 import json, os, sys

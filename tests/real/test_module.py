@@ -16,7 +16,7 @@ from tests.support.puppet_module import LAYOUTS, ROOT, Compiled, compile_all, mo
 CA = "-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----\\n"
 CODE = {
     "puppetmaster": "class { 'puppetmaster': ensure => %s }",
-    "puppetmaster::toolkit": "class { 'puppetmaster::toolkit': ensure => %s, source => 'puppetmaster-toolkit', "
+    "puppetmaster::toolkit": "class { 'puppetmaster::toolkit': ensure => %s, source => '/srv/puppetmaster-toolkit', "
     "config => { 'log' => { 'level' => 'debug' } }, ldap_secret => Sensitive('secret') }",
     "puppetmaster::enc": "class { 'puppetmaster::enc': ensure => %s }",
     "puppetmaster::branches": "class { 'puppetmaster::branches': ensure => %s, serve => true }",

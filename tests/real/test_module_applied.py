@@ -135,7 +135,7 @@ def documented(site: CentralSite, number: int) -> dict[str, Any]:
         "puppetmaster::instances::writer_secret": "pw-olga",
     }
     assert data["puppetmaster::toolkit::source"].startswith("git+https://")
-    data["puppetmaster::toolkit::source"] = "puppetmaster-toolkit"
+    data["puppetmaster::toolkit::source"] = "/srv/wheels/puppetmaster_toolkit-0.1.0-py3-none-any.whl"
     data |= {name: secret for name, secret in secrets.items() if name in data}
     directory = data["puppetmaster::toolkit::config"]["directory"]
     directory["uris"] = ["ldap://ldap.example.org"]

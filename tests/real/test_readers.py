@@ -13,15 +13,16 @@ from pathlib import Path
 import pytest
 
 from git_hooks.repository import library, reading
+from git_hooks.repository.git_program import sealed
 from git_hooks.repository.library import ByLibrary
 from git_hooks.repository.program import ByProgram
-from git_hooks.repository.reading import MISSING, Reader, RepositoryError, Seen, git_environment, open_reader
+from git_hooks.repository.reading import MISSING, Reader, RepositoryError, Seen, open_reader
 from tests.support.bare import Bare, git
 
 Opener = Callable[[Path], Reader]
 OPENERS: dict[str, Opener] = {
     "library": lambda path: ByLibrary(str(path), None),
-    "program": lambda path: ByProgram(str(path), git_environment(os.environ)),
+    "program": lambda path: ByProgram(str(path), sealed(os.environ)),
 }
 
 
@@ -90,7 +91,7 @@ def test_a_reading_that_is_broken_off_leaves_no_answers_behind(bare: Bare, reade
 def test_a_git_that_was_killed_is_started_again(tmp_path: Path) -> None:
     bare = Bare(tmp_path)
     commit = bare.commit("production", {"a": "1"})
-    reader = ByProgram(str(bare.path), git_environment(os.environ))
+    reader = ByProgram(str(bare.path), sealed(os.environ))
     for ask in (lambda: reader.resolve("production"), lambda: next(reader.look([commit], everything)).kind):
         before = ask()
         for process in (reader._sizes, reader._contents):

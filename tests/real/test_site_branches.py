@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from enc.settings import BranchSettings, SelfMasterSettings, Settings
+from enc.settings import BranchSettings, DomainSettings, SelfMasterSettings, Settings
 from enc.terms.environments import Rules, site_first
 from enc.terms.errors import ConfigurationError, NotFound, ToolkitError
 from enc.terms.names import BranchName, Certname, EnvironmentName, ProjectName
@@ -171,7 +171,7 @@ def test_the_doctor_says_why_an_environment_is_not_live_and_what_helps(bare: Bar
             deployer.deploy(EnvironmentName(environment), Tip(BranchName(branch)), "me")
         branches = deployer.repository.branches()
     with Repository(str(bare.path)) as repository:
-        found = list(environments(bare.settings, branches, repository))
+        found = list(environments(bare.settings, DomainSettings(), branches, repository))
     damaged = "1 do not show their branch (production): a tree object is damaged; run git fsck in the repository"
     left = "home/.my.cnf is a link that leaves the tree: its target must be a relative path"
     mended = "no push helps before an operator has mended the repository (git fsck), then: branch-manager deploy "

@@ -11,7 +11,7 @@ import pytest
 from enc.settings.config import parse
 from enc.terms.errors import ConfigurationError
 from git_hooks.repository.bounds import Bounds, options
-from git_hooks.repository.reading import git_environment
+from git_hooks.repository.git_program import git_environment
 
 BOUNDS = Bounds(memory=64 << 20, seconds=77, file_bytes=1 << 20)
 TELL = "import resource as r; print([r.getrlimit(k) for k in (r.RLIMIT_DATA, r.RLIMIT_CPU, r.RLIMIT_FSIZE)])"

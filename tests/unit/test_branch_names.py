@@ -8,7 +8,7 @@ from enc.settings import BranchSettings
 from enc.terms.environments import Rules, collisions
 from enc.terms.errors import ConfigurationError, InvalidName
 from enc.terms.names import BranchName
-from git_hooks.repository.reading import git_environment
+from git_hooks.repository.git_program import git_environment
 from git_hooks.repository.refs import ObjectId, parse_updates
 
 RULES = Rules(BranchSettings().rules)
@@ -108,7 +108,9 @@ def test_object_names_that_are_refused(name: str) -> None:
 
 
 def test_git_of_ours_is_not_led_astray_by_the_hooks_variables() -> None:
-    inherited = {"GIT_DIR": "/x", "GIT_CONFIG_COUNT": "1", "GIT_OBJECT_DIRECTORY": "/q", "PATH": "/bin"}
-    expected = {"PATH": "/bin", "GIT_NO_REPLACE_OBJECTS": "1", "LC_ALL": "C", "GIT_ALLOC_LIMIT": str(1 << 29)}
+    theirs = {"GIT_DIR": "/x", "GIT_CONFIG_COUNT": "1", "SSH_ASKPASS": "/x"}
+    inherited = {**theirs, "GIT_OBJECT_DIRECTORY": "/q", "PATH": "/bin"}
+    ours = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": ""}
+    expected = {"PATH": "/bin", "LC_ALL": "C", "GIT_ALLOC_LIMIT": str(1 << 29), **ours}
     assert git_environment(inherited) == expected
     assert git_environment(inherited, quarantine=True) == expected | {"GIT_OBJECT_DIRECTORY": "/q"}

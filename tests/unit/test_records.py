@@ -96,7 +96,7 @@ def test_a_cut_that_is_killed_loses_nothing_and_the_next_one_succeeds(
 ) -> None:
     def work() -> None:
         # Killed as the kernel is asked for this, the first time that records are cut.
-        setattr(os, call, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        setattr(os, call, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
         for at in range(1000):
             records.add(record(at))
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from enc.doctor.account import Account
 from enc.doctor.separation import Reach, judge, look
+from enc.programs.accounts import Account
 from enc.settings import Settings
 from enc.settings.config import parse
 

@@ -67,8 +67,25 @@ WALLS = {
     "os.exec*": ["git_hooks.transport.backend"],  # git, in the place of the program that sshd started
     "os.fork*": [
         "enc.answers.work",  # more processors for a first reading
-        "enc.doctor.account",  # to look with another account's rights
+        "enc.programs.accounts",  # to look with another account's rights, and away from root's terminal
     ],
+    # Whose something is, and who this process is: by descriptors, and in one place.
+    "os.set*id": ["enc.programs.accounts"],
+    "os.setgroups": ["enc.programs.accounts"],
+    "os.chown": [
+        "enc.programs.whole_file",  # a link, by a descriptor of it
+        "puppetmaster_quickstart.whole_instance",  # in a root directory that nobody runs yet
+    ],
+    "shutil.chown": ["puppetmaster_quickstart.instance_system"],  # likewise
+    "os.chmod": ["git_hooks.deploy.module_sets"],  # modules that were fetched just now, as their owner
+    "Path.chmod": [
+        "enc.answers.layout",  # a directory that was made just now, as the follower's account
+        "git_hooks.push.service",  # its socket, in its own directory
+        "puppetmaster_self.transaction.steps.base",  # root's own directory
+        *("puppetmaster_quickstart.instance_system", "puppetmaster_quickstart.private_instance"),
+        "puppetmaster_quickstart.whole_instance",
+    ],
+    "os.fchown": ["enc.programs.whole_file", "puppetmaster_self.instance.tree"],
     "cryptography": [
         *("enc.authority.origin", "enc.authority.revocations", "enc.instances.agent_profile", "enc.signing.request"),
     ],
@@ -120,6 +137,7 @@ NOBODYS = (
     *("os.spawn*", "os.system", "os.popen", "pty", "multiprocessing", "asyncio", "_posixsubprocess", "ctypes"),
     *("concurrent.futures.ProcessPoolExecutor", "concurrent.futures.process"),
     *("tempfile.mkstemp", "tempfile.mktemp"),
+    *("os.lchown", "os.lchmod", "os.initgroups", "Path.lchmod", "pathlib.Path.*chmod"),
 )
 """What no module of ours may use: further ways to start a program, past those above, and to write a file aside."""
 

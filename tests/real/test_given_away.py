@@ -1,0 +1,97 @@
+"""What root does in a tree that an account owns stays in that tree, whatever the account does meanwhile."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from enc.programs import whole_file
+from enc.programs.json_lines import JsonLines
+from enc.programs.whole_file import NotWritten, Strength
+from tests.support.toolkit import ROOT
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+
+ACCOUNT = 64001
+
+
+@pytest.mark.parametrize("owner", ["root", "nobody"])
+def test_a_repository_changes_hands_and_nothing_beside_it(tmp_path: Path, owner: str) -> None:
+    """While it does, a directory in it is now a directory, now a link to one outside."""
+    outside, repository = tmp_path / "outside", tmp_path / "repository.git"
+    outside.mkdir()
+    names = [f"file{number}" for number in range(300)]
+    for place in (outside, repository / "a/b", repository / "objects"):
+        place.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (place / name).touch()
+    (repository / "HEAD").touch()
+    for place in outside.iterdir():
+        os.chown(place, ACCOUNT + 1, ACCOUNT + 1)
+    over, swapped = threading.Event(), [0]
+    kept, link = repository / "a/kept", repository / "a/b"
+
+    def swap() -> None:
+        while not over.is_set():
+            with suppress(OSError):
+                link.rename(kept)
+                link.symlink_to(outside)
+                swapped[0] += 1
+                time.sleep(0.002)
+                link.unlink()
+            with suppress(OSError):
+                kept.rename(link)
+            time.sleep(0.002)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        for _ in range(15):
+            words = ("sh", str(ROOT / "files/owned-by.sh"), str(repository), owner, "root", "change")
+            subprocess.run(words, check=False, capture_output=True, timeout=60)
+    finally:
+        over.set()
+        thread.join()
+    assert swapped[0]
+    assert {place.stat().st_uid for place in outside.iterdir()} == {ACCOUNT + 1}
+
+
+def test_all_of_a_repository_changes_hands(tmp_path: Path) -> None:
+    (tmp_path / "r/objects/aa").mkdir(parents=True)
+    (tmp_path / "r/objects/aa/b").touch()
+    (tmp_path / "r/HEAD").touch()
+    (tmp_path / "r/hooks").symlink_to(tmp_path)
+    script = ("sh", str(ROOT / "files/owned-by.sh"), str(tmp_path / "r"), "nobody", "root")
+    assert subprocess.run(script, check=False).returncode == 1
+    subprocess.run((*script, "change"), check=True)
+    assert subprocess.run(script, check=False).returncode == 0
+    assert {path.lstat().st_uid for path in (tmp_path / "r").rglob("*")} == {(tmp_path / "r").stat().st_uid} != {0}
+    assert tmp_path.stat().st_uid == 0
+
+
+def test_root_is_not_led_elsewhere_by_an_accounts_link(tmp_path: Path) -> None:
+    elsewhere, theirs = tmp_path / "elsewhere", tmp_path / "theirs"
+    elsewhere.mkdir()
+    theirs.mkdir()
+    os.chown(theirs, ACCOUNT, ACCOUNT)
+    (theirs / "journal").symlink_to(elsewhere)
+    place = theirs / "journal/one.json"
+    for link_owner in (ACCOUNT, 0):  # one of root's can have been moved there
+        os.chown(theirs / "journal", link_owner, link_owner, follow_symlinks=False)
+        with pytest.raises(NotWritten, match="root does not follow it"):
+            whole_file.write(place, "x", mode=0o600, survives=Strength.POWER_CUT)
+        with pytest.raises(NotWritten, match="root does not follow it"):
+            whole_file.link(place, "x", survives=Strength.KILL)
+        with pytest.raises(NotWritten, match="root does not follow it"):
+            JsonLines(place, mode=0o600, survives=Strength.KILL).append({})
+    assert list(elsewhere.iterdir()) == []
+    # A link of root's own is followed, also in a directory like /tmp.
+    (tmp_path / "ours").symlink_to(theirs)
+    whole_file.write(tmp_path / "ours/one.json", "x", mode=0o600, survives=Strength.POWER_CUT)
+    assert (theirs / "one.json").read_text() == "x"
