@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,13 @@ class Site:
         changed.write_text(yaml.safe_dump(whole))
         return changed
 
-    def ask(self, octets: bytes, *, certname: str = NAME, config: Path | None = None) -> tuple[int, str]:
+    def ask(
+        self, octets: bytes, *, certname: str = NAME, config: Path | None = None, door: bool = True
+    ) -> tuple[int, str]:
+        """Send a request to the program; without `door`, to a judge at once."""
+        judge = [SCRIPTS / "enc-admin", "signing", "judge", "--", certname]
         done = subprocess.run(
-            [SCRIPTS / "enc-autosign", certname],
+            [SCRIPTS / "enc-autosign", certname] if door else judge,
             input=octets,
             capture_output=True,
             env={**os.environ, "PUPPETMASTER_CONFIG": str(config or self.config)},
@@ -120,9 +125,10 @@ def test_an_instance_that_is_waited_for_is_signed_and_no_other_key_is(site: Site
 
 
 def test_of_twenty_with_one_token_one_is_signed(site: Site) -> None:
+    """Also where the door lets them in at once, or there are several authorities' machines."""
     requests = [make.pem(make.request(key=ec.generate_private_key(ec.SECP256R1()))) for _ in range(20)]
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(site.ask, requests))
+        answers = list(pool.map(partial(site.ask, door=False), requests))
     assert sorted(status for status, _ in answers) == [0] + [1] * 19
     assert sorted(line["code"] for line in site.lines()) == ["signed"] + ["used"] * 19
     assert [line["key"] for line in site.lines() if line["signed"]] == [site.enrolment().key]
