@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from enc.programs import whole_file
+from enc.programs.accounts import NotSafe, owner_of
 from enc.programs.json_lines import JsonLines
 from enc.programs.whole_file import NotWritten, Strength
 from tests.support.toolkit import ROOT
@@ -95,3 +96,28 @@ def test_root_is_not_led_elsewhere_by_an_accounts_link(tmp_path: Path) -> None:
     (tmp_path / "ours").symlink_to(theirs)
     whole_file.write(tmp_path / "ours/one.json", "x", mode=0o600, survives=Strength.POWER_CUT)
     assert (theirs / "one.json").read_text() == "x"
+
+
+@pytest.mark.parametrize("what", ["parent", "part", "open", "link"])
+def test_root_does_not_use_what_somebody_else_can_exchange(tmp_path: Path, what: str) -> None:
+    parent = tmp_path / "parent"
+    place = parent / "repository.git"
+    (place / "objects").mkdir(parents=True)
+    places = [place, place / "objects"]
+    assert owner_of(places) is None
+    if what == "parent":
+        os.chown(parent, ACCOUNT, ACCOUNT)
+    elif what == "part":
+        os.chown(place / "objects", ACCOUNT, ACCOUNT)
+    elif what == "open":
+        place.chmod(0o777)
+    else:
+        os.chown(parent, ACCOUNT, ACCOUNT)
+        (tmp_path / "link").symlink_to(parent)
+        places = [tmp_path / "link/repository.git"]
+    with pytest.raises(NotSafe, match="could let it be something else"):
+        owner_of(places)
+    os.chown(place, ACCOUNT, ACCOUNT)
+    if what != "open":
+        found = owner_of(places)
+        assert found is not None and (found.uid, found.gid) == (ACCOUNT, ACCOUNT)

@@ -320,6 +320,20 @@ def test_a_move_is_seen(source: str, moves: bool) -> None:
     assert ("moves" in uses(ast.parse(source))) == moves
 
 
+STARTS_GIT = ("git_hooks.repository.git_program", "git_hooks.transport.backend", "puppetmaster_self.*")
+"""Who says `git` as the first word of a command: the place that seals it, who serves clients, a self-master."""
+
+
+def test_git_is_started_in_one_way() -> None:
+    found = set()
+    for module, tree in modules().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.List) and node.elts and getattr(node.elts[0], "value", None) == "git":
+                found.add(module)
+    product = {module for module in found if not module.startswith("puppetmaster_quickstart")}
+    assert {m for m in product if not any(fnmatchcase(m, pattern) for pattern in STARTS_GIT)} == set()
+
+
 def test_the_pure_core_has_no_effects() -> None:
     core = {m: tree for m, tree in modules().items() if any(fnmatchcase(m, pattern) for pattern in PURE)}
     found = {(m, name) for m, tree in core.items() for name in imports(tree) if name.partition(".")[0] in EFFECTS}
