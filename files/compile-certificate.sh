@@ -40,8 +40,10 @@ fits "$new" || {
   echo "the authority gave $name no certificate that fits" >&2
   exit 1
 }
-mkdir -p -- "$ssl/certs" "$ssl/private_keys" "$ssl/public_keys"
-for path in "certs/ca.pem" crl.pem "public_keys/$name.pem" "private_keys/$name.pem" "certs/$name.pem"; do
+mkdir -p -- "$ssl/certs" "$ssl/private_keys"
+# Not every Puppet keeps the public key.
+rm -f -- "$ssl/public_keys/$name.pem"
+for path in "certs/ca.pem" crl.pem "private_keys/$name.pem" "certs/$name.pem"; do
   sync -- "$new/$path"
   mv -f -- "$new/$path" "$ssl/$path"
 done

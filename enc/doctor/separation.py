@@ -117,13 +117,13 @@ def _authority(reach: Reach, settings: Settings) -> Finding:
             f"{said}, and members' code gets it (branches.members_code: trusted)",
             f"branches: {{members_code: reviewed}}, or the authority apart ({_DOCS})",
         )
-    return note("trust-authority", f"{said}; members' code must be reviewed before it gets there", _DOCS)
+    return ok("trust-authority", f"{said}; members' code must be reviewed before it gets there")
 
 
 def _domain(reach: Reach, settings: Settings) -> Iterator[Finding]:
     serves = settings.domains.serves
     if serves is None:
-        yield note("trust-domains", "one domain: the site's own nodes and those of projects share it", _DOCS)
+        yield ok("trust-domains", "one domain: the site's own nodes and those of projects share this puppetserver")
         return
     private = (settings.directory.bind_password_file, Layout(settings.answers.directory).copy)
     open_to_members = [str(path) for path in private if path is not None and str(path) in reach.secrets]

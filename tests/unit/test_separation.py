@@ -30,9 +30,9 @@ def found(reach: Reach, more: str = "") -> dict[str, tuple[str, str]]:
 @pytest.mark.parametrize(
     ("reach", "more", "level", "said"),
     [
-        (ONE, "", "note", "one process: puppet, which compiles catalogs, reads /ca/ca_key.pem"),
+        (ONE, "", "ok", "one process: puppet, which compiles catalogs, reads /ca/ca_key.pem"),
         (ONE, TRUSTED, "warning", "members' code gets it (branches.members_code: trusted)"),
-        (Reach("puppet", authority_service=True), "", "note", "runs the authority"),
+        (Reach("puppet", authority_service=True), "", "ok", "runs the authority"),
         (Reach("puppet", keys=(KEY,)), TRUSTED, "warning", "reads /ca/ca_key.pem"),
         (APART, TRUSTED, "ok", "the authority is apart: puppet has no key of it, and cannot command it"),
         (Reach("puppet", commands="it has pp_cli_auth"), "", "fault", "obeys puppet all the same: it has pp_cli_auth"),
@@ -57,8 +57,8 @@ def test_the_projects_server_keeps_ldap_from_puppetserver(secret: str) -> None:
     assert level == "fault" and secret in said
     assert found(Reach("puppet", secrets=(secret,)), "domains: {serves: site}\n")["trust-domains"][0] == "ok"
     assert found(Reach("puppet", secrets=(secret,)))["trust-domains"] == (
-        "note",
-        "one domain: the site's own nodes and those of projects share it",
+        "ok",
+        "one domain: the site's own nodes and those of projects share this puppetserver",
     )
 
 
