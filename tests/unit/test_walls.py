@@ -79,6 +79,7 @@ WALLS = {
     "shutil.chown": ["puppetmaster_quickstart.instance_system"],  # likewise
     "os.chmod": ["git_hooks.deploy.module_sets"],  # modules that were fetched just now, as their owner
     "Path.chmod": [
+        "enc.answers.database",  # its own files, as the follower's account
         "enc.answers.layout",  # a directory that was made just now, as the follower's account
         "git_hooks.push.service",  # its socket, in its own directory
         "puppetmaster_self.transaction.steps.base",  # root's own directory
