@@ -45,7 +45,7 @@ def move(tmp_path: Path) -> Move:
     return Move(tmp_path)
 
 
-@pytest.mark.parametrize("killed", ["before", "in the copy", "after the copy", "in the removal", "before the last step"])
+@pytest.mark.parametrize("killed", ["before", "in the copy", "after it", "in the removal", "before the last step"])
 def test_it_goes_on_from_wherever_it_was_killed(move: Move, killed: str) -> None:
     if killed == "in the copy":
         fill(move.new.with_name("ca.new"), serial="00")
