@@ -40,6 +40,7 @@ declare -Ar PACKAGES=(
     [cloud-init]=/usr/bin/cloud-init
     [mmdebstrap]=/usr/bin/mmdebstrap
     [systemd-container]=/usr/bin/systemd-nspawn
+    [bubblewrap]=/usr/bin/bwrap
     [puppet-lint]=/usr/bin/puppet-lint
     [puppet-strings]=/usr/share/doc/puppet-strings
 )

@@ -25,8 +25,9 @@ matches. Four things are not obvious and must stay:
   attribute puppetmasterProject` it would move the node to another project.
 - A certname that another node has is refused by the unique overlay, not here. It does not look at values
   with a language tag (`cn;lang-en`), which a search for `cn` finds all the same: admins write none.
-- A role and a region are labels (name_rules.py). That is a rule here, because whoever sends the control "relax rules"
-  with an edit passes the constraint overlay by; who wrote another text may only take it away.
+- A role and a region are labels (name_rules.py), and a password is what slapd's own hashing makes (limits.py). Both are
+  rules here, because whoever sends the control "relax rules" with an edit passes the constraint overlay by; who wrote
+  another text may only take it away.
 - A rename is judged by the rules of the old place, and not at all by those about values that the entry has
   already. That a prefix stays below ou=projects, whatever it is renamed to, is the constraint overlay's part
   (embedded_config.py).
@@ -106,8 +107,11 @@ _NODE_FILTER = "(objectClass=puppetClient)"
 _PREFIX_FILTER = "(objectClass=puppetmasterScope)"
 
 
-def access_rules(suffix: str, table: tuple[Role, ...] = ROLES) -> str:
-    """Return the `access` directives of the database with `suffix` (of `embedded_config.check_suffix`'s form)."""
+def access_rules(suffix: str, table: tuple[Role, ...] = ROLES, *, hashes: str = "") -> str:
+    """Return the `access` directives of the database with `suffix` (of `embedded_config.check_suffix`'s form).
+
+    `hashes`: the pattern of passwords as slapd stores them (limits.py); empty: any may be written.
+    """
     top = re.escape(suffix).replace("\\", "\\\\")
     signer = f'dn.exact="{SIGNER.dn(suffix)}"'
     people = f'dn.onelevel="ou=people,{suffix}"'
@@ -134,7 +138,7 @@ def access_rules(suffix: str, table: tuple[Role, ...] = ROLES) -> str:
             _strangers(suffix),
             # Such a value lets nobody in, and has no limits.
             _rule("* attrs=userPassword;lang-", *_each(everything, "=xw")),
-            _rule(f"{people} attrs=userPassword", "self =xw", *_each(everything, "=xw"), "anonymous auth"),
+            *_passwords(people, everything, hashes),
             _rule("* attrs=userPassword", *_each(everything, "=xw"), "anonymous auth"),
             _rule(
                 "*",
@@ -232,6 +236,19 @@ def _each(who: Iterable[str], access: str) -> list[str]:
 def _rule(what: str, *by: str) -> str:
     """One directive; slapd itself ends every list with `by * none`."""
     return "\n".join((f"access to {what}", *(f"\tby {who}" for who in by)))
+
+
+def _passwords(people: str, everything: list[str], hashes: str) -> Iterable[str]:
+    """Rules for people's passwords, which slapd has hashed before it asks: no other text is written, and all are removed.
+
+    What was there before such rules lets its owner in all the same, who may change it.
+    """
+    if hashes:
+        own = f'{people} attrs=userPassword val.regex="{hashes}"'
+        yield _rule(own, "self =xw", *_each(everything, "=xw"), "anonymous auth")
+        yield _rule(f"{people} attrs=userPassword", "self =xz", *_each(everything, "=xz"), "anonymous auth")
+    else:
+        yield _rule(f"{people} attrs=userPassword", "self =xw", *_each(everything, "=xw"), "anonymous auth")
 
 
 def _labels(what: str, editors: list[str]) -> Iterable[str]:

@@ -146,7 +146,7 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
         f'limits dn.exact="{reader_dn(suffix)}" size=unlimited time=unlimited',
         *(f"limits {who} size=unlimited time=unlimited" for who in everything_editors(suffix)),
         "add_content_acl on",
-        access_rules(suffix),
+        access_rules(suffix, hashes=limits.STORED[scheme] if options.limits else ""),
         "",
         "overlay syncprov",
         # Bounds what slapd must look at again after a crash.

@@ -13,8 +13,10 @@ Three things about the overlay that are not obvious:
   has then, so what was there before an upgrade stays until it is changed.
 - It compares attribute descriptions, so `description;lang-en` has no limit:
   nobody but operators may write one (access.py).
-- It asks nobody who they are: operators keep to the limits as well. Who has
-  the manager's rights may go past them with LDAP's relax control.
+- It asks nobody who they are: operators keep to the limits as well. But whoever sends LDAP's control "relax rules" with
+  an edit goes past it. So size and number hold against mistakes and tools; against who means it there are the size of
+  a request (REQUEST), readers that leave out what is too large (skimming.py), and doctor's look at how full the
+  database is. What a password may be is a rule of access.py, too, which no control relaxes.
 
 A password is written in clear, and slapd hashes it (ppolicy, which comes before
 this overlay). A hash of somebody's own choosing would say itself how much work
@@ -74,12 +76,12 @@ REQUEST = 4 * 1024 * 1024
 ARGON2 = "m=4096 t=3 p=1"
 """What a hash costs: KiB of memory, rounds, lanes. Debian's slapd has these by default; other builds have others."""
 
-_STORED = {
+STORED = {
     "{ARGON2}": f"^[{{]ARGON2[}}][$]argon2id?[$]v=19[$]{ARGON2.replace(' ', ',')}"
     "[$][A-Za-z0-9+/=]{8,64}[$][A-Za-z0-9+/=]{16,128}$",
     "{SSHA}": "^[{]SSHA[}][A-Za-z0-9+/=]{28,128}$",
 }
-"""Each with salt and hash behind what it costs."""
+"""By a key of `password-hash`: the pattern of what slapd stores, each with salt and hash behind what it costs."""
 
 
 def constraints(suffix: str, password_scheme: str) -> Iterable[str]:
@@ -88,4 +90,4 @@ def constraints(suffix: str, password_scheme: str) -> Iterable[str]:
         yield f"constraint_attribute {attribute} size {limit.size}"
         yield f"constraint_attribute {attribute} count {limit.values}"
     people = f"ldap:///ou=people,{quote(suffix, safe='=,')}??sub"
-    yield f'constraint_attribute userPassword regex "{_STORED[password_scheme]}" "restrict={people}"'
+    yield f'constraint_attribute userPassword regex "{STORED[password_scheme]}" "restrict={people}"'
