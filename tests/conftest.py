@@ -24,6 +24,7 @@ LONG = (
     "test_pushes.py",
     "test_follower_outages.py",
     "test_sync.py",
+    "test_trust_domains.py",
     "test_self_master_transaction.py",
     "test_private_master.py",
     "test_doctor.py",

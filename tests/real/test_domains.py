@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from enc.answers.direct import answer
-from enc.settings import config
+from enc.settings import AnswerSettings, DomainSettings, MirrorSettings, Settings, config
 from enc.terms.errors import ExitStatus
 from enc.terms.names import Certname, EnvironmentName
 from git_hooks.branches.usage import Usage
 from git_hooks.cli import main
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.mirror.catch_up import CatchUp
 from tests.real.conftest import SlapdMaker
+from tests.support.bare import Bare
 from tests.support.following import HOSTS, KIND, Following, add_node, add_project, eventually, node_dn
-from tests.support.pushes import ManagedRepository, populate
+from tests.support.pushes import RULES, ManagedRepository, populate
 from tests.support.slapd import REPLACE, Slapd
 
 DB, WEB = "db.example.org", "web1.example.org"
@@ -191,3 +195,23 @@ def test_a_projects_server_shows_of_the_site_what_is_named(repository: ManagedRe
     serve(repository, serves="projects", reviewed=None)
     assert branch_manager(repository, "deploy") == 0
     assert "production" not in environments(repository) and "project_red" in environments(repository)
+
+
+def test_a_projects_server_follows_the_sites_repository(repository: ManagedRepository, tmp_path: Path) -> None:
+    """As docs/trust-domains.md has it: it asks, and shows what is its own; what is not is no reason to try again."""
+    here = Bare(tmp_path / "here")
+    mirror = MirrorSettings(forge="gitea", url=f"file://{repository.bare.path}", protocols=("file",))
+    settings = Settings(
+        branches=replace(here.settings, rules=tuple(RULES), members_code="trusted", mirror=mirror),
+        domains=DomainSettings(serves="projects"),
+        answers=AnswerSettings(directory=tmp_path / "answers"),
+    )
+    with Deployer(settings.branches, domains=settings.domains) as deployer:
+        follow = CatchUp(settings, deployer)
+        follow.look(None)
+        shown = {path.name for path in settings.branches.environments.iterdir()}
+        assert {"production", "project_red", "project_blue"} <= shown and "test" not in shown
+        assert follow.look(None) == []
+        repository.push([{"ref": "project/red", "files": {"manifests/site.pp": "newer"}}])
+        assert [record.outcome for record in follow.look(None)] == ["live"]
+        assert (settings.branches.environments / "project_red/manifests/site.pp").read_text() == "newer"

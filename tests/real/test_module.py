@@ -29,8 +29,8 @@ CODE = {
     "ca_server => 'puppet.example.org' }",
 }
 """Each public class."""
-_APART = {"puppetmaster::self", "puppetmaster::client", "puppetmaster::agent"}
-TOGETHER = "\n".join(CODE[name] for name in CODE if name not in _APART)
+_ELSEWHERE = {"puppetmaster::self", "puppetmaster::client", "puppetmaster::agent"}
+TOGETHER = "\n".join(CODE[name] for name in CODE if name not in _ELSEWHERE)
 
 REFUSED = {
     "no certificate authority, and nobody who is": ("class { 'puppetmaster': ca => false }", "ca_server must say"),

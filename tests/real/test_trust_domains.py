@@ -277,6 +277,22 @@ def test_apart_they_have_neither_the_authority_nor_what_is_the_sites(site: Site)
     assert status == 500 and "serves the domain site only" in text
     assert {path.name for path in (sites / "environments").iterdir()} == {"production", "test"}
 
+    # puppetmaster::agent changes an agent's settings only where that says yes.
+    assert served(site, BLUE, theirs) == served(site, DB, own) == ""
+    assert "is answered" in served(site, DB, theirs) and "is answered" in served(site, RED, own)
+
+
+def served(site: Site, certname: str, master: PrivateMaster) -> str:
+    """Return why `master` does not serve a node's agent, as the class puppetmaster::agent asks; empty if it does."""
+    puppet = site.base / "puppet"
+    puppet.write_text(f"#!/bin/sh\necho {site.base / 'nodes' / certname}\n")
+    puppet.chmod(0o755)
+    watch = (REPOSITORY / "files/client-watch.rb").read_text()
+    words = (puppet, "ruby", watch, "localhost", str(master.settings.port), certname)
+    done = subprocess.run(["sh", REPOSITORY / "files/served.sh", *words], capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == (done.stderr == ""), done
+    return done.stderr
+
 
 def bootstrap(certname: str, ssldir: Path, authority: PrivateMaster, *names: str) -> None:
     """Get a key, and a certificate from the authority."""
