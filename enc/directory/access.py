@@ -239,7 +239,7 @@ def _rule(what: str, *by: str) -> str:
 
 
 def _passwords(people: str, everything: list[str], hashes: str) -> Iterable[str]:
-    """Rules for people's passwords, which slapd has hashed before it asks: no other text is written, and all are removed.
+    """Rules for people's passwords, hashed by slapd before it asks: no other text is written, and all are removed.
 
     What was there before such rules lets its owner in all the same, who may change it.
     """

@@ -231,7 +231,8 @@ def test_a_master_without_an_authority(compiled: dict[str, Compiled]) -> None:
 def test_an_authority_apart_gives_no_catalogs_and_files(compiled: dict[str, Compiled]) -> None:
     rules = str(compiled["the authority alone"].of("File")["/etc/puppet/puppetserver/conf.d/auth.conf"]["content"])
     named = set(re.findall(r'path: "([^"]+)"', rules))
-    assert {"/puppet-ca/v1/certificate_request", "/puppet-ca/v1/sign", "/"} <= named
+    wanted = {"^/puppet-ca/v1/certificate_request/[^/]+$", "^/puppet-ca/v1/sign(/all)?$", "/"}
+    assert wanted <= named
     assert {path for path in named if not path.lstrip("^").startswith(("/puppet-ca/", "/status/"))} == {"/"}
     whole = str(compiled["elsewhere"].of("File")["/etc/puppet/puppetserver/conf.d/auth.conf"]["content"])
     assert set(re.findall(r'path: "([^"]+)"', whole)) > named

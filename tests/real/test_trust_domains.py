@@ -232,7 +232,7 @@ def test_apart_they_have_neither_the_authority_nor_what_is_the_sites(site: Site)
         *(authority.base / "puppet" / part for part in ("ca/ca_key.pem", "ca/*", "ssl/private_keys/*")),
         *(own.base / "puppet/ssl/private_keys" / part for part in ("*", "site.example.org.pem")),
         *(sites / part for part in ("answers/nodes/*", f"answers/nodes/{DB}.yaml", "answers/copy.sqlite")),
-        *(sites / part for part in ("ldap.secret", "answers/hiera/nodes/*", "answers/hiera/nodes/{DB}.yaml")),
+        *(sites / part for part in ("ldap.secret", "answers/hiera/nodes/*", f"answers/hiera/nodes/{DB}.yaml")),
         *(here / part for part in ("ldap.secret", "answers/copy.sqlite*", "answers/*/*", "answers/hiera/*/*")),
     ]
     attack(site, places["projects"], wanted)
