@@ -90,7 +90,7 @@ class puppetmaster::instances (
     # Where nothing is signed, puppetserver needs it not; who notes what is built does.
     if !$puppetmaster::ca {
       File <| title == "${config_directory}/signer.secret" |> {
-        owner => 'puppetmaster',
+        owner => $account,
         group => 'root',
         mode  => '0400',
       }
