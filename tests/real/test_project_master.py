@@ -50,7 +50,7 @@ objectClass: device
 objectClass: puppetClient
 objectClass: puppetmasterClassification
 cn: %s
-environment: {ENVIRONMENT}
+environment: %s
 """
 LOOK = (
     f"find /etc {SSL} /var/lib/puppetmaster -printf '%p %y %m %U %G %l\\n' | sort; "
@@ -62,7 +62,7 @@ LOOK = (
 def site(tmp_path_factory: pytest.TempPathFactory, make_master: MakeMaster) -> Iterator[Site]:
     needs_root()
     with self_master_site(tmp_path_factory.mktemp("site"), make_master) as site:
-        entries = ENTRY % (CLIENT, "red", CLIENT) + ENTRY % (FOREIGN, "blue", FOREIGN)
+        entries = ENTRY % (CLIENT, "red", CLIENT, ENVIRONMENT) + ENTRY % (FOREIGN, "blue", FOREIGN, "production")
         site.slapd.load_ldif(LDIF + entries)
         module = site.master.environments / ENVIRONMENT / "modules/puppetmaster"
         module.mkdir()
@@ -174,7 +174,7 @@ def test_an_instance_becomes_a_client_of_the_projects_master_and_returns(site: S
         words = f"--server {NAME} --ca_server {NAME} --certname {name} --waitforcert 0 --http_keepalive_timeout 0"
         ask = f"puppet ssl bootstrap --ssldir $1 --csr_attributes $1/a.yaml {words}"
         done(client, "sh", "-ec", f"{ca}; {change}; {attributes}; {ask}", "sh", f"/root/{name}", good=(1,))
-    assert verdicts(master)[1:] == [(CLIENT, "other-key"), (FOREIGN, "other-project"), ("new-1", "unknown")]
+    assert verdicts(master)[1:] == [(CLIENT, "other-key"), (FOREIGN, "other-project"), ("new-1", "stranger")]
     done(client, "sh", "-c", "rm -r /root/*")
 
     # The master is gone: the timer brings the client back, and it stays while that lasts; then it comes again.
