@@ -53,7 +53,7 @@ class puppetmaster::branches (
 
   if $ensure == 'present' {
     include puppetmaster
-    include puppetmaster::group_of_readers
+    include puppetmaster::server_reads
     include puppetmaster::state
 
     $own_name = if $puppetmaster::certname { $puppetmaster::certname } else { $trusted['certname'] }
@@ -106,8 +106,12 @@ class puppetmaster::branches (
         ;
       # puppetserver and the follower read these.
       [$store, $environmentpath]:
-        group => $readers,
-        mode  => '0750',
+        group   => $readers,
+        mode    => '0750',
+        require => [
+          Class['puppetmaster::install', 'puppetmaster::state'],
+          Puppetmaster::Readers[$readers],
+        ],
         ;
       $tokens:
         mode => '0700',

@@ -43,11 +43,10 @@ class puppetmaster::enc (
 
   if $ensure == 'present' {
     include puppetmaster
-    include puppetmaster::group_of_readers
+    include puppetmaster::server_reads
     include puppetmaster::state
 
     $readers = $puppetmaster::toolkit::readers
-    puppetmaster::readers { $readers: }
     user { 'puppetmaster':
       ensure  => present,
       comment => 'puppetmaster-toolkit, follower',

@@ -258,8 +258,9 @@ def test_what_puppetserver_need_not_read_it_does_not(compiled: dict[str, Compile
         return file["owner"], file["group"], file["mode"]
 
     closed = ("puppetmaster", "root", "0400")
-    assert secret("serves projects", "ldap") == secret("serves projects", "signer") == closed
-    assert secret("serves site", "signer") == closed
+    collectors = ("puppetmaster-collect", "root", "0400")
+    assert secret("serves projects", "ldap") == closed
+    assert secret("serves projects", "signer") == secret("serves site", "signer") == collectors
     assert secret("serves site", "ldap") == secret("together present debian", "ldap") != closed
     settings = compiled["serves site"].of("Puppetmaster_setting")
     assert settings["main/ca_port"]["value"] == "8141" and settings["server/autosign"]["ensure"] == "absent"

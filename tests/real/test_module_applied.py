@@ -76,7 +76,8 @@ EARLIER = r"""set -e
 usermod -g puppet git
 for account in git puppetmaster; do gpasswd -a $account puppet; done
 for group in puppetmaster-readers puppetmaster-signer; do gpasswd -d puppet $group; done
-chgrp puppet /etc/puppetmaster/*.secret
+chgrp puppet /etc/puppetmaster/*.secret /var/lib/puppetmaster/store /etc/puppet/code/environments
+chmod 755 /var/lib/puppetmaster/store /etc/puppet/code/environments
 cd /etc/systemd/system
 names=$(echo puppetmaster-{follow,hooks,serve,collect}.service)
 sed -i -e 's/^Group=.*/Group=puppet/' -e 's/^User=puppetmaster-collect/User=puppetmaster/' $names
