@@ -336,7 +336,10 @@ def test_a_number_too_long_to_read_stops_nobody(following: Following) -> None:
     slapd = following.slapd
     group = {"objectClass": ["groupOfURLs", "puppetClient"], "memberURL": "ldap:///??sub?(serialNumber>=10)"}
     slapd.add(f"cn=numbered,ou=groups,{SUFFIX}", {**group, "puppetClass": "numbered"})
-    add_node(slapd, "long.example.org", serialNumber="9" * 5000)
+    add_node(slapd, "long.example.org")
+    with slapd.connect() as connection:  # "relax rules" passes the embedded directory's limits by, as others have none
+        number = {"serialNumber": [(REPLACE, ["9" * 5000])]}
+        assert connection.modify(node_dn("long.example.org"), number, [("1.3.6.1.4.1.4203.666.5.12", True, None)])
     slapd.modify(f"cn=numbered,ou=groups,{SUFFIX}", {"puppetClass": [(REPLACE, ["counted"])]})
     eventually(lambda: "counted" in (following.classes("long.example.org") or ()), "the node with the number")
     slapd.modify(node_dn(WEB), {"puppetClass": [(ADD, ["other"])]})

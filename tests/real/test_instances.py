@@ -589,7 +589,7 @@ def test_what_is_built_is_recorded_by_the_signing_account(slapd: Slapd, admin: R
     assert instance is not None and instance.built is not None
     with DirectoryEditor(settings) as editor:
         (by,) = editor._open().read_all(instance.record.dn, "(objectClass=*)", Scope.BASE, ("modifiersName",))
-    assert by.first("modifiersName") == slapd.directory.home.signer_dn
+    assert by.modifier == slapd.directory.home.signer_dn
 
 
 def test_reconcile_finds_what_a_lost_journal_knew(admin: Run, settings: Settings, config: Path) -> None:

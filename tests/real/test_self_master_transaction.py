@@ -153,7 +153,7 @@ def short_of_room(journal: Path, number: int) -> Callable[[str, tuple[object, ..
             return
         if resource.getrlimit(resource.RLIMIT_FSIZE) != limits:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        lines[0] -= event == "open" and str(arguments[0]) == str(journal)
+        lines[0] -= event == "open" and str(arguments[0]) in (str(journal), journal.name)
         if lines[0] == 0:
             lines[0] = -1
             resource.setrlimit(resource.RLIMIT_FSIZE, (journal.stat().st_size + 5, limits[1]))
