@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from git_hooks.cli import main
+from git_hooks.push import policy
 from git_hooks.push.approvals import Approval, Approvals
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import git
@@ -271,3 +272,11 @@ def test_a_proposal_ends_and_comes_back_as_one(site: ManagedRepository, capsys: 
     done = site.push(delete, who="anna")
     assert done.status == 0 and f"{REVIEW}: removed" in done.output
     assert f"branch-manager restore {REVIEW}" in done.output
+
+
+def test_proposals_that_were_deleted_count_in_the_archive_as_all_branches_do(site: ManagedRepository) -> None:
+    commit, most = site.refs()["refs/heads/test"], site.settings.branches.project_branches
+    kept = [f"create refs/archive/review/red/t{number}@1 {commit}\n" for number in range(policy.ARCHIVED * most)]
+    git(site.bare.path, "update-ref", "--stdin", stdin="".join(kept).encode())
+    for ref in (REVIEW, "topic/red/new"):
+        assert "are kept in the archive" in push(site, {SITE: "x"}, ref=ref).output
