@@ -31,7 +31,7 @@ class Arrivals:
     def __init__(self, copy: Copy, settings: Settings, numbers: metrics.Metrics) -> None:
         self._copy = copy
         self._reach = Reach(copy, settings)
-        self._notes = SeenEdits(settings.answers.directory)
+        self._notes = SeenEdits(settings.answers.directory, private=settings.domains.serves == "projects")
         self._numbers = numbers
         self._log = log.get("follower")
         self._faulty: set[str] = set()
