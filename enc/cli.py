@@ -75,10 +75,15 @@ class Program:
         """Become the owner of what the command looks at, before it looks (enc.programs.accounts)."""
         words = (call.arguments.command, f"{call.arguments.command} {getattr(call.arguments, 'verb', '')}")
         whose = self.as_root[words[1] if words[1] in self.as_root else words[0]]
-        if os.geteuid() == 0 and whose is not None:
-            owner = accounts.owner_of(whose(call))
-            if owner is not None:
-                accounts.become(owner, self._load)
+        if os.geteuid() != 0:
+            return
+        theirs = _account_of(call.config_path)  # before it is read: it says what else is looked at
+        owner = accounts.owner_of(whose(call)) if whose is not None else None
+        if theirs is not None and (owner is None or owner.uid != theirs.uid):
+            text = f"is the configuration, and {theirs.name}'s, which root does not obey; chown it to root"
+            raise accounts.NotSafe(f"{text}, or do this as {theirs.name}", where=str(call.config_path))
+        if owner is not None:
+            accounts.become(owner, self._load)
 
     def _load(self) -> None:
         """Import every module of the packages that the commands are in, and of ours that they use."""
@@ -87,6 +92,16 @@ class Program:
                 parts = place.relative_to(Path(str(import_module(package).__file__)).parents[1]).with_suffix("").parts
                 if parts[-1] != "__main__":
                     import_module(".".join(parts).removesuffix(".__init__"))
+
+
+def _account_of(configuration: Path) -> accounts.Account | None:
+    """Return whose a configuration is, None: root's, or there is none; raise `NotSafe`."""
+    if not configuration.is_file():
+        return None
+    try:
+        return accounts.owner_of([configuration])
+    except accounts.NotSafe as error:
+        raise accounts.NotSafe(f"is the configuration, and {error.message}", where=str(configuration)) from error
 
 
 ENC_ADMIN = Program("enc-admin", "Node data in LDAP, for Puppet: admin's and operator's command.", COMMANDS, AS_ROOT)

@@ -31,8 +31,7 @@ class Arrivals:
     def __init__(self, copy: Copy, settings: Settings, numbers: metrics.Metrics) -> None:
         self._copy = copy
         self._reach = Reach(copy, settings)
-        # What changed on the site's own nodes is not for a projects' server, where members' code may read.
-        self._notes = SeenEdits(settings.answers.directory) if settings.domains.serves != "projects" else None
+        self._notes = SeenEdits(settings.answers.directory, private=settings.domains.serves == "projects")
         self._numbers = numbers
         self._log = log.get("follower")
         self._faulty: set[str] = set()
@@ -62,8 +61,7 @@ class Arrivals:
 
     def keep_seen(self) -> None:
         """Note what changed and who did it, for `history`; raise `NotWritten`."""
-        if self._notes is not None:
-            self._notes.note(self._reach.seen)
+        self._notes.note(self._reach.seen)
         self._reach.seen.clear()
 
     def keep_faults(self) -> None:

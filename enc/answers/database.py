@@ -69,15 +69,15 @@ def discard(path: Path) -> None:
         path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
-def make_private(path: Path) -> None:
-    """Let nobody but the follower's account read the copy at `path`, which is made if need be.
+def make_private(path: Path, *others: Path) -> None:
+    """Let nobody but the follower's account read the copy at `path`, which is made if need be, and `others`.
 
     It holds all of LDAP; SQLite gives its other files the mode of this one.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-    for ending in _SIDE_FILES:
+    for file in (*(path.with_name(path.name + ending) for ending in _SIDE_FILES), *others):
         with suppress(FileNotFoundError):
-            path.with_name(path.name + ending).chmod(0o600)
+            file.chmod(0o600)
 
 
 class Database:

@@ -8,7 +8,8 @@ trail tells already is found out by who reads both (enc/service/strangers.py).
 
 Owns the file `seen.jsonl` in the answers' directory, and `seen.jsonl.1` with
 what was before; together they stay below 128 MB. Of long values only their
-number and length are kept. A note is written in the transaction that brings
+number and length are kept. They have what the copy has, so on a server for
+projects (enc/rights/domains.py) they are the follower's own, too. A note is written in the transaction that brings
 the change, before its commit: a kill in between brings both once more, and who
 reads takes a version of an entry once. Changes that came while nobody followed
 are one note, of the last who changed the entry. Who deleted an entry no server
@@ -61,9 +62,15 @@ class Seen(NamedTuple):
 class SeenEdits:
     """The file below one answers' directory. Making the object does nothing."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, private: bool = False) -> None:
+        """`private`: only the follower's account reads what is noted from now on."""
         self.file = root / "seen.jsonl"
-        self._lines = JsonLines(self.file, mode=0o640, survives=Strength.KILL, longest=_MOST)
+        self._lines = JsonLines(self.file, mode=0o600 if private else 0o640, survives=Strength.KILL, longest=_MOST)
+
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """What was noted before stands in these."""
+        return self.file, Path(self._lines.older)
 
     def note(self, changes: Iterable[tuple[Feed, Record | None, Record | None]]) -> None:
         """Note (feed, before, after) of entries; raise `NotWritten`."""

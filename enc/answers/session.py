@@ -33,6 +33,7 @@ from enc.answers.intake import Intake
 from enc.answers.layout import BEAT, Contact, Layout
 from enc.answers.plans import plans
 from enc.answers.reader import read_contact
+from enc.answers.seen_edits import SeenEdits
 from enc.answers.work import WorkTeam
 from enc.answers.worklist import Outcome
 from enc.answers.writer import AnswerWriter
@@ -82,7 +83,7 @@ class Session:
         """Work until told to stop."""
         with guarded(self._layout.copy):
             if self._settings.domains.serves == "projects":
-                make_private(self._layout.copy)
+                make_private(self._layout.copy, *SeenEdits(self._layout.root).files)
             self._copy = Copy(self._layout.copy, self._settings)
             self._intake = Intake(self._settings, self._numbers, self._copy, self._pause)
             try:

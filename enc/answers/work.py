@@ -81,7 +81,7 @@ class Worker:
             return Outcome(name, None, problem)
         certname = Certname(name)
         # Before the rest: whether a request is judged hangs on no classification.
-        self._writer.enrolment(certname, _enrolled(copy.source.nodes_named(name)))
+        self._writer.enrolment(certname, self._enrolled(copy.source.nodes_named(name)))
         if foreign(certname, copy.source.nodes_named(name), self._settings) is not None:
             return self._foreign(copy, certname)
         try:
@@ -103,6 +103,17 @@ class Worker:
             return Outcome(name, digest, until=until)
         self._writer.answer(certname, text, data, merged)
         return Outcome(name, digest, wrote=True, until=until)
+
+    def _enrolled(self, records: Sequence[Record]) -> str | None:
+        """Return the first word of an instance's enrolment; None if none of `records` is an instance's.
+
+        Where the site's nodes are not named, none is: knowing some, the door would take the others for strangers.
+        """
+        if self._settings.domains.serves == "projects":
+            return None
+        texts = (record.first(statements.ENROLMENT) for record in records)
+        words = (text.split(None, 1)[0] for text in texts if text and text.strip())
+        return next((word if word in _STATES else "unreadable" for word in words), None)
 
     def _merged(self, classification: Classification) -> str | None:
         """Return a node's hiera data as one file; None if it has none."""
@@ -188,13 +199,6 @@ class Worker:
             self._log.exception("%s", record.dn)
             problems.append(one_line(f"{record.dn}: a bug stopped its reading: {type(bug).__name__}: {bug}"))
         return None
-
-
-def _enrolled(records: Sequence[Record]) -> str | None:
-    """Return the first word of an instance's enrolment; None if none of `records` is an instance's."""
-    texts = (record.first(statements.ENROLMENT) for record in records)
-    words = (text.split(None, 1)[0] for text in texts if text and text.strip())
-    return next((word if word in _STATES else "unreadable" for word in words), None)
 
 
 class WorkTeam:

@@ -157,7 +157,7 @@ def as_account(who: Account, look: Callable[[], Any], patience: float = _PATIENC
 
 def _there(place: Path) -> Path:
     """Return `place` or, where there is nothing, the nearest directory above it."""
-    place = Path(os.path.abspath(place))  # noqa: PTH100 - resolve() would follow what is to be looked at
+    place = Path.cwd() / place  # not normalised: `link/..` is where the link leads
     while not place.exists() and place != place.parent:
         place = place.parent
     return place

@@ -14,10 +14,12 @@ from enc.edits.audit import check_reason
 from enc.programs.machine_trouble import reason
 from enc.programs.times import iso
 from enc.service.history import moment
+from enc.terms.environments import Rules
 from enc.terms.errors import UsageError
 from enc.terms.names import BranchName
 from git_hooks.commands.target import opened, who
 from git_hooks.push.approvals import Approval, Approvals
+from git_hooks.push.policy import project_of
 from git_hooks.repository.trees import Entry
 
 SUMMARY = "let members' branches bring one file that runs on the master"
@@ -28,7 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", nargs="?", help="where the file stands in the tree")
     content = parser.add_mutually_exclusive_group()
     content.add_argument("--file", type=Path, metavar="FILE", help="the content that was read, from a patch, say")
-    content.add_argument("--on", metavar="COMMIT|BRANCH", help="what stands there in this commit of the repository")
+    content.add_argument(
+        "--on", metavar="COMMIT|BRANCH", help="what stands there in this commit, or on a site's branch"
+    )
     content.add_argument("--blob", metavar="ID", help="the content's object id (git hash-object FILE)")
     parser.add_argument("--until", metavar="WHEN", help="a date (2026-12-31) or time; afterwards it counts no more")
     parser.add_argument("--reason", help="why; kept with the approval")
@@ -84,6 +88,9 @@ def _blob(call: Call) -> str:
                 raise UsageError(f"is no object id ({length} of 0-9 and a-f)", where="--blob")
             return str(words.blob)
         tip = objects.tip(BranchName(words.on)) if BranchName.accepts(words.on) else None
+        if tip is not None and project_of(BranchName(words.on), Rules(call.settings.branches.rules)) is not None:
+            what = "members move this branch, and may have since it was read; name the commit: audit-code tells it"
+            raise UsageError(what, where=words.on)
         tree = objects.tree_of(tip or objects.commit_of(words.on))
         *directories, name = words.path.split("/")
         for part in directories:

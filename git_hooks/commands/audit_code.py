@@ -28,8 +28,12 @@ def run(call: Call) -> int:
     for branch in wanted:
         if rules.place_or_none(branch) is None and rules.proposal(branch) is None:
             raise NotFound("no rule makes an environment of this branch (branches.rules)", where=branch)
-    found = {branch: list(problems) for branch, problems in unreviewed(call.settings, wanted)}
-    lines = [f"{branch}: {one}" for branch, problems in found.items() for one in problems]
+    found: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for branch, tip, problems in unreviewed(call.settings, wanted):
+        found[branch] = list(problems)
+        # Members move it on meanwhile: what was looked at has this name.
+        lines += [*(f"{branch}: {one}" for one in problems), *([f"{branch} is at {tip}"] if problems else [])]
     document = {str(branch): problems for branch, problems in found.items()}
     call.show(document, lines or ["nothing that runs on the master lacks review"])
     return ExitStatus.FAILED if lines else ExitStatus.DONE

@@ -18,6 +18,7 @@ from git_hooks.checks import server_code
 from git_hooks.checks.look import Check
 from git_hooks.push.examine import Examination
 from git_hooks.push.incoming import Incoming
+from git_hooks.repository.refs import ObjectId
 
 if TYPE_CHECKING:
     from enc.settings import Settings
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 _LINE = Check(file=server_code.check, reads=server_code.reads)
 
 
-def unreviewed(settings: Settings, wanted: Collection[BranchName] = ()) -> Iterator[tuple[BranchName, tuple[str, ...]]]:
-    """Yield each members' branch, those of `wanted` or all that are shown, with what of its tree needs review.
+def unreviewed(
+    settings: Settings, wanted: Collection[BranchName] = ()
+) -> Iterator[tuple[BranchName, ObjectId, tuple[str, ...]]]:
+    """Yield each members' branch, those of `wanted` or all that are shown, its commit, and what of that needs review.
 
     The site's setting does not count: this looks where members are trusted, too.
     """
@@ -41,4 +44,4 @@ def unreviewed(settings: Settings, wanted: Collection[BranchName] = ()) -> Itera
         for branch, tip in sorted(existing.items()):
             place = rules.place_or_none(branch) or (rules.proposal(branch) if branch in wanted else None)
             if place is not None and place.project is not None and (not wanted or branch in wanted):
-                yield branch, Examination(objects, asked, (_LINE,)).unreviewed(tip, place, existing)
+                yield branch, tip, Examination(objects, asked, (_LINE,)).unreviewed(tip, place, existing)

@@ -215,7 +215,7 @@ def obstacles(
     for branch, place in present.items():
         if place is not None:
             by_environment.setdefault(place.environment.lower(), []).append(branch)
-    of_projects = Counter(project for branch in present if (project := _project(branch, rules)) is not None)
+    of_projects = Counter(project for branch in present if (project := project_of(branch, rules)) is not None)
     below: dict[str, BranchName] = {}
     for branch in sorted(present):
         for above in _above(branch):
@@ -233,14 +233,14 @@ def obstacles(
             found[branch.ref] = f"git cannot keep it beside branch {near}: one's name is a directory of the other's"
         elif (
             counts is not None
-            and (whose := _project(branch, rules))
+            and (whose := project_of(branch, rules))
             and (why := counts.excess(whose, of_projects[whose]))
         ):
             found[branch.ref] = why
     return found
 
 
-def _project(branch: BranchName, rules: Rules) -> ProjectName | None:
+def project_of(branch: BranchName, rules: Rules) -> ProjectName | None:
     """Return whose a branch is; None for the site's, and for one that no rule knows."""
     what = rules.place_or_none(branch) or rules.proposal(branch)
     return what.project if what is not None else None

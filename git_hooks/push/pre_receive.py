@@ -144,9 +144,9 @@ class Judge:
         archived: Counter[ProjectName] = Counter()
         for ref, _ in objects.refs(policy.ARCHIVE):
             name = ref.removeprefix(policy.ARCHIVE).rpartition("@")[0]
-            place = self._rules.place_or_none(BranchName(name)) if BranchName.accepts(name) else None
-            if place is not None and place.project is not None:
-                archived[place.project] += 1
+            project = policy.project_of(BranchName(name), self._rules) if BranchName.accepts(name) else None
+            if project is not None:
+                archived[project] += 1
         return Counts(self._settings.branches.project_branches, archived)
 
     def _judge(self, person: Person, move: Move, objects: Incoming, obstacle: str) -> _Judged:

@@ -263,6 +263,8 @@ def test_a_forge_is_asked_as_the_configuration_of_ours_says_and_nobody_elses(sla
         elsewhere = f"url.https://us@localhost:{forge.server_port}/.insteadOf"
         git(base, "config", "--file", str(site.bare.path / "config"), elsewhere, "https://forge.invalid/")
         site.give(base)
+        for place in (base, site.base, site.configuration):  # root obeys no other
+            os.chown(place, 0, 0)
         found = site.branch_manager("doctor", "--user", "nobody").stdout
         assert "mirror-url" in found and "forge.invalid" in found
         assert forge.asked == []  # type: ignore[attr-defined]

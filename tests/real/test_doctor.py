@@ -215,7 +215,7 @@ def test_what_anybody_could_read_or_write(site: Site) -> None:
     secret, nodes = site.base / "secret", Layout(site.answers).nodes
     try:
         secret.chmod(0o644)
-        site.config.chmod(0o666)
+        site.config.chmod(0o664)  # for all, root does not even read it
         nodes.chmod(0o777)
         found = site.bad("config", "check")
     finally:

@@ -34,6 +34,9 @@ def slapd(make_module_slapd: SlapdMaker) -> Slapd:
     slapd = make_module_slapd()
     populate(slapd)
     add_project(slapd, "ops", puppetmasterData=DATA)
+    classes = ["device", "puppetClient", "puppetmasterClassification"]
+    for name, project in (("new.red", "red"), ("new.ops", "ops")):
+        slapd.add(node_dn(name, project), {"objectClass": classes, "cn": name, "puppetmasterEnrolment": "closed"})
     add_node(slapd, DB, "ops", puppetVar=f"password={SECRET}", puppetmasterData=DATA)
     slapd.add(f"cn=bare.example.org,{HOSTS}", {"objectClass": KIND, "puppetVar": f"password={SECRET}"})
     return slapd
@@ -85,6 +88,10 @@ def test_each_server_answers_its_domain_and_has_nothing_of_the_other(
     assert (projects.layout.copy.stat().st_mode & 0o777) == 0o600
     assert SECRET.encode() in projects.layout.copy.read_bytes() + _log_of(projects), "the test looks at the right place"
 
+    # What a door knows of some instances only would keep the others out.
+    assert sorted(path.name for path in site.layout.enrolments.iterdir()) == ["new.ops", "new.red"]
+    assert not list(projects.layout.enrolments.iterdir())
+
     # Where the branches are, who uses which environment is known all the same.
     usage = Usage(site.settings)
     assert usage.nodes(EnvironmentName("project_red")) == (WEB,)
@@ -122,13 +129,18 @@ def test_a_node_that_changes_sides_leaves_nothing_behind(slapd: Slapd, following
     slapd.delete(node_dn("moves.example.org", "ops"))
 
 
-def test_a_server_that_changes_sides_throws_away_what_it_had(slapd: Slapd, tmp_path: Path) -> None:
+def test_a_server_that_changes_sides_throws_away_what_it_had(
+    slapd: Slapd, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """Also what cannot be classified any more, which otherwise would keep its last good answer."""
     one = Following(tmp_path / "one", slapd)
+    request.addfinalizer(one.end)
     one.start(forked=True)
     assert one.text(DB) and one.text(WEB)
-    slapd.modify(node_dn(DB, "ops"), {"parentNode": [(REPLACE, ["nobody.example.org"])]})
+    changes = {"parentNode": [(REPLACE, ["nobody.example.org"])], "description": [(REPLACE, [f"says {SECRET}"])]}
+    slapd.modify(node_dn(DB, "ops"), changes)
     eventually(lambda: "nobody.example.org" in one.log.read_text(), "the bad entry is seen")
+    assert SECRET in (one.layout.root / "seen.jsonl").read_text()
     one.end()
     document = yaml.safe_load(one.configuration.read_text())
     document["domains"] = {"serves": "projects", "site_projects": ["ops"]}
@@ -136,8 +148,7 @@ def test_a_server_that_changes_sides_throws_away_what_it_had(slapd: Slapd, tmp_p
     one.start(forked=True)
     eventually(lambda: one.text(DB) is None, "no answer any more")
     assert one.text(WEB) and SECRET.encode() not in held(one.layout.root)
-    one.end()
-    slapd.modify(node_dn(DB, "ops"), {"parentNode": [(REPLACE, [])]})
+    slapd.modify(node_dn(DB, "ops"), {"parentNode": [(REPLACE, [])], "description": [(REPLACE, [])]})
 
 
 @pytest.fixture

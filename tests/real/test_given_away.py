@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from enc.cli import main
 from enc.programs import whole_file
 from enc.programs.accounts import NotSafe, owner_of
 from enc.programs.json_lines import JsonLines
@@ -98,7 +99,7 @@ def test_root_is_not_led_elsewhere_by_an_accounts_link(tmp_path: Path) -> None:
     assert (theirs / "one.json").read_text() == "x"
 
 
-@pytest.mark.parametrize("what", ["parent", "part", "open", "link"])
+@pytest.mark.parametrize("what", ["parent", "part", "open", "link", "dots"])
 def test_root_does_not_use_what_somebody_else_can_exchange(tmp_path: Path, what: str) -> None:
     parent = tmp_path / "parent"
     place = parent / "repository.git"
@@ -111,6 +112,17 @@ def test_root_does_not_use_what_somebody_else_can_exchange(tmp_path: Path, what:
         os.chown(place / "objects", ACCOUNT, ACCOUNT)
     elif what == "open":
         place.chmod(0o777)
+    elif what == "dots":  # not where the words seem to lead, but where the link does
+        (tmp_path / "there/deeper").mkdir(parents=True)
+        (parent / "link").symlink_to(tmp_path / "there/deeper")
+        os.chown(parent, ACCOUNT, ACCOUNT)
+        place.rename(tmp_path / "there/repository.git")
+        (tmp_path / "repository.git").mkdir()
+        place = tmp_path / "there/repository.git"
+        with pytest.raises(NotSafe, match="could let it be something else"):
+            owner_of([parent / "link/../../repository.git"])
+        assert owner_of([tmp_path / "there/deeper/../../repository.git"]) is None
+        places = [parent / "link/../repository.git"]
     else:
         os.chown(parent, ACCOUNT, ACCOUNT)
         (tmp_path / "link").symlink_to(parent)
@@ -121,3 +133,19 @@ def test_root_does_not_use_what_somebody_else_can_exchange(tmp_path: Path, what:
     if what != "open":
         found = owner_of(places)
         assert found is not None and (found.uid, found.gid) == (ACCOUNT, ACCOUNT)
+
+
+@pytest.mark.parametrize("command", [("config", "check"), ("status",), ("node", "list")])
+def test_root_obeys_no_configuration_that_somebody_else_can_write(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    answers, file = tmp_path / "answers", tmp_path / "config.yaml"
+    answers.mkdir()
+    file.write_text(f"answers: {{directory: {answers}}}\ndirectory: {{uris: ['ldap://127.0.0.1:1']}}\n")
+    main(["--config", str(file), *command])
+    assert "is the configuration" not in capsys.readouterr().err
+    for mode, uid in ((0o666, 0), (0o644, ACCOUNT)):
+        file.chmod(mode)
+        os.chown(file, uid, uid)
+        assert main(["--config", str(file), *command]) == 1
+        assert f"{file}: is the configuration" in capsys.readouterr().err

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from git_hooks.cli import main
+from git_hooks.push import policy
 from git_hooks.push.approvals import Approval, Approvals
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import git
@@ -216,7 +217,8 @@ def test_code_is_proposed_where_puppetserver_does_not_see_it(
         assert "puppetserver loads what is below lib/" in site.push([{"ref": ref, "to": tip}], who="anna").output
     # An operator looks at it, and lets it in: one file, or all.
     assert branch_manager(site, "audit-code", REVIEW) == 1
-    assert f"{REVIEW}: {RUBY}: puppetserver loads" in capsys.readouterr().out
+    found = capsys.readouterr().out
+    assert f"{REVIEW}: {RUBY}: puppetserver loads" in found and f"{REVIEW} is at {tip}" in found
     assert branch_manager(site, "audit-code") == 0, "what members show has none of it"
     capsys.readouterr()
     assert branch_manager(site, "list") == 0
@@ -225,7 +227,11 @@ def test_code_is_proposed_where_puppetserver_does_not_see_it(
     assert branch_manager(site, "list", "--json") == 0
     (found,) = (one for one in json.loads(capsys.readouterr().out) if one["environment"] is None)
     assert (found["branch"], found["state"], found["project"]) == (REVIEW, "for review", "red")
-    assert branch_manager(site, "approve", RUBY, "--on", REVIEW, "--reason", "read it") == 0
+    # By what was read: a branch of members may have moved since.
+    assert push(site, {RUBY: CODE + "# evil\n"}, ref=REVIEW, who="anna").status == 0
+    assert branch_manager(site, "approve", RUBY, "--on", REVIEW, "--reason", "read it") == 2
+    assert f"{REVIEW}: members move this branch" in capsys.readouterr().err
+    assert branch_manager(site, "approve", RUBY, "--on", str(tip), "--reason", "read it") == 0
     assert push(site, {RUBY: CODE}).status == 0
     assert site.push([{"ref": "test", "to": tip}], who="olga").status == 0
     assert push(site, {SITE: RUNS}, ref="topic/red/after").status == 0
@@ -271,3 +277,11 @@ def test_a_proposal_ends_and_comes_back_as_one(site: ManagedRepository, capsys: 
     done = site.push(delete, who="anna")
     assert done.status == 0 and f"{REVIEW}: removed" in done.output
     assert f"branch-manager restore {REVIEW}" in done.output
+
+
+def test_proposals_that_were_deleted_count_in_the_archive_as_all_branches_do(site: ManagedRepository) -> None:
+    commit, most = site.refs()["refs/heads/test"], site.settings.branches.project_branches
+    kept = [f"create refs/archive/review/red/t{number}@1 {commit}\n" for number in range(policy.ARCHIVED * most)]
+    git(site.bare.path, "update-ref", "--stdin", stdin="".join(kept).encode())
+    for ref in (REVIEW, "topic/red/new"):
+        assert "are kept in the archive" in push(site, {SITE: "x"}, ref=ref).output
