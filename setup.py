@@ -76,7 +76,7 @@ setup(
             "pytest >= 8",
             "pytest-xdist >= 3.7",
             "ruff >= 0.6",
-            "setuptools >= 68",
+            "setuptools >= 70.1",
             "types-PyYAML",
             "types-gunicorn",
             "types-ldap3",
