@@ -68,12 +68,12 @@ setup(
     ],
     extras_require={
         # Nova's vendordata and list of servers (docs/openstack.md).
-        "openstack": ["openstacksdk >= 3"],
+        "openstack": ["openstacksdk >= 4.0"],
         "test": [
-            "openstacksdk >= 3",
+            "openstacksdk >= 4.0",
             "hypothesis >= 6.100",
             "mypy >= 1.10",
-            "pytest >= 8",
+            "pytest >= 9.2",
             "pytest-xdist >= 3.7",
             "ruff >= 0.6",
             "setuptools >= 70.1",
