@@ -64,13 +64,13 @@ setup(
         "cryptography >= 42",
         "gunicorn >= 27.0.1, < 28",  # of its worker, enc/web/front.py uses what is promised to nobody
         "Flask >= 3.1",
-        "pygit2 >= 1.18, < 2",
+        "pygit2 >= 1.18.2, < 2",
     ],
     extras_require={
         # Nova's vendordata and list of servers (docs/openstack.md).
-        "openstack": ["openstacksdk >= 4.0"],
+        "openstack": ["openstacksdk >= 4.2"],
         "test": [
-            "openstacksdk >= 4.0",
+            "openstacksdk >= 4.2",
             "hypothesis >= 6.100",
             "mypy >= 1.10",
             "pytest >= 9.2",
