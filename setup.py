@@ -64,7 +64,7 @@ setup(
         "cryptography >= 42",
         "gunicorn >= 27.0.1, < 28",  # of its worker, enc/web/front.py uses what is promised to nobody
         "Flask >= 3.1",
-        "pygit2 >= 1.18.2, < 2",
+        "pygit2 >= 1.19.2, < 2",
     ],
     extras_require={
         # Nova's vendordata and list of servers (docs/openstack.md).
