@@ -64,19 +64,19 @@ setup(
         "cryptography >= 42",
         "gunicorn >= 27.0.1, < 28",  # of its worker, enc/web/front.py uses what is promised to nobody
         "Flask >= 3.1",
-        "pygit2 >= 1.18, < 2",
+        "pygit2 >= 1.19.2, < 2",
     ],
     extras_require={
         # Nova's vendordata and list of servers (docs/openstack.md).
-        "openstack": ["openstacksdk >= 3"],
+        "openstack": ["openstacksdk >= 4.2"],
         "test": [
-            "openstacksdk >= 3",
+            "openstacksdk >= 4.2",
             "hypothesis >= 6.100",
             "mypy >= 1.10",
-            "pytest >= 8",
+            "pytest >= 9.2",
             "pytest-xdist >= 3.7",
             "ruff >= 0.6",
-            "setuptools >= 68",
+            "setuptools >= 70.1",
             "types-PyYAML",
             "types-gunicorn",
             "types-ldap3",

@@ -129,7 +129,7 @@ find_python() {
 # Everything that decides what .venv holds. The scripts are copied into it.
 venv_stamp() {
     printf '%s\n' "$PWD"
-    sha256sum pyproject.toml setup.py enc/enc enc/enc-trusted enc/enc-autosign git_hooks/puppetmaster-*
+    sha256sum pyproject.toml setup.py files/requirements.lock requirements-test.lock enc/enc enc/enc-trusted enc/enc-autosign git_hooks/puppetmaster-*
 }
 
 # Whether .venv belongs to this place and has every module that we ask pip for.
@@ -141,16 +141,22 @@ sys.exit(not (os.path.samefile(sys.prefix, sys.argv[1]) and all(map(importlib.ut
 PYTHON
 }
 
-# Also accounts of the quickstart's instance read it.
+# What the locks hold, byte for byte (.ci/lock.py), and this checkout built with that. Also accounts of the quickstart's
+# instance read it.
 fill_venv() (
     umask 022
-    .venv/bin/python -m pip install --disable-pip-version-check --no-input -e '.[test]' >.cache/pip.log 2>&1 || {
+    local -ra install=(.venv/bin/python -m pip install --disable-pip-version-check --no-input)
+    {
+        "${install[@]}" --require-hashes -r requirements-test.lock &&
+            "${install[@]}" --no-deps --no-build-isolation -e . &&
+            .venv/bin/python -m pip check --disable-pip-version-check
+    } >.cache/pip.log 2>&1 || {
         tail -n 20 .cache/pip.log >&2
         return 1
     }
 )
 
-# need_python: .venv as setup.py says. pip is asked only when that changed.
+# need_python: .venv as setup.py and the locks say. pip is asked only when that changed.
 need_python() {
     local stamp python
     stamp=$(venv_stamp)
@@ -163,7 +169,7 @@ need_python() {
     if ! { venv_works && fill_venv && venv_works; }; then
         rm -rf .venv
         (umask 022 && "$python" -m venv .venv) || fail "$python -m venv .venv failed"
-        fill_venv || fail "pip could not install what setup.py asks for (see above)"
+        fill_venv || fail "pip could not install what the locks hold (see above)"
         venv_works || fail ".venv is incomplete although pip succeeded"
     fi
     printf '%s\n' "$stamp" >.venv/stamp

@@ -1,26 +1,47 @@
 #!/bin/sh
-# install-toolkit.sh DIRECTORY PYTHON SOURCE [compare]: SOURCE is installed in the virtual environment DIRECTORY.
+# install-toolkit.sh DIRECTORY PYTHON SOURCE LOCK [compare]: SOURCE is installed in the virtual environment DIRECTORY.
+#
+# What it needs comes as LOCK says: a file of requirements, each one release with
+# its hashes. pip fetches nothing else, neither to run nor to build. With LOCK
+# `none` the index decides, within the bounds of SOURCE.
 #
 # `.installing` says that this is under way, or was when it was killed: what pip
 # finds then may look whole to it and not be, so everything is written anew.
 set -eu
-open=$1/.installing
-if [ "${4-}" = compare ]; then
-  [ ! -e "$open" ] && [ "$(cat "$1/.source" 2>/dev/null)" = "$3" ]
+directory=$1 python=$2 source=$3 lock=$4
+open=$directory/.installing
+wanted=$source
+if [ "$lock" != none ]; then
+  hash=$(sha256sum <"$lock")
+  wanted="$source with ${hash%% *}"
+fi
+if [ "${5-}" = compare ]; then
+  [ ! -e "$open" ] && [ "$(cat "$directory/.source" 2>/dev/null)" = "$wanted" ]
   exit
 fi
-again=
-[ ! -e "$open" ] || again=--ignore-installed
-mkdir -p -- "$1"
+if [ -e "$open" ]; then
+  # By these pip knows what it has; its own stays.
+  find "$directory/lib" -path '*/site-packages/*.dist-info' ! -name 'pip-*' -prune -exec rm -rf -- {} + || :
+fi
+mkdir -p -- "$directory"
 : >"$open"
 sync -- "$open"
-if ! "$1/bin/pip" --version >/dev/null 2>&1; then
-  rm -rf -- "${1:?}/bin" "${1:?}/lib"
-  "$2" -m venv "$1"
+if ! "$directory/bin/pip" --version >/dev/null 2>&1; then
+  rm -rf -- "${directory:?}/bin" "${directory:?}/lib"
+  "$python" -m venv "$directory"
 fi
-# shellcheck disable=SC2086 # no word, or one
-"$1/bin/pip" install --quiet --disable-pip-version-check --no-input --upgrade $again "$3"
-printf %s "$3" >"$1/.source.new"
-sync -- "$1/.source.new"
-mv -f -- "$1/.source.new" "$1/.source"
+install() {
+  "$directory/bin/pip" install --quiet --disable-pip-version-check --no-input --upgrade "$@"
+}
+if [ "$lock" = none ]; then
+  install "$source"
+else
+  install --require-hashes -r "$lock"
+  install --no-deps --no-build-isolation --force-reinstall "$source"
+  # Whether SOURCE can do with these releases.
+  "$directory/bin/pip" check --disable-pip-version-check
+fi
+printf %s "$wanted" >"$directory/.source.new"
+sync -- "$directory/.source.new"
+mv -f -- "$directory/.source.new" "$directory/.source"
 rm -f -- "$open"

@@ -25,6 +25,9 @@
 #   The virtual environment; the programs are in its `bin`.
 # @param source
 #   What pip installs: a path, an address with `#sha256=…`, a git repository `@` a commit. undef: the programs are there.
+# @param lock
+#   What pip may fetch besides: `shipped`: the releases in the module's files/requirements.lock, checked by their hashes;
+#   a path: those in a file of this kind that this machine has; `none`: what the index has within the bounds of `source`.
 # @param config
 #   What stands in the configuration file (docs/configuration.md). undef: the file is not ours.
 # @param ldap_secret
@@ -35,6 +38,7 @@ class puppetmaster::toolkit (
   Puppetmaster::Ensure                   $ensure      = 'present',
   Puppetmaster::Path                     $directory   = '/opt/puppetmaster-toolkit',
   Optional[Puppetmaster::Source]         $source      = undef,
+  Variant[Puppetmaster::Path, Enum['shipped', 'none']] $lock = 'shipped',
   Optional[Hash[String[1], Hash[String[1], Data]]] $config = undef,
   Optional[Sensitive[String[1]]]         $ldap_secret = undef,
 ) {
@@ -42,6 +46,7 @@ class puppetmaster::toolkit (
   # They say what pip was given, or is being given; without either, the directory is not ours.
   $marks = ["${directory}/.source", "${directory}/.installing"]
   $config_directory = '/etc/puppetmaster'
+  $shipped_lock = "${config_directory}/requirements.lock"
   $readers = 'puppetmaster-readers'
   # The trust domain that the configuration binds this machine to, if it does.
   $serves = if $config and $config['domains'] { $config['domains']['serves'] }
@@ -58,17 +63,30 @@ class puppetmaster::toolkit (
           }
         }
       }
+      [$shipped_ensure, $used_lock] = $lock ? {
+        'shipped' => ['file', $shipped_lock],
+        default   => ['absent', $lock],
+      }
+      file { $shipped_lock:
+        ensure  => $shipped_ensure,
+        owner   => 'root',
+        group   => 'root',
+        mode    => '0644',
+        content => file('puppetmaster/requirements.lock'),
+        require => Puppetmaster::Directory[$config_directory],
+      }
       $script = file('puppetmaster/install-toolkit.sh')
+      $install = ['/bin/sh', '-c', $script, 'sh', $directory, $python, $source, $used_lock]
       Class['puppetmaster::dpkg']
       -> Package[$packages]
       -> exec { "install the toolkit from ${source}":
-        command => ['/bin/sh', '-c', $script, 'sh', $directory, $python, $source],
-        unless  => [['/bin/sh', '-c', $script, 'sh', $directory, $python, $source, 'compare']],
+        command => $install,
+        unless  => [$install + ['compare']],
         path    => ['/usr/bin', '/bin'],
         timeout => 900,
         tag     => 'puppetmaster_programs',
+        require => File[$shipped_lock],
       }
-      -> Puppetmaster::Directory[$config_directory]
     }
 
     puppetmaster::directory { $config_directory: }
@@ -101,6 +119,10 @@ class puppetmaster::toolkit (
     exec { "remove ${directory}":
       command => ['/bin/rm', '-rf', '--', $directory],
       onlyif  => [['/usr/bin/test', '-e', $marks[0], '-o', '-e', $marks[1]]],
+    }
+    file { $shipped_lock:
+      ensure => absent,
+      before => Puppetmaster::Directory[$config_directory],
     }
     if $config {
       file { "${config_directory}/config.yaml":

@@ -7,8 +7,8 @@ is bounded by `openstack.timeout`.
 Failure modes: `ConfigurationError` (no such cloud, a file that others can
 read), `CloudRefused` (*our* credentials or rights),
 `CloudUnreachable` (nobody answered, or not in the documented form; nothing
-follows from it). The library itself is an extra (`pip install
-puppetmaster-toolkit[openstack]`).
+follows from it). The library itself is the extra `openstack`, and in
+files/requirements.lock.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Cloud:
             raise ConfigurationError("is not set, so there is no OpenStack to ask", where="openstack.cloud")
         if _MISSING is not None:
             raise ConfigurationError(
-                f"openstacksdk is not installed: pip install 'puppetmaster-toolkit[openstack]' ({_MISSING})"
+                f"openstacksdk is not installed: install what files/requirements.lock names ({_MISSING})"
             )
         self._where = f"cloud {settings.cloud}"
         file = settings.clouds_file

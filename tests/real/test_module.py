@@ -59,6 +59,35 @@ REFUSED = {
     "an URL with a space": ("class { 'puppetmaster::self': upstream => 'https://a/b --x' }", "upstream"),
     "git's own transports": ("class { 'puppetmaster::self': upstream => 'ext::sh -c id' }", "upstream"),
     "a branch that is an option": ("class { 'puppetmaster::self': branch => '--dry-run' }", "branch"),
+    "a name that an index decides about": (
+        "class { 'puppetmaster::toolkit': source => 'puppetmaster-toolkit' }",
+        "parameter 'source'",
+    ),
+    "a name with a version": ("class { 'puppetmaster::toolkit': source => 'puppetmaster-toolkit==0.1.0' }", "'source'"),
+    "a name at an address": (
+        "class { 'puppetmaster::toolkit': source => 'puppetmaster-toolkit @ https://example.org/a.whl' }",
+        "parameter 'source'",
+    ),
+    "an address without its hash": (
+        "class { 'puppetmaster::toolkit': source => 'https://example.org/a.whl' }",
+        "parameter 'source'",
+    ),
+    "a branch, which moves": (
+        "class { 'puppetmaster::toolkit': source => 'git+https://example.org/toolkit@main' }",
+        "parameter 'source'",
+    ),
+    "an option of pip": (
+        "class { 'puppetmaster::toolkit': source => '--index-url=https://example.org' }",
+        "parameter 'source'",
+    ),
+    "a source and an option of pip": (
+        "class { 'puppetmaster::toolkit': source => \"/srv/a\\n--pre\" }",
+        "parameter 'source'",
+    ),
+    "a lock that is no file": (
+        "class { 'puppetmaster::toolkit': source => '/srv/a', lock => 'https://example.org/lock' }",
+        "parameter 'lock'",
+    ),
     "a private class": ("include puppetmaster::config", "private to the module"),
 }
 

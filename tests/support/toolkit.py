@@ -10,6 +10,7 @@ import tarfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+LOCK = ROOT / "files/requirements.lock"
 PREFIX = "/opt/puppetmaster-toolkit"
 _LEFT_OUT = shutil.ignore_patterns(".*", "tests", "docs", "build", "*.egg-info", "__pycache__")
 
@@ -29,7 +30,7 @@ chmod 0640 /etc/puppetmaster/*.secret
 def tar_file(place: Path) -> bytes:
     """Install into a prefix below `place` and return it as a tar file."""
     source, prefix = _source(place), place / "prefix"
-    _pip("install", "--no-deps", "--ignore-installed", "--prefix", str(prefix), str(source))
+    _pip("install", "--no-deps", "--no-build-isolation", "--ignore-installed", "--prefix", str(prefix), str(source))
     for script in (prefix / "bin").iterdir():
         head, _, rest = script.read_bytes().partition(b"\n")
         if b"python" in head:
@@ -41,12 +42,11 @@ def tar_file(place: Path) -> bytes:
 
 
 def wheels(place: Path) -> Path:
-    """Return a directory below `place` with the toolkit and all that it needs, for the Pythons of Debian 12 and 13."""
+    """Return a directory below `place` with the toolkit and all that is locked, for the Pythons of Debian 12 and 13."""
     made = place / "wheels"
-    _pip("wheel", "--no-deps", "--wheel-dir", str(made), str(_source(place)))
-    (ours,) = made.glob("*.whl")
+    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(made), str(_source(place)))
     for python in ("3.11", "3.13"):
-        _pip("download", "--only-binary=:all:", "--python-version", python, "--dest", str(made), str(ours))
+        _pip("download", "--no-deps", "--python-version", python, "--dest", str(made), "-r", str(LOCK))
     return made
 
 

@@ -1,0 +1,205 @@
+"""pip installs what the locks name, by hash, and nothing else: both locks, and the module's installer with real pip."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+RUN, TEST = ROOT / "files/requirements.lock", ROOT / "requirements-test.lock"
+LINE = re.compile(r"([a-z0-9-]+)==([0-9][a-z0-9.]*)((?: --hash=sha256:[0-9a-f]{64})+)")
+HEAD = ["--require-hashes", "--only-binary :all:"]
+ASK = """
+import json
+from distutils.core import run_setup
+made = run_setup("setup.py", stop_after="init")
+print(json.dumps([made.install_requires, made.extras_require]))
+"""
+
+
+def lines(lock: Path) -> list[str]:
+    """Return what pip reads: no comments, lines that go on joined."""
+    text = re.sub(r" *\\\n *", " ", lock.read_text("ascii"))
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def pins(lock: Path) -> dict[str, str]:
+    found = [LINE.fullmatch(line) for line in lines(lock) if line[0] != "-"]
+    assert all(found), f"{lock.name}: a line is not NAME==VERSION and hashes"
+    return {match[1]: match[2] for match in found if match}
+
+
+def requirements(*extras: str) -> list[Requirement]:
+    """Return what setup.py asks for, with these extras, and what builds it."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", ASK], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    always, of_extras = json.loads(done.stdout.splitlines()[-1])
+    assert set(of_extras) == {"openstack", "test"}, "a new extra: lock it, in .ci/lock.py, too"
+    built = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    return [Requirement(it) for it in (*always, *built, *(it for extra in extras for it in of_extras[extra]))]
+
+
+@pytest.mark.parametrize("lock", [RUN, TEST], ids=lambda lock: lock.name)
+def test_each_line_is_one_release_with_its_hashes_and_wheels_only(lock: Path) -> None:
+    options = [line for line in lines(lock) if line[0] == "-"]
+    assert options == (HEAD if lock == RUN else [*HEAD, "-r files/requirements.lock"])
+    names = [line.partition("==")[0] for line in lines(lock) if line[0] != "-"]
+    assert names == sorted(set(names)) and len(pins(lock)) == len(names) > 15
+
+
+def test_what_setup_asks_for_is_locked_within_its_bounds() -> None:
+    run, every = pins(RUN), {**pins(TEST), **pins(RUN)}
+    assert not pins(RUN).keys() & pins(TEST).keys()
+    for locked, wanted in ((run, requirements("openstack")), (every, requirements("openstack", "test"))):
+        for one in wanted:
+            assert one.specifier.contains(locked[canonicalize_name(one.name)]), f"{one}: run .ci/lock.py"
+
+
+def test_everywhere_pip_is_given_a_lock_or_no_dependencies() -> None:
+    """But for the two that are completed with either, in .ci/bootstrap.bash and files/install-toolkit.sh."""
+    places = [ROOT / "README.md", ROOT / "run-tests", ROOT / "quickstart", *(ROOT / ".ci").iterdir()]
+    for kind in ("docs", "files", "manifests", "enc", "git_hooks", "puppetmaster_self", "puppetmaster_quickstart"):
+        places += [path for path in (ROOT / kind).rglob("*") if path.suffix in (".md", ".sh", ".pp", ".py", ".yaml")]
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in places
+        for line in path.read_text().splitlines()
+        if re.search(r"\bpip[\"']? install ", line) and not re.search(r"--require-hashes|--no-deps", line)
+    ]
+    assert [line for line in found if not line.endswith(('--upgrade "$@"', "--no-input)"))] == []
+
+
+def wheel(place: Path, name: str, version: str, *needs: str) -> Path:
+    """Make a wheel that holds one module."""
+    info = f"{name}-{version}.dist-info"
+    metadata = "".join(f"Requires-Dist: {need}\n" for need in needs)
+    files = {
+        f"{name}.py": f"version = {version!r}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{metadata}",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = ""
+    for path, text in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+        record += f"{path},sha256={digest},{len(text)}\n"
+    made = place / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(made, "w") as packed:
+        for path, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
+            packed.writestr(path, text)
+    return made
+
+
+@dataclass(frozen=True)
+class Installer:
+    """install-toolkit.sh, with an index in a directory."""
+
+    place: Path
+
+    def run(self, source: Path, lock: object, *more: str) -> subprocess.CompletedProcess[str]:
+        script = (ROOT / "files/install-toolkit.sh").read_text()
+        words = (str(self.place / "venv"), sys.executable, str(source), str(lock), *more)
+        environment = {name: value for name, value in os.environ.items() if name[:4] != "PIP_"}
+        environment |= {"PIP_CONFIG_FILE": str(self.place / "pip.conf")}
+        command = ["/bin/sh", "-c", script, "sh", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    def lock(self, *wheels: Path) -> Path:
+        made = self.place / "site.lock"
+        made.write_text("".join(f"{self.pinned(it)} --hash=sha256:{self.hash(it)}\n" for it in wheels))
+        return made
+
+    @staticmethod
+    def pinned(made: Path) -> str:
+        return "==".join(made.name.split("-")[:2])
+
+    @staticmethod
+    def hash(made: Path) -> str:
+        return hashlib.sha256(made.read_bytes()).hexdigest()
+
+    def has(self) -> dict[str, str]:
+        """Return what is installed, as Python finds it."""
+        code = "from importlib.metadata import distributions\nfor it in distributions(): print(it.name, it.version)"
+        said = subprocess.run([self.place / "venv/bin/python", "-c", code], capture_output=True, text=True, check=True)
+        found = dict(line.split() for line in said.stdout.splitlines())
+        return {name: version for name, version in found.items() if name in ("ours", "theirs", "more")}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Installer:
+    place = tmp_path_factory.mktemp("installer")
+    (place / "index").mkdir()
+    (place / "pip.conf").write_text(f"[global]\nno-index = true\nfind-links = {place}/index\n")
+    return Installer(place)
+
+
+def test_the_modules_installer_takes_what_the_lock_names_and_nothing_else(made: Installer) -> None:
+    index = made.place / "index"
+    one, two = wheel(index, "theirs", "1.0"), wheel(index, "theirs", "2.0")
+    ours = wheel(made.place, "ours", "0.1", "theirs>=1.0")
+
+    # A hash that is another's, and a lock without any; nothing of it is there, and the next run tries again
+    for wrong in (f"theirs==1.0 --hash=sha256:{made.hash(two)}\n", "theirs==1.0\n"):
+        lock = made.lock()
+        lock.write_text(wrong)
+        said = made.run(ours, lock)
+        assert said.returncode and re.search("DO NOT MATCH|require-hashes mode", said.stderr), said.stderr
+        assert made.has() == {} and made.run(ours, lock, "compare").returncode
+
+    lock = made.lock(one)
+    assert (said := made.run(ours, lock)).returncode == 0, said.stderr
+    assert made.has() == {"ours": "0.1", "theirs": "1.0"} and made.run(ours, lock, "compare").returncode == 0
+
+    # The lock is part of what is compared
+    made.lock(two)
+    assert made.run(ours, lock, "compare").returncode
+    assert (said := made.run(ours, lock)).returncode == 0, said.stderr
+    assert made.has() == {"ours": "0.1", "theirs": "2.0"}
+    lock.unlink()
+    assert made.run(ours, lock, "compare").returncode
+    assert made.run(ours, lock).returncode
+
+
+def test_the_modules_installer_says_when_the_lock_does_not_suit_the_source(made: Installer) -> None:
+    one = wheel(made.place / "index", "theirs", "1.0")
+    for needs, words in (("theirs>=3", "theirs>=3"), ("more", "more")):
+        wheel(made.place / "index", "more", "1.0")
+        ours = wheel(made.place, "ours", "0.2", needs)
+        said = made.run(ours, made.lock(one))
+        assert said.returncode and words in said.stdout + said.stderr, said
+        assert "more" not in made.has() and made.run(ours, made.lock(one), "compare").returncode
+
+
+def test_the_modules_installer_goes_on_after_it_was_killed(made: Installer) -> None:
+    one, ours = wheel(made.place / "index", "theirs", "1.0"), wheel(made.place, "ours", "0.3", "theirs")
+    lock = made.lock(one)
+    assert (said := made.run(ours, lock)).returncode == 0, said.stderr
+    # As a kill leaves it: pip's notes of two releases, and a module that was cut.
+    (made.place / "venv/.installing").touch()
+    (site,) = (made.place / "venv/lib").glob("python3*/site-packages")
+    (site / "theirs.py").write_text("")
+    with zipfile.ZipFile(wheel(made.place, "theirs", "9.0")) as packed:
+        packed.extractall(site, [name for name in packed.namelist() if "dist-info" in name])
+    assert made.run(ours, lock, "compare").returncode
+    assert (said := made.run(ours, lock)).returncode == 0, said.stderr
+    assert (site / "theirs.py").read_text() and made.has() == {"ours": "0.3", "theirs": "1.0"}
+    assert not list(site.glob("theirs-9.0*")) and made.run(ours, lock, "compare").returncode == 0
+
+
+def test_a_site_may_let_its_index_decide_and_says_so(made: Installer) -> None:
+    wheel(made.place / "index", "more", "2.0")
+    ours = wheel(made.place, "ours", "0.4", "more")
+    assert (said := made.run(ours, "none")).returncode == 0, said.stderr
+    assert made.has()["more"] == "2.0" and made.run(ours, "none", "compare").returncode == 0
