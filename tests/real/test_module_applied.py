@@ -335,6 +335,7 @@ def authority_apart(site: CentralSite, first: Machine) -> None:
     assert first.run("test", "-e", OWN).returncode != 0
     _data(first, before)
     apply(first, CENTRAL, good=(0,))
+    done(first, "sed", "-i", f"/{AUTHORITY}/d", "/etc/hosts")
 
 
 def _data(machine: Machine, data: dict[str, Any]) -> None:

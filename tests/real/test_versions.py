@@ -265,12 +265,12 @@ def test_the_data_of_new_files_is_on_disk_before_anything_gets_its_name(
         synced.update(path.lstat().st_ino for path in aside.rglob("*") if path.is_file())
         sync()
 
-    def at_rename(source: str, target: str) -> None:
+    def at_rename(source: str, target: str, **words: int) -> None:
         inside = Path(source).rglob("*") if Path(source).is_relative_to(aside) else ()
         inodes = {path.lstat().st_ino for path in inside if path.is_file() and not path.is_symlink()}
         written.update(inodes)
         named.append(inodes - synced)
-        rename(source, target)
+        rename(source, target, **words)
 
     monkeypatch.setattr(os, "fsync", at_fsync)
     monkeypatch.setattr(os, "sync", at_sync)

@@ -41,22 +41,28 @@ def never_stops(peer: socket.socket) -> None:
         peer.sendall(entry * 1000)
 
 
+def _asked(request: bytes) -> tuple[int, int]:
+    """Return a request's number, which is small, and its kind; its length has one form or the other (X.690, 8.1.3)."""
+    begin = 2 + (request[1] & 0x7F if request[1] & 0x80 else 0)
+    return request[begin + 2], request[begin + 3]
+
+
 def synchronizes_nothing(peer: socket.socket) -> None:
     """Let everybody in, and answer a search that is to synchronize as if it were any other."""
     while request := peer.recv(4096):
-        number = request[4]
+        number, kind = _asked(request)
         done = bytes((10, 1, 0, 4, 0, 4, 0))
-        if request[5] == 0x63:
+        if kind == 0x63:
             peer.sendall(bytes((0x30, 9, 2, 1, number, 0x64, 4, 4, 0, 0x30, 0)))
-        peer.sendall(bytes((0x30, 12, 2, 1, number, 0x65 if request[5] == 0x63 else 0x61, 7)) + done)
+        peer.sendall(bytes((0x30, 12, 2, 1, number, 0x65 if kind == 0x63 else 0x61, 7)) + done)
 
 
 def has_no_last_page(peer: socket.socket) -> None:
     """Let everybody in, and answer every search with an empty page after which there is another."""
     while request := peer.recv(4096):
-        number = request[4]
+        number, kind = _asked(request)
         done = bytes((10, 1, 0, 4, 0, 4, 0))
-        if request[5] == 0x60:
+        if kind == 0x60:
             peer.sendall(bytes((0x30, 12, 2, 1, number, 0x61, 7)) + done)
             continue
         value = bytes((0x30, 6, 2, 1, 0, 4, 1, 99))
