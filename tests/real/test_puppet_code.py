@@ -160,7 +160,7 @@ SLOW = b"notice(1)\n" * 6_000
 def test_what_takes_too_long_is_stopped_and_the_process_goes_on(worker: Worker) -> None:
     read(worker, "fail('before')")
     process = worker._process
-    found = worker.read("slow", Kind.MANIFEST, lambda: SLOW, 0.05)
+    found = worker.read("slow", Kind.MANIFEST, lambda: SLOW * 4, 0.02)
     assert found.late and found.fault and not found.syntax
     assert [call.name for call in read(worker, "fail('after')").calls] == ["fail"]
     assert worker._process is process
