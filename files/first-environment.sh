@@ -3,4 +3,4 @@
 set -eu
 [ -d "$1/production" ] && [ ! -L "$1/production" ]
 [ -z "$(find "$1/production" ! -type d -print -quit)" ]
-git --git-dir="$2" rev-parse --quiet --verify "refs/heads/$3" >/dev/null
+runuser -u git -- git --git-dir="$2" rev-parse --quiet --verify "refs/heads/$3" >/dev/null

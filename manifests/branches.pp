@@ -161,8 +161,7 @@ class puppetmaster::branches (
     -> exec { 'production shows its branch':
       command => ['/bin/sh', '-c', file('puppetmaster/show-production.sh'), 'sh', $environmentpath, $manager],
       onlyif  => [['/bin/sh', '-c', $in_the_way, 'sh', $environmentpath, $repository, $production_branch]],
-      path    => ['/usr/bin', '/bin'],
-      user    => 'git',
+      path    => ['/usr/bin', '/bin', '/usr/sbin', '/sbin'],
     }
     puppetmaster::unit {
       default:

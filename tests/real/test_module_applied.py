@@ -353,15 +353,20 @@ def killed_on_the_way(machine: Machine, code: str, changes: int, wanted: dict[st
         done(machine, "bash", "-c", KILLED, "bash", code, str(changed), f"{seconds:.2f}", timeout=300)
     apply(machine, code, good=(0, 2))
     apply(machine, code, good=(0,))
-    left = differing(wanted, standing(machine))
-    counted = {key for key in left if key.startswith(("/etc/", "/opt/", "units: ", "packages: ", "lines of "))}
-    # Python's compiled files hold the time of their source; the authority counts what it signs.
-    assert not {key for key in counted if not key.endswith(".pyc") and not key.startswith((*ORDERED, SERVED))}, left
+    found = standing(machine)
+    assert found["lines of files"].splitlines() == wanted["lines of files"].splitlines()
+    left = differing(wanted, found)
+    counted = {key for key in left if key.startswith(("/etc/", "/opt/", "units: ", "packages: "))}
+    # Python's compiled files hold the time of their source; the authority counts what it signs, git's certificate too.
+    known = (*ORDERED, SERVED, "/etc/puppetmaster/deploy/")
+    assert not {key for key in counted if not key.endswith(".pyc") and not key.startswith(known)}, left
 
 
 def standing(machine: Machine) -> dict[str, str]:
-    """Look at the machine; of files in which only the order of lines may differ, at their lines."""
-    lines = done(machine, "sh", "-c", f"for file in {' '.join(ORDERED)}; do echo $file; sort $file; done")
+    """Look at the machine; of files in which the order of lines and ids may differ, at what must not."""
+    members = "awk -F: '{n = split($4, m, \",\"); for (i = 1; i <= n; i++) print $1 \" has \" m[i]}' /etc/group"
+    names = "cut -d: -f1,6,7 /etc/passwd; cut -d: -f1 /etc/group /etc/shadow /etc/gshadow"
+    lines = done(machine, "sh", "-c", f"({names}; {members}; cat /etc/puppet/puppet.conf) | sort")
     return look(machine) | {"lines of files": lines}
 
 
