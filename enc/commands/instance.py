@@ -25,7 +25,7 @@ from enc.programs import whole_file
 from enc.programs.times import iso
 from enc.programs.whole_file import NotWritten, Strength
 from enc.terms.errors import ConfigurationError, ExitStatus, ToolkitError, UsageError, one_line
-from enc.terms.names import Certname, ProjectName
+from enc.terms.names import Certname, Label, ProjectName
 
 SUMMARY = "create, list, rebuild, move and delete instances"
 
@@ -120,9 +120,7 @@ def _rebuild(call: Call) -> int:
 def _move(call: Call) -> int:
     arguments = call.arguments
     project = None if arguments.project is None else ProjectName(arguments.project)
-    region = arguments.region
-    if region is not None and not (region.isprintable() and region.strip() == region and 0 < len(region) <= 200):
-        raise UsageError("--region takes printable text of 1 to 200 characters")
+    region = None if arguments.region is None else Label(arguments.region)
     profile = _prepared(call)
     with _work(call) as (work, _):
         outcome = work.move(

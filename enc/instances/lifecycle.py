@@ -46,7 +46,7 @@ from enc.service.survey import names
 from enc.terms import dn
 from enc.terms.errors import Conflict, NotAllowed, NotFound, UsageError
 from enc.terms.filters import NodeFilter, escape
-from enc.terms.names import Certname, ProjectName
+from enc.terms.names import Certname, Label, ProjectName
 from enc.terms.record import Record
 
 _NUMBERS_TRIED = 1000
@@ -119,7 +119,13 @@ class Lifecycle:
             return self._close("rebuild", certname, record, project, {project}, None, reason, dry_run)
 
     def move(
-        self, certname: Certname, project: ProjectName | None, region: str | None, *, reason: str, dry_run: bool = False
+        self,
+        certname: Certname,
+        project: ProjectName | None,
+        region: Label | None,
+        *,
+        reason: str,
+        dry_run: bool = False,
     ) -> Outcome:
         """Let an instance belong to another project or region, with a new certificate that says so."""
         with self._journal.name_lock(certname):
@@ -213,7 +219,7 @@ class Lifecycle:
         record: Record,
         project: ProjectName,
         projects: set[ProjectName],
-        region: str | None,
+        region: Label | None,
         reason: str,
         dry_run: bool,
     ) -> Outcome:

@@ -190,6 +190,10 @@ def test_a_plain_node_becomes_an_instance_by_a_rebuild_and_is_then_no_more_remov
 def test_a_move_takes_the_entry_along(admin: Run, settings: Settings) -> None:
     admin("create", "web-1", "--project", "red", "--region", "eu", "--class", "role::web", "--reason", WHY)
     first = found(settings, WEB1)
+    before = version(settings)
+    status, _, err = admin("move", WEB1, "--project", "blue", "--region", "../us", "--reason", WHY)
+    assert status == 2 and "is not a role or region" in err
+    assert version(settings) == before, "what no certificate may hold closes nothing"
     assert admin("move", WEB1, "--project", "blue", "--region", "us", "--reason", WHY)[0] == 0
     moved = found(settings, WEB1)
     assert first is not None and moved is not None
