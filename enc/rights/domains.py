@@ -42,6 +42,7 @@ def shows(environment: EnvironmentName, rules: Rules, domains: DomainSettings) -
     """Tell whether this server shows `environment`."""
     if domains.serves is None:
         return True
+    is_projects = bool(rules.claims(environment))
     if domains.serves == "site":
-        return not rules.is_projects(environment)
-    return rules.is_projects(environment) or environment in (domains.reviewed or ())
+        return not is_projects
+    return is_projects or environment in (domains.reviewed or ())

@@ -260,13 +260,6 @@ class Rules:
         """Return an environment of the site's own that a branch of `project` could become, None if there is none."""
         return next((place.environment for place in self.site if self.fits(place.environment, project)), None)
 
-    def is_projects(self, environment: EnvironmentName) -> bool:
-        """Tell whether a branch of some project may become `environment`, which no branch named in full is."""
-        if any(place.environment.lower() == environment.lower() for place in self.site):
-            return False
-        shapes = (_PLACEHOLDER.sub(r"\\w+", rule.template) for rule in self._shown if "<name>" in rule.template)
-        return any(re.fullmatch(shape, environment, re.ASCII | re.IGNORECASE) for shape in shapes)
-
     def fits(self, environment: EnvironmentName, project: ProjectName) -> bool:
         """Tell whether a branch of `project` becomes `environment`.
 
