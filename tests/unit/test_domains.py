@@ -56,6 +56,7 @@ def test_of_two_entries_of_a_name_both_must_be_served() -> None:
         ("PROJECT_red", False, True),
         ("project_red__x", False, True),
         ("else", True, False),
+        ("project_9", True, False),
     ],
 )
 def test_an_environments_domain_follows_from_its_rule(environment: str, site: bool, projects: bool) -> None:
