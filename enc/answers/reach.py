@@ -187,11 +187,11 @@ class Reach:
 
     def _mark_entitled(self, records: list[Record]) -> None:
         """Mark the nodes for which it changed what they may have: an entry below projects, as it was and as it is."""
-        found = [self._copy.places.in_projects(record) for record in records]
-        if all(is_prefix for _, is_prefix in found):
+        found = map(self._copy.places.in_projects, records)
+        projects = [None if is_prefix else project for project, is_prefix in found]
+        if not any(projects):
             return
-        projects = {project for project, is_prefix in found if not is_prefix}
-        if len(records) == 1 or len(projects) > 1:
+        if len(records) == 1 or len(set(projects)) > 1:
             self._copy.worklist.mark_all(())
             return
         invited = [guests(record) for record in records]

@@ -166,6 +166,26 @@ def test_whatever_one_entry_says_the_others_get_their_answers(semantics: str, od
             copy.close()
 
 
+def test_who_administers_a_project_reaches_no_node(tmp_path: Path) -> None:
+    chosen = Settings(answers=AnswerSettings(directory=tmp_path))
+    role = Record(f"cn=admins,{ALPHA.dn}", {"objectclass": ("organizationalRole",), "cn": ("admins",)}, "role", "1")
+    other = Record(role.dn, {**role.attributes, "roleoccupant": ("cn=anna",)}, "role", "2")
+    beta = Record(f"cn=beta,ou=projects,{SUFFIX}", {"objectclass": ("groupOfNames",), "cn": ("beta",)}, "beta")
+    copy = Copy(tmp_path / "copy.sqlite", chosen)
+    reach = Reach(copy, chosen)
+    with copy.transaction():
+        reach.upsert("nodes", GOOD, mark=False)
+        reach.upsert("projects", ALPHA, mark=False)
+        for record in (role, other):
+            reach.upsert("projects", record, mark=True)
+        reach.delete("projects", "role", mark=True)
+        assert copy.worklist.dirty(10) == []
+        assert [after.csn if after else None for _, _, after in reach.seen] == ["1", "2", None], "history tells it"
+        reach.upsert("projects", beta, mark=True)
+        assert copy.worklist.dirty(10) == [(GOOD.attributes["cn"][0], None)], "any environment may be its own now"
+    copy.close()
+
+
 def changed(name: str) -> Record:
     return Record(GOOD.dn, {**GOOD.attributes, "puppetclass": (name,)}, GOOD.uuid, name)
 
