@@ -72,7 +72,8 @@ class Worker:
         return [self._name(copy, name, digest) for name, digest in names]
 
     def _name(self, copy: Copy, name: str, on_disk: str | None) -> Outcome:
-        if not copy.source.nodes_named(name):
+        records = copy.source.nodes_named(name)
+        if not records:
             self._writer.remove(name) if Certname.accepts(name) else None
             return Outcome(name, None, gone=True)
         if not Certname.accepts(name):
@@ -81,9 +82,9 @@ class Worker:
             return Outcome(name, None, problem)
         certname = Certname(name)
         # Before the rest: whether a request is judged hangs on no classification.
-        self._writer.enrolment(certname, self._enrolled(copy.source.nodes_named(name)))
-        if foreign(certname, copy.source.nodes_named(name), self._settings) is not None:
-            return self._foreign(copy, certname)
+        self._writer.enrolment(certname, self._enrolled(records))
+        if (why := foreign(certname, records, self._settings)) is not None:
+            return self._foreign(copy, certname, why, on_disk)
         try:
             classification = self._classifier.classify(certname, copy.source).at(time.time())
             text = render_answer(classification, self._settings.answers.variable, "copy")
@@ -98,7 +99,7 @@ class Worker:
             why = f"{certname}: a bug stopped its classification: {type(bug).__name__}: {bug}"
             return self._refuse(certname, why, copy)
         until = classification.trial.until if classification.trial else None
-        digest = hashlib.blake2b(f"{text}\0{data or ''}\0{merged or ''}".encode(), digest_size=16).hexdigest()
+        digest = _digest(text, data or "", merged or "")
         if digest == on_disk:
             return Outcome(name, digest, until=until)
         self._writer.answer(certname, text, data, merged)
@@ -129,7 +130,7 @@ class Worker:
             self._rendered[key] = (classification.shared_data, render_data(merged_data(classification)))
         return self._rendered[key][1]
 
-    def _foreign(self, copy: Copy, certname: Certname) -> Outcome:
+    def _foreign(self, copy: Copy, certname: Certname, why: str, on_disk: str | None) -> Outcome:
         """Leave no answer of a node that another server serves.
 
         Where the site's own branches are, the branch manager must know that the node uses its environment.
@@ -141,9 +142,11 @@ class Worker:
         with suppress(ToolkitError):
             said = self._classifier.classify(certname, copy.source).at(time.time())
             uses, until = environment_line(said), said.trial.until if said.trial else None
-        why = foreign(certname, copy.source.nodes_named(certname), self._settings) or ""
-        self._writer.refuse(certname, why, keep_answer=False, uses=uses)
-        return Outcome(certname, None, until=until)
+        # Not written again if it says the same: they may be most nodes, and the branch manager reads what is newer.
+        digest = _digest("elsewhere", why, uses)
+        if digest != on_disk:
+            self._writer.refuse(certname, why, keep_answer=False, uses=uses)
+        return Outcome(certname, digest, until=until)
 
     def _refuse(self, certname: Certname, why: str, copy: Copy) -> Outcome:
         # A last good answer from a time of trial needs no care: it says itself what comes then.
@@ -199,6 +202,10 @@ class Worker:
             self._log.exception("%s", record.dn)
             problems.append(one_line(f"{record.dn}: a bug stopped its reading: {type(bug).__name__}: {bug}"))
         return None
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.blake2b("\0".join(texts).encode(), digest_size=16).hexdigest()
 
 
 class WorkTeam:

@@ -23,7 +23,7 @@ class Outcome:
 
     name: str
     digest: str | None
-    """Of the answer that is on disk now; None: the name has no answer."""
+    """Of what is on disk now: the answer, or the line that names another server; None: neither."""
     problem: str | None = None
     gone: bool = False
     """The directory has no entry of this name any more."""

@@ -28,6 +28,8 @@ from enc.terms.errors import one_line
 from enc.terms.names import Certname, PrefixName, ProjectName
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_STATE = 32
+"""Octets that the state of an enrolment has at most, with the end of its line."""
 
 
 class AnswerWriter:
@@ -125,7 +127,10 @@ class AnswerWriter:
 
     def enrolment(self, certname: Certname, state: str | None) -> None:
         """Say the state of an instance's enrolment, one word; None: the node is no instance."""
-        if self._states.get(certname, "") == (state or ""):
+        known = self._states.get(certname, "")
+        if known is None:  # reading takes a fifteenth of writing it again, and new processes do a mass of names
+            known = self._states[certname] = self._enrolled(certname)
+        if known == (state or ""):
             return
         if state:
             self._put(self._enrolments, certname, state + "\n")
@@ -133,6 +138,18 @@ class AnswerWriter:
         else:
             self._drop(self._enrolments, certname)
             self._states.pop(certname, None)
+
+    def _enrolled(self, certname: Certname) -> str | None:
+        """Return the state that stands on disk; None if it is not whole."""
+        try:
+            file = os.open(certname, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self._enrolments)
+        except OSError:
+            return None
+        try:
+            word, end, _ = os.read(file, _STATE).partition(b"\n")
+        finally:
+            os.close(file)
+        return word.decode("ascii", "replace") if word and end else None
 
     def remove(self, certname: str) -> None:
         """Forget a node: nothing of it answers any more."""
@@ -194,8 +211,8 @@ class AnswerWriter:
         return len(stale)
 
     def on_disk(self) -> set[str]:
-        """Return the names of all nodes that have an answer."""
-        return {name.removesuffix(".yaml") for name in os.listdir(self._nodes)}  # noqa: PTH208
+        """Return the names of all nodes that have an answer, or a line why they have none."""
+        return {name.removesuffix(".yaml") for name in os.listdir(self._nodes)} | set(os.listdir(self._refused))  # noqa: PTH208
 
     def fallback(self, wanted: bool) -> None:
         """Let a short name and `default` answer for names without entry, or not."""

@@ -95,6 +95,11 @@ def test_each_server_answers_its_domain_and_has_nothing_of_the_other(
     # Where the branches are, who uses which environment is known all the same.
     usage = Usage(site.settings)
     assert usage.nodes(EnvironmentName("project_red")) == (WEB,)
+    refusal = site.layout.refused / WEB
+    before = refusal.stat().st_mtime_ns
+    add_project(slapd, "later")  # all nodes are looked at once more
+    site.current()
+    assert refusal.stat().st_mtime_ns == before, "what says the same is not written again"
     slapd.modify(node_dn(WEB, "red"), {"environment": [(REPLACE, ["project_red__used"])]})
     eventually(lambda: usage.nodes(EnvironmentName("project_red")) == (), "the other environment")
     slapd.modify(node_dn(WEB, "red"), {"environment": [(REPLACE, ["project_red"])]})

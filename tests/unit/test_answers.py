@@ -77,7 +77,17 @@ def test_an_instance_has_the_state_of_its_enrolment(layout: Layout) -> None:
             assert (layout.enrolments / WEB).read_text() == f"{state}\n"
         writer.signing(3, Path("/var/signing"))
         assert layout.signing.read_text() == "3 /var/signing\n"
+    before = (layout.enrolments / WEB).stat().st_mtime_ns
     with AnswerWriter(layout) as writer:  # what an earlier process left is not believed to be right
+        writer.enrolment(WEB, "signed")
+        assert (layout.enrolments / WEB).stat().st_mtime_ns == before, "it is right, and not written again"
+    for torn in ("", "sig", "\n"):
+        (layout.enrolments / WEB).write_text(torn)
+        with AnswerWriter(layout) as writer:
+            writer.enrolment(WEB, "signed")
+            assert (layout.enrolments / WEB).read_text() == "signed\n"
+    (layout.enrolments / WEB).write_text("")
+    with AnswerWriter(layout) as writer:
         writer.enrolment(WEB, None)
         assert files(layout) == {"signing"}
         writer.enrolment(WEB, "closed")
