@@ -75,8 +75,7 @@ class LdapSource(Closing):
             found = self._ask(lambda connection: list(connection.read_all(base, wanted, Scope.ONE_LEVEL, ("1.1",))))
         except NotFound:
             return frozenset()
-        names = (dn.rdn(record.dn)[1] for record in found)
-        return frozenset(ProjectName(name) for name in names if ProjectName.accepts(name))
+        return frozenset(name for name in map(name_of, found) if name is not None)
 
     def projects_like(self, folded: str) -> Sequence[ProjectName]:
         """Return the projects whose name is `folded` once '_' stands for every '-'; asks for no attribute of them."""

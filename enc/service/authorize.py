@@ -17,6 +17,7 @@ from contextlib import suppress
 from enc.classify.gather import project_of
 from enc.classify.statements import TRIAL
 from enc.classify.trial import Trial
+from enc.directory.ldap_store import name_of
 from enc.edits.change import Step
 from enc.rights.reserved import is_reserved, projects_named_in
 from enc.rights.roles import ROLES, Action, Person, Role, allowed, role_entries
@@ -104,10 +105,9 @@ def project_at(record: Record | None, settings: Settings) -> ProjectName | None:
     try:
         if dn.normalise(dn.parent(record.dn)) != dn.normalise(settings.projects_base):
             return None
-        name = dn.rdn(record.dn)[1].lower()
     except InvalidName:
         return None
-    return ProjectName(name) if ProjectName.accepts(name) else None
+    return name_of(record)
 
 
 def project_of_entry(record: Record | None, settings: Settings) -> ProjectName | None:

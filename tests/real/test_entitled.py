@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from enc.directory.ldap_store import LdapSource
 from enc.settings.config import load
-from enc.terms.names import EnvironmentName
+from enc.terms.names import EnvironmentName, ProjectName
 from git_hooks.branches.usage import Usage
 from tests.support.following import SUFFIX, Following, add_node, add_project, eventually, node_dn
 from tests.support.slapd import ADD, DELETE, REPLACE, Slapd
@@ -96,3 +97,10 @@ def test_without_a_follower_it_is_the_same(following: Following) -> None:
     add_project(following.slapd, "c_d")
     assert "project c_d's" in said(following)
     assert "project c-d and of project c_d" in said(following, CACHE)
+
+
+def test_a_project_is_the_same_in_any_case(slapd: Slapd, following: Following) -> None:
+    add_project(slapd, "E-F")
+    with LdapSource(load(following.configuration)) as source:
+        assert source.project(ProjectName("e-f")) is not None
+        assert source.projects_like("e_f") == ["e-f"] and "e-f" in source.project_names()
