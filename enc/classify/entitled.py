@@ -51,7 +51,7 @@ def holders(environment: EnvironmentName, source: Source, rules: Rules) -> froze
 def refusal(environment: EnvironmentName, project: ProjectName | None, source: Source, rules: Rules) -> str | None:
     """Return why nodes of `project` (None: of none) may not have `environment`; None: they may."""
     claims = rules.claims(environment)
-    if not claims or (project is not None and claims == (project,) and "_" not in project):
+    if not claims or (project is not None and rules.can_only_be(environment, project)):
         return None  # the site's own, or what nobody else can be called
     others = holders(environment, source, rules) - {project}
     ours = project is not None and folded(project) in claims

@@ -240,6 +240,10 @@ class Rules:
             found = self._claims[environment] = tuple(sorted(self._claimants(environment.lower())))
         return found
 
+    def can_only_be(self, environment: EnvironmentName, project: ProjectName) -> bool:
+        """Tell whether `environment` can be `project`'s, and no other's whatever projects there are."""
+        return "_" not in project and self.claims(environment) == (project,)  # c-d would claim it as c_d, too
+
     def _claimants(self, environment: str) -> Iterator[str]:
         if environment in self._own:
             return

@@ -85,13 +85,12 @@ class Membership:
 
         None also if each of the two names the other as a guest: then they share what they have.
         """
-        if place.project is None or rules.claims(place.environment) == (place.project,):
-            return None  # no other name can have it
-        from enc.classify.entitled import guests
+        if place.project is None or rules.can_only_be(place.environment, place.project):
+            return None
+        from enc.classify.entitled import guests, holders
 
         source = self._ldap()
-        found = [name for text in rules.claims(place.environment) for name in source.projects_like(text)]
-        for other in rivals(place, found, rules):
+        for other in rivals(place, holders(place.environment, source, rules), rules):
             welcome = guests(source.project(other))
             if place.project not in welcome or other not in guests(source.project(place.project)):
                 return other

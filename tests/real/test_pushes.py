@@ -225,7 +225,7 @@ def test_a_new_branch_takes_no_environment_that_another_project_can_have(site: M
 
     places = [add("c-d"), add("c_d", puppetmasterGuest="c-d")]
     try:
-        for ref in ("project/c-d", "topic/c_d/x", "topic/c-d/x"):
+        for ref in ("project/c-d", "project/c_d", "topic/c_d/x", "topic/c-d/x"):
             refused = site.push([{"ref": ref, **files}], who="zoe")
             assert refused.moved == {} and "which can be project c" in refused.output, ref
         slapd.modify(places[0], {"puppetmasterGuest": [(ADD, ["c_d"])]})
