@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import pkgutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,10 +89,9 @@ class Program:
     def _load(self) -> None:
         """Import every module of the packages that the commands are in, and of ours that they use."""
         for package in {"enc", *(module.partition(".")[0] for module in self.commands.values())}:
-            for place in Path(str(import_module(package).__file__)).parent.rglob("*.py"):
-                parts = place.relative_to(Path(str(import_module(package).__file__)).parents[1]).with_suffix("").parts
-                if parts[-1] != "__main__":
-                    import_module(".".join(parts).removesuffix(".__init__"))
+            for found in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
+                if not found.name.endswith(".__main__"):
+                    import_module(found.name)
 
 
 def _account_of(configuration: Path) -> accounts.Account | None:

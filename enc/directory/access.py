@@ -13,7 +13,7 @@ What has no rule of its own (`WHOLE`) slapd leaves to the roles that may edit ev
 A role that may edit nodes changes any attribute that such a rule lists; slapd does not tell one edit from another.
 
 slapd takes the first rule whose target matches, and in it the first `by` that
-matches. Four things are not obvious and must stay:
+matches. Some things are not obvious and must stay:
 
 - `add_content_acl` (embedded_config.py) makes slapd apply these rules to what
   a new entry contains; without it, whoever may create an entry may put
@@ -30,7 +30,7 @@ matches. Four things are not obvious and must stay:
   another text may only take it away.
 - A rename is judged by the rules of the old place, and not at all by those about values that the entry has
   already. That a prefix stays below ou=projects, whatever it is renamed to, is the constraint overlay's part
-  (embedded_config.py).
+  (embedded_config.py). "Relax rules" helps nobody past that: with it, slapd lets only those rename who may manage.
 
 Whoever signs in by SASL and is no entry here (each local account over ldapi is `…,cn=peercred,cn=external,cn=auth`) is
 a user to slapd all the same, so the first rule lets only those pass who are entries.

@@ -169,7 +169,7 @@ class Bounded(SyncStrategy):
 
     def is_quiet(self) -> bool:
         """Tell whether nothing lies unread; a server that has hung up in the meantime is not quiet."""
-        if len(self._buffer) > self._at:
+        if self._skimmer is not None or len(self._buffer) > self._at:
             return False
         try:
             return not self._fill(0.0)
@@ -229,11 +229,12 @@ class Bounded(SyncStrategy):
         size: int = BaseStrategy.compute_ldap_message_size(head)
         if size <= self._largest_entry:
             return size if size >= 0 else None
-        kind = operation(bytes(self._buffer[self._at : self._at + HEAD]))
+        head = bytes(self._buffer[self._at : self._at + HEAD])
+        kind = operation(head)
         if kind == ENTRY_TAG:
             self._skimmer, self._waited = Skimmer(size), 0.0
             return None
-        if kind is not None and size > LARGEST:
+        if size > LARGEST and (kind is not None or len(head) == HEAD):
             raise self.lost(f"a message of {size} octets (at most {LARGEST} are accepted)")
         return size
 

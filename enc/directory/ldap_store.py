@@ -10,7 +10,7 @@ answer is an error (`DirectoryUnreachable`, `DirectoryRefused`), never emptiness
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from enc.directory.connection import Closing, Connection, open_connection
@@ -70,23 +70,13 @@ class LdapSource(Closing):
 
     def project_names(self) -> frozenset[ProjectName]:
         """Return which projects there are, and ask for nothing else of them; names that are none are left out."""
-        base, wanted = self._settings.projects_base, self._settings.projects.filter
-        try:
-            found = self._ask(lambda connection: list(connection.read_all(base, wanted, Scope.ONE_LEVEL, ("1.1",))))
-        except NotFound:
-            return frozenset()
-        return frozenset(name for name in map(name_of, found) if name is not None)
+        return frozenset(self._names(self._settings.projects.filter))
 
     def projects_like(self, folded: str) -> Sequence[ProjectName]:
         """Return the projects whose name is `folded` once '_' stands for every '-'; asks for no attribute of them."""
         words = "*".join(escape(word) for word in folded.split("_"))
-        wanted = f"(&{self._settings.projects.filter}(cn={words}))"
-        base = self._settings.projects_base
-        try:
-            found = self._ask(lambda connection: list(connection.read_all(base, wanted, Scope.ONE_LEVEL, ("1.1",))))
-        except NotFound:
-            return []
-        return [name for name in map(name_of, found) if name is not None and environments.folded(name) == folded]
+        found = self._names(f"(&{self._settings.projects.filter}(cn={words}))")
+        return [name for name in found if environments.folded(name) == folded]
 
     def prefixes(self, project: ProjectName) -> Sequence[Record]:
         """Return the prefix entries directly below a project."""
@@ -119,6 +109,10 @@ class LdapSource(Closing):
             return self._ask(lambda connection: connection.finds_any(base, filter_text))
         except NotFound:
             return False
+
+    def _names(self, filter_text: str) -> Iterator[ProjectName]:
+        found = self.search(self._settings.projects_base, filter_text, Scope.ONE_LEVEL, ("1.1",))
+        return (name for name in map(name_of, found) if name is not None)
 
     def _one(self, place: str, filter_text: str) -> Record | None:
         found = self.search(place, filter_text, Scope.BASE)

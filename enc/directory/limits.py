@@ -16,7 +16,8 @@ Three things about the overlay that are not obvious:
 - It asks nobody who they are: operators keep to the limits as well. But whoever sends LDAP's control "relax rules" with
   an edit goes past it. So size and number hold against mistakes and tools; against who means it there are the size of
   a request (REQUEST), readers that leave out what is too large (skimming.py), and doctor's look at how full the
-  database is. What a password may be is a rule of access.py, too, which no control relaxes.
+  database is. What a password may be is a rule of access.py, too, which no control relaxes; how many of them a person
+  adds so, one with each request, nothing bounds.
 
 A password is written in clear, and slapd hashes it (ppolicy, which comes before
 this overlay). A hash of somebody's own choosing would say itself how much work

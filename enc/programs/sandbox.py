@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 from enc.terms.errors import ToolkitError
 from enc.terms.program_words import why
 
-WORK = "/work"
+WORK = "/sandbox"
 """The program's own directory, where it is started."""
 BWRAP = Path("/usr/bin/bwrap")
 _NOBODY = 65534
@@ -53,7 +53,7 @@ _BESIDE = (
 )
 """What programs of /usr need, where it is there."""
 _ACCOUNTS = {
-    "/etc/passwd": b"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/work:/bin/sh\n",
+    "/etc/passwd": f"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::{WORK}:/bin/sh\n".encode(),
     "/etc/group": b"root:x:0:\nnogroup:x:65534:\n",
 }
 """Who there is inside. Puppet takes a system without root for none."""

@@ -152,9 +152,7 @@ class Front(ThreadWorker):
                 conn.sock = secure(plain, self._context.now())
                 conn.sock.setblocking(False)
         except (OSError, ValueError):
-            self._places[place] -= 1
-            self.nr_conns -= 1
-            conn.close()
+            self._forget(conn)
             return
         self._wait(conn, self.bounds.head_seconds)
 

@@ -1,8 +1,10 @@
-"""Whose turn it is: how many connections wait, and how many requests are served at once, in total and for each. Pure.
+"""Whose turn it is: how many requests are served at once, in total and for each. Pure.
 
 Who a request is from is told by keys: its address, and the secret it shows,
 of which only a digest is kept. That is not yet known to be right when a request
 waits for its turn; but only who knows a secret takes its owner's share.
+
+Not here: one person with several secrets or addresses, who is known only once a thread has looked (shares.py).
 """
 
 from __future__ import annotations

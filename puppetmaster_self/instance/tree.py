@@ -29,7 +29,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from enc.programs import whole_file
+from enc.programs import directories, whole_file
 from enc.programs.whole_file import Strength
 from enc.terms.errors import ToolkitError
 
@@ -195,10 +195,11 @@ def _set_aside(path: str, place: Path) -> None:
 
 def _removed(path: str) -> list[str]:
     try:
-        if os.path.isdir(path) and not os.path.islink(path):
-            os.rmdir(path)
-        else:
-            os.unlink(path)
+        with directories.held(path) as (directory, name):
+            if stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+                os.rmdir(name, dir_fd=directory)
+            else:
+                os.unlink(name, dir_fd=directory)
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -209,12 +210,12 @@ def _removed(path: str) -> list[str]:
 
 
 def _put(path: str, entry: Entry, copies: Path) -> None:
+    # By descriptors: it may stand in a directory of puppetserver's account, where a name can be something else by now.
     is_directory = os.path.isdir(path) and not os.path.islink(path)
     if entry.kind == "directory":
         if not is_directory:
             _removed(path)
-            os.mkdir(path, 0o700)
-        _give_directory(path, entry)
+        _put_directory(path, entry, make=not is_directory)
         return
     if is_directory:
         for told in _removed(path):
@@ -223,7 +224,6 @@ def _put(path: str, entry: Entry, copies: Path) -> None:
         owner = (entry.owner, entry.group)
         whole_file.link(path, entry.content, survives=Strength.POWER_CUT, owner=owner)
         return
-    # By descriptors: it may stand in a directory of puppetserver's account, where a name can be something else by now.
     with whole_file.written(path, mode=entry.mode, survives=Strength.POWER_CUT) as aside:
         with open(copies / entry.content, "rb") as copy, os.fdopen(os.dup(aside), "wb") as stream:
             shutil.copyfileobj(copy, stream)
@@ -234,8 +234,11 @@ def _put(path: str, entry: Entry, copies: Path) -> None:
         os.utime(aside, ns=(entry.time, entry.time))
 
 
-def _give_directory(path: str, entry: Entry) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+def _put_directory(path: str, entry: Entry, *, make: bool) -> None:
+    with directories.held(path) as (directory, name):
+        if make:
+            os.mkdir(name, 0o700, dir_fd=directory)
+        descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     try:
         os.fchown(descriptor, entry.owner, entry.group)
         os.fchmod(descriptor, entry.mode)

@@ -22,6 +22,7 @@ from tests.real.conftest import SlapdMaker
 from tests.support.certificates import Authority
 from tests.support.hostile_server import (
     Behaviour,
+    announces_4_gb,
     answers_an_octet_at_a_time,
     has_no_last_page,
     never_stops,
@@ -81,6 +82,11 @@ def test_a_misbehaving_server_costs_the_time_out_and_no_more(
 ) -> None:
     with server(behaviour) as place, within(2.0), pytest.raises(DirectoryUnreachable, match=place):
         reads(replace(settings, uris=(f"{scheme}://{place}",)))
+
+
+def test_a_message_that_is_too_large_is_refused_though_it_does_not_say_what_it_is(settings: DirectorySettings) -> None:
+    with server(announces_4_gb) as place, pytest.raises(DirectoryUnreachable, match="at most 16777216 are accepted"):
+        reads(replace(settings, uris=(f"ldap://{place}",)))
 
 
 @pytest.mark.parametrize("behaviour", [never_stops, has_no_last_page])

@@ -63,7 +63,8 @@ class Do:
             connection.modify(self.dn, self.what, controls=controls)
         else:
             rdn, _, parent = str(self.what).partition(",")
-            connection.modify_dn(self.dn, rdn, new_superior=parent or None, delete_old_dn=self.how != "rename, keep")
+            old = self.how != "rename, keep"
+            connection.modify_dn(self.dn, rdn, old, new_superior=parent or None, controls=controls)
         checked(connection)
 
 
@@ -358,6 +359,7 @@ LABELLED = {
 }
 HASHES = {name: it for name, it in REFUSED.items() if " hash " in name}
 assert len(HASHES) > 5
+MOVED = {name: it for name, it in REFUSED.items() if it[1].how == "rename, keep"}
 
 
 @pytest.fixture(scope="module")
@@ -394,9 +396,11 @@ def test_slapd_refuses(site: Slapd, who: str, do: Do) -> None:
     }
 
 
-@pytest.mark.parametrize("who, do", [*LABELLED.values(), *HASHES.values()], ids=[*LABELLED, *HASHES])
+@pytest.mark.parametrize(
+    "who, do", [*LABELLED.values(), *HASHES.values(), *MOVED.values()], ids=[*LABELLED, *HASHES, *MOVED]
+)
 def test_no_control_lets_anybody_write_a_path_or_a_hash(site: Slapd, who: str, do: Do) -> None:
-    """slapd's overlays let "relax rules" pass, whoever sends it; its access rules do not."""
+    """slapd's overlays let "relax rules" pass, whoever sends it; its access rules do not. Nor is a prefix moved so."""
     with _as(site, who) as connection, pytest.raises(Refused) as refusal:
         do(connection, [("1.3.6.1.4.1.4203.666.5.12", True, None)])
     assert refusal.value.description == "insufficientAccessRights"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -16,6 +17,8 @@ from enc.programs import whole_file
 from enc.programs.accounts import NotSafe, owner_of
 from enc.programs.json_lines import JsonLines
 from enc.programs.whole_file import NotWritten, Strength
+from puppetmaster_self.instance import tree
+from puppetmaster_self.instance.tree import Task
 from tests.support.toolkit import ROOT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
@@ -97,6 +100,29 @@ def test_root_is_not_led_elsewhere_by_an_accounts_link(tmp_path: Path) -> None:
     (tmp_path / "ours").symlink_to(theirs)
     whole_file.write(tmp_path / "ours/one.json", "x", mode=0o600, survives=Strength.POWER_CUT)
     assert (theirs / "one.json").read_text() == "x"
+
+
+def test_what_comes_back_goes_nowhere_else_by_an_accounts_link(tmp_path: Path) -> None:
+    """A self-master's undoing works, as root, in directories of puppetserver's account."""
+    elsewhere, theirs, copies = tmp_path / "elsewhere", tmp_path / "theirs", tmp_path / "copies"
+    theirs.mkdir()
+    for name in ("made", "given"):
+        (theirs / "state" / name).mkdir(parents=True)
+        os.chown(theirs / "state" / name, ACCOUNT, ACCOUNT)
+    os.chown(theirs, ACCOUNT, ACCOUNT)
+    before = tree.look([theirs])
+    (elsewhere / "given").mkdir(parents=True)
+    (elsewhere / "gone").touch()
+    shutil.rmtree(theirs / "state")
+    (theirs / "state").symlink_to(elsewhere)
+    there = f"{theirs}/state"
+    for task in (Task("restore", f"{there}/made"), Task("restore", f"{there}/given"), Task("remove", f"{there}/gone")):
+        with pytest.raises(OSError, match="root does not follow it"):
+            tree.restore([task], before, copies, tmp_path / "kept")
+    assert {path.name: path.stat().st_uid for path in elsewhere.iterdir()} == {"given": 0, "gone": 0}
+    (theirs / "state").unlink()
+    tree.restore(tree.restoration(before, None, tree.look([theirs])), before, copies, tmp_path / "kept")
+    assert {path.stat().st_uid for path in (theirs / "state").iterdir()} == {ACCOUNT}
 
 
 @pytest.mark.parametrize("what", ["parent", "part", "open", "link", "dots"])

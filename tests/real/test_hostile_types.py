@@ -26,6 +26,8 @@ from tests.support.bare import Bare, Content
 
 PUPPET = Path("/usr/bin/puppet")
 SOUND = "Puppet::Type.newtype(:thing) do\n  newparam(:name, namevar: true)\nend\n"
+MADE = f"{sandbox.WORK}/environments/types/.resource_types"
+"""Where puppet leaves descriptions, as its own code sees it."""
 
 
 class Site:
@@ -133,7 +135,7 @@ def test_it_is_stopped_at_each_bound() -> None:
         "$stdout.write('x' * 65536) while true": "answered with more than",
         "4.times { fork { a = 'x' * 200_000_000; sleep } }; sleep": "more than 256 MB of memory",
         "a = []; loop { a << 'x' * 50_000_000 }": "",
-        "n = 0; loop { File.write(\"/work/#{n += 1}\", 'x' * 1_000_000) }": "",
+        f"n = 0; loop {{ File.write(\"{sandbox.WORK}/#{{n += 1}}\", 'x' * 1_000_000) }}": "",
     }
     for ruby, wanted in cases.items():
         archive = resource_types._packed({"modules/m/lib/puppet/type/thing.rb": f"{ruby}\n{SOUND}".encode()})
@@ -169,8 +171,8 @@ def test_what_comes_back_is_descriptions_of_the_trees_own_types(answer: bytes) -
 
 
 def test_a_description_of_another_type_is_not_taken(site: Site) -> None:
-    write = "at_exit { File.write('/work/environments/types/.resource_types/file.pp', 'evil') }"
-    record = site.push(f"Dir.mkdir('/work/environments/types/.resource_types') rescue nil; {write}")
+    write = f"at_exit {{ File.write('{MADE}/file.pp', 'evil') }}"
+    record = site.push(f"Dir.mkdir('{MADE}') rescue nil; {write}")
     assert record.outcome == "failed" and "file.pp" in record.detail, record
 
 
@@ -180,7 +182,7 @@ def test_what_is_beside_a_type_makes_it_another_one(site: Site) -> None:
     assert site.push(load, "test", "$word = 'good'\n").good
     name = site.bare.live("test") / ".resource_types/thing.pp"
     before = name.read_text()
-    poison = "at_exit { File.write('/work/environments/types/.resource_types/thing.pp', 'evil') }"
+    poison = f"at_exit {{ File.write('{MADE}/thing.pp', 'evil') }}"
     assert site.push(load, "project/a", poison).good
     assert (site.bare.live("project_a") / ".resource_types/thing.pp").read_text() == "evil"
     assert site.push(load, "production", "$word = 'good'\n").good

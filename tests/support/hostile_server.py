@@ -31,6 +31,14 @@ def speaks_http(peer: socket.socket) -> None:
     peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
+def announces_4_gb(peer: socket.socket) -> None:
+    """Begin a message that is too large to be taken, and hide what it is behind a number of 127 octets."""
+    peer.recv(4096)
+    peer.sendall(b"\x30\x84\xff\xff\xff\xff\x02\x7f")
+    while True:
+        peer.sendall(bytes(1 << 20))
+
+
 def never_stops(peer: socket.socket) -> None:
     """Let everybody in, and answer every search with the same entry for ever."""
     number = peer.recv(4096)[4]

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from enc.directory.access import access_rules, everything_editors
 from enc.directory.limits import LIMITS, constraints
+from enc.directory.name_rules import LABEL, PROJECT
 from enc.directory.schema.definitions import SCHEMAS
+from enc.terms.names import Label, ProjectName
 
 S = "dc=example,dc=org"
 _WRITES = re.compile(r" (?:write|=[a-z]*[aw][a-z]*)$")
@@ -42,3 +47,9 @@ def test_the_names_are_the_schemas() -> None:
     for scheme in ("{ARGON2}", "{SSHA}"):
         lines = list(constraints(S, scheme))
         assert len(lines) == 2 * len(LIMITS) + 1 and scheme[1:-1] in lines[-1]
+
+
+@given(st.text("aZ0_-:./", max_size=8))
+def test_slapd_takes_the_names_that_we_take(text: str) -> None:
+    assert bool(re.fullmatch(LABEL, text)) == Label.accepts(text)
+    assert bool(re.fullmatch(PROJECT, text)) == (ProjectName.accepts(text) and ProjectName(text).is_plain)
