@@ -8,7 +8,7 @@ setting() { puppet config print --section server "$1"; }
 ssl=$(setting ssldir)
 public() { openssl "$@" 2>/dev/null; }
 fits() {
-  [ -s "$1/certs/$name.pem" ] && [ -s "$1/private_keys/$name.pem" ] &&
+  public x509 -in "$1/certs/$name.pem" -noout && public pkey -in "$1/private_keys/$name.pem" -noout &&
     [ "$(public x509 -in "$1/certs/$name.pem" -noout -pubkey)" = "$(public pkey -in "$1/private_keys/$name.pem" -pubout)" ] &&
     ! openssl x509 -in "$1/certs/$name.pem" -noout -text | grep -q -e '1\.3\.6\.1\.4\.1\.34380\.1\.3\.39'
 }

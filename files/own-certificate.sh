@@ -8,7 +8,7 @@ umask 077
 name=$1 place=$2 owner=$3 mine=$2/$1
 if [ "${4-}" != change ]; then
   for file in "$mine.key" "$mine.pem" "$place/ca.pem"; do
-    [ -s "$file" ] && [ "$(stat -c %U -- "$file")" = "$owner" ]
+    [ -s "$file" ] && [ "$(stat -c %U -- "$file")" = "$owner" ] || exit 1
   done
   exit
 fi

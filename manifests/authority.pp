@@ -72,8 +72,7 @@ class puppetmaster::authority (
     if $puppetmaster::ca {
       fail('puppetmaster::authority: puppetserver itself must be none (puppetmaster: ca => false, ca_server, ca_port)')
     }
-    $own_name = if $puppetmaster::certname { $puppetmaster::certname } else { $trusted['certname'] }
-    if $certname == $own_name {
+    if $certname == $puppetmaster::own_name {
       fail("puppetmaster::authority: ${certname} is the compile server's name; the authority needs one of its own")
     }
 
@@ -149,7 +148,10 @@ class puppetmaster::authority (
         ensure  => file,
         content => epp('puppetmaster/authority/logback.xml.epp', { 'state' => $state }),
     }
-    ~> service { $unit: }
+    ~> service { $unit:
+      ensure => running,
+      enable => true,
+    }
     if $config {
       file { "${place}/config.yaml":
         ensure  => file,
@@ -186,15 +188,11 @@ class puppetmaster::authority (
       refreshonly => true,
       before      => Service[$unit],
     }
-    Service <| title == $unit |> {
-      ensure => running,
-      enable => true,
-    }
 
     # The certificate that puppetserver had as an authority commands this one.
     $certificate = ['/bin/sh', '-c', file('puppetmaster/compile-certificate.sh'), 'sh',
-      $own_name, $certname, String($port), "${place}/puppet.conf", join($puppetmaster::dns_alt_names, ',')]
-    exec { "a certificate for ${own_name} that commands nothing":
+      $puppetmaster::own_name, $certname, String($port), "${place}/puppet.conf", join($puppetmaster::dns_alt_names, ',')]
+    exec { "a certificate for ${puppetmaster::own_name} that commands nothing":
       command => $certificate + ['make'],
       unless  => [$certificate],
       path    => ['/usr/bin', '/bin'],

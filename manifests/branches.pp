@@ -56,8 +56,7 @@ class puppetmaster::branches (
     include puppetmaster::server_reads
     include puppetmaster::state
 
-    $own_name = if $puppetmaster::certname { $puppetmaster::certname } else { $trusted['certname'] }
-    $deploy_name = "${own_name}-deploy"
+    $deploy_name = "${puppetmaster::own_name}-deploy"
     $given = $puppetmaster::toolkit::config
     $key = if $given { $given.dig('branches', 'puppetserver', 'key_file') }
     if $key =~ String and $key =~ /\/private_keys\// {

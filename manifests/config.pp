@@ -7,7 +7,7 @@ class puppetmaster::config {
   $present = $puppetmaster::ensure == 'present'
   $ensure_file = if $present { 'file' } else { 'absent' }
 
-  $own_name = if $puppetmaster::certname { $puppetmaster::certname } else { $trusted['certname'] }
+  $own_name = $puppetmaster::own_name
   $flush_clients = if $puppetmaster::flush_clients =~ Undef {
     [$own_name, "${own_name}-deploy"]
   } else {

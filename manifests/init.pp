@@ -174,6 +174,8 @@ class puppetmaster (
   if !$ca and !$compiles {
     fail('puppetmaster: a puppetserver that neither signs nor compiles (ca, compiles) does nothing')
   }
+  # For the other classes, too.
+  $own_name = if $certname { $certname } else { $trusted['certname'] }
 
   contain puppetmaster::install
   contain puppetmaster::config

@@ -60,7 +60,7 @@ class TransportSettings(Section):
     """The key of our certificate (PEM)."""
     proxies: tuple[str, ...] = ()
     """Addresses or networks of proxies before us, whose X-Forwarded-For is believed: by it wrong passwords are counted,
-    and the log says who came. None: an address of this machine tells nobody's, others are taken for the client's."""
+    and the log says who came. Without any, an address of this machine is nobody's, and others are the client's."""
     threads: int = 256
     """How many requests are served at once. Most of them wait for their clients."""
     requests_each: int = 16

@@ -175,3 +175,22 @@ def test_root_obeys_no_configuration_that_somebody_else_can_write(
         os.chown(file, uid, uid)
         assert main(["--config", str(file), *command]) == 1
         assert f"{file}: is the configuration" in capsys.readouterr().err
+
+
+def test_a_certificate_of_which_a_part_is_gone_is_made_anew(tmp_path: Path) -> None:
+    """Asked in this order; that the last file is there says nothing of the others."""
+    parts = [tmp_path / name for name in ("m-deploy.key", "m-deploy.pem", "ca.pem")]
+    words = ("sh", str(ROOT / "files/own-certificate.sh"), "m-deploy", str(tmp_path), "root")
+
+    def there() -> bool:
+        return subprocess.run(words, check=False).returncode == 0
+
+    for part in parts:
+        part.write_text("x")
+    assert there()
+    for part in parts:
+        part.rename(tmp_path / "away")
+        assert not there()
+        (tmp_path / "away").rename(part)
+    os.chown(parts[0], 65534, -1)
+    assert not there()
