@@ -10,6 +10,7 @@ import pytest
 
 from git_hooks.repository.reading import use_library
 from tests.support.slapd import Slapd
+from tests.support.transports import people
 
 SlapdMaker = Callable[..., Slapd]
 
@@ -36,6 +37,14 @@ def make_slapd(tmp_path: Path) -> Iterator[SlapdMaker]:
 def make_module_slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlapdMaker]:
     """The same, for servers that all tests of a module share."""
     yield from _maker(tmp_path_factory.mktemp("module"))
+
+
+@pytest.fixture(scope="module")
+def peopled(make_module_slapd: SlapdMaker) -> Slapd:
+    """One that all tests of a module share, with the people and the project of tests/support/transports.py."""
+    made = make_module_slapd()
+    people(made)
+    return made
 
 
 @pytest.fixture

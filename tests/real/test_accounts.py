@@ -1,16 +1,18 @@
 """Our accounts as the shipped files make them: who reads what of a master, tried by the kernel, and what doctor says.
 
 The accounts are made into files of the test's own, which only the programs
-started here see as /etc/passwd and /etc/group (a mount namespace).
+started here see as /etc/passwd and /etc/group (a mount namespace). They see no
+other process: whole machines, whose accounts may have the same numbers, run
+beside this.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,12 +21,19 @@ import pytest
 from enc.systemd import units
 from git_hooks import systemd
 from tests.support.machines import needs_root
+from tests.support.reachable import reachable
 
 ACCOUNTS = ("puppet", "git", "puppetmaster", "puppetmaster-collect", "puppetmaster-vendordata")
 INSIDE = r"""
 set -e
 mount --bind "$1/passwd" /etc/passwd
 mount --bind "$1/group" /etc/group
+shift
+exec "$@"
+"""
+BESIDE = r"""
+$1 &
+for _ in $(seq 500); do grep -qx sleep /proc/$!/comm && break; sleep 0.01; done
 shift
 exec "$@"
 """
@@ -107,7 +116,8 @@ class Master:
 
     def inside(self, *command: str) -> str:
         """Run a program to which these accounts are the machine's."""
-        words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", INSIDE, "sh", str(self.etc), *command]
+        alone = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc")
+        words = [*alone, "sh", "-c", INSIDE, "sh", str(self.etc), *command]
         done = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[2])
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -117,9 +127,11 @@ class Master:
         found: Mapping[str, list[str]] = json.loads(self.inside(sys.executable, "-c", READ, asked))
         return {name: set(map(Path, there)) for name, there in found.items()}
 
-    def doctor(self, *, uid: str = "") -> list[list[str]]:
+    def doctor(self, *, uid: str = "", beside: str = "") -> list[list[str]]:
+        """Return what it finds, as `uid` if that is said, while the program `beside`, which becomes sleep(1), runs."""
         words = (sys.executable, "-c", DOCTOR, str(self.ca.parent), str(self.private.parent), str(self.configuration))
-        found: list[list[str]] = json.loads(self.inside(*words, *([uid] if uid else [])))
+        before = ("sh", "-c", BESIDE, "sh", beside) if beside else ()
+        found: list[list[str]] = json.loads(self.inside(*before, *words, *([uid] if uid else [])))
         return found
 
     def _file(self, path: str, owner: str, group: str, mode: int, *, closed: bool = False) -> Path:
@@ -140,10 +152,8 @@ class Master:
 @pytest.fixture
 def master() -> Iterator[Master]:
     needs_root()
-    # pytest's own directories are closed to others.
-    with tempfile.TemporaryDirectory(prefix="accounts-") as place:
-        Path(place).chmod(0o755)
-        yield Master(Path(place))
+    with reachable() as place:
+        yield Master(place)
 
 
 def test_each_account_reads_what_it_needs_and_no_key_of_puppetserver(master: Master) -> None:
@@ -188,13 +198,6 @@ def test_doctor_names_a_secret_that_others_read(master: Master, uid: str) -> Non
 
 def test_doctor_names_a_process_that_has_the_group_still(master: Master) -> None:
     uid, group = master.number("passwd", "git"), master.number("group", "puppet")
-    command = ["setpriv", f"--reuid={uid}", f"--regid={uid}", f"--groups={group}", "sleep", "60"]
-    process = subprocess.Popen(command)
-    try:
-        while Path(f"/proc/{process.pid}/comm").read_text() != "sleep\n":
-            pass
-        warned = [found for level, found, _ in master.doctor() if level == "warning"]
-        assert warned == [f"process {process.pid} of git has the group puppet since it was started"]
-    finally:
-        process.kill()
-        process.wait()
+    beside = f"setpriv --reuid={uid} --regid={uid} --groups={group} sleep 60"
+    (warned,) = [found for level, found, _ in master.doctor(beside=beside) if level == "warning"]
+    assert re.fullmatch("process [0-9]+ of git has the group puppet since it was started", warned)

@@ -9,24 +9,22 @@ import http.server
 import os
 import secrets
 import shutil
-import signal
 import ssl
 import subprocess
 import sys
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-import yaml
 
 from git_hooks.commands import AS_ROOT, COMMANDS
 from git_hooks.push.service import socket_path
 from tests.support.bare import git
 from tests.support.certificates import Authority
+from tests.support.following import eventually
+from tests.support.reachable import reachable
 from tests.support.slapd import Slapd
 from tests.support.transports import PROGRAM, Managed, S, people, wait_for_port
 
@@ -102,13 +100,12 @@ class Hostile(Managed):
 
     def secret(self) -> None:
         """Let the account read what it needs, as one in the group puppet may."""
-        document = yaml.safe_load(self.configuration.read_text())
-        theirs = Path(document["directory"]["bind_password_file"])
+        theirs = self.settings.directory.bind_password_file
+        assert theirs is not None
         ours = self.base / "ldap.secret"
         ours.write_text(theirs.read_text())
         ours.chmod(0o600)
-        document["directory"]["bind_password_file"] = str(ours)
-        self.configuration.write_text(yaml.safe_dump(document))
+        self.configure(directory={"bind_password_file": str(ours)})
 
     def branch_manager(self, *words: str) -> subprocess.CompletedProcess[str]:
         call = [*READABLE, "--config", str(self.configuration), *words]
@@ -121,20 +118,9 @@ class Hostile(Managed):
         return {file.name: set(file.read_text().split()) for file in self.spied.iterdir()}
 
 
-@contextmanager
-def _reachable() -> Iterator[Path]:
-    """A directory that other accounts can pass through, which pytest's are not."""
-    place = Path(tempfile.mkdtemp(prefix="pm-root-", dir="/tmp"))
-    place.chmod(0o755)
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-
-
 @pytest.fixture(scope="module")
 def slapd() -> Iterator[Slapd]:
-    with _reachable() as base:
+    with reachable() as base:
         made = Slapd(base / "slapd")
         people(made)
         made.add(f"cn=blue,ou=projects,{S}", GROUP | {"cn": "blue"})
@@ -144,35 +130,35 @@ def slapd() -> Iterator[Slapd]:
 
 @pytest.fixture(scope="module")
 def hostile(slapd: Slapd) -> Iterator[Hostile]:
-    with _reachable() as base:
+    with reachable() as base:
         yield Hostile(base / "site", slapd)
 
 
-WORDS: dict[str, list[tuple[str, ...]]] = {
-    "approve": [("lib/x.rb", "--on", "test", "--reason", "read")],
-    "audit-code": [()],
-    "authorized-keys": [("alice",)],
-    "deploy": [()],
-    "doctor": [("--user", "nobody")],
-    "expire": [()],
-    "gc": [()],
-    "gerrit-hook": [("ref-updated", "--project", "x", "--refname", "refs/heads/test", "--newrev", ABSENT)],
-    "hold": [("test", "--reason", "today")],
-    "hooks": [()],
-    "init": [()],
-    "list": [()],
-    "make-branches": [()],
-    "release": [("test",)],
-    "restore": [()],
-    "rollback": [("test", ABSENT, "--reason", "bad")],
-    "serve": [()],
-    "ssh-shell": [("alice",)],
-    "status": [("test",)],
-    "token": [("create", "ci", "--for", "alice")],
-    "units": [("UNITS",)],
-    "verify": [()],
-    "verify-store": [()],
-    "uninstall": [()],
+WORDS: dict[str, tuple[str, ...]] = {
+    "approve": ("lib/x.rb", "--on", "test", "--reason", "read"),
+    "audit-code": (),
+    "authorized-keys": ("alice",),
+    "deploy": (),
+    "doctor": ("--user", "nobody"),
+    "expire": (),
+    "gc": (),
+    "gerrit-hook": ("ref-updated", "--project", "x", "--refname", "refs/heads/test", "--newrev", ABSENT),
+    "hold": ("test", "--reason", "today"),
+    "hooks": (),
+    "init": (),
+    "list": (),
+    "make-branches": (),
+    "release": ("test",),
+    "restore": (),
+    "rollback": ("test", ABSENT, "--reason", "bad"),
+    "serve": (),
+    "ssh-shell": ("alice",),
+    "status": ("test",),
+    "token": ("create", "ci", "--for", "alice"),
+    "units": (),
+    "verify": (),
+    "verify-store": (),
+    "uninstall": (),
 }
 """How each command is called; the last one takes the hooks away."""
 
@@ -185,30 +171,31 @@ def test_every_command_says_as_whom_root_runs_it_and_is_tried_here() -> None:
 def test_nothing_of_the_repository_runs_as_root(hostile: Hostile, command: str) -> None:
     for file in hostile.spied.iterdir():
         file.unlink()
-    for words in WORDS[command]:
-        call = [*READABLE, "--config", str(hostile.configuration), command, *words]
-        if "UNITS" in words:
-            call[-1] = str(hostile.base)
-        environment = os.environ | PATHS | {"SSH_ORIGINAL_COMMAND": f"git-upload-pack '{hostile.bare.path.name}'"}
-        with hostile.log.open("wb") as log:
-            process = subprocess.Popen(call, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+    call = [*READABLE, "--config", str(hostile.configuration), command, *WORDS[command]]
+    if command == "units":
+        call.append(str(hostile.base))
+    environment = os.environ | PATHS | {"SSH_ORIGINAL_COMMAND": f"git-upload-pack '{hostile.bare.path.name}'"}
+    with hostile.log.open("wb") as log:
+        process = subprocess.Popen(call, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+    try:
+        if command == "serve":
+            wait_for_port(hostile.port, process, hostile.log)
+            subprocess.run(["git", "ls-remote", hostile.url("alice")], capture_output=True, timeout=30, check=False)
+        elif command == "hooks":
+            eventually(socket_path(hostile.settings.branches.store).exists, "the hooks' service listens")
         if command in ("hooks", "serve"):
-            if command == "serve":
-                wait_for_port(hostile.port, process, hostile.log)
-                subprocess.run(["git", "ls-remote", hostile.url("alice")], capture_output=True, timeout=30, check=False)
-            else:
-                while not socket_path(hostile.settings.branches.store).exists():
-                    assert process.poll() is None, hostile.log.read_text()
-                    time.sleep(0.05)
-            process.send_signal(signal.SIGTERM)
+            process.terminate()
         process.wait(60)
-        assert "this is a bug" not in hostile.log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+    assert "this is a bug" not in hostile.log.read_text()
     assert {name: who for name, who in hostile.ran_as().items() if "0" in who} == {}
 
 
 def test_what_is_run_is_run_as_the_owner(slapd: Slapd) -> None:
     """Else the test above would show nothing; and what root makes there is the owner's."""
-    with _reachable() as base:
+    with reachable() as base:
         site = Hostile(base / "site", slapd)
         done = site.branch_manager("make-branches", "blue")
         assert site.ran_as()["reference-transaction"] == {str(ACCOUNT)}, done.stderr
@@ -251,15 +238,13 @@ def _forge(authority: Authority) -> Iterator[http.server.HTTPServer]:
 
 
 def test_a_forge_is_asked_as_the_configuration_of_ours_says_and_nobody_elses(slapd: Slapd, tmp_path: Path) -> None:
-    with _reachable() as base, _forge(Authority.make(tmp_path / "authority")) as forge:
+    with reachable() as base, _forge(Authority.make(tmp_path / "authority")) as forge:
         site = Hostile(base / "site", slapd)
         credentials = base / "credentials"
         credentials.write_text("https://us:secret@forge.invalid\n")
         credentials.chmod(0o600)
-        document = yaml.safe_load(site.configuration.read_text())
         mirror = {"forge": "gitea", "url": "https://forge.invalid/x.git", "credentials_file": str(credentials)}
-        document["branches"]["mirror"] = mirror
-        site.configuration.write_text(yaml.safe_dump(document))
+        site.configure(branches={"mirror": mirror})
         elsewhere = f"url.https://us@localhost:{forge.server_port}/.insteadOf"
         git(base, "config", "--file", str(site.bare.path / "config"), elsewhere, "https://forge.invalid/")
         site.give(base)
@@ -273,7 +258,7 @@ def test_a_forge_is_asked_as_the_configuration_of_ours_says_and_nobody_elses(sla
 
 def test_a_token_that_root_makes_gives_nothing_away(slapd: Slapd) -> None:
     """The account replaces each file that comes into its directory by a link to one of root's."""
-    with _reachable() as base:
+    with reachable() as base:
         site = Hostile(base / "site", slapd)
         victim = base / "victim"
         victim.write_text("root's")

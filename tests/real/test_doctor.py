@@ -8,7 +8,6 @@ import pwd
 import shutil
 import subprocess
 import sysconfig
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from enc.terms.names import EnvironmentName
 from puppetmaster_quickstart.private_master import PrivateMaster
 from puppetmaster_quickstart.puppetserver_files import MasterSettings, exec_terminus
 from tests.real.conftest import SlapdMaker
+from tests.support.reachable import reachable
 from tests.support.slapd import ADD, DELETE, Slapd
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -118,10 +118,8 @@ def site(make_module_slapd: SlapdMaker) -> Iterator[Site]:
             "puppetmasterEnrolment": "closed since 1",
         },
     )
-    # pytest's own directories are closed to other accounts.
-    with tempfile.TemporaryDirectory(prefix="test-doctor-") as base:
-        Path(base).chmod(0o755)
-        made = Site(Path(base), slapd)
+    with reachable() as base:
+        made = Site(base, slapd)
         made.follow()
         yield made
         made.stop_following()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import ssl
 import zlib
@@ -11,26 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.conftest import SlapdMaker
 from tests.support.certificates import Authority
 from tests.support.crowd import bomb, crowd, head, health, post, push_request, siege, strangers
 from tests.support.following import eventually
 from tests.support.slapd import Slapd
-from tests.support.transports import Clone, Managed, people
+from tests.support.transports import Clone, Managed, working_in
 
 
 @pytest.fixture(scope="module")
-def slapd(make_module_slapd: SlapdMaker) -> Slapd:
-    made = make_module_slapd()
-    people(made)
-    return made
-
-
-@pytest.fixture(scope="module")
-def managed(slapd: Slapd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Managed]:
+def managed(peopled: Slapd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Managed]:
     """A service with few threads, so that few clients would do."""
     base = tmp_path_factory.mktemp("managed")
-    made = Managed(base, slapd, threads=8, silence="3s", upload_bytes=24 << 20)
+    made = Managed(base, peopled, threads=8, silence="3s", upload_bytes=24 << 20)
     with made.serving():
         yield made
 
@@ -92,8 +85,6 @@ def test_all_bodies_of_one_person_together_are_bounded(managed: Managed) -> None
 
 
 def _answers(*connections: socket.socket) -> Iterator[bytes]:
-    import select
-
     while True:
         ready, _, _ = select.select(connections, [], [], 20)
         assert ready, "no answer"
@@ -110,7 +101,8 @@ def test_who_reads_an_answer_slowly_is_left(managed: Managed) -> None:
         connection.connect(("127.0.0.1", managed.port))
         connection.sendall(head(managed, "upload-pack", "bob", None, f"Content-Length: {len(asking)}") + asking)
         connection.settimeout(20)
-        taken = 0
+        taken = len(connection.recv(64))
+        assert working_in(managed.bare.path)
 
         def left() -> bool:
             nonlocal taken
@@ -119,22 +111,10 @@ def test_who_reads_an_answer_slowly_is_left(managed: Managed) -> None:
             except OSError:
                 return True
             taken += len(piece)
-            return not piece or not _packs(managed)
+            return not piece or not working_in(managed.bare.path)
 
         eventually(left, "a slow reader keeps its git")
         assert taken < 1 << 20
-
-
-def _packs(managed: Managed) -> list[Path]:
-    """The programs that work in the repository."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "cwd").readlink() == managed.bare.path:
-                found.append(process)
-        except OSError:
-            continue
-    return found
 
 
 def test_who_may_push_nothing_is_told_before_git_starts(managed: Managed, tmp_path: Path) -> None:
@@ -163,7 +143,7 @@ def test_one_project_has_a_bounded_number_of_branches(managed: Managed, tmp_path
     assert clone.clone(managed.url("bob")).returncode == 0
     many = [f"HEAD:refs/heads/topic/red/t{number}" for number in range(4)]
     text = managed.configuration.read_text()
-    managed.configuration.write_text(text.replace("branches:\n", "branches:\n  project_branches: 5\n"))
+    managed.configure(branches={"project_branches": 5})
     try:  # a hook without a service reads it at each push
         assert clone.git("push", "origin", *many).returncode == 0
         done = clone.git("push", "origin", "HEAD:refs/heads/topic/red/one-more")
@@ -173,11 +153,11 @@ def test_one_project_has_a_bounded_number_of_branches(managed: Managed, tmp_path
         managed.configuration.write_text(text)
 
 
-def test_tls_that_does_not_begin_holds_no_thread(slapd: Slapd, tmp_path: Path) -> None:
+def test_tls_that_does_not_begin_holds_no_thread(peopled: Slapd, tmp_path: Path) -> None:
     authority = Authority.make(tmp_path / "authority")
     certificate, key = authority.issue("127.0.0.1")
     files = {"certificate_file": str(certificate), "key_file": str(key)}
-    managed = Managed(tmp_path / "managed", slapd, threads=4, silence="3s", **files)
+    managed = Managed(tmp_path / "managed", peopled, threads=4, silence="3s", **files)
     context = ssl.create_default_context(cafile=str(authority.certificate))
     context.check_hostname = False
     with managed.serving(), crowd(managed.port) as clients:
@@ -197,11 +177,11 @@ def test_tls_that_does_not_begin_holds_no_thread(slapd: Slapd, tmp_path: Path) -
                     assert b"200 OK" in answer
 
 
-def test_a_push_comes_through_while_all_attack_at_once(slapd: Slapd, tmp_path: Path) -> None:
+def test_a_push_comes_through_while_all_attack_at_once(peopled: Slapd, tmp_path: Path) -> None:
     """`./run-tests bench siege` measures how long it takes; here it only has to end well."""
-    managed = Managed(tmp_path / "managed", slapd)
+    managed = Managed(tmp_path / "managed", peopled)
     clone = Clone(tmp_path / "clone")
-    slow = strangers(slapd, 64)
+    slow = strangers(peopled, 64)
     with managed.serving(), siege(managed, 300, slow, copies=4):
         assert clone.clone(managed.url("bob")).returncode == 0
         done = clone.push("in spite of all")

@@ -8,8 +8,8 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from git_hooks.deploy.targets import Tip
 from git_hooks.doctor import code
 from git_hooks.store import resource_types
 from tests.support.bare import Bare, Content
+from tests.support.reachable import reachable
 
 PUPPET = Path("/usr/bin/puppet")
 SOUND = "Puppet::Type.newtype(:thing) do\n  newparam(:name, namevar: true)\nend\n"
@@ -34,7 +35,7 @@ class Site:
     """A repository whose deploys describe types, and a member who pushes one."""
 
     def __init__(self, base: Path) -> None:
-        self.bare = Bare(base)
+        self.base, self.bare = base, Bare(base)
         self.deployer = Deployer(replace(self.bare.settings, types_program=PUPPET))
         self.secret = self.bare.path / "pusher.key"
         self.secret.write_text("the key")
@@ -46,24 +47,17 @@ class Site:
         return self.deployer.deploy(EnvironmentName(branch.replace("/", "_")), Tip(BranchName(branch)), "mia")
 
 
-def for_everybody(place: Path) -> Path:
-    """Let every account get to a directory of this test."""
-    for directory in (place, *place.parents):
-        if directory != Path("/tmp") and directory.is_relative_to("/tmp"):
-            directory.chmod(0o755)
-    return place
-
-
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(for_everybody(tmp_path))
-    with made.deployer:
-        yield made
+def site() -> Iterator[Site]:
+    with reachable() as base:
+        made = Site(base)
+        with made.deployer:
+            yield made
 
 
-def test_it_reads_and_writes_nothing_outside(site: Site, tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    tmp_path.chmod(0o777)
+def test_it_reads_and_writes_nothing_outside(site: Site) -> None:
+    mark = site.base / "mark"
+    site.base.chmod(0o777)
     record = site.push(
         f"""
         tries = {{}}
@@ -122,31 +116,30 @@ def test_what_it_leaves_behind_is_ended_and_what_it_kills_is_its_own(site: Site)
             assert victim.poll() is None
         finally:
             victim.kill()
-    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert not any(command.startswith(name.encode()) for command in commands)
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ends while it is looked at
+            assert not place.read_bytes().startswith(name.encode())
 
 
 def test_it_is_stopped_at_each_bound() -> None:
-    """Of smaller ones, so that it does not take minutes."""
-    bounds = sandbox.Bounds(seconds=2.0, memory=256 << 20, work=8 << 20, answer=1 << 20)
+    """Of smaller ones, so that it does not take minutes; of time there is enough where another one is to be met."""
     cases = {
-        "sleep": "did not end within 2 s",
-        "loop { fork { sleep } rescue sleep }": "did not end within 2 s",
-        "$stdout.write('x' * 65536) while true": "answered with more than",
-        "4.times { fork { a = 'x' * 200_000_000; sleep } }; sleep": "more than 256 MB of memory",
-        "a = []; loop { a << 'x' * 50_000_000 }": "",
-        f"n = 0; loop {{ File.write(\"{sandbox.WORK}/#{{n += 1}}\", 'x' * 1_000_000) }}": "",
+        "sleep": (1.0, "did not end within 1 s"),
+        "loop { fork { sleep } rescue sleep }": (2.0, "did not end within 2 s"),
+        "$stdout.write('x' * 65536) while true": (60.0, "answered with more than"),
+        "4.times { fork { a = 'x' * 200_000_000; sleep } }; sleep": (60.0, "more than 256 MB of memory"),
+        "a = []; loop { a << 'x' * 50_000_000 }": (60.0, ""),
+        f"n = 0; loop {{ File.write(\"{sandbox.WORK}/#{{n += 1}}\", 'x' * 1_000_000) }}": (60.0, ""),
     }
-    for ruby, wanted in cases.items():
+    for ruby, (seconds, wanted) in cases.items():
+        bounds = sandbox.Bounds(seconds, memory=256 << 20, work=8 << 20, answer=1 << 20)
         archive = resource_types._packed({"modules/m/lib/puppet/type/thing.rb": f"{ruby}\n{SOUND}".encode()})
-        began = time.monotonic()
         script = "tar -xf - && exec ruby environments/types/modules/m/lib/puppet/type/thing.rb"
         try:
             done = sandbox.run(["/bin/sh", "-c", script], archive, bounds)
             assert not wanted and done.status != 0, (ruby, done)
         except sandbox.OutOfBounds as error:
-            assert wanted in str(error), ruby
-        assert time.monotonic() - began < 20
+            assert (wanted or "more than") in str(error), ruby
 
 
 @pytest.mark.parametrize(
@@ -195,7 +188,7 @@ def test_without_a_sandbox_nothing_is_run_and_doctor_says_so(site: Site, tmp_pat
 
     with pytest.raises(sandbox.NoSandbox, match="bubblewrap is not installed"):
         sandbox.run(["/bin/true"], b"", bwrap=tmp_path / "none")
-    refuses = tmp_path / "bwrap"
+    refuses = site.base / "bwrap"
     refuses.write_text("#!/bin/sh\necho 'No permissions to create new namespace' >&2\nexit 1\n")
     refuses.chmod(0o755)
     with pytest.raises(sandbox.NoSandbox, match="No permissions to create new namespace"):
@@ -204,26 +197,26 @@ def test_without_a_sandbox_nothing_is_run_and_doctor_says_so(site: Site, tmp_pat
     assert [level for _, level in found(sandbox.BWRAP)] == ["ok"]
 
 
-def test_an_account_without_rights_makes_the_same_sandbox(tmp_path: Path) -> None:
+def test_an_account_without_rights_makes_the_same_sandbox() -> None:
     """As the deploying account does it, which is not root."""
     account = pwd.getpwnam("games")
     here = Path(__file__).parents[2]
-    place = for_everybody(tmp_path) / "copy"
-    shutil.copytree(here / "enc", place / "enc", ignore=shutil.ignore_patterns("__pycache__"))
-    program = (
-        f"import sys; sys.path.insert(0, {str(place)!r})\n"
-        "from enc.programs import sandbox\n"
-        "print(sandbox.run(['/bin/sh', '-c', 'id -u; cat'], b'given'))\n"
-    )
     python = Path("/usr/bin/python3")
-    done = subprocess.run(
-        [str(python if python.exists() else sys.executable), "-B", "-c", program],
-        user=account.pw_uid,
-        group=account.pw_gid,
-        extra_groups=(),
-        capture_output=True,
-        text=True,
-        cwd="/",
-        check=False,
-    )
+    with reachable() as place:
+        shutil.copytree(here / "enc", place / "enc", ignore=shutil.ignore_patterns("__pycache__"))
+        program = (
+            f"import sys; sys.path.insert(0, {str(place)!r})\n"
+            "from enc.programs import sandbox\n"
+            "print(sandbox.run(['/bin/sh', '-c', 'id -u; cat'], b'given'))\n"
+        )
+        done = subprocess.run(
+            [str(python if python.exists() else sys.executable), "-B", "-c", program],
+            user=account.pw_uid,
+            group=account.pw_gid,
+            extra_groups=(),
+            capture_output=True,
+            text=True,
+            cwd="/",
+            check=False,
+        )
     assert "answer=b'65534\\ngiven'" in done.stdout, done

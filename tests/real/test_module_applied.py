@@ -67,7 +67,7 @@ except (ssl.SSLError, ConnectionResetError):
 FLUSH = ("DELETE", "/puppet-admin-api/v1/environment-cache?environment=production")
 READS = r"""
 for file in "$@"; do
-    for account in puppet git puppetmaster puppetmaster-collect; do
+    for account in puppet git puppetmaster puppetmaster-collect nobody; do
         runuser -u $account -- head -c 1 -- "$file" >/dev/null 2>&1 && echo "$account $file"
     done
 done
@@ -244,18 +244,22 @@ def test_masters_there_and_back_and_killed_anywhere(site: CentralSite, first: Ma
 
 
 def nobody_reads_keys(machine: Machine) -> None:
-    """Of our accounts, none reads a key of puppetserver's; what puppetserver shares with them it reads, as do they."""
+    """Of our accounts, none reads a key of puppetserver's; what puppetserver shares with them it reads, as do they.
+
+    The repository is git's alone, and somebody else's account reads nothing of all that.
+    """
     find = "find /etc /var -name '*.pem' -path '*private*' -o -name ca_key.pem"
     keys = machine.run("sh", "-c", find).stdout.split()
     assert len(keys) >= 2 and any(key.endswith("/ca_key.pem") for key in keys), keys
     signer, ldap = "/etc/puppetmaster/signer.secret", "/etc/puppetmaster/ldap.secret"
     deploy = f"/etc/puppetmaster/deploy/{FIRST}-deploy.key"
     contact = "/var/lib/puppetmaster/answers/contact"
-    paths = (*keys, signer, ldap, deploy, contact)
+    head = "/var/lib/puppetmaster/repository.git/HEAD"
+    paths = (*keys, signer, ldap, deploy, contact, head)
     found = set(machine.run("bash", "-c", READS, "bash", *paths).stdout.splitlines())
     wanted = {f"puppet {key}" for key in keys}
     wanted |= {f"{who} {it}" for who in ("puppet", "git", "puppetmaster") for it in (ldap, contact)}
-    assert found == wanted | {f"puppet {signer}", f"puppetmaster-collect {signer}", f"git {deploy}"}
+    assert found == wanted | {f"puppet {signer}", f"puppetmaster-collect {signer}", f"git {deploy}", f"git {head}"}
     # The collector's process has puppetserver's group, and no keys.
     closed = 'nsenter -m -t "$(systemctl show -P MainPID puppetmaster-collect)" ls -- "$@" 2>/dev/null'
     assert machine.run("sh", "-c", f"test -e $1 && ! {closed}", "sh", *keys).stdout == ""

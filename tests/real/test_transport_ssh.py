@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 from enc.directory import schema as place_of_schema
 from enc.directory import slapd_process
@@ -57,16 +58,15 @@ class Place(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def place(make_module_slapd: SlapdMaker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    slapd, base = make_module_slapd(), tmp_path_factory.mktemp("ssh")
-    people(slapd)
-    managed = Managed(base / "managed", slapd, read="members")
+def place(peopled: Slapd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    base = tmp_path_factory.mktemp("ssh")
+    managed = Managed(base / "managed", peopled, read="members")
     for name in ("bob", "carol"):
         public = ssh_key(base, name).with_suffix(".pub").read_text()
-        slapd.modify(f"uid={name},ou=people,{S}", {"sshPublicKey": [(ADD, [public])]})
+        peopled.modify(f"uid={name},ou=people,{S}", {"sshPublicKey": [(ADD, [public])]})
     ssh_key(base, "stranger")
     with sshd(base / "sshd", managed) as port:
-        yield Place(slapd, managed, port, base)
+        yield Place(peopled, managed, port, base)
 
 
 def test_a_member_clones_and_pushes_and_sees_it_live(place: Place, tmp_path: Path) -> None:
@@ -80,7 +80,8 @@ def test_a_member_clones_and_pushes_and_sees_it_live(place: Place, tmp_path: Pat
 
 def test_who_may_push_nothing_is_told_before_git_starts(place: Place, tmp_path: Path) -> None:
     text = place.managed.configuration.read_text()
-    place.managed.configuration.write_text(text.replace("read: members", "read: authenticated"))
+    transport = yaml.safe_load(text)["branches"]["transport"]
+    place.managed.configure(branches={"transport": {**transport, "read": "authenticated"}})
     try:
         clone = place.client("carol", tmp_path / "clone")
         assert clone.clone(place.url).returncode == 0

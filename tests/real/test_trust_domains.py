@@ -10,10 +10,8 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import shutil
 import ssl
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +29,7 @@ from tests.support.following import REPOSITORY, add_node, add_project
 from tests.support.machines import needs_root
 from tests.support.puppetserver import MakeMaster
 from tests.support.pushes import ManagedRepository, populate
+from tests.support.reachable import reachable
 
 RED, BLUE, DB = "web1.example.org", "shop.example.org", "db.example.org"
 """A node of the attacker's project, one of another project, and one of the site's own."""
@@ -83,10 +82,8 @@ class Site:
 def base() -> Iterator[Path]:
     """A directory that all accounts pass through; older than the servers below it, so it goes after them."""
     needs_root()
-    base = Path(tempfile.mkdtemp(prefix="domains-"))
-    base.chmod(0o755)
-    yield base
-    shutil.rmtree(base)
+    with reachable() as base:
+        yield base
 
 
 @pytest.fixture(scope="module")
@@ -200,11 +197,13 @@ def test_in_one_process_members_have_the_authority_and_everybodys_catalogs(site:
         status, text = catalog(site, name, master)
         assert status == 200 and "code of project red" not in text
     key = master.base / "puppet/ca/ca_key.pem"
-    attack(site, configuration, [key, configuration.parent / "answers/nodes" / f"{DB}.yaml"])
+    data = configuration.parent / "answers/hiera/nodes"
+    attack(site, configuration, [key, data / f"{DB}.yaml", data / f"{BLUE}.yaml"])
     catalog(site, RED, master)
     found = json.loads(site.loot.read_text())
     assert found["who"] == str(ACCOUNTS["authority"])
-    assert "PRIVATE KEY" in found[str(key)] and SECRET in json.dumps(found)
+    assert "PRIVATE KEY" in found[str(key)]
+    assert SECRET in found[str(data / f"{DB}.yaml")] and f"{SECRET}-blue" in found[str(data / f"{BLUE}.yaml")]
     for name in (BLUE, DB):
         assert f"code of project red on {name}" in catalog(site, name, master)[1]
 

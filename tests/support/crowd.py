@@ -67,9 +67,8 @@ class Crowd:
     def add(self, number: int, begins: bytes = b"", trickles: bytes = b"", pause: float = 0.5) -> None:
         """Let `number` more clients be there, each sending `begins` and then `trickles` after each pause."""
         wish = _Wish(begins, trickles, number)
-        thread = threading.Thread(target=self._be_there, args=(wish, pause), daemon=True)
         began = threading.Event()
-        self._began = began
+        thread = threading.Thread(target=self._be_there, args=(wish, pause, began), daemon=True)
         thread.start()
         assert began.wait(60)
         self._stack.callback(thread.join, 30)
@@ -79,8 +78,7 @@ class Crowd:
         self._stop.set()
         self._stack.close()
 
-    def _be_there(self, wish: _Wish, pause: float) -> None:
-        began = self._began
+    def _be_there(self, wish: _Wish, pause: float, began: threading.Event) -> None:
         there: list[socket.socket] = []
         try:
             while not self._stop.is_set():

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import yaml
@@ -73,6 +73,13 @@ class Managed:
         who = f"{person}:{secret or password(person)}@" if person else ""
         return f"{scheme}://{who}127.0.0.1:{self.port}/{self.bare.path.name}"
 
+    def configure(self, **sections: dict[str, object]) -> None:
+        """Say more in the configuration file, for what reads it from now on: section → settings."""
+        document = yaml.safe_load(self.configuration.read_text())
+        for name, more in sections.items():
+            document[name] = {**document.get(name, {}), **more}
+        self.configuration.write_text(yaml.safe_dump(document))
+
     def tip(self, branch: str) -> str | None:
         """The commit of a branch in the repository."""
         found = subprocess.run(
@@ -116,6 +123,16 @@ def hooks_served(configuration: Path, store: Path, log: Path) -> Iterator[subpro
     finally:
         process.terminate()
         process.wait(30)
+
+
+def working_in(directory: Path) -> list[str]:
+    """The processes that work in a directory."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").readlink() == directory:
+                found.append(process.name)
+    return found
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

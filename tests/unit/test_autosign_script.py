@@ -18,6 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.following import eventually
+
 ROOT = Path(__file__).parents[2]
 LINES = (ROOT / "enc/enc-autosign").read_text().splitlines()
 
@@ -196,8 +198,7 @@ def test_the_last_judge_and_seats_are_for_names_that_are_waited_for(door: Door) 
 
 def test_a_turn_is_kept_by_the_judge_and_ends_with_it(door: Door) -> None:
     judges = [door.start("web.red", long=60), door.start("web.red", long=60)]
-    while len(door.names()) < 2:
-        time.sleep(0.01)
+    eventually(lambda: len(door.names()) == 2, "both judges work")
     assert door.ask("web.red")[0] == 1
     judges[0].kill()
     judges[0].wait()
@@ -209,8 +210,7 @@ def test_a_turn_is_kept_by_the_judge_and_ends_with_it(door: Door) -> None:
 def test_without_a_place_for_locks_one_is_judged_at_once(door: Door) -> None:
     shutil.rmtree(door.state)
     first = door.start("web.red", long=60)
-    while not door.names():
-        time.sleep(0.01)
+    eventually(door.names, "the judge works")
     assert door.ask("web.red")[0] == 1
     first.kill()
     first.wait()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ import pytest
 from enc.terms.errors import ToolkitError
 from git_hooks.push.refusals import Refusal, file_of, keep, read
 from tests.support.disks import files_end_at
+from tests.support.following import eventually
 
 BLUE = "refs/heads/project/blue"
 
@@ -115,10 +113,11 @@ def test_a_kill_leaves_the_file_whole(repository: Path) -> None:
         "    keep(sys.argv[1], [Refusal(n, 'x', 'mia', 'http', f'refs/{n % 50}', '', '', 'y' * 2000)])"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(repository)])
-    while len(read(str(repository), "mia")) < 10:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        eventually(lambda: len(read(str(repository), "mia")) >= 10, "some are kept")
+    finally:
+        process.kill()
+        process.wait()
     assert read(str(repository), "mia")[0].ref == BLUE
     keep(str(repository), [refusal(9, ref="refs/last")])
     assert read(str(repository), "mia")[-1].ref == "refs/last"

@@ -108,7 +108,11 @@ def test_what_goes_in_comes_out_of_the_yaml(token: str, region: str, instance: s
     assert attributes["extension_requests"] == {key: value for key, value in wanted.items() if value}
     assert (found[user_data.SCRIPT], found[f"{user_data.PLACE}/renew"]) == (SCRIPT, RENEWAL)
     assert found[f"{user_data.PLACE}/forget"] == FORGETTING
+
+
+def test_who_renews_nothing_gets_nothing_that_renews() -> None:
     never = written(PLAIN._replace(profile=PROFILE._replace(renew_seconds=0)))
+    assert f"{user_data.PLACE}/renew" in written(PLAIN)
     assert f"{user_data.PLACE}/renew" not in never and "RENEW_SECONDS=0\n" in never[f"{user_data.PLACE}/values"]
 
 
