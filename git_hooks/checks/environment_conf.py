@@ -13,13 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING
 
-from git_hooks.checks.look import File, Problem, Site
-from git_hooks.repository.trees import FILE, PROGRAM, Entry
-
-if TYPE_CHECKING:
-    from enc.settings import Settings
+from git_hooks.checks.look import File, Problem
+from git_hooks.repository.trees import FILE, PROGRAM
 
 NAME = "environment.conf"
 KNOWN = (
@@ -52,10 +48,9 @@ def _is(pattern: str, text: str) -> re.Match[str] | None:
     return re.fullmatch(pattern, text, re.ASCII)
 
 
-def reads(directory: str, entry: Entry, settings: Settings, site: Site) -> int | None:
+def reads(file: File) -> int | None:
     """Return how much of it is read: of the one at the top, in whatever case, as some file system has it."""
-    del settings, site
-    return LONGEST if not directory and entry.name.lower() == NAME else None
+    return LONGEST if file.path.lower() == NAME else None
 
 
 def check(conf: File) -> Iterator[Problem]:

@@ -11,19 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
-from git_hooks.checks.look import File, Problem, Site
-from git_hooks.repository.trees import LINK, LONGEST_TARGET, Entry, depth, leaving
-
-if TYPE_CHECKING:
-    from enc.settings import Settings
+from git_hooks.checks.look import File, Problem
+from git_hooks.repository.trees import LINK, LONGEST_TARGET, depth, leaving
 
 
-def reads(directory: str, entry: Entry, settings: Settings, site: Site) -> int | None:
+def reads(file: File) -> int | None:
     """Return how much of links is read."""
-    del directory, settings, site
-    return LONGEST_TARGET if entry.mode == LINK else None
+    return LONGEST_TARGET if file.entry.mode == LINK else None
 
 
 def check(link: File) -> Iterator[Problem]:

@@ -96,7 +96,7 @@ class File(NamedTuple):
     size: int
     """Bytes of a file or a link's target; else 0."""
     content: bytes | None
-    """None: it is larger than the check asked for, or it is no file and no link."""
+    """None: it is larger than the check asked for, or it is no file and no link; or `reads` is still being asked."""
     settings: Settings
     site: Site = OPERATORS
 
@@ -124,9 +124,8 @@ class Tree(NamedTuple):
     settings: Settings
 
 
-Reads = Callable[[str, Entry, "Settings", Site], int | None]
-"""The path of a directory, an entry of it, and whose branch it is → up to how many bytes of it the check reads; None:
-it does not look."""
+Reads = Callable[[File], int | None]
+"""Returns up to how many bytes of it the check reads; None: it does not look."""
 
 
 class Check(NamedTuple):

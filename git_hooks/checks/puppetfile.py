@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from enc.terms.errors import ToolkitError
-from git_hooks.checks.look import File, Problem, Site, Tree
+from git_hooks.checks.look import File, Problem, Tree
 from git_hooks.puppetfile import JOINED, LONGEST, NAME, sources
 from git_hooks.repository.trees import FILE, PROGRAM, Entry
 
@@ -23,11 +23,11 @@ ALSO = (NAME, JOINED)
 """What is looked at though a known tree has it."""
 
 
-def reads(directory: str, entry: Entry, settings: Settings, site: Site) -> int | None:
+def reads(file: File) -> int | None:
     """Return how much of it is read, and ask for what is called as its modules will be."""
-    if directory or entry.name not in (NAME, JOINED) or sources(settings.branches.puppetfile) is None:
+    if file.path not in ALSO or sources(file.settings.branches.puppetfile) is None:
         return None
-    return LONGEST if entry.name == NAME else 0
+    return LONGEST if file.path == NAME else 0
 
 
 def check(file: File) -> Iterator[Problem]:

@@ -17,17 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
 
 from git_hooks.checks import environment_conf
 from git_hooks.checks.look import File, Problem, Site
 from git_hooks.puppetfile import LONGEST, NAME, sources
-from git_hooks.repository.trees import DIRECTORY, FILE, LINK, PROGRAM, SUBMODULE, Entry, join
+from git_hooks.repository.trees import DIRECTORY, FILE, LINK, PROGRAM, SUBMODULE
 from git_hooks.server_code import faults, places
 from git_hooks.server_code.places import Role
-
-if TYPE_CHECKING:
-    from enc.settings import Settings
 
 _LINK = 4096
 _CODE = 1 << 20
@@ -39,17 +35,18 @@ _READ = {Role.MANIFEST: _CODE, Role.EPP: _CODE, Role.HIERA: _SMALL, Role.CONF: _
 """How much is read of what; of Ruby and ERB nothing need be."""
 
 
-def reads(directory: str, entry: Entry, settings: Settings, site: Site) -> int | None:
+def reads(file: File) -> int | None:
     """Return how much is read of an entry, if it is anything to puppetserver, and the branch is one of members."""
-    if site.own or not site.shown or settings.branches.members_code == "trusted":
+    site, branches = file.site, file.settings.branches
+    if site.own or not site.shown or branches.members_code == "trusted":
         return None
-    if entry.mode in (DIRECTORY, SUBMODULE):
+    if file.entry.mode in (DIRECTORY, SUBMODULE):
         return None
-    if entry.mode == LINK:
+    if file.entry.mode == LINK:
         return _LINK
-    if not directory and entry.name == NAME:
-        return LONGEST if sources(settings.branches.puppetfile) is not None else None
-    role = places.role(join(directory, entry.name))
+    if file.path == NAME:
+        return LONGEST if sources(branches.puppetfile) is not None else None
+    role = places.role(file.path)
     return None if role is Role.NOTHING else _READ.get(role, 0)
 
 

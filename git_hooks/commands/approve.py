@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import re
 import time
 from collections.abc import Iterable
@@ -20,7 +19,8 @@ from enc.terms.names import BranchName
 from git_hooks.commands.target import opened, who
 from git_hooks.push.approvals import Approval, Approvals
 from git_hooks.push.policy import project_of
-from git_hooks.repository.trees import Entry
+from git_hooks.repository.reading import is_sha256
+from git_hooks.repository.trees import Entry, object_id
 
 SUMMARY = "let members' branches bring one file that runs on the master"
 
@@ -80,12 +80,12 @@ def _blob(call: Call) -> str:
         raise UsageError("say which content: --file FILE, --on COMMIT, or --blob ID")
     with opened(call) as (deployer, _):
         objects = deployer.repository
-        length = len(next(iter(objects.branches().values()), "0" * 40))
+        size = 32 if is_sha256(objects.path) else 20
         if words.file is not None:
-            return _hashed(words.file, length)
+            return object_id("blob", _content(words.file), size)
         if words.blob is not None:
-            if not re.fullmatch(f"[0-9a-f]{{{length}}}", words.blob):
-                raise UsageError(f"is no object id ({length} of 0-9 and a-f)", where="--blob")
+            if not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", words.blob):
+                raise UsageError(f"is no object id ({2 * size} of 0-9 and a-f)", where="--blob")
             return str(words.blob)
         tip = objects.tip(BranchName(words.on)) if BranchName.accepts(words.on) else None
         if tip is not None and project_of(BranchName(words.on), Rules(call.settings.branches.rules)) is not None:
@@ -98,14 +98,11 @@ def _blob(call: Call) -> str:
         return _in(objects.tree(tree), name, words, directory=False)
 
 
-def _hashed(file: Path, length: int) -> str:
-    """Return the object id that git gives the content of a file (gitformat: `blob SIZE NUL CONTENT`)."""
+def _content(file: Path) -> bytes:
     try:
-        content = file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
         raise UsageError(reason(error), where=str(file)) from error
-    make = hashlib.sha1 if length == 40 else hashlib.sha256
-    return make(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def _in(entries: Iterable[Entry], name: str, words: argparse.Namespace, *, directory: bool) -> str:

@@ -26,6 +26,7 @@ from enc.terms.errors import ToolkitError
 from enc.terms.program_words import why
 from git_hooks.puppetfile import NAME
 from git_hooks.puppetfile.language import Puppetfile
+from git_hooks.repository.git_program import configuration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,12 +110,9 @@ def _environment(settings: PuppetfileSettings, kind: str, environ: Mapping[str, 
     options = {"core.hooksPath": "/dev/null", "http.followRedirects": "false", "credential.helper": ""}
     if settings.credentials_file is not None:
         options["credential.helper"] = f"store --file={shlex.quote(str(settings.credentials_file))}"
-    configuration = {"GIT_CONFIG_COUNT": str(len(options))}
-    for number, (name, value) in enumerate(options.items()):
-        configuration |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
     return (
         kept
-        | configuration
+        | configuration(options)
         | {
             "HOME": work,
             "LC_ALL": "C.UTF-8",

@@ -96,7 +96,7 @@ class _Lane:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self._changed = threading.Condition()
-        self._busy = False
+        self._whose: Callable[[], float] | None = None
         self._waiting: list[Callable[[], float]] = []
 
     @contextmanager
@@ -104,13 +104,21 @@ class _Lane:
         """Wait until nobody asks, and nobody waits who has used less."""
         with self._changed:
             self._waiting.append(used)
-            # Who came first is first in the list, and min() takes the first of equals.
-            self._changed.wait_for(lambda: not self._busy and min(self._waiting, key=lambda one: one()) is used)
-            self._waiting.remove(used)
-            self._busy = True
+            if self._whose is None:
+                self._pass_on()
+            self._changed.wait_for(lambda: self._whose is used)
         try:
             yield
         finally:
             with self._changed:
-                self._busy = False
-                self._changed.notify_all()
+                self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Say whose turn it is, once for all who wait: each by itself might leave it to another, for use changes.
+
+        Who came first is first in the list, and min() takes the first of equals.
+        """
+        self._whose = min(self._waiting, key=lambda one: one(), default=None)
+        if self._whose is not None:
+            self._waiting.remove(self._whose)
+        self._changed.notify_all()

@@ -86,10 +86,10 @@ class Examination:
         self, tip: ObjectId, place: Place | Proposal, existing: Mapping[BranchName, ObjectId]
     ) -> tuple[str, ...]:
         """Return what is wrong with all of a members' branch, not only with what is new; no bound of a push counts."""
-        self._code = CodeReader(self._settings.branches.ruby, "audit", inf)
+        code = CodeReader(self._settings.branches.ruby, "audit", inf)
         tree = self._objects.commit(tip)[0]
-        site = self._site(tip, place, existing, ())
-        return tuple(one.text for one in self._inspection.problems(tree, (), site._replace(shown=True)))
+        site = self._site(tip, place, existing, ())._replace(shown=True, read=code.read)
+        return tuple(one.text for one in self._inspection.problems(tree, (), site))
 
     def _known(
         self, old: ObjectId | None, place: Place | Proposal | None, existing: Mapping[BranchName, ObjectId]
@@ -157,12 +157,9 @@ class Examination:
             return self._approvals.has(path, entry.id)
 
         shown, proposed = not isinstance(place, Proposal), self._rules.proposed(place.project)
-        content = partial(_content, objects)
-        return Site(False, at, content, reviewed, self._code.read, versions, shown, proposed)
-
-
-def _content(objects: Incoming, entry: Entry) -> bytes:
-    return objects.blob(entry.id)
+        return Site(
+            False, at, lambda entry: objects.blob(entry.id), reviewed, self._code.read, versions, shown, proposed
+        )
 
 
 def _at(objects: Incoming, tree: str, path: str) -> Iterator[Entry]:

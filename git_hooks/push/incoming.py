@@ -118,8 +118,7 @@ class Incoming(Repository):
 class _Wanted(NamedTuple):
     """What a check asked for."""
 
-    entry: Entry
-    size: int
+    file: File
     is_read: bool
     """It is no larger than the check asked for."""
 
@@ -194,27 +193,30 @@ class Inspection:
         look = Look(path, entries, new, lambda entry: sizes[entry.id], self._settings, before)
         for check in self._of_directories:
             yield from check(look)
-        for reads, check_file, own in self._of_files:
-            asked = [*new, *(entry for entry in also if join(path, entry.name) in own)] if also else new
-            wanted = []
-            for entry in asked:
-                most = reads(path, entry, self._settings, site)
-                if most is not None:
-                    size = sizes[entry.id] if _has_content(entry) else 0
-                    wanted.append(_Wanted(entry, size, _has_content(entry) and size <= min(most, _LARGEST)))
-            for entry, size, content in self._contents(wanted):
-                yield from check_file(File(path, entry, size, content, self._settings, site))
 
-    def _contents(self, wanted: list[_Wanted]) -> Iterator[tuple[Entry, int, bytes | None]]:
-        """Yield each with its size, and its content if that is read; end if that would be too much."""
+        def file(entry: Entry) -> File:
+            return File(path, entry, sizes[entry.id] if _has_content(entry) else 0, None, self._settings, site)
+
+        files, others = [*map(file, new)], [*map(file, also)]
+        for reads, check_file, own in self._of_files:
+            wanted = []
+            for one in (*files, *(other for other in others if other.path in own)):
+                most = reads(one)
+                if most is not None:
+                    wanted.append(_Wanted(one, _has_content(one.entry) and one.size <= min(most, _LARGEST)))
+            for one in self._contents(wanted):
+                yield from check_file(one)
+
+    def _contents(self, wanted: list[_Wanted]) -> Iterator[File]:
+        """Yield each, with its content if that is read; end if that would be too much."""
         for part in _parts(wanted):
-            self._read += sum(one.size for one in part if one.is_read)
+            self._read += sum(one.file.size for one in part if one.is_read)
             if self._excess():
                 return
-            names = list(dict.fromkeys(one.entry.id for one in part if one.is_read))
+            names = list(dict.fromkeys(one.file.entry.id for one in part if one.is_read))
             contents = dict(zip(names, self._objects.blobs(names), strict=True))
-            for entry, size, is_read in part:
-                yield entry, size, contents[entry.id] if is_read else None
+            for file, is_read in part:
+                yield file._replace(content=contents[file.entry.id]) if is_read else file
 
     def _excess(self) -> str:
         """Return how the push goes beyond its bounds; empty if it does not."""
@@ -232,7 +234,7 @@ def _parts(wanted: Iterable[_Wanted]) -> Iterator[list[_Wanted]]:
     part: list[_Wanted] = []
     together = 0
     for one in wanted:
-        size = one.size if one.is_read else 0
+        size = one.file.size if one.is_read else 0
         if part and together + size > _TOGETHER:
             yield part
             part, together = [], 0

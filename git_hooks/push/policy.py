@@ -204,24 +204,25 @@ def obstacles(
     moves = [move for move in moves if not move.refused]
     gone = {move.update.ref for move in moves if move.update.deletes}
     made = {
-        move.what.branch: move.place
+        move.what.branch: move.what
         for move in moves
         if move.what is not None and move.update.creates and not move.update.deletes
     }
     if not made:
         return {}
-    present = {branch: rules.place_or_none(branch) for branch in existing if branch.ref not in gone} | made
+    present = {branch: _what(branch, rules) for branch in existing if branch.ref not in gone} | made
     by_environment: dict[str, list[BranchName]] = {}
-    for branch, place in present.items():
-        if place is not None:
-            by_environment.setdefault(place.environment.lower(), []).append(branch)
-    of_projects = Counter(project for branch in present if (project := project_of(branch, rules)) is not None)
+    for branch, what in present.items():
+        if isinstance(what, Place):
+            by_environment.setdefault(what.environment.lower(), []).append(branch)
+    of_projects = Counter(what.project for what in present.values() if what is not None)
     below: dict[str, BranchName] = {}
     for branch in sorted(present):
         for above in _above(branch):
             below.setdefault(above, branch)
     found = {}
-    for branch, place in made.items():
+    for branch, what in made.items():
+        place = what if isinstance(what, Place) else None
         rivals = sorted(set(by_environment[place.environment.lower()]) - {branch}) if place is not None else []
         # What git cannot have together with it.
         near = next((BranchName(above) for above in _above(branch) if above in present), below.get(branch))
@@ -231,19 +232,19 @@ def obstacles(
             )
         elif near is not None:
             found[branch.ref] = f"git cannot keep it beside branch {near}: one's name is a directory of the other's"
-        elif (
-            counts is not None
-            and (whose := project_of(branch, rules))
-            and (why := counts.excess(whose, of_projects[whose]))
-        ):
+        elif counts and what.project and (why := counts.excess(what.project, of_projects[what.project])):
             found[branch.ref] = why
     return found
 
 
 def project_of(branch: BranchName, rules: Rules) -> ProjectName | None:
     """Return whose a branch is; None for the site's, and for one that no rule knows."""
-    what = rules.place_or_none(branch) or rules.proposal(branch)
+    what = _what(branch, rules)
     return what.project if what is not None else None
+
+
+def _what(branch: BranchName, rules: Rules) -> Place | Proposal | None:
+    return rules.place_or_none(branch) or rules.proposal(branch)
 
 
 def _above(branch: BranchName) -> list[str]:

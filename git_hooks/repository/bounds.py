@@ -77,12 +77,3 @@ class Bounds(NamedTuple):
 def allocations(memory: int) -> dict[str, str]:
     """Return the environment in which git takes no piece of memory larger than half of `memory`."""
     return {"GIT_ALLOC_LIMIT": str(memory // 2)}
-
-
-def options(more: Mapping[str, str]) -> dict[str, str]:
-    """Return git's settings as an environment: nothing in a repository can be weaker than that (git-config(1))."""
-    found = {**OPTIONS, **more}
-    variables = {"GIT_CONFIG_COUNT": str(len(found))}
-    for number, (key, value) in enumerate(found.items()):
-        variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-    return variables

@@ -51,6 +51,14 @@ def command(repository: str, *words: str) -> list[str]:
     return [PROGRAM, f"--git-dir={repository}", *words]
 
 
+def configuration(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return git's settings as an environment: nothing in a repository can be weaker than that (git-config(1))."""
+    found = {"GIT_CONFIG_COUNT": str(len(settings))}
+    for number, (name, value) in enumerate(settings.items()):
+        found |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return found
+
+
 def git_environment(environ: Mapping[str, str], *, quarantine: bool = False) -> dict[str, str]:
     """Return `environ` for a git of ours: what a hook inherits (GIT_DIR and so on) must not redirect it.
 
@@ -63,7 +71,7 @@ def git_environment(environ: Mapping[str, str], *, quarantine: bool = False) -> 
     kept = {name: value for name, value in environ.items() if not name.startswith(("GIT_", "SSH_ASKPASS"))}
     if quarantine:
         kept.update({name: environ[name] for name in _QUARANTINE if name in environ})
-    bound = allocations(MEMORY) | {name: environ[name] for name in allocations(MEMORY) if name in environ}
+    bound = {name: environ.get(name, most) for name, most in allocations(MEMORY).items()}
     return kept | bound | {
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_NO_LAZY_FETCH": "1",
@@ -75,15 +83,11 @@ def git_environment(environ: Mapping[str, str], *, quarantine: bool = False) -> 
 
 def sealed(environ: Mapping[str, str], *, quarantine: bool = False) -> dict[str, str]:
     """Return the environment of a git that obeys no configuration in what it starts and whom it speaks to."""
-    found = git_environment(environ, quarantine=quarantine) | {
+    return git_environment(environ, quarantine=quarantine) | configuration(_OVERRIDDEN) | {
         "GIT_ALLOW_PROTOCOL": "",
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_COUNT": str(len(_OVERRIDDEN)),
         "GIT_EDITOR": "false",
         "GIT_PAGER": "cat",
     }
-    for number, (name, value) in enumerate(_OVERRIDDEN.items()):
-        found |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
-    return found

@@ -9,8 +9,8 @@ taken as far as it is descriptions of the tree's own types.
 
 It takes a second or more; so what it made is kept under a name that says from
 what (all that it was given, since any file may change what a type is), and
-linked into each version that has the same. A push that changes no `lib` costs
-some look-ups.
+linked into each version that has the same. A push that changes no `lib` has
+them read for that, and no more.
 
 Owns: types/ in the store, and .resource_types/ in versions; the caller holds
 the environment's lock and switches afterwards. Nothing is done where the tree
@@ -137,13 +137,13 @@ class ResourceTypes:
         for path in (_CONF, *(found for module in self._modules(version) for found in _below(version, module))):
             try:
                 with open(f"{version}/{path}", "rb") as stream:
-                    content = stream.read(_MOST_BYTES + 1)
+                    files, size = files + 1, size + os.fstat(stream.fileno()).st_size
+                    if files > _MOST_FILES or size > _MOST_BYTES:
+                        most = f"{_MOST_FILES} files or {_MOST_BYTES} bytes"
+                        raise TypesFailed(f"the modules' lib directories hold more than {most}; no types are described")
+                    content = stream.read()
             except OSError:
                 continue  # not there, or no file
-            files, size = files + 1, size + len(content)
-            if files > _MOST_FILES or size > _MOST_BYTES:
-                most = f"{_MOST_FILES} files or {_MOST_BYTES} bytes"
-                raise TypesFailed(f"the modules' lib directories hold more than {most}; no types are described")
             yield path, content
 
     def _make(self, environment: EnvironmentName, given: dict[str, bytes], types: frozenset[str], kept: str) -> None:
@@ -196,7 +196,7 @@ class ResourceTypes:
 def _below(version: str, directory: str) -> Iterator[str]:
     for parent, directories, names in os.walk(f"{version}/{directory}"):
         directories.sort()
-        yield from (os.path.relpath(f"{parent}/{name}", version) for name in sorted(names))
+        yield from (f"{parent}/{name}".removeprefix(f"{version}/") for name in sorted(names))
 
 
 def _fingerprint(given: dict[str, bytes]) -> str:

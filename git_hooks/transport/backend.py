@@ -23,7 +23,8 @@ from enc.settings import Settings
 from enc.terms.errors import ToolkitError, bounded
 from enc.terms.names import PersonName
 from git_hooks.push import pusher
-from git_hooks.repository.bounds import Bounds, options
+from git_hooks.repository.bounds import OPTIONS, Bounds
+from git_hooks.repository.git_program import configuration
 
 Service = Literal["git-upload-pack", "git-receive-pack"]
 
@@ -54,7 +55,7 @@ def environment(
         "HOME": os.environ.get("HOME", "/"),
         "LC_ALL": "C.UTF-8",
     }
-    found |= options(more) | bounds(settings).environment()
+    found |= configuration({**OPTIONS, **more}) | bounds(settings).environment()
     if _PROTOCOL.fullmatch(protocol):
         found["GIT_PROTOCOL"] = protocol
     if person is not None:

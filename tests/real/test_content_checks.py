@@ -149,7 +149,7 @@ def test_contents_are_not_in_memory_all_at_once(
         read.append(len(file.content or b""))
         yield from ()
 
-    whole = Check(file=check, reads=lambda directory, entry, _, site: 2_000_000 if directory == "many" else None)
+    whole = Check(file=check, reads=lambda file: 2_000_000 if file.directory == "many" else None)
     monkeypatch.setattr(checks, "CHECKS", (*checks.CHECKS, whole))
     with traced() as peak:
         found = look(bare, commit)[1]
@@ -175,7 +175,7 @@ def test_whatever_stands_at_a_path_is_shown_to_who_asked_for_it(bare: Bare, monk
         seen[file.path] = (file.size, file.content, file.is_file)
         yield from ()
 
-    line = Check(file=check, reads=lambda directory, entry, _, site: None if directory else 5)
+    line = Check(file=check, reads=lambda file: None if file.directory else 5)
     monkeypatch.setattr(checks, "CHECKS", (line,))
     blob, ids = bare.blob("12345"), bare.raw_tree([])
     kinds = {"directory": (DIRECTORY, ids), "file": (FILE, blob), "link": (LINK, blob), "sub": (SUBMODULE, blob)}

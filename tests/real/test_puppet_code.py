@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from git_hooks.puppet_code.calls import Call, Kind, Reading
-from git_hooks.puppet_code.parser import Parser
+from git_hooks.puppet_code.parser import Parser, _Lane
 from git_hooks.puppet_code.worker import ParserMissing, Worker
 
 
@@ -200,6 +200,25 @@ def test_four_that_bring_slow_code_keep_nobody_else_waiting() -> None:
             thread.join()
         parser.close()
     assert parser.used("mia") < sum(parser.used(f"hostile {one}") for one in range(4)) / 4
+
+
+def test_somebody_is_next_though_what_they_have_used_changes_meanwhile(worker: Worker) -> None:
+    lane, here = _Lane(worker), threading.current_thread
+
+    def wait(name: str) -> None:
+        # To each who waits it seems that the other has used less.
+        with lane.turn(lambda: float(here().name == name)):
+            pass
+
+    threads = [threading.Thread(target=wait, args=(name,), name=name, daemon=True) for name in "ab"]
+    with lane.turn(lambda: 0.0):
+        for thread in threads:
+            thread.start()
+        while len(lane._waiting) < 2:
+            time.sleep(0.01)
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_what_is_known_waits_for_nobody(worker: Worker) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from enc.settings import Settings
-from git_hooks.checks.look import Check, File, Problem, Site
-from git_hooks.repository.trees import DIRECTORY, Entry
+from git_hooks.checks.look import Check, File, Problem
+from git_hooks.repository.trees import DIRECTORY
 
 MOST = 300
 """Bytes that it reads of a file."""
@@ -19,10 +18,8 @@ class Pointers:
     def __init__(self) -> None:
         self.seen: dict[str, bytes | None] = {}
 
-    def reads(self, directory: str, entry: Entry, settings: Settings, site: Site) -> int | None:
-        del settings, site
-        inside = directory == "modules" or directory.startswith("modules/")
-        return MOST if inside and entry.mode != DIRECTORY else None
+    def reads(self, file: File) -> int | None:
+        return MOST if file.path.startswith("modules/") and file.entry.mode != DIRECTORY else None
 
     def check(self, file: File) -> Iterator[Problem]:
         self.seen[file.path] = file.content

@@ -10,8 +10,8 @@ import pytest
 
 from enc.settings.config import parse
 from enc.terms.errors import ConfigurationError
-from git_hooks.repository.bounds import Bounds, options
-from git_hooks.repository.git_program import git_environment
+from git_hooks.repository.bounds import OPTIONS, Bounds
+from git_hooks.repository.git_program import configuration, git_environment
 
 BOUNDS = Bounds(memory=64 << 20, seconds=77, file_bytes=1 << 20)
 TELL = "import resource as r; print([r.getrlimit(k) for k in (r.RLIMIT_DATA, r.RLIMIT_CPU, r.RLIMIT_FSIZE)])"
@@ -34,7 +34,7 @@ def test_a_bound_that_is_lower_already_stays() -> None:
 
 
 def test_git_reads_the_settings_and_the_bound_of_its_environment() -> None:
-    environment = {**os.environ, **options({"a.b": "c"}), **BOUNDS.environment()}
+    environment = {**os.environ, **configuration({**OPTIONS, "a.b": "c"}), **BOUNDS.environment()}
     for name, value in {"a.b": "c", "receive.unpackLimit": "1", "pack.threads": "2"}.items():
         done = subprocess.run(["git", "config", name], env=environment, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == value
