@@ -22,6 +22,7 @@ from git_hooks.push.policy import project_of
 from git_hooks.repository.reading import is_sha256
 from git_hooks.repository.trees import Entry, object_id
 
+_COMMIT = re.compile(r"[0-9a-f]{7,64}", re.ASCII)
 SUMMARY = "let members' branches bring one file that runs on the master"
 
 
@@ -87,9 +88,12 @@ def _blob(call: Call) -> str:
             if not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", words.blob):
                 raise UsageError(f"is no object id ({2 * size} of 0-9 and a-f)", where="--blob")
             return str(words.blob)
-        tip = objects.tip(BranchName(words.on)) if BranchName.accepts(words.on) else None
-        if tip is not None and project_of(BranchName(words.on), Rules(call.settings.branches.rules)) is not None:
-            what = "members move this branch, and may have since it was read; name the commit: audit-code tells it"
+        branch = BranchName(words.on) if BranchName.accepts(words.on) else None
+        tip = objects.tip(branch) if branch is not None else None
+        theirs = branch is not None and project_of(branch, Rules(call.settings.branches.rules)) is not None
+        # git has many more words for what a branch shows now (refs/heads/NAME, NAME~0); a commit's id stays what it is.
+        if (tip is not None and theirs) or (tip is None and not _COMMIT.fullmatch(words.on)):
+            what = "is no branch of the site, so members may have moved it; name the commit that audit-code tells"
             raise UsageError(what, where=words.on)
         tree = objects.tree_of(tip or objects.commit_of(words.on))
         *directories, name = words.path.split("/")
