@@ -119,20 +119,34 @@ install_with_rpm() {
     again 5 15 timeout "$INSTALL_SECONDS" "$1" -q -y install $PACKAGES || fail "$1 install $PACKAGES: $(last_error)"
 }
 
-# setting NAME: what the agent has; the places differ from one packaging to the next.
-setting() {
-    puppet config print --section agent "$1" 2>>"$log"
+# What the agent has; the places differ from one packaging to the next. All at once, for each question costs a second.
+ask() {
+    told=$(puppet config print --section agent agent_disabled_lockfile ca_port ca_server certname csr_attributes \
+        hostcert localcacert server serverport 2>>"$log")
 }
 
-# puppet edits its own file, so what else stands there stays.
-set_to() {
-    [ "$(setting "$1")" = "$2" ] && return
-    for section in main agent; do
-        puppet config set --section "$section" "$1" "$2" >>"$log" 2>&1 || fail "puppet.conf: $1 cannot be set: $(last_error)"
-        # A value under [agent] would win over the one under [main].
-        [ "$(setting "$1")" = "$2" ] && return
-    done
-    fail "puppet.conf: $1 is $(setting "$1") whatever is set"
+# setting NAME: of what was told last
+setting() {
+    printf '%s\n' "$told" | sed -n "s/^$1 = //p"
+}
+
+# want NAME VALUE: puppet edits its own file, so what else stands there stays.
+want() {
+    [ "$(setting "$1")" != "$2" ] || return 0
+    puppet config set --section "$section" "$1" "$2" >>"$log" 2>&1 || fail "puppet.conf: $1 cannot be set: $(last_error)"
+    changed=yes
+}
+
+wanted() {
+    "$1" certname "$CERTNAME"
+    "$1" server "$SERVER"
+    "$1" serverport "$PORT"
+    [ -z "$CA_SERVER" ] || "$1" ca_server "$CA_SERVER"
+    [ -z "$CA_PORT" ] || "$1" ca_port "$CA_PORT"
+}
+
+must_be() {
+    [ "$(setting "$1")" = "$2" ] || fail "puppet.conf: $1 is $(setting "$1") whatever is set"
 }
 
 put() {
@@ -156,11 +170,14 @@ begin() {
 }
 
 configure() {
-    set_to certname "$CERTNAME"
-    set_to server "$SERVER"
-    set_to serverport "$PORT"
-    [ -z "$CA_SERVER" ] || set_to ca_server "$CA_SERVER"
-    [ -z "$CA_PORT" ] || set_to ca_port "$CA_PORT"
+    ask
+    # A value under [agent] wins over the one under [main].
+    for section in main agent; do
+        changed=no
+        wanted want
+        [ $changed = no ] || ask
+    done
+    wanted must_be
     attributes=$(setting csr_attributes)
     authority=$(setting localcacert)
     certificate=$(setting hostcert)
@@ -208,7 +225,8 @@ keep_certificate() {
 
 first_run() {
     say "first run"
-    puppet agent --enable >>"$log" 2>&1
+    disabled=$(setting agent_disabled_lockfile)
+    if [ -z "$disabled" ] || [ -e "$disabled" ]; then puppet agent --enable >>"$log" 2>&1; fi
     tries=$RUNS
     while :; do
         timeout "$RUN_SECONDS" puppet agent --onetime --no-daemonize --verbose --color false --detailed-exitcodes \
