@@ -12,11 +12,10 @@ hypothesis.settings.load_profile("no clock")  # a busy machine is no fault of an
 
 pytest_plugins = ["tests.support.puppetserver", "tests.support.disks"]
 LONG = (
-    "test_user_data.py",
-    "test_self_master_by_itself.py",
-    "test_project_master.py",
     "test_module_applied.py",
+    "test_project_master.py",
     "test_self_master.py",
+    "test_user_data.py",
     "test_quickstart.py",
     "test_whole_life.py",
     "test_renewal.py",

@@ -1,9 +1,13 @@
-"""Another instance becomes a client of a project's own master, and returns: whole machines and real parts."""
+"""An instance is its project's master, another its client, and both return: whole machines and real parts.
+
+Then what ends a self-master by force. What puppetserver needs is installed
+beforehand, and every test begins and ends with the central master serving the
+instance. On a plain machine: test_self_master.py.
+"""
 
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterator
 
@@ -11,8 +15,9 @@ import pytest
 
 from enc.terms.names import Certname
 from tests.support import toolkit
+from tests.support.machine_look import SELF_MASTER
+from tests.support.machine_look import look as look_at
 from tests.support.machines import Machine, needs_root
-from tests.support.puppet_module import PARTS, ROOT
 from tests.support.puppetserver import MakeMaster
 from tests.support.self_master_site import (
     ADDRESS,
@@ -26,6 +31,20 @@ from tests.support.self_master_site import (
     agent,
     done,
     self_master_site,
+    with_module,
+)
+from tests.support.self_master_states import (
+    HAND_OVER,
+    OFTEN,
+    assign,
+    cut_off,
+    in_ldap,
+    left_over,
+    settled,
+    status,
+    told,
+    until,
+    wait,
 )
 from tests.support.slapd import REPLACE
 
@@ -64,12 +83,13 @@ def site(tmp_path_factory: pytest.TempPathFactory, make_master: MakeMaster) -> I
     with self_master_site(tmp_path_factory.mktemp("site"), make_master) as site:
         entries = ENTRY % (CLIENT, "red", CLIENT, ENVIRONMENT) + ENTRY % (FOREIGN, "blue", FOREIGN, "production")
         site.slapd.load_ldif(LDIF + entries)
-        module = site.master.environments / ENVIRONMENT / "modules/puppetmaster"
-        module.mkdir()
-        for part in PARTS:
-            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-            copy(ROOT / part, module / part)
+        with_module(site.master.environments / ENVIRONMENT)
         yield site
+
+
+@pytest.fixture(scope="module")
+def master(site: Site) -> Machine:
+    return instance(site, NAME)
 
 
 def instance(site: Site, certname: Certname, *hosts: str) -> Machine:
@@ -136,10 +156,9 @@ def waits_for(machine: Machine, wanted: list[str], timeout: float = 240) -> None
 HERE = [str(CENTRAL), SSL]
 
 
-def test_an_instance_becomes_a_client_of_the_projects_master_and_returns(site: Site) -> None:
-    master = instance(site, NAME)
+def test_an_instance_becomes_a_client_of_the_projects_master_and_both_return(site: Site, master: Machine) -> None:
     client = instance(site, CLIENT, f"{THERE} {NAME}")
-    before = look(client)
+    before, before_it_was_master = look(client), look_at(master, SELF_MASTER)
     done(master, SELF, "invite", CLIENT, good=(1,))
     done(master, SELF, "enable", "--for-project", timeout=580)
     edit = "cd /srv/puppet && sed -i s/central/own/ manifests/site.pp"
@@ -228,9 +247,52 @@ def test_an_instance_becomes_a_client_of_the_projects_master_and_returns(site: S
     assert client.read("/etc/red") == f"central for {CLIENT}\n"
     assert sorted(look(client)) == sorted(before)
 
-    done(master, SELF, "disable", timeout=580)
+    # LDAP asks the master to end, which its own catalog tells it.
+    assign(site, 'puppetmaster::self::ensure="absent"')
+    wait(master, "the own answer", lambda: "absent" in master.run(f"{toolkit.PREFIX}/bin/enc", NAME).stdout, 60)
+    agent(master)
+    until(master, "client")
+    settled(master)
+    assert "the central master serves this instance" in told(master, HAND_OVER)
+    assert not in_ldap(site)
+    assign(site, name="")
+    agent(master)
     assert master.read("/etc/red") == f"central for {NAME}\n"
+    assert status(master)["state"] == "client"
+    # The trail is that of the edits above.
+    assert {path for path in left_over(master, before_it_was_master) if "/audit" not in path} == set()
 
 
 def _parameter(name: str) -> tuple[str, str]:
     return "--parameter", f"puppetmaster::client::{name}"
+
+
+def test_power_cut_in_the_middle_of_apply(master: Machine) -> None:
+    cut_off(master, "apply", "grep", "-q", "ssldir", "/etc/puppet/puppet.conf")
+
+
+def test_a_dead_master_ends_it(site: Site, master: Machine) -> None:
+    before = look_at(master, SELF_MASTER)
+    drop_in = "/etc/systemd/system/puppetmaster-self-watch.timer.d"
+    done(master, "sh", "-c", f'mkdir {drop_in} && printf "$1" >{drop_in}/often.conf', "sh", OFTEN)
+    done(master, "sh", "-c", "echo '  dead_after: 10s' >>/etc/puppetmaster/config.yaml")
+    done(master, SELF, "enable", timeout=580)
+    assert in_ldap(site)
+    done(master, "systemctl", "mask", "--runtime", "--now", "puppetserver")
+    until(master, "client")
+    assert "the own puppetserver has been dead for" in status(master)["ended"]["reason"]
+    assert "has been dead for" in done(master, SELF, "status")
+    wait(master, "LDAP", lambda: not in_ldap(site), 60)
+    done(master, "systemctl", "unmask", "--runtime", "puppetserver")
+    agent(master)
+    assert master.read("/etc/red") == f"central for {NAME}\n"
+    done(master, "sh", "-c", f"rm -r {drop_in} && sed -i /dead_after/d /etc/puppetmaster/config.yaml")
+    assert left_over(master, before) == set()
+
+    # What has gone wrong is not tried again at once, though LDAP asks for it.
+    assign(site)
+    agent(master)
+    settled(master)
+    assert "tried again an hour later" in told(master, HAND_OVER)
+    assert status(master)["state"] == "client"
+    assign(site, name="")

@@ -10,6 +10,7 @@ instances are for.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from tests.support import toolkit
 from tests.support.certificates import Authority
 from tests.support.layers import prepared
 from tests.support.machines import Machine, Network
+from tests.support.puppet_module import PARTS, ROOT
 from tests.support.puppetserver import MakeMaster
 from tests.support.slapd import ADD, Slapd
 
@@ -188,6 +190,15 @@ def _repository(base: Path) -> Path:
         subprocess.run([*git, *words], check=True)
     subprocess.run(["git", "clone", "-q", "--bare", str(seed), str(base / "central.git")], check=True)
     return base / "central.git"
+
+
+def with_module(environment: Path) -> None:
+    """Let the Puppet module be one of an environment's own."""
+    module = environment / "modules/puppetmaster"
+    module.mkdir(parents=True)
+    for part in PARTS:
+        place = ROOT / part
+        (shutil.copytree if place.is_dir() else shutil.copyfile)(place, module / part)
 
 
 def done(machine: Machine, *command: str, timeout: float = 120, good: tuple[int, ...] = (0,)) -> str:

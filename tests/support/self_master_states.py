@@ -1,6 +1,6 @@
-"""An instance on its way to its own master and back: what it says of itself, awaited; what it leaves; a power cut.
+"""An instance on its way to its own master and back: what LDAP asks of it, what it says of itself, what it leaves.
 
-Not here: the site (self_master_site.py), and what is right.
+A power cut on that way, too. Not here: the site (self_master_site.py), and what is right.
 """
 
 from __future__ import annotations
@@ -14,8 +14,13 @@ import pytest
 
 from tests.support.machine_look import SELF_MASTER, differing, look
 from tests.support.machines import Machine
-from tests.support.self_master_site import NAME, SELF, agent, done
+from tests.support.self_master_site import NAME, SELF, S, Site, agent, done
+from tests.support.slapd import REPLACE
 
+NODE = f"cn={NAME},ou=red,ou=hosts,{S}"
+HAND_OVER = "puppetmaster-self-hand-over.service"
+OFTEN = "[Timer]\nOnActiveSec=\nOnUnitInactiveSec=\nOnActiveSec=10\nOnUnitInactiveSec=10\n"
+"""What lets the watch look each ten seconds: a drop-in of its timer."""
 JOURNAL = "/var/lib/puppetmaster/self/transaction/journal.jsonl"
 
 
@@ -46,6 +51,30 @@ def until(machine: Machine, state: str) -> None:
         return status(machine).get("state") == state
 
     wait(machine, f"until {state}", reached)
+
+
+def assign(site: Site, *parameters: str, name: str = "puppetmaster::self") -> None:
+    changes = {"puppetClass": [name] if name else [], "puppetmasterParameter": list(parameters)}
+    site.slapd.modify(NODE, {attribute: [(REPLACE, values)] for attribute, values in changes.items()})
+
+
+def in_ldap(site: Site) -> str:
+    """Return what LDAP tells everybody about who serves the instance."""
+    with site.slapd.connect() as connection:
+        connection.search(NODE, "(objectClass=*)", attributes=["puppetmasterSelf"])
+        return " ".join(connection.entries[0].entry_attributes_as_dict["puppetmasterSelf"])
+
+
+def settled(machine: Machine) -> None:
+    """Wait for the hand-over's end, which has something to say to LDAP still."""
+    idle = ("inactive", "failed", "unknown")
+    wait(machine, "hand-over", lambda: machine.run("systemctl", "is-active", HAND_OVER).stdout.strip() in idle)
+
+
+def told(machine: Machine, unit: str) -> str:
+    said = machine.run("journalctl", "-b", "-q", "--no-pager", "-o", "cat", "-u", unit).stdout
+    print(f"--- {unit}\n{said[-5000:]}")
+    return said
 
 
 def left_over(machine: Machine, before: Mapping[str, str]) -> set[str]:
