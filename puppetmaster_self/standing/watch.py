@@ -62,13 +62,19 @@ def watch(journal: Journal, machine: Machine, settings: Settings, tell: Tell) ->
 
 def _let_go(journal: Journal, machine: Machine, settings: Settings, tell: Tell) -> None:
     """Go back in order, if LDAP asked for the self-master and has taken that back."""
-    # Of a time that is yet to come: the clock was set back since.
-    tried = journal.reason and 0 <= machine.now() - (journal.since or 0.0) < _AGAIN
-    if not journal.opened.get("assigned") or tried:
+    if not journal.opened.get("assigned") or rests(machine.now(), journal.since or 0.0, journal.reason):
         return
     if taken_back(settings, Certname(journal.opened["certname"])):
         tell(f"the class {SELF} was taken away from this node in LDAP")
         depart(journal, machine, settings, tell, verified=True)
+
+
+def rests(now: float, since: float, reason: str) -> bool:
+    """Tell whether a way back that was refused at `since`, because of `reason`, is not to be tried again yet. Pure.
+
+    A time that is yet to come tells of a clock that was set back, and keeps nobody waiting.
+    """
+    return bool(reason) and 0 <= now - since < _AGAIN
 
 
 def _lives(journal: Journal, machine: Machine, settings: SelfMasterSettings, tell: Tell) -> bool:

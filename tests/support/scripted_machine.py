@@ -89,7 +89,9 @@ case " $* " in
 *" --simulate purge "*)
     for name in "${@:4}"; do echo "Purg $name [1.0]"; done
     # What came later needs the jre.
-    [[ " $* " != *" jre "* ]] || for path in "$R"/system/packages/jenkins*; do echo "Purg ${path##*/}:amd64 [1.0]"; done;;
+    for path in "$R"/system/packages/jenkins*; do
+        [[ " $* " != *" jre "* ]] || echo "Purg ${path##*/}:amd64 [1.0]"
+    done;;
 *" purge "*)
     if grep -qs iHR "$R"/system/packages/*; then echo "very bad inconsistent state; reinstall it"; exit 100; fi
     for name in "${@:8}"; do rm -f "$R/system/packages/$name"; done;;

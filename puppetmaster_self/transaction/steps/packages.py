@@ -107,17 +107,17 @@ class Packages(Step):
 def _needed(machine: Machine, tool: str, names: Sequence[str], timeout: float) -> tuple[set[str], set[str]]:
     """Return which of our packages have to stay, and the others, not ours, that would go along with them."""
     ours = set(names)
-    others = _taken(machine, tool, names, timeout) - ours
+    others = removed_with(machine, tool, names, timeout) - ours
     if not others:
         return set(), others
-    staying = {name for name in names if _taken(machine, tool, [name], timeout) - ours}
+    staying = {name for name in names if removed_with(machine, tool, [name], timeout) - ours}
     # Of two that can stand in for each other, neither is needed alone.
-    if _taken(machine, tool, sorted(ours - staying), timeout) - ours:
+    if removed_with(machine, tool, sorted(ours - staying), timeout) - ours:
         staying = ours
     return staying, others
 
 
-def _taken(machine: Machine, tool: str, names: Sequence[str], timeout: float) -> set[str]:
+def removed_with(machine: Machine, tool: str, names: Sequence[str], timeout: float) -> set[str]:
     """Return all packages that go if `names` are removed."""
     if not names:
         return set()
