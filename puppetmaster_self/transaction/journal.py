@@ -182,7 +182,7 @@ class Journal:
         self._owed.clear()
         former = self._finished()
         # Named after the time, but later than the one before, whatever the clock says: the last name is the last one.
-        number = max([int(at), *(_number(path) + 1 for path in former[-1:])])
+        number = max([0, int(at), *(_number(path) + 1 for path in former[-1:])])
         place = self._history / f"{number}.jsonl"
         try:
             self._history.mkdir(mode=0o700, exist_ok=True)

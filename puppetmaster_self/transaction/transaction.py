@@ -41,9 +41,9 @@ def enable(journal: Journal, machine: Machine, steps: Iterable[Step], tell: Tell
     """Carry out `steps`; raise `WentBack` with the reason if one failed and all is undone."""
     state, tell = after(journal.state, "enable"), unfailing(tell)
     _sweep(machine)
-    journal.open(state, machine.now(), **opening)
 
     def forwards() -> None:
+        journal.open(state, machine.now(), **opening)
         for step in steps:
             _carry_out(journal, machine, step, tell)
         journal.enter(after(journal.state, "finished"), machine.now())
@@ -64,10 +64,10 @@ def disable(
     `before` runs first, while nothing has changed. If either fails, the own master goes on serving.
     Meanwhile the agent's service is stopped: it would run for real before anybody has verified anything.
     """
-    tell = unfailing(tell)
-    journal.enter(after(journal.state, "disable"), machine.now())
+    state, tell = after(journal.state, "disable"), unfailing(tell)
 
     def forwards() -> None:
+        journal.enter(state, machine.now())
         before()
         for begun in journal.standing():
             tell(f"undo {begun.step}")

@@ -29,6 +29,7 @@ from puppetmaster_self.instance.machine import Machine, Places, ProgramFailed
 from puppetmaster_self.standing import watch as watching
 from puppetmaster_self.standing.watch import Dead, watch
 from puppetmaster_self.sync.patch_repository import PatchRepository
+from puppetmaster_self.sync.snapshots import Snapshots
 from puppetmaster_self.transaction import departure
 from puppetmaster_self.transaction.journal import Journal
 from puppetmaster_self.transaction.preflight import judge
@@ -39,7 +40,7 @@ from puppetmaster_self.transaction.steps.repository import Repository
 from puppetmaster_self.transaction.transaction import Stuck, WentBack, disable, enable, leave, recover
 from tests.support.certificates import Authority
 from tests.support.disks import files_end_at
-from tests.support.scripted_machine import ScriptedMachine, answering, run, self_signed
+from tests.support.scripted_machine import AUTHOR, ScriptedMachine, answering, run, self_signed
 from tests.support.self_master_troubles import TROUBLES, UNHEARD, Tell, Walk
 from tests.support.transports import free_port
 from tests.unit.test_self_master import FACTS, SETTINGS
@@ -149,6 +150,18 @@ def test_what_is_kept_never_takes_the_place_of_what_was_kept_before(tmp_path: Pa
     for second in ("1000", "1001"):
         (places.kept / second).mkdir(parents=True)
     assert places.kept_from(1000.2) == places.kept / "1002"
+
+
+def test_the_newest_former_state_is_the_last_one_whatever_the_clock_says(tmp_path: Path) -> None:
+    run("git", "init", "-q", "-b", "local", str(tmp_path))
+    repository, taken = PatchRepository(tmp_path), []
+    for at in (1000.0, 1000.0, YEARS, 2000.0, 2001.0):
+        run("git", "-C", str(tmp_path), *AUTHOR, "commit", "-q", "--allow-empty", "-m", str(at))
+        commit = repository.commits.tip("refs/heads/local")
+        assert commit is not None
+        taken.append(Snapshots(repository).take(commit, at))
+        assert repository.refs.snapshots()[0].commit == commit
+    assert sorted(taken) == taken and len(set(taken)) == 5
 
 
 @pytest.mark.parametrize(

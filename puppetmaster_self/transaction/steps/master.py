@@ -26,7 +26,8 @@ _CHANGED = frozenset({0, 2})
 _TIMEOUT = 300.0
 _ASK = (
     "import ssl, sys, urllib.request\n"
-    "context = ssl.create_default_context(cafile=sys.argv[2])\n"
+    "context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)\n"
+    "context.load_verify_locations(sys.argv[2])\n"
     "context.verify_flags |= 0x200000\n"
     "ask = urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({})\n"
     "print(urllib.request.build_opener(*ask).open(sys.argv[1], timeout=5).status)\n"
