@@ -117,7 +117,11 @@ class Journal:
         self._history.mkdir(mode=0o700, exist_ok=True)
         self._set_aside()
         entry = {"state": state, "at": at, **facts}
-        whole_file.write(self.path, json_lines.line(entry), mode=0o600, survives=Strength.POWER_CUT)
+        try:
+            whole_file.write(self.path, json_lines.line(entry), mode=0o600, survives=Strength.POWER_CUT)
+        except NotWritten:
+            self._give_up()
+            raise
         self.entries.append(entry)
 
     @contextlib.contextmanager
@@ -126,8 +130,7 @@ class Journal:
 
         What goes on being served by itself then gets its reserve back, if there is room.
         """
-        with contextlib.suppress(OSError):
-            self._reserve.unlink(missing_ok=True)
+        self._give_up()
         self._may_owe = True
         try:
             yield
@@ -227,6 +230,10 @@ class Journal:
         else:
             self._owed.clear()
         self.entries.append(entry)
+
+    def _give_up(self) -> None:
+        with contextlib.suppress(OSError):
+            self._reserve.unlink(missing_ok=True)
 
     def _set_aside(self) -> None:
         """Take the room that the way back may need; raise `NotWritten` if there is none."""
