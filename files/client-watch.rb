@@ -11,6 +11,10 @@
 # each by a rename; a mark says so first, and who is killed in between goes on at the next look. One looks at a time:
 # `puppet apply` holds the lock, too, so that nobody begins beside one that a killed look has left behind.
 #
+# How long it has not served is added up look by look, by the clock that nobody sets, and of the time between two looks
+# no more than two intervals of the timer count: a machine that was suspended was not looked at. The sum is below /run,
+# where a full disk does not reach it.
+#
 # Only Ruby's own library is used: what watches must not depend on what a master sends.
 
 require 'fileutils'
@@ -26,6 +30,7 @@ SYSTEMD = '/etc/systemd/system'
 STATE = '/var/lib/puppetmaster'
 MEMORY = "#{STATE}/before/settings"
 LOCK = '/run/puppetmaster-client-watch.lock'
+ABSENCE = '/run/puppetmaster-client-watch.absence'
 PATIENCE = 30
 
 # The other master, asked as the agent asks it.
@@ -99,20 +104,24 @@ class Agent
 
   def go_back
     mark = "#{@place}/returning"
-    File.write(mark, '', perm: 0o600)
+    begin
+      File.write(mark, '', perm: 0o600)
+    rescue SystemCallError
+      nil # a full disk; killed in between, half of the settings say the same
+    end
     apply = [@puppet, 'apply', '--vardir', "#{@place}/var", '--environmentpath', "#{@place}/environments"]
     apply += ['--environment', 'back', '--modulepath', "#{@place}/environments/back/modules", '--detailed-exitcodes']
     said, done = Open3.capture2e(*apply, "#{@place}/back.pp", @lock => @lock)
     raise "puppet apply did not end well: #{said}" unless [0, 2].include?(done.exitstatus) && standing == :away
 
-    FileUtils.rm_rf(["#{@place}/var", "#{@place}/dead-since", mark])
+    FileUtils.rm_rf(["#{@place}/var", mark])
     # A service that runs asks its master at once.
     system('systemctl', 'try-restart', 'puppet.service')
   end
 
   def remove_all
     UNITS.each { |unit| FileUtils.rm_f(["#{SYSTEMD}/#{unit}", "#{SYSTEMD}/timers.target.wants/#{unit}"]) }
-    FileUtils.rm_rf(@place)
+    FileUtils.rm_rf([@place, ABSENCE])
     system('systemctl', 'daemon-reload')
     system('systemctl', 'stop', UNITS.first)
     [MEMORY, File.dirname(MEMORY), STATE].each do |directory|
@@ -143,27 +152,44 @@ class Agent
   end
 end
 
-# Seconds for which the master has not served this machine, across restarts.
+# Seconds for which a master has been seen not to serve this machine.
 class Absence
-  def initialize(file)
+  def initialize(file, master, interval)
     @file = file
+    @master = master
+    @interval = interval
   end
 
+  # Adds a look, at `now` by the monotonic clock, and returns the sum.
   def seconds(now)
-    since = Integer(File.read(@file), 10)
-    # A clock that was set back starts the time anew.
-    raise ArgumentError if since > now
-
-    now - since
-  rescue Errno::ENOENT, ArgumentError
-    File.write("#{@file}.new", now.to_s)
+    before = recall
+    # Negative: the machine was started anew since.
+    sum = before ? before['seconds'] + (now - before['looked']).clamp(0, 2 * @interval) : 0
+    File.write("#{@file}.new", JSON.generate('master' => @master, 'seconds' => sum, 'looked' => now), perm: 0o600)
     File.rename("#{@file}.new", @file)
-    0
+    sum
   end
 
   def forget
     FileUtils.rm_f(@file)
   end
+
+  private
+
+  # What was seen of this very master.
+  def recall
+    seen = JSON.parse(File.read(@file))
+    seen if seen['master'] == @master && seen['seconds'].is_a?(Numeric) && seen['looked'].is_a?(Numeric)
+  rescue Errno::ENOENT, JSON::ParserError, TypeError, NoMethodError
+    nil
+  end
+end
+
+# Nobody has to listen: what is to be done is done.
+def tell(line)
+  puts line
+rescue SystemCallError, IOError
+  nil
 end
 
 def watch(config, place, lock)
@@ -172,12 +198,13 @@ def watch(config, place, lock)
   return if agent.busy?
 
   unless agent.asked_for?
-    puts "the last catalog has no class #{CLASS}: back to the central master"
+    tell "the last catalog has no class #{CLASS}: back to the central master"
     agent.go_back unless agent.standing == :away
     return agent.remove_all
   end
   standing = agent.standing
-  absence = Absence.new("#{place}/dead-since")
+  # The timer's interval, as the class makes it.
+  absence = Absence.new(ABSENCE, config.values_at('server', 'port', 'ssldir').join(' '), [config['give_up_after'] / 10, 5].max)
   return absence.forget if standing == :away
 
   reason = 'half of the settings are in place' if standing == :half || File.exist?("#{place}/returning")
@@ -185,16 +212,18 @@ def watch(config, place, lock)
     fault = Master.new(config).fault
     return absence.forget unless fault
 
-    gone = absence.seconds(Time.now.to_i)
-    puts "not served for #{gone} s, and back after #{config['give_up_after']} s: #{fault}"
+    gone = absence.seconds(Process.clock_gettime(Process::CLOCK_MONOTONIC))
+    tell "not served for #{gone.round} s, and back after #{config['give_up_after']} s: #{fault}"
     return if gone < config['give_up_after']
 
-    reason = "not served for #{gone} s"
+    reason = "not served for #{gone.round} s"
   end
-  puts "#{reason}: back to the central master"
+  tell "#{reason}: back to the central master"
   agent.go_back
+  absence.forget
 end
 
+$stdout.sync = true # so that what cannot be told fails in `tell`, and not where programs are started
 path, what = ARGV
 config = YAML.safe_load(File.read(path))
 case what

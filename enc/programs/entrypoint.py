@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable
 
 from enc.programs.machine_trouble import trouble
+from enc.programs.telling import tell
 from enc.terms.errors import ExitStatus, ToolkitError, one_line
 
 
@@ -29,10 +30,10 @@ def run(program: str, main: Callable[[], int]) -> int:
         status = main()
         sys.stdout.flush()
     except ToolkitError as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        tell(f"{program}: {error}")
         return error.exit_status
     except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
+        tell(f"{program}: interrupted")
         return ExitStatus.INTERRUPTED
     except BrokenPipeError:
         # The reader went away (`| head`). Python would complain once more when it
@@ -42,16 +43,13 @@ def run(program: str, main: Callable[[], int]) -> int:
     except Exception as error:
         known = trouble(error) if isinstance(error, OSError) else None
         if known is not None:
-            print(f"{program}: {known}", file=sys.stderr)
+            tell(f"{program}: {known}")
             return ExitStatus.FAILED
         with tempfile.NamedTemporaryFile(
             "w", prefix=f"{program}-bug-", suffix=".log", delete=False, encoding="utf-8"
         ) as report:
             traceback.print_exc(file=report)
         what = one_line(f"{type(error).__name__}: {error}")
-        print(
-            f"{program}: this is a bug in {program}, please report it with {report.name}: {what}",
-            file=sys.stderr,
-        )
+        tell(f"{program}: this is a bug in {program}, please report it with {report.name}: {what}")
         return ExitStatus.BUG
     return status

@@ -22,7 +22,7 @@ from puppetmaster_self.transaction.journal import Ended
 from puppetmaster_self.transaction.plan import Plan, Wish, branch_of, decide, upstream_of
 from puppetmaster_self.transaction.states import after
 from puppetmaster_self.transaction.steps import agent
-from puppetmaster_self.transaction.transaction import enable, interruptible
+from puppetmaster_self.transaction.transaction import enable
 
 _REST = 3600.0
 SUMMARY = "make this instance its own Puppet master, or leave everything as it was"
@@ -66,8 +66,7 @@ def run(call: Call) -> int:
         user, behind = audit.local_user()
         opening = {"what": "enable", "who": behind or user, "certname": facts.certname, **_opening(plan, wish)}
         opening["assigned"] = call.arguments.assigned and said.assigned
-        with interruptible():
-            enable(journal, machine, plan.steps, call.say, opening)
+        enable(journal, machine, plan.steps, call.say, opening)
         announce(call.settings, machine, journal, call.say)
     call.show(
         {"state": "serving", **_opening(plan, wish)},

@@ -28,6 +28,9 @@ _FOREIGN = ("RUBY", "GEM_", "BUNDLE_", "FACTER_", "GIT_", "PYTHON")
 class ProgramFailed(ToolkitError):
     """A program did not do what it was started for; what it said about that is in the message."""
 
+    status: int | None = None
+    """Its exit status; None: it did not start, or did not end in its time."""
+
 
 @dataclass(frozen=True)
 class Done:
@@ -47,6 +50,11 @@ class Places:
     lock: Path = Path("/run/puppetmaster-self.lock")
 
     @property
+    def dead(self) -> Path:
+        """For how long the own puppetserver has not answered: beside the lock, where no full disk reaches."""
+        return self.lock.with_suffix(".dead")
+
+    @property
     def transaction(self) -> Path:
         """Journal, history, what went to LDAP last."""
         return self.base / "transaction"
@@ -60,6 +68,13 @@ class Places:
     def kept(self) -> Path:
         """What must never be lost: local commits, files that others had changed."""
         return self.base / "kept"
+
+    def kept_from(self, now: float) -> Path:
+        """Return a place below `kept` that nothing has, named after the time, or a later one if the clock went back."""
+        second = int(now)
+        while (self.kept / str(second)).exists():
+            second += 1
+        return self.kept / str(second)
 
     @property
     def ssl(self) -> Path:
@@ -173,7 +188,9 @@ class Machine:
         if done.status not in good:
             reason, where = why(done.output), " ".join(command[:6])
             all_said(get("self"), command[0], done.output, reason)
-            raise ProgramFailed(f"ended with {done.status}: {reason}", where=where)
+            failure = ProgramFailed(f"ended with {done.status}: {reason}", where=where)
+            failure.status = done.status
+            raise failure
         return done
 
 

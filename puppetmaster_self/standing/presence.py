@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.programs import whole_file
-from enc.programs.whole_file import Strength
+from enc.programs.whole_file import NotWritten, Strength
 from enc.settings import Settings
 from enc.terms.errors import ToolkitError
 from enc.terms.filters import NodeFilter
@@ -83,7 +83,10 @@ def announce(settings: Settings, machine: Machine, journal: Journal, tell: Tell)
     except ToolkitError as error:
         tell(f"LDAP does not know yet that this instance is {journal.state}: {error}")
         return
-    whole_file.write(memory, f"{value}\n".encode(), mode=0o600, survives=Strength.POWER_CUT)
+    try:
+        whole_file.write(memory, f"{value}\n".encode(), mode=0o600, survives=Strength.POWER_CUT)
+    except NotWritten as error:
+        tell(f"LDAP knows that this instance is {journal.state}, and is told again: {error}")
 
 
 def _write(settings: Settings, certname: Certname, value: str | None) -> None:

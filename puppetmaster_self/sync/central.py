@@ -18,6 +18,8 @@ from puppetmaster_self.instance.keep import FETCH, REMOTE, reason
 from puppetmaster_self.sync.commits import LONGEST, Commits
 from puppetmaster_self.sync.git import Git, GitFailed
 
+_NO_SUCH_REF = 2
+
 
 @dataclass(frozen=True)
 class Central:
@@ -36,9 +38,13 @@ class Central:
         options = (*FETCH, "--no-tags", "--prune", "--no-write-fetch-head", "--no-recurse-submodules")
         full = ("--unshallow",) if shallow else ()
         answer = self.git.ask("fetch", *options, *full, REMOTE, *refspecs, timeout=self.timeout)
-        if "couldn't find remote ref" in answer.words:
-            raise GitFailed(f"the central repository has no branch {branch} any more")
         if answer.status:
+            # 2: it can be read, and has no such branch (git-ls-remote(1))
+            if (
+                self.git.ask("ls-remote", "--exit-code", REMOTE, branch.ref, timeout=self.timeout).status
+                == _NO_SUCH_REF
+            ):
+                raise GitFailed(f"the central repository has no branch {branch} any more")
             raise GitFailed(f"the central repository cannot be fetched: {reason(answer.words)}")
         found = self.tip(branch)
         if found is None:

@@ -31,6 +31,8 @@ class Snapshots:
         known = refs.snapshots()
         if known and known[0].commit == commit:
             return known[0].name
+        if known and now < known[0].at:  # the clock was set back: the newest has to be the last by its name, too
+            now = known[0].at + 1
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
         taken, name, number = {one.name for one in known}, stamp, 1
         while name in taken:

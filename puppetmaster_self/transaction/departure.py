@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from enc.programs.telling import unfailing
 from enc.programs.times import compact
 from enc.settings import SelfMasterSettings, Settings
 from enc.terms.environments import Rules
@@ -19,7 +20,7 @@ from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.journal import Journal
 from puppetmaster_self.transaction.steps import agent
 from puppetmaster_self.transaction.steps.repository import Repository
-from puppetmaster_self.transaction.transaction import Tell, disable, interruptible
+from puppetmaster_self.transaction.transaction import Tell, disable
 
 _PUSH = 120.0
 
@@ -29,6 +30,7 @@ def depart(journal: Journal, machine: Machine, settings: Settings, tell: Tell, *
 
     `verified`: only if the central master serves it, which a run in noop shows.
     """
+    tell = unfailing(tell)
 
     def before() -> None:
         for line in keep_commits(journal, machine, settings):
@@ -41,8 +43,7 @@ def depart(journal: Journal, machine: Machine, settings: Settings, tell: Tell, *
         for line in ("the central master serves us; its differences:", *agent.differences(output)):
             tell(line)
 
-    with interruptible():
-        disable(journal, machine, before, verify, tell)
+    disable(journal, machine, before, verify, tell)
 
 
 def last_run(machine: Machine, settings: SelfMasterSettings, tell: Tell) -> None:

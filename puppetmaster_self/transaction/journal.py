@@ -7,10 +7,17 @@ rename) and leaves by one rename into history/, when everything is undone.
 
 What a crash leaves: a last line without its end was never answered for, so
 what it speaks of did not begin; it is cut off when the journal is opened. Of a
-line that a full disk refused nothing stays (json_lines.py), so once there is
-room the way back goes on where it stood. A line in the middle that cannot be
-read is damage: `JournalDamaged`, and nothing is touched, for the snapshot
-beside it is then the only way back.
+line that a full disk refused nothing stays (json_lines.py). A line in the
+middle that cannot be read is damage: `JournalDamaged`, and nothing is touched,
+for the snapshot beside it is then the only way back.
+
+What a full disk does: going forwards, a line that cannot be written is an
+error, and leads back. On the way back (`owing`) it holds nothing up: it is
+owed, and written before the next line that can be. Until then a crash has what
+was undone already undone once more, which every undo takes. And there should be
+room: a reserve of `_RESERVE` octets is set aside when the journal is opened,
+and given up when the way back begins, for the journal's lines and for what
+undoing writes (puppet.conf, what the package programs note down).
 
 Not here: what steps do (steps/), which states there are (states.py).
 """
@@ -27,12 +34,14 @@ from typing import Any, NamedTuple
 
 from enc.programs import json_lines, whole_file
 from enc.programs.json_lines import JsonLines
-from enc.programs.whole_file import Strength
+from enc.programs.whole_file import NotWritten, Strength
 from enc.terms.errors import ToolkitError
 from puppetmaster_self.transaction.states import STATES, State
 
 _KEPT = 20
 """So many finished journals stay."""
+_RESERVE = 8 << 20
+"""Octets; dpkg writes its list of packages anew with each that goes, a MB or two."""
 
 
 class JournalDamaged(ToolkitError):
@@ -69,10 +78,15 @@ class Journal:
         self.directory = directory
         self.path = directory / "journal.jsonl"
         self.entries: list[dict[str, Any]] = []
+        self._reserve = directory / "reserve"
+        self._may_owe = False
+        self._owed: list[dict[str, Any]] = []
         # To whoever reads it, a line that cannot be read is damage: so what is torn is cut.
         self._lines = JsonLines(self.path, mode=None, survives=Strength.POWER_CUT, cuts=True)
         if mend:
-            self._lines.mend()
+            # If it cannot be cut now, it is cut before the next line; readers leave it out.
+            with contextlib.suppress(NotWritten):
+                self._lines.mend()
         self.entries = _entries(self._lines)
 
     @property
@@ -97,11 +111,34 @@ class Journal:
 
     def open(self, state: State, at: float, **facts: Any) -> None:
         """Begin the journal; nothing has been changed before this is on disk."""
-        assert not self.entries, "one journal at a time"
+        if self.entries:
+            raise ToolkitError("there is one already; `puppetmaster-self recover` first", where=str(self.path))
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._history.mkdir(mode=0o700, exist_ok=True)
+        self._set_aside()
         entry = {"state": state, "at": at, **facts}
-        whole_file.write(self.path, json_lines.line(entry), mode=0o600, survives=Strength.POWER_CUT)
+        try:
+            whole_file.write(self.path, json_lines.line(entry), mode=0o600, survives=Strength.POWER_CUT)
+        except NotWritten:
+            self._give_up()
+            raise
         self.entries.append(entry)
+
+    @contextlib.contextmanager
+    def owing(self) -> Iterator[None]:
+        """Give up the reserve; within, a line that cannot be written holds nothing up, but is owed.
+
+        What goes on being served by itself then gets its reserve back, if there is room.
+        """
+        self._give_up()
+        self._may_owe = True
+        try:
+            yield
+        finally:
+            self._may_owe = False
+            if self.state == "serving":
+                with contextlib.suppress(OSError):
+                    self._set_aside()
 
     def enter(self, state: State, at: float, reason: str = "") -> None:
         """Record the state in which the instance is from now on."""
@@ -136,22 +173,38 @@ class Journal:
         return next((entry["undo"] for entry in reversed(self.entries) if entry.get("step") == step), None)
 
     def close(self, at: float) -> Path:
-        """Put the journal away, now that nothing stands any more; return its place in history/."""
-        assert not self.standing(), "evidence stays until the undo is complete"
-        history = self.directory / "history"
-        history.mkdir(mode=0o700, exist_ok=True)
-        place = history / f"{int(at)}.jsonl"
-        self.path.rename(place)
-        whole_file.sync(history)
-        whole_file.sync(self.directory)
+        """Put the journal away, now that nothing stands any more; return its place in history/.
+
+        Raise `NotWritten` if it has to stay where it is.
+        """
+        if self.standing():  # no `assert`, which Python may be told to leave out
+            raise AssertionError("evidence stays until the undo is complete")
+        if self._owed:
+            with contextlib.suppress(NotWritten):
+                self._lines.append(*self._owed)
+        self._owed.clear()
+        former = self._finished()
+        # Named after the time, but later than the one before, whatever the clock says: the last name is the last one.
+        number = max([0, int(at), *(_number(path) + 1 for path in former[-1:])])
+        place = self._history / f"{number}.jsonl"
+        try:
+            self._history.mkdir(mode=0o700, exist_ok=True)
+            self.path.rename(place)
+        except OSError as error:
+            raise NotWritten(error, str(place)) from error
         self.entries.clear()
-        for old in sorted(history.glob("*.jsonl"))[:-_KEPT]:
-            old.unlink(missing_ok=True)
+        # All is undone; what is not on disk after a power cut is undone once more.
+        with contextlib.suppress(OSError):
+            whole_file.sync(self._history)
+            whole_file.sync(self.directory)
+        with contextlib.suppress(OSError):
+            for old in [*former, place][:-_KEPT]:
+                old.unlink(missing_ok=True)
         return place
 
     def ended(self) -> Ended | None:
         """Return how the last journal that was put away ended; None: there is none that can be read."""
-        places = sorted((self.directory / "history").glob("*.jsonl"))
+        places = self._finished()
         try:
             entries = _entries(JsonLines(places[-1], mode=None, survives=Strength.KILL)) if places else []
         except JournalDamaged:
@@ -159,9 +212,42 @@ class Journal:
         back = next((entry for entry in reversed(entries) if entry.get("state") == "returning"), None)
         return None if back is None else Ended(float(back["at"]), str(back.get("reason", "")))
 
+    @property
+    def _history(self) -> Path:
+        return self.directory / "history"
+
+    def _finished(self) -> list[Path]:
+        """Return the journals that were put away, the last one last."""
+        return sorted((path for path in self._history.glob("*.jsonl") if path.stem.isdecimal()), key=_number)
+
     def _append(self, entry: dict[str, Any]) -> None:
-        self._lines.append(entry)
+        try:
+            self._lines.append(*self._owed, entry)
+        except NotWritten:
+            if not self._may_owe:
+                raise
+            self._owed.append(entry)
+        else:
+            self._owed.clear()
         self.entries.append(entry)
+
+    def _give_up(self) -> None:
+        with contextlib.suppress(OSError):
+            self._reserve.unlink(missing_ok=True)
+
+    def _set_aside(self) -> None:
+        """Take the room that the way back may need; raise `NotWritten` if there is none."""
+        try:
+            handle = os.open(self._reserve, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                os.posix_fallocate(handle, 0, _RESERVE)
+            except OSError:
+                self._reserve.unlink(missing_ok=True)
+                raise
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise NotWritten(error, str(self._reserve)) from error
 
 
 @contextlib.contextmanager
@@ -184,6 +270,10 @@ def alone(lock: Path, *, wait: float = 0.0) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
+
+
+def _number(path: Path) -> int:
+    return int(path.stem)
 
 
 def _entries(lines: JsonLines) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ A fault stops `enable` before anything is changed. `doctor` shows the same.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from enc.doctor.findings import Finding, fault, note, ok, warning
@@ -14,6 +15,8 @@ from puppetmaster_self.transaction.facts import Facts
 _CLOCK = 300.0
 """Seconds that the clock may lie before the agent's certificate was written."""
 _OLD_RUN = 86_400.0
+_PATH = re.compile(r"(/[A-Za-z0-9._+@-]+)+", re.ASCII)
+"""As the module's type Puppetmaster::Path has it."""
 MASTERS = "/var/lib/puppetmaster/masters"
 """Where `puppetmaster::client` keeps certificates of other masters."""
 
@@ -23,7 +26,7 @@ def judge(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
     yield from _machine(facts, settings)
     yield from _packages(facts, settings)
     yield from _agent(facts)
-    yield from _places(facts)
+    yield from _places(facts, settings)
 
 
 def _machine(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
@@ -80,7 +83,10 @@ def _agent(facts: Facts) -> Iterator[Finding]:
         yield ok("agent", "its last run succeeded")
 
 
-def _places(facts: Facts) -> Iterator[Finding]:
+def _places(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
+    if not _PATH.fullmatch(str(settings.base)):
+        words = f"self_master.base is {str(settings.base)!r}, which puppet.conf and units cannot hold"
+        yield fault("places", words, "name one of letters, digits and . _ + @ - only, from / on")
     for path in facts.occupied:
         yield fault("places", f"{path} is there already", "move it away; it may be of an earlier time")
     for words in facts.hidden:

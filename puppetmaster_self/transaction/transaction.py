@@ -10,22 +10,23 @@ who serves the instance (`Step.vital`) is undone all the same.
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from enc.programs.telling import unfailing
 from enc.terms.errors import ToolkitError
 from puppetmaster_self.instance.machine import Machine
-from puppetmaster_self.transaction.journal import Begun, Journal
-from puppetmaster_self.transaction.states import after
+from puppetmaster_self.transaction.journal import Begun, Journal, JournalDamaged
+from puppetmaster_self.transaction.signals import interruptible, uninterrupted
+from puppetmaster_self.transaction.states import State, after
 from puppetmaster_self.transaction.steps import STEPS
 from puppetmaster_self.transaction.steps.agent import Resume, Switch
 from puppetmaster_self.transaction.steps.step import Step
 
 Tell = Callable[[str], None]
-"""Takes one line for people."""
+"""Takes one line for people. If it fails, because nobody listens any more, the transaction goes on."""
 
 
 class WentBack(ToolkitError):
@@ -36,28 +37,23 @@ class Stuck(ToolkitError):
     """The way back could not be finished; the journal stays."""
 
 
-def enable(
-    journal: Journal, machine: Machine, steps: Iterable[Step], tell: Tell, opening: Mapping[str, Any]
-) -> None:
+def enable(journal: Journal, machine: Machine, steps: Iterable[Step], tell: Tell, opening: Mapping[str, Any]) -> None:
     """Carry out `steps`; raise `WentBack` with the reason if one failed and all is undone."""
-    state = after(journal.state, "enable")
+    state, tell = after(journal.state, "enable"), unfailing(tell)
     _sweep(machine)
-    journal.open(state, machine.now(), **opening)
-    try:
+
+    def forwards() -> None:
+        journal.open(state, machine.now(), **opening)
         for step in steps:
             _carry_out(journal, machine, step, tell)
         journal.enter(after(journal.state, "finished"), machine.now())
-    except BaseException as error:
-        if journal.state != "enabling":
-            raise
-        reason = str(error) or type(error).__name__
+
+    def back(reason: str) -> None:
+        journal.enter(after("enabling", "failed"), machine.now(), reason)
         tell(f"going back: {reason}")
-        with uninterrupted():
-            journal.enter(after("enabling", "failed"), machine.now(), reason)
-            go_back(journal, machine, tell)
-        if isinstance(error, ToolkitError | OSError):
-            raise WentBack(f"everything is as before, because: {reason}") from error
-        raise
+        go_back(journal, machine, tell)
+
+    _attempt(journal, "enabling", forwards, back, "everything is as before")
 
 
 def disable(
@@ -68,8 +64,10 @@ def disable(
     `before` runs first, while nothing has changed. If either fails, the own master goes on serving.
     Meanwhile the agent's service is stopped: it would run for real before anybody has verified anything.
     """
-    journal.enter(after(journal.state, "disable"), machine.now())
-    try:
+    state, tell = after(journal.state, "disable"), unfailing(tell)
+
+    def forwards() -> None:
+        journal.enter(state, machine.now())
         before()
         for begun in journal.standing():
             tell(f"undo {begun.step}")
@@ -78,35 +76,32 @@ def disable(
             if begun.step == Switch.name:
                 break
         verify()
+        # Not owed: killed in the state of before, the instance would be given its own master again.
         journal.enter(after(journal.state, "verified"), machine.now())
-    except BaseException as error:
-        if journal.state != "disabling":
-            raise
-        with uninterrupted():
-            reason = str(error) or type(error).__name__
-            tell(f"staying: {reason}")
-            _stay(journal, machine, tell)
-            journal.enter(after("disabling", "refused"), machine.now(), reason)
-        if isinstance(error, ToolkitError | OSError):
-            raise WentBack(f"this instance goes on being its own master, because: {reason}") from error
-        raise
-    with uninterrupted():
+
+    def back(reason: str) -> None:
+        tell(f"staying: {reason}")
+        _stay(journal, machine, tell)
+        journal.enter(after("disabling", "refused"), machine.now(), reason)
+
+    _attempt(journal, "disabling", forwards, back, "this instance goes on being its own master")
+    with uninterrupted(), journal.owing():
         go_back(journal, machine, tell)
 
 
 def leave(journal: Journal, machine: Machine, reason: str, tell: Tell) -> None:
     """Go back without asking anybody: the own master is dead."""
-    journal.enter(after(journal.state, "dead"), machine.now(), reason)
-    with uninterrupted():
-        go_back(journal, machine, tell)
+    with uninterrupted(), journal.owing():
+        journal.enter(after(journal.state, "dead"), machine.now(), reason)
+        go_back(journal, machine, unfailing(tell))
 
 
 def recover(journal: Journal, machine: Machine, tell: Tell) -> bool:
     """Finish or undo what was interrupted; tell whether there was anything."""
-    state = journal.state
+    state, tell = journal.state, unfailing(tell)
     if state in ("client", "serving"):
         return False
-    with uninterrupted():
+    with uninterrupted(), journal.owing():
         if state == "disabling":
             _stay(journal, machine, tell)
             journal.enter(after(state, "recover"), machine.now(), "interrupted")
@@ -127,7 +122,7 @@ def go_back(journal: Journal, machine: Machine, tell: Tell) -> None:
         try:
             for line in _undo(begun, machine):
                 tell(f"  {line}")
-        except (ToolkitError, OSError) as problem:
+        except Exception as problem:  # one step, and a bug in it must not leave the agent without a master either
             tell(f"  failed: {problem}")
             failed = failed or (begun.step, problem)
             continue
@@ -137,49 +132,53 @@ def go_back(journal: Journal, machine: Machine, tell: Tell) -> None:
     if failed is not None:
         step, error = failed
         raise Stuck(
-            f"{step} could not be undone: {error}; mend that, then run `puppetmaster-self recover`",
+            f"{step} could not be undone: {_said(error)}; mend that, then run `puppetmaster-self recover`",
             where=str(journal.path),
         ) from error
     journal.close(machine.now())
-    _sweep(machine)
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let nobody interrupt the way back by Ctrl-C or by closing the terminal."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _sweep(machine)
+    except OSError as error:
+        tell(f"copies of how things were are left, until the next enable: {error}")
 
 
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Make the end of a terminal or of a service the same as Ctrl-C: the way back begins."""
+def _attempt(
+    journal: Journal, state: State, forwards: Callable[[], None], back: Callable[[str], None], outcome: str
+) -> None:
+    """Go `forwards`; what ends that while the instance is still in `state`, leads `back`, which is given the reason.
 
-    def interrupt(number: int, frame: object) -> None:
-        del number, frame
-        raise KeyboardInterrupt
+    Raise `WentBack` with the `outcome` for an expected error; interrupts and bugs are raised again.
+    """
 
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def lead_back(error: BaseException) -> None:
+        if journal.state == state:
+            with journal.owing():
+                back(_said(error))
+            if isinstance(error, ToolkitError | OSError):
+                raise WentBack(f"{outcome}, because: {_said(error)}") from error
+
+    with interruptible():
+        try:
+            try:
+                forwards()
+            except BaseException as error:
+                with uninterrupted():
+                    lead_back(error)
+                raise
+        except KeyboardInterrupt as error:
+            # It may have come between the two lines above. It was the first, so there is no other one.
+            with uninterrupted():
+                lead_back(error)
+            raise
 
 
 def _carry_out(journal: Journal, machine: Machine, step: Step, tell: Tell) -> None:
     tell(f"{step.name}: {step.summary()}")
-    began = machine.now()
+    began = time.monotonic()
     remembered = step.remember(machine)
-    number = journal.begin(step.name, remembered, began)
+    number = journal.begin(step.name, remembered, machine.now())
     told = step.act(machine, remembered)
-    took = machine.now() - began
+    took = time.monotonic() - began
     journal.done(number, machine.now(), told)
     lines = told.splitlines() or [""]
     tell(f"  {lines[0]} ({took:.1f} s)")
@@ -198,17 +197,25 @@ def _is_vital(begun: Begun) -> bool:
     return begun.step in STEPS and STEPS[begun.step].vital
 
 
+def _said(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
 def _stay(journal: Journal, machine: Machine, tell: Tell) -> None:
     """Give the agent the own master again: from the old one, as enable did."""
-    for begun in journal.standing():
-        if begun.step in (Switch.name, Resume.name):
-            # Killed within its undo, it may be either.
-            _undo(begun, machine)
-            journal.undone(begun.number, machine.now())
     switch, resume = journal.last(Switch.name), journal.last(Resume.name)
-    assert switch is not None and resume is not None, "a self-master has switched its agent"
-    _carry_out(journal, machine, Switch.from_remembered(switch), tell)
-    _carry_out(journal, machine, Resume(resume["active"]), tell)
+    if switch is None or resume is None:
+        raise JournalDamaged("tells of no agent that was switched, nor how to do that", where=str(journal.path))
+    try:
+        for begun in journal.standing():
+            if begun.step in (Switch.name, Resume.name):
+                # Killed within its undo, it may be either.
+                _undo(begun, machine)
+                journal.undone(begun.number, machine.now())
+        _carry_out(journal, machine, Switch.from_remembered(switch), tell)
+    finally:
+        # Whichever master it has now, its service runs; the next recovery tries again.
+        _carry_out(journal, machine, Resume(resume["active"]), tell)
 
 
 def _sweep(machine: Machine) -> None:

@@ -34,6 +34,9 @@ WHOLE = os.environ.get("SELF_MASTER_KILLS") == "all"
 POINTS = 24
 """So many points of each way are tried; with SELF_MASTER_KILLS=all, every one."""
 
+RESERVE = shutil.ignore_patterns("reserve")
+"""Room for the way back; to copy it a hundred times takes longer than all the rest."""
+
 JOURNALS = Path(__file__).parents[1] / "cases/self_master/journals"
 """Written by the first version that was given to others, on a machine like these; later versions must undo them."""
 
@@ -173,10 +176,10 @@ def points(total: int) -> list[int]:
 def copies(scripted: ScriptedMachine, total: int) -> Iterator[tuple[int, ScriptedMachine]]:
     """Give the machine as it is, at the same place each time, once for each point."""
     saved = scripted.root.with_name("saved")
-    shutil.copytree(scripted.root, saved, symlinks=True)
+    shutil.copytree(scripted.root, saved, symlinks=True, ignore=RESERVE)
     for number in points(total):
         shutil.rmtree(scripted.root)
-        shutil.copytree(saved, scripted.root, symlinks=True)
+        shutil.copytree(saved, scripted.root, symlinks=True, ignore=RESERVE)
         yield number, scripted
 
 
@@ -261,7 +264,7 @@ def disabling(
     scripted.commit("# changed here\n")
     tip = run("git", "-C", str(scripted.places.repository), "rev-parse", "local")
     saved = scripted.root.with_name("enabled")
-    shutil.copytree(scripted.root, saved, symlinks=True)
+    shutil.copytree(scripted.root, saved, symlinks=True, ignore=RESERVE)
     total = count_effects(scripted, do_disable)
     shutil.rmtree(scripted.root)
     saved.rename(scripted.root)

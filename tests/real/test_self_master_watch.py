@@ -163,10 +163,10 @@ def test_a_dead_master_is_left_after_its_time(watched: Watched) -> None:
     dead = free_port()
     assert watched.look(port=dead) == "serving"
     assert any("has not answered for 0 s; after 900 s we go back" in line for line in watched.told)
-    mark = watched.scripted.places.transaction / "dead-since"
+    mark = watched.scripted.places.dead
     assert watched.look() == "serving" and not mark.exists(), "one answer is enough"
     # A mark of an earlier self-master does not count.
-    mark.write_text("1000000000\n")
+    mark.write_text('{"of": 1.0, "seconds": 1000000000.0, "looked": 0.0}')
     assert watched.look(port=dead) == "serving"
     assert watched.look(port=dead, dead_after=Duration(0)) == "client"
     assert (watched.scripted.served_by, mark.exists()) == ("central", False)

@@ -47,7 +47,8 @@ config)
     case " $* " in *" agent_catalog_run_lockfile "*) echo "$R/run.lock";; *) echo "certname = web-1.example.org";; esac
     exit;;
 apply)
-    mkdir -p "$R/etc/puppet/puppetserver/conf.d" "$R/self/master/ssl"
+    mkdir -p "$R/etc/puppet/puppetserver/conf.d" "$R/self/master/ssl/certs"
+    cp "$R/authority.pem" "$R/self/master/ssl/certs/ca.pem"
     echo own >"$R/etc/puppet/puppetserver/conf.d/master.conf"
     printf '[server]\nssldir = own\n' >>"$R/etc/puppet/puppet.conf"
     echo changed >>"$R/etc/puppet/hiera.yaml"
@@ -85,9 +86,15 @@ case " $* " in
     if [ -e "$R/power-cut" ]; then printf iHR >"$R/system/packages/jre"; kill -9 $PPID; exit; fi
     : >"$new"; : >"$R/system/packages/jre"; : >"$R/system/users/puppet"; : >"$R/system/groups/puppet"
     echo "JAVA_ARGS=big" >"$R/etc/default/puppetserver"; : >"$R/system/overrides/srv";;
+*" --simulate purge "*)
+    for name in "${@:4}"; do echo "Purg $name [1.0]"; done
+    # What came later needs the jre.
+    for path in "$R"/system/packages/jenkins*; do
+        [[ " $* " != *" jre "* ]] || echo "Purg ${path##*/}:amd64 [1.0]"
+    done;;
 *" purge "*)
     if grep -qs iHR "$R"/system/packages/*; then echo "very bad inconsistent state; reinstall it"; exit 100; fi
-    rm -f "$new" "$R/system/packages/jre";;
+    for name in "${@:8}"; do rm -f "$R/system/packages/$name"; done;;
 esac""",
     "dpkg": r"""
 case " $* " in
@@ -165,6 +172,8 @@ class ScriptedMachine:
         run("git", "-C", str(seed), "add", ".")
         run("git", "-C", str(seed), *AUTHOR, "commit", "-q", "-m", "demo")
         run("git", "clone", "-q", "--bare", str(seed), str(self.upstream))
+        # What answers on the port is signed by itself.
+        (self.root / "authority.pem").write_text(ssl.get_server_certificate(("127.0.0.1", self.port)))
         shutil.rmtree(seed)
 
     def steps(self) -> list[Step]:
@@ -282,6 +291,7 @@ def self_signed(place: Path) -> Path:
     """Make a certificate with its key in one file."""
     file = place / "both.pem"
     words = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2")
+    words = (*words, "-addext", "subjectAltName=DNS:localhost")
     run(*words, "-keyout", str(place / "key.pem"), "-out", str(place / "cert.pem"))
     file.write_text((place / "key.pem").read_text() + (place / "cert.pem").read_text())
     return file

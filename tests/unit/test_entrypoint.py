@@ -130,3 +130,12 @@ def test_a_disk_that_cannot_be_written_is_no_bug(number: int, words: str, capsys
     assert run("program", lambda: _raise(error)) == errors.ExitStatus.FAILED
     told = capsys.readouterr().err
     assert told.startswith("program: /store/\\nlocks: ") and words in told and told.count("\n") == 1
+
+
+@pytest.mark.parametrize("stderr", ["/dev/full", "-"])
+def test_the_status_is_the_same_when_nobody_can_be_told(stderr: str) -> None:
+    program = "import sys; from enc.programs.entrypoint import run; from enc.programs.telling import tell\n"
+    program += "from enc.terms.errors import UsageError\ndef main():\n    tell('one')\n    raise UsageError('x')\n"
+    words = ["sh", "-c", f'exec "$@" 2>&{stderr}' if stderr == "-" else f'exec "$@" 2>{stderr}', "sh"]
+    done = subprocess.run([*words, sys.executable, "-c", program + "sys.exit(run('p', main))"], capture_output=True)
+    assert (done.returncode, done.stdout) == (2, b"")

@@ -411,3 +411,11 @@ def test_an_agent_that_met_the_end_of_another_run_is_asked_once_more(tmp_path: P
     puppet.write_text('#!/bin/sh\necho "Error: something else"\nexit 1\n')
     with pytest.raises(ProgramFailed):
         agent.run(machine, timeout=20)
+
+
+def test_a_journal_that_cannot_begin_leaves_no_reserve_behind(tmp_path: Path) -> None:
+    made = Journal(tmp_path / "transaction")
+    (tmp_path / "transaction/journal.jsonl").mkdir(parents=True)  # in the way of the rename
+    with pytest.raises(ToolkitError, match="cannot be written"):
+        made.open("enabling", 1.0)
+    assert [path.name for path in made.directory.iterdir() if path.is_file()] == []

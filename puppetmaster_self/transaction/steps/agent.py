@@ -20,6 +20,8 @@ UNIT = "puppet.service"
 SECTION = "agent"
 _TIMEOUT = 300.0
 _CHANGED = frozenset({0, 2})
+_NOTHING_APPLIED = 1
+"""`puppet agent --test`: no run took place, or it had no catalog; 4 and 6 say that resources failed."""
 _RUN = re.compile(rb"puppet[ \0]agent")
 _NOOP = re.compile(r"Notice: (/Stage\[main\].*should be.*\(noop\).*)")
 
@@ -167,15 +169,17 @@ class Resume(Step):
 
 
 def run(machine: Machine, *words: str, timeout: float) -> str:
-    """Run the agent once and return its output; raise `ProgramFailed` if it has no catalog or a resource fails."""
+    """Run the agent once and return its output; raise `ProgramFailed` if it has no catalog or a resource fails.
+
+    If it ends with the status that says that nothing was applied, it is run once more: Puppet gives up, instead of
+    going on, when the run whose lock it finds ends while it asks ps about it (util/pidlock.rb).
+    """
     command = ("puppet", "agent", "--test", "--color", "false", "--waitforcert", "0", *words)
     command = (*command, "--waitforlock", "5", "--maxwaitforlock", "600")
     try:
         return machine.run(*command, timeout=timeout, good=_CHANGED).output
     except ProgramFailed as error:
-        # Whose lock it found ended while Puppet asked ps for its name or its words (`-p`, or on Linux `-eq`); that has
-        # Puppet give up instead of going on (util/pidlock.rb).
-        if "Execution of 'ps -" not in str(error):
+        if error.status != _NOTHING_APPLIED:
             raise
     return machine.run(*command, timeout=timeout, good=_CHANGED).output
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from enc.answers import layout
 from enc.programs import whole_file
 from enc.programs.whole_file import Strength
+from enc.terms.errors import ToolkitError
 from enc.terms.names import EnvironmentName
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.steps.step import Step
@@ -64,7 +65,11 @@ class Base(Step):
     def undo(machine: Machine, remembered: Mapping[str, Any]) -> list[str]:
         """Remove everything there but the transaction and what must never be lost, and what was made elsewhere."""
         places = machine.places
-        assert remembered["base"] == str(places.base), "the base directory was changed in the configuration"
+        if remembered["base"] != str(places.base):
+            was = remembered["base"]
+            raise ToolkitError(
+                f"was {was} when this began; set it so again until that is undone", where="self_master.base"
+            )
         ours = (places.transaction, places.kept)
         for path in (*places.base.iterdir(), *map(Path, remembered["made"])):
             if path in ours:

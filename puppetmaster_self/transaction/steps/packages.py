@@ -1,4 +1,8 @@
-"""Packages: installed by their own program, and taken away again if they were not there before."""
+"""Packages: installed by their own program, and taken away again if they were not there before.
+
+What was installed since by others, and needs one of ours, stays, and so does what it needs: before anything is
+removed, the package program is asked what would go along.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,14 @@ REMOVE: Mapping[str, tuple[str, ...]] = {
     "apt": (*_APT, "purge"),
     "dnf": ("dnf", "-y", "--noautoremove", "remove"),
 }
+_TAKES: Mapping[str, tuple[str, ...]] = {
+    "apt": ("apt-get", "-q", "--simulate", "purge"),
+    "dnf": (
+        *("dnf", "--quiet", "--disablerepo=*", "repoquery", "--installed", "--recursive"),
+        *("--queryformat", "Remv %{name}\n", "--whatrequires"),
+    ),
+}
+"""Tells, a line each (`Purg NAME …`, `Remv NAME …`), what goes if the named packages do; needs no network."""
 _FIRST_MEND: Mapping[str, tuple[str, ...]] = {"apt": ("dpkg", "--configure", "--pending", "--force-confold")}
 """After a crash in the middle of an installation."""
 _IMPATIENT = tuple(f"-oAcquire::{name}" for name in ("Retries=0", "http::Timeout=20", "https::Timeout=20"))
@@ -68,8 +80,15 @@ class Packages(Step):
         if marked.exists():
             left = json.loads(marked.read_text(encoding="utf-8"))
         new = {kind: sorted((set(now[kind]) & set(left[kind])) - set(before[kind])) for kind in now}
+        staying, needed_by = _needed(machine, tool, new["packages"], timeout)
+        new["packages"] = [name for name in new["packages"] if name not in staying]
         if new["packages"]:
             machine.run(*REMOVE[tool], *new["packages"], timeout=timeout, environment=_WITHOUT_QUESTIONS)
+        if staying:
+            names, others = ", ".join(sorted(staying)), ", ".join(sorted(needed_by))
+            told.append(f"{names} and all new accounts stay: without them {others} would go, which came later")
+            # Nobody knows which package an account is of.
+            new |= {kind: [] for kind in ("overrides", "users", "groups")}
         # An override that names an account which is gone would stop dpkg for good, so it goes first.
         for path in new["overrides"]:
             machine.run("dpkg-statoverride", "--remove", path, timeout=timeout)
@@ -83,6 +102,28 @@ class Packages(Step):
         if new["packages"]:
             told.append(f"removed {len(new['packages'])} packages")
         return told
+
+
+def _needed(machine: Machine, tool: str, names: Sequence[str], timeout: float) -> tuple[set[str], set[str]]:
+    """Return which of our packages have to stay, and the others, not ours, that would go along with them."""
+    ours = set(names)
+    others = removed_with(machine, tool, names, timeout) - ours
+    if not others:
+        return set(), others
+    staying = {name for name in names if removed_with(machine, tool, [name], timeout) - ours}
+    # Of two that can stand in for each other, neither is needed alone.
+    if removed_with(machine, tool, sorted(ours - staying), timeout) - ours:
+        staying = ours
+    return staying, others
+
+
+def removed_with(machine: Machine, tool: str, names: Sequence[str], timeout: float) -> set[str]:
+    """Return all packages that go if `names` are removed."""
+    if not names:
+        return set()
+    lines = machine.run(*_TAKES[tool], *names, timeout=timeout, environment=_WITHOUT_QUESTIONS).output.splitlines()
+    pairs = [line.split()[:2] for line in lines if line.startswith(("Purg ", "Remv "))]
+    return {name.partition(":")[0] for _, name in pairs}
 
 
 def _without_half(machine: Machine, before: Sequence[str], timeout: float) -> list[str]:

@@ -7,6 +7,7 @@ need no second command. The central repository is the remote `upstream`.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ class Repository(Step):
         return {
             "repository": str(machine.places.repository),
             "working_copy": str(self.working_copy),
-            "kept": str(machine.places.kept / str(int(machine.now()))),
+            "kept": str(machine.places.kept_from(machine.now())),
         }
 
     def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
@@ -76,17 +77,14 @@ class Repository(Step):
         if fetched.status != 0:
             raise ToolkitError(f"cannot be fetched: {keep.reason(fetched.output)}", where=where)
         theirs = f"refs/remotes/{REMOTE}"
-        try:
-            git(machine, place, "update-ref", self.local.ref, f"{theirs}/{self.branch}")
-        except ProgramFailed as error:
-            raise ToolkitError(f"has no branch {self.branch}; name one with --branch", where=where) from error
-        if self.site is not None:
-            there = machine.ask("git", "-C", str(place), "rev-parse", "--verify", f"{theirs}/{self.site}", timeout=60)
-            if there.status == 0:
-                git(machine, place, "update-ref", self.site.ref, f"{theirs}/{self.site}")
+        if not _has(machine, place, f"{theirs}/{self.branch}"):
+            raise ToolkitError(f"has no branch {self.branch}; name one with --branch", where=where)
+        git(machine, place, "update-ref", self.local.ref, f"{theirs}/{self.branch}")
+        if self.site is not None and _has(machine, place, f"{theirs}/{self.site}"):
+            git(machine, place, "update-ref", self.site.ref, f"{theirs}/{self.site}")
         brought = _bring_back(machine, place)
         self._working_copy(machine, place)
-        _hook(place / "hooks/post-receive", _POST_RECEIVE.format(deploy=" ".join(self.deploy)))
+        _hook(place / "hooks/post-receive", _POST_RECEIVE.format(deploy=shlex.join(self.deploy)))
         commit = git(machine, place, "rev-parse", "--short", self.local.ref).output.strip()
         return "; ".join([f"{self.branch} at {commit}", *brought])
 
@@ -126,6 +124,10 @@ class Deploy(StepWithoutUndo):
     def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
         del remembered
         return " ".join(machine.run(*self.command, timeout=self.timeout).output.split())
+
+
+def _has(machine: Machine, repository: Path, ref: str) -> bool:
+    return machine.ask("git", "-C", str(repository), "show-ref", "--verify", "--quiet", ref, timeout=60).status == 0
 
 
 def _hook(path: Path, text: str) -> None:

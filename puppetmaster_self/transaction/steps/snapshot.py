@@ -33,7 +33,7 @@ class Snapshot(Step):
         return {
             "roots": [str(root) for root in self.roots],
             "without": [str(path) for path in self.without],
-            "kept": str(machine.places.kept / str(int(machine.now()))),
+            "kept": str(machine.places.kept_from(machine.now())),
         }
 
     def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:

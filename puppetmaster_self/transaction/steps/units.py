@@ -22,6 +22,8 @@ SYNC = "puppetmaster-self-sync.service"
 SYNC_TIMER = "puppetmaster-self-sync.timer"
 _WANTS = {RECOVER: "multi-user.target.wants", TIMER: "timers.target.wants", SYNC_TIMER: "timers.target.wants"}
 _TIMEOUT = 120.0
+INTERVAL = 60.0
+"""Seconds between two looks of the watch timer."""
 
 _AS = """\
 # With root's home directory, and so its configuration of git and ssh, as by hand.
@@ -86,8 +88,8 @@ TimeoutStartSec=1h
 Description=Watch over the instance's own Puppet master
 
 [Timer]
-OnActiveSec=1min
-OnUnitInactiveSec=1min
+OnActiveSec=%l
+OnUnitInactiveSec=%l
 AccuracySec=5s
 
 [Install]
@@ -133,8 +135,8 @@ def texts(program: tuple[str, ...], interval: float = 3600.0) -> dict[str, str]:
         if not word.isprintable() or any(character in word for character in " \"'\\%$;"):
             raise UsageError(f"{word!r} cannot stand in a unit; use a path without spaces and quotes")
     every = f"{max(interval, _SHORTEST):.0f}"
-    values = {"%a": _AS, "%b": _BESIDES, "%s": " ".join(program), "%i": every}
-    return {name: re.sub("%[absi]", lambda match: values[match[0]], text) for name, text in _TEXTS.items()}
+    values = {"%a": _AS, "%b": _BESIDES, "%s": " ".join(program), "%i": every, "%l": f"{INTERVAL:.0f}"}
+    return {name: re.sub("%[absil]", lambda match: values[match[0]], text) for name, text in _TEXTS.items()}
 
 
 @dataclass(frozen=True)
