@@ -54,7 +54,8 @@ def test_what_a_project_that_is_gone_has_left_is_for_its_own_nodes(name: str) ->
     for of in ("a", ""):
         with pytest.raises(NotEntitled, match=r"a project c\b.* not in LDAP"):
             classify(of, project("a", "c"), project("b"), environment=name)
-    found = classify("a", project("a"), puppetmasterTrial=f"{name} until 99 because")
+    tried: dict[str, Any] = {"puppetmasterTrial": f"{name} until 99 because"}
+    found = classify("a", project("a"), **tried)
     assert found.trial is None and [note for note in found.notes if "not in LDAP" in note]
     assert classify("c", project("a"), environment=name).environment == name, "a node that is still its own"
     made_the_sites = Settings(branches=BranchSettings(rules=(*BranchSettings().rules, f"old = {name}")))
