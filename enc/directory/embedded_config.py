@@ -21,6 +21,7 @@ from enc.classify.statements import PROJECT
 from enc.directory import limits
 from enc.directory.access import ADMINS_ATTRIBUTES, access_rules, everything_editors
 from enc.directory.name_rules import name_rules
+from enc.directory.projects_access import projects_rules
 from enc.directory.service_accounts import READER, SIGNER
 from enc.terms.errors import UsageError
 
@@ -64,6 +65,8 @@ class StartOptions:
     """slapd's own level words; `none` logs what goes wrong, `stats` every operation."""
     unique_names: bool = True
     """Refuse a second node with a certname (or associatedDomain) that another node has, or a second key of a person."""
+    site_projects: tuple[str, ...] | None = None
+    """Projects of the site's own nodes, for the account of a projects' server. None: those of last time."""
     limits: bool = True
     """Refuse what is too long or too many (limits.py)."""
 
@@ -146,6 +149,7 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
         f'limits dn.exact="{reader_dn(suffix)}" size=unlimited time=unlimited',
         *(f"limits {who} size=unlimited time=unlimited" for who in everything_editors(suffix)),
         "add_content_acl on",
+        *projects_rules(suffix, options.site_projects or ()),
         access_rules(suffix, hashes=limits.STORED[scheme] if options.limits else ""),
         "",
         "overlay syncprov",

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from enc.answers.direct import answer
+from enc.directory.embedded_config import StartOptions
 from enc.settings import AnswerSettings, DomainSettings, MirrorSettings, Settings, config
 from enc.terms.errors import ExitStatus
 from enc.terms.names import Certname, EnvironmentName
@@ -31,7 +32,7 @@ DATA = f'key="{SECRET}"'
 
 @pytest.fixture(scope="module")
 def slapd(make_module_slapd: SlapdMaker) -> Slapd:
-    slapd = make_module_slapd()
+    slapd = make_module_slapd(options=StartOptions(site_projects=("ops",)))
     populate(slapd)
     add_project(slapd, "ops", puppetmasterData=DATA)
     classes = ["device", "puppetClient", "puppetmasterClassification"]
@@ -103,6 +104,38 @@ def test_each_server_answers_its_domain_and_has_nothing_of_the_other(
     slapd.modify(node_dn(WEB, "red"), {"environment": [(REPLACE, ["project_red__used"])]})
     eventually(lambda: usage.nodes(EnvironmentName("project_red")) == (), "the other environment")
     slapd.modify(node_dn(WEB, "red"), {"environment": [(REPLACE, ["project_red"])]})
+
+
+def test_with_its_own_account_it_has_nothing_of_the_site_at_all(
+    slapd: Slapd, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Not even the follower's account, which the others on that machine are kept from."""
+    home = slapd.directory.home
+    one = Following(
+        tmp_path / "one",
+        slapd,
+        domains={"serves": "projects", "site_projects": ["ops"]},
+        directory={
+            "bind_dn": f"cn=enc-projects,ou=services,{home.suffix}",
+            "bind_password_file": str(home.projects_password_file),
+        },
+    )
+    request.addfinalizer(one.end)
+    one.start(forked=True)
+    assert one.enc(WEB)[0] == 0
+    copied = one.layout.copy.read_bytes() + _log_of(one)
+    assert WEB.encode() in copied
+    assert not [what for what in (SECRET, DB, "bare.example.org", "ou=ops", "cn=ops") if what.encode() in copied]
+    # What becomes the site's goes, and what it is from then on does not come.
+    add_node(slapd, "moves.example.org", "red", puppetClass="base")
+    eventually(lambda: one.text("moves.example.org"), "an answer")
+    with slapd.connect() as mover:
+        mover.modify_dn(node_dn("moves.example.org", "red"), "cn=moves.example.org", new_superior=f"ou=ops,{HOSTS}")
+    slapd.modify(node_dn("moves.example.org", "ops"), {"description": [(REPLACE, [f"says {SECRET}"])]})
+    eventually(lambda: one.text("moves.example.org") is None, "no answer any more")
+    slapd.delete(node_dn("moves.example.org", "ops"))
+    one.current()
+    assert SECRET.encode() not in one.layout.copy.read_bytes() + _log_of(one)
 
 
 def _log_of(one: Following) -> bytes:

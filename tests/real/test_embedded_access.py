@@ -427,6 +427,56 @@ def test_reading(site: Slapd, who: str) -> None:
     assert not [item["dn"] for item in entries if "userPassword" in item["attributes"]]
 
 
+def test_the_account_of_a_projects_server_reads_only_what_is_projects(site: Slapd) -> None:
+    """Here blue is the site's own project, and a node of red says that it is blue's."""
+    home = site.directory.home
+
+    def account() -> Connection:
+        return site.connect(f"cn=enc-projects,ou=services,{S}", home.projects_password_file.read_text().strip())
+
+    assert not home.projects_password_file.exists(), "without a project of the site's there is no such account"
+    try:
+        site.restart(site_projects=("blue",))
+        site.restart(site_projects=None)  # kept from start to start
+        with site.connect() as manager:
+            for do in (node("red2.example", puppetmasterProject="blue", puppetVar="password=x"),
+                       Do("add", f"cn=bare.example,ou=hosts,{S}", {"objectClass": ["device", "puppetClient"]}),
+                       Do("add", f"cn=all,ou=groups,{S}", {"objectClass": ["groupOfURLs"]})):  # fmt: skip
+                do(manager)
+        with account() as bound:
+            bound.search(S, "(objectClass=*)", attributes=["*", "+"])
+            entries = [item for item in bound.response or () if item["type"] == "searchResEntry"]
+            found = {item["dn"]: item["attributes"] for item in entries}
+            below = {dn.removesuffix(f",{S}") for dn in found} - {S, "ou=hosts", "ou=projects", "ou=groups", "cn=site"}
+            assert below == {RED_NODE, RED, f"cn=web,{RED}", f"cn=projectadmin,{RED}", f"cn=netadmin,{RED}",
+                             "cn=all,ou=groups"}  # fmt: skip
+            assert "userPassword" not in str(found) and "contextCSN" in found[S]
+            # Nor by asking whether it is so.
+            for base, question in (
+                *((f"{BLUE_NODE},{S}", "(puppetClass=base)"), (f"{BLUE},{S}", f"(member=uid=bert,ou=people,{S})")),
+                *((f"uid=zoe,ou=people,{S}", "(uid=zoe)"), (f"cn=operators,ou=groups,{S}", "(cn=operators)")),
+                (f"cn=red2.example,ou=red,ou=hosts,{S}", "(puppetVar=password=x)"),
+            ):
+                bound.search(base, question, attributes=["*"])
+                assert not bound.response, base
+                assert not bound.compare(base, *question.strip("()").split("=", 1)), base
+            for refused in (change(RED_NODE, ADD, "description", "x"), Do("delete", f"{RED_NODE},{S}")):
+                with pytest.raises(Refused):
+                    refused(bound)
+        with _as(site, "zoe") as zoe:
+            zoe.search(f"{BLUE_NODE},{S}", "(objectClass=*)")
+            assert zoe.response, "others see what they did"
+        site.restart(site_projects=())
+        with account() as bound:
+            bound.search(S, "(objectClass=*)")
+            assert not bound.response, "nobody says what to keep from it"
+    finally:
+        site.stop()
+        site.directory.restore(home.data_dir / "backup.ldif")
+        home.projects_password_file.unlink(missing_ok=True)
+        site.start(site_projects=())
+
+
 @pytest.mark.parametrize("attribute, values", [("description", 10), ("sshPublicKey", 50)])
 def test_the_number_of_values_is_counted_over_requests(site: Slapd, attribute: str, values: int) -> None:
     who, dn = ("zoe", f"uid=zoe,ou=people,{S}") if attribute == "sshPublicKey" else ("anna", f"{RED_NODE},{S}")
