@@ -427,6 +427,43 @@ def test_reading(site: Slapd, who: str) -> None:
     assert not [item["dn"] for item in entries if "userPassword" in item["attributes"]]
 
 
+RELAX = [("1.3.6.1.4.1.4203.666.5.12", True, None)]
+
+
+@pytest.mark.parametrize(
+    ("there", "refused", "taken"),
+    [
+        (("c-d",), ("c_d",), ("cd", "c-d-e", "d-c", "c", "c-dd", "cc-d")),
+        (("c_d",), ("c-d",), ("c_d_e",)),
+        (("a-b_c", "x-1-2_3"), ("a-b-c", "a_b_c", "a_b-c", "x_1_2_3", "x-1-2-3"), ("a-b", "b-c", "x-1", "x1-2-3")),
+    ],
+)
+def test_a_project_that_is_another_to_puppet_is_not_added(
+    site: Slapd, there: tuple[str, ...], refused: tuple[str, ...], taken: tuple[str, ...]
+) -> None:
+    made = []
+    with _as(site, "olga") as olga:
+        for name in there:
+            project(name)(olga)
+            made.append(name)
+        for name in refused:
+            for controls in (None, RELAX):
+                with pytest.raises(Refused) as refusal:
+                    project(name)(olga, controls)
+                assert refusal.value.description == "insufficientAccessRights"
+        for name in taken:
+            project(name)(olga)
+            made.append(name)
+        olga.search(f"ou=projects,{S}", "(objectClass=groupOfNames)", attributes=["cn"])
+        found = {str(item["attributes"]["cn"][0]) for item in olga.response or () if "attributes" in item}
+        assert found >= set(made), "they are read"
+        Do("modify", f"cn={there[0]},ou=projects,{S}", {"description": [(ADD, ["x"])]})(olga)
+        for name in made:
+            Do("delete", f"cn={name},ou=projects,{S}")(olga)
+        project(refused[0])(olga)
+        Do("delete", f"cn={refused[0]},ou=projects,{S}")(olga)
+
+
 def test_the_account_of_a_projects_server_reads_only_what_is_projects(site: Slapd) -> None:
     """Here blue is the site's own project, and a node of red says that it is blue's."""
     home = site.directory.home

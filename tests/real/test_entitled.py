@@ -67,7 +67,7 @@ def test_an_edit_past_our_commands_opens_no_other_projects_environment(following
 def test_a_project_that_comes_later_gets_nobodys_nodes_and_loses_none(following: Following) -> None:
     slapd = following.slapd
     assert (said(following), said(following, CACHE)) == ("project_a", "project_c_d")
-    add_project(slapd, "c_d")  # its name is one that slapd takes: no overlay sees that it is the same to Puppet
+    add_project(slapd, "c_d")  # by the owner of the data directory, whom no rule of slapd holds back
     eventually(lambda: "project c-d and of project c_d" in said(following, CACHE), "neither's")
     add_node(slapd, "other.example.org", "c_d")
     eventually(lambda: "project c_d and of project c-d" in said(following, "other.example.org"), "neither's")
