@@ -66,7 +66,7 @@ class EmbeddedDirectory:
             home.data_dir.mkdir(parents=True, exist_ok=True)
         home.check_owner()
         with home.exclusive():
-            for directory, mode in ((home.run, 0o755), (home.log_file.parent, 0o750)):
+            for directory, mode in ((home.run, 0o755), (home.log_file.parent, 0o750), (home.deletions, 0o700)):
                 directory.mkdir(mode=mode, exist_ok=True)
             if "suffix" not in home.kept():
                 if port:
@@ -84,6 +84,7 @@ class EmbeddedDirectory:
         home.check_owner()
         options = options or StartOptions()
         with home.exclusive():
+            home.deletions.mkdir(mode=0o700, exist_ok=True)
             if options.site_projects is not None and not self.process.running:
                 home.keep(site_projects=list(options.site_projects))
             options = replace(options, site_projects=home.site_projects())

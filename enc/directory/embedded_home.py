@@ -49,6 +49,8 @@ class Home:
         self.log_file = self.data_dir / "log" / "slapd.log"
         self.database = self.data_dir / "db"
         """A link to the database of the day."""
+        self.deletions = self.data_dir / "deletions"
+        """The database in which deletions are logged."""
         self.run = self.data_dir / "run"
         """What is only there while slapd runs."""
 
