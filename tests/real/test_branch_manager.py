@@ -202,8 +202,8 @@ def test_refusals_are_told_of_a_project_a_branch_or_a_person(managed: Managed) -
     red, topic, test = "refs/heads/project/red", "refs/heads/topic/red/x", "refs/heads/test"
     now = time.time()
     for who, ref, before in (
-        *(("carol", red, 90_000.0), ("carol", red, 60.0), ("bob", topic, 50.0)),
-        *(("bob", "refs/heads/topic/red/y", 40.0), ("carol", test, 30.0), ("red", "refs/tags/a b\nc", 20.0)),
+        *(("carol", red, 90_000.0), ("carol", red, 9_000.0), ("bob", topic, 8_000.0)),
+        *(("bob", "refs/heads/topic/red/y", 7_000.0), ("carol", test, 30.0), ("red", "refs/tags/a b\nc", 20.0)),
     ):
         at = now - before
         one = Refusal(at, f"{at:.0f}", who, "http", ref, "a" * 40, "b" * 40, f"{who} may not: " + "x" * 900, True)
@@ -218,7 +218,7 @@ def test_refusals_are_told_of_a_project_a_branch_or_a_person(managed: Managed) -
     assert told("Carol") == [("carol", red, 2), ("carol", test, 1)]
     of_red = [("carol", red, 2), ("bob", topic, 1), ("bob", "refs/heads/topic/red/y", 1)]
     assert told("red") == [*of_red, ("red", "refs/tags/a b\nc", 1)], "of the project and of the person of that name"
-    assert told("--since", "35s") == told("--last", "2") and len(told()) == 5
+    assert told("--since", "1h") == told("--last", "2") and len(told()) == 5
     shown = managed.branch_manager("refusals", "project/red").stdout.splitlines()
     assert len(shown) == 2 and "carol may not" in shown[1] and len(shown[1]) < 400
     assert "x" * 900 in managed.branch_manager("refusals", "project/red", "--full").stdout
