@@ -6,20 +6,22 @@ entry last, and when. The follower sees each change; here it notes the
 difference between what it knew and what is there now. Which of these notes the
 trail tells already is found out by who reads both (enc/service/strangers.py).
 
-Owns the file `seen.jsonl` in the answers' directory, and `seen.jsonl.1` with
-what was before; together they stay below 128 MB. Of long values only their
-number and length are kept. They have what the copy has, so on a server for
+Owns the directory `seen` in the answers' directory, with a file for each who changed something (`.1`: what was
+before), so that nobody's edits take the room of another's: 16 MB each. Of long values only their number and length are
+kept. Of a deletion LDAP does not say whose it is; such notes are in a file for each place above the entry, where
+whoever may delete one may delete all. They have what the copy has, so on a server for
 projects (enc/rights/domains.py) they are the follower's own, too. A note is written in the transaction that brings
 the change, before its commit: a kill in between brings both once more, and who
 reads takes a version of an entry once. Changes that came while nobody followed
-are one note, of the last who changed the entry. Who deleted an entry no server
-tells. What is not followed (people, groups of people) is not seen.
+are one note, of the last who changed the entry. Who deleted an entry only the embedded directory tells, and later
+(enc/directory/deletions.py). What is not followed (people, groups of people) is not seen.
 
 Failure mode: `NotWritten`, and the change is taken up again later.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,12 +29,17 @@ from typing import Any, NamedTuple
 
 from enc.answers.plans import Feed
 from enc.programs.json_lines import JsonLines
-from enc.programs.whole_file import Strength
+from enc.programs.whole_file import NotWritten, Strength
 from enc.terms.record import Record
 
-_MOST = 64 << 20
+_MOST = 8 << 20
+"""Bytes of one file, of which there are two for each who changed something."""
 _LONGEST = 4096
-"""Characters of the values of one change that are kept."""
+"""Characters of the values of one difference that are kept."""
+_IN_ALL = 65_536
+"""Likewise of all differences of one change."""
+_AT_ONCE = 20
+"""Notes that are written between two looks at how long a file is."""
 
 
 class Difference(NamedTuple):
@@ -60,36 +67,61 @@ class Seen(NamedTuple):
 
 
 class SeenEdits:
-    """The file below one answers' directory. Making the object does nothing."""
+    """The files below one answers' directory. Making the object does nothing."""
 
     def __init__(self, root: Path, *, private: bool = False) -> None:
         """`private`: only the follower's account reads what is noted from now on."""
-        self.file = root / "seen.jsonl"
-        self._lines = JsonLines(self.file, mode=0o600 if private else 0o640, survives=Strength.KILL, longest=_MOST)
+        self.place = root / "seen"
+        self._private = private
 
     @property
-    def files(self) -> tuple[Path, Path]:
-        """What was noted before stands in these."""
-        return self.file, Path(self._lines.older)
+    def files(self) -> tuple[Path, ...]:
+        """What was noted before stands in these; raise OSError."""
+        try:
+            return tuple(sorted(self.place.iterdir()))
+        except FileNotFoundError:
+            return ()
 
     def note(self, changes: Iterable[tuple[Feed, Record | None, Record | None]]) -> None:
-        """Note (feed, before, after) of entries; raise `NotWritten`."""
+        """Note (feed, before, after) of entries; raise `NotWritten`.
+
+        If that fails, some may be there: all come once more then, and are taken once.
+        """
         now = int(time.time())
-        found = [_document(now, *change) for change in changes if _counts(change[1], change[2])]
-        if found:
-            self._lines.append(*found)
+        found: dict[str, list[dict[str, Any]]] = {}
+        for change in changes:
+            if _counts(change[1], change[2]):
+                document = _document(now, *change)
+                found.setdefault(_whose(document), []).append(document)
+        for name, documents in found.items():
+            file = self.place / f"{name}.jsonl"
+            try:
+                self.place.mkdir(mode=0o700 if self._private else 0o750, exist_ok=True)
+            except OSError as error:
+                raise NotWritten(error, str(file)) from error
+            mode = 0o600 if self._private else 0o640
+            lines = JsonLines(file, mode=mode, survives=Strength.KILL, longest=_MOST)
+            for first in range(0, len(documents), _AT_ONCE):
+                lines.append(*documents[first : first + _AT_ONCE])
 
     def read(self) -> list[Seen]:
         """Return what was seen, oldest first, each version of an entry once; raise OSError."""
         found: dict[tuple[str, str, str], Seen] = {}
-        older = JsonLines(self._lines.older, mode=None, survives=Strength.KILL)
-        for line in (*older.read(), *self._lines.read()):
-            try:
-                seen = _seen(line.record or {})
-            except (KeyError, TypeError, ValueError):
-                continue  # torn by a kill; the same change was noted again
-            found[seen.dn, seen.csn, seen.do] = seen
-        return sorted(found.values(), key=lambda seen: seen.at)
+        # What was before (`….1`) follows its file by name; of one version it does not matter which is taken.
+        for file in self.files:
+            for line in JsonLines(file, mode=None, survives=Strength.KILL).read():
+                try:
+                    seen = _seen(line.record or {})
+                except (KeyError, TypeError, ValueError):
+                    continue  # torn by a kill; the same change was noted again
+                found[seen.dn, seen.csn, seen.do] = seen
+        return sorted(found.values(), key=lambda seen: (seen.at, seen.csn))
+
+
+def _whose(document: dict[str, Any]) -> str:
+    """Return the name of the file of a note: of who made the change, else of the place above the entry."""
+    whose = document["who"] or "above " + str(document["dn"]).partition(",")[2]
+    return hashlib.sha256(whose.lower().encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def _counts(before: Record | None, after: Record | None) -> bool:
@@ -100,7 +132,11 @@ def _counts(before: Record | None, after: Record | None) -> bool:
 def _document(at: int, feed: Feed, before: Record | None, after: Record | None) -> dict[str, Any]:
     shown = before or after
     assert shown is not None
-    found = [[one.attribute, _bounded(one.before), _bounded(one.after)] for one in _differences(before, after)]
+    found, left = [], _IN_ALL
+    for one in _differences(before, after):
+        gone, come = _bounded(one.before, left), _bounded(one.after, left)
+        left -= sum(map(len, (*gone, *come)))
+        found.append([one.attribute, gone, come])
     do = "add" if before is None else "delete" if after is None else "modify"
     if before is not None and after is not None and before.dn != after.dn:
         do, found = "rename", [["dn", [before.dn], [after.dn]], *found]
@@ -125,9 +161,9 @@ def is_cut(values: tuple[str, ...]) -> bool:
     return len(values) == 1 and values[0].startswith("(") and values[0].endswith(" characters)")
 
 
-def _bounded(values: tuple[str, ...]) -> list[str]:
+def _bounded(values: tuple[str, ...], left: int) -> list[str]:
     length = sum(map(len, values))
-    return list(values) if length <= _LONGEST else [f"({len(values)} values of {length} characters)"]
+    return list(values) if length <= min(_LONGEST, left) else [f"({len(values)} values of {length} characters)"]
 
 
 def _seen(document: dict[str, Any]) -> Seen:

@@ -7,7 +7,9 @@ branch of a project can become (`branches.rules`) is that project's, whether the
   which only the project's admins and operators write);
 - if branches of two projects can become it (`project_c_d`: of c-d and c_d; `project_a__x`: of a--x, and a topic of a),
   it is nobody's: who came first must not decide for the other, and each master might tell that otherwise. Nodes of
-  either get it only if each names the other as a guest.
+  either get it only if each names the other as a guest;
+- where there is no such project in LDAP, any more or yet, nobody can let other nodes in, and none gets it. What was
+  pushed for it may still be deployed. Nodes that are still of that project keep it.
 
 An environment that no project's branch can become is free for all: those of the site's own branches are reviewed, and
 to branches of no project only operators push.
@@ -70,6 +72,12 @@ def refusal(environment: EnvironmentName, project: ProjectName | None, source: S
                 f"environment {environment} is project {other}'s, and {whose}; {_remedy(other, project)}, or name "
                 "another environment"
             )
+    if not ours and not others:
+        return (
+            f"environment {environment} is that of branches of a project {claims[0]}, which is not in LDAP (any more), "
+            "so nobody could let other nodes in; name another environment, or make it the site's by a rule of its own "
+            "(branches.rules)"
+        )
     return None
 
 

@@ -16,7 +16,7 @@ from enc.programs import log, whole_file
 from enc.programs.telling import tell
 from enc.programs.whole_file import Strength
 from enc.settings import Settings, config
-from enc.terms.errors import one_line
+from enc.terms.errors import UsageError, one_line
 
 
 def json_option(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +34,21 @@ def edit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", required=True, help="why; stands in the audit trail")
     parser.add_argument("--dry-run", action="store_true", help="show the very change that would be made, and make none")
     parser.add_argument("--as", dest="person", metavar="UID", help="bind as this person (asks for the password)")
+
+
+def past_options(parser: argparse.ArgumentParser) -> None:
+    """Offer `--since` (for enc/service/history.py's `moment`) and `--last` (for `counted`) where what was is listed."""
+    parser.add_argument(
+        "--since", metavar="WHEN", help="only later ones: 2026-11-01, 2026-11-01T14:30, both UTC, or 2h, 3d ago"
+    )
+    parser.add_argument("--last", metavar="N", help="only the last N")
+
+
+def counted(option: str, text: str) -> int:
+    """Return the number from 1 that `text` is; raise `UsageError`, which names `option`."""
+    if not (text.isascii() and text.isdigit() and int(text[:10]) > 0 and len(text) <= 10):
+        raise UsageError(f"{option} {one_line(text[:60])}: write a whole number from 1")
+    return int(text)
 
 
 def verbs(parser: argparse.ArgumentParser) -> Callable[[str, str, Callable[[Call], int]], argparse.ArgumentParser]:

@@ -10,6 +10,7 @@ from enc.commands.call import Call, json_option
 from enc.directory.embedded import EmbeddedDirectory
 from enc.directory.embedded_config import StartOptions, TlsFiles
 from enc.terms.errors import ExitStatus, UsageError
+from enc.terms.names import ProjectName
 
 SUMMARY = "start, stop, watch, back up and restore the embedded slapd"
 
@@ -27,6 +28,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     start.add_argument("--tls-certificate", type=Path, metavar="FILE", help="offer StartTLS and ldaps:// (PEM)")
     start.add_argument("--tls-key", type=Path, metavar="FILE", help="the certificate's key (PEM)")
     start.add_argument("--tls-authority", type=Path, metavar="FILE", help="the chain above the certificate (PEM)")
+    start.add_argument(
+        "--site-project",
+        action="append",
+        metavar="PROJECT",
+        help="make the account cn=enc-projects, which sees nothing of this project (again for further ones);"
+        " default: domains.site_projects, else those of last time",
+    )
     json_option(start)
     actions.add_parser("stop", help="end it, return when it is gone")
     json_option(actions.add_parser("status", help="how it is; exit status 1 if it does not answer"))
@@ -42,7 +50,7 @@ def run(call: Call) -> int:
     directory = _directory(call)
     if arguments.action == "start":
         directory.init(ldif=arguments.ldif, port=arguments.port)
-        directory.start(StartOptions(port=arguments.port, tls=_tls(arguments)))
+        directory.start(StartOptions(arguments.port, _tls(arguments), site_projects=_site_projects(call)))
         return _show(call, directory)
     if arguments.action == "status":
         return _show(call, directory)
@@ -65,6 +73,15 @@ def _directory(call: Call) -> EmbeddedDirectory:
         return EmbeddedDirectory(place, suffix)
     settings = call.settings.directory
     return EmbeddedDirectory(settings.data_directory, suffix or settings.suffix)
+
+
+def _site_projects(call: Call) -> tuple[str, ...] | None:
+    """Return the projects that the account of a projects' server does not see; None: those of last time."""
+    if call.arguments.site_project is not None:
+        return tuple(str(ProjectName(name)) for name in call.arguments.site_project)
+    if call.arguments.data_directory is not None:
+        return None
+    return call.settings.domains.site_projects or None
 
 
 def _tls(arguments: argparse.Namespace) -> TlsFiles | None:

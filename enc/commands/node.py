@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from enc.classify.classify import Classifier
-from enc.commands.call import Call, edit_options, full_option, json_option, table, verbs
+from enc.commands.call import Call, counted, edit_options, full_option, json_option, past_options, table, verbs
 from enc.commands.wishes import (
     amendment_options,
     desk_of,
@@ -67,10 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     past.add_argument("certname", metavar="CERTNAME", nargs="?")
     past.add_argument("--project", metavar="PROJECT", help="all edits in this project")
     past.add_argument("--all", action="store_true", help="all edits; also what --since or --last alone mean")
-    past.add_argument(
-        "--since", metavar="WHEN", help="only later ones: 2026-11-01, 2026-11-01T14:30, both UTC, or 2h, 3d ago"
-    )
-    past.add_argument("--last", metavar="N", help="only the last N")
+    past_options(past)
     full_option(past)
     json_option(past)
     undoing = verb("undo", "take an edit back (of a node, a project or anything else)", _undo)
@@ -220,7 +217,7 @@ def _history(call: Call) -> int:
         node=None if arguments.certname is None else Certname(arguments.certname),
         project=None if arguments.project is None else ProjectName(arguments.project),
         since=None if arguments.since is None else history.moment(arguments.since, time.time()),
-        last=None if arguments.last is None else _count("--last", arguments.last),
+        last=None if arguments.last is None else counted("--last", arguments.last),
     )
     with LdapSource(settings) as source:
         edits = [history.resolved(edit, source, settings) for edit in found.edits]
@@ -230,12 +227,6 @@ def _history(call: Call) -> int:
     if not edits:
         call.say("no edits")
     return 0
-
-
-def _count(option: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text[:10]) > 0 and len(text) <= 10):
-        raise UsageError(f"{option} {one_line(text[:60])}: write a whole number from 1")
-    return int(text)
 
 
 def _told(edit: Edit, bounds: Bounds) -> list[str]:

@@ -43,6 +43,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import product
+from urllib.parse import quote
 
 from enc.classify.kinds import GUEST, KINDS, TRIAL, attributes_of
 from enc.directory.name_rules import LABEL, LABELLED
@@ -103,6 +105,9 @@ ADMINS_ATTRIBUTES = tuple(
 _OWN = ("roleOccupant", "sshPublicKey")
 """What admins write in roles, and people about themselves."""
 
+RIVALS = 3
+"""Separators in a project's name up to which slapd tells that another has it already: each doubles what it asks."""
+
 _NODE_FILTER = "(objectClass=puppetClient)"
 _PREFIX_FILTER = "(objectClass=puppetmasterScope)"
 
@@ -136,6 +141,7 @@ def access_rules(suffix: str, table: tuple[Role, ...] = ROLES, *, hashes: str = 
     return "\n".join(
         (
             _strangers(suffix),
+            *_rivals(suffix, everything),
             # Such a value lets nobody in, and has no limits.
             _rule("* attrs=userPassword;lang-", *_each(everything, "=xw")),
             *_passwords(people, everything, hashes),
@@ -203,6 +209,24 @@ def everything_editors(suffix: str, table: tuple[Role, ...] = ROLES) -> list[str
 def _strangers(suffix: str) -> str:
     """Let those on who are entries of this tree, or nobody (who may only sign in); all others have no part in it."""
     return _rule("*", f'dn.subtree="{suffix}" break', "anonymous break")
+
+
+def _rivals(suffix: str, everything: list[str]) -> Iterable[str]:
+    """Let nobody add a project whose name differs from another's in '-' and '_' alone: to Puppet it is the same.
+
+    A set is asked whether there is one already, spelled in any way; the entry itself is not there yet. What is there
+    may be read and deleted. A rule for each number of separators, up to three; a rename is judged by the old name.
+    """
+    projects = f"ou=projects,{suffix}"
+    top = re.escape(projects).replace("\\", "\\\\")
+    for separators in range(1, RIVALS + 1):
+        name = "[-_]".join(["([a-z0-9]+)"] * (separators + 1))
+        rest = [[f"{mark}${place}" for mark in "-_"] for place in range(2, separators + 2)]
+        found = "".join(f"(cn=$1{''.join(parts)})" for parts in product(*rest))
+        there = f'set.expand="[ldap:///{quote(projects, safe="=,")}?entryDN?one?(|{found})]/entryDN"'
+        yield _rule(
+            f'dn.regex="^cn={name},{top}$" attrs=entry', *(f"{who} {there} =zrscd" for who in everything), "* break"
+        )
 
 
 def _edits_everything(role: Role) -> bool:

@@ -19,14 +19,14 @@ Not here: names, addresses and locks (embedded_home.py), texts
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from enc.directory import accounts, embedded_config, embedded_database, place
 from enc.directory.embedded_config import StartOptions
 from enc.directory.embedded_home import Home
 from enc.directory.embedded_process import EmbeddedProcess
-from enc.directory.service_accounts import SIGNER
+from enc.directory.service_accounts import PROJECTS_READER, SIGNER
 from enc.programs import whole_file
 from enc.programs.whole_file import Strength
 from enc.terms.errors import UsageError
@@ -66,7 +66,7 @@ class EmbeddedDirectory:
             home.data_dir.mkdir(parents=True, exist_ok=True)
         home.check_owner()
         with home.exclusive():
-            for directory, mode in ((home.run, 0o755), (home.log_file.parent, 0o750)):
+            for directory, mode in ((home.run, 0o755), (home.log_file.parent, 0o750), (home.deletions, 0o700)):
                 directory.mkdir(mode=mode, exist_ok=True)
             if "suffix" not in home.kept():
                 if port:
@@ -82,9 +82,16 @@ class EmbeddedDirectory:
         home = self.home
         home.check_initialised()
         home.check_owner()
+        options = options or StartOptions()
         with home.exclusive():
-            if self.process.start(options or StartOptions(), timeout):
+            home.deletions.mkdir(mode=0o700, exist_ok=True)
+            if options.site_projects is not None and not self.process.running:
+                home.keep(site_projects=list(options.site_projects))
+            options = replace(options, site_projects=home.site_projects())
+            if self.process.start(options, timeout):
                 accounts.ensure(SIGNER, home.signer_password_file, home.ldapi_uri, home.suffix)
+                if options.site_projects:
+                    accounts.ensure(PROJECTS_READER, home.projects_password_file, home.ldapi_uri, home.suffix)
         return self.status()
 
     def stop(self) -> None:

@@ -18,16 +18,17 @@ import yaml
 
 from enc.classify.kinds import KINDS, attributes_of
 from enc.classify.statements import PROJECT
-from enc.directory import limits
+from enc.directory import deletions, limits
 from enc.directory.access import ADMINS_ATTRIBUTES, access_rules, everything_editors
 from enc.directory.name_rules import name_rules
+from enc.directory.projects_access import projects_rules
 from enc.directory.service_accounts import READER, SIGNER
 from enc.terms.errors import UsageError
 
 SYSTEM_SCHEMAS = ("core", "cosine", "nis", "inetorgperson", "dyngroup")
 """Schemas of OpenLDAP that ours and people's directories stand on."""
 
-MODULES = ("back_mdb", "syncprov", "unique", "constraint", "ppolicy", "argon2")
+MODULES = ("back_mdb", "syncprov", "unique", "constraint", "ppolicy", "argon2", "accesslog")
 """Loaded where they are modules; a slapd that has them built in has no such file."""
 
 INDEXES = (
@@ -60,10 +61,14 @@ class StartOptions:
     """Writes that syncprov remembers in memory, so that followers get changes and not everything. 0: none."""
     max_size: int = 4 << 30
     """Bytes that the database may grow to; the file is sparse. Full: writes are refused, reading goes on."""
+    deletions_size: int = deletions.LARGEST
+    """Likewise of the log of deletions. Full: entries are deleted all the same, and not logged."""
     log_level: str = "none"
     """slapd's own level words; `none` logs what goes wrong, `stats` every operation."""
     unique_names: bool = True
     """Refuse a second node with a certname (or associatedDomain) that another node has, or a second key of a person."""
+    site_projects: tuple[str, ...] | None = None
+    """Projects of the site's own nodes, for the account of a projects' server. None: those of last time."""
     limits: bool = True
     """Refuse what is too long or too many (limits.py)."""
 
@@ -81,6 +86,8 @@ class Placement:
     modules: tuple[str, ...]
     """Of MODULES, those that exist as files there."""
     database: Path
+    deletions: Path
+    """The directory of the database in which deletions are logged."""
     pid_file: Path
     arguments_file: Path
     owner_uid: int
@@ -146,6 +153,7 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
         f'limits dn.exact="{reader_dn(suffix)}" size=unlimited time=unlimited',
         *(f"limits {who} size=unlimited time=unlimited" for who in everything_editors(suffix)),
         "add_content_acl on",
+        *projects_rules(suffix, options.site_projects or ()),
         access_rules(suffix, hashes=limits.STORED[scheme] if options.limits else ""),
         "",
         "overlay syncprov",
@@ -161,6 +169,18 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
         # People set their password with a plain modify; it is hashed before it is stored.
         "overlay ppolicy",
         "ppolicy_hash_cleartext",
+        *deletions.slapd_lines(),
+        "",
+        "database mdb",
+        f'suffix "{deletions.LOG}"',
+        f'rootdn "{manager}"',
+        f"directory {_path(place.deletions)}",
+        f"maxsize {options.deletions_size}",
+        "index objectClass,reqStart,reqDN eq",
+        "access to *",
+        f'\tby dn.exact="{reader_dn(suffix)}" read',
+        *(f"\tby {who} read" for who in everything_editors(suffix)),
+        f'limits dn.exact="{reader_dn(suffix)}" size=unlimited time=unlimited',
         "",
     ]
     return "\n".join(lines)

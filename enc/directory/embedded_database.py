@@ -84,6 +84,7 @@ def slapd_conf(home: Home, database: Path, options: StartOptions) -> str:
             module_directory=module_directory,
             modules=modules,
             database=database,
+            deletions=home.deletions,
             pid_file=home.run / "slapd.pid",
             arguments_file=home.run / "slapd.args",
             owner_uid=home.owner(),

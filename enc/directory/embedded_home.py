@@ -1,6 +1,6 @@
 """The data directory of one embedded slapd: its files' names, its addresses, what is kept from start to start.
 
-Owns the names of files below it, `state.json` (the suffix, the ports), the
+Owns the names of files below it, `state.json` (the suffix, the ports, the site's projects), the
 unix socket's place, and who may work in it: one program at a time, run by
 whoever owns the directory. Making the object does nothing.
 
@@ -44,10 +44,13 @@ class Home:
         self.configuration = self.data_dir / "slapd.conf"
         self.reader_password_file = self.data_dir / "reader-password"
         self.signer_password_file = self.data_dir / "signer-password"
+        self.projects_password_file = self.data_dir / "projects-password"
         self.example_configuration = self.data_dir / "config.yaml"
         self.log_file = self.data_dir / "log" / "slapd.log"
         self.database = self.data_dir / "db"
         """A link to the database of the day."""
+        self.deletions = self.data_dir / "deletions"
+        """The database in which deletions are logged."""
         self.run = self.data_dir / "run"
         """What is only there while slapd runs."""
 
@@ -105,7 +108,7 @@ class Home:
     # What is kept
 
     def kept(self) -> dict[str, object]:
-        """Return what is kept from start to start: `suffix`, and the ports `ldap` and `ldaps`."""
+        """Return what is kept from start to start: `suffix`, the ports `ldap` and `ldaps`, and `site_projects`."""
         try:
             state = json.loads((self.data_dir / "state.json").read_text())
         except FileNotFoundError:
@@ -113,6 +116,11 @@ class Home:
         except (OSError, ValueError) as error:
             raise ToolkitError(f"cannot be read: {error}", where=str(self.data_dir / "state.json")) from error
         return state if isinstance(state, dict) else {}
+
+    def site_projects(self) -> tuple[str, ...]:
+        """Return the projects of the site's own nodes, which the account of a projects' server does not see."""
+        kept = self.kept().get("site_projects")
+        return tuple(map(str, kept)) if isinstance(kept, list) else ()
 
     def keep(self, **values: object) -> None:
         """Keep values besides the others."""

@@ -4,8 +4,8 @@ Two rules of its constraint overlay, which looks at what is added, modified and 
 
 - A project's name has single separators between its parts, and none at its end. Two in a row and one at the end are
   what a topic's environment is told by (`project_a__x`), so that `a--x` would have the environment of a branch of `a`.
-  That two names differ in more than '-' and '_' no overlay can tell; `enc-admin` and the classification look at it
-  (enc/classify/entitled.py).
+  That two names differ in more than '-' and '_' no overlay can tell: that is an access rule (access.py, up to three
+  separators), and `enc-admin` and the classification look at it (enc/classify/entitled.py).
 - A role and a region are labels (enc/terms/names.py): hiera's paths are made of them. access.py has the same rule.
 
 Who sends the control "relax rules" (draft-zeilenga-ldap-relax) with an edit passes the overlay by. So it is for those

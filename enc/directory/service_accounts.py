@@ -31,3 +31,5 @@ class ServiceAccount(NamedTuple):
 
 READER = ServiceAccount("enc", "reads everything for the classifier")
 SIGNER = ServiceAccount("signer", "notes which instances got their certificate")
+PROJECTS_READER = ServiceAccount("enc-projects", "reads what a server for projects needs, and nothing of the site")
+"""Only in a directory that knows which projects are the site's (projects_access.py)."""

@@ -1,4 +1,6 @@
-"""Edits that came past our commands: what the follower saw, without what the trail tells. Pure but for `read`.
+"""Edits that came past our commands: what the follower saw, without what the trail tells.
+
+Pure but for `read` and `with_deleters`.
 
 A note of the follower is explained by the trail if an edit there left the very
 version of the entry that the note has (the outcome holds it, where the server
@@ -7,17 +9,22 @@ tells it), and had the same values in hand. An edit of which no version is known
 within some minutes. A deletion has no version: each in the trail explains one.
 
 What is left over becomes an `Edit` for `history`, by whom LDAP names, which is
-the one who changed the entry last. On a machine where others edit, with a trail
-of their own, those edits are here, too.
+the one who changed the entry last; who deleted one, the embedded directory
+keeps apart (enc/directory/deletions.py). On a machine where others edit, with
+a trail of their own, those edits are here, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
 from enc.answers.seen_edits import Difference, Seen, SeenEdits, is_cut
+from enc.directory import deletions
+from enc.directory.deletions import Deletion
+from enc.directory.ldap_store import LdapSource
 from enc.edits.audit import DONE, Edit
 from enc.edits.change import Change, Do, Step, spelled
 from enc.programs.times import iso
@@ -40,8 +47,29 @@ def read(settings: Settings, edits: Sequence[Edit]) -> list[Edit]:
     try:
         seen = notes.read()
     except OSError as error:
-        raise ToolkitError(f"what the follower saw cannot be read: {error.strerror}", where=str(notes.file)) from error
-    return [_edit(one, settings) for one in unexplained(seen, edits)]
+        raise ToolkitError(f"what the follower saw cannot be read: {error.strerror}", where=str(notes.place)) from error
+    return [_edit(one, settings) for one in with_deleters(unexplained(seen, edits), settings)]
+
+
+def with_deleters(seen: Sequence[Seen], settings: Settings) -> list[Seen]:
+    """Return `seen`, deletions with who made them as far as the directory keeps that; without it they stay nobody's."""
+    gone = [one.dn for one in seen if one.do == "delete" and not one.who]
+    if not gone:
+        return list(seen)
+    found: dict[str, list[Deletion]] = {}
+    # LDAP may be away; what was seen is told all the same.
+    with suppress(ToolkitError), LdapSource(settings) as source:
+        for deletion in deletions.of(source, gone):
+            found.setdefault(_normal(deletion.dn), []).append(deletion)
+    return [_with_deleter(one, found.get(_normal(one.dn), ())) for one in seen]
+
+
+def _with_deleter(one: Seen, deletions: Sequence[Deletion]) -> Seen:
+    """Return a deletion with who made it: the first that came after the version which the entry had last."""
+    if one.do != "delete" or one.who:
+        return one
+    who = next((deletion.who for deletion in deletions if deletion.at[:14] >= one.csn[:14]), "")
+    return one._replace(who=who)
 
 
 def unexplained(seen: Sequence[Seen], edits: Sequence[Edit]) -> list[Seen]:

@@ -243,6 +243,8 @@ class BranchSettings(Section):
     """The most branches that one project may have. Five times as many may be in the archive."""
     archive_kept: Duration = Duration(7_776_000)
     """How long a branch that ended or was deleted, and what a forced push threw away, can be restored."""
+    archive_most: int = 100
+    """How many such states of one branch are kept. Of more, those go first that are nearest to each other in time."""
     puppetserver: PuppetserverSettings = field(default_factory=PuppetserverSettings)
     """Who is told about a deploy."""
     transport: TransportSettings = field(default_factory=TransportSettings)
@@ -251,9 +253,11 @@ class BranchSettings(Section):
     """Where the repository lives, if not here."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """Yield bounds that no push could keep."""
+        """Yield bounds that nothing could keep."""
         if self.git_memory < _GIT_NEEDS:
             yield "git_memory", f"git itself needs {_GIT_NEEDS} bytes"
+        if self.archive_most < 1:
+            yield "archive_most", "what a branch had last is kept at least"
         if self.git_seconds < 1:
             yield "git_seconds", "a push takes a second at least"
 

@@ -8,10 +8,13 @@ no proxy's was said by somebody who is not believed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
+
+_WITH_PORT = re.compile(r"\[(?P<six>[^\[\]]*:[^\[\]]*)\](?::[0-9]{1,5})?|(?P<four>[^\[\]:]+):[0-9]{1,5}", re.ASCII)
 
 
 def networks(proxies: Sequence[str]) -> tuple[Network, ...]:
@@ -28,7 +31,7 @@ def client_of(peer: str, forwarded: str, proxies: Sequence[Network]) -> str:
     if found is None or not _in(found, proxies):
         return peer
     for text in reversed(forwarded.split(",")):
-        found = _address(text.strip())
+        found = _address(_without_port(text.strip()))
         if found is None:
             return ""
         if not _in(found, proxies):
@@ -45,6 +48,12 @@ def customer(address: str, proxies: Sequence[Network] = ()) -> str:
     if found is None or found.is_loopback or _in(found, proxies):
         return ""
     return str(IPv6Address(int(found) >> 64 << 64)) if isinstance(found, IPv6Address) else str(found)
+
+
+def _without_port(text: str) -> str:
+    """Return `text` without a port, which some proxies tell as well: `192.0.2.1:4711`, `[2001:db8::1]:443`, `[::1]`."""
+    found = _WITH_PORT.fullmatch(text)
+    return found["six"] or found["four"] if found else text
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

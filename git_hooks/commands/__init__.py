@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "init": "git_hooks.commands.init",
     "list": "git_hooks.commands.listing",
     "make-branches": "git_hooks.commands.make_branches",
+    "refusals": "git_hooks.commands.refused",
     "release": "git_hooks.commands.release",
     "restore": "git_hooks.commands.restore",
     "rollback": "git_hooks.commands.rollback",

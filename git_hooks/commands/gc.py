@@ -6,13 +6,14 @@ import argparse
 import time
 
 from enc.commands.call import Call, json_option
+from git_hooks.branches.archive import forget
 from git_hooks.commands.target import opened, settled
 from git_hooks.deploy.collect import collect
 from git_hooks.transport.tokens import KEPT, Tokens
 
 SUMMARY = (
-    "remove versions that were live longer ago than branches.retain, archived branches older than"
-    " branches.archive_kept, and what killed deploys left"
+    "remove versions that were live longer ago than branches.retain, what the archive has beyond"
+    " branches.archive_kept and archive_most, and what killed deploys left"
 )
 
 
@@ -28,7 +29,7 @@ def run(call: Call) -> int:
         deployer.ready()
         settled(call, deployer)
         found = collect(deployer.layout, settings.retain, time.time())
-        pruned = refs.prune(time.time() - settings.archive_kept)
+        pruned = forget(deployer, refs, settings, time.time())
     tokens = Tokens(settings.transport.tokens).remove_old(time.time() - KEPT)
     lines = [
         f"removed {found.versions} versions, {found.units} shared parts, {found.puppetfiles} sets of modules,"

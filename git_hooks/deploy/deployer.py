@@ -218,8 +218,12 @@ class Deployer:
             if wanted is not None:
                 yield environment, wanted
 
+    def earlier(self, environment: EnvironmentName) -> ObjectId | None:
+        """Return what a rollback that names no commit goes back to."""
+        return before(self.versions.live(environment), self.records.of(environment, limit=None))
+
     def _before(self, environment: EnvironmentName) -> ObjectId:
-        found = before(self.versions.live(environment), self.records.of(environment, limit=None))
+        found = self.earlier(environment)
         if found is None:
             raise NotFound("no earlier version is recorded; name the commit", where=environment)
         return found

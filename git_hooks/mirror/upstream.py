@@ -7,7 +7,7 @@ not followed (credentials go to the configured address and nowhere else),
 submodules and tags are not fetched, and nobody's GIT_* variables count. Objects
 that are malformed, or that some git would misread, are not let in
 (fetch.fsckObjects), as with a push. Memory, processor time and bytes of a fetch
-are bounded (repository/bounds.py).
+are bounded (repository/bounds.py). What it brings is apart until all is there (arriving.py).
 
 Where to, by which way, and with which credentials stands in our settings. git
 works in a directory of its own for each run, in which are the repository's
@@ -38,6 +38,7 @@ from enc.programs import log
 from enc.terms.errors import ToolkitError
 from enc.terms.names import HEADS, BranchName
 from enc.terms.program_words import why
+from git_hooks.mirror.arriving import arriving
 from git_hooks.repository.bounds import OPTIONS, Bounds
 from git_hooks.repository.git_program import command, sealed
 from git_hooks.repository.reading import is_sha256
@@ -105,23 +106,22 @@ class Upstream:
         """Bring the commits of `branches` here; no branch moves. What is not used, git collects some weeks later."""
         refs = [branch.ref for branch in branches]
         options = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance")
-        before = self._unfinished()
         try:
-            self._git("fetch", "--quiet", *options, "--", self._url, *refs)
-        except UpstreamFailed:
-            # A git that was ended leaves what it had of a pack, each time it is tried again.
-            for path in self._unfinished() - before:
-                path.unlink(missing_ok=True)
-            raise
+            with arriving(self._repository) as objects:
+                self._git("fetch", "--quiet", *options, "--", self._url, *refs, objects=objects)
+        except OSError as error:
+            where = str(error.filename or self._repository)
+            raise UpstreamFailed(f"what was fetched cannot be kept: {error.strerror or error}", where=where) from error
 
-    def _unfinished(self) -> frozenset[Path]:
-        return frozenset(Path(self._repository, "objects/pack").glob("tmp_*"))
+    def _git(self, *arguments: str, objects: Path | None = None) -> str:
+        """Run git in a repository that has this one's refs, and no configuration but what is said here.
 
-    def _git(self, *arguments: str) -> str:
-        """Run git in a repository that has this one's objects and refs, and no configuration but what is said here."""
+        `objects`: where objects are, None: in the repository.
+        """
         with tempfile.TemporaryDirectory(prefix="puppetmaster-forge-") as place:
-            for part in ("objects", "refs", "packed-refs", "shallow"):
+            for part in ("refs", "packed-refs", "shallow"):
                 Path(place, part).symlink_to(f"{self._repository}/{part}")
+            Path(place, "objects").symlink_to(objects or f"{self._repository}/objects")
             Path(place, "HEAD").write_text("ref: refs/heads/nobodys\n", encoding="ascii")
             Path(place, "config").write_text(_SHA256 if is_sha256(self._repository) else _SHA1, encoding="ascii")
             return self._run(place, arguments)

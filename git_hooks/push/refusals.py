@@ -33,6 +33,7 @@ from enc.programs.whole_file import Strength
 from enc.terms.errors import ToolkitError
 from git_hooks.repository.objects import Repository
 
+_PLACE = "puppetmaster/refused"
 _MOST = 1 << 18
 """Bytes of a person's file."""
 _OF_A_PUSH = 1 << 17
@@ -85,12 +86,26 @@ def keep(repository: str, refusals: Sequence[Refusal]) -> None:
 
 def file_of(repository: str, who: str) -> str:
     """Return where a person's refusals are kept. LDAP compares names without case, and so does this."""
-    return f"{repository}/puppetmaster/refused/{who.lower()}.jsonl"
+    return f"{repository}/{_PLACE}/{who.lower()}.jsonl"
 
 
 def read(repository: str, who: str) -> list[Refusal]:
     """Return what is kept of a person, the latest last; raise OSError."""
     return list(_read(JsonLines(file_of(repository, who), mode=None, survives=Strength.KILL).read()))
+
+
+def everybodys(repository: str) -> list[Refusal]:
+    """Return what is kept of everybody, the latest last; raise `ToolkitError`."""
+    found: list[Refusal] = []
+    try:
+        for file in Path(f"{repository}/{_PLACE}").iterdir():  # glob() would hide what it may not read
+            if file.suffix == ".jsonl":
+                found += _read(JsonLines(file, mode=None, survives=Strength.KILL).read())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ToolkitError(f"cannot be read: {error.strerror}", where=str(error.filename)) from error
+    return sorted(found, key=lambda one: one.at)
 
 
 def _read(lines: Iterable[json_lines.Line]) -> Iterator[Refusal]:

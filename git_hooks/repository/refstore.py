@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from enc.terms.errors import Conflict
@@ -25,6 +26,8 @@ from git_hooks.repository.reading import RepositoryError
 from git_hooks.repository.refs import ObjectId
 
 ARCHIVE = "refs/archive/"
+_AT_ONCE = 500
+"""Refs that one transaction of git's takes out: each may be a file that git locks."""
 
 
 class Archived(NamedTuple):
@@ -66,6 +69,10 @@ class RefStore:
         names = (ref.removeprefix(HEADS) for ref in refs)
         return tuple(sorted(BranchName(name) for name in names if BranchName.accepts(name)))
 
+    def archived_with(self, commit: ObjectId) -> list[str]:
+        """Return the refs of the archive that have `commit`."""
+        return self._lines("for-each-ref", f"--contains={commit}", "--format=%(refname)", ARCHIVE)
+
     def archived(self) -> tuple[Archived, ...]:
         """Return what is in the archive, the newest first."""
         found = []
@@ -93,12 +100,11 @@ class RefStore:
         """Bring what is archived back as `branch`."""
         self._move(f"create {branch.ref} {kept.commit}", f"delete {kept.ref} {kept.commit}", branch)
 
-    def prune(self, before: float) -> tuple[Archived, ...]:
-        """Forget what was archived before this time (seconds since 1970); git collects the commits later."""
-        old = tuple(one for one in self.archived() if one.at < before)
-        for one in old:
-            self._move("", f"delete {one.ref} {one.commit}", one.branch)
-        return old
+    def forget(self, kept: Sequence[Archived]) -> None:
+        """Take these out of the archive; git collects the commits later."""
+        for first in range(0, len(kept), _AT_ONCE):
+            some = kept[first : first + _AT_ONCE]
+            self._move("", "\n".join(f"delete {one.ref} {one.commit}" for one in some), some[0].branch)
 
     def move(self, branch: BranchName, commit: ObjectId, old: ObjectId | None, *, keep_at: int | None = None) -> None:
         """Let `branch`, which is at `old` (None: there is none), be at `commit`; keep `old` if `keep_at` is a time."""

@@ -12,11 +12,13 @@ if a chore as a whole cannot be done.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from enc.terms.environments import Rules
 from enc.terms.errors import Conflict, NotFound
+from git_hooks.branches.archive import forget
 from git_hooks.branches.expiry import Expiry
 from git_hooks.branches.project_branches import make, missing
 from git_hooks.branches.reconcile import look, reconcile
@@ -29,7 +31,7 @@ from git_hooks.transport.tokens import KEPT, Tokens
 
 if TYPE_CHECKING:
     from enc.settings import BranchSettings
-    from enc.terms.names import EnvironmentName
+    from enc.terms.names import BranchName, EnvironmentName
     from git_hooks.deploy.deployer import Deployer
     from git_hooks.push.service import Workplace
 
@@ -130,9 +132,15 @@ def collection(place: Workplace, now: float) -> Iterator[Remark]:
     settings = place.settings.branches
     for one in settle(place.deployer.repository, now):
         yield Remark(one.branch, f"{one.branch}: what an interrupted push took away is kept as {one.name}")
-    for one in RefStore(str(settings.repository)).prune(now - settings.archive_kept):
-        yield Remark(one.name, f"{one.name}: was archived longer ago than branches.archive_kept, and is forgotten")
     place.deployer.ready()
+    surplus: Counter[BranchName] = Counter()
+    for one in forget(place.deployer, RefStore(str(settings.repository)), settings, now):
+        if one.at >= now - settings.archive_kept:
+            surplus[one.branch] += 1
+            continue
+        yield Remark(one.name, f"{one.name}: was archived longer ago than branches.archive_kept, and is forgotten")
+    for branch, count in surplus.items():
+        yield Remark(branch, f"{branch}: {count} of its archived states are forgotten (branches.archive_most)")
     found = collect(place.deployer.layout, settings.retain, now)
     tokens = Tokens(settings.transport.tokens).remove_old(now - KEPT)
     if found.versions or found.units or found.puppetfiles or found.leftovers or tokens:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from git_hooks.push.refusals import Refusal, file_of, keep
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import git
 from tests.support.slapd import Slapd
@@ -193,3 +194,36 @@ def test_a_new_project_gets_its_branch_from_test(managed: Managed, slapd: Slapd)
         assert managed.branch_manager("make-branches", "no-such").returncode == 1
     finally:
         slapd.delete(f"cn=blue,ou=projects,{S}")
+
+
+def test_refusals_are_told_of_a_project_a_branch_or_a_person(managed: Managed) -> None:
+    repository = str(managed.bare.path)
+    assert data(managed, "refusals") == [], "nothing is kept yet"
+    red, topic, test = "refs/heads/project/red", "refs/heads/topic/red/x", "refs/heads/test"
+    now = time.time()
+    for who, ref, before in (
+        *(("carol", red, 90_000.0), ("carol", red, 9_000.0), ("bob", topic, 8_000.0)),
+        *(("bob", "refs/heads/topic/red/y", 7_000.0), ("carol", test, 30.0), ("red", "refs/tags/a b\nc", 20.0)),
+    ):
+        at = now - before
+        one = Refusal(at, f"{at:.0f}", who, "http", ref, "a" * 40, "b" * 40, f"{who} may not: " + "x" * 900, True)
+        keep(repository, [one])
+
+    def told(*words: str) -> list[tuple[object, ...]]:
+        rows = data(managed, "refusals", *words)
+        assert isinstance(rows, list)
+        return [(row["who"], row["ref"], row["times"]) for row in rows]
+
+    assert told("project/red") == told(red) == [("carol", red, 2)]
+    assert told("Carol") == [("carol", red, 2), ("carol", test, 1)]
+    of_red = [("carol", red, 2), ("bob", topic, 1), ("bob", "refs/heads/topic/red/y", 1)]
+    assert told("red") == [*of_red, ("red", "refs/tags/a b\nc", 1)], "of the project and of the person of that name"
+    assert told("--since", "1h") == told("--last", "2") and len(told()) == 5
+    shown = managed.branch_manager("refusals", "project/red").stdout.splitlines()
+    assert len(shown) == 2 and "carol may not" in shown[1] and len(shown[1]) < 400
+    assert "x" * 900 in managed.branch_manager("refusals", "project/red", "--full").stdout
+    assert "of nobody" in managed.branch_manager("refusals", "nobody").stderr
+    assert managed.branch_manager("refusals", "--last", "0").returncode == 2
+    with Path(file_of(repository, "carol")).open("ab") as file:
+        file.write(b'{"at": NaN}\n\xff\n{"torn')
+    assert len(told("carol")) == 2, "damage hides nothing else"

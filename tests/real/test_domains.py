@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from enc.answers.direct import answer
+from enc.directory.embedded_config import StartOptions
 from enc.settings import AnswerSettings, DomainSettings, MirrorSettings, Settings, config
 from enc.terms.errors import ExitStatus
 from enc.terms.names import Certname, EnvironmentName
@@ -32,7 +33,7 @@ DATA = f'key="{SECRET}"'
 
 @pytest.fixture(scope="module")
 def slapd(make_module_slapd: SlapdMaker) -> Slapd:
-    slapd = make_module_slapd()
+    slapd = make_module_slapd(options=StartOptions(site_projects=("ops",)))
     populate(slapd)
     add_project(slapd, "ops", puppetmasterData=DATA)
     classes = ["device", "puppetClient", "puppetmasterClassification"]
@@ -110,6 +111,38 @@ def test_each_server_answers_its_domain_and_has_nothing_of_the_other(
     slapd.modify(node_dn(WEB, "red"), {"environment": [(REPLACE, ["project_red"])]})
 
 
+def test_with_its_own_account_it_has_nothing_of_the_site_at_all(
+    slapd: Slapd, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Not even the follower's account, which the others on that machine are kept from."""
+    home = slapd.directory.home
+    one = Following(
+        tmp_path / "one",
+        slapd,
+        domains={"serves": "projects", "site_projects": ["ops"]},
+        directory={
+            "bind_dn": f"cn=enc-projects,ou=services,{home.suffix}",
+            "bind_password_file": str(home.projects_password_file),
+        },
+    )
+    request.addfinalizer(one.end)
+    one.start(forked=True)
+    assert one.enc(WEB)[0] == 0
+    copied = one.layout.copy.read_bytes() + _log_of(one)
+    assert WEB.encode() in copied
+    assert not [what for what in (SECRET, DB, "bare.example.org", "ou=ops", "cn=ops") if what.encode() in copied]
+    # What becomes the site's goes, and what it is from then on does not come.
+    add_node(slapd, "moves.example.org", "red", puppetClass="base")
+    eventually(lambda: one.text("moves.example.org"), "an answer")
+    with slapd.connect() as mover:
+        mover.modify_dn(node_dn("moves.example.org", "red"), "cn=moves.example.org", new_superior=f"ou=ops,{HOSTS}")
+    slapd.modify(node_dn("moves.example.org", "ops"), {"description": [(REPLACE, [f"says {SECRET}"])]})
+    eventually(lambda: one.text("moves.example.org") is None, "no answer any more")
+    slapd.delete(node_dn("moves.example.org", "ops"))
+    one.current()
+    assert SECRET.encode() not in one.layout.copy.read_bytes() + _log_of(one)
+
+
 def _log_of(one: Following) -> bytes:
     log = one.layout.copy.with_name("copy.sqlite-wal")
     return log.read_bytes() if log.exists() else b""
@@ -150,7 +183,7 @@ def test_a_server_that_changes_sides_throws_away_what_it_had(
     changes = {"parentNode": [(REPLACE, ["nobody.example.org"])], "description": [(REPLACE, [f"says {SECRET}"])]}
     slapd.modify(node_dn(DB, "ops"), changes)
     eventually(lambda: "nobody.example.org" in one.log.read_text(), "the bad entry is seen")
-    assert SECRET in (one.layout.root / "seen.jsonl").read_text()
+    assert SECRET in "".join(file.read_text() for file in (one.layout.root / "seen").iterdir())
     one.end()
     document = yaml.safe_load(one.configuration.read_text())
     document["domains"] = {"serves": "projects", "site_projects": ["ops"]}

@@ -187,6 +187,36 @@ def test_a_full_database_refuses_writes_and_goes_on_reading(slapd: Slapd) -> Non
     assert _names(slapd) == before | {"roomy"}
 
 
+def test_who_deletes_is_kept_and_nobody_else_reads_or_changes_it(slapd: Slapd) -> None:
+    """Over restarts and restores; a log that cannot take more keeps nobody from deleting."""
+    home, person = slapd.directory.home, f"uid=zoe,ou=people,{slapd.suffix}"
+    entry = {"objectClass": ["inetOrgPerson"], "uid": "zoe", "cn": "z", "sn": "z", "userPassword": "pw"}
+    node = f"cn=n,ou=hosts,{slapd.suffix}"
+    slapd.add(person, entry)
+    slapd.add(node, {"objectClass": ["device", "puppetClient"], "cn": "n"})
+    slapd.directory.backup(home.data_dir / "backup.ldif")
+    slapd.delete(node)
+    slapd.kill9()
+    slapd.directory.restore(home.data_dir / "backup.ldif")
+    slapd.start()
+    slapd.delete(node)
+    reader = home.reader_password_file.read_text().strip()
+    for who, password, count in ((home.reader_dn, reader, 2), (person, "pw", 0)):
+        with slapd.connect(who, password) as connection:
+            connection.search("cn=deletions", "(objectClass=auditDelete)", attributes=["*"])
+            found = [item["attributes"] for item in connection.response or () if "attributes" in item]
+            assert [one["reqDN"] for one in found] == [[node]] * count
+            assert not connection.delete("cn=deletions")
+    assert "userPassword" not in str(found)
+    slapd.restart(deletions_size=200 << 10)
+    for _ in range(300):
+        slapd.add(node, {"objectClass": ["device", "puppetClient"], "cn": "n"})
+        slapd.delete(node)
+    with slapd.connect() as manager:
+        manager.search("cn=deletions", "(objectClass=auditDelete)")
+        assert 2 < len(manager.response or ()) < 302
+
+
 def test_followers_are_offered_changes_from_a_log(slapd: Slapd) -> None:
     def log_size() -> list[bytes]:
         with slapd.connect() as connection:

@@ -427,6 +427,93 @@ def test_reading(site: Slapd, who: str) -> None:
     assert not [item["dn"] for item in entries if "userPassword" in item["attributes"]]
 
 
+RELAX = [("1.3.6.1.4.1.4203.666.5.12", True, None)]
+
+
+@pytest.mark.parametrize(
+    ("there", "refused", "taken"),
+    [
+        (("c-d",), ("c_d",), ("cd", "c-d-e", "d-c", "c", "c-dd", "cc-d")),
+        (("c_d",), ("c-d",), ("c_d_e",)),
+        (("a-b_c", "x-1-2_3"), ("a-b-c", "a_b_c", "a_b-c", "x_1_2_3", "x-1-2-3"), ("a-b", "b-c", "x-1", "x1-2-3")),
+    ],
+)
+def test_a_project_that_is_another_to_puppet_is_not_added(
+    site: Slapd, there: tuple[str, ...], refused: tuple[str, ...], taken: tuple[str, ...]
+) -> None:
+    made = []
+    with _as(site, "olga") as olga:
+        for name in there:
+            project(name)(olga)
+            made.append(name)
+        for name in refused:
+            for controls in (None, RELAX):
+                with pytest.raises(Refused) as refusal:
+                    project(name)(olga, controls)
+                assert refusal.value.description == "insufficientAccessRights"
+        for name in taken:
+            project(name)(olga)
+            made.append(name)
+        olga.search(f"ou=projects,{S}", "(objectClass=groupOfNames)", attributes=["cn"])
+        found = {str(item["attributes"]["cn"][0]) for item in olga.response or () if "attributes" in item}
+        assert found >= set(made), "they are read"
+        Do("modify", f"cn={there[0]},ou=projects,{S}", {"description": [(ADD, ["x"])]})(olga)
+        for name in made:
+            Do("delete", f"cn={name},ou=projects,{S}")(olga)
+        project(refused[0])(olga)
+        Do("delete", f"cn={refused[0]},ou=projects,{S}")(olga)
+
+
+def test_the_account_of_a_projects_server_reads_only_what_is_projects(site: Slapd) -> None:
+    """Here blue is the site's own project, and a node of red says that it is blue's."""
+    home = site.directory.home
+
+    def account() -> Connection:
+        return site.connect(f"cn=enc-projects,ou=services,{S}", home.projects_password_file.read_text().strip())
+
+    assert not home.projects_password_file.exists(), "without a project of the site's there is no such account"
+    try:
+        site.restart(site_projects=("blue",))
+        site.restart(site_projects=None)  # kept from start to start
+        with site.connect() as manager:
+            for do in (node("red2.example", puppetmasterProject="blue", puppetVar="password=x"),
+                       Do("add", f"cn=bare.example,ou=hosts,{S}", {"objectClass": ["device", "puppetClient"]}),
+                       Do("add", f"cn=all,ou=groups,{S}", {"objectClass": ["groupOfURLs"]})):  # fmt: skip
+                do(manager)
+        with account() as bound:
+            bound.search(S, "(objectClass=*)", attributes=["*", "+"])
+            entries = [item for item in bound.response or () if item["type"] == "searchResEntry"]
+            found = {item["dn"]: item["attributes"] for item in entries}
+            below = {dn.removesuffix(f",{S}") for dn in found} - {S, "ou=hosts", "ou=projects", "ou=groups", "cn=site"}
+            assert below == {RED_NODE, RED, f"cn=web,{RED}", f"cn=projectadmin,{RED}", f"cn=netadmin,{RED}",
+                             "cn=all,ou=groups"}  # fmt: skip
+            assert "userPassword" not in str(found) and "contextCSN" in found[S]
+            # Nor by asking whether it is so.
+            for base, question in (
+                *((f"{BLUE_NODE},{S}", "(puppetClass=base)"), (f"{BLUE},{S}", f"(member=uid=bert,ou=people,{S})")),
+                *((f"uid=zoe,ou=people,{S}", "(uid=zoe)"), (f"cn=operators,ou=groups,{S}", "(cn=operators)")),
+                (f"cn=red2.example,ou=red,ou=hosts,{S}", "(puppetVar=password=x)"),
+            ):
+                bound.search(base, question, attributes=["*"])
+                assert not bound.response, base
+                assert not bound.compare(base, *question.strip("()").split("=", 1)), base
+            for refused in (change(RED_NODE, ADD, "description", "x"), Do("delete", f"{RED_NODE},{S}")):
+                with pytest.raises(Refused):
+                    refused(bound)
+        with _as(site, "zoe") as zoe:
+            zoe.search(f"{BLUE_NODE},{S}", "(objectClass=*)")
+            assert zoe.response, "others see what they did"
+        site.restart(site_projects=())
+        with account() as bound:
+            bound.search(S, "(objectClass=*)")
+            assert not bound.response, "nobody says what to keep from it"
+    finally:
+        site.stop()
+        site.directory.restore(home.data_dir / "backup.ldif")
+        home.projects_password_file.unlink(missing_ok=True)
+        site.start(site_projects=())
+
+
 @pytest.mark.parametrize("attribute, values", [("description", 10), ("sshPublicKey", 50)])
 def test_the_number_of_values_is_counted_over_requests(site: Slapd, attribute: str, values: int) -> None:
     who, dn = ("zoe", f"uid=zoe,ou=people,{S}") if attribute == "sshPublicKey" else ("anna", f"{RED_NODE},{S}")

@@ -122,8 +122,38 @@ def test_a_branch_that_came_back_by_a_push_is_kept_as_long_when_it_goes_again(si
     git(site.bare.path, "update-ref", "--stdin", stdin=f"create {long_ago} {commit}\ndelete {first.ref}\n".encode())
     assert site.push([{"ref": IDLE, "to": commit}], who="anna").status == 0
     assert "an operator brings it back with" in site.push(DELETE, who="anna").output
-    RefStore(str(site.bare.path)).prune(time.time() - 70 * 86400)
+    refs = RefStore(str(site.bare.path))
+    refs.forget([one for one in refs.archived() if one.at < time.time() - 70 * 86400])
     assert [one.commit for one in RefStore(str(site.bare.path)).archived()] == [commit]
+
+
+@pytest.mark.parametrize("by", ["gc", "upkeep"])
+def test_rewriting_without_end_crowds_out_itself_and_nothing_that_is_needed(site: ManagedRepository, by: str) -> None:
+    refs, now = RefStore(str(site.bare.path)), int(time.time())
+    tip, others = ObjectId(site.refs()[RED.ref]), ObjectId(site.refs()["refs/heads/test"])
+    held = site.bare.commit("scratch", {"manifests": {"site.pp": "held"}})
+    git(site.bare.path, "update-ref", "-d", "refs/heads/scratch")
+    lines = [f"create refs/archive/{RED}@{now - 5000 + number} {tip}" for number in range(1500)]
+    lines += [f"create refs/archive/{RED}@{now - days * 86400} {others}" for days in (1, 2, 3, 80)]
+    git(site.bare.path, "update-ref", "--stdin", stdin="\n".join([*lines, ""]).encode())
+    ours = [refs.keep(RED, held, at) for at in (now - 95 * 86400, now - 100 * 86400)]
+    assert branch_manager(site, "rollback", "project_red", held, "--reason", "it worked then") == 0
+    if by == "gc":
+        assert branch_manager(site, "gc") == 0
+    else:
+        with Service(site.configuration).workplace() as place:
+            (told,) = [one.text for one in collection(place, time.time()) if "archive_most" in one.text]
+        assert f"{RED}: 14" in told
+    kept = refs.archived()
+    assert len(kept) in (100, 101) and {one.at for one in kept} > {now - days * 86400 for days in (1, 2, 3, 80)}
+    assert min(one.at for one in kept if one.commit == tip) < now - 4990, "the flood is thinned, not cut off"
+    assert [one for one in kept if one.commit == held] == ours[:1], "what is held, once, though it is in no branch"
+    git(site.bare.path, "gc", "-q", "--prune=now")
+    assert site.shown("project_red", "manifests/site.pp") == "held"
+    git(site.bare.path, "cat-file", "-e", f"{held}^{{tree}}")
+    branch_manager(site, "release", "project_red")
+    assert branch_manager(site, "deploy") == 0
+    assert branch_manager(site, "rollback", "project_red", "--reason", "again") == 0, "a rollback goes back there"
 
 
 @pytest.mark.parametrize("claimed", ["1" * 40, "0" * 40])

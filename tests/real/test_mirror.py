@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -615,14 +616,62 @@ def test_redirects_are_not_followed(forge: Forge) -> None:
 
 
 def test_a_forge_that_sends_too_much_is_told_and_leaves_nothing(forge: Forge) -> None:
-    forge.upstream.commit("large", {"noise": os.urandom(2 << 20).hex()})
+    large = forge.upstream.commit("large", {"noise": os.urandom(2 << 20).hex()})
     branches = forge.settings.branches
     small = replace(branches, mirror=replace(branches.mirror, fetch_bytes=1 << 20))
-    with pytest.raises(UpstreamFailed, match=r"branches\.mirror\.fetch_bytes"):
-        Upstream(small).fetch([BranchName("large")])
-    objects = branches.repository / "objects"
-    assert list((objects / "pack").glob("tmp_*")) == []
+    objects, over = branches.repository / "objects", threading.Event()
+    (objects / "tmp_objdir-fetch-killed/pack").mkdir(parents=True)
+
+    def another_git() -> None:
+        """Writes into the repository all the while, as `git gc` does."""
+        for number in range(10_000):
+            (objects / f"pack/tmp_pack_{number}").touch()
+            if over.wait(0.005):
+                return
+
+    before = {path for path in objects.rglob("*") if path.is_file()}
+    thread = threading.Thread(target=another_git)
+    thread.start()
+    try:
+        with pytest.raises(UpstreamFailed, match=r"branches\.mirror\.fetch_bytes"):
+            Upstream(small).fetch([BranchName("large")])
+    finally:
+        over.set()
+        thread.join()
+    others = {int(path.name.rpartition("_")[2]) for path in (objects / "pack").glob("tmp_pack_*")}
+    assert len(others) > 3 and others == set(range(len(others))), "what another git is writing stays"
+    after = {path for path in objects.rglob("*") if path.is_file()}
+    assert [path for path in after - before if not path.name.startswith("tmp_pack_")] == []
+    assert list(objects.glob("tmp_objdir-*")) == [], "nor what was left by a kill"
     Upstream(branches).fetch([BranchName("large")])
+    assert list(objects.glob("tmp_objdir-*")) == []
+    git(forge.here.path, "fsck", "--strict", "--full")
+    assert git(forge.here.path, "cat-file", "-t", large) == "commit"
+
+
+def test_what_is_fetched_is_there_whole_or_not_whatever_ends_the_fetch(forge: Forge) -> None:
+    """Loose objects and packs, from a repository of a thousand files; killed a number of times, then done."""
+    content = {f"{name:02x}": {f"{file}.pp": os.urandom(40).hex() for file in range(50)} for name in range(20)}
+    commit = forge.upstream.commit("large", content)
+    few = forge.upstream.commit("few", {"one": "two"})
+    code = (
+        "import sys, pickle\nfrom enc.terms.names import BranchName\nfrom git_hooks.mirror.upstream import Upstream\n"
+        "Upstream(pickle.load(sys.stdin.buffer)).fetch([BranchName('few'), BranchName('large')])"
+    )
+    settings = pickle.dumps(forge.settings.branches)
+    for wait in (0.15, 0.25, 0.3, 0.35, 0.4, None):
+        child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, process_group=0)
+        try:
+            child.communicate(settings, timeout=wait)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+    assert child.returncode == 0
+    Upstream(forge.settings.branches).fetch([BranchName("few")])
+    objects = forge.settings.branches.repository / "objects"
+    assert list(objects.glob("tmp_objdir-*")) == []
+    git(forge.here.path, "fsck", "--strict", "--full", commit, few)
+    assert len(git(forge.here.path, "ls-tree", "-r", "--name-only", commit).splitlines()) == 1000
 
 
 def test_over_ssh_the_reason_is_told(forge: Forge) -> None:

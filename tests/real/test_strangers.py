@@ -77,6 +77,8 @@ def test_what_comes_past_our_commands_is_told_with_who_and_what(following: Follo
         "ldap add",
         "ldap delete",
     ]
+    *_, gone = (edit for edit in all_of_them if edit["subject"] == "node new.example.org")
+    assert gone["who"] == f"anna ({ANNA})", "though nobody followed"
     (appointed,) = (edit for edit in all_of_them if edit["subject"] == "projectadmin of project alpha")
     assert "mallory" in str(appointed["steps"]) and "anna" in appointed["who"]
     *_, last = history(following, WEB)
@@ -101,6 +103,14 @@ def test_our_own_edits_are_told_once(following: Following) -> None:
         anna.add(f"cn=our.example.org,ou=alpha,{HOSTS}", attributes={"objectClass": ["device", "puppetClient"]})
         anna.delete(f"cn=our.example.org,ou=alpha,{HOSTS}")
         checked(anna)
+        following.current()
         anna.add(f"cn=our.example.org,ou=alpha,{HOSTS}", attributes={"objectClass": ["device", "puppetClient"]})
     eventually(lambda: following.text("our.example.org") is not None, "made")
     assert "ldap add" in [edit["action"] for edit in history(following, "our.example.org")]
+    # Each of several deletions of one name has its own author.
+    with following.slapd.connect() as manager:
+        manager.delete(f"cn=our.example.org,ou=alpha,{HOSTS}")
+        checked(manager)
+    eventually(lambda: following.text("our.example.org") is None, "gone again")
+    deleted = [edit["who"] for edit in history(following, "our.example.org") if edit["action"] == "ldap delete"]
+    assert deleted[-1] == f"manager (cn=manager,{SUFFIX})" and deleted[0] == f"anna ({ANNA})"

@@ -45,8 +45,26 @@ def test_the_projects_own_and_the_sites_are_free() -> None:
     for there in ((project("a"), project("b")), (project("b"),)):
         assert classify("a", *there).environment == "project_a"
         assert classify("a", *there, environment="project_a__x").environment == "project_a__x"
-        for name in ("production", "Test", "project_c", "elsewhere", "project_"):
+        for name in ("production", "Test", "elsewhere", "project_"):
             assert classify("a", *there, environment=name).environment == name
+
+
+@pytest.mark.parametrize("name", ["project_c", "project_c__x", "PROJECT_C"])
+def test_what_a_project_that_is_gone_has_left_is_for_its_own_nodes(name: str) -> None:
+    for of in ("a", ""):
+        with pytest.raises(NotEntitled, match=r"a project c\b.* not in LDAP"):
+            classify(of, project("a", "c"), project("b"), environment=name)
+    tried: dict[str, Any] = {"puppetmasterTrial": f"{name} until 99 because"}
+    found = classify("a", project("a"), **tried)
+    assert found.trial is None and [note for note in found.notes if "not in LDAP" in note]
+    assert classify("c", project("a"), environment=name).environment == name, "a node that is still its own"
+    made_the_sites = Settings(branches=BranchSettings(rules=(*BranchSettings().rules, f"old = {name}")))
+    assert classify("a", project("a"), settings=made_the_sites, environment=name).environment == name
+
+
+def test_what_a_gone_project_of_a_like_name_has_left_is_free_for_the_other() -> None:
+    assert classify("c-d", project("c-d"), environment="project_c_d").environment == "project_c_d"
+    assert classify("c_d", project("a"), environment="project_c_d").environment == "project_c_d"
 
 
 @pytest.mark.parametrize("name", ["project_b", "project_b__x", "Project_B", "PROJECT_b__X_1"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,9 +68,34 @@ def test_notes_are_kept_once_and_bounded(tmp_path: Path) -> None:
     moved = Record(f"cn=elsewhere,{DN}", {"cn": ("web1",)}, "u", CSN)
     for _ in range(2):  # as after a kill between the note and the commit
         notes.note([("nodes", before, after), ("nodes", before, moved)])
-    with notes.file.open("a") as torn:
+    (file,) = notes.files
+    with file.open("a") as torn:
         torn.write('{"at": 1, "fe')
     (one,) = notes.read()
     assert (one.who, one.csn, one.do) == ("uid=anna", OTHER, "modify")
     assert one.differences == (Difference("puppetmasterdata", (), ("(1 values of 100000 characters)",)),)
-    assert notes.file.stat().st_size < 1000
+    assert file.stat().st_size < 1000
+
+
+def test_nobodys_edits_take_the_room_of_anothers(tmp_path: Path) -> None:
+    """Nor do deletions, of which nobody knows whose they are, beyond the place that somebody may edit."""
+    notes = SeenEdits(tmp_path)
+
+    def change(who: str, place: str, number: int) -> tuple[Any, Record, Record]:
+        dn, csn = f"cn=n{number},{place}", f"20270115{number:06}.000000Z#000000#000#000000"
+        before = Record(dn, {"cn": ("n",)}, "u", CSN)
+        big = {f"puppetmaster{letter}": ("x" * 4000,) for letter in "abcdefghijklmnopqrstuvwxyz"}
+        return "nodes", before, Record(dn, big, "u", csn, "", who)
+
+    notes.note([change("uid=anna", "ou=red", 1), ("nodes", Record("cn=gone,ou=red", {}, "u", CSN), None)])
+    for first in range(2, 602, 100):
+        notes.note([change("UID=Mallory", "ou=blue", number) for number in range(first, first + 100)])
+        gone = [change("", "ou=blue", number)[2] for number in range(first, first + 100)]
+        notes.note([("nodes", one, None) for one in gone])
+    found = notes.read()
+    assert [one.who for one in found if one.dn == "cn=n1,ou=red"] == ["uid=anna"]
+    assert [one.do for one in found if one.dn == "cn=gone,ou=red"] == ["delete"]
+    mallory = [one for one in found if one.who == "UID=Mallory"]
+    assert 100 < len(mallory) < 600 and mallory[-1].dn == "cn=n601,ou=blue"
+    assert sum(file.stat().st_size for file in notes.files) < 36 << 20
+    assert len(notes.files) == 6
