@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from enc.edits import differences
 from enc.edits.differences import Bounds
-from enc.programs import log, whole_file
+from enc.programs import documents, log, whole_file
+from enc.programs.documents import Document
 from enc.programs.whole_file import Strength
 from enc.settings import Settings, config
 from enc.terms.errors import one_line
@@ -80,17 +79,27 @@ class Call:
         """How much of values is shown to people."""
         return differences.WHOLE if getattr(self.arguments, "full", False) else differences.SHORT
 
-    def show(self, document: Any, text: str | Iterable[str]) -> None:
-        """Print the result: `document` for programs, else the lines of `text`."""
+    def show(self, document: Document, text: str | Iterable[str]) -> None:
+        """Print the result: `document` for programs (docs/json.md), else the lines of `text`."""
         if self.json:
             print(self.shown(document, ""), end="")
             return
         for line in [text] if isinstance(text, str) else text:
             print(line)
 
-    def shown(self, document: Any, text: str) -> str:
+    def show_rows(self, document: Document, head: Sequence[str], rows: Collection[Sequence[object]], none: str) -> None:
+        """Print the result: `document` for programs, else a table, or to people that there is `none`."""
+        self.show_lines(document, table(head, rows) if rows else (), none)
+
+    def show_lines(self, document: Document, lines: Collection[str], none: str) -> None:
+        """Print the result: `document` for programs, else `lines`, or to people that there is `none`."""
+        self.show(document, lines)
+        if not (lines or self.json):
+            self.say(none)
+
+    def shown(self, document: Document, text: str) -> str:
         """Return what `show` prints."""
-        return (json.dumps(document, indent=2, ensure_ascii=False, default=str) if self.json else text) + "\n"
+        return documents.text(document) if self.json else f"{text}\n"
 
     def say(self, text: str) -> None:
         """Tell people what happened; never mixed with data."""
@@ -99,11 +108,11 @@ class Call:
 
 def write_units(call: Call, texts: Mapping[str, str]) -> None:
     """Write systemd units (name to text) into the directory of the arguments, and print where."""
-    for name, text in texts.items():
-        path = call.arguments.directory / name
+    paths = [call.arguments.directory / name for name in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
         # systemd may read it at any moment, and reads it again after a power cut.
         whole_file.write(path, text, mode=0o644, survives=Strength.POWER_CUT)
-        print(path)
+    call.show({"files": paths}, map(str, paths))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

@@ -16,6 +16,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from enc.programs.machine_trouble import told
 from enc.terms.errors import ToolkitError
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.journal import Begun, Journal
@@ -128,7 +129,7 @@ def go_back(journal: Journal, machine: Machine, tell: Tell) -> None:
             for line in _undo(begun, machine):
                 tell(f"  {line}")
         except (ToolkitError, OSError) as problem:
-            tell(f"  failed: {problem}")
+            tell(f"  failed: {told(problem)}")
             failed = failed or (begun.step, problem)
             continue
         # What was undone out of its turn is undone again in its turn: the undo before it may change it once more.
