@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 from enc.commands import AS_ROOT, COMMANDS
 from enc.commands.call import Call
-from enc.programs import accounts
+from enc.programs import accounts, documents
 from enc.programs.entrypoint import run
 from enc.settings import config
+from enc.terms.errors import UsageError
 
 
 class _Version(argparse._VersionAction):
@@ -26,6 +28,15 @@ class _Version(argparse._VersionAction):
 
         print(version("puppetmaster-toolkit"))
         parser.exit()
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose refusals are errors like any other: one line, one exit status, a document with `--json`."""
+
+    def error(self, message: str) -> NoReturn:
+        """Show the usage and raise `UsageError`."""
+        self.print_usage(sys.stderr)
+        raise UsageError(message, where=self.prog.partition(" ")[2] or None)
 
 
 Whose = Callable[[Call], Sequence[Path]] | None
@@ -44,7 +55,7 @@ class Program:
 
     def parser(self, words: Sequence[str] = ()) -> argparse.ArgumentParser:
         """Return the parser; only the command that `words` name is filled in, all if they name none."""
-        parser = argparse.ArgumentParser(prog=self.name, description=self.description)
+        parser = _Parser(prog=self.name, description=self.description)
         parser.add_argument(
             "--config", metavar="FILE", help=f"default: ${config.ENVIRONMENT_VARIABLE}, else {config.DEFAULT_PATH}"
         )
@@ -70,7 +81,7 @@ class Program:
             self._leave_root(call)
             return int(arguments.run(call))
 
-        return run(self.name, work)
+        return run(self.name, work, json=documents.asked(words))
 
     def _leave_root(self, call: Call) -> None:
         """Become the owner of what the command looks at, before it looks (enc.programs.accounts)."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from enc.programs import prometheus
 from enc.programs.https import ended_after
+from enc.programs.machine_trouble import said
 from enc.terms.errors import ConfigurationError
 
 _AT_ONCE = 16
@@ -108,6 +109,6 @@ def listen(address: str, metrics: Metrics, patience: float = 5.0) -> ThreadingHT
     try:
         server = _Server((host.strip("[]"), int(port)), Handler, patience)
     except (OSError, ValueError, OverflowError) as error:
-        raise ConfigurationError(f"follow.metrics_listen: cannot listen at {address!r}: {error}") from error
+        raise ConfigurationError(f"follow.metrics_listen: cannot listen at {address!r}: {said(error)}") from error
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server

@@ -22,6 +22,7 @@ from typing import TypeVar
 from enc.authority import statuses
 from enc.authority.statuses import CertificateStatus, Statuses
 from enc.programs.https import Answer, KeptConnection, Tls
+from enc.programs.machine_trouble import said
 from enc.settings import AuthoritiesSettings, AuthoritySettings
 from enc.terms.errors import ToolkitError, bounded, one_line
 from enc.terms.names import Certname, ProjectName
@@ -151,7 +152,7 @@ class Authority:
         try:
             return (connection or self._connection).ask(method, _API + path, body, limit=limit)
         except (OSError, HTTPException) as error:
-            raise AuthorityUnreachable(f"this authority cannot be asked: {error}", where=self._where) from error
+            raise AuthorityUnreachable(f"this authority cannot be asked: {said(error)}", where=self._where) from error
 
     def _expect(self, answer: Answer, status: int, what: str) -> bytes:
         if answer.status == status:

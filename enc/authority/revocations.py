@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from enc.terms.errors import ToolkitError, bounded, one_line
+from enc.terms.words import counted
 
 _CRL = re.compile(rb"-----BEGIN X509 CRL-----\s.*?-----END X509 CRL-----\s*", re.DOTALL)
 _LISTS = 16
@@ -51,7 +52,7 @@ def lists(pem: bytes, trusted: bytes) -> tuple[RevocationList, ...]:
         raise NotTrusted(f"the authority's certificates cannot be read: {bounded(one_line(str(error)))}") from error
     blocks = _CRL.findall(pem)
     if not 0 < len(blocks) <= _LISTS:
-        raise NotTrusted(f"holds {len(blocks)} revocation lists; 1 to {_LISTS} were expected")
+        raise NotTrusted(f"holds {counted(len(blocks), 'revocation list')}; 1 to {_LISTS} were expected")
     found = []
     for block in blocks:
         try:

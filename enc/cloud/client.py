@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from enc.cloud.nova import NameInCloud
+from enc.programs.machine_trouble import reason
 from enc.settings import OpenStackSettings
 from enc.terms.errors import ConfigurationError, NotFound, ToolkitError, bounded
 
@@ -76,7 +77,8 @@ class Cloud:
         try:
             mode = stat.S_IMODE(file.stat().st_mode)
         except OSError as error:
-            raise ConfigurationError(f"cannot be read (openstack.clouds_file): {error}", where=str(file)) from error
+            what = f"cannot be read (openstack.clouds_file): {reason(error)}"
+            raise ConfigurationError(what, where=str(file)) from error
         if mode & 0o007:
             raise ConfigurationError(
                 f"mode {mode:04o} lets everybody read our password; chmod o-rwx it", where=str(file)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from enc.edits import differences
 from enc.edits.differences import Bounds
-from enc.programs import log, whole_file
+from enc.programs import documents, log, whole_file
+from enc.programs.documents import Document
 from enc.programs.telling import tell
 from enc.programs.whole_file import Strength
 from enc.settings import Settings, config
@@ -37,14 +36,14 @@ def edit_options(parser: argparse.ArgumentParser) -> None:
 
 
 def past_options(parser: argparse.ArgumentParser) -> None:
-    """Offer `--since` (for enc/service/history.py's `moment`) and `--last` (for `counted`) where what was is listed."""
+    """Offer `--since` (for enc/service/history.py's `moment`) and `--last` (for `whole_number`) where the past is listed."""
     parser.add_argument(
         "--since", metavar="WHEN", help="only later ones: 2026-11-01, 2026-11-01T14:30, both UTC, or 2h, 3d ago"
     )
     parser.add_argument("--last", metavar="N", help="only the last N")
 
 
-def counted(option: str, text: str) -> int:
+def whole_number(option: str, text: str) -> int:
     """Return the number from 1 that `text` is; raise `UsageError`, which names `option`."""
     if not (text.isascii() and text.isdigit() and int(text[:10]) > 0 and len(text) <= 10):
         raise UsageError(f"{option} {one_line(text[:60])}: write a whole number from 1")
@@ -95,17 +94,27 @@ class Call:
         """How much of values is shown to people."""
         return differences.WHOLE if getattr(self.arguments, "full", False) else differences.SHORT
 
-    def show(self, document: Any, text: str | Iterable[str]) -> None:
-        """Print the result: `document` for programs, else the lines of `text`."""
+    def show(self, document: Document, text: str | Iterable[str]) -> None:
+        """Print the result: `document` for programs (docs/json.md), else the lines of `text`."""
         if self.json:
             print(self.shown(document, ""), end="")
             return
         for line in [text] if isinstance(text, str) else text:
             print(line)
 
-    def shown(self, document: Any, text: str) -> str:
+    def show_rows(self, document: Document, head: Sequence[str], rows: Collection[Sequence[object]], none: str) -> None:
+        """Print the result: `document` for programs, else a table, or to people that there is `none`."""
+        self.show_lines(document, table(head, rows) if rows else (), none)
+
+    def show_lines(self, document: Document, lines: Collection[str], none: str) -> None:
+        """Print the result: `document` for programs, else `lines`, or to people that there is `none`."""
+        self.show(document, lines)
+        if not (lines or self.json):
+            self.say(none)
+
+    def shown(self, document: Document, text: str) -> str:
         """Return what `show` prints."""
-        return (json.dumps(document, indent=2, ensure_ascii=False, default=str) if self.json else text) + "\n"
+        return documents.text(document) if self.json else f"{text}\n"
 
     def say(self, text: str) -> None:
         """Tell people what happened; never mixed with data. Never fails: the work goes on whoever listens."""
@@ -114,11 +123,11 @@ class Call:
 
 def write_units(call: Call, texts: Mapping[str, str]) -> None:
     """Write systemd units (name to text) into the directory of the arguments, and print where."""
-    for name, text in texts.items():
-        path = call.arguments.directory / name
+    paths = [call.arguments.directory / name for name in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
         # systemd may read it at any moment, and reads it again after a power cut.
         whole_file.write(path, text, mode=0o644, survives=Strength.POWER_CUT)
-        print(path)
+    call.show({"files": paths}, map(str, paths))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

@@ -10,11 +10,12 @@ from pathlib import Path
 from enc.authority import crl_files, gauges
 from enc.authority.client import Authority, close_all, open_all
 from enc.authority.statuses import CertificateStatus
-from enc.commands.call import Call, json_option, table, verbs
+from enc.commands.call import Call, json_option, verbs
 from enc.directory.ldap_store import LdapSource
 from enc.instances import listing
 from enc.instances.journal import Journal
 from enc.programs import prometheus
+from enc.programs.documents import moment
 from enc.programs.times import iso
 from enc.service.survey import project_if_told
 from enc.settings import Duration, Settings
@@ -81,12 +82,25 @@ def _list(call: Call) -> int:
         rows += [(authority.name, one) for one in held.known if within is None or _ends(one, now + within)]
     close_all(authorities)
     rows.sort(key=lambda row: (row[1].ends or 0, row[1].name))
-    documents = [{"project": projects.get(one.name), "authority": name, **one._asdict()} for name, one in rows]
+    documents = [
+        {
+            "certname": one.name,
+            "project": projects.get(one.name),
+            "authority": name,
+            "state": one.state,
+            "serial": one.serial,
+            "ends": moment(one.ends),
+            "fingerprint": one.fingerprint or None,
+            "authorized": one.authorized,
+        }
+        for name, one in rows
+    ]
     cells = [
         (one.name, projects.get(one.name) or "-", name, one.state, iso(one.ends) if one.ends else "-")
         for name, one in rows
     ]
-    call.show(documents, table(("CERTNAME", "PROJECT", "AUTHORITY", "STATE", "ENDS"), cells))
+    document = {"certificates": documents, "troubles": troubles}
+    call.show_rows(document, ("CERTNAME", "PROJECT", "AUTHORITY", "STATE", "ENDS"), cells, "no certificates")
     for trouble in troubles:
         call.say(trouble)
     return ExitStatus.FAILED if troubles else ExitStatus.DONE
@@ -114,9 +128,16 @@ def _crl(call: Call) -> int:
     written = crl_files.write(fetched, files, authority, dry_run=call.arguments.dry_run)
     authority.close()
     document = {
+        "dry_run": call.arguments.dry_run,
         "authority": authority.name,
         "lists": [
-            {"issuer": one.issuer, "number": one.number, "made": one.made, "ends": one.ends} for one in fetched.lists
+            {
+                "issuer": one.issuer,
+                "number": one.number,
+                "made": moment(one.made.timestamp()),
+                "ends": one.ends and moment(one.ends.timestamp()),
+            }
+            for one in fetched.lists
         ],
         "files": [{"file": one.file, "changed": one.changed} for one in written],
     }

@@ -64,7 +64,7 @@ def run(call: Call) -> int:
     """Print the script."""
     from enc.cli import build_parser  # here: enc.cli imports the command modules
 
-    call.show(None, script(build_parser(), call.arguments.shell, call.settings.answers.directory))
+    print(script(build_parser(), call.arguments.shell, call.settings.answers.directory))
     return 0
 
 

@@ -11,6 +11,7 @@ from enc.commands.call import Call, json_option, write_units
 from enc.doctor import configuration
 from enc.doctor.findings import document, lines, verdict
 from enc.programs import log
+from enc.programs.machine_trouble import reason
 from enc.settings import config
 from enc.settings import reference as config_reference
 from enc.settings.config import DEFAULT_PATH
@@ -25,10 +26,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     json_option(actions.add_parser("check", help="read the file and try everything that it points at"))
     json_option(actions.add_parser("show", help="print the settings in force, defaults included; no secrets"))
-    actions.add_parser("link", help="make FILE.answers, by which enc finds the answers without reading the file")
+    words = "make FILE.answers, by which enc finds the answers without reading the file"
+    json_option(actions.add_parser("link", help=words))
     actions.add_parser("example", help="print a complete file with every setting, its meaning and its default")
     written = actions.add_parser("units", help="write the systemd units and their accounts for this installation")
     written.add_argument("directory", type=Path, metavar="DIR", help="where to; docs/operation.md says what next")
+    json_option(written)
 
 
 def run(call: Call) -> int:
@@ -44,14 +47,15 @@ def run(call: Call) -> int:
         return _units(call)
     if action == "show":
         shown = config_reference.effective(settings)
-        call.show(shown, config_reference.as_yaml(shown).rstrip("\n"))
+        call.show({"settings": shown}, config_reference.as_yaml(shown).rstrip("\n"))
         return ExitStatus.DONE
     place, directory = layout.link_of(call.config_path), settings.answers.directory
     try:
         changed = layout.link(call.config_path, directory)
     except OSError as error:
-        raise ConfigurationError(f"cannot be made: {error.strerror}", where=str(place)) from error
+        raise ConfigurationError(f"cannot be made: {reason(error)}", where=str(place)) from error
     call.say(f"{place} -> {directory}" + ("" if changed else " (was so)"))
+    call.show({"link": place, "directory": directory, "changed": changed}, ())
     return ExitStatus.DONE
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 from enc.commands.call import Call, json_option
@@ -36,18 +35,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         " default: domains.site_projects, else those of last time",
     )
     json_option(start)
-    actions.add_parser("stop", help="end it, return when it is gone")
-    json_option(actions.add_parser("status", help="how it is; exit status 1 if it does not answer"))
+    json_option(actions.add_parser("stop", help="end it, return when it is gone"))
+    json_option(actions.add_parser("status", help="how it is; exit status 4 if it does not answer"))
     backup = actions.add_parser("backup", help="write everything as LDIF, running or not")
     backup.add_argument("file", type=Path, metavar="FILE", help="written with mode 0600: it holds password hashes")
     restore = actions.add_parser("restore", help="replace everything by a backup; it must be stopped")
     restore.add_argument("file", type=Path, metavar="FILE", help="LDIF from a backup")
+    for each in (backup, restore):
+        json_option(each)
 
 
 def run(call: Call) -> int:
     """Do the action."""
     arguments = call.arguments
     directory = _directory(call)
+    place = directory.home.data_dir
     if arguments.action == "start":
         directory.init(ldif=arguments.ldif, port=arguments.port)
         directory.start(StartOptions(arguments.port, _tls(arguments), site_projects=_site_projects(call)))
@@ -56,13 +58,17 @@ def run(call: Call) -> int:
         return _show(call, directory)
     if arguments.action == "stop":
         directory.stop()
-        call.say(f"{directory.home.data_dir}: stopped")
+        call.say(f"{place}: stopped")
+        call.show({"data_directory": place}, ())
     elif arguments.action == "backup":
         directory.backup(arguments.file.absolute())
-        call.say(f"{arguments.file}: {arguments.file.stat().st_size} bytes")
+        size = arguments.file.stat().st_size
+        call.say(f"{arguments.file}: {size} bytes")
+        call.show({"data_directory": place, "file": arguments.file.absolute(), "bytes": size}, ())
     else:
         directory.restore(arguments.file.absolute())
-        call.say(f"{directory.home.data_dir}: restored from {arguments.file}; start it again")
+        call.say(f"{place}: restored from {arguments.file}; start it again")
+        call.show({"data_directory": place, "file": arguments.file.absolute()}, ())
     return ExitStatus.DONE
 
 
@@ -106,10 +112,14 @@ def _show(call: Call, directory: EmbeddedDirectory) -> int:
         f"  settings  {home.example_configuration}",
     ]
     document = {
-        "data_directory": str(home.data_dir),
+        "data_directory": home.data_dir,
         "suffix": home.suffix,
-        "configuration": str(home.example_configuration),
-        **dataclasses.asdict(status),
+        "configuration": home.example_configuration,
+        "initialised": status.initialised,
+        "pid": status.pid,
+        "answering": status.answering,
+        "uris": list(status.uris),
+        "database_bytes": status.database_bytes,
     }
     call.show(document, lines)
-    return ExitStatus.DONE if status.answering else ExitStatus.FAILED
+    return ExitStatus.DONE if status.answering else ExitStatus.FOUND

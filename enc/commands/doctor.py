@@ -36,7 +36,7 @@ def doctor_options(parser: argparse.ArgumentParser) -> None:
 
 
 def tell(call: Call, examined: Iterable[Finding]) -> int:
-    """Show what was found; return the exit status, 1 if anything has to be mended."""
+    """Show what was found; return the exit status, 4 if anything has to be mended."""
     findings = list(examined)
     call.show(document(findings), lines(findings))
     return verdict(findings)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from enc.commands.call import Call
 from enc.directory.ldap_store import LdapSource
+from enc.programs import documents
 from enc.service import export
 from enc.service.survey import Snapshot
 from enc.terms.errors import ExitStatus
 from enc.terms.names import Certname
+from enc.terms.words import counted
 
 SUMMARY = "print what nodes are (YAML, JSON), or the entries that say so (LDIF)"
 
@@ -22,6 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     words = "yaml and json: finished answers; ldif: the entries (default: %(default)s)"
     parser.add_argument("--format", choices=("yaml", "json", "ldif"), default="yaml", help=words)
+    parser.add_argument(
+        "--json", dest="format", action="store_const", const="json", default="yaml", help="the same as --format json"
+    )
     parser.add_argument("--nodes", metavar="CERTNAME", nargs="+", default=[], help="only these (default: all)")
     words = "write a file for each node there (ldif: one file) and nothing to stdout"
     parser.add_argument("--to", metavar="DIRECTORY", type=Path, help=words)
@@ -37,17 +41,19 @@ def run(call: Call) -> int:
         snapshot = Snapshot(source, call.settings)
     failed = 0
     good: list[export.Answer] = []
+    troubles = []
     for answer in export.answers(snapshot, call.settings, nodes):
         if answer.classification is None:
             failed += 1
+            troubles.append({"certname": answer.certname, "message": answer.trouble})
             call.say(f"{answer.certname}: {answer.trouble}")
         else:
             good.append(answer)
     if chosen.to is not None:
         count = export.write(chosen.to, _files(good, chosen.format))
-        call.say(f"{count} answers written to {chosen.to}")
+        call.say(f"{counted(count, 'answer')} written to {chosen.to}")
     elif chosen.format == "json":
-        print(json.dumps([answer.document() for answer in good], indent=2, ensure_ascii=False))
+        print(documents.text({"answers": [answer.document() for answer in good], "troubles": troubles}), end="")
     else:
         for answer in good:
             sys.stdout.write(f"# {answer.certname}\n{answer.text()}")
@@ -56,7 +62,7 @@ def run(call: Call) -> int:
 
 def _files(answers: list[export.Answer], form: str) -> Iterator[tuple[str, str]]:
     for answer in answers:
-        text = answer.text() if form == "yaml" else json.dumps(answer.document(), indent=2, ensure_ascii=False) + "\n"
+        text = answer.text() if form == "yaml" else documents.text(answer.document())
         yield f"{answer.certname}.{form}", text
 
 

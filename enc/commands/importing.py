@@ -120,7 +120,8 @@ def _puppet_conf(call: Call) -> int:
     if made.password and not chosen.dry_run:
         _keep(made.password, place)
         call.say(f"{place}: the password is there, mode 0600; make it readable for the puppet user only")
-    call.show(made.document, made.text().rstrip("\n"))
+    document = {"dry_run": chosen.dry_run, "configuration": made.document, "remarks": list(made.remarks)}
+    call.show(document, made.text().rstrip("\n"))
     for remark in made.remarks:
         call.say(f"note: {remark}")
     return ExitStatus.DONE

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from enc.authority.client import close_all, open_all
-from enc.commands.call import Call, edit_options, full_option, json_option, table
+from enc.commands.call import Call, edit_options, full_option, json_option
 from enc.commands.instance_upkeep import configure_upkeep
 from enc.commands.wishes import desk_of, wish, wish_options
 from enc.directory.ldap_store import LdapSource
@@ -22,6 +22,7 @@ from enc.instances.lifecycle import Lifecycle, Outcome
 from enc.instances.tickets import Ticket, ticket_of
 from enc.instances.user_data import AgentProfile, UserData
 from enc.programs import whole_file
+from enc.programs.documents import moment
 from enc.programs.times import iso
 from enc.programs.whole_file import NotWritten, Strength
 from enc.terms.errors import ConfigurationError, ExitStatus, ToolkitError, UsageError, one_line
@@ -194,10 +195,11 @@ def _told(call: Call, ticket: Ticket, profile: AgentProfile | None) -> UserData 
 
 def _show_ticket(call: Call, document: dict[str, Any], ticket: Ticket, told: UserData | None) -> None:
     """Print the user data; where there is no profile, what somebody needs to write one."""
-    document |= _document(ticket)
+    held = _document(ticket)
+    document |= {**held, "user_data": None}
     if told is None:
         call.say(f"{_SERVER} is not set, so this is the token and no user data (docs/user-data.md)")
-        text = "\n".join(f"{name}: {value}" for name, value in document.items() if value is not None)
+        text = "\n".join(f"{name}: {value}" for name, value in held.items() if value is not None)
     else:
         text = user_data.render(told).removesuffix("\n")
         document |= {"user_data": f"{text}\n"}
@@ -210,10 +212,15 @@ def _show_ticket(call: Call, document: dict[str, Any], ticket: Ticket, told: Use
 def _result(call: Call, outcome: Outcome, profile: AgentProfile | None) -> int:
     """Print what an operation does or did: the change and what follows with a dry run, else the user data."""
     receipt, ticket = outcome.receipt, outcome.ticket
-    document: dict[str, Any] = {"certname": outcome.certname, "dry_run": bool(receipt and receipt.dry_run)}
+    document: dict[str, Any] = {
+        "certname": outcome.certname,
+        "dry_run": bool(receipt and receipt.dry_run),
+        "change": receipt and receipt.document(),
+        "follows": list(outcome.follows),
+        **dict.fromkeys(("project", "region", "role", "token", "token_until", "user_data")),
+    }
     lines: list[str] = []
     if receipt is not None and receipt.dry_run:
-        document |= {"change": receipt.document(), "follows": list(outcome.follows)}
         lines = [*receipt.lines(call.bounds), *map(one_line, outcome.follows)]
         call.say(f"{outcome.certname}: dry run, nothing was done")
     if receipt is not None:
@@ -233,7 +240,7 @@ def _document(ticket: Ticket) -> dict[str, Any]:
         "region": ticket.region or None,
         "role": ticket.role or None,
         "token": ticket.token,
-        "token_until": ticket.until,
+        "token_until": moment(ticket.until),
     }
 
 
@@ -258,7 +265,7 @@ def _list(call: Call) -> int:
         for row in rows
     ]
     head = ("CERTNAME", "PROJECT", "REGION", "STATE", "SINCE", "LAST RUN", "")
-    call.show([row.document() for row in rows], table(head, cells))
+    call.show_rows({"instances": [row.document() for row in rows]}, head, cells, "no instances")
     return ExitStatus.DONE
 
 
@@ -266,21 +273,25 @@ def _show(call: Call) -> int:
     certname = Certname(call.arguments.certname)
     with LdapSource(call.settings) as source:
         document = listing.one(certname, source, call.settings, time.time()).document()
-    times = ("since", "token_until")
-    shown = {key: iso(value) if key in times and value else value for key, value in document.items()}
-    call.show(document, [one_line(f"{key}: {value}") for key, value in shown.items() if value is not None])
+    call.show(document, [one_line(f"{key}: {_shown(value)}") for key, value in document.items() if value is not None])
     return ExitStatus.DONE
+
+
+def _shown(value: object) -> str:
+    parts = value.items() if isinstance(value, dict) else None
+    return str(value) if parts is None else ", ".join(f"{key} {part}" for key, part in parts if part is not None)
 
 
 def _unfinished(call: Call) -> int:
     found, problems = Journal(call.settings.instances.journal).read()
     rows = [(op.kind, op.certname, op.project, iso(op.begun), op.who, op.trouble or "interrupted") for op in found]
-    documents = [
-        {"id": op.id, "kind": op.kind, "certname": op.certname, "project": op.project, "begun": op.begun}
+    documents: list[dict[str, Any]] = [
+        {"id": op.id, "kind": op.kind, "certname": op.certname, "project": op.project, "begun": moment(op.begun)}
         | {"who": op.who, "why": op.why, "authorities": list(op.authorities), "trouble": op.trouble or None}
         for op in found
     ]
-    call.show(documents, table(("WHAT", "CERTNAME", "PROJECT", "BEGUN", "BY", "TROUBLE"), rows))
+    head = ("WHAT", "CERTNAME", "PROJECT", "BEGUN", "BY", "TROUBLE")
+    call.show_rows({"operations": documents, "problems": list(problems)}, head, rows, "no unfinished operations")
     for problem in problems:
         call.say(problem)
     return ExitStatus.DONE
@@ -295,7 +306,8 @@ def _resume(call: Call) -> int:
         chosen = [operation for operation in found if wanted in (None, operation.certname)]
         for operation in chosen:
             documents.append(_resumed(operation, work, failed))
-    call.show(documents, [f"{document['certname']}: {document['outcome']}" for document in documents])
+    lines = [f"{document['certname']}: {document['outcome']}" for document in documents]
+    call.show_lines({"operations": documents, "problems": list(problems)}, lines, "nothing to resume")
     for text in (*problems, *failed):
         call.say(text)
     return ExitStatus.FAILED if problems or failed else ExitStatus.DONE
@@ -308,6 +320,6 @@ def _resumed(operation: Operation, work: Lifecycle, failed: list[str]) -> dict[s
     except ToolkitError as error:
         # The others may be at another authority, which answers.
         failed.append(str(error))
-        return document | {"outcome": str(error)}
+        return document | {"good": False, "outcome": str(error)}
     waits = "; `enc-admin instance user-data` prints its user data" if outcome.ticket else ""
-    return document | {"outcome": f"{operation.kind} is finished{waits}"}
+    return document | {"good": True, "outcome": f"{operation.kind} is finished{waits}"}

@@ -16,9 +16,11 @@ from enc.instances import traces
 from enc.instances.collector import Collector, Event, account
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle
+from enc.instances.listing import built_document, run_document
 from enc.instances.reconcile import Reconciler, carry_out
 from enc.instances.repairs import Repair
 from enc.programs import log
+from enc.programs.machine_trouble import reason
 from enc.service.desk import open_desk
 from enc.settings import Duration
 from enc.systemd import notify
@@ -59,8 +61,15 @@ def _collect(call: Call) -> int:
         collector = Collector(where, settings, editor)
         if not call.arguments.watch:
             events = list(collector.look())
-            documents = [{"certname": e.certname, "run": e.run._asdict(), "built": _built(e)} for e in events]
-            call.show(documents, [_told(event) for event in events])
+            documents = [
+                {
+                    "certname": event.certname,
+                    "run": run_document(event.run),
+                    "built": event.built and built_document(event.built),
+                }
+                for event in events
+            ]
+            call.show_lines({"runs": documents}, [_told(event) for event in events], "no new runs")
             return ExitStatus.DONE
         return _watch(call, collector)
 
@@ -88,10 +97,6 @@ def _watch(call: Call, collector: Collector) -> int:
         stop.wait(_PAUSE)
     notify.send("STOPPING=1")
     return ExitStatus.DONE
-
-
-def _built(event: Event) -> dict[str, int] | None:
-    return None if event.built is None else event.built._asdict()
 
 
 def _told(event: Event) -> str:
@@ -125,7 +130,21 @@ def _reconcile(call: Call) -> int:
                 reconciler.troubles += carry_out(reconciler, chosen, work, cloud)
     finally:
         close_all(authorities)
-    call.show([repair._asdict() for repair in found], [_line(repair) for repair in found] or ["nothing to do"])
+    document = {
+        "dry_run": arguments.dry_run,
+        "repairs": [
+            {
+                "act": repair.act,
+                "certname": repair.certname,
+                "why": repair.why,
+                "authority": repair.authority or None,
+                "project": repair.project or None,
+            }
+            for repair in found
+        ],
+        "troubles": list(reconciler.troubles),
+    }
+    call.show(document, [_line(repair) for repair in found] or ["nothing to do"])
     for trouble in reconciler.troubles:
         call.say(trouble)
     if arguments.dry_run:
@@ -137,7 +156,7 @@ def _servers(name: str) -> frozenset[str]:
     try:
         text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--servers {name}: cannot be read: {error}") from error
+        raise UsageError(f"--servers {name}: cannot be read: {reason(error)}") from error
     found = frozenset(line.strip() for line in text.splitlines() if line.strip())
     if not found:
         raise UsageError(f"--servers {name}: names no server; that would mean that all instances are gone")

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from enc.classify.classify import Classifier
-from enc.commands.call import Call, counted, edit_options, full_option, json_option, past_options, table, verbs
+from enc.commands.call import Call, edit_options, full_option, json_option, past_options, verbs, whole_number
 from enc.commands.wishes import (
     amendment_options,
     desk_of,
@@ -21,6 +21,7 @@ from enc.commands.wishes import (
 from enc.directory.ldap_store import LdapSource
 from enc.edits import differences
 from enc.edits.audit import Edit, Trail
+from enc.edits.change import legible
 from enc.edits.differences import Bounds
 from enc.service import effect, explain, history, nodes, strangers, survey, trials
 from enc.settings import Duration
@@ -106,8 +107,8 @@ def _list(call: Call) -> int:
             "certname": row.certname,
             "project": row.project,
             "environment": row.classification and row.classification.environment,
-            "trial": row.classification and row.classification.trial and row.classification.trial._asdict(),
-            "classes": row.classification and list(row.classification.classes),
+            "trial": row.classification and effect.trial_document(row.classification),
+            "classes": row.classification and row.classification.classes,
             "trouble": row.trouble or None,
         }
         for row in rows
@@ -121,7 +122,7 @@ def _list(call: Call) -> int:
         )
         for row in rows
     ]
-    call.show(documents, table(("CERTNAME", "PROJECT", "ENVIRONMENT", "CLASSES"), cells))
+    call.show_rows({"nodes": documents}, ("CERTNAME", "PROJECT", "ENVIRONMENT", "CLASSES"), cells, "no nodes")
     return 0
 
 
@@ -143,7 +144,7 @@ def _show(call: Call) -> int:
     lines += [f"note: {note}" for note in classification.notes]
     for record in own:
         lines.append(f"entry {record.dn}")
-        lines += [f"  {name}: {value}" for name, held in record.attributes.items() for value in held]
+        lines += [f"  {name}: {value}" for name, held in record.attributes.items() for value in legible(name, held)]
     call.show(document, map(one_line, lines))
     return 0
 
@@ -217,15 +218,14 @@ def _history(call: Call) -> int:
         node=None if arguments.certname is None else Certname(arguments.certname),
         project=None if arguments.project is None else ProjectName(arguments.project),
         since=None if arguments.since is None else history.moment(arguments.since, time.time()),
-        last=None if arguments.last is None else counted("--last", arguments.last),
+        last=None if arguments.last is None else whole_number("--last", arguments.last),
     )
     with LdapSource(settings) as source:
         edits = [history.resolved(edit, source, settings) for edit in found.edits]
-    call.show([edit.document() for edit in edits], (line for edit in edits for line in _told(edit, call.bounds)))
+    document = {"edits": [edit.document() for edit in edits], "problems": list(found.problems)}
+    call.show_lines(document, [line for edit in edits for line in _told(edit, call.bounds)], "no edits")
     for problem in found.problems:
         call.say(problem)
-    if not edits:
-        call.say("no edits")
     return 0
 
 

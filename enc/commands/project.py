@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 
 from enc.classify.kinds import DESCRIPTION, ENVIRONMENT
-from enc.commands.call import Call, edit_options, full_option, json_option, table
+from enc.commands.call import Call, edit_options, full_option, json_option
 from enc.commands.wishes import (
     amendment_options,
     desk_of,
@@ -117,7 +117,7 @@ def _list(call: Call) -> int:
         rows = survey.projects(source, call.settings, people.shown)
     documents = [
         {
-            "name": row.name,
+            "project": row.name,
             "members": row.members,
             "admins": row.admins,
             "environment": row.environment,
@@ -129,7 +129,8 @@ def _list(call: Call) -> int:
         (row.name, row.environment or "-", " ".join(row.admins), len(row.members), row.description or "")
         for row in rows
     ]
-    call.show(documents, table(("PROJECT", "ENVIRONMENT", "ADMINS", "MEMBERS", "DESCRIPTION"), cells))
+    head = ("PROJECT", "ENVIRONMENT", "ADMINS", "MEMBERS", "DESCRIPTION")
+    call.show_rows({"projects": documents}, head, cells, "no projects")
     return 0
 
 
@@ -148,7 +149,7 @@ def _show(call: Call) -> int:
         nodes = sorted(survey.names(survey.nodes_of(project, source, settings), settings))
     entries = [row.record, *prefixes]
     document = {
-        "name": row.name,
+        "project": row.name,
         "members": row.members,
         "admins": row.admins,
         "entries": [{"dn": record.dn, "attributes": record.attributes} for record in entries],
@@ -207,5 +208,6 @@ def _member_list(call: Call) -> int:
         row = _row(project, source, call)
     everybody = list(dict.fromkeys((*row.admins, *row.members)))
     roles = [(uid, "admin" if uid in row.admins else "member") for uid in everybody]
-    call.show([{"uid": uid, "role": role} for uid, role in roles], table(("UID", "ROLE"), roles))
+    document = {"project": project, "people": [{"uid": uid, "role": role} for uid, role in roles]}
+    call.show_rows(document, ("UID", "ROLE"), roles, "no people")
     return 0

@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     load.add_argument("--files", type=Path, metavar="DIR", help="write .schema files for slapd.conf instead")
     load.add_argument("--dry-run", action="store_true", help="say what would be added")
     json_option(load)
-    json_option(actions.add_parser("check", help="what the server lacks; exit status 1 if anything"))
+    json_option(actions.add_parser("check", help="what the server lacks; exit status 4 if anything"))
 
 
 def run(call: Call) -> int:
@@ -46,7 +46,7 @@ def run(call: Call) -> int:
         return _check(call)
     if arguments.files is not None:
         paths = [] if arguments.dry_run else install.write_files(arguments.files)
-        call.show([str(path) for path in paths], [f"include {path}" for path in paths])
+        call.show({"dry_run": arguments.dry_run, "schemas": [], "files": paths}, [f"include {path}" for path in paths])
         return ExitStatus.DONE
     connection = install.open_configuration(_local_uri(call), call.settings.directory.timeout)
     try:
@@ -54,7 +54,8 @@ def run(call: Call) -> int:
     finally:
         connection.unbind()
     verb = "would be added" if arguments.dry_run else "added"
-    call.show(_document(added), _lines(added, verb) or ["nothing is missing"])
+    document = {"dry_run": arguments.dry_run, "schemas": _documents(added), "files": []}
+    call.show(document, _lines(added, verb) or ["nothing is missing"])
     return ExitStatus.DONE
 
 
@@ -63,8 +64,8 @@ def _check(call: Call) -> int:
         lacking = server_facts.missing_schema(connection)
         if lacking is None:
             raise DirectoryRefused("does not show its schema to this account", where=connection.uri)
-    call.show(_document(lacking), _lines(lacking, "missing") or ["nothing is missing"])
-    return ExitStatus.FAILED if lacking else ExitStatus.DONE
+    call.show({"schemas": _documents(lacking)}, _lines(lacking, "missing") or ["nothing is missing"])
+    return ExitStatus.FOUND if lacking else ExitStatus.DONE
 
 
 def _local_uri(call: Call) -> str:
@@ -74,8 +75,8 @@ def _local_uri(call: Call) -> str:
     return local[0] if local else "ldapi:///"
 
 
-def _document(found: Sequence[install.Missing]) -> dict[str, list[str]]:
-    return {item.schema.name: list(item.names) for item in found}
+def _documents(found: Sequence[install.Missing]) -> list[dict[str, object]]:
+    return [{"schema": item.schema.name, "names": list(item.names)} for item in found]
 
 
 def _lines(found: Sequence[install.Missing], verb: str) -> list[str]:

@@ -13,6 +13,7 @@ from enc.service.survey import Snapshot
 from enc.settings import Duration
 from enc.terms.errors import ExitStatus, UsageError
 from enc.terms.names import Certname
+from enc.terms.words import counted
 
 SUMMARY = "run another ENC for all nodes and show where its answers differ from ours"
 
@@ -32,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(call: Call) -> int:
-    """Compare; 1 if there are differences."""
+    """Compare; 4 if there are differences."""
     chosen, settings = call.arguments, call.settings
     if chosen.jobs < 1:
         raise UsageError("--jobs must be at least 1")
@@ -58,11 +59,14 @@ def run(call: Call) -> int:
     )
     different = [verdict for verdict in verdicts if verdict.differences]
     call.show(
-        {"nodes": len(verdicts), "different": [verdict.document() for verdict in different]},
+        {
+            "node_count": len(verdicts),
+            "different": [{"certname": one.certname, "differences": list(one.differences)} for one in different],
+        },
         (f"{verdict.certname}: {line}" for verdict in different for line in verdict.differences),
     )
-    call.say(f"{len(verdicts)} nodes compared, {len(different)} different")
-    return ExitStatus.FAILED if different else ExitStatus.DONE
+    call.say(f"{counted(len(verdicts), 'node')} compared, {len(different)} different")
+    return ExitStatus.FOUND if different else ExitStatus.DONE
 
 
 def _refused(answer: export.Answer) -> shadow.Said:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from enc.commands.call import Call, json_option, table, verbs
+from enc.commands.call import Call, json_option, verbs
+from enc.programs import documents
+from enc.programs.documents import Document
 from enc.programs.times import iso
 from enc.terms.errors import ExitStatus, NotAllowed, UsageError, one_line
+from enc.terms.words import counted
 
 if TYPE_CHECKING:
     from enc.rights.roles import Person
@@ -53,7 +54,7 @@ def _judge(call: Call) -> int:
 
 
 def _explain(call: Call) -> int:
-    """Exit status 0 if it would be signed."""
+    """Exit status 0 if it would be signed, else 4."""
     from enc.signing import autosign
     from enc.signing.policy import CODES
 
@@ -67,8 +68,8 @@ def _explain(call: Call) -> int:
         "code": verdict.code,
         "reason": verdict.reason,
         "meaning": code.meaning,
-        "do": code.do,
-        "request": request and {"name": request.name, "key": request.key, "extensions": dict(request.extensions)},
+        "cure": None if verdict.signs else code.do,
+        "request": request and {"certname": request.name, "key": request.key, "extensions": dict(request.extensions)},
         "instance": instance
         and {
             "dn": instance.dn,
@@ -86,7 +87,7 @@ def _explain(call: Call) -> int:
         *([("entry", f"{instance.dn} (project {instance.project})")] if instance else []),
     ]
     call.show(document, [f"{name:<8} {one_line(text)}" for name, text in rows])
-    return ExitStatus.DONE if verdict.signs else ExitStatus.FAILED
+    return ExitStatus.DONE if verdict.signs else ExitStatus.FOUND
 
 
 def _log(call: Call) -> int:
@@ -98,11 +99,25 @@ def _log(call: Call) -> int:
         for new in journal.follow():
             _print(call, [line for line in new if wanted(line)])
     found = [line for line in journal.read() if wanted(line)]
-    shown = _lines(found)
-    if call.arguments.person is None and (untold := journal.untold()):
-        shown.append(f"{untold} more requests were turned away at the door since its last line")
-    call.show([dataclasses.asdict(line) for line in found], shown)
+    untold = journal.untold() if call.arguments.person is None else 0
+    document = {"requests": [_document(line) for line in found], "untold": untold}
+    call.show_rows(document, ("TIME", "CODE", "CERTNAME", "PROJECT", "REASON"), [*map(_row, found)], "no requests")
+    if untold and not call.json:
+        were = "was" if untold == 1 else "were"
+        print(f"{counted(untold, 'more request', 'more requests')} {were} turned away at the door since its last line")
     return ExitStatus.DONE
+
+
+def _document(line: Line) -> Document:
+    return {
+        "time": line.time,
+        "certname": line.certname,
+        "code": line.code,
+        "signed": line.signed,
+        "reason": line.reason,
+        "key": line.key or None,
+        "project": line.project,
+    }
 
 
 def _wanted(call: Call) -> Callable[[Line], bool]:
@@ -147,13 +162,9 @@ def _person(call: Call) -> Person:
 
 def _print(call: Call, found: list[Line]) -> None:
     for line in found:
-        print(json.dumps(dataclasses.asdict(line), ensure_ascii=False) if call.json else "  ".join(_row(line)))
+        sys.stdout.write(documents.line(_document(line)) if call.json else "  ".join(_row(line)) + "\n")
     sys.stdout.flush()
 
 
 def _row(line: Line) -> tuple[str, ...]:
     return (line.time, one_line(line.code), one_line(line.certname), line.project or "-", one_line(line.reason))
-
-
-def _lines(found: list[Line]) -> list[str]:
-    return table(("TIME", "CODE", "CERTNAME", "PROJECT", "REASON"), map(_row, found))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 
 from enc.answers.status import FollowerStatus, status
 from enc.commands.call import Call, json_option, table
+from enc.programs.documents import Document, moment
 from enc.programs.times import iso
 from enc.terms.errors import ExitStatus
+from enc.terms.words import counted
 
 SUMMARY = "show how the follower and the answers are: state, age, entries that cannot be classified"
 
@@ -19,11 +20,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(call: Call) -> int:
-    """Show it; exit status 1 if nobody follows, LDAP is away or does not give all, or answers are too old."""
+    """Show it; exit status 4 if nobody follows, LDAP is away or does not give all, or answers are too old."""
     found = status(call.settings)
     sound = found.running and found.state == "current" and not found.too_old
-    call.show(dataclasses.asdict(found), _lines(found))
-    return ExitStatus.DONE if sound else ExitStatus.FAILED
+    call.show(_document(found), _lines(found))
+    return ExitStatus.DONE if sound else ExitStatus.FOUND
+
+
+def _document(found: FollowerStatus) -> Document:
+    return {
+        "directory": found.directory,
+        "running": found.running,
+        "pid": found.pid,
+        "state": found.state,
+        "age_seconds": found.age,
+        "max_age_seconds": found.max_age,
+        "too_old": found.too_old,
+        "node_count": found.nodes,
+        "pending": found.pending,
+        "problems": [
+            {"certname": one.name, "message": one.message, "since": moment(one.since)} for one in found.problems
+        ],
+        "feeds": [
+            {"feed": one.feed, "base": one.base, "complete": one.complete, "cookie": one.cookie} for one in found.feeds
+        ],
+        "troubles": [{"feed": one.feed, "kind": one.kind, "message": one.message} for one in found.troubles],
+        "unreadable": found.unreadable,
+    }
 
 
 _STATES = {
@@ -52,7 +75,7 @@ def _lines(found: FollowerStatus) -> list[str]:
     if found.unreadable is not None:
         lines.append(f"copy       {found.unreadable}")
     else:
-        lines.append(f"nodes      {found.nodes}, {found.pending} answers to be made anew")
+        lines.append(f"nodes      {found.nodes}, {counted(found.pending or 0, 'answer')} to be made anew")
     lines += [
         f"feed       {feed.feed}: {feed.base}" + ("" if feed.complete else " (not read to its end yet)")
         for feed in found.feeds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from enc.commands.call import Call, json_option, table
+from enc.commands.call import Call, json_option
 from enc.terms.errors import ExitStatus
 
 SUMMARY = "answer OpenStack's Nova about new instances; list its servers"
@@ -32,6 +32,6 @@ def run(call: Call) -> int:
         found = sorted(cloud.servers(), key=lambda server: (server.project_id, server.name))
     finally:
         cloud.close()
-    head = ("ID", "NAME", "STATUS", "PROJECT")
-    call.show([server._asdict() for server in found], table(head, found))
+    documents = [{"id": one.id, "name": one.name, "status": one.status, "project_id": one.project_id} for one in found]
+    call.show_rows({"servers": documents}, ("ID", "NAME", "STATUS", "PROJECT"), found, "no servers")
     return ExitStatus.DONE

@@ -37,13 +37,17 @@ def run(call: Call) -> int:
             }
             for row in nodes
         ],
+        "troubles": [{"certname": row.certname, "message": row.trouble} for row in rows if row.trouble],
     }
     lines = [f"{use.dn} {use.says} {name}" for use in said]
-    lines += table(
-        ("CERTNAME", "PROJECT", "ENVIRONMENT"),
-        [(r.certname, r.project or "-", r.classification.environment if r.classification else "-") for r in nodes],
-    )
+    if nodes:
+        lines += table(
+            ("CERTNAME", "PROJECT", "ENVIRONMENT"),
+            [(r.certname, r.project or "-", r.classification.environment if r.classification else "-") for r in nodes],
+        )
     call.show(document, lines)
+    if not (nodes or call.json):
+        call.say("no nodes")
     for row in rows:
         if row.trouble:
             call.say(f"{row.certname} cannot be classified: {row.trouble}")

@@ -24,6 +24,7 @@ from urllib.parse import quote
 from enc.directory import embedded_config, place
 from enc.directory.service_accounts import SIGNER
 from enc.programs import whole_file
+from enc.programs.machine_trouble import reason
 from enc.programs.whole_file import Strength
 from enc.terms.errors import ToolkitError, UsageError
 
@@ -114,7 +115,7 @@ class Home:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise ToolkitError(f"cannot be read: {error}", where=str(self.data_dir / "state.json")) from error
+            raise ToolkitError(f"cannot be read: {reason(error)}", where=str(self.data_dir / "state.json")) from error
         return state if isinstance(state, dict) else {}
 
     def site_projects(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+from enc.programs.machine_trouble import said
 from enc.terms.errors import ToolkitError
 
 _PORTS = range(20_000, 32_000)
@@ -61,4 +62,5 @@ def check_free(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError) as error:
-            raise ToolkitError(f"port {port} cannot be used: {error}; choose another", where="127.0.0.1") from error
+            what = f"port {port} cannot be used: {said(error)}; choose another"
+            raise ToolkitError(what, where="127.0.0.1") from error

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from enc.programs.machine_trouble import said
 from enc.terms.errors import DirectoryUnreachable, ToolkitError
 from enc.terms.program_words import why
 
@@ -91,7 +92,7 @@ def run_offline(name: str, arguments: Sequence[str | Path], *, what: str) -> str
             stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ToolkitError(f"{what}: {error}") from error
+        raise ToolkitError(f"{what}: {said(error)}") from error
     if done.returncode != 0:
         raise ToolkitError(f"{what}: {why(done.stderr, f'{name} exited with {done.returncode}')}")
     return done.stdout

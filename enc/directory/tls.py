@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 
+from enc.programs.machine_trouble import reason
 from enc.settings import TlsSettings
 from enc.terms.errors import ConfigurationError
 
@@ -38,13 +39,14 @@ def _context(settings: TlsSettings) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=settings.ca_file)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
-            f"no certificates of authorities can be read: {error}", where=str(settings.ca_file or "directory.tls")
+            f"no certificates of authorities can be read: {reason(error)}",
+            where=str(settings.ca_file or "directory.tls"),
         ) from error
     if settings.certificate_file is not None:
         try:
             context.load_cert_chain(settings.certificate_file, settings.key_file)
         except (OSError, ssl.SSLError) as error:
             raise ConfigurationError(
-                f"the certificate and its key cannot be used: {error}", where=str(settings.certificate_file)
+                f"the certificate and its key cannot be used: {reason(error)}", where=str(settings.certificate_file)
             ) from error
     return context

@@ -19,6 +19,7 @@ from typing import Any
 from enc.answers.layout import Layout, link_of
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.programs.accounts import Account, as_account, by_name
+from enc.programs.machine_trouble import said
 from enc.settings import Settings
 from enc.settings.config import ENVIRONMENT_VARIABLE
 from enc.terms import program_words
@@ -111,7 +112,7 @@ def unreadable(paths: Sequence[str]) -> dict[str, str]:
                 with open(path, "rb") as stream:
                     stream.read(1)
         except OSError as error:
-            found[path] = error.strerror or str(error)
+            found[path] = said(error)
     return found
 
 
@@ -149,6 +150,6 @@ def _run(who: Account, command: Sequence[str], config: Path) -> tuple[int, str, 
             **identity,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return 127, one_line(f"{command[0]} cannot be run: {error}"), time.monotonic() - began
-    said = done.stdout.partition("\n")[0] if done.returncode == 0 else program_words.why(done.stderr or done.stdout)
-    return done.returncode, said, time.monotonic() - began
+        return 127, one_line(f"{command[0]} cannot be run: {said(error)}"), time.monotonic() - began
+    words = done.stdout.partition("\n")[0] if done.returncode == 0 else program_words.why(done.stderr or done.stdout)
+    return done.returncode, words, time.monotonic() - began

@@ -16,9 +16,11 @@ from enc.authority.crl_files import fetch, trusted
 from enc.authority.revocations import NotTrusted, RevocationList, endings, lists
 from enc.doctor.findings import Finding, Level, fault, ok, warning
 from enc.instances.journal import Journal
+from enc.programs.machine_trouble import reason
 from enc.settings import Settings
 from enc.terms.errors import ToolkitError
 from enc.terms.names import Certname
+from enc.terms.words import counted
 
 _NOBODY = Certname("puppetmaster-doctor.invalid")
 """A name that no instance has; asking about it takes the rights that revoking takes."""
@@ -64,7 +66,8 @@ def _files(authority: Authority, soon: timedelta) -> Iterator[Finding]:
         try:
             found = endings(file.read_bytes())
         except (OSError, ValueError) as error:
-            yield fault("certificate-ends", f"{file}: no certificate can be read: {error}", "put the right file there")
+            what = f"{file}: no certificate can be read: {reason(error)}"
+            yield fault("certificate-ends", what, "put the right file there")
             continue
         first = min(found, key=lambda one: one.ends)
         level, words = _ending(f"{file}: the certificate of {first.name}", first.ends, soon)
@@ -87,7 +90,7 @@ def _lists(authority: Authority, files: tuple[Path, ...], soon: timedelta, *, to
         try:
             present = lists(file.read_bytes(), trusted(authority))
         except (OSError, NotTrusted) as error:
-            yield fault("crl-file", f"{file}: {error}", renew)
+            yield fault("crl-file", f"{file}: {reason(error)}", renew)
             continue
         behind = {one.issuer: one.number for one in present} != {one.issuer: one.number for one in fetched.lists}
         if behind:
@@ -118,7 +121,8 @@ def _unfinished(settings: Settings) -> Iterator[Finding]:
         first = operations[0]
         yield warning(
             "instances-journal",
-            f"{len(operations)} operations are not finished, the oldest: {first.kind} {first.certname}: "
+            f"{counted(len(operations), 'operation is', 'operations are')} not finished, the oldest: "
+            f"{first.kind} {first.certname}: "
             + (first.trouble or "interrupted"),
             "enc-admin instance resume",
         )

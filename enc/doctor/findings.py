@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -47,14 +46,16 @@ def fault(check: str, found: str, do: str) -> Finding:
 
 def verdict(findings: Iterable[Finding]) -> ExitStatus:
     """Return the exit status of a command that found all this."""
-    return ExitStatus.FAILED if any(finding.level == "fault" for finding in findings) else ExitStatus.DONE
+    return ExitStatus.FOUND if any(finding.level == "fault" for finding in findings) else ExitStatus.DONE
 
 
 def document(findings: Sequence[Finding]) -> dict[str, object]:
     """Return the findings for programs."""
     return {
         "sound": verdict(findings) == ExitStatus.DONE,
-        "findings": [dataclasses.asdict(finding) for finding in findings],
+        "findings": [
+            {"id": one.id, "level": one.level, "found": one.found, "cure": one.do or None} for one in findings
+        ],
     }
 
 

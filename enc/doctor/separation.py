@@ -21,6 +21,7 @@ from enc.doctor.account import unreadable
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.doctor.puppet import PuppetFacts
 from enc.programs.accounts import Account, as_account
+from enc.programs.machine_trouble import said
 from enc.settings import AuthoritySettings, Settings
 from enc.terms.errors import ToolkitError
 from enc.terms.names import Certname
@@ -158,7 +159,7 @@ def _commands(puppet: Mapping[str, str], certificate: Path, key: Path) -> tuple[
     except AuthorityRefused:
         return "", ""
     except (ToolkitError, OSError, ValueError) as error:
-        return "", f"what it obeys could not be asked: {error}"
+        return "", f"what it obeys could not be asked: {said(error)}"
     return f"{url} tells {certificate.name} about certificates, and takes orders from it (its ca_clients)", ""
 
 

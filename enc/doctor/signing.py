@@ -18,6 +18,7 @@ from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.doctor.puppet import PuppetFacts
 from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE
 from enc.programs.accounts import Account, as_account
+from enc.programs.machine_trouble import said
 from enc.rights.reserved import is_reserved
 from enc.settings import Settings
 from enc.signing.autosign import account
@@ -144,13 +145,13 @@ def _tried(program: Path, settings: Settings) -> dict[str, str]:
         if settings.signing.bind_dn is not None and secret is not None:
             secret.read_bytes()
     except OSError as error:
-        found["secret"] = error.strerror or str(error)
+        found["secret"] = said(error)
     answers = Layout(settings.answers.directory)
     try:
         answers.signing.read_bytes()
         next(answers.enrolments.iterdir(), None)
     except OSError as error:
-        found["door"] = one_line(str(error))
+        found["door"] = one_line(said(error))
     place = settings.signing.journal
     while not os.path.lexists(place):
         place = place.parent

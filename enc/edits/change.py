@@ -16,7 +16,7 @@ Not here: how changes come about (wanted.py), whether the person may (authorize.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -24,6 +24,7 @@ from enc.classify.kinds import KINDS, attributes_of
 from enc.classify.statements import OURS
 from enc.edits import differences
 from enc.edits.differences import Bounds
+from enc.programs import times
 from enc.terms.errors import one_line
 from enc.terms.record import Record
 
@@ -68,9 +69,21 @@ class Step:
         """Return the step as a small diff, within `bounds`; no value can break a line."""
         body = []
         for change in self.changes:
-            told = differences.of_values(change.attribute, change.remove, change.add, bounds)
+            removed, added = (legible(change.attribute, values) for values in (change.remove, change.add))
+            told = differences.of_values(change.attribute, removed, added, bounds)
             body += [f"  {line}" for line in told]
         return [one_line(f"{self.do} {self.dn}"), *body]
+
+
+_WITH_MOMENTS = frozenset(
+    name.lower() for name in ("puppetmasterEnrolment", "puppetmasterBuilt", "puppetmasterSelf", "puppetmasterTrial")
+)
+"""Attributes of ours whose values hold seconds since 1970 (docs/directory.md)."""
+
+
+def legible(attribute: str, values: Sequence[str]) -> tuple[str, ...]:
+    """Return the values of an attribute as people read them."""
+    return tuple(map(times.legible, values)) if attribute.lower() in _WITH_MOMENTS else tuple(values)
 
 
 def apply(record: Record, changes: Iterable[Change]) -> Record:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from enc.edits.change import Step
 from enc.terms.errors import one_line
+from enc.terms.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,10 @@ class Problem:
     where: str
     """File and line, or file."""
     message: str
+
+    def document(self) -> dict[str, Any]:
+        """Return it as programs read it."""
+        return {"where": self.where, "message": self.message}
 
     def __str__(self) -> str:
         return one_line(f"{self.where}: {self.message}")
@@ -54,7 +59,7 @@ class Outcome:
         """Return one line for people."""
         words = f"{self.added} added, {self.changed} changed, {self.unchanged} as they were"
         words += f", {self.deleted} deleted" if self.deleted else ""
-        words += f", {self.taken} classes and keys taken away" if self.taken else ""
+        words += f", {counted(self.taken, 'class or key', 'classes and keys')} taken away" if self.taken else ""
         words += f", {len(self.skipped)} skipped" if self.skipped else ""
         words += f", {len(self.problems)} with problems" if self.problems else ""
         return f"dry run, nothing was written: {words}" if self.dry_run else words
@@ -68,8 +73,8 @@ class Outcome:
             "deleted": self.deleted,
             "unchanged": self.unchanged,
             "taken_away": self.taken,
-            "skipped": [asdict(problem) for problem in self.skipped],
-            "notes": [asdict(problem) for problem in self.notes],
-            "problems": [asdict(problem) for problem in self.problems],
+            "skipped": [problem.document() for problem in self.skipped],
+            "notes": [problem.document() for problem in self.notes],
+            "problems": [problem.document() for problem in self.problems],
             "writes": self.lines,
         }

@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -43,10 +43,6 @@ class Verdict:
     certname: Certname
     differences: tuple[str, ...] = ()
     """Empty: both say the same, or both refuse."""
-
-    def document(self) -> dict[str, Any]:
-        """Return it as programs read it."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

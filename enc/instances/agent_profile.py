@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from enc.instances.user_data import AgentProfile, Repository
+from enc.programs.machine_trouble import reason
 from enc.rights.domains import domain_of
 from enc.settings import AgentSettings, Settings
 from enc.terms.errors import ConfigurationError, bounded, one_line
@@ -105,4 +106,4 @@ def _read(file: Path, setting: str) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot be read ({setting}): {error}", where=str(file)) from error
+        raise ConfigurationError(f"cannot be read ({setting}): {reason(error)}", where=str(file)) from error

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 from enc.directory.ldap_store import LdapSource
 from enc.instances import states
+from enc.instances.enrolment import Built
 from enc.instances.entry import Instance, instance_of
 from enc.instances.runs import RunRecords
 from enc.instances.states import Run, Told
+from enc.programs.documents import moment
 from enc.service.survey import nodes_of
 from enc.settings import Settings
 from enc.terms.errors import NotFound
@@ -33,13 +35,29 @@ class Row(NamedTuple):
             "role": found.role or None,
             "serial": found.serial or None,
             "state": self.told.state,
-            "since": self.told.since,
+            "since": moment(self.told.since),
             "remark": self.told.remark or None,
             "enrolment": enrolment.state,
-            "token_until": enrolment.until or None,
-            "built": found.built and found.built._asdict(),
-            "last_run": self.run and self.run._asdict(),
+            "token_until": moment(enrolment.until),
+            "built": found.built and built_document(found.built),
+            "last_run": self.run and run_document(self.run),
         }
+
+
+def built_document(built: Built) -> dict[str, Any]:
+    """Return when an instance was built, as programs read it."""
+    return {"at": moment(built.at), "took_seconds": built.took}
+
+
+def run_document(run: Run) -> dict[str, Any]:
+    """Return a run of an agent as programs read it."""
+    return {
+        "at": moment(run.at),
+        "status": run.status,
+        "noop": run.noop,
+        "environment": run.environment or None,
+        "transaction": run.transaction or None,
+    }
 
 
 def rows(source: LdapSource, settings: Settings, now: float, project: ProjectName | None = None) -> list[Row]:

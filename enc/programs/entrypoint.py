@@ -3,7 +3,8 @@
 An expected error becomes one line on stderr and its exit status, and so does a
 disk that is full, read-only or closed to this user; an interrupt 130; a closed
 pipe a quiet end; anything else is a bug: one line that says so,
-and the traceback in a file to attach to a report.
+and the traceback in a file to attach to a report. With `--json` it is a document
+on stdout, too, so that a program which reads stdout learns why.
 """
 
 from __future__ import annotations
@@ -14,14 +15,32 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from typing import NamedTuple
 
-from enc.programs.machine_trouble import trouble
+from enc.programs import documents, machine_trouble
 from enc.programs.telling import tell
 from enc.terms.errors import ExitStatus, ToolkitError, one_line
 
 
-def run(program: str, main: Callable[[], int]) -> int:
-    """Call `main` and return the exit status of the command `program`."""
+class _Failure(NamedTuple):
+    """How a command ended that did not do its work."""
+
+    status: ExitStatus
+    message: str
+    where: str | None = None
+    cure: str | None = None
+
+    def line(self) -> str:
+        """Return it for people."""
+        words = f"{self.where}: {self.message}" if self.where else self.message
+        return one_line(f"{words}; {self.cure}" if self.cure else words)
+
+
+def run(program: str, main: Callable[[], int], *, json: bool = False) -> int:
+    """Call `main` and return the exit status of the command `program`.
+
+    With `json` what escapes is a document on stdout, too (docs/json.md).
+    """
     for stream in (sys.stdout, sys.stderr):
         # A value that this terminal cannot show must not stop the output, least of all after an edit was made.
         if isinstance(stream, io.TextIOWrapper):
@@ -29,27 +48,38 @@ def run(program: str, main: Callable[[], int]) -> int:
     try:
         status = main()
         sys.stdout.flush()
-    except ToolkitError as error:
-        tell(f"{program}: {error}")
-        return error.exit_status
-    except KeyboardInterrupt:
-        tell(f"{program}: interrupted")
-        return ExitStatus.INTERRUPTED
     except BrokenPipeError:
-        # The reader went away (`| head`). Python would complain once more when it
-        # flushes at exit, so what is left goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_stdout()
         return ExitStatus.FAILED
+    except KeyboardInterrupt:
+        failure = _Failure(ExitStatus.INTERRUPTED, "interrupted")
     except Exception as error:
-        known = trouble(error) if isinstance(error, OSError) else None
-        if known is not None:
-            tell(f"{program}: {known}")
-            return ExitStatus.FAILED
-        with tempfile.NamedTemporaryFile(
-            "w", prefix=f"{program}-bug-", suffix=".log", delete=False, encoding="utf-8"
-        ) as report:
-            traceback.print_exc(file=report)
-        what = one_line(f"{type(error).__name__}: {error}")
-        tell(f"{program}: this is a bug in {program}, please report it with {report.name}: {what}")
-        return ExitStatus.BUG
-    return status
+        failure = _failure(program, error)
+    else:
+        return status
+    tell(f"{program}: {failure.line()}")
+    try:
+        if json:
+            sys.stdout.write(documents.line(documents.failure(failure.message, failure.where, failure.cure)))
+        sys.stdout.flush()
+    except OSError:  # a reader that went away, a full disk: the line on stderr and the exit status have told it
+        _close_stdout()
+    return failure.status
+
+
+def _failure(program: str, error: Exception) -> _Failure:
+    if isinstance(error, ToolkitError):
+        return _Failure(error.exit_status, error.message, error.where)
+    if isinstance(error, OSError) and (cure := machine_trouble.remedy(error)) is not None:
+        return _Failure(ExitStatus.FAILED, machine_trouble.said(error), machine_trouble.where(error), cure)
+    with tempfile.NamedTemporaryFile(
+        "w", prefix=f"{program}-bug-", suffix=".log", delete=False, encoding="utf-8"
+    ) as report:
+        traceback.print_exception(error, file=report)
+    what = f"{type(error).__name__}: {error}"
+    return _Failure(ExitStatus.BUG, f"this is a bug in {program}, please report it with {report.name}: {what}")
+
+
+def _close_stdout() -> None:
+    """Let what is left go nowhere: Python would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 
-from enc.terms.errors import one_line
+from enc.terms.errors import ToolkitError, one_line
 
 _REMEDIES = {
     errno.ENOSPC: "make room",
@@ -21,16 +21,42 @@ _REMEDIES = {
 }
 
 
-def trouble(error: OSError) -> str | None:
-    """Return what is wrong with the machine, and what to do, in one line; None if this says nothing about it."""
-    if error.errno not in _REMEDIES:
-        return None
-    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-    return one_line(f"{where}{reason(error)}")
+def told(error: Exception) -> str:
+    """Return where something went wrong, what, and what to do if that is known, in one line."""
+    cure = remedy(error)
+    return f"{placed(error)}; {cure}" if cure else placed(error)
 
 
-def reason(error: OSError) -> str:
-    """Return what the system says, and what to do if that is known; without the place."""
-    said = error.strerror or str(error)
-    remedy = _REMEDIES.get(error.errno or 0)
-    return f"{said}; {remedy}" if remedy else said
+def placed(error: Exception) -> str:
+    """Return where something went wrong, and what, in one line."""
+    place = where(error) if _of_system(error) else None
+    return one_line(f"{place}: {said(error)}" if place else said(error))
+
+
+def reason(error: Exception) -> str:
+    """Return what went wrong, and what to do if that is known; without the place."""
+    cure = remedy(error)
+    return f"{said(error)}; {cure}" if cure else said(error)
+
+
+def said(error: Exception) -> str:
+    """Return what an error says; the system's own without number and place, which are no words."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start + 1} is not UTF-8"
+    return error.strerror or str(error) if isinstance(error, OSError) and _of_system(error) else str(error)
+
+
+def remedy(error: Exception) -> str | None:
+    """Return what to do about an error of the system, if that is known."""
+    return _REMEDIES.get(error.errno or 0) if isinstance(error, OSError) and _of_system(error) else None
+
+
+def where(error: Exception) -> str | None:
+    """Return the file that an error of the system is about."""
+    name = error.filename if isinstance(error, OSError) else None
+    return os.fsdecode(name) if isinstance(name, str | bytes) else None
+
+
+def _of_system(error: Exception) -> bool:
+    """Tell an error of the system from one of ours that is an OSError, too, and has said all this (whole_file.py)."""
+    return isinstance(error, OSError) and not isinstance(error, ToolkitError)

@@ -6,10 +6,16 @@ Moments are held in seconds since 1970. Not here: reading what people write
 
 from __future__ import annotations
 
+import calendar
+import re
 import time
 
 _LAST = 253_402_300_799.0
 """9999-12-31T23:59:59Z: the last moment with four digits for the year; later ones (damaged files) are told as it."""
+
+_COMPACT = re.compile(r"[0-9]{8}T[0-9]{6}", re.ASCII)
+_SECONDS = re.compile(r"(?:^|(?<=since )|(?<=until ))[0-9]{10,11}(?![^ ])", re.ASCII)
+"""Seconds since 1970 where values of ours have them; ten digits since 2001. Elsewhere it may be somebody's number."""
 
 
 def iso(seconds: float) -> str:
@@ -25,6 +31,19 @@ def day(seconds: float) -> str:
 def compact(seconds: float) -> str:
     """Return a moment for names of files and branches: `20261101T143005`."""
     return time.strftime("%Y%m%dT%H%M%S", _parts(seconds))
+
+
+def of_compact(text: str) -> int | None:
+    """Return the moment that `compact` wrote; None if it is none."""
+    try:
+        return calendar.timegm(time.strptime(text, "%Y%m%dT%H%M%S")) if _COMPACT.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
+def legible(text: str) -> str:
+    """Return a value of ours with its moments, which it holds in seconds since 1970, as people read them."""
+    return _SECONDS.sub(lambda found: iso(int(found[0])), text)
 
 
 def age(seconds: float) -> str:

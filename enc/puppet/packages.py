@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from enc.programs.machine_trouble import said
 from enc.terms.errors import ToolkitError, one_line
 
 AUTHORIZATION = "CVE-2026-115732 (GHSA-q4hm-33rc-572g: rules of auth.conf can be passed by)"
@@ -88,7 +89,7 @@ def installed() -> dict[str, str]:
                 [program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise NotListed(f"cannot be asked which packages are here: {error}", where=program) from error
+            raise NotListed(f"cannot be asked which packages are here: {said(error)}", where=program) from error
         if done.returncode > 1 and not done.stdout:
             words = done.stderr.decode("utf-8", "replace")
             raise NotListed(f"cannot be asked which packages are here: {one_line(words)}", where=program)

@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from enc.programs.machine_trouble import said
 from enc.terms.errors import ToolkitError
 from enc.terms.program_words import why
 
@@ -60,7 +61,7 @@ def ask(names: Sequence[str], confdir: Path | None = None) -> dict[str, str]:
                 check=False,
             )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NoPuppet(f"{program} cannot be asked: {error}") from error
+        raise NoPuppet(f"{program} cannot be asked: {said(error)}") from error
     if done.returncode != 0:
         raise NoPuppet(f"{program} config print failed: {why(done.stderr)}")
     if len(names) == 1:

@@ -21,6 +21,7 @@ from enc.directory.ldap_store import name_of
 from enc.edits import differences
 from enc.edits.change import Step, after
 from enc.edits.differences import Bounds
+from enc.programs.documents import moment
 from enc.programs.times import iso
 from enc.settings import Settings
 from enc.terms import dn, environments
@@ -179,7 +180,7 @@ def document(classification: Classification | None) -> dict[str, Any] | None:
     return {
         "certname": classification.certname,
         "environment": classification.environment,
-        "trial": classification.trial and {**classification.trial._asdict(), "otherwise": classification.otherwise},
+        "trial": trial_document(classification),
         "classes": classification.classes,
         "variables": classification.variables,
         "data": classification.data,
@@ -188,6 +189,19 @@ def document(classification: Classification | None) -> dict[str, Any] | None:
         "prefixes": list(classification.prefixes),
         "version": classification.version,
         "notes": list(classification.notes),
+    }
+
+
+def trial_document(classification: Classification) -> dict[str, Any] | None:
+    """Return a node's trial as programs read it."""
+    trial = classification.trial
+    if trial is None:
+        return None
+    return {
+        "environment": trial.environment,
+        "until": moment(trial.until),
+        "reason": trial.reason,
+        "otherwise": classification.otherwise,
     }
 
 

@@ -44,8 +44,7 @@ class Answer:
     def document(self) -> dict[str, Any]:
         """Return the answer as programs read it."""
         said = self.classification
-        if said is None:
-            return {"certname": self.certname, "error": self.trouble}
+        assert said is not None
         return {
             "certname": self.certname,
             "environment": said.environment,

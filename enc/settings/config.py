@@ -92,7 +92,7 @@ def read(path: Path) -> Reading:
             return Reading(Settings(), str(path))
         raise ConfigurationError("no such configuration file", where=str(path)) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot be read: {error}", where=str(path)) from error
+        raise ConfigurationError(f"cannot be read: {_said(error)}", where=str(path)) from error
     return examine(text, str(path))
 
 
@@ -246,9 +246,14 @@ def read_secret(path: Path) -> str:
             mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
             secret = stream.read().rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"the secret cannot be read: {error}", where=str(path)) from error
+        raise ConfigurationError(f"the secret cannot be read: {_said(error)}", where=str(path)) from error
     if mode & 0o007:
         raise ConfigurationError(f"mode {mode:04o} lets everybody read this secret; chmod o-rwx it", where=str(path))
     if not secret:
         raise ConfigurationError("the secret is empty", where=str(path))
     return secret
+
+
+def _said(error: OSError | UnicodeDecodeError) -> str:
+    """Return why a file cannot be read, without its place; programs/machine_trouble.py stands above this room."""
+    return f"byte {error.start + 1} is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error.strerror)

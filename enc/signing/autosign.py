@@ -35,6 +35,7 @@ from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.directory.ldap_store import LdapSource
 from enc.instances.enrolment import ATTRIBUTE
 from enc.programs.bounded import within
+from enc.programs.machine_trouble import reason
 from enc.settings import Duration, Settings
 from enc.signing import policy, refusals, request
 from enc.signing.policy import Instance, Refused, Verdict
@@ -209,7 +210,7 @@ def _verdict(wanted: Request, certname: Certname, instance: Instance, settings: 
         if verdict.signs and signing.issued is not None and (signing.issued / f"{certname}.pem").exists():
             return Verdict("has-certificate", f"this authority has a certificate of {certname}")
     except OSError as error:
-        return Verdict("configuration", one_line(f"signing.issued cannot be read: {error}"))
+        return Verdict("configuration", one_line(f"signing.issued cannot be read: {reason(error)}"))
     return verdict
 
 

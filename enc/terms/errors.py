@@ -21,6 +21,8 @@ class ExitStatus(IntEnum):
     FAILED = 1
     USAGE = 2
     BUG = 3
+    FOUND = 4
+    """It was done, and what was looked at is not as it should be: `doctor` has a fault, `verify` a difference."""
     INTERRUPTED = 130
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.http.errors import ParseException
 
+from enc.programs.machine_trouble import reason
 from enc.terms.errors import ConfigurationError
 from enc.web.front import Bounds, worker
 
@@ -82,7 +83,7 @@ def check_certificate(certificate: str | None, key: str | None) -> None:
             # A key with a passphrase cannot be used; without one here, openssl would ask a terminal.
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
         except OSError as error:
-            what = f"this certificate and its key ({key or 'in the same file'}) cannot be used: {error}"
+            what = f"this certificate and its key ({key or 'in the same file'}) cannot be used: {reason(error)}"
             raise ConfigurationError(what, where=certificate) from error
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from enc.programs.times import compact
 from enc.settings import Settings
 from enc.terms.environments import Rules, collisions
 from enc.terms.errors import Conflict, NotFound, ToolkitError
@@ -126,7 +127,7 @@ class Expiry:
         """
         found = next((one for one in self._refs.archived() if one.branch == kept and at in (None, one.at)), None)
         if found is None:
-            name = kept if at is None else f"{kept}@{at}"
+            name = kept if at is None else f"{kept}@{compact(at)}"
             raise NotFound("is not in the archive; `restore` without a name lists what is", where=name)
         place, proposal = self._rules.place_or_none(branch), self._rules.proposal(branch)
         if place is None and proposal is None:

@@ -18,6 +18,7 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from enc.programs.machine_trouble import told
 from enc.terms.errors import DirectoryRefused, DirectoryUnreachable, ToolkitError
 from enc.terms.names import Certname, EnvironmentName
 
@@ -104,7 +105,7 @@ class Usage:
                             same = known is not None and known[0] == changed
                             found[name] = known if known and same else (changed, _environment(entry.path))
         except OSError as error:
-            raise UsageUnknown(f"the answers cannot be read: {error}") from error
+            raise UsageUnknown(f"the answers cannot be read: {told(error)}") from error
         self._files = found
         settled = all(time.time_ns() - stamp > _SETTLED * 1e9 for stamp in stamps)
         self._stamps = stamps if settled else ()

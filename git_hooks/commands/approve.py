@@ -16,6 +16,7 @@ from enc.service.history import moment
 from enc.terms.environments import Rules
 from enc.terms.errors import UsageError
 from enc.terms.names import BranchName
+from git_hooks.commands import views
 from git_hooks.commands.target import opened, who
 from git_hooks.push.approvals import Approval, Approvals
 from git_hooks.push.policy import project_of
@@ -49,20 +50,22 @@ def run(call: Call) -> int:
     approvals = Approvals(call.settings.branches.store)
     if words.list:
         found = approvals.all()
-        call.show([one._asdict() for one in found], [_told(one) for one in found] or ["nothing is approved"])
+        document = {"approvals": [views.approval(one) for one in found]}
+        call.show(document, [_told(one) for one in found] or ["nothing is approved"])
         return 0
     if words.path is None:
         raise UsageError("name the PATH in the tree, or use --list")
     why = check_reason(words.reason or "")
     if words.revoke:
         gone = approvals.revoke(words.path)
-        call.show([one._asdict() for one in gone], [f"no longer approved: {_told(one)}" for one in gone])
+        document = {"approvals": [views.approval(one) for one in gone]}
+        call.show(document, [f"no longer approved: {_told(one)}" for one in gone])
         return 0
     now = time.time()
     until = _end(words.until, now)
     given = Approval(words.path, _blob(call), why, who(), now, until)
     approvals.add(given)
-    call.show(given._asdict(), [f"approved: {_told(given)}"])
+    call.show({"approvals": [views.approval(given)]}, [f"approved: {_told(given)}"])
     return 0
 
 

@@ -21,19 +21,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(call: Call) -> int:
-    """Look at whole trees; exit status 1 if anything would need review."""
+    """Look at whole trees; exit status 4 if anything would need review."""
     use_library()
     wanted = [BranchName(text) for text in call.arguments.branches]
     rules = Rules(call.settings.branches.rules)
     for branch in wanted:
         if rules.place_or_none(branch) is None and rules.proposal(branch) is None:
             raise NotFound("no rule makes an environment of this branch (branches.rules)", where=branch)
-    found: dict[str, list[str]] = {}
+    found: list[dict[str, object]] = []
     lines: list[str] = []
     for branch, tip, problems in unreviewed(call.settings, wanted):
-        found[branch] = list(problems)
+        found.append({"branch": branch, "commit": tip, "problems": list(problems)})
         # Members move it on meanwhile: what was looked at has this name.
         lines += [*(f"{branch}: {one}" for one in problems), *([f"{branch} is at {tip}"] if problems else [])]
-    document = {str(branch): problems for branch, problems in found.items()}
-    call.show(document, lines or ["nothing that runs on the master lacks review"])
-    return ExitStatus.FAILED if lines else ExitStatus.DONE
+    call.show({"branches": found}, lines or ["nothing that runs on the master lacks review"])
+    return ExitStatus.FOUND if lines else ExitStatus.DONE

@@ -9,8 +9,10 @@ from enc.commands.call import Call, json_option, table
 from enc.terms.environments import collisions
 from enc.terms.errors import ExitStatus, NotFound, UsageError
 from enc.terms.names import BranchName, EnvironmentName
+from enc.terms.words import counted
 from git_hooks.branches.usage import Usage, UsageUnknown
-from git_hooks.commands.target import document, dry_run_option, environment, opened, places, settled, who
+from git_hooks.commands import views
+from git_hooks.commands.target import dry_run_option, environment, opened, places, settled, who
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import told
 from git_hooks.deploy.targets import Exact, Target, Tip
@@ -42,14 +44,20 @@ def run(call: Call) -> int:
         if arguments.dry_run:
             plans = [deployer.plan(name, target) for name, target in targets.items()]
             cells = [(plan.environment, plan.decision, _short(plan.old), _short(plan.new)) for plan in plans]
-            call.show([plan._asdict() for plan in plans], table(("ENVIRONMENT", "WOULD", "FROM", "TO"), cells))
+            call.show(views.would_deploy(plans, "deploy"), table(("ENVIRONMENT", "WOULD", "FROM", "TO"), cells))
             return ExitStatus.DONE
         settled(call, deployer)
         records = [deployer.deploy(name, target, who(), "deploy") for name, target in targets.items()]
     shown = [one for one in records if arguments.environments or one.outcome != "unchanged"]
-    lines = [told(record) for record in shown] or [f"all {len(records)} environments show their branches"]
-    call.show([document(record) for record in records], lines)
+    lines = [told(record) for record in shown] or [_all_show(len(records))]
+    call.show(views.deploys(records), lines)
     return ExitStatus.DONE if all(one.good or one.outcome == "held" for one in records) else ExitStatus.FAILED
+
+
+def _all_show(number: int) -> str:
+    if number == 0:
+        return "no environments"
+    return "the one environment shows its branch" if number == 1 else f"all {number} environments show their branches"
 
 
 def _targets(call: Call, deployer: Deployer) -> dict[EnvironmentName, Target]:
@@ -84,7 +92,8 @@ def _gone(call: Call, deployer: Deployer, known: Container[EnvironmentName]) -> 
             call.say(f"{name} has no branch, and stays: {error}")
             continue
         if nodes:
-            call.say(f"{name} has no branch, and stays: {len(nodes)} of the nodes use it, for example {nodes[0]}")
+            use = counted(len(nodes), "node uses", "nodes use")
+            call.say(f"{name} has no branch, and stays: {use} it, for example {nodes[0]}")
         else:
             found[name] = Tip(absent)
     return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import time
 
-from enc.commands.call import Call, json_option, table
+from enc.commands.call import Call, json_option
+from enc.programs.documents import moment
 from enc.programs.times import day
 from enc.terms.errors import Conflict, ExitStatus
 from git_hooks.branches.expiry import Expiry, Judged
@@ -25,6 +26,7 @@ def run(call: Call) -> int:
     """Archive what ended; exit status 1 if something could not be."""
     status = ExitStatus.DONE
     outcomes: list[tuple[Judged, str]] = []
+    ended: dict[str, str] = {}
     now = time.time()
     with opened(call) as (deployer, refs):
         if not call.arguments.dry_run:
@@ -41,12 +43,20 @@ def run(call: Call) -> int:
             except Conflict as conflict:
                 outcomes.append((judged, str(conflict)))
                 continue
+            ended[judged.topic.branch] = kept.name
             outcomes.append((judged, f"archived as {kept.ref}{'; ' + told(record) if record else ''}"))
             status = status if record is None or record.good else ExitStatus.FAILED
     rows = [(one.topic.branch, day(one.ends), text) for one, text in outcomes]
-    document = [
-        {"branch": one.topic.branch, "ends": one.ends, "stays": bool(one.reason), "outcome": text}
+    branches = [
+        {
+            "branch": one.topic.branch,
+            "ends": moment(one.ends),
+            "stays": bool(one.reason),
+            "archived_as": ended.get(one.topic.branch),
+            "outcome": text,
+        }
         for one, text in outcomes
     ]
-    call.show(document, table(("BRANCH", "ENDS", "OUTCOME"), rows))
+    document = {"dry_run": call.arguments.dry_run, "branches": branches}
+    call.show_rows(document, ("BRANCH", "ENDS", "OUTCOME"), rows, "no short-lived branches")
     return status

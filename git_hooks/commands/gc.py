@@ -6,6 +6,7 @@ import argparse
 import time
 
 from enc.commands.call import Call, json_option
+from enc.terms.words import counted
 from git_hooks.branches.archive import forget
 from git_hooks.commands.target import opened, settled
 from git_hooks.deploy.collect import collect
@@ -32,10 +33,18 @@ def run(call: Call) -> int:
         pruned = forget(deployer, refs, settings, time.time())
     tokens = Tokens(settings.transport.tokens).remove_old(time.time() - KEPT)
     lines = [
-        f"removed {found.versions} versions, {found.units} shared parts, {found.puppetfiles} sets of modules,"
-        f" {found.leftovers} leftovers, {tokens} tokens,"
-        f" {len(pruned)} archived branches"
+        f"removed {found.told()}, {counted(tokens, 'token')},"
+        f" {counted(len(pruned), 'archived branch', 'archived branches')}"
     ]
     lines += [f"{name}: passed over, it is not our link any more; move it away" for name in found.skipped]
-    call.show(found._asdict() | {"tokens": tokens, "archived": [one.name for one in pruned]}, lines)
+    document = {
+        "versions": found.versions,
+        "units": found.units,
+        "puppetfiles": found.puppetfiles,
+        "leftovers": found.leftovers,
+        "skipped": list(found.skipped),
+        "token_count": tokens,
+        "archived": [one.name for one in pruned],
+    }
+    call.show(document, lines)
     return 0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from enc.commands.call import Call
+from enc.commands.call import Call, json_option
 from enc.edits.audit import check_reason
+from git_hooks.commands import views
 from git_hooks.commands.target import environment, opened, reason_option, who
 
 SUMMARY = "keep an environment as it is until `release`; pushes go on, and are told"
@@ -15,12 +16,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("environment", metavar="ENVIRONMENT|BRANCH")
     reason_option(parser)
+    json_option(parser)
 
 
 def run(call: Call) -> int:
     """Hold it."""
     name, reason = environment(call.arguments.environment, call), check_reason(call.arguments.reason)
     with opened(call) as (deployer, _):
-        deployer.hold(name, who(), reason)
+        held = deployer.hold(name, who(), reason)
     call.say(f"{name} is held: {reason}")
+    call.show({"environment": name, **views.hold(held)}, ())
     return 0

@@ -31,10 +31,10 @@ def run(call: Call) -> int:
         raise UsageError(f"the hooks would serve {settings.branches.repository}; set branches.repository to {given}")
     if call.arguments.dry_run:
         found = [f"{drift.where}: {drift.what}" for drift in install.verify(settings, call.config_path.absolute())]
-        call.show(found, found or ["all is as it should be"])
+        call.show({"dry_run": True, "changes": found}, found or ["all is as it should be"])
         return 0
     done = install.install(settings, call.config_path.absolute())
     if code_programs.link(call.config_path.absolute(), settings.branches):
         done = [*done, f"{call.config_path}.store, .environments: links for puppetmaster-code-id"]
-    call.show(done, done or ["all was as it should be"])
+    call.show({"dry_run": False, "changes": done}, done or ["all was as it should be"])
     return 0

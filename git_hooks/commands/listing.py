@@ -6,12 +6,13 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from enc.commands.call import Call, json_option, table
+from enc.commands.call import Call, json_option
+from enc.programs.documents import moment
 from enc.programs.times import age, day
 from enc.terms.errors import ExitStatus
 from git_hooks.branches.expiry import ends_at
 from git_hooks.branches.listing import Row, references, rows
-from git_hooks.branches.proposals import proposed
+from git_hooks.branches.proposals import Proposed, proposed
 from git_hooks.commands.target import opened
 from git_hooks.repository.objects import Divergence
 
@@ -27,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(call: Call) -> int:
-    """Show them; exit status 1 if `--not-live` finds any."""
+    """Show them; exit status 4 if `--not-live` finds any."""
     with opened(call) as (deployer, refs):
         found = rows(call.settings, deployer, refs, time.time())
         waiting = list(proposed(call.settings.branches, deployer.repository.branches(), time.time()))
@@ -41,21 +42,41 @@ def run(call: Call) -> int:
     names = [f"VS {reference.upper()}" for reference in known]
     head = ("ENVIRONMENT", "BRANCH", "COMMIT", "STATE", "WHO", "AGE", "NODES", *names, "ENDS")
     now = time.time()
-    documents = [_document(row) for row in found]
+    document = {"environments": [_document(row) for row in found], "proposals": [_proposal(call, o) for o in waiting]}
     lines: list[tuple[object, ...]] = [_cells(row, known, now) for row in found]
     for one in waiting:
         ends = ends_at(one.since, call.settings.branches.topics_unused)
-        documents.append({**one._asdict(), "environment": None, "state": FOR_REVIEW, "ends": ends})
         none = ["-"] * len(known)
         shown = (one.branch, one.commit.abbreviated, FOR_REVIEW, "-", age(now - one.since), "-", *none, day(ends))
         lines.append(("-", *shown))
-    call.show(documents, table(head, lines))
-    return ExitStatus.FAILED if call.arguments.not_live and found else ExitStatus.DONE
+    call.show_rows(document, head, lines, "no environments")
+    return ExitStatus.FOUND if call.arguments.not_live and found else ExitStatus.DONE
 
 
 def _document(row: Row) -> dict[str, object]:
-    compared = {reference: far._asdict() for reference, far in row.compared}
-    return row._asdict() | {"compared": compared}
+    return {
+        "environment": row.environment,
+        "branch": row.branch,
+        "commit": row.tip,
+        "live": row.live,
+        "state": row.state,
+        "who": row.who or None,
+        "at": moment(row.at),
+        "node_count": row.nodes,
+        "ends": moment(row.ends),
+        "missing": row.missing or None,
+        "compared": [{"branch": branch, "ahead": far.ahead, "behind": far.behind} for branch, far in row.compared],
+    }
+
+
+def _proposal(call: Call, one: Proposed) -> dict[str, object]:
+    return {
+        "branch": one.branch,
+        "project": one.project,
+        "commit": one.commit,
+        "since": moment(one.since),
+        "ends": moment(ends_at(one.since, call.settings.branches.topics_unused)),
+    }
 
 
 def _cells(row: Row, known: Sequence[str], now: float) -> tuple[object, ...]:

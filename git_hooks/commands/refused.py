@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import time
 
-from enc.commands.call import Call, counted, full_option, json_option, past_options, table
+from enc.commands.call import Call, full_option, json_option, past_options, whole_number
+from enc.programs.documents import moment as as_moment
 from enc.programs.times import iso
 from enc.service.history import moment
 from enc.terms.environments import Rules
@@ -37,7 +38,7 @@ def run(call: Call) -> int:
     """Show them, the latest last."""
     arguments, branches = call.arguments, call.settings.branches
     since = 0.0 if arguments.since is None else moment(arguments.since, time.time())
-    last = None if arguments.last is None else counted("--last", arguments.last)
+    last = None if arguments.last is None else whole_number("--last", arguments.last)
     rules = Rules(branches.rules)
     found = [
         one
@@ -47,9 +48,9 @@ def run(call: Call) -> int:
     found = found if last is None else found[-last:]
     words = None if arguments.full else _SHORT
     head = ("LAST", "TIMES", "SINCE", "WHO", "BY", "PUSH", "REF", "WHY")
-    call.show([one._asdict() for one in found], table(head, (_cells(one, words) for one in found)) if found else ())
-    if not found:
-        call.say("no refused pushes are kept" + (f" of {arguments.what}" if arguments.what is not None else ""))
+    none = "no refused pushes are kept" + (f" of {arguments.what}" if arguments.what is not None else "")
+    document = {"refusals": [_document(one) for one in found]}
+    call.show_rows(document, head, [_cells(one, words) for one in found], none)
     return ExitStatus.DONE
 
 
@@ -63,6 +64,27 @@ def _is_of(one: Refusal, what: str, rules: Rules) -> bool:
     branch = BranchName(name)
     meant = rules.place_or_none(branch) or rules.proposal(branch)
     return meant is not None and meant.project == what
+
+
+def _document(one: Refusal) -> dict[str, object]:
+    return {
+        "at": as_moment(one.at),
+        "since": as_moment(one.first or one.at),
+        "count": one.times,
+        "who": one.who,
+        "by": one.via,
+        "push": one.push,
+        "ref": one.ref,
+        "from": _commit(one.old),
+        "to": _commit(one.new),
+        "reason": one.verdict,
+        "denied": one.denied,
+    }
+
+
+def _commit(name: str) -> str | None:
+    """Return the id of a commit; None for git's zeros, where there was or will be none."""
+    return name if name.strip("0") else None
 
 
 def _cells(one: Refusal, words: int | None) -> tuple[object, ...]:

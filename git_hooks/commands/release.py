@@ -6,7 +6,8 @@ import argparse
 
 from enc.commands.call import Call, json_option
 from enc.terms.errors import ExitStatus, NotFound
-from git_hooks.commands.target import document, environment, opened, places, who
+from git_hooks.commands import views
+from git_hooks.commands.target import environment, opened, places, who
 from git_hooks.deploy.records import told
 from git_hooks.deploy.targets import Tip
 
@@ -28,7 +29,8 @@ def run(call: Call) -> int:
         place = places(call, deployer).get(name)
         if place is None:
             call.say(f"{name} is released; no branch becomes this environment")
+            call.show(views.deploys(()), ())
             return ExitStatus.DONE
         record = deployer.deploy(name, Tip(place.branch), who(), "release")
-    call.show(document(record), told(record))
+    call.show(views.deploys([record]), told(record))
     return ExitStatus.DONE if record.good else ExitStatus.FAILED

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from enc.commands.call import Call, json_option, table
-from enc.programs.times import day
+from enc.commands.call import Call, json_option
+from enc.programs.times import day, of_compact
+from enc.terms.environments import Rules
 from enc.terms.errors import ExitStatus, UsageError
 from enc.terms.names import BranchName
 from git_hooks.branches.expiry import Expiry
-from git_hooks.commands.target import document, dry_run_option, opened, settled, who
+from git_hooks.commands import views
+from git_hooks.commands.target import dry_run_option, opened, settled, who
 from git_hooks.deploy.records import told
+from git_hooks.deploy.targets import Exact
 from git_hooks.repository.refstore import Archived
 
 SUMMARY = "bring an archived branch and its environment back; without a name, list what is archived, and until when"
@@ -20,7 +23,7 @@ SUMMARY = "bring an archived branch and its environment back; without a name, li
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument(
-        "branch", metavar="BRANCH[@SECONDS]", nargs="?", help="as the list names it; without @, what was archived last"
+        "branch", metavar="BRANCH[@TIME]", nargs="?", help="as the list names it; without @, what was archived last"
     )
     parser.add_argument("--as", dest="target", metavar="BRANCH", help="the branch that it becomes; default: the same")
     dry_run_option(parser)
@@ -31,6 +34,7 @@ def run(call: Call) -> int:
     """Restore, or list; exit status 1 if the environment is not live then."""
     text = call.arguments.branch
     name, at = _wanted(text) if text is not None else (None, None)
+    keep = call.settings.branches.archive_kept
     with opened(call) as (deployer, refs):
         settled(call, deployer)
         if name is None:
@@ -39,14 +43,18 @@ def run(call: Call) -> int:
         branch = BranchName(call.arguments.target) if call.arguments.target is not None else name
         expiry = Expiry(call.settings, deployer, refs)
         kept = expiry.find(name, at, branch)
+        found = {"archived": [views.archived(kept, keep)]}
         if call.arguments.dry_run:
-            call.show(kept._asdict(), f"{kept.name} would come back as {branch} at {kept.commit.abbreviated}")
+            place = Rules(call.settings.branches.rules).place(branch)
+            plans = [deployer.plan(place.environment, Exact(kept.commit))] if place is not None else []
+            would = f"{kept.name} would come back as {branch} at {kept.commit.abbreviated}"
+            call.show({**views.would_deploy(plans, "restore"), **found}, would)
             return ExitStatus.DONE
         record = expiry.restore(kept, branch, who())
     if record is None:
-        call.show(kept._asdict(), f"{branch} is back at {kept.commit.abbreviated}, to be read")
+        call.show({**views.deploys(()), **found}, f"{branch} is back at {kept.commit.abbreviated}, to be read")
         return ExitStatus.DONE
-    call.show(document(record), told(record))
+    call.show({**views.deploys([record]), **found}, told(record))
     return ExitStatus.DONE if record.good else ExitStatus.FAILED
 
 
@@ -56,13 +64,16 @@ def _wanted(text: str) -> tuple[BranchName, int | None]:
     branch = BranchName(name)
     if not separator:
         return branch, None
-    if not (at.isascii() and at.isdigit() and len(at) < 12):
-        raise UsageError(f"{text!r} is not BRANCH@SECONDS; `restore` without a name lists what is in the archive")
-    return branch, int(at)
+    moment = of_compact(at)
+    if moment is None and at.isascii() and at.isdigit() and len(at) < 12:
+        moment = int(at)  # as the ref in the repository is called
+    if moment is None:
+        raise UsageError(f"{text!r} is not BRANCH@TIME; `restore` without a name lists what is in the archive")
+    return branch, moment
 
 
 def _list(call: Call, found: Sequence[Archived]) -> None:
     kept = call.settings.branches.archive_kept
     rows = [(one.name, one.commit.abbreviated, day(one.at), day(one.at + kept)) for one in found]
-    document = [one._asdict() | {"name": one.name, "until": one.at + kept} for one in found]
-    call.show(document, table(("NAME", "COMMIT", "ARCHIVED", "KEPT UNTIL"), rows))
+    document = {**views.deploys(()), "archived": [views.archived(one, kept) for one in found]}
+    call.show_rows(document, ("NAME", "COMMIT", "ARCHIVED", "KEPT UNTIL"), rows, "the archive is empty")

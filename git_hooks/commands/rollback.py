@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from enc.commands.call import Call, json_option, table
+from enc.commands.call import Call, json_option
 from enc.edits.audit import check_reason
 from enc.terms.errors import ExitStatus
-from git_hooks.commands.target import document, dry_run_option, environment, opened, reason_option, who
+from git_hooks.commands import views
+from git_hooks.commands.target import dry_run_option, environment, opened, reason_option, who
+from git_hooks.deploy.decision import ROLLBACK
 from git_hooks.deploy.records import told
 from git_hooks.repository.refs import ObjectId
 
@@ -30,10 +32,11 @@ def run(call: Call) -> int:
     with opened(call) as (deployer, _):
         commit: ObjectId | None = deployer.repository.commit_of(arguments.commit) if arguments.commit else None
         if arguments.dry_run:
-            versions = deployer.versions.of(name)
-            cells = [(one.commit.abbreviated, "live" if one.live else "on disk") for one in versions]
-            call.show([one._asdict() for one in versions], table(("VERSION", "STATE"), cells))
+            plan = deployer.plan_rollback(name, commit)
+            shown = plan.new.abbreviated if plan.new is not None else "nothing"
+            would = f"{name} would show {shown}, and be held there"
+            call.show(views.would_deploy([plan], ROLLBACK + reason), would)
             return ExitStatus.DONE
         record = deployer.rollback(name, commit, who(), reason)
-    call.show(document(record), f"{told(record)}, and held there until `branch-manager release {name}`")
+    call.show(views.deploys([record]), f"{told(record)}, and held there until `branch-manager release {name}`")
     return ExitStatus.DONE if record.good else ExitStatus.FAILED

@@ -6,14 +6,16 @@ import argparse
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any
 
 from enc.commands.call import Call, json_option
+from enc.programs.documents import moment
 from enc.programs.times import iso
 from enc.terms.environments import Rules
 from enc.terms.errors import ExitStatus, NotFound
 from enc.terms.names import BranchName
+from enc.terms.words import counted
 from git_hooks.branches.listing import Whereabouts, rows, whereabouts
+from git_hooks.commands import views
 from git_hooks.commands.target import opened
 from git_hooks.deploy.records import Hold, Record, told
 from git_hooks.mirror import tries
@@ -34,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(call: Call) -> int:
-    """Show it; exit status 1 if something is not live that should be."""
+    """Show it; exit status 4 if something is not live that should be."""
     return _one(call, call.arguments.what) if call.arguments.what else _all(call)
 
 
@@ -62,19 +64,24 @@ def _one(call: Call, what: str) -> int:
             with suppress(ForeignEnvironment):
                 live = deployer.versions.live(place.environment)
                 remarks = deployer.inspection.remarks(place.environment, live) if live is not None else ()
-    document: dict[str, Any] = {} if found is None else found._asdict()
-    document |= {
-        "deploys": [one._asdict() for one in records],
-        "tries": [one._asdict() for one in failing],
-        "checkout": [one._asdict() for one in remarks],
-        "held": hold._asdict() if hold is not None else None,
+    document = {
+        "branch": branch if tip is not None or failing else None,
+        "commit": found and found.commit,
+        "branches": list(found.branches) if found is not None else [],
+        "environments": list(found.environments) if found is not None else [],
+        "waiting": list(found.waiting) if found is not None else [],
+        "nodes": None if found is None or found.nodes is None else list(found.nodes),
+        "deploys": [views.deploy(one) for one in records],
+        "tries": [views.attempt(one) for one in failing],
+        "checkout": [{"path": one.path, "id": one.id, "kind": one.kind, "what": one.what} for one in remarks],
+        "hold": hold and views.hold(hold),
     }
     lines = [] if found is None else _lines(found)
     lines += [f"{'held':<14}by {hold.who}: {hold.reason}"] if hold is not None else []
     lines += [f"{'differs' if number == 0 else '':<14}{_said(one)}" for number, one in enumerate(remarks)]
     deploys = (f"{iso(one.at)}  {one.who}  {told(one)}" for one in records)
     call.show(document, [*lines, *_tried(failing), *deploys])
-    return ExitStatus.FAILED if failing or (found is not None and found.waiting) else ExitStatus.DONE
+    return ExitStatus.FOUND if failing or (found is not None and found.waiting) else ExitStatus.DONE
 
 
 def _tried(failing: Sequence[tries.Try]) -> Iterator[str]:
@@ -121,18 +128,20 @@ def _all(call: Call) -> int:
         owing = deployer.records.owing()
     bad = [row for row in found if row.state not in ("live", "held", "no branch")]
     held = [row for row in found if row.state == "held"]
-    lines = [f"{len(found)} environments, {len(found) - len(bad) - len(held)} show their branch, {len(held)} are held"]
+    good = len(found) - len(bad) - len(held)
+    lines = [f"{counted(len(found), 'environment')}: {good} live, {len(held)} held, {len(bad)} not as they should be"]
     lines += [f"{row.environment}: {row.state}{row.missing and ', '}{row.missing}" for row in (*bad, *held)]
     mirror = failing_now(call.settings.branches)
     if call.settings.branches.mirror.forge is not None:
         asked = iso(mirror.answered) if mirror.answered is not None else "never"
         lines += [f"the forge was last heard at {asked}", *_tried(mirror.tries)]
     document = {
-        "environments": len(found),
+        "environments": [row.environment for row in found],
         "held": [row.environment for row in held],
-        "wrong": {row.environment: row.state for row in bad},
-        "owed_flushes": owing,
-        "tries": [one._asdict() for one in mirror.tries],
+        "wrong": [{"environment": row.environment, "state": row.state, "missing": row.missing or None} for row in bad],
+        "owed_flushes": list(owing),
+        "answered": moment(mirror.answered),
+        "tries": [views.attempt(one) for one in mirror.tries],
     }
     call.show(document, lines)
-    return ExitStatus.FAILED if bad or owing or mirror.tries else ExitStatus.DONE
+    return ExitStatus.FOUND if bad or owing or mirror.tries else ExitStatus.DONE

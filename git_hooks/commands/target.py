@@ -1,4 +1,4 @@
-"""What several commands share: whom they act for, which environment is meant, how a deploy is told."""
+"""What several commands share: whom they act for, which environment is meant, its places."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from enc.commands.call import Call
 from enc.edits import audit
@@ -14,7 +13,6 @@ from enc.terms.environments import Place, Rules
 from enc.terms.errors import InvalidName, NotFound
 from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.deploy.deployer import Deployer
-from git_hooks.deploy.records import Record
 from git_hooks.push import leaving
 from git_hooks.repository.reading import use_library
 from git_hooks.repository.refstore import RefStore
@@ -73,8 +71,3 @@ def _is_branch(text: str, call: Call) -> bool:
         return Rules(call.settings.branches.rules).place(BranchName(text)) is not None
     except InvalidName:
         return False
-
-
-def document(record: Record) -> dict[str, Any]:
-    """Return a deploy as programs read it."""
-    return record._asdict()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from enc.commands.call import Call, json_option, table, verbs
+from enc.commands.call import Call, json_option, verbs
 from enc.directory.ldap_store import LdapSource
 from enc.edits import audit
 from enc.programs.times import day
@@ -13,6 +13,7 @@ from enc.service.people import entry_of
 from enc.settings import Duration
 from enc.terms.errors import UsageError
 from enc.terms.names import PersonName
+from git_hooks.commands import views
 from git_hooks.transport.tokens import Token, TokenId, TokenPurpose, Tokens
 
 SUMMARY = "make, list and revoke tokens, which programs show instead of a person's password"
@@ -58,7 +59,7 @@ def _create(call: Call) -> int:
     tokens.remove_old(time.time() - _KEPT)
     made, word = tokens.create(person, purpose, life, read_only=arguments.read_only, by=behind or user, now=time.time())
     call.say(f"token {made.id} for {person} counts until {day(made.expires)}; it is shown only this once")
-    call.show(made.document() | {"token": word}, word)
+    call.show(views.token(made, word), word)
     return 0
 
 
@@ -74,13 +75,14 @@ def _list(call: Call) -> int:
         (token.id, token.person, token.purpose, "read" if token.read_only else "push", _state(token, now), token.by)
         for token in found
     ]
-    call.show([token.document() for token in found], table(("ID", "PERSON", "NAME", "MAY", "STATE", "MADE BY"), rows))
+    document = {"tokens": [views.token(token) for token in found]}
+    call.show_rows(document, ("ID", "PERSON", "NAME", "MAY", "STATE", "MADE BY"), rows, "no tokens")
     return 0
 
 
 def _revoke(call: Call) -> int:
     token = Tokens(call.settings.branches.transport.tokens).revoke(TokenId(call.arguments.token), time.time())
-    call.show(token.document(), f"token {token.id} ({token.purpose}) of {token.person} is revoked")
+    call.show(views.token(token), f"token {token.id} ({token.purpose}) of {token.person} is revoked")
     return 0
 
 

@@ -18,5 +18,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(call: Call) -> int:
     """Put things back."""
     done = install.uninstall(call.settings)
-    call.show(done, done)
+    call.show({"changes": done}, done)
     return 0

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from enc.commands.call import Call, write_units
+from enc.commands.call import Call, json_option, write_units
 from enc.settings.config import DEFAULT_PATH
 from enc.terms.errors import ExitStatus
 from git_hooks import systemd
@@ -17,6 +17,7 @@ SUMMARY = "write the systemd units of `hooks` and `serve`, and their account, fo
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("directory", type=Path, metavar="DIR", help="where to; docs/operation.md says what next")
+    json_option(parser)
 
 
 def run(call: Call) -> int:

@@ -17,7 +17,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(call: Call) -> int:
-    """Compare; exit status 1 if anything differs."""
+    """Compare; exit status 4 if anything differs."""
     found = install.verify(call.settings, call.config_path.absolute())
-    call.show([one._asdict() for one in found], [f"{one.where}: {one.what}" for one in found] or ["all is well"])
-    return ExitStatus.FAILED if found else ExitStatus.DONE
+    document = {"differences": [{"where": one.where, "what": one.what} for one in found]}
+    call.show(document, [f"{one.where}: {one.what}" for one in found] or ["all is well"])
+    return ExitStatus.FOUND if found else ExitStatus.DONE

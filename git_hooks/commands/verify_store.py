@@ -20,14 +20,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(call: Call) -> int:
-    """Verify; exit status 1 if anything differs."""
+    """Verify; exit status 4 if anything differs."""
     with opened(call) as (deployer, refs):
         faults = list(verify_store(deployer.layout, deployer.repository))
         for row in rows(call.settings, deployer, refs, time.time()):
             if row.state not in ("live", "held", "not flushed"):
                 problem = f"{row.state}{row.missing and ', '}{row.missing}; run branch-manager deploy"
                 faults.append(Fault(deployer.layout.live(row.environment), problem))
-    call.show(
-        [fault._asdict() for fault in faults], [f"{one.path}: {one.problem}" for one in faults] or ["all is well"]
-    )
-    return ExitStatus.FAILED if faults else ExitStatus.DONE
+    document = {"faults": [{"path": fault.path, "problem": fault.problem} for fault in faults]}
+    call.show(document, [f"{one.path}: {one.problem}" for one in faults] or ["all is well"])
+    return ExitStatus.FOUND if faults else ExitStatus.DONE

@@ -22,6 +22,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from enc.terms.names import EnvironmentName
+from enc.terms.words import counted
 from git_hooks import puppetfile
 from git_hooks.puppetfile import JOINED
 from git_hooks.store.layout import Layout, is_part, is_split
@@ -44,6 +45,16 @@ class Collected(NamedTuple):
     """Sets of modules of a Puppetfile."""
     skipped: tuple[EnvironmentName, ...]
     """Environments that are not ours any more: their versions stay until somebody has looked."""
+
+    def told(self) -> str:
+        """Return what was removed, for people."""
+        parts = (
+            counted(self.versions, "version"),
+            counted(self.units, "shared part"),
+            counted(self.puppetfiles, "set of modules", "sets of modules"),
+            counted(self.leftovers, "leftover"),
+        )
+        return ", ".join(parts)
 
 
 def collect(layout: Layout, retain: float, now: float, at: Step = nothing) -> Collected:

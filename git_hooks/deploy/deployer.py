@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from enc.programs.machine_trouble import placed
 from enc.rights.domains import shows
 from enc.settings import DomainSettings
 from enc.terms.environments import Rules
@@ -168,6 +169,11 @@ class Deployer:
         with self._locked(environment):
             return self._switching.make_up(environment)
 
+    def plan_rollback(self, environment: EnvironmentName, commit: ObjectId | None) -> Plan:
+        """Return what `rollback` would do at this moment; raise `NotFound` if there is nothing to go back to."""
+        plan = self.plan(environment, Exact(commit or self._before(environment)))
+        return plan._replace(decision="switch") if plan.decision == "stay" else plan
+
     def rollback(self, environment: EnvironmentName, commit: ObjectId | None, who: str, reason: str) -> Record:
         """Show an earlier commit (None: what was live before), and hold the environment there.
 
@@ -188,10 +194,12 @@ class Deployer:
                     self.records.hold(environment, held)
             return record
 
-    def hold(self, environment: EnvironmentName, who: str, reason: str) -> None:
+    def hold(self, environment: EnvironmentName, who: str, reason: str) -> Hold:
         """Keep `environment` as it is until `release`; pushes go on and are told."""
+        held = Hold(who, reason, self._clock())
         with self._locked(environment):
-            self.records.hold(environment, Hold(who, reason, self._clock()))
+            self.records.hold(environment, held)
+        return held
 
     def release(self, environment: EnvironmentName) -> bool:
         """End a hold, tell whether there was one. Deploy afterwards."""
@@ -264,7 +272,7 @@ class Deployer:
             record = record._replace(outcome="not flushed", detail=str(failure))
         except (ToolkitError, OSError) as failure:
             # A full disk, a tree that is not sound, a broken repository: the environment stays as it was.
-            detail = " ".join(str(failure).split())
+            detail = " ".join(placed(failure).split())
             record = record._replace(outcome="failed", detail=detail, remedy=remedy(failure, environment))
         return self._recorded(record)
 

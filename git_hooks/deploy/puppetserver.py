@@ -12,6 +12,7 @@ about what the server has cached then.
 from __future__ import annotations
 
 from enc.programs.https import KeptConnection, Tls
+from enc.programs.machine_trouble import said
 from enc.settings import PuppetserverSettings
 from enc.terms.errors import ToolkitError
 from enc.terms.names import EnvironmentName
@@ -54,7 +55,7 @@ def _flush(connection: KeptConnection, environment: EnvironmentName) -> None:
     try:
         status = connection.ask("DELETE", _PATH + environment).status
     except (OSError, HTTPException) as error:
-        raise FlushFailed(f"could not be asked to forget {environment}: {error}", where=connection.url) from error
+        raise FlushFailed(f"could not be asked to forget {environment}: {said(error)}", where=connection.url) from error
     if status != 204:
         hint = "; its auth.conf must allow this certificate to flush" if status in (401, 403) else ""
         raise FlushFailed(f"answered {status} when asked to forget {environment}{hint}", where=connection.url)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from enc.programs.machine_trouble import reason
 from enc.terms.errors import NotFound
 from enc.terms.names import EnvironmentName
 from git_hooks.puppetfile import JOINED
@@ -77,7 +78,7 @@ def _faults_of_versions(layout: Layout, sound: Sound, verifier: _Verifier) -> It
                 elif strange := verifier.strange(path, tree):
                     yield Fault(path, f"what links lead to is another commit's: {strange}")
             except OSError as error:
-                yield Fault(path, f"cannot be read: {error}")
+                yield Fault(path, f"cannot be read: {reason(error)}")
             except (NotFound, UnsoundTree) as error:
                 yield Fault(path, f"cannot be verified: {error}")
 
@@ -90,7 +91,7 @@ def _faults_of_units(layout: Layout, verifier: _Verifier) -> Iterator[Fault]:
                 if verifier.unit(unit) != tree_of(unit):
                     yield Fault(path, "holds something else than its tree; see which file with git diff --no-index")
             except OSError as error:
-                yield Fault(path, f"cannot be read: {error}")
+                yield Fault(path, f"cannot be read: {reason(error)}")
 
 
 def _names(directory: str) -> list[str]:

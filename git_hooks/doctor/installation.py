@@ -12,6 +12,7 @@ from pathlib import Path
 from enc.doctor.account import unreadable
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.programs.accounts import Account, as_account
+from enc.programs.machine_trouble import said
 from enc.settings import BranchSettings, Settings
 from enc.terms.errors import ToolkitError
 from git_hooks.push import install
@@ -197,7 +198,7 @@ def _tokens_refused(directory: Path) -> str:
     try:
         Tokens(directory).all()
     except (ToolkitError, OSError) as error:
-        return str(error)
+        return said(error)
     return ""
 
 

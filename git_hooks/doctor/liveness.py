@@ -7,10 +7,12 @@ from contextlib import suppress
 
 from enc.directory.ldap_store import LdapSource
 from enc.doctor.findings import Finding, fault, note, ok, warning
+from enc.programs.machine_trouble import said
 from enc.settings import BranchSettings, DomainSettings, Settings
 from enc.terms.environments import Rules
 from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName, EnvironmentName
+from enc.terms.words import counted
 from git_hooks.branches.project_branches import missing
 from git_hooks.branches.reconcile import due
 from git_hooks.deploy.records import Records
@@ -43,7 +45,8 @@ def check(settings: Settings) -> Iterator[Finding]:
         with Repository(str(settings.branches.repository)) as repository:
             yield from environments(settings.branches, settings.domains, branches, repository)
     except OSError as error:
-        yield note("environments", f"the store cannot be read: {error}", "run this as root or as the store's owner")
+        text = f"the store cannot be read: {said(error)}"
+        yield note("environments", text, "run this as root or as the store's owner")
 
 
 def service(settings: BranchSettings) -> Finding:
@@ -80,7 +83,7 @@ def projects(settings: Settings, branches: dict[BranchName, ObjectId]) -> Iterat
         do = "rename one of the two, or see branches.rules" if one.obstacle else "branch-manager make-branches"
         yield warning("project-branches", f"project {one.project} has no branch{why}", do)
     if not found:
-        yield ok("project-branches", f"each of the {len(known)} projects has its branch")
+        yield ok("project-branches", f"{counted(len(known), 'project')}, each with its branch")
 
 
 def environments(
@@ -121,7 +124,7 @@ def environments(
         yield fault("flushes", text, "see puppetserver-flush; then branch-manager deploy")
     yield from _differing(layout, live)
     if not (waiting or found.collisions or found.orphans or lost):
-        yield ok("environments", f"all {len(live)} show their branches, or are held")
+        yield ok("environments", f"{counted(len(live), 'environment')}, each shows its branch or is held")
 
 
 def _stale(wanted: Mapping[EnvironmentName, ObjectId], records: Records) -> Iterator[Finding]:

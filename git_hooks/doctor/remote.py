@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterator
 
 from enc.doctor.findings import Finding, fault, note, ok, warning
+from enc.programs.machine_trouble import said
 from enc.programs.times import iso
 from enc.settings import BranchSettings, MirrorSettings, PuppetserverSettings
 from enc.settings.config import read_secret
 from enc.terms.errors import ToolkitError
 from enc.terms.names import EnvironmentName
+from enc.terms.words import counted
 from git_hooks.deploy.puppetserver import Puppetservers
 from git_hooks.mirror.failing import failing
 from git_hooks.mirror.upstream import Upstream
@@ -39,7 +41,7 @@ def _puppetservers(settings: PuppetserverSettings) -> Iterator[Finding]:
         servers.flush(_NOBODYS)
     except (ToolkitError, OSError) as error:
         do = "does it run (systemctl status puppetserver)? else see branches.puppetserver and docs/branches.md"
-        yield fault("puppetserver-flush", str(error), do)
+        yield fault("puppetserver-flush", said(error), do)
     else:
         yield ok("puppetserver-flush", f"forgets environments when asked to: {', '.join(settings.urls)}")
     finally:
@@ -53,7 +55,7 @@ def _forge(settings: BranchSettings) -> Iterator[Finding]:
     except ToolkitError as error:
         yield fault("mirror-url", str(error), "see branches.mirror.url, credentials_file and ssh_key_file")
     else:
-        yield ok("mirror-url", f"{mirror.url} has {len(branches)} branches")
+        yield ok("mirror-url", f"{mirror.url} has {counted(len(branches), 'branch', 'branches')}")
     yield from tried(settings)
     yield from _secrets(mirror)
 

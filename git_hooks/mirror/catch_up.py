@@ -24,6 +24,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 
 from enc.programs import log
+from enc.programs.machine_trouble import told
 from enc.settings import Settings
 from enc.terms.environments import Place, Rules, site_first
 from enc.terms.errors import ToolkitError, bounded
@@ -82,7 +83,7 @@ class CatchUp:
         try:
             return self._look(chosen, frozenset(urgent) | (chosen or frozenset()))
         except (ToolkitError, OSError) as error:
-            self.tries.failed(FORGE, "", str(error), most=self._mirror.poll)
+            self.tries.failed(FORGE, "", told(error), most=self._mirror.poll)
             raise
         finally:
             self._save()
@@ -167,7 +168,7 @@ class CatchUp:
                 try:
                     records += self._take_one(objects, place, there[place.branch], here)
                 except (ToolkitError, OSError) as error:
-                    records.append(self._stopped(place, there[place.branch], "not taken: ", str(error)))
+                    records.append(self._stopped(place, there[place.branch], "not taken: ", told(error)))
         return records
 
     def _take_one(
@@ -277,7 +278,7 @@ class CatchUp:
         try:
             self._refs.archive(branch, here[branch], int(time.time()))
         except (ToolkitError, OSError) as error:
-            self._failed(branch, "", str(error))
+            self._failed(branch, "", told(error))
             return False
         del here[branch]
         return True
@@ -289,7 +290,7 @@ class CatchUp:
         try:
             record = self._deployer.deploy(place.environment, Tip(branch), WHO, "mirror")
         except (OSError, StoreAway) as error:  # the store cannot be written or locked at all
-            self._failed(branch, self._deployer.repository.tip(branch) or "", str(error))
+            self._failed(branch, self._deployer.repository.tip(branch) or "", told(error))
             return []
         said = " ".join(filter(None, (record.detail, *record.note.splitlines(), record.remedy)))
         self._log.info("%s: %s at %s %s", place.environment, record.outcome, record.new or "-", said)

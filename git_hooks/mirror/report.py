@@ -19,6 +19,7 @@ from urllib.error import HTTPError
 
 from enc.programs import log
 from enc.programs.https import ended_after
+from enc.programs.machine_trouble import said
 from enc.settings.config import read_secret
 from enc.terms.errors import ConfigurationError, ToolkitError, bounded
 from enc.terms.names import BranchName
@@ -110,7 +111,7 @@ def report(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, pa
         try:
             opener.open(asking, timeout=patience).close()
         except (OSError, HTTPException) as error:
-            why = f"no answer within {patience:g} s" if late.is_set() else f"{error}{_explained(error)}"
+            why = f"no answer within {patience:g} s" if late.is_set() else f"{said(error)}{_explained(error)}"
             raise ReportFailed(f"the status of {commit.abbreviated} was not taken: {why}", where=mirror.api) from error
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from enc.programs import whole_file
+from enc.programs.machine_trouble import said
 from enc.programs.whole_file import Strength
 from enc.settings import Settings
 from enc.terms.errors import NotFound, ToolkitError
@@ -257,7 +258,7 @@ def _git(repository: Path, *arguments: str) -> str:
             check=False,
         )
     except OSError as error:
-        raise InstallError(f"git cannot be started: {error}", where=str(repository)) from error
+        raise InstallError(f"git cannot be started: {said(error)}", where=str(repository)) from error
     if done.returncode and arguments[0] == "config" and arguments[1] != "--get-all" and done.returncode != 5:
         raise InstallError(f"git config failed: {why(done.stderr)}", where=str(repository))
     return done.stdout.strip("\n") if done.returncode == 0 else ""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from enc.programs.machine_trouble import trouble
+from enc.programs.machine_trouble import told
 from enc.terms.environments import Place
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
@@ -43,7 +43,7 @@ def received(deployer: Deployer, place: Place, update: RefUpdate, who: str, bega
         record = deployer.deploy(place.environment, Tip(place.branch), who)
     except (OSError, StoreAway) as error:
         # A store that cannot be written or locked at all: no step was begun, or a record would tell.
-        detail = (trouble(error) if isinstance(error, OSError) else None) or f"{error}"
+        detail = told(error)
         helps = remedy(error, place.environment)
         record = Record(place.environment, "failed", None, None, who, "push", time.time(), {}, detail, remedy=helps)
     return Told(record.good, tuple(_lines(deployer, place, update, record, time.perf_counter() - began)))

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from enc.programs.log import get
-from enc.programs.machine_trouble import trouble
+from enc.programs.machine_trouble import told
 from enc.settings import BranchSettings, Settings, config
 from enc.terms.errors import ConfigurationError, ToolkitError, one_line
 from git_hooks.branches.usage import Usage
@@ -241,7 +241,7 @@ class Service:
             yield _line(refusal(error) if request.kind == "pre-receive" else str(error))
         except OSError as error:
             self._log.error("a push met a fault of this machine: %s", error)
-            yield _line(trouble(error) or f"{error}")
+            yield _line(told(error))
         yield f"={0 if good else 1}\n".encode()
 
     @contextmanager

@@ -18,6 +18,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from enc.programs.times import compact
 from enc.terms.errors import Conflict
 from enc.terms.names import HEADS, BranchName
 from git_hooks.repository.git_program import command, sealed
@@ -40,13 +41,13 @@ class Archived(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is called in the archive."""
-        return f"{self.branch}@{self.at}"
+        """What people call it: `topic/red/x@20261101T143005`, in UTC."""
+        return f"{self.branch}@{compact(self.at)}"
 
     @property
     def ref(self) -> str:
         """Where it is kept."""
-        return ARCHIVE + self.name
+        return f"{ARCHIVE}{self.branch}@{self.at}"
 
 
 class RefStore:

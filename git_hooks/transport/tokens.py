@@ -76,10 +76,6 @@ class Token(NamedTuple):
         """Tell whether it counts at `now`."""
         return not self.revoked and self.created - 60 <= now < self.expires
 
-    def document(self) -> dict[str, Any]:
-        """Return it as programs read it, without the digest."""
-        return {key: value for key, value in self._asdict().items() if key != "digest"}
-
 
 class Tokens:
     """All tokens of one directory."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from enc.terms.environments import Rules
 from enc.terms.errors import Conflict, NotFound
+from enc.terms.words import counted
 from git_hooks.branches.archive import forget
 from git_hooks.branches.expiry import Expiry
 from git_hooks.branches.project_branches import make, missing
@@ -144,11 +145,7 @@ def collection(place: Workplace, now: float) -> Iterator[Remark]:
     found = collect(place.deployer.layout, settings.retain, now)
     tokens = Tokens(settings.transport.tokens).remove_old(now - KEPT)
     if found.versions or found.units or found.puppetfiles or found.leftovers or tokens:
-        counts = (
-            f"{found.versions} versions, {found.units} shared parts, {found.puppetfiles} sets of modules,"
-            f" {found.leftovers} leftovers, {tokens} tokens"
-        )
-        yield Remark("gc", f"removed {counts}")
+        yield Remark("gc", f"removed {found.told()}, {counted(tokens, 'token')}")
     for name in found.skipped:
         yield Remark(name, f"{name}: its versions stay, because it is not our link any more; move it away", wrong=True)
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from enc.programs.log import get
+from enc.programs.machine_trouble import told
 from enc.terms.errors import ToolkitError
 from git_hooks.upkeep.chores import CHORES, EVERY, Remark, intervals
 
@@ -110,7 +111,7 @@ class Upkeep:
                     if self._ended.is_set():
                         return True
         except (ToolkitError, OSError) as error:
-            text = f"{name} cannot be done, and is tried again: {error}"
+            text = f"{name} cannot be done, and is tried again: {told(error)}"
             self._say(name, Remark("", text, wrong=True), before)
             # What was wrong before is not known to be mended.
             self._wrong[name] = before | self._wrong[name]

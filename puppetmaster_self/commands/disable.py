@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from enc.commands.call import Call, json_option
+from enc.programs.documents import Document
 from enc.terms.errors import ExitStatus, ToolkitError
 from enc.terms.names import Certname
 from puppetmaster_self.commands.session import alone_here, places, settle
@@ -40,12 +42,12 @@ def run(call: Call) -> int:
     with alone_here(call) as (journal, machine):
         settle(call, journal, machine)
         if call.arguments.assigned and journal.state == "client":
-            call.show({"state": "client"}, "the central master serves this instance already")
+            call.show(_document(call, journal, ()), "the central master serves this instance already")
             return ExitStatus.DONE
         after(journal.state, "disable")
+        steps = [begun.step for begun in journal.standing()]
         if call.arguments.dry_run:
-            steps = [begun.step for begun in journal.standing()]
-            call.show({"undo": steps}, [f"undo {step}" for step in steps])
+            call.show(_document(call, journal, steps), [f"undo {step}" for step in steps])
             return ExitStatus.DONE
         # A wish in LDAP is not refused: nobody would read why. Its clients go back by themselves.
         if not (call.arguments.leave_clients or call.arguments.assigned):
@@ -54,8 +56,13 @@ def run(call: Call) -> int:
         announce(call.settings, machine, journal, call.say)
         if not call.arguments.unverified:
             departure.last_run(machine, own, call.say)
-    call.show({"state": "client"}, "the central master serves this instance")
+        document = _document(call, journal, steps)
+    call.show(document, "the central master serves this instance")
     return ExitStatus.DONE
+
+
+def _document(call: Call, journal: Journal, undone: Sequence[str]) -> Document:
+    return {"dry_run": call.arguments.dry_run, "state": journal.state, "undone": list(undone)}
 
 
 def _refuse_with_clients(call: Call, journal: Journal) -> None:

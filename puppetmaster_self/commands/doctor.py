@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(call: Call) -> int:
-    """Look; exit status 1 if anything has to be mended."""
+    """Look; exit status 4 if anything has to be mended."""
     found = list(_examine(call))
     call.show(document(found), lines(found))
     return verdict(found)

@@ -8,6 +8,7 @@ from typing import Any
 from enc.commands.call import Call, json_option
 from enc.doctor.findings import lines, verdict
 from enc.edits import audit
+from enc.programs.documents import Document
 from enc.programs.times import iso
 from enc.terms.errors import ExitStatus, ToolkitError
 from enc.terms.names import BranchName
@@ -18,13 +19,14 @@ from puppetmaster_self.standing.classified import Said, of_this_node
 from puppetmaster_self.standing.presence import announce
 from puppetmaster_self.transaction import preflight
 from puppetmaster_self.transaction.facts import Facts, gather
-from puppetmaster_self.transaction.journal import Ended
+from puppetmaster_self.transaction.journal import Ended, Journal
 from puppetmaster_self.transaction.plan import Plan, Wish, branch_of, decide, upstream_of
 from puppetmaster_self.transaction.states import after
 from puppetmaster_self.transaction.steps import agent
 from puppetmaster_self.transaction.transaction import enable
 
 _REST = 3600.0
+_TOLD = ("upstream", "branch", "environment", "server", "project", "for_project")
 SUMMARY = "make this instance its own Puppet master, or leave everything as it was"
 
 
@@ -49,7 +51,8 @@ def run(call: Call) -> int:
     with alone_here(call) as (journal, machine):
         settle(call, journal, machine)
         if call.arguments.assigned and journal.state == "serving":
-            call.show({"state": "serving"}, "this instance is its own master already")
+            there = document(journal, None, None, dry_run=call.arguments.dry_run)
+            call.show(there, "this instance is its own master already")
             return ExitStatus.DONE
         after(journal.state, "enable")
         if call.arguments.assigned:
@@ -61,15 +64,17 @@ def run(call: Call) -> int:
         _check(call, facts)
         plan = decide(facts, wish, call.settings, call.config_path.absolute(), machine.places)
         if call.arguments.dry_run:
-            call.show(_document(plan), [f"{step.name}: {step.summary()}" for step in plan.steps])
+            would = document(journal, plan, wish, dry_run=True)
+            call.show(would, [f"{step.name}: {step.summary()}" for step in plan.steps])
             return ExitStatus.DONE
         user, behind = audit.local_user()
         opening = {"what": "enable", "who": behind or user, "certname": facts.certname, **_opening(plan, wish)}
         opening["assigned"] = call.arguments.assigned and said.assigned
         enable(journal, machine, plan.steps, call.say, opening)
         announce(call.settings, machine, journal, call.say)
+        done = document(journal, plan, wish, dry_run=False)
     call.show(
-        {"state": "serving", **_opening(plan, wish)},
+        done,
         f"this instance is its own master; edit {call.settings.self_master.working_copy}, commit, run the agent",
     )
     return ExitStatus.DONE
@@ -120,11 +125,12 @@ def _opening(plan: Plan, wish: Wish) -> dict[str, Any]:
     }
 
 
-def _document(plan: Plan) -> dict[str, Any]:
+def document(journal: Journal, plan: Plan | None, wish: Wish | None, *, dry_run: bool) -> Document:
+    """Return what programs read: what there is, or with a plan what was done or would be (docs/json.md)."""
+    opening = journal.opened if plan is None or wish is None else _opening(plan, wish)
     return {
-        "upstream": shown(plan.upstream),
-        "branch": plan.branch,
-        "environment": plan.environment,
-        "server": plan.server,
-        "steps": [{"step": step.name, "what": step.summary()} for step in plan.steps],
+        "dry_run": dry_run,
+        "state": journal.state,
+        **{name: opening.get(name) for name in _TOLD},
+        "steps": [{"step": step.name, "what": step.summary()} for step in (plan.steps if plan is not None else ())],
     }

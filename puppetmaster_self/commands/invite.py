@@ -33,7 +33,7 @@ def run(call: Call) -> int:
     _check(call, node, opened["project"])
     authority = (where.ssl / "certs/ca.pem").read_text(encoding="ascii")
     join, leave = joining(node, server, call.settings.self_master.port, authority), leaving(node)
-    call.show({"join": join, "leave": leave}, shlex.join(join))
+    call.show({"certname": node, "join": join, "leave": leave}, shlex.join(join))
     if not call.arguments.json:
         call.say(f"and back: {shlex.join(leave)}")
     return ExitStatus.DONE

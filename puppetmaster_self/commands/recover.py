@@ -37,8 +37,9 @@ def run(call: Call) -> int:
             state = journal.state
     except Busy:
         if watching:  # somebody is at work, and the timer comes again
+            call.show({"was": None, "state": None}, ())
             return ExitStatus.DONE
         raise
     told = "there was nothing to recover" if state == before else f"recovered: was {before}"
-    call.show({"before": before, "state": state}, f"{told}; this instance is {state}")
+    call.show({"was": before, "state": state}, f"{told}; this instance is {state}")
     return ExitStatus.DONE

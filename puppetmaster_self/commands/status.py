@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from enc.commands.call import Call, json_option
+from enc.programs.documents import moment
 from enc.programs.times import iso
 from enc.terms.errors import ExitStatus
 from puppetmaster_self.commands.session import places, read_journal
@@ -21,12 +22,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(call: Call) -> int:
-    """Show it; exit status 1 while a change is under way or was interrupted."""
+    """Show it; exit status 4 while a change is under way or was interrupted."""
     journal, where = read_journal(call), places(call)
     found = standing(Machine(where), journal)
     kept = sorted(str(path) for path in where.kept.glob("*")) if where.kept.exists() else []
     synced = sync_results.read(where.sync)
-    since = iso(found.since) if found.since else None
+    since = moment(found.since)
     ended = journal.ended()
     document = {
         "state": found.state,
@@ -38,7 +39,7 @@ def run(call: Call) -> int:
         **{name: journal.opened.get(name) for name in ("who", "upstream", "branch", "environment")},
         **{name: journal.opened.get(name) for name in ("for_project", "assigned")},
         "steps": [{"step": begun.step, "done": begun.done} for begun in reversed(journal.standing())],
-        "ended": ended and {"at": iso(ended.at), "reason": ended.reason},
+        "ended": ended and {"at": moment(ended.at), "reason": ended.reason or None},
         "kept": kept,
         "sync": synced,
     }
@@ -54,7 +55,7 @@ def run(call: Call) -> int:
         lines.append(f"sync     {synced.get('outcome')} at {synced.get('at')}: {synced.get('message')}")
     lines += [f"kept     {path}" for path in kept]
     call.show(document, lines)
-    return ExitStatus.DONE if found.state in ("client", "serving") else ExitStatus.FAILED
+    return ExitStatus.DONE if found.state in ("client", "serving") else ExitStatus.FOUND
 
 
 def _number(count: int | None) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Iterator
 
 from enc.commands.call import Call, json_option
+from enc.programs.documents import Document
 from enc.terms.errors import ExitStatus
 from enc.terms.names import BranchName
 from puppetmaster_self.commands.session import alone_here
@@ -35,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(call: Call) -> int:
-    """Do it; exit status 1 if the old state stays, or if a forecast finds a conflict."""
+    """Do it; exit status 1 if the old state stays, 4 if it would or if a forecast finds a conflict."""
     arguments = call.arguments
     refuse_together(call, "forecast", "back", "unpark")
     try:
@@ -44,7 +46,8 @@ def run(call: Call) -> int:
             if arguments.forecast is not None:
                 return _forecast(call, queue)
             if arguments.scheduled and sync_results.paused(place):
-                call.show({"outcome": "paused"}, "paused since `sync --back`; `puppetmaster-self sync` goes on")
+                why = "paused since `sync --back`; `puppetmaster-self sync` goes on"
+                call.show({**_document(call, Result("paused", why), queue.now()), "behind": None}, why)
                 return ExitStatus.DONE
             if arguments.back is not None:
                 result = queue.back(arguments.back or None)
@@ -55,16 +58,24 @@ def run(call: Call) -> int:
                 if not arguments.dry_run:
                     sync_results.go_on(place)
             at = queue.now()
-            shown = sync_results.document(result, at)
             if not arguments.dry_run:
-                sync_results.write(place, shown, at, call.settings.self_master.sync.metrics_file)
+                metrics = call.settings.self_master.sync.metrics_file
+                sync_results.write(place, sync_results.document(result, at), at, metrics)
                 announce(call.settings, machine, journal, call.say)
     except Busy:
         if arguments.scheduled:  # somebody is at work, and the timer comes again
+            said = _document(call, Result("blocked", "another puppetmaster-self works here"), time.time())
+            call.show(said, ())
             return ExitStatus.DONE
         raise
-    call.show(shown, _lines(result))
-    return ExitStatus.DONE if result.outcome in GOOD else ExitStatus.FAILED
+    call.show(_document(call, result, at), _lines(result))
+    if result.outcome in GOOD:
+        return ExitStatus.DONE
+    return ExitStatus.FOUND if arguments.dry_run else ExitStatus.FAILED
+
+
+def _document(call: Call, result: Result, at: float) -> Document:
+    return {"dry_run": call.arguments.dry_run, **sync_results.document(result, at)}
 
 
 def _forecast(call: Call, queue: Sync) -> int:
@@ -80,7 +91,7 @@ def _forecast(call: Call, queue: Sync) -> int:
     call.show(
         document, [*_told(Result("current", "", found, replayed)), f"{fitting} fit {branch}, {len(conflicts)} do not"]
     )
-    return ExitStatus.FAILED if conflicts else ExitStatus.DONE
+    return ExitStatus.FOUND if conflicts else ExitStatus.DONE
 
 
 def _lines(result: Result) -> Iterator[str]:

@@ -27,9 +27,7 @@ def queue_here(call: Call, journal: Journal, machine: Machine) -> Sync:
     own, places = call.settings.self_master, machine.places
     branches = config.load(places.configuration).branches
     environment = EnvironmentName(journal.opened["environment"])
-    repository = PatchRepository(
-        places.repository, timeout=float(own.sync.timeout), lock_handle=machine.lock_handle
-    )
+    repository = PatchRepository(places.repository, timeout=float(own.sync.timeout), lock_handle=machine.lock_handle)
     places.sync.mkdir(exist_ok=True)
 
     site = Rules(branches.rules).branch_of(PUPPETS) if environment != PUPPETS else None

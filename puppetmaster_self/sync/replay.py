@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable
 from typing import Literal
 
 from enc.terms.errors import Conflict, NotFound, ToolkitError
+from enc.terms.words import counted
 from git_hooks.repository.refs import ObjectId
 from puppetmaster_self.sync.patch_repository import PatchRepository
 from puppetmaster_self.sync.upstream import Clash, Commit, Fate, Patch, Queue, Replayed, blames
@@ -62,7 +63,8 @@ def alone(repository: PatchRepository, queue: Queue, number: int) -> tuple[Patch
     Raise `NotFound` if there is none, `Conflict` if it does not fit alone, `ToolkitError` if nothing of it is left.
     """
     if not 1 <= number <= len(queue.patches):
-        raise NotFound(f"there are {len(queue.patches)} patches; `puppetmaster-self sync --dry-run` numbers them")
+        there = counted(len(queue.patches), "patch", "patches")
+        raise NotFound(f"the queue has {there}; `puppetmaster-self sync --dry-run` numbers them")
     patch = queue.patches[number - 1]
     if patch.parent == queue.upstream:
         return patch, patch.commit

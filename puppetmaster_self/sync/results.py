@@ -31,7 +31,7 @@ def document(result: Result, at: float) -> dict[str, Any]:
         "local": replayed.tip if replayed and result.outcome in GOOD else queue and queue.local,
         "behind": 0 if result.outcome in GOOD else queue and queue.behind,
         "patches": [fate_document(fate) for fate in replayed.fates] if replayed else [],
-        "parked": [one._asdict() for one in result.parked],
+        "parked": [_commit(one) for one in result.parked],
         "snapshot": result.snapshot,
     }
 
@@ -110,4 +110,6 @@ def go_on(directory: Path) -> None:
 
 
 def _commit(commit: Commit | None) -> dict[str, str] | None:
-    return None if commit is None else commit._asdict()
+    if commit is None:
+        return None
+    return {"commit": commit.commit, "author": commit.author, "subject": commit.subject}

@@ -29,6 +29,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from enc.programs.machine_trouble import told
 from enc.terms.errors import Conflict, NotFound, ToolkitError
 from enc.terms.names import BranchName
 from git_hooks.repository.refs import ObjectId
@@ -95,7 +96,7 @@ class Sync:
         try:
             return self._run(unpark, dry_run)
         except (ToolkitError, OSError) as error:
-            return Result("failed", str(error), parked=self._parked_commits())
+            return Result("failed", told(error), parked=self._parked_commits())
 
     def forecast(self, branch: BranchName) -> tuple[Queue, Replayed]:
         """Return what would become of each patch on another central branch; nothing is moved."""

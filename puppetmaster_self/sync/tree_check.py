@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enc.programs.log import all_said, get
+from enc.programs.machine_trouble import told
 from enc.settings import BranchSettings, SyncSettings
 from enc.terms.errors import ToolkitError
 from enc.terms.names import Certname, EnvironmentName
@@ -47,7 +48,7 @@ class TreeCheck:
                 version = deployer.prepare(self.environment, commit)
             return self._compile(version) if self.settings.compile else ""
         except (ToolkitError, OSError) as error:
-            return f"the new tree cannot be tried: {error}"
+            return f"the new tree cannot be tried: {told(error)}"
 
     def _compile(self, version: str) -> str:
         self.directory.mkdir(exist_ok=True)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from enc.programs.machine_trouble import told
 from enc.programs.telling import unfailing
 from enc.terms.errors import ToolkitError
 from puppetmaster_self.instance.machine import Machine
@@ -123,7 +124,7 @@ def go_back(journal: Journal, machine: Machine, tell: Tell) -> None:
             for line in _undo(begun, machine):
                 tell(f"  {line}")
         except Exception as problem:  # one step, and a bug in it must not leave the agent without a master either
-            tell(f"  failed: {problem}")
+            tell(f"  failed: {told(problem)}")
             failed = failed or (begun.step, problem)
             continue
         # What was undone out of its turn is undone again in its turn: the undo before it may change it once more.
@@ -139,7 +140,7 @@ def go_back(journal: Journal, machine: Machine, tell: Tell) -> None:
     try:
         _sweep(machine)
     except OSError as error:
-        tell(f"copies of how things were are left, until the next enable: {error}")
+        tell(f"copies of how things were are left, until the next enable: {told(error)}")
 
 
 def _attempt(

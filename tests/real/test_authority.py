@@ -32,6 +32,7 @@ from enc.terms.names import Certname, PersonName
 from puppetmaster_quickstart.private_master import PrivateMaster
 from puppetmaster_quickstart.puppetserver_files import MasterSettings
 from tests.real.conftest import SlapdMaker
+from tests.support import json_contract
 from tests.support.ca_requests import CA_RULES, OPERATOR, CertificateClient, Keeper, serial
 from tests.support.instances import RED, WHY, add_people_and_projects, found, killed_at, write_config
 from tests.support.puppetserver import MakeMaster
@@ -103,6 +104,7 @@ def admin(site: Site, capsys: pytest.CaptureFixture[str]) -> Run:
         capsys.readouterr()
         status = cli.main(["--config", str(site.config), *words])
         told = capsys.readouterr()
+        json_contract.watch("enc-admin", words, told.out)
         return status, told.out, told.err
 
     return run
@@ -290,9 +292,9 @@ def test_the_revocation_list_comes_to_this_master_and_never_an_older_one(site: S
 
 def test_certificates_are_listed_with_project_and_end(site: Site, admin: Run) -> None:
     site.instance("ending.example.org")
-    rows = {row["name"]: row for row in json.loads(admin("certificate", "list", "--json")[1])}
+    rows = {row["certname"]: row for row in json.loads(admin("certificate", "list", "--json")[1])["certificates"]}
     assert (rows["ending.example.org"]["project"], rows["ending.example.org"]["state"]) == ("red", "signed")
-    assert json.loads(admin("certificate", "list", "--ends-within", "30d", "--json")[1]) == []
+    assert json.loads(admin("certificate", "list", "--ends-within", "30d", "--json")[1])["certificates"] == []
     assert "ending.example.org" in admin("certificate", "list", "--ends-within", "3000d")[1]
 
 

@@ -6,11 +6,13 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from git_hooks.push.refusals import Refusal, file_of, keep
 from tests.real.conftest import SlapdMaker
+from tests.support import json_contract
 from tests.support.bare import git
 from tests.support.slapd import Slapd
 from tests.support.transports import Managed, S, people
@@ -36,10 +38,10 @@ def managed(slapd: Slapd, tmp_path: Path) -> Managed:
     return made
 
 
-def data(managed: Managed, *words: str, status: int = 0) -> object:
+def data(managed: Managed, *words: str, status: int = 0) -> Any:
     done = managed.branch_manager(*words, "--json")
     assert done.returncode == status, done.stderr
-    return json.loads(done.stdout)
+    return json_contract.held("branch-manager", words, done.stdout)
 
 
 def shown(managed: Managed, environment: str) -> str:
@@ -51,55 +53,59 @@ def commit(managed: Managed, text: str) -> str:
 
 
 def listed(managed: Managed) -> dict[str, dict[str, object]]:
-    rows = data(managed, "list")
-    assert isinstance(rows, list)
-    return {row["environment"]: row for row in rows}
+    return {row["environment"]: row for row in data(managed, "list")["environments"]}
 
 
 def test_list_shows_every_environment_with_its_distance(managed: Managed) -> None:
     red = listed(managed)["project_red"]
     assert (red["branch"], red["state"], red["live"]) == ("project/red", "live", managed.tip("project/red"))
-    assert red["compared"] == {"test": {"ahead": 1, "behind": 0}}
-    assert red["nodes"] is None, "nobody follows LDAP here, so it is not claimed to be 0"
+    assert red["compared"] == [{"branch": "test", "ahead": 1, "behind": 0}]
+    assert red["node_count"] is None, "nobody follows LDAP here, so it is not claimed to be 0"
     assert listed(managed)["red__x"]["ends"] is not None and red["ends"] is None
     commit(managed, "# newer\n")
     assert listed(managed)["project_red"]["state"] == "waits"
-    assert managed.branch_manager("list", "--not-live").returncode == 1
+    assert managed.branch_manager("list", "--not-live").returncode == 4
 
 
 def test_status_tells_where_a_commit_is(managed: Managed) -> None:
     first, second = managed.tip("test"), commit(managed, "# newer\n")
     assert first is not None
     everywhere = data(managed, "status", first[:10])
-    assert isinstance(everywhere, dict)
     assert everywhere["environments"] == ["project_red", "red__x", "test"]
-    waiting = data(managed, "status", "project/red", status=1)
-    assert isinstance(waiting, dict)
+    waiting = data(managed, "status", "project/red", status=4)
     assert (waiting["commit"], waiting["environments"], waiting["waiting"]) == (second, [], ["project_red"])
     assert managed.branch_manager("status", "no-such-branch").returncode == 1
     assert "project_red: waits" in managed.branch_manager("status").stdout
+    assert [one["state"] for one in data(managed, "status", status=4)["wrong"]] == ["waits"]
 
 
 def test_deploy_does_what_its_dry_run_said(managed: Managed) -> None:
-    commit(managed, "# newer\n")
-    plans = data(managed, "deploy", "project/red", "--dry-run")
-    assert isinstance(plans, list) and plans[0]["decision"] == "switch"
+    new = commit(managed, "# newer\n")
+    would = data(managed, "deploy", "project/red", "--dry-run")
     assert shown(managed, "project_red") == "# red\n"
-    assert "live at" in managed.branch_manager("deploy", "project_red").stdout
+    done = data(managed, "deploy", "project/red")
+    assert (would["dry_run"], done["dry_run"]) == (True, False)
+    for (deploy,) in (would["deploys"], done["deploys"]):
+        assert (deploy["outcome"], deploy["to"]) == ("live", new)
+        assert deploy["from"] != new
     assert shown(managed, "project_red") == "# newer\n"
 
 
 def test_a_rollback_holds_until_the_release(managed: Managed) -> None:
     commit(managed, "# bad\n")
     managed.branch_manager("deploy")
-    assert managed.branch_manager("rollback", "project_red", *WHY).returncode == 0
+    (would,) = data(managed, "rollback", "project_red", *WHY, "--dry-run")["deploys"]
+    (done,) = data(managed, "rollback", "project_red", *WHY)["deploys"]
+    assert {key: would[key] for key in ("from", "to", "outcome", "why")} == {
+        key: done[key] for key in ("from", "to", "outcome", "why")
+    }
     assert shown(managed, "project_red") == "# red\n"
     managed.branch_manager("deploy")
     assert (shown(managed, "project_red"), listed(managed)["project_red"]["state"]) == ("# red\n", "held")
-    assert managed.branch_manager("release", "project_red").returncode == 0
+    assert data(managed, "release", "project_red")["deploys"][0]["outcome"] == "live"
     assert shown(managed, "project_red") == "# bad\n"
-    assert managed.branch_manager("release", "project_red").returncode == 1
-    assert managed.branch_manager("hold", "project/red", *WHY).returncode == 0
+    assert "is not held" in data(managed, "release", "project_red", status=1)["error"]["message"]
+    assert data(managed, "hold", "project/red", *WHY)["environment"] == "project_red"
     assert listed(managed)["project_red"]["state"] == "held"
 
 
@@ -108,16 +114,22 @@ def test_an_unused_topic_is_archived_and_comes_back(managed: Managed, slapd: Sla
     assert "not long ago" in managed.branch_manager("expire").stdout
     _long_ago(managed, "red__x")
     assert "would be archived" in managed.branch_manager("expire", "--dry-run").stdout
+    assert data(managed, "restore")["archived"] == []
+    assert managed.branch_manager("restore").stderr == "the archive is empty\n"
     node = {"objectClass": ["device", "puppetClient"], "cn": "web1.example.org", "environment": "red__x"}
     slapd.add(f"ou=red,ou=hosts,{S}", {"objectClass": "organizationalUnit", "ou": "red"})
     slapd.add(f"cn=web1.example.org,ou=red,ou=hosts,{S}", node)
     assert "web1.example.org" in managed.branch_manager("expire").stdout
     slapd.delete(f"cn=web1.example.org,ou=red,ou=hosts,{S}")
-    assert managed.branch_manager("expire").returncode == 0
+    assert data(managed, "expire", "--dry-run")["branches"][0]["archived_as"] is None
+    (ended,) = data(managed, "expire")["branches"]
+    assert data(managed, "restore")["archived"][0]["name"] == ended["archived_as"]
     assert managed.tip("topic/red/x") is None and "red__x" not in listed(managed)
     assert git(managed.bare.path, "for-each-ref", "--format=%(objectname)", "refs/archive/") == tip
     assert "topic/red/x" in managed.branch_manager("restore").stdout
-    assert managed.branch_manager("restore", "topic/red/x").returncode == 0
+    would = data(managed, "restore", "topic/red/x", "--dry-run")
+    done = data(managed, "restore", "topic/red/x")
+    assert [one["deploys"][0]["to"] for one in (would, done)] == [tip, tip]
     assert (managed.tip("topic/red/x"), shown(managed, "red__x")) == (tip, "# red\n")
     assert managed.branch_manager("restore", "topic/red/x").returncode == 1
 
@@ -138,13 +150,13 @@ def test_what_has_lost_its_branch_goes_only_when_asked(managed: Managed) -> None
 
 
 def test_gc_and_verify_store(managed: Managed) -> None:
-    assert data(managed, "verify-store") == []
+    assert data(managed, "verify-store") == {"faults": []}
     site = managed.settings.branches.environments / "project_red/manifests/site.pp"
     site.write_text("# somebody was here\n")
     done = managed.branch_manager("verify-store")
-    assert done.returncode == 1 and "holds something else" in done.stdout
-    nothing = {"versions": 0, "units": 0, "leftovers": 0, "skipped": [], "tokens": 0, "archived": [], "puppetfiles": 0}
-    assert data(managed, "gc") == nothing
+    assert done.returncode == 4 and "holds something else" in done.stdout
+    counts = dict.fromkeys(("versions", "units", "leftovers", "puppetfiles", "token_count"), 0)
+    assert data(managed, "gc") == {**counts, "skipped": [], "archived": []}
 
 
 @pytest.mark.parametrize("lost", ["", "units", "versions"])
@@ -155,30 +167,47 @@ def test_a_store_that_lost_something_is_not_said_to_be_well(managed: Managed, lo
     assert {row["state"] for row in listed(managed).values()} == {"damaged"}
     assert "run branch-manager deploy" in managed.branch_manager("list").stderr
     commit = managed.tip("project/red")
-    document = data(managed, "status", str(commit), status=1)
-    assert isinstance(document, dict) and "project_red" in document["waiting"]
+    document = data(managed, "status", str(commit), status=4)
+    assert "project_red" in document["waiting"]
     everything = managed.branch_manager("status")
-    assert everything.returncode == 1 and "project_red: damaged, " in everything.stdout
+    assert everything.returncode == 4 and "project_red: damaged, " in everything.stdout
     verified = managed.branch_manager("verify-store")
-    assert verified.returncode == 1 and "damaged" in verified.stdout and "Traceback" not in verified.stderr
+    assert verified.returncode == 4 and "damaged" in verified.stdout and "Traceback" not in verified.stderr
     assert "are not whole" in managed.branch_manager("doctor").stdout
     assert "mend" in managed.branch_manager("deploy", "--dry-run").stdout
     done = managed.branch_manager("deploy")
     assert done.returncode == 0 and "laid out again" in done.stdout
     assert shown(managed, "project_red")
     assert {row["state"] for row in listed(managed).values()} == {"live"}
-    assert data(managed, "verify-store") == []
+    assert data(managed, "verify-store") == {"faults": []}
 
 
 def test_init_verify_and_uninstall(managed: Managed) -> None:
     assert managed.branch_manager("verify").stdout == "all is well\n"
     (managed.bare.path / "hooks/pre-receive").unlink()
-    assert managed.branch_manager("verify").returncode == 1
+    assert len(data(managed, "verify", status=4)["differences"]) == 1
+    assert len(data(managed, "init", "--dry-run")["changes"]) == 1
     assert "pre-receive" in managed.branch_manager("init", str(managed.bare.path)).stdout
-    assert managed.branch_manager("verify").returncode == 0
+    assert data(managed, "verify") == {"differences": []}
     assert managed.branch_manager("init", "/elsewhere.git").returncode == 2
-    assert managed.branch_manager("uninstall").returncode == 0
+    assert len(data(managed, "uninstall")["changes"]) > 1
+    assert "no hooks" in data(managed, "uninstall", status=1)["error"]["message"]
+    assert len(data(managed, "init")["changes"]) > 1
+    assert data(managed, "uninstall")
     assert not (managed.bare.path / "hooks/pre-receive").exists()
+
+
+def test_a_token_and_the_units_are_told(managed: Managed, tmp_path: Path) -> None:
+    made = data(managed, "token", "create", "a job", "--for", "carol", "--expires", "1d")
+    assert made["token"] and made["revoked"] is None
+    (row,) = data(managed, "token", "list")["tokens"]
+    assert row == {**made, "token": None}
+    assert data(managed, "token", "revoke", made["id"])["revoked"] >= made["created"]
+    assert managed.branch_manager("token", "list", "--for", "anna").stderr == "no tokens\n"
+    units = tmp_path / "units"
+    units.mkdir()
+    assert {Path(file).parent for file in data(managed, "units", str(units))["files"]} == {units}
+    assert data(managed, "doctor", "--user", "root", status=4)["sound"] is False
 
 
 def test_a_new_project_gets_its_branch_from_test(managed: Managed, slapd: Slapd) -> None:
@@ -187,18 +216,19 @@ def test_a_new_project_gets_its_branch_from_test(managed: Managed, slapd: Slapd)
     try:
         assert "project/blue" in managed.branch_manager("make-branches", "--dry-run").stdout
         assert managed.tip("project/blue") is None
-        assert managed.branch_manager("make-branches").returncode == 0
+        assert data(managed, "make-branches", "--dry-run")["projects"][0]["branch"] == "project/blue"
+        assert data(managed, "make-branches")["projects"][0]["branch"] == "project/blue"
         assert managed.tip("project/blue") == managed.tip("test")
         assert shown(managed, "project_blue") == "# first\n"
         assert managed.branch_manager("make-branches").stdout == "every project has its branch\n"
-        assert managed.branch_manager("make-branches", "no-such").returncode == 1
+        assert data(managed, "make-branches", "no-such", status=1)["projects"][0]["good"] is False
     finally:
         slapd.delete(f"cn=blue,ou=projects,{S}")
 
 
 def test_refusals_are_told_of_a_project_a_branch_or_a_person(managed: Managed) -> None:
     repository = str(managed.bare.path)
-    assert data(managed, "refusals") == [], "nothing is kept yet"
+    assert data(managed, "refusals") == {"refusals": []}, "nothing is kept yet"
     red, topic, test = "refs/heads/project/red", "refs/heads/topic/red/x", "refs/heads/test"
     now = time.time()
     for who, ref, before in (
@@ -210,9 +240,7 @@ def test_refusals_are_told_of_a_project_a_branch_or_a_person(managed: Managed) -
         keep(repository, [one])
 
     def told(*words: str) -> list[tuple[object, ...]]:
-        rows = data(managed, "refusals", *words)
-        assert isinstance(rows, list)
-        return [(row["who"], row["ref"], row["times"]) for row in rows]
+        return [(one["who"], one["ref"], one["count"]) for one in data(managed, "refusals", *words)["refusals"]]
 
     assert told("project/red") == told(red) == [("carol", red, 2)]
     assert told("Carol") == [("carol", red, 2), ("carol", test, 1)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import shutil
@@ -21,6 +20,7 @@ from enc.terms.names import EnvironmentName
 from puppetmaster_quickstart.private_master import PrivateMaster
 from puppetmaster_quickstart.puppetserver_files import MasterSettings, exec_terminus
 from tests.real.conftest import SlapdMaker
+from tests.support import json_contract
 from tests.support.reachable import reachable
 from tests.support.slapd import ADD, DELETE, Slapd
 
@@ -96,8 +96,8 @@ class Site:
     def bad(self, *words: str) -> dict[str, str]:
         """Check → level, of what is no `ok`."""
         done = self.look(*words, "--json")
-        assert done.returncode in (0, 1), done.stderr
-        document = json.loads(done.stdout)
+        assert done.returncode in (0, 4), done.stderr
+        document = json_contract.held("enc-admin", words, done.stdout)
         assert document["sound"] == (done.returncode == 0)
         return {one["id"]: one["level"] for one in document["findings"] if one["level"] != "ok"}
 
@@ -283,7 +283,7 @@ def test_a_base_that_does_not_exist_is_named(site: Site) -> None:
     finally:
         del site.document["nodes"]
         site.write()
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert f"nodes.base: there is no entry ou=gone,{S}" in done.stdout
 
 
@@ -300,7 +300,13 @@ def test_an_attribute_without_index_is_seen_in_the_servers_configuration(site: S
 
 
 def test_the_schema_is_there_and_installing_it_again_changes_nothing(site: Site) -> None:
+    def document(*words: str) -> Any:
+        return json_contract.held("enc-admin", words, site.look(*words, "--json").stdout)
+
     assert site.look("schema", "check").stdout == "nothing is missing\n"
+    assert document("schema", "check") == {"schemas": []}
+    for option, dry in ((("--dry-run",), True), ((), False)):
+        assert document("schema", "install", "--uri", site.slapd.ldapi_uri, *option)["dry_run"] == dry
     assert site.look("schema", "install", "--uri", site.slapd.ldapi_uri).stdout == "nothing is missing\n"
 
 
@@ -309,14 +315,19 @@ def test_the_embedded_directorys_life_by_its_commands(tmp_path: Path) -> None:
         command = [SCRIPTS / "enc-admin", "directory", "--data-directory", tmp_path / "d", *words]
         return subprocess.run(command, capture_output=True, text=True)
 
-    assert directory("status").returncode == 1
-    started = directory("start", "--suffix", "o=small", "--json")
-    assert started.returncode == 0, started.stderr
+    def document(*words: str, status: int = 0) -> Any:
+        done = directory(*words, "--json")
+        assert done.returncode == status, done.stderr
+        return json_contract.held("enc-admin", ["directory", *words], done.stdout)
+
+    backup = str(tmp_path / "backup.ldif")
+    assert directory("status").returncode == 4
+    started = document("start", "--suffix", "o=small")
     try:
-        assert json.loads(started.stdout)["suffix"] == "o=small"
-        assert directory("backup", str(tmp_path / "backup.ldif")).returncode == 0
-        assert directory("restore", str(tmp_path / "backup.ldif")).returncode == 2  # it runs
+        assert started["suffix"] == "o=small"
+        assert document("backup", backup)["bytes"] == Path(backup).stat().st_size
+        assert document("restore", backup, status=2)["error"]["where"] == str(tmp_path / "d")  # it runs
     finally:
-        assert directory("stop").returncode == 0
-    assert directory("restore", str(tmp_path / "backup.ldif")).returncode == 0
-    assert directory("status").returncode == 1
+        assert document("stop") == {"data_directory": str(tmp_path / "d")}
+    assert document("restore", backup)["file"] == backup
+    assert document("status", status=4)["answering"] is False

@@ -30,6 +30,7 @@ from enc.settings.config import load
 from enc.terms.errors import ClassificationError, Conflict, NotAllowed, ToolkitError
 from enc.terms.names import Certname, ClassName, EnvironmentName, PersonName, PrefixName, ProjectName, VariableName
 from tests.real.conftest import SlapdMaker
+from tests.support import json_contract
 from tests.support.slapd import ADD, Slapd
 
 S = "dc=example,dc=org"
@@ -87,6 +88,7 @@ def admin(config: Path, capsys: pytest.CaptureFixture[str]) -> Run:
         capsys.readouterr()
         status = cli.main(["--config", str(config), *words])
         told = capsys.readouterr()
+        json_contract.watch("enc-admin", words, told.out)
         return status, told.out, told.err
 
     return run
@@ -200,7 +202,7 @@ def test_an_edit_that_was_killed_is_told_by_its_entry(settings: Settings, admin:
         desk.trail.begin(who="root", why=WHY, action="node set", subject=f"node {WEB1}", project=RED, steps=(step,))
         if written:
             desk.editor.modify(PLACE, [ValueChange("puppetVar", (), ("a=1",))])
-    told = json.loads(admin("node", "history", WEB1, "--json")[1])
+    told = json.loads(admin("node", "history", WEB1, "--json")[1])["edits"]
     assert told[-1]["outcome"] == f"interrupted: {'made' if written else 'not made'}"
 
 
@@ -282,7 +284,7 @@ def test_a_refused_undo_names_the_later_edit(settings: Settings, admin: Run) -> 
         back = history.undo(desk, str(third.id), reason=WHY)
     # The third and its undo are nothing together: the second is in the way.
     told = refused(first.id)
-    second = json.loads(admin("node", "history", WEB1, "--json")[1])[-4]
+    second = json.loads(admin("node", "history", WEB1, "--json")[1])["edits"][-4]
     assert f": {second['id']} by {second['who']} at {second['time']}, node set ({WHY}); undo that one first" in told
     with open_desk(settings) as desk:
         again = history.undo(desk, str(back.id), reason=WHY)
@@ -294,7 +296,7 @@ def test_a_refused_undo_names_the_later_edit(settings: Settings, admin: Run) -> 
     with open_desk(settings) as desk:
         history.undo(desk, str(gone.id), reason=WHY)
         desk.editor.modify(PLACE, [ValueChange("puppetVar", ("b=1",), ("b=2",))])
-    edits = json.loads(admin("node", "history", WEB1, "--json")[1])
+    edits = json.loads(admin("node", "history", WEB1, "--json")[1])["edits"]
     setter = next(edit["id"] for edit in edits if "b=1" in str(edit["steps"]))
     assert "by no edit in the audit trail" in refused(setter)
 
@@ -311,15 +313,15 @@ def test_history_and_a_dry_run_show_what_changed_in_a_large_value(admin: Run) ->
     assert shown in out and len(out) < 500
     status, out, _ = admin("node", "history", "--project", "red", "--last", "1")
     assert (status, out.count(shown), len(out) < 600) == (0, 1, True)
-    *_, last = json.loads(admin("node", "history", "--last", "2", "--json")[1])
+    *_, last = json.loads(admin("node", "history", "--last", "2", "--json")[1])["edits"]
     assert str(last["steps"]).count("192.0.2.1/32") == 1 and len(str(last["steps"])) > 40_000
     assert len(admin("node", "history", "--project", "red", "--last", "1", "--full")[1]) > 40_000
     undo = ("node", "undo", last["id"], "--reason", WHY)
     assert len(admin(*undo, "--dry-run", "--full")[1]) > 40_000
     undone = admin(*undo)[1]
     assert '[-] "192.0.2.1/32"' in undone and len(undone) < 500
-    everything = len(json.loads(admin("node", "history", "--all", "--json")[1]))
-    assert len(json.loads(admin("node", "history", "--since", "1h", "--json")[1])) == everything
+    everything = len(json.loads(admin("node", "history", "--all", "--json")[1])["edits"])
+    assert len(json.loads(admin("node", "history", "--since", "1h", "--json")[1])["edits"]) == everything
     assert admin("node", "history", WEB1, "--since", "2999-01-01") == (0, "", "no edits\n")
     for wrong in (("--last", "0"), ("--last", "-1"), ("--since", "yesterday"), (), ("--all", "--project", "red")):
         assert admin("node", "history", *wrong)[0] == 2, wrong
@@ -351,7 +353,7 @@ def test_a_half_made_project_is_completed_by_the_same_command(admin: Run, settin
     status, out, _ = admin(*words)
     assert (status, out.count("add ")) == (0, 3 - steps)
     assert "already" in admin(*words)[2]
-    people = json.loads(admin("project", "member", "list", "green", "--json")[1])
+    people = json.loads(admin("project", "member", "list", "green", "--json")[1])["people"]
     assert {row["uid"]: row["role"] for row in people} == {"anna": "admin", "mia": "member", "bert": "member"}
 
 
@@ -521,7 +523,7 @@ def test_a_project_whose_environments_another_can_have_is_not_made(admin: Run, n
     assert (status == 0) == (not why), err
     assert why in err and err.count("\n") == 1, err
     status, out, _ = admin("project", "list", "--json")
-    assert (name in [row["name"] for row in json.loads(out)]) == (not why)
+    assert (name in [row["project"] for row in json.loads(out)["projects"]]) == (not why)
 
 
 def test_the_rules_say_which_names_meet(config: Path, admin: Run) -> None:
@@ -557,7 +559,7 @@ def test_an_environment_of_another_project_takes_its_admins_word(admin: Run, con
     for words in (node, prefix, ("node", "try", WEB1, "topic/blue/x", "--for", "1h")):
         assert tried(*words)[0] == 0
     assert tried("node", "set", WEB1, "--environment", "production")[0] == 0
-    number = json.loads(admin("node", "history", WEB1, "--json")[1])[-1]["id"]
+    number = json.loads(admin("node", "history", WEB1, "--json")[1])["edits"][-1]["id"]
     assert tried("project", "unset", "blue", "--guest", "red", who="bert")[0] == 0
     status, err = tried("node", "undo", number)
     assert status == 1 and "none of its guests" in err, "an undo is an edit like any other"

@@ -14,6 +14,7 @@ import yaml
 from enc import cli
 from enc.settings import ProjectSettings
 from tests.real.conftest import SlapdMaker
+from tests.support import json_contract
 from tests.support.slapd import ADD, Slapd
 
 S = "dc=example,dc=org"
@@ -92,6 +93,7 @@ def runner(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[[Slap
             capsys.readouterr()
             status = cli.main(["--config", str(file), *map(str, words)])
             told = capsys.readouterr()
+            json_contract.watch("enc-admin", words, told.out)
             return status, told.out, told.err
 
         return run
@@ -113,7 +115,7 @@ def ldif(tmp_path: Path) -> Path:
 
 
 def _answers(admin: Run) -> dict[str, dict[str, object]]:
-    return {found["certname"]: found for found in json.loads(admin("export", "--format", "json")[1])}
+    return {found["certname"]: found for found in json.loads(admin("export", "--json")[1])["answers"]}
 
 
 def test_ldif_brings_over_what_is_sound_and_tells_the_rest(admin: Run, ldif: Path) -> None:
@@ -183,7 +185,7 @@ def test_wikimedias_mirror_means_the_same_here(admin: Run, tmp_path: Path) -> No
     assert status == 1
     assert "there is no project red" in err
     dry = admin("import", "wikimedia", mirror, "--admin", "anna", *WHY, "--dry-run")
-    assert json.loads(admin("project", "list", "--json")[1]) in ([], {"projects": []})
+    assert json.loads(admin("project", "list", "--json")[1]) == {"projects": []}
     status, out, err = admin("import", "wikimedia", mirror, "--admin", "anna", *WHY)
     assert dry[0] == status == 1
     assert f"{mirror}/blue/_.roles:2" in err
@@ -244,7 +246,7 @@ def test_shadow_runs_another_enc_for_every_node(admin: Run, ldif: Path, tmp_path
     file = answers / "web1.example.org.yaml"
     file.write_text(file.read_text().replace('"a": "1"', '"a": 1'))
     status, out, err = admin("shadow", "--with", other, "--jobs", 2)
-    assert (status, out) == (1, 'web1.example.org: variable a: ours "1", theirs 1\n')
+    assert (status, out) == (4, 'web1.example.org: variable a: ours "1", theirs 1\n')
     assert "2 nodes compared, 1 different" in err
     (answers / "web2.example.org.yaml").unlink()
     document = json.loads(admin("shadow", "--with", other, "--node", "web2.example.org", "--json")[1])
@@ -274,8 +276,8 @@ def _tree(directory: Path, files: dict[str, str]) -> Path:
 def _entries(admin: Run) -> dict[str, dict[str, list[str]]]:
     """Return what projects and prefixes say."""
     found = {}
-    for project in json.loads(admin("project", "list", "--json")[1]):
-        for entry in json.loads(admin("project", "show", project["name"], "--json")[1])["entries"]:
+    for project in json.loads(admin("project", "list", "--json")[1])["projects"]:
+        for entry in json.loads(admin("project", "show", project["project"], "--json")[1])["entries"]:
             said = entry["attributes"]
             found[entry["dn"].removesuffix(f",ou=projects,{S}")] = {
                 name: sorted(said[name]) for name in said.keys() & {"puppetclass", "puppetmasterdata", "puppetvar"}
@@ -344,7 +346,7 @@ def test_a_mirroring_import_makes_equal_and_touches_only_what_is_the_trees(admin
     history = admin("node", "history", "--all")[1]
     assert "import wikimedia" in history
     assert "nightly" in history
-    for edit in reversed(json.loads(admin("node", "history", "--all", "--json")[1])[-6:]):
+    for edit in reversed(json.loads(admin("node", "history", "--all", "--json")[1])["edits"][-6:]):
         assert admin("node", "undo", edit["id"], *WHY)[0] == 0
     assert _entries(admin) == before
 
@@ -409,14 +411,14 @@ def test_set_and_unset_in_one_edit(admin: Run, tmp_path: Path) -> None:
     file = tmp_path / "more.yaml"
     file.write_text("role::x:mode: hard\nmany: {1: {a: b}}\n")
     assert admin("project", "set", "red", "--class", "old", "--data", "k=1", "--data-file", file, *WHY)[0] == 0
-    edits = len(json.loads(admin("node", "history", "--all", "--json")[1]))
+    edits = len(json.loads(admin("node", "history", "--all", "--json")[1])["edits"])
     swap = ("--class", "new", "--unset-class", "old", "--data", "l={1: 2}", "--unset-data", "k")
     assert admin("project", "set", "red", *swap, *WHY)[0] == 0
     assert _entries(admin)["cn=red"] == {
         "puppetclass": ["new"],
         "puppetmasterdata": ["l={1:2}", 'many={1:{"a":"b"}}', 'role::x:mode="hard"'],
     }
-    history = json.loads(admin("node", "history", "--all", "--json")[1])
+    history = json.loads(admin("node", "history", "--all", "--json")[1])["edits"]
     assert len(history) == edits + 1
     assert [step["do"] for step in history[-1]["steps"]] == ["modify"]
     status, _, err = admin("project", "set", "red", "--class", "a", "--unset-class", "A", *WHY)
@@ -481,7 +483,7 @@ def test_number_keys_and_odd_keys_go_all_the_way(
     assert there("import", "ldif", exported, *WHY)[0] == 0
     document = json.loads(there("node", "show", "web1.example.org", "--json")[1])
     assert odd.items() <= document["data"].items()
-    edit = json.loads(admin("node", "history", "web1.example.org", "--json")[1])[-1]
+    edit = json.loads(admin("node", "history", "web1.example.org", "--json")[1])["edits"][-1]
     assert admin("node", "undo", edit["id"], *WHY)[0] == 0
     assert 'data k = {"1": "text"}  from node' in admin("node", "explain", "web1.example.org")[1]
     assert there("node", "unset", "web1.example.org", "--data", '"a=b"', "--data", '""', "--data", "é", *WHY)[0] == 0

@@ -29,6 +29,7 @@ from enc.settings.config import load
 from enc.terms.errors import ClassificationError, Conflict, NotAllowed, ToolkitError
 from enc.terms.names import Certname, PersonName
 from tests.real.conftest import SlapdMaker
+from tests.support import json_contract
 from tests.support.instances import (
     BLUE,
     RED,
@@ -74,6 +75,8 @@ def admin(config: Path, capsys: pytest.CaptureFixture[str]) -> Run:
         capsys.readouterr()
         status = cli.main(["--config", str(config), "instance", *words])
         told = capsys.readouterr()
+        if "--output" not in words:
+            json_contract.watch("enc-admin", ["instance", *words], told.out)
         return status, told.out, told.err
 
     return run
@@ -110,7 +113,7 @@ def test_from_create_to_delete(admin: Run, settings: Settings) -> None:
     assert told["token"] == tokens.token(key, binding, instance.enrolment.nonce)
     assert tokens.digest(told["token"]) == instance.enrolment.token
     assert json.loads(admin("user-data", WEB1, "--json")[1])["token"] == told["token"]
-    (row,) = json.loads(admin("list", "--json")[1])
+    (row,) = json.loads(admin("list", "--json")[1])["instances"]
     assert (row["certname"], row["project"], row["region"], row["state"]) == (WEB1, "red", "eu", "waiting")
     sign(settings, WEB1)
     assert admin("user-data", WEB1)[0] == 1
@@ -404,7 +407,7 @@ def test_without_an_authority_nobody_is_signed_until_resume(
     assert "central" in err and "instance resume" in err and "blue" not in err
     instance = found(settings, WEB1)
     assert instance is not None and instance.enrolment.state == "closed"
-    (unfinished,) = json.loads(admin("list", "--unfinished", "--json")[1])
+    (unfinished,) = json.loads(admin("list", "--unfinished", "--json")[1])["operations"]
     assert (unfinished["certname"], unfinished["authorities"]) == (WEB1, ["central"])
     assert admin("resume")[0] == 1
     # An authority that is configured no more cannot be finished with silently.
@@ -485,7 +488,8 @@ def test_what_holds_a_token_is_written_for_its_owner_only(admin: Run, settings: 
     assert (status, out) == (0, "") and f"{file}: user data of {WEB1}" in err
     assert file.stat().st_mode & 0o777 == 0o600
     told = json.loads(file.read_text())
-    assert told == {**json.loads(admin("user-data", WEB1, "--json")[1]), "dry_run": False}
+    again = json.loads(admin("user-data", WEB1, "--json")[1])
+    assert {key: told[key] for key in again} == again and told["dry_run"] is False
     assert told["token"] not in err
     for name in ("user-data", "rebuild"):
         words = ["--reason", WHY] if name == "rebuild" else []
@@ -524,7 +528,7 @@ def report(settings: Settings, certname: str, name: str, text: str) -> None:
 
 def test_the_first_run_that_succeeds_builds_and_later_ones_show_how_it_is(admin: Run, settings: Settings) -> None:
     admin("create", "web-1", "--project", "red", "--reason", WHY)
-    assert json.loads(admin("collect", "--json")[1]) == []
+    assert json.loads(admin("collect", "--json")[1]) == {"runs": []}
     report(settings, WEB1, "1.yaml", "status: changed\nnoop: false\n")
     admin("collect")
     assert (instance := found(settings, WEB1)) and instance.built is None, "it has no certificate: not its report"
@@ -549,7 +553,7 @@ def test_the_first_run_that_succeeds_builds_and_later_ones_show_how_it_is(admin:
             assert 0 <= first.took < 600
     assert instance is not None and instance.built == first
     assert admin("collect")[1] == "", "nothing is new"
-    (row,) = json.loads(admin("list", "--state", "built", "--json")[1])
+    (row,) = json.loads(admin("list", "--state", "built", "--json")[1])["instances"]
     assert row["certname"] == WEB1
     admin("delete", WEB1, "--reason", WHY)
     assert not (settings.instances.runs / f"{WEB1}.json").exists()

@@ -39,6 +39,7 @@ from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.refstore import RefStore
 from git_hooks.repository.trees import FILE, Entry
 from git_hooks.web.site import create_site
+from tests.support import json_contract
 from tests.support.bare import Bare, contents, git
 from tests.support.following import eventually
 from tests.support.invented_forge import sign
@@ -731,12 +732,12 @@ def test_status_tells_of_what_fails_when_it_is_tried_next_and_why(forge: Forge) 
 
     for words in ((), ("project/bad",)):
         told = status(*words)
-        assert told.returncode == 1, told.stderr
+        assert told.returncode == 4, told.stderr
         assert f"project/bad as the forge has it ({bad[:10]}): failed once since" in told.stdout
         assert "link that leaves the tree" in told.stdout and "next try: 20" in told.stdout
     assert status("project/none").returncode == 1 and "no branch project/none" in status("project/none").stderr
-    found = json.loads(status("--json").stdout)
-    assert [(one["subject"], one["failures"]) for one in found["tries"]] == [("project/bad", 1)]
+    found = json_contract.held("branch-manager", ["status"], status("--json").stdout)
+    assert [(one["branch"], one["failures"]) for one in found["tries"]] == [("project/bad", 1)]
     assert "refused" in status("project/bad").stdout
     forge.push("project/bad", "# mended, and by an operator before the mirror looks again")
     git(forge.here.path, "fetch", "-q", f"file://{forge.upstream.path}", "project/bad:project/bad")
@@ -744,7 +745,7 @@ def test_status_tells_of_what_fails_when_it_is_tried_next_and_why(forge: Forge) 
     tip = git(forge.here.path, "rev-parse", "refs/heads/project/bad")
     document_of_tries = {"answered": 1.0, "tries": [kept.tries[0]._replace(commit=tip)._asdict()]}
     (branches.store / "mirror/tries.json").write_text(json.dumps(document_of_tries))
-    assert status().returncode == 1
+    assert status().returncode == 4
     with Deployer(branches) as deployer:
         assert deployer.deploy(EnvironmentName("project_bad"), Tip(BranchName("project/bad")), "olga").good
     told = status()

@@ -27,6 +27,7 @@ from enc.settings.config import load
 from enc.terms.errors import Conflict, NotFound
 from enc.terms.names import ProjectName
 from tests.real.conftest import SlapdMaker
+from tests.support import json_contract
 from tests.support.certificates import Authority
 from tests.support.crowd import crowd
 from tests.support.instances import BLUE, RED, add_people_and_projects, found, write_config
@@ -185,7 +186,7 @@ def test_without_a_certificate_it_stays_on_this_machine(config: Path, capsys: py
 def test_servers_are_listed(config: Path, stack: OpenStack, capsys: pytest.CaptureFixture[str]) -> None:
     id_ = stack.server("web-1")
     assert cli.main(["--config", str(config), "vendordata", "servers", "--json"]) == 0
-    (server,) = json.loads(capsys.readouterr().out)
+    (server,) = json_contract.held("enc-admin", ["vendordata", "servers"], capsys.readouterr().out)["servers"]
     assert (server["id"], server["name"], server["status"]) == (id_, "web-1", "ACTIVE")
 
 

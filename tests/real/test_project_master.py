@@ -128,7 +128,8 @@ def signed_for(site: Site, certname: Certname, project: str, key: str) -> None:
 def verdicts(master: Machine) -> list[tuple[str, str]]:
     """Return what the project's authority was asked: name and code."""
     words = (f"{toolkit.PREFIX}/bin/enc-admin", "--config", "/var/lib/puppetmaster/self/config.yaml")
-    return [(line["certname"], line["code"]) for line in json.loads(done(master, *words, "signing", "log", "--json"))]
+    found = json.loads(done(master, *words, "signing", "log", "--json"))["requests"]
+    return [(line["certname"], line["code"]) for line in found]
 
 
 def look(machine: Machine) -> list[str]:

@@ -15,6 +15,7 @@ from git_hooks.cli import main
 from git_hooks.push import policy
 from git_hooks.push.approvals import Approval, Approvals
 from tests.real.conftest import SlapdMaker
+from tests.support import json_contract
 from tests.support.bare import git
 from tests.support.pushes import RULES, ManagedRepository, Pushed, populate
 
@@ -119,9 +120,9 @@ def test_an_approval_counts_for_one_content_at_one_path_until_it_ends(
     assert [one.blob for one in Approvals(site.settings.branches.store).all()] == [first.blob] == [blob]
     assert push(site, {RUBY: CODE}).status == 0
     assert push(site, {RUBY: CODE + "\n"}).status != 0
+    capsys.readouterr()
     assert branch_manager(site, "approve", "--list", "--json") == 0
-    output = capsys.readouterr().out
-    (listed,) = json.loads(output[output.index("[") :])
+    (listed,) = json_contract.held("branch-manager", ["approve"], capsys.readouterr().out)["approvals"]
     assert (listed["path"], listed["blob"], listed["reason"]) == (RUBY, blob, "read by olga")
     assert branch_manager(site, "approve", RUBY, "--revoke", "--reason", "no more") == 0
     site.reset()
@@ -158,9 +159,9 @@ def test_an_audit_finds_what_was_there_before(site: ManagedRepository, capsys: p
     capsys.readouterr()
     tree = site.bare.tree({"manifests": {"site.pp": RUNS}, "modules": {"m": {"templates": {"x.erb": "<%= 1 %>"}}}})
     site.bare.commit_tree("project/red", tree, parent=site._before["refs/heads/project/red"])
-    assert branch_manager(site, "audit-code", "project/red", "--json") == 1
-    found = json.loads(capsys.readouterr().out)
-    assert [one.split(":")[0] for one in sorted(found["project/red"])] == [SITE, ERB]
+    assert branch_manager(site, "audit-code", "project/red", "--json") == 4
+    (found,) = json_contract.held("branch-manager", ["audit-code"], capsys.readouterr().out)["branches"]
+    assert [one.split(":")[0] for one in sorted(found["problems"])] == [SITE, ERB]
     assert branch_manager(site, "audit-code", "nowhere/x") != 0
 
 
@@ -216,7 +217,7 @@ def test_code_is_proposed_where_puppetserver_does_not_see_it(
     for ref in ("project/red", "topic/red/new"):
         assert "puppetserver loads what is below lib/" in site.push([{"ref": ref, "to": tip}], who="anna").output
     # An operator looks at it, and lets it in: one file, or all.
-    assert branch_manager(site, "audit-code", REVIEW) == 1
+    assert branch_manager(site, "audit-code", REVIEW) == 4
     found = capsys.readouterr().out
     assert f"{REVIEW}: {RUBY}: puppetserver loads" in found and f"{REVIEW} is at {tip}" in found
     assert branch_manager(site, "audit-code") == 0, "what members show has none of it"
@@ -225,8 +226,8 @@ def test_code_is_proposed_where_puppetserver_does_not_see_it(
     (row,) = (line for line in capsys.readouterr().out.splitlines() if REVIEW in line)
     assert row.startswith("-") and "for review" in row
     assert branch_manager(site, "list", "--json") == 0
-    (found,) = (one for one in json.loads(capsys.readouterr().out) if one["environment"] is None)
-    assert (found["branch"], found["state"], found["project"]) == (REVIEW, "for review", "red")
+    (found,) = json_contract.held("branch-manager", ["list"], capsys.readouterr().out)["proposals"]
+    assert (found["branch"], found["project"]) == (REVIEW, "red")
     # By what was read: a branch of members may have moved since.
     assert push(site, {RUBY: CODE + "# evil\n"}, ref=REVIEW, who="anna").status == 0
     for moves in (REVIEW, f"refs/heads/{REVIEW}", f"heads/{REVIEW}", f"{REVIEW}~0", f"{REVIEW}^{{commit}}", "HEAD"):

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from enc.instances.enrolment import Enrolment
 from enc.signing import refusals
 from tests.real.conftest import SlapdMaker
+from tests.support import json_contract
 from tests.support import requests_made as make
 from tests.support.hostile_server import says_nothing, server
 from tests.support.slapd import ADD, REPLACE, Slapd
@@ -213,6 +214,9 @@ def test_a_configuration_or_account_that_cannot_be_used_is_a_refusal(site: Site,
     assert site.enrolment().text() == WAITING
 
 
+FOLLOW = ("signing", "log", "--follow", "--json")
+
+
 def _admin(site: Site, *words: str, octets: bytes = b"") -> tuple[int, str]:
     done = subprocess.run(
         [SCRIPTS / "enc-admin", "--config", site.config, "signing", *words],
@@ -220,6 +224,7 @@ def _admin(site: Site, *words: str, octets: bytes = b"") -> tuple[int, str]:
         capture_output=True,
         check=False,
     )
+    json_contract.watch("enc-admin", ["signing", *words], done.stdout.decode())
     return done.returncode, done.stdout.decode()
 
 
@@ -229,7 +234,7 @@ def test_explain_tells_and_uses_nothing(site: Site) -> None:
     assert status == 0 and document["would_sign"] and document["code"] == "signed"
     assert document["instance"]["project"] == "red"
     status, said = _admin(site, "explain", NAME, octets=make.pem(make.request(token=None)))
-    assert status == 1 and "no-token" in said and "would be refused" in said
+    assert status == 4 and "no-token" in said and "would be refused" in said
     assert site.enrolment().text() == WAITING
     assert not site.journal.exists()
 
@@ -238,14 +243,16 @@ def test_the_journal_is_shown_and_each_project_reads_its_own(site: Site) -> None
     site.ask(make.pem(make.request(token=None)))
     site.ask(make.pem(make.request(name="other.example.org")), certname="other.example.org")
     site.ask(GOOD)
-    assert [line["code"] for line in json.loads(_admin(site, "log", "--json")[1])] == ["no-token", "unknown", "signed"]
-    assert [line["code"] for line in json.loads(_admin(site, "log", "--json", "--refused", NAME)[1])] == ["no-token"]
+    told = json.loads(_admin(site, "log", "--json")[1])["requests"]
+    assert [line["code"] for line in told] == ["no-token", "unknown", "signed"]
+    told = json.loads(_admin(site, "log", "--json", "--refused", NAME)[1])["requests"]
+    assert [line["code"] for line in told] == ["no-token"]
     old, *others = site.journal.read_text().splitlines(keepends=True)
     site.journal.write_text("".join((re.sub(r'"20\d\d-', '"2020-', old, count=1), *others)))
-    recent = json.loads(_admin(site, "log", "--json", "--since", "1h")[1])
+    recent = json.loads(_admin(site, "log", "--json", "--since", "1h")[1])["requests"]
     assert [line["code"] for line in recent] == ["unknown", "signed"]
     assert "no-token" in _admin(site, "log", "--project", "red")[1]
-    mine = json.loads(_admin(site, "log", "--json", "--as", "mia", octets=b"secret\n")[1])
+    mine = json.loads(_admin(site, "log", "--json", "--as", "mia", octets=b"secret\n")[1])["requests"]
     assert [line["code"] for line in mine] == ["no-token", "signed"]
     assert _admin(site, "log", "--as", "mia", octets=b"wrong\n") == (1, "")
     assert _admin(site, "log", "--as", "mia", "--project", "blue", octets=b"secret\n") == (1, "")
@@ -253,16 +260,16 @@ def test_the_journal_is_shown_and_each_project_reads_its_own(site: Site) -> None
 
 def test_following_shows_what_comes_also_after_the_journal_was_moved_aside(site: Site) -> None:
     site.ask(GOOD)
-    command = [SCRIPTS / "enc-admin", "--config", site.config, "signing", "log", "--follow", "--json"]
+    command = [SCRIPTS / "enc-admin", "--config", site.config, *FOLLOW]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
         assert follower.stdout is not None
         try:
-            assert json.loads(follower.stdout.readline())["code"] == "signed"
+            assert json_contract.held("enc-admin", FOLLOW, follower.stdout.readline())["code"] == "signed"
             with site.journal.open("a") as journal:
                 journal.write("x" * refusals.LONGEST + "\n")
             for _ in range(2):
                 site.ask(GOOD)
-                assert json.loads(follower.stdout.readline())["code"] == "used"
+                assert json_contract.held("enc-admin", FOLLOW, follower.stdout.readline())["code"] == "used"
         finally:
             follower.terminate()
     assert site.journal.with_name("journal.jsonl.1").exists()

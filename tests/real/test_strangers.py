@@ -44,7 +44,7 @@ def enc_admin(following: Following, *words: str, **environment: str) -> str:
 
 def history(following: Following, *words: str) -> list[dict[str, Any]]:
     following.current()
-    found: list[dict[str, Any]] = json.loads(enc_admin(following, "node", "history", *words, "--json"))
+    found: list[dict[str, Any]] = json.loads(enc_admin(following, "node", "history", *words, "--json"))["edits"]
     return found
 
 

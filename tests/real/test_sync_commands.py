@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
@@ -14,6 +13,7 @@ import yaml
 
 from puppetmaster_self.cli import main
 from puppetmaster_self.transaction.journal import Journal
+from tests.support import json_contract
 from tests.support.patch_queues import BRANCH, Scene, git, make_template
 
 CLASSIFIER = "#!/bin/sh\nprintf 'environment: project_red\\nclasses: {}\\nparameters: {}\\n'\n"
@@ -66,9 +66,8 @@ class Instance:
     def call(self, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
         """Run the program; return exit status and document."""
         status = main(["--config", str(self.config), *words, "--json"])
-        output, words_said = capsys.readouterr()
-        assert output or status, words_said
-        return status, json.loads(output) if output else {"error": words_said}
+        output, _ = capsys.readouterr()
+        return status, json_contract.held("puppetmaster-self", words, output)
 
 
 def test_a_tree_that_puppet_cannot_compile_stays_out(
@@ -103,7 +102,7 @@ def test_a_tree_that_puppet_cannot_compile_stays_out(
     assert (status, said["outcome"]) == (0, "paused")
     assert not instance.live.with_name("z.pp").exists()
     status, said = instance.call(capsys, "sync", "--scheduled")
-    assert (status, said) == (0, {"outcome": "paused"})
+    assert (status, said["outcome"], said["behind"]) == (0, "paused", None)
     assert not instance.live.with_name("z.pp").exists()
     status, said = instance.call(capsys, "sync", "--dry-run")
     assert (status, said["outcome"]) == (0, "synced")
@@ -114,6 +113,19 @@ def test_a_tree_that_puppet_cannot_compile_stays_out(
     assert git(scene.central, "show", "-s", "--format=%s", said["ref"]) == "mine"
     assert instance.call(capsys, "sync", "--forecast", "nowhere")[0] == 1
     assert instance.call(capsys, "sync", "--back", "x", "--unpark")[0] == 1
+    assert "error" in instance.call(capsys, "invite", "web-2.example.org")[1], "it serves no others"
+
+    # What else looks at an instance that serves, and leaves it as it is.
+    for words, key, value in (
+        (("status",), "state", "serving"),
+        (("recover",), "was", "serving"),
+        (("recover", "--watch"), "state", "serving"),
+        (("disable", "--dry-run"), "undone", []),
+        (("enable", "--assigned"), "state", "serving"),
+        (("doctor",), "sound", False),
+    ):
+        assert instance.call(capsys, *words)[1][key] == value, words
+    assert instance.call(capsys, "enable")[0] == 1
 
 
 def test_the_sites_branch_goes_along_whatever_it_is_called(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support import json_contract
 from tests.support.following import BIN, SUFFIX, Following, add_node, add_project, eventually
 from tests.support.slapd import ADD, Slapd
 
@@ -57,7 +57,7 @@ def test_a_member_tries_a_branch_and_the_node_gets_back_what_it_had(following: F
     shown = subprocess.run(
         [BIN / "enc-admin", "--config", following.configuration, "node", "list", "--json"], capture_output=True
     )
-    row = json.loads(shown.stdout)[0]
+    row = json_contract.held("enc-admin", ["node", "list"], shown.stdout)["nodes"][0]
     assert (row["environment"], row["trial"]["reason"]) == ("project_alpha__fix", "a test")
     following.end()
     following.start()

@@ -31,6 +31,7 @@ from puppetmaster_quickstart.private_instance import PrivateInstance, end, refus
 from puppetmaster_quickstart.private_master import PrivateMaster
 from puppetmaster_quickstart.puppetserver_files import MasterSettings, exec_terminus
 from tests.real.conftest import SlapdMaker
+from tests.support import json_contract
 from tests.support.instances import WHY, add_people_and_projects, found, write_config
 from tests.support.puppetserver import MakeMaster
 from tests.support.slapd import Refused, Slapd
@@ -152,6 +153,7 @@ def admin(site: Site, capsys: pytest.CaptureFixture[str]) -> Admin:
         capsys.readouterr()
         status = cli.main(["--config", str(site.config), *words])
         told = capsys.readouterr()
+        json_contract.watch("enc-admin", words, told.out)
         return status, told.out, told.err
 
     return run
@@ -185,7 +187,8 @@ def own_node(connection: http.client.HTTPSConnection) -> int:
 
 def state(admin: Admin, certname: Certname) -> dict[str, Any]:
     assert admin("instance", "collect")[0] == 0
-    (row,) = [row for row in json.loads(admin("instance", "list", "--json")[1]) if row["certname"] == certname]
+    rows = json.loads(admin("instance", "list", "--json")[1])["instances"]
+    (row,) = [row for row in rows if row["certname"] == certname]
     return dict(row)
 
 

@@ -52,7 +52,7 @@ def bad(findings: Iterable[Finding]) -> dict[str, str]:
 
 def test_only_faults_make_it_fail_and_each_line_says_what_to_do() -> None:
     findings = [ok("a", "fine"), warning("b", "odd\nforged", "do this")]
-    assert verdict(findings) == 0 and verdict([*findings, fault("c", "ill", "mend")]) == 1
+    assert verdict(findings) == 0 and verdict([*findings, fault("c", "ill", "mend")]) == 4
     assert lines(findings)[1:] == ["warning  b  odd\\nforged", "            -> do this", "1 warning"]
 
 

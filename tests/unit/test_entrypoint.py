@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import subprocess
@@ -139,3 +140,48 @@ def test_the_status_is_the_same_when_nobody_can_be_told(stderr: str) -> None:
     words = ["sh", "-c", f'exec "$@" 2>&{stderr}' if stderr == "-" else f'exec "$@" 2>{stderr}', "sh"]
     done = subprocess.run([*words, sys.executable, "-c", program + "sys.exit(run('p', main))"], capture_output=True)
     assert (done.returncode, done.stdout) == (2, b"")
+
+
+_FAILS = (
+    "from enc.terms.errors import NotFound\ndef fail():\n    raise NotFound('caf\\u00e9 \\udcff', where='\\u2028')\n"
+)
+
+
+def test_a_failure_is_a_document_in_every_locale() -> None:
+    program = f"{_RUN}\n{_FAILS}sys.exit(run('x', fail, json=True))"
+    for encoding in ("latin-1:strict", "ascii:strict", "utf-8:strict"):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment)
+        found = json.loads(done.stdout.decode("ascii"))
+        assert (found, done.returncode) == ({"error": {"message": "café \\udcff", "where": "\\u2028"}}, 1)
+
+
+@pytest.mark.parametrize("work", ["lambda: print('y' * 100000) or 0", "fail"])
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_stdout_that_is_full_is_told_on_stderr(work: str, as_json: bool) -> None:
+    program = f"{_RUN}\n{_FAILS}sys.exit(run('x', {work}, json={as_json}))"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", program], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (errors.NotFound("gone", where="cn=x"), 1, {"message": "gone", "where": "cn=x"}),
+        (errors.UsageError("what?"), 2, {"message": "what?", "where": None}),
+        (KeyboardInterrupt(), 130, {"message": "interrupted", "where": None}),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/x"),
+            1,
+            {"message": "Permission denied", "where": "/x", "cure": "run this as the user to whom it belongs"},
+        ),
+    ],
+)
+def test_with_json_a_failure_is_one_document(
+    error: BaseException, status: int, told: dict[str, str | None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("enc-admin", lambda: _raise(error), json=True) == status
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == {"error": told}
+    assert shown.out.count("\n") == shown.err.count("\n") == 1

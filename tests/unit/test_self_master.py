@@ -15,10 +15,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enc.programs import documents
 from enc.settings import SelfMasterSettings, Settings
 from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName, Certname, EnvironmentName, ProjectName
-from puppetmaster_self.commands.enable import refuse_soon
+from puppetmaster_self.commands.enable import document, refuse_soon
 from puppetmaster_self.instance import keep, puppet_conf, tree
 from puppetmaster_self.instance.machine import Machine, Places, ProgramFailed
 from puppetmaster_self.standing.presence import Standing
@@ -31,6 +32,7 @@ from puppetmaster_self.transaction.states import EVENTS, STATES, TRANSITIONS, Wr
 from puppetmaster_self.transaction.steps import STEPS, agent, units
 from puppetmaster_self.transaction.steps.agent import differences
 from puppetmaster_self.transaction.steps.step import Step, StepWithoutUndo
+from tests.support import json_contract
 from tests.support.disks import files_end_at
 
 PAGE = (Path(__file__).parents[2] / "docs/self-master.md").read_text()
@@ -419,3 +421,16 @@ def test_a_journal_that_cannot_begin_leaves_no_reserve_behind(tmp_path: Path) ->
     with pytest.raises(ToolkitError, match="cannot be written"):
         made.open("enabling", 1.0)
     assert [path.name for path in made.directory.iterdir() if path.is_file()] == []
+
+
+def test_a_dry_run_of_enable_is_told_as_the_run_is(tmp_path: Path) -> None:
+    plan = decide(FACTS, WISH, SETTINGS, Path("/c.yaml"), Places(Path("/base")))
+    journal = Journal(tmp_path / "transaction")
+    for dry_run, state in ((True, "client"), (False, "serving")):
+        if not dry_run:
+            journal.open("enabling", 0.0)
+            journal.enter("serving", 1.0)
+        told = document(journal, plan, WISH, dry_run=dry_run)
+        found = json_contract.held("puppetmaster-self", ["enable"], documents.text(told))
+        assert (found["dry_run"], found["state"]) == (dry_run, state)
+        assert [step["step"] for step in found["steps"]] == [step.name for step in plan.steps]

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from enc.programs import whole_file
 from enc.programs.whole_file import Strength
 from enc.terms.errors import ToolkitError
+from enc.terms.words import counted
 from puppetmaster_self.instance import puppet_conf
 from puppetmaster_self.instance.machine import Machine, ProgramFailed
 from puppetmaster_self.transaction.steps.step import Step, StepWithoutUndo
@@ -71,7 +72,7 @@ class Rehearsal(StepWithoutUndo):
             machine.places.transaction / "rehearsal.log", output.encode(), mode=0o600, survives=Strength.POWER_CUT
         )
         found = differences(output)
-        return "\n".join([f"{len(found)} differences", *found])
+        return "\n".join([counted(len(found), 'difference'), *found])
 
 
 @dataclass(frozen=True)
