@@ -32,6 +32,7 @@ def main(arguments: list[str], updates: bytes) -> int:
     """Do the work of one hook."""
     if len(arguments) != 2 or arguments[1] not in KINDS:
         raise UsageError(f"use: CONFIGURATION {'|'.join(KINDS)}")
+    os.umask(0o022)  # puppetserver reads what is made
     settings = config.load(Path(arguments[0]))
     log.setup(settings.log)
     return _pre(settings, updates) if arguments[1] == "pre-receive" else _post(settings, updates)

@@ -71,6 +71,11 @@ WALLS = {
     ],
     # Whose something is, and who this process is: by descriptors, and in one place.
     "os.set*id": ["enc.programs.accounts"],
+    "os.umask": [
+        # The process's, and not a part's: programs say it, and what a program's only work is.
+        *("git_hooks.cli", "git_hooks.hook", "puppetmaster_self.cli"),
+        *("enc.answers.follower", "puppetmaster_quickstart.instance_system"),
+    ],
     "os.setgroups": ["enc.programs.accounts"],
     "os.chown": [
         "enc.programs.whole_file",  # a link, by a descriptor of it
@@ -113,6 +118,8 @@ WALLS = {
         "puppetmaster_self.transaction.journal",  # a journal that is closed, into history
         "puppetmaster_quickstart.whole_instance",  # a directory
     ],
+    "ctypes": ["enc.programs.file_systems"],  # syncfs(2)
+    "os.sync": ["enc.programs.file_systems"],  # it waits for every file system: another's server may be gone
     "tempfile.NamedTemporaryFile": ["enc.programs.entrypoint"],  # what is attached to the report of a bug
     "yaml": [
         *("enc.settings.config", "enc.settings.reference", "enc.directory.embedded_config", "enc.importing.*"),
@@ -135,7 +142,7 @@ MOVES = (
 """What gives something that exists a name: `moves` above. For a whole file there is programs/whole_file.py."""
 
 NOBODYS = (
-    *("os.spawn*", "os.system", "os.popen", "pty", "multiprocessing", "asyncio", "_posixsubprocess", "ctypes"),
+    *("os.spawn*", "os.system", "os.popen", "pty", "multiprocessing", "asyncio", "_posixsubprocess"),
     *("concurrent.futures.ProcessPoolExecutor", "concurrent.futures.process"),
     *("tempfile.mkstemp", "tempfile.mktemp"),
     *("os.lchown", "os.lchmod", "os.initgroups", "Path.lchmod", "pathlib.Path.*chmod"),
