@@ -8,12 +8,12 @@ from collections.abc import Container
 from enc.commands.call import Call, json_option, table
 from enc.terms.environments import collisions
 from enc.terms.errors import ExitStatus, NotFound, UsageError
-from enc.terms.names import BranchName, EnvironmentName
+from enc.terms.names import EnvironmentName
 from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.commands.target import document, dry_run_option, environment, opened, places, settled, who
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import told
-from git_hooks.deploy.targets import Exact, Target, Tip
+from git_hooks.deploy.targets import Exact, Gone, Target, Tip
 from git_hooks.repository.refs import ObjectId
 
 SUMMARY = "make environments show what their branches show, and finish what was interrupted"
@@ -75,8 +75,7 @@ def _gone(call: Call, deployer: Deployer, known: Container[EnvironmentName]) -> 
     usage = Usage(call.settings)
     found: dict[EnvironmentName, Target] = {}
     for name in deployer.versions.environments():
-        absent = BranchName(f"no-branch/{name}")
-        if name in known or deployer.repository.tip(absent) is not None:
+        if name in known:
             continue
         try:
             nodes = usage.nodes_for_certain(name)
@@ -86,7 +85,7 @@ def _gone(call: Call, deployer: Deployer, known: Container[EnvironmentName]) -> 
         if nodes:
             call.say(f"{name} has no branch, and stays: {len(nodes)} of the nodes use it, for example {nodes[0]}")
         else:
-            found[name] = Tip(absent)
+            found[name] = Gone()
     return found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from enc.terms.names import BranchName
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import git
 from tests.support.slapd import Slapd
@@ -129,11 +130,16 @@ def _long_ago(managed: Managed, environment: str) -> None:
 
 
 def test_what_has_lost_its_branch_goes_only_when_asked(managed: Managed) -> None:
-    git(managed.bare.path, "update-ref", "-d", "refs/heads/topic/red/x")
+    longest = "y" * (BranchName.longest - len("topic/red/"))
+    git(managed.bare.path, "update-ref", f"refs/heads/topic/red/{longest}", "refs/heads/topic/red/x")
     managed.branch_manager("deploy")
-    assert listed(managed)["red__x"]["state"] == "no branch"
-    assert managed.branch_manager("deploy", "--gone").returncode == 0
-    assert "red__x" not in listed(managed)
+    for topic in ("x", longest):
+        git(managed.bare.path, "update-ref", "-d", f"refs/heads/topic/red/{topic}")
+    managed.branch_manager("deploy")
+    assert {listed(managed)[f"red__{topic}"]["state"] for topic in ("x", longest)} == {"no branch"}
+    done = managed.branch_manager("deploy", "--gone")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not {"red__x", f"red__{longest}"} & listed(managed).keys()
 
 
 def test_gc_and_verify_store(managed: Managed) -> None:
