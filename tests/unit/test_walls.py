@@ -47,6 +47,7 @@ WALLS = {
     ],
     "subprocess": [
         "enc.directory.slapd_process",  # slapd, slapadd, slapcat, slaptest
+        "enc.answers.processes",  # this program again, for many names
         "enc.doctor.account",  # this program again, as the puppet user
         "enc.puppet.packages",  # dpkg-query, rpm
         "enc.puppet.settings",  # puppet config print
@@ -66,7 +67,6 @@ WALLS = {
     "os.posix_spawn*": ["git_hooks.repository.program"],  # git: importing subprocess takes as long as a hook
     "os.exec*": ["git_hooks.transport.backend"],  # git, in the place of the program that sshd started
     "os.fork*": [
-        "enc.answers.work",  # more processors for a first reading
         "enc.programs.accounts",  # to look with another account's rights, and away from root's terminal
     ],
     # Whose something is, and who this process is: by descriptors, and in one place.
