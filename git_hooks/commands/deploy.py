@@ -7,8 +7,9 @@ from collections.abc import Container
 
 from enc.commands.call import Call, json_option, table
 from enc.terms.environments import collisions
-from enc.terms.errors import ExitStatus, NotFound, UsageError
+from enc.terms.errors import ExitStatus, InvalidName, NotFound, UsageError
 from enc.terms.names import EnvironmentName
+from enc.terms.puppet_names import environment_fault
 from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.commands.target import document, dry_run_option, environment, opened, places, settled, who
 from git_hooks.deploy.deployer import Deployer
@@ -57,6 +58,9 @@ def _targets(call: Call, deployer: Deployer) -> dict[EnvironmentName, Target]:
     rivals = {branch for branches in collisions(known.values()).values() for branch in branches}
     if call.arguments.commit:
         name = environment(call.arguments.environments[0], call)
+        # One that is there stays somebody's to roll back and forth.
+        if (fault := environment_fault(name)) and deployer.versions.live(name) is None:
+            raise InvalidName(fault, where=name)
         return {name: Exact(deployer.repository.commit_of(call.arguments.commit))}
     if not call.arguments.environments:
         wanted: dict[EnvironmentName, Target] = {

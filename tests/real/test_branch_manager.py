@@ -67,6 +67,13 @@ def test_list_shows_every_environment_with_its_distance(managed: Managed) -> Non
     assert managed.branch_manager("list", "--not-live").returncode == 1
 
 
+@pytest.mark.parametrize("name", ["agent", "MAIN"])
+def test_no_commit_becomes_an_environment_of_a_name_that_puppet_keeps(managed: Managed, name: str) -> None:
+    done = managed.branch_manager("deploy", name, "--commit", str(managed.tip("project/red")))
+    assert done.returncode == 2 and f"keeps {name} from environments" in done.stderr
+    assert name not in listed(managed)
+
+
 def test_status_tells_where_a_commit_is(managed: Managed) -> None:
     first, second = managed.tip("test"), commit(managed, "# newer\n")
     assert first is not None
