@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
 
 from enc.classify.model import Value
 from enc.settings import NodeSettings
@@ -33,8 +33,22 @@ from enc.terms.errors import one_line
 K = TypeVar("K")
 V = TypeVar("V")
 
-LEFT_OUT = "is left out of the answer:"
-"""In the notes on what an entry says and Puppet keeps to itself."""
+
+class LeftOut(str):
+    """A note on what an entry says and no answer has, because Puppet keeps it to itself; a text like every note."""
+
+    __slots__ = ()
+
+    @classmethod
+    def because(cls, fault: str, what: str = "") -> Self:
+        """Return the note on `what` (none: for whoever puts it in front)."""
+        return cls(f"{what}is left out of the answer: {fault}")
+
+
+class AttributeLeftOut(LeftOut):
+    """That of an attribute which would be a variable, and which nobody may have meant as one."""
+
+    __slots__ = ()
 
 
 class Option(NamedTuple):

@@ -30,7 +30,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,6 @@ _ALWAYS = (
     *("-c", "http.followRedirects=false"),
     *(word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")),
 )
-_SHALLOW = "shallow roots are not allowed"
 _ADVICE = (
     ("IDENTIFICATION HAS CHANGED", "if the forge has told of a new key, replace the old one in known_hosts"),
     ("Host key verification failed", "bring the host's key into /etc/ssh/ssh_known_hosts, compared with what it tells"),
@@ -66,7 +65,6 @@ _ADVICE = (
     ("could not read Username", "set branches.mirror.credentials_file"),
     ("Authentication failed", "see branches.mirror.credentials_file"),
     ("returned error: 30", "it is somewhere else now, and redirects are not followed: see branches.mirror.url"),
-    (_SHALLOW, "let the repository at the forge have its whole history (git fetch --unshallow)"),
     ("fsck error", "mend the history, or allow this fault: docs/mirror.md, What git checks"),
     ("No space left", "make room"),
     (f"died of signal {int(signal.SIGXFSZ)}", "it sends more than branches.mirror.fetch_bytes"),
@@ -104,27 +102,41 @@ class Upstream:
     def fetch(self, branches: Iterable[BranchName]) -> None:
         """Bring the commits of `branches` here; no branch moves. What is not used, git collects some weeks later."""
         refs = [branch.ref for branch in branches]
-        options = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance")
+        options = ("--no-tags", "--no-recurse-submodules", "--no-auto-maintenance")
         before = self._unfinished()
         try:
-            self._git("fetch", "--quiet", *options, "--", self._url, *refs)
+            with self._place() as place:
+                self._run(place, ("fetch", "--quiet", *options, "--", self._url, *refs))
+                # What has no beginning git leaves out, and succeeds: its parents would be missing here.
+                brought = Path(place, "FETCH_HEAD").read_bytes().count(b"\n")
         except UpstreamFailed:
             # A git that was ended leaves what it had of a pack, each time it is tried again.
             for path in self._unfinished() - before:
                 path.unlink(missing_ok=True)
             raise
+        if brought < len(refs):
+            raise UpstreamFailed(
+                "git fetch: the forge has a shallow repository, whose history has no beginning; let it have the whole "
+                "(git fetch --unshallow)",
+                where=self._url,
+            )
 
     def _unfinished(self) -> frozenset[Path]:
         return frozenset(Path(self._repository, "objects/pack").glob("tmp_*"))
 
     def _git(self, *arguments: str) -> str:
-        """Run git in a repository that has this one's objects and refs, and no configuration but what is said here."""
+        with self._place() as place:
+            return self._run(place, arguments)
+
+    @contextmanager
+    def _place(self) -> Iterator[str]:
+        """Give a repository that has this one's objects and refs, and no configuration but what is said here."""
         with tempfile.TemporaryDirectory(prefix="puppetmaster-forge-") as place:
             for part in ("objects", "refs", "packed-refs", "shallow"):
                 Path(place, part).symlink_to(f"{self._repository}/{part}")
             Path(place, "HEAD").write_text("ref: refs/heads/nobodys\n", encoding="ascii")
             Path(place, "config").write_text(_SHA256 if is_sha256(self._repository) else _SHA1, encoding="ascii")
-            return self._run(place, arguments)
+            yield place
 
     def _run(self, place: str, arguments: Sequence[str]) -> str:
         # What is configured comes after the words that take back what a configuration says (credential.helper).
@@ -153,8 +165,7 @@ class Upstream:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        # git only warns that it left out what has no beginning, and its parents would be missing here.
-        if process.returncode or _SHALLOW in told:
+        if process.returncode:
             reason = why(told)
             log.all_said(log.get("mirror"), f"git {arguments[0]}", told, reason)
             advice = next((f"; {do}" for words, do in _ADVICE if words in reason), "")
