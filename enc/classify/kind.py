@@ -150,8 +150,10 @@ class Kind(Generic[K, V]):
 
     def __post_init__(self) -> None:
         """Refuse a row that contradicts itself."""
-        assert self.merge == "nearer" or self.removable is None, "what is not inherited cannot be taken away"
-        assert self.merge in ("nearer", "own") or not self.trusted, "trusted external data is one value for a node"
+        if self.merge != "nearer" and self.removable is not None:
+            raise ValueError(f"{self.part}: what is not inherited cannot be taken away")
+        if self.merge not in ("nearer", "own") and self.trusted:
+            raise ValueError(f"{self.part}: trusted external data is one value for a node")
 
     def attributes(self, settings: NodeSettings) -> tuple[str, ...]:
         """Return the attributes in which it may stand; the first is written."""
