@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from typing import Any
 from enc.edits import differences
 from enc.edits.differences import Bounds
 from enc.programs import log, whole_file
+from enc.programs.telling import tell
 from enc.programs.whole_file import Strength
 from enc.settings import Settings, config
 from enc.terms.errors import one_line
@@ -93,8 +93,8 @@ class Call:
         return (json.dumps(document, indent=2, ensure_ascii=False, default=str) if self.json else text) + "\n"
 
     def say(self, text: str) -> None:
-        """Tell people what happened; never mixed with data."""
-        print(one_line(text), file=sys.stderr)
+        """Tell people what happened, if any listen; never mixed with data."""
+        tell(one_line(text))
 
 
 def write_units(call: Call, texts: Mapping[str, str]) -> None:
@@ -103,7 +103,8 @@ def write_units(call: Call, texts: Mapping[str, str]) -> None:
         path = call.arguments.directory / name
         # systemd may read it at any moment, and reads it again after a power cut.
         whole_file.write(path, text, mode=0o644, survives=Strength.POWER_CUT)
-        print(path)
+    for name in texts:
+        print(call.arguments.directory / name)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

@@ -9,18 +9,19 @@ and the traceback in a file to attach to a report.
 from __future__ import annotations
 
 import io
-import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable
 
 from enc.programs.machine_trouble import trouble
+from enc.programs.telling import have_streams, silence, tell
 from enc.terms.errors import ExitStatus, ToolkitError, one_line
 
 
 def run(program: str, main: Callable[[], int]) -> int:
     """Call `main` and return the exit status of the command `program`."""
+    have_streams()
     for stream in (sys.stdout, sys.stderr):
         # A value that this terminal cannot show must not stop the output, least of all after an edit was made.
         if isinstance(stream, io.TextIOWrapper):
@@ -29,29 +30,32 @@ def run(program: str, main: Callable[[], int]) -> int:
         status = main()
         sys.stdout.flush()
     except ToolkitError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return error.exit_status
+        tell(f"{program}: {error}")
+        return _ended(error.exit_status)
     except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
-        return ExitStatus.INTERRUPTED
+        tell(f"{program}: interrupted")
+        return _ended(ExitStatus.INTERRUPTED)
     except BrokenPipeError:
-        # The reader went away (`| head`). Python would complain once more when it
-        # flushes at exit, so what is left goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitStatus.FAILED
+        return _ended(ExitStatus.FAILED)  # the reader went away (`| head`)
     except Exception as error:
         known = trouble(error) if isinstance(error, OSError) else None
         if known is not None:
-            print(f"{program}: {known}", file=sys.stderr)
-            return ExitStatus.FAILED
+            tell(f"{program}: {known}")
+            return _ended(ExitStatus.FAILED)
         with tempfile.NamedTemporaryFile(
             "w", prefix=f"{program}-bug-", suffix=".log", delete=False, encoding="utf-8"
         ) as report:
             traceback.print_exc(file=report)
         what = one_line(f"{type(error).__name__}: {error}")
-        print(
-            f"{program}: this is a bug in {program}, please report it with {report.name}: {what}",
-            file=sys.stderr,
-        )
-        return ExitStatus.BUG
+        tell(f"{program}: this is a bug in {program}, please report it with {report.name}: {what}")
+        return _ended(ExitStatus.BUG)
+    return status
+
+
+def _ended(status: ExitStatus) -> ExitStatus:
+    """Return `status`; what nobody could be given goes nowhere, for Python would fail over it once more at its end."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        silence(sys.stdout)
     return status
