@@ -6,15 +6,17 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from enc.terms.names import BranchName, EnvironmentName
+from git_hooks import cli
 from git_hooks.deploy.collect import collect
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
 from git_hooks.deploy.targets import Tip
 from git_hooks.deploy.verify import verify_store
 from tests.support.bare import Bare, Content, contents
-from tests.support.failures import MODES, failing
+from tests.support.failures import MODES, UNHEARD, clock_jumps, failing, muted, unheard
 
 TEST, BRANCH = EnvironmentName("test"), BranchName("test")
 STEP = int(os.environ.get("EVERY", "4"))
@@ -83,3 +85,33 @@ def test_what_fails_at_any_step_leaves_old_or_new_and_the_next_deploy_heals(bare
         unreached, first = (0 if changes.number >= first else unreached + 1), first + step
     assert clean(bare) == []
     assert body > (10 if mode != "short" else 0)
+
+
+@pytest.mark.parametrize("seconds", [-86400.0, 86400.0])
+def test_a_clock_that_is_set_meanwhile_is_nothing_to_a_deploy_and_its_rollback(bare: Bare, seconds: float) -> None:
+    for body in range(1, 6):
+        bare.commit("test", tree(str(body)))
+        with clock_jumps(seconds, body):
+            assert deploy(bare).outcome == "live"
+            assert deploy(bare).outcome == "unchanged"
+        with Deployer(bare.settings) as deployer, clock_jumps(-seconds, body):
+            assert deployer.rollback(TEST, None, "me", "for a test").outcome == "live"
+            assert contents(bare.live("test")) == shown(str(body - 1))
+            deployer.release(TEST)
+        assert deploy(bare).outcome == "live"
+        assert contents(bare.live("test")) == shown(str(body))
+    assert clean(bare) == []
+
+
+@pytest.mark.parametrize("how", UNHEARD)
+def test_whom_nobody_hears_deploys_all_of_it(bare: Bare, how: str) -> None:
+    bare.commit("test", tree("1"))
+    bare.commit("production", tree("1"))
+    configuration = bare.base / "config.yaml"
+    places = {"repository": bare.path, "store": bare.settings.store, "environments": bare.settings.environments}
+    configuration.write_text(yaml.safe_dump({"branches": {name: str(path) for name, path in places.items()}}))
+    with unheard(how) as descriptor:
+        assert muted(descriptor, lambda: cli.main(["--config", str(configuration), "deploy"])) in (0, 1)
+    for environment in ("test", "production"):
+        assert contents(bare.live(environment)) == shown("1")
+    assert clean(bare) == []

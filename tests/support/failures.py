@@ -7,9 +7,11 @@ as long as a block lasts. Pipes, sockets and terminals go on: they have their ow
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import pty
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -134,3 +136,20 @@ def unheard(how: str) -> Iterator[int | None]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def muted(descriptor: int | None, work: Callable[[], int]) -> int:
+    """Do `work` in a process with `descriptor` as its stdout and stderr; return its exit status, or minus a signal."""
+
+    def run() -> None:
+        for number in (1, 2):
+            os.close(number) if descriptor is None else os.dup2(descriptor, number)
+        streams = [None if descriptor is None else open(number, "w", closefd=False) for number in (1, 2)]  # noqa: SIM115
+        sys.stdout, sys.stderr = streams  # type: ignore[assignment]
+        os._exit(work())
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join(60)
+    assert process.exitcode is not None
+    return process.exitcode
