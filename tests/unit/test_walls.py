@@ -328,6 +328,70 @@ def test_a_move_is_seen(source: str, moves: bool) -> None:
     assert ("moves" in uses(ast.parse(source))) == moves
 
 
+WRITERS = {
+    "enc.reference": "the docs of a checkout",
+    "enc.directory.schema.__main__": "likewise",
+    "git_hooks.reference": "likewise",
+    "enc.programs.accounts": "a pipe",
+    "enc.programs.telling": "stdout and stderr",
+    "enc.directory.embedded_home": "a lock",
+    "enc.directory.slapd_process": "slapd's own log",
+    "git_hooks.repository.program": "a pipe",
+    "git_hooks.deploy.module_program": "what a program is given, in a directory of its run",
+    "git_hooks.store.attributes": "likewise",
+    "git_hooks.mirror.upstream": "likewise",
+    "git_hooks.store.resource_types": "a directory that is not there yet: it gets its name when it is written through",
+    "git_hooks.push.post_receive": "a mark without content",
+    "git_hooks.transport.known_keys": "likewise",
+    "git_hooks.mirror.tries": "over what is there, when a disk is full and no new file would fit",
+}
+"""Who opens files for writing by hand, and what those are: none has to be whole at its place."""
+
+
+def writes_by_hand(tree: ast.Module) -> Iterator[int]:
+    """Yield the lines in which a file is opened for writing, or written, past programs/whole_file.py."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="write_text" | "write_bytes" | "touch")):
+                yield node.lineno
+            case ast.Call(func=ast.Name("open") | ast.Attribute(attr="open" | "fdopen"), args=arguments, keywords=more):
+                modes = [*arguments, *(word.value for word in more if word.arg == "mode")]
+                texts = [one.value for one in modes if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+                if any(re.fullmatch(r"[rwxabt+]{1,3}", text) and set(text) & set("wxa+") for text in texts):
+                    yield node.lineno
+
+
+def test_no_file_that_is_to_be_whole_is_written_by_hand() -> None:
+    product = {m: tree for m, tree in modules().items() if m.partition(".")[0] in ("enc", "git_hooks")}
+    writing = {m for m, tree in product.items() if any(True for _ in writes_by_hand(tree))}
+    assert (sorted(writing - WRITERS.keys()), sorted(WRITERS.keys() - writing)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "text", ["open(a, 'w')", "p.open('ab')", "p.write_text(x)", "os.fdopen(d, mode='wb')", "p.touch()"]
+)
+def test_a_file_that_is_written_by_hand_is_seen(text: str) -> None:
+    assert list(writes_by_hand(ast.parse(text)))
+    assert not list(writes_by_hand(ast.parse("open(a, 'rb'); p.open(); open(a, encoding='ascii')")))
+
+
+UNSYNCED = {
+    "enc/instances/first-run.sh": "how far it is, told to whoever looks; another run says it again",
+}
+"""Of what we ship for shells: who moves a new file into its place and does not see it to the disk before."""
+
+
+def test_shell_moves_into_place_what_is_on_disk() -> None:
+    found = {}
+    for file in sorted([*(ROOT / "files").glob("*.sh"), *(ROOT / "enc/instances").glob("*.sh")]):
+        lines = file.read_text().splitlines()
+        moves = [n for n, line in enumerate(lines) if re.search(r"\bmv -[fT]", line)]
+        if bad := [n + 1 for n in moves if not any("sync" in line for line in lines[max(0, n - 3) : n + 1])]:
+            found[str(file.relative_to(ROOT))] = bad
+    assert {file: lines for file, lines in found.items() if file not in UNSYNCED} == {}
+    assert UNSYNCED.keys() - found.keys() == set()
+
+
 STARTS_GIT = ("git_hooks.repository.git_program", "git_hooks.transport.backend", "puppetmaster_self.*")
 """Who says `git` as the first word of a command: the place that seals it, who serves clients, a self-master."""
 
