@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ BRANCH_MANAGER = Program(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `branch-manager` and return its exit status (docs/commands.md)."""
+    os.umask(0o022)  # puppetserver reads what is made; what is not for others is given its mode by whoever makes it
     return BRANCH_MANAGER.main(argv)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from enc.programs import log
 from enc.programs.entrypoint import run
+from enc.programs.telling import tell
 from enc.settings import Settings, config
 from enc.terms.errors import ExitStatus, UsageError
 from git_hooks.branches.usage import Usage
@@ -32,6 +33,7 @@ def main(arguments: list[str], updates: bytes) -> int:
     """Do the work of one hook."""
     if len(arguments) != 2 or arguments[1] not in KINDS:
         raise UsageError(f"use: CONFIGURATION {'|'.join(KINDS)}")
+    os.umask(0o022)  # puppetserver reads what is made
     settings = config.load(Path(arguments[0]))
     log.setup(settings.log)
     return _pre(settings, updates) if arguments[1] == "pre-receive" else _post(settings, updates)
@@ -55,16 +57,8 @@ def _post(settings: Settings, updates: bytes) -> int:
     with Deployer(settings.branches, domains=settings.domains) as deployer:
         report = Report(settings, deployer, Usage(settings), updates, os.environ, os.getuid())
         for line in report:
-            _tell(line)
+            tell(line, sys.stdout)  # if nobody listens any more: the work goes on, and its record tells
     return ExitStatus.DONE if report.good else ExitStatus.FAILED
-
-
-def _tell(line: str) -> None:
-    try:
-        print(line, flush=True)
-    except OSError:
-        # Nobody listens any more. The work goes on, and its record tells.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -208,8 +208,8 @@ class puppetmaster::branches (
       command => ['/usr/sbin/runuser', '-u', 'git', '--', $manager, 'uninstall'],
       onlyif  => [
         ['/usr/bin/test', '-x', $manager],
-        ['/usr/bin/test', '-d', $repository],
-        ['/usr/sbin/runuser', '-u', 'git', '--', $manager, 'verify'],
+        # Not whether they are as they should be: what has drifted goes, too.
+        ['/usr/bin/test', '-e', "${repository}/puppetmaster/installed.json"],
       ],
       before  => Class['puppetmaster::toolkit'],
     }

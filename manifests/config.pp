@@ -112,10 +112,11 @@ class puppetmaster::config {
     ' ',
   )
   if $present {
+    $set_java_args = ['/bin/sh', '-c', file('puppetmaster/java-args.sh'), 'sh', $puppetmaster::defaults_file, $java_args]
     puppetmaster::original { $puppetmaster::defaults_file: }
     -> exec { "JAVA_ARGS in ${puppetmaster::defaults_file}":
-      command => ['/bin/sed', '-i', "s|^JAVA_ARGS=.*|JAVA_ARGS=\"${java_args}\"|", $puppetmaster::defaults_file],
-      unless  => [['/bin/grep', '-qxF', "JAVA_ARGS=\"${java_args}\"", $puppetmaster::defaults_file]],
+      command => $set_java_args + ['change'],
+      unless  => [$set_java_args],
     }
   } else {
     puppetmaster::original { $puppetmaster::defaults_file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ PUPPETMASTER_SELF = Program(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `puppetmaster-self` and return its exit status (docs/commands.md)."""
+    os.umask(0o022)  # puppetserver reads what is made; what is not for others is given its mode by whoever makes it
     return PUPPETMASTER_SELF.main(argv)
 
 

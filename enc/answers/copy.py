@@ -64,16 +64,6 @@ class Copy:
             self._forget()
             raise
 
-    @contextmanager
-    def set_aside(self) -> Iterator[None]:
-        """Have the file closed inside the block, for those who fork; raise `CopyDamaged` or `CopyFailed` after it."""
-        self._db.close()
-        self._forget()
-        try:
-            yield
-        finally:
-            self._db.open()
-
     def _forget(self) -> None:
         self.source.forget()
         self.index.forget()

@@ -87,10 +87,6 @@ class Database:
         """Open the file at `path`, making it if need be; raise `CopyDamaged` or `CopyFailed`."""
         self.path = path
         self._read_only = read_only
-        self.open()
-
-    def open(self) -> None:
-        """Open the file anew after `close`; raise `CopyDamaged` or `CopyFailed`."""
         with guarded(self.path):
             self._connection = self._connected()
             self.execute = self._connection.execute

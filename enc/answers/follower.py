@@ -47,7 +47,7 @@ def follow(
     with contextlib.ExitStack() as held:
         try:
             layout.create()
-            held.enter_context(locked(layout, stop))
+            lock = held.enter_context(locked(layout, stop))
             writer = held.enter_context(AnswerWriter(layout))
             writer.clean()
         except OSError as error:
@@ -56,7 +56,7 @@ def follow(
             server = metrics.listen(settings.follow.metrics_listen, numbers)
             held.callback(server.server_close)
             held.callback(server.shutdown)
-        while not _served(layout, settings, writer, numbers, stop, beat, once=once):
+        while not _served(layout, settings, writer, numbers, lock, stop, beat, once=once):
             numbers.errors_total += 1
             numbers.up = 0
             stop.wait(beat)
@@ -67,6 +67,7 @@ def _served(
     settings: Settings,
     writer: AnswerWriter,
     numbers: metrics.Metrics,
+    lock: int,
     stop: threading.Event,
     beat: float,
     *,
@@ -76,7 +77,7 @@ def _served(
     logger = log.get("follower")
     try:
         if not stop.is_set():
-            Session(layout, settings, writer, numbers, stop, beat).run(once=once)
+            Session(layout, settings, writer, numbers, lock, stop, beat).run(once=once)
     except CopyDamaged as error:
         logger.warning("%s; it is thrown away and read anew from LDAP", error)
         discard(layout.copy)

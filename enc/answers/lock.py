@@ -28,8 +28,8 @@ class AlreadyFollowed(ToolkitError):
 
 
 @contextlib.contextmanager
-def locked(layout: Layout, stop: threading.Event) -> Iterator[None]:
-    """Hold the answers directory's lock; the kernel lets go of it whatever happens to the process."""
+def locked(layout: Layout, stop: threading.Event) -> Iterator[int]:
+    """Hold the answers directory's lock, and give its descriptor, for processes that are to hold it, too."""
     descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         deadline = time.monotonic() + _LOCK_WAIT
@@ -47,7 +47,7 @@ def locked(layout: Layout, stop: threading.Event) -> Iterator[None]:
                 time.sleep(0.1)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from enc.answers import metrics
+from enc.answers import metrics, processes
 from enc.answers.copy import Copy
 from enc.answers.database import CopyDamaged, guarded, make_private
 from enc.answers.intake import Intake
@@ -45,6 +45,8 @@ from enc.settings import Settings
 from enc.terms.errors import one_line
 from enc.terms.record import Record
 
+MANY = 4000
+"""From so many names on, further processes pay."""
 _TAKEN = 4000
 """Events taken together at most, so that a refresh is committed in pieces."""
 _REMEMBERED = 90 * 86400
@@ -61,17 +63,20 @@ class Session:
         settings: Settings,
         writer: AnswerWriter,
         numbers: metrics.Metrics,
+        lock: int,
         stop: threading.Event,
         beat: float = BEAT,
     ) -> None:
+        """`lock`: the descriptor of the directory's lock."""
         self._pause = beat
         self._layout = layout
         self._settings = settings
         self._writer = writer
         self._numbers = numbers
         self._stop = stop
+        self._lock = lock
         self._log = log.get("follower")
-        self._team = WorkTeam(layout, settings, writer, self._idle)
+        self._team = WorkTeam(layout, settings, writer, self._go_on)
         self._last_beat = 0.0
         self._said: dict[str, str] = {}
         self._said_current = False
@@ -102,7 +107,8 @@ class Session:
             if self._intake.complete():
                 self._copy.worklist.mark_over(time.time())
                 self._make()
-                self._advance()
+                if not self._stop.is_set():  # then something may be left of it
+                    self._advance()
             self._intake.compare()
             if self._beat_is_due():
                 self._measure()
@@ -148,19 +154,22 @@ class Session:
         """Make the answers on the list anew."""
         count = self._copy.worklist.dirty_count()
         began = time.monotonic()
-        if self._team.are_many(count):
-            ranges = self._copy.worklist.dirty_bounds(os.cpu_count() or 1)
+        processors = os.cpu_count() or 1
+        many = count >= MANY and processors > 1
+        if many:
+            ranges = self._copy.worklist.dirty_bounds(processors)
             try:
-                with self._copy.set_aside():
-                    outcomes = self._team.many(ranges)
+                outcomes = processes.outcomes(self._settings, ranges, self._lock, self._go_on)
             finally:
                 self._writer.look()
             self._copy.worklist.settle(outcomes, int(time.time()))
             self._count(outcomes)
-            self._log.info("%d names done in %.1f s", count, time.monotonic() - began)
-        elif count:
-            for outcomes in self._team.few(self._copy):
+        if count and self._go_on():
+            for outcomes in self._team.names(self._copy):
                 self._count(outcomes)
+        if many:
+            left = self._copy.worklist.dirty_count()
+            self._log.info("%d names done in %.1f s", count - left, time.monotonic() - began)
         for project, trouble in self._team.projects(self._copy):
             if trouble is not None:
                 self._say(f"project {project}", trouble)
@@ -211,9 +220,11 @@ class Session:
     def _beat_is_due(self) -> bool:
         return time.monotonic() - self._last_beat >= self._pause
 
-    def _idle(self) -> None:
+    def _go_on(self) -> bool:
+        """Beat while the work goes on, and tell whether it is to."""
         if self._beat_is_due():
             self._beat()
+        return not self._stop.is_set()
 
     def _beat(self) -> None:
         """Say how things are."""

@@ -70,7 +70,7 @@ def status(settings: Settings) -> FollowerStatus:
     age = max(0, int(time.time()) - contact.contact) if contact else None
     limit = contact.max_age if contact else int(settings.answers.max_age)
     state: str = "never" if contact is None else contact.state if running else "stopped"
-    if contact is not None and running and time.time() - contact.beat > _STALLED:
+    if contact is not None and running and abs(time.time() - contact.beat) > _STALLED:  # a clock that was set back, too
         state = "stalled"
     nodes = pending = None
     problems: tuple[Problem, ...] = ()

@@ -1,30 +1,20 @@
-"""Make the answers anew that are on the copy's list, one after another or, for many, in several processes.
+"""Make the answers anew that are on the copy's list, one after another.
 
 One name's failure stops no other: a contradiction in its records, and whatever
 else goes wrong with it alone, is its problem, is noted, and the next follows.
 A failure to write (a full disk) ends the work with `OSError`; the names stay
 on the list.
 
-Thousands of names are cut into ranges, one for each processor, and done by
-forked processes that read the copy and write the files. They hold the lock of
-the answers directory with the follower (a locked file stays locked as long as
-a child has it open), end when the follower ends, and only the follower writes
-to the copy.
-
-Not here: what is on the list (reach.py), and when to work (session.py).
+Not here: what is on the list (reach.py), when to work (session.py), and several
+processes for many names (processes.py).
 """
 
 from __future__ import annotations
 
-import gc
 import hashlib
-import json
-import os
-import selectors
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import astuple
 
 from enc.answers.copy import Copy
 from enc.answers.database import CopyFailed
@@ -46,12 +36,11 @@ from enc.terms.errors import ClassificationError, ToolkitError, one_line
 from enc.terms.names import Certname, DataKey, EnvironmentName, Label, PrefixName, ProjectName
 from enc.terms.record import Record
 
-_CHUNK = 250
+CHUNK = 250
+"""Names between two looks at whether to go on; some milliseconds each."""
 _SHARED = 200
 """So many texts of merged data, each of many nodes, are kept at hand."""
 _STATES = ("closed", "waiting", "signed")
-MANY = 4000
-"""From so many names on, starting processes pays."""
 
 
 class Worker:
@@ -209,14 +198,12 @@ def _digest(*texts: str) -> str:
 
 
 class WorkTeam:
-    """Does the copy's whole list."""
+    """Does the copy's whole list, in this process."""
 
-    def __init__(self, layout: Layout, settings: Settings, writer: AnswerWriter, idle: Callable[[], None]) -> None:
-        """`idle` is called every now and then while the work goes on."""
-        self._layout = layout
-        self._settings = settings
+    def __init__(self, layout: Layout, settings: Settings, writer: AnswerWriter, go_on: Callable[[], bool]) -> None:
+        """`go_on` is called every now and then while the work goes on, and tells whether it is to."""
         self._worker = Worker(layout, settings, writer)
-        self._idle = idle
+        self._go_on = go_on
 
     def projects(self, copy: Copy) -> Iterator[tuple[str, str | None]]:
         """Write the hiera data of the projects on the list; yield each with what is wrong with it, if anything."""
@@ -224,76 +211,14 @@ class WorkTeam:
             problem = self._worker.project(copy, ProjectName(name))
             copy.worklist.settle_project(name, problem, int(time.time()))
             yield name, problem
+            if not self._go_on():
+                return
 
-    def few(self, copy: Copy) -> Iterator[list[Outcome]]:
-        """Do the list in this process; yield what became of each part of it."""
-        while names := copy.worklist.dirty(_CHUNK):
+    def names(self, copy: Copy) -> Iterator[list[Outcome]]:
+        """Do the list; yield what became of each part of it."""
+        while names := copy.worklist.dirty(CHUNK):
             outcomes = self._worker.names(copy, names)
             copy.worklist.settle(outcomes, int(time.time()))
             yield outcomes
-            self._idle()
-
-    @staticmethod
-    def are_many(count: int) -> bool:
-        """Tell whether so many names are worth several processes."""
-        return count >= MANY and (os.cpu_count() or 1) > 1
-
-    def many(self, ranges: list[tuple[str, str | None]]) -> list[Outcome]:
-        """Do the list in one process for each of `ranges`; the copy must be closed meanwhile.
-
-        SQLite's connections do not survive a fork, so none may be open.
-        """
-        pipes = selectors.DefaultSelector()
-        children: dict[int, bytearray] = {}
-        running: list[int] = []
-        parent = os.getpid()
-        for first, end in ranges:
-            readable, writable = os.pipe()
-            pid = os.fork()
-            if pid == 0:
-                os.close(readable)
-                self._child(parent, writable, first, end)
-            os.close(writable)
-            pipes.register(readable, selectors.EVENT_READ)
-            children[readable] = bytearray()
-            running.append(pid)
-        while pipes.get_map():
-            for key, _ in pipes.select(timeout=0.5):
-                descriptor = key.fd
-                if chunk := os.read(descriptor, 1 << 18):
-                    children[descriptor] += chunk
-                else:
-                    pipes.unregister(descriptor)
-                    os.close(descriptor)
-            self._idle()
-        pipes.close()
-        failed = [pid for pid in running if os.waitpid(pid, 0)[1] != 0]
-        outcomes = [
-            Outcome(*fields)
-            for received in children.values()
-            for line in received.split(b"\n")[:-1]
-            for fields in json.loads(line)
-        ]
-        if failed:
-            # What the others did is on disk, but it is simpler to doubt all of it than to sort it out.
-            raise OSError(f"{len(failed)} of {len(running)} processes could not write all answers")
-        return outcomes
-
-    def _child(self, parent: int, writable: int, first: str, end: str | None) -> None:
-        """Be one of the processes; does not return."""
-        status = 1
-        try:
-            gc.disable()
-            copy = Copy(self._layout.copy, self._settings, read_only=True)
-            with AnswerWriter(self._layout) as writer, open(writable, "wb") as results:
-                worker = Worker(self._layout, self._settings, writer)
-                while os.getppid() == parent and (names := copy.worklist.dirty(_CHUNK, first, end)):
-                    outcomes = [astuple(outcome) for outcome in worker.names(copy, names)]
-                    results.write(json.dumps(outcomes).encode() + b"\n")
-                    first = names[-1][0] + "\0"
-            status = 0
-        except Exception as error:  # this process's entry point
-            with suppress(OSError):
-                log.get("follower").error("writing answers: %s: %s", type(error).__name__, error)
-        finally:
-            os._exit(status)
+            if not self._go_on():
+                return

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
 
 from enc.classify.model import Value
 from enc.settings import NodeSettings
@@ -33,8 +33,22 @@ from enc.terms.errors import one_line
 K = TypeVar("K")
 V = TypeVar("V")
 
-LEFT_OUT = "is left out of the answer:"
-"""In the notes on what an entry says and Puppet keeps to itself."""
+
+class LeftOut(str):
+    """A note on what an entry says and no answer has, because Puppet keeps it to itself; a text like every note."""
+
+    __slots__ = ()
+
+    @classmethod
+    def because(cls, fault: str, what: str = "") -> Self:
+        """Return the note on `what` (none: for whoever puts it in front)."""
+        return cls(f"{what}is left out of the answer: {fault}")
+
+
+class AttributeLeftOut(LeftOut):
+    """That of an attribute which would be a variable, and which nobody may have meant as one."""
+
+    __slots__ = ()
 
 
 class Option(NamedTuple):
@@ -136,8 +150,10 @@ class Kind(Generic[K, V]):
 
     def __post_init__(self) -> None:
         """Refuse a row that contradicts itself."""
-        assert self.merge == "nearer" or self.removable is None, "what is not inherited cannot be taken away"
-        assert self.merge in ("nearer", "own") or not self.trusted, "trusted external data is one value for a node"
+        if self.merge != "nearer" and self.removable is not None:
+            raise ValueError(f"{self.part}: what is not inherited cannot be taken away")
+        if self.merge not in ("nearer", "own") and self.trusted:
+            raise ValueError(f"{self.part}: trusted external data is one value for a node")
 
     def attributes(self, settings: NodeSettings) -> tuple[str, ...]:
         """Return the attributes in which it may stand; the first is written."""

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from enc.classify import kinds
-from enc.classify.kind import LEFT_OUT, K, Kind, V
+from enc.classify.kind import AttributeLeftOut, K, Kind, LeftOut, V
 from enc.classify.kinds import CLASSES, ENVIRONMENT
 from enc.classify.model import Value
 from enc.classify.trial import Trial
@@ -116,7 +116,7 @@ def environment_of(record: Record, attribute: str) -> EnvironmentName | None:
 def left_out(record: Record, attribute: str) -> str | None:
     """Return the note on an attribute that cannot become a variable, None for one that can."""
     fault = variable_fault(attribute)
-    return None if fault is None else f"{record.dn}: the attribute {attribute} {LEFT_OUT} {fault}"
+    return None if fault is None else AttributeLeftOut.because(fault, f"{record.dn}: the attribute {attribute} ")
 
 
 def check_whole(record: Record) -> None:
@@ -167,7 +167,8 @@ def _read_all(
         try:
             name, rest = kind.split(text)
             if passed_over is not None and settings is not None and (note := passed_over(name, settings)) is not None:
-                notes.append(f"{record.dn}: {attribute}: the {kind.part} {one_line(name)} {note}")
+                told = f"{record.dn}: {attribute}: the {kind.part} {one_line(name)} {note}"
+                notes.append(LeftOut(told) if isinstance(note, LeftOut) else told)
                 continue
             key, value = kind.key(name), kind.value(rest)
             fault = None if find_fault is None else find_fault(key, value)

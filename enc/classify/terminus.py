@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from enc.classify.kind import LeftOut
 from enc.classify.model import Classification, Event, Lineage, Origin, Value
 from enc.classify.statements import bad_value, check_whole, class_names, environment_of, left_out
 from enc.classify.texts import scalar, variable_passed_over
@@ -141,7 +142,7 @@ def stacked(record: Record, settings: NodeSettings, notes: list[str]) -> dict[st
                 if not name:
                     raise bad_value(record, attribute, text, "has no name before the '='")
                 if kept := variable_passed_over(name, settings):
-                    notes.append(f"{record.dn}: {attribute}: the variable {one_line(name)} {kept}")
+                    notes.append(LeftOut(f"{record.dn}: {attribute}: the variable {one_line(name)} {kept}"))
                     continue
             found[name] = scalar(value) if equals else None
     return found

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from enc.classify import values
-from enc.classify.kind import LEFT_OUT
+from enc.classify.kind import LeftOut
 from enc.classify.model import Value
 from enc.settings import NodeSettings
 from enc.terms.errors import InvalidName, one_line
@@ -224,7 +224,7 @@ def reserved_variable(name: str, _value: object) -> str | None:
 def variable_passed_over(name: str, _settings: NodeSettings) -> str | None:
     """Return what is said of a variable that is left out."""
     fault = variable_fault(name)
-    return None if fault is None else f"{LEFT_OUT} {fault}"
+    return None if fault is None else LeftOut.because(fault)
 
 
 def plain_passed_over(name: str, settings: NodeSettings) -> str | None:

@@ -36,7 +36,7 @@ def edit_options(parser: argparse.ArgumentParser) -> None:
 
 
 def past_options(parser: argparse.ArgumentParser) -> None:
-    """Offer `--since` (for enc/service/history.py's `moment`) and `--last` (for `whole_number`) where the past is listed."""
+    """Offer `--since` (enc/service/history.py's `moment` reads it) and `--last` (`whole_number`) for what was."""
     parser.add_argument(
         "--since", metavar="WHEN", help="only later ones: 2026-11-01, 2026-11-01T14:30, both UTC, or 2h, 3d ago"
     )

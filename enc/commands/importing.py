@@ -14,6 +14,7 @@ from enc.importing.outcome import Outcome, Problem
 from enc.importing.safely import lines_of, text_of
 from enc.programs import whole_file
 from enc.programs.machine_trouble import reason
+from enc.programs.telling import tell
 from enc.programs.whole_file import Strength
 from enc.terms.errors import ExitStatus, ToolkitError, UsageError
 from enc.terms.names import PersonName, ProjectName
@@ -87,8 +88,7 @@ def _wikimedia(call: Call) -> int:
         programme = mirroring.plan(tree, desk, admins=admins, mirror=chosen.mirror, gone=gone)
         if not call.json:
             for line in programme.lines():
-                print(line)
-            sys.stdout.flush()
+                tell(line, sys.stdout)
         refusal = programme.refusal(chosen.most_removed) if chosen.mirror else None
         if refusal is not None and not chosen.dry_run:
             raise ToolkitError(refusal, where=str(chosen.directory))

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from enc.commands.instance_upkeep import configure_upkeep
 from enc.commands.wishes import desk_of, wish, wish_options
 from enc.directory.ldap_store import LdapSource
 from enc.instances import agent_profile, listing, states, user_data
+from enc.instances.finishing import Unfinished
 from enc.instances.journal import Journal, Operation
 from enc.instances.lifecycle import Lifecycle, Outcome
 from enc.instances.tickets import Ticket, ticket_of
@@ -86,11 +87,22 @@ def run(call: Call) -> int:
 def _work(call: Call) -> Iterator[tuple[Lifecycle, Journal]]:
     authorities = open_all(call.settings.authorities)
     journal = Journal(call.settings.instances.journal)
+    before = _noted(journal)
     try:
         with desk_of(call) as desk:
             yield Lifecycle(desk, authorities, journal, call.say), journal
+    except ToolkitError as error:
+        if not isinstance(error, Unfinished) and _noted(journal) - before:
+            error.add("; what was begun is noted, and `enc-admin instance resume` finishes it")
+        raise
     finally:
         close_all(authorities)
+
+
+def _noted(journal: Journal) -> frozenset[str]:
+    with suppress(ToolkitError):
+        return frozenset(operation.id for operation in journal.read()[0])
+    return frozenset()
 
 
 def _create(call: Call) -> int:

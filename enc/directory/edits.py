@@ -27,13 +27,6 @@ from enc.terms import dn, filters
 from enc.terms.errors import DirectoryUnreachable, NotFound
 from enc.terms.record import Record
 
-_UNIQUE_OVERLAY = "unique_search failed"
-"""slapd's unique overlay (2.5) applies our assertion to its own search for duplicates too, where it cannot hold.
-
-That happens only where names change (cn, associatedDomain, a rename). There the version is compared just
-before the change instead; old and new value stand in the request itself, so nobody's work is lost.
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class ValueChange:
@@ -135,15 +128,17 @@ class DirectoryEditor(Closing):
         if assert_csn is not None:
             asserted = [*shown, messages.assertion(f"(entryCSN={filters.escape(assert_csn)})")]
         result, written = self._send(place, request, asserted)
-        if result.code == results.ASSERTION_FAILED and _UNIQUE_OVERLAY in result.diagnostic:
-            found = self.read(place)
-            if found is not None and found.csn == assert_csn:
-                result, written = self._send(place, request, shown)
-        if result.code == results.CONSTRAINT_VIOLATION and not result.diagnostic and assert_csn is not None:
-            # slapd's constraint overlay tries the change before our assertion is looked at, and says only this.
+        if assert_csn is not None and result.code in (results.ASSERTION_FAILED, results.CONSTRAINT_VIOLATION):
+            # Neither says whether it is about the version: an entry never has one again that it had before.
             found = self.read(place)
             if found is None or found.csn != assert_csn:
+                # slapd's constraint overlay tries the change before our assertion is looked at.
                 raise results.failure(replace(result, code=results.ASSERTION_FAILED), place)
+            if result.code == results.ASSERTION_FAILED:
+                # slapd's unique overlay (2.5) applies our assertion to its own search for duplicates, too, where it
+                # cannot hold; that happens where names change (cn, associatedDomain, a rename). Old and new value
+                # stand in the request itself, so nobody's work is lost.
+                result, written = self._send(place, request, shown)
         if result.code == results.SUCCESS:
             return written
         raise results.failure(result, place)

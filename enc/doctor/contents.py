@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from enc.classify.kind import LEFT_OUT
+from enc.classify.kind import AttributeLeftOut, LeftOut
 from enc.classify.model import Classification
 from enc.directory.ldap_store import LdapSource
 from enc.doctor.findings import Finding, note, ok, warning
@@ -52,8 +52,8 @@ class _Tally:
 
     def add(self, said: Classification) -> None:
         for text in said.notes:
-            if LEFT_OUT in text:
-                (self.passed_over if ": the attribute " in text else self.lost)[text] = None
+            if isinstance(text, LeftOut):
+                (self.passed_over if isinstance(text, AttributeLeftOut) else self.lost)[text] = None
         for name in said.variables:
             if hidden_by(name):
                 self.hidden.setdefault(name, []).append(said.certname)

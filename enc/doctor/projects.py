@@ -52,6 +52,10 @@ def judge(names: Collection[ProjectName], rules: Rules) -> Iterator[Finding]:
     for name, environment in taken[:_NAMED]:
         text = f"a branch of project {name} would become environment {environment}, the site's, and is refused"
         yield warning("project-names", text, "make a project of another name and move its nodes there")
+    kept = [(name, found) for name in sorted(names) if (found := rules.takes_of_puppet(name)) is not None]
+    for name, environment in kept[:_NAMED]:
+        text = f"the branch of project {name} would become environment {environment}, which Puppet keeps; it is refused"
+        yield warning("project-names", text, "make a project of another name and move its nodes there")
     odd = [name for name in sorted(names) if not name.is_plain]
     if odd:
         more = f" and {len(odd) - _NAMED} more" if len(odd) > _NAMED else ""
@@ -59,5 +63,5 @@ def judge(names: Collection[ProjectName], rules: Rules) -> Iterator[Finding]:
         text = f"'-' and '_' do not stand singly in {shown}: such projects go on, and new ones are not named so"
         do = "a project whose topics would have their environments cannot be made beside them"
         yield note("project-names", text, do)
-    if not (met or taken or odd):
+    if not (met or taken or kept or odd):
         yield ok("project-names", "no two projects can have one environment")

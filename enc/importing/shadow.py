@@ -28,6 +28,7 @@ from typing import Any
 import yaml
 
 from enc.classify.model import Classification
+from enc.settings.config import NOT_YAML
 from enc.terms.errors import MOST_SAID, UsageError, one_line
 from enc.terms.names import Certname
 from enc.terms.program_words import why
@@ -111,7 +112,7 @@ def read(text: str) -> Said:
     """Return an ENC's output in the form in which it is compared; what is no answer is a failure."""
     try:
         document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except NOT_YAML as error:
         return refused(f"is not YAML: {' '.join(str(error).split())}")
     if document is None:
         return refused("empty output")

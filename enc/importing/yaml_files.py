@@ -26,6 +26,7 @@ from enc.classify import values
 from enc.classify.model import Value
 from enc.importing.outcome import Problem
 from enc.importing.safely import Unreadable, text_of
+from enc.settings.config import NOT_YAML
 from enc.terms.errors import InvalidName, UsageError, one_line
 from enc.terms.names import ClassName, DataKey
 
@@ -93,7 +94,7 @@ class _Document:
             self.top = self._loader.get_single_node()
         except yaml.MarkedYAMLError as error:
             raise Unreadable(f"is not YAML: {_told(error)}", where=self._where(error)) from error
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+        except NOT_YAML as error:
             raise Unreadable(f"is not YAML: {one_line(' '.join(str(error).split()))}", where=str(file)) from error
 
     def place(self, node: yaml.Node | None) -> str:
@@ -113,7 +114,7 @@ class _Document:
             built = self._loader.construct_document(node)
         except yaml.MarkedYAMLError as error:
             raise Unreadable(_told(error), where=self._where(error)) from error
-        except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
+        except NOT_YAML as error:
             raise Unreadable(one_line(" ".join(str(error).split())), where=self.place(node)) from error
         self._left -= size
         return built

@@ -89,13 +89,18 @@ class Enrolment(NamedTuple):
         return now < self.until
 
     def signed_for(self, key: str, now: int) -> Enrolment:
-        """Return what it becomes when the public key with digest `key` is signed. Only from `waiting`."""
-        assert self.state == "waiting"
+        """Return what it becomes when the public key with digest `key` is signed; raise ValueError unless it waits."""
+        if self.state != "waiting":
+            raise ValueError(f"an enrolment that is {self.state} signs nothing")
         return Enrolment("signed", now, self.until, self.token, key=key, began=self.since)
 
     def waiting_again(self, now: int) -> Enrolment:
-        """Return what it becomes when no certificate came of the signing: the same token, to the same end."""
-        assert self.state == "signed"
+        """Return what it becomes when no certificate came of the signing: the same token, to the same end.
+
+        Raise ValueError unless it was signed.
+        """
+        if self.state != "signed":
+            raise ValueError(f"an enrolment that is {self.state} was not signed for anything")
         return Enrolment("waiting", now, self.until, self.token)
 
 

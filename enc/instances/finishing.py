@@ -102,7 +102,8 @@ class Finishing:
     def _open(self, operation: Operation) -> Ticket:
         record = standing.closed_by(operation, self._desk)
         found = entry.instance_of(operation.certname, record, self._settings)
-        assert found is not None
+        if found is None:
+            raise Superseded
         waiting, ticket = tickets.issue(found, int(self._clock()), self._settings)
         steps = (entry.opening(record, waiting),)
         plan = Plan(f"instance {operation.kind}", f"node {ticket.certname}", ticket.project, steps)

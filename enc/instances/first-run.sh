@@ -151,7 +151,7 @@ must_be() {
 
 put() {
     if ! { mkdir -p -- "$(dirname -- "$2")" && cp -- "$here/$1" "$2.new" && chmod "$3" "$2.new" &&
-        mv -f -- "$2.new" "$2"; }; then
+        sync -- "$2.new" && mv -f -- "$2.new" "$2"; }; then
         fail "$2 cannot be written"
     fi
 }

@@ -175,7 +175,7 @@ forget_settings() {
         { print }' "$here/forget.bases" "$file" >"$file.new" || fail "$file cannot be written"
     if cmp -s "$file" "$file.new"; then rm -f -- "$file.new"; return; fi
     if ! { chmod --reference="$file" "$file.new" && chown --reference="$file" "$file.new" &&
-        mv -f -- "$file.new" "$file"; }; then
+        sync -- "$file.new" && mv -f -- "$file.new" "$file"; }; then
         fail "$file cannot be written"
     fi
 }

@@ -10,7 +10,6 @@ on stdout, too, so that a program which reads stdout learns why.
 from __future__ import annotations
 
 import io
-import os
 import sys
 import tempfile
 import traceback
@@ -18,7 +17,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from enc.programs import documents, machine_trouble
-from enc.programs.telling import tell
+from enc.programs.telling import have_streams, silence, tell
 from enc.terms.errors import ExitStatus, ToolkitError, one_line
 
 
@@ -41,6 +40,7 @@ def run(program: str, main: Callable[[], int], *, json: bool = False) -> int:
 
     With `json` what escapes is a document on stdout, too (docs/json.md).
     """
+    have_streams()
     for stream in (sys.stdout, sys.stderr):
         # A value that this terminal cannot show must not stop the output, least of all after an edit was made.
         if isinstance(stream, io.TextIOWrapper):
@@ -48,8 +48,8 @@ def run(program: str, main: Callable[[], int], *, json: bool = False) -> int:
     try:
         status = main()
         sys.stdout.flush()
-    except BrokenPipeError:
-        _close_stdout()
+    except BrokenPipeError:  # the reader went away (`| head`)
+        silence(sys.stdout)
         return ExitStatus.FAILED
     except KeyboardInterrupt:
         failure = _Failure(ExitStatus.INTERRUPTED, "interrupted")
@@ -62,8 +62,8 @@ def run(program: str, main: Callable[[], int], *, json: bool = False) -> int:
         if json:
             sys.stdout.write(documents.line(documents.failure(failure.message, failure.where, failure.cure)))
         sys.stdout.flush()
-    except OSError:  # a reader that went away, a full disk: the line on stderr and the exit status have told it
-        _close_stdout()
+    except (OSError, ValueError):  # a reader that went away, a full disk: stderr and the exit status have told it
+        silence(sys.stdout)  # or Python would fail over it once more at its end
     return failure.status
 
 
@@ -78,8 +78,3 @@ def _failure(program: str, error: Exception) -> _Failure:
         traceback.print_exception(error, file=report)
     what = f"{type(error).__name__}: {error}"
     return _Failure(ExitStatus.BUG, f"this is a bug in {program}, please report it with {report.name}: {what}")
-
-
-def _close_stdout() -> None:
-    """Let what is left go nowhere: Python would complain once more when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from enc.programs.machine_trouble import said
+from enc.programs.telling import tell
 from enc.terms.errors import ToolkitError, one_line
 
 AUTHORIZATION = "CVE-2026-115732 (GHSA-q4hm-33rc-572g: rules of auth.conf can be passed by)"
@@ -145,7 +146,7 @@ def warnings() -> list[str]:
 def main() -> int:
     """Say on stderr which packages lack a fix. To find some is no failure of who asks: doctor's exit status is."""
     for line in warnings():
-        print(f"security: {line}", file=sys.stderr)
+        tell(f"security: {line}")
     return 0
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from enc.classify import entitled
+from enc.classify.extended import template_environment
 from enc.directory.connection import Person as Credentials
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.directory.ldap_store import LdapSource
@@ -38,6 +39,7 @@ from enc.terms.environments import Rules
 from enc.terms.errors import ClassificationError, Conflict, DirectoryUnreachable, NotAllowed, ToolkitError
 from enc.terms.filters import folded
 from enc.terms.names import Certname, EnvironmentName, PersonName, ProjectName
+from enc.terms.puppet_names import environment_fault
 from enc.terms.record import Record
 
 _TRIES = 10
@@ -193,6 +195,14 @@ class Desk:
             )
         if (environment := rules.takes_of_the_site(name)) is not None:
             return f"a branch of project {name} could become environment {environment}, the site's; choose another name"
+        if (environment := rules.takes_of_puppet(name)) is not None:
+            return (
+                f"the branch of project {name} would become environment {environment}, which Puppet's documentation "
+                "keeps from environments; choose another name"
+            )
+        template = self.settings.projects.environment
+        if template is not None and (fault := environment_fault(template_environment(template, name))):
+            return f"nodes of project {name} would be of that environment (projects.environment): {fault}"
         if (met := entitled.meeting(name, self.source.project_names(), rules)) is not None:
             return (
                 f"branches of project {name} and of project {met[0]} could become one environment ({met[1]}), and "

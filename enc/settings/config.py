@@ -15,7 +15,7 @@ import os
 import stat
 import types
 import typing
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -30,6 +30,10 @@ from enc.terms.names import BranchName, EnvironmentName, ProjectName
 
 DEFAULT_PATH = Path("/etc/puppetmaster/config.yaml")
 ENVIRONMENT_VARIABLE = "PUPPETMASTER_CONFIG"
+
+NOT_YAML: Final = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)
+"""What PyYAML raises for texts that it cannot read: its own errors, and whatever its constructors run into (`!!int x`,
+`!!timestamp x`, `2026-99-99`, a number of 5,000 digits, 1,000 brackets)."""
 
 
 def chosen_path(option: str | None) -> Path:
@@ -103,24 +107,24 @@ class _OnceEach(yaml.SafeLoader):
         super().__init__(stream)
         self.twice: list[str] = []
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Look at each mapping as it is written: a merge (`<<`) of it elsewhere brings keys into it."""
+        node = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in node.value:
             if (key.tag, str(key.value)) in seen:
                 self.twice.append(f"line {key.start_mark.line + 1}: {key.value} stands twice in this mapping")
             seen.add((key.tag, str(key.value)))
-        return super().construct_mapping(node, deep=deep)
+        return node
 
 
 def examine(text: str, where: str) -> Reading:
     """Return all that YAML `text` says, and all that is wrong with it. Pure."""
-    loader = _OnceEach(text)
     try:
+        loader = _OnceEach(text)
         document = loader.get_single_data()
-    except yaml.YAMLError as error:
-        return Reading(Settings(), where, (f"is not YAML: {' '.join(str(error).split())}",))
-    finally:
-        loader.dispose()
+    except NOT_YAML as error:
+        return Reading(Settings(), where, (one_line(f"is not YAML: {' '.join(str(error).split())}"),))
     look = _Look()
     settings = look.section(Settings, {} if document is None else document, "")
     return Reading(settings or Settings(), where, (*loader.twice, *look.faults), tuple(look.gone))

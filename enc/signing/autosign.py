@@ -25,7 +25,6 @@ second one: puppetserver 7 revokes only the last of several.
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,6 +35,7 @@ from enc.directory.ldap_store import LdapSource
 from enc.instances.enrolment import ATTRIBUTE
 from enc.programs.bounded import within
 from enc.programs.machine_trouble import reason
+from enc.programs.telling import tell
 from enc.settings import Duration, Settings
 from enc.signing import policy, refusals, request
 from enc.signing.policy import Instance, Refused, Verdict
@@ -94,7 +94,7 @@ def main(certname: str, config_path: Path, stream: BinaryIO) -> int:
         verdict = Verdict("bug", one_line(f"{type(bug).__name__}: {bug}"))
     if verdict.signs:
         return ExitStatus.DONE
-    print(f"enc-autosign: {verdict.code}: {one_line(certname[:250])}: {verdict.reason}", file=sys.stderr)
+    tell(f"enc-autosign: {verdict.code}: {one_line(certname[:250])}: {verdict.reason}")
     return ExitStatus.FAILED
 
 

@@ -6,7 +6,9 @@ Without that variable nothing is sent. Nothing here can stop the follower.
 Ready is a follower that holds its lock: LDAP may be away for hours, and the
 boot must not wait for it. The sign of life is the follower's own beat in
 `contact`, not that of this thread: a follower whose loop hangs stops beating,
-and systemd starts it anew. Before the first beat (LDAP was never reached, or a
+and systemd starts it anew. Whether it beats is seen by `contact` changing, and
+measured by a clock that nobody sets: whatever the time of day does, a follower
+that works is not killed for it. Before the first beat (LDAP was never reached, or a
 large directory is being read) there is nothing to judge by, and it counts as alive.
 """
 
@@ -50,9 +52,11 @@ class Notifier:
         self._layout = layout
         self._beat = max(beat, 0.05)
         self._end = threading.Event()
-        self._started = time.time()
         self._ready = False
-        self._has_beaten = False
+        self._seen = read_contact(layout)
+        """What was there last; at first what another process left."""
+        self._changed: float | None = None
+        """When it was seen to change, by the monotonic clock."""
         self._thread = threading.Thread(target=self._run, name="systemd", daemon=True)
 
     def __enter__(self) -> Self:
@@ -70,21 +74,22 @@ class Notifier:
 
     def _run(self) -> None:
         while not self._end.wait(self._beat if self._ready else min(self._beat, _UNTIL_READY)):
-            if text := self.state(time.time()):
+            if text := self.state(time.monotonic()):
                 send(text)
 
     def state(self, now: float) -> str:
-        """Return what is to be said at the time `now` (epoch seconds); empty: nothing."""
+        """Return what is to be said at the time `now` (seconds of the monotonic clock); empty: nothing."""
         if not self._ready:
             self._ready = self._holds_lock()
             return "READY=1" if self._ready else ""
         contact = read_contact(self._layout)
-        if contact is None or contact.beat < int(self._started):
-            return "" if self._has_beaten else "WATCHDOG=1\nSTATUS=LDAP was not read to its end yet"
-        self._has_beaten = True
-        if abs(now - contact.beat) > _PATIENCE:
+        if contact is not None and contact != self._seen:
+            self._seen, self._changed = contact, now
+        if self._changed is None:
+            return "WATCHDOG=1\nSTATUS=LDAP was not read to its end yet"
+        if contact is None or now - self._changed > _PATIENCE:
             return ""
-        return f"WATCHDOG=1\nSTATUS=LDAP {contact.state}; answers {max(0, int(now) - contact.contact)} s old"
+        return f"WATCHDOG=1\nSTATUS=LDAP {contact.state}; answers {max(0, int(time.time()) - contact.contact)} s old"
 
     def _holds_lock(self) -> bool:
         try:

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 from enc.terms.errors import ConfigurationError, InvalidName
 from enc.terms.names import BranchName, EnvironmentName, ProjectName
-from enc.terms.puppet_names import environment_fault
+from enc.terms.puppet_names import RESERVED_ENVIRONMENTS, environment_fault
 
 _PLACEHOLDER = re.compile(r"<([a-z]*)>", re.ASCII)
 _REMEMBERED = 20_000
@@ -263,6 +263,15 @@ class Rules:
     def takes_of_the_site(self, project: ProjectName) -> EnvironmentName | None:
         """Return an environment of the site's own that a branch of `project` could become, None if there is none."""
         return next((place.environment for place in self.site if self.fits(place.environment, project)), None)
+
+    def takes_of_puppet(self, project: ProjectName) -> EnvironmentName | None:
+        """Return what Puppet keeps from environments and a branch of `project` would become, None if there is none.
+
+        A topic that a person chooses is refused when it is pushed; this is about the project's own name.
+        """
+        kept = map(EnvironmentName, sorted(RESERVED_ENVIRONMENTS))
+        own = [shape.of(project) for shape in self._shapes]
+        return next((name for name in kept if any(one.after is None and one.holds(name) for one in own)), None)
 
     def fits(self, environment: EnvironmentName, project: ProjectName) -> bool:
         """Tell whether a branch of `project` becomes `environment`.

@@ -15,7 +15,7 @@ Extensible matches and `~=` are refused: they mean what a server makes of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -127,6 +127,10 @@ def _signed(sign: str, digits: str) -> tuple[int, int, str]:
 _REVERSED = str.maketrans("0123456789", "9876543210")
 
 
+Wrong = Callable[[str, int], ConfigurationError]
+"""Makes the error that tells what is wrong, and at which character."""
+
+
 def parse(text: str, *, where: str = "filter") -> Filter:
     """Read a filter; raise `ConfigurationError` with the place where it stops being one."""
     stripped = text.strip()
@@ -163,8 +167,7 @@ def _parse(text: str, at: int, depth: int, where: str) -> tuple[Filter, int]:
     return _leaf(text[at + 1 : end], wrong, at), end + 1
 
 
-def _leaf(text: str, wrong: object, at: int) -> Filter:
-    assert callable(wrong)
+def _leaf(text: str, wrong: Wrong, at: int) -> Filter:
     attribute, found, value = text.partition("=")
     kind: Literal["equal", "at least", "at most"] = "equal"
     if attribute.endswith((">", "<")):
@@ -185,9 +188,8 @@ def _leaf(text: str, wrong: object, at: int) -> Filter:
     return Filter("substring", name, pieces)
 
 
-def folded_piece(text: str, wrong: object, at: int) -> str:
+def folded_piece(text: str, wrong: Wrong, at: int) -> str:
     """Unescape one piece of a value and fold it; spaces at a piece's ends count."""
-    assert callable(wrong)
     raw = bytearray()
     position = 0
     while position < len(text):

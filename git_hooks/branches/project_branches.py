@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from enc.terms.environments import Place, Rules, collisions
-from enc.terms.errors import ConfigurationError, NotFound
+from enc.terms.errors import ConfigurationError, Conflict, NotFound
 from enc.terms.names import BranchName, ProjectName
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
@@ -57,9 +57,10 @@ def missing(
 def make(one: Missing, deployer: Deployer, refs: RefStore, who: str) -> Record:
     """Make the branch and its environment.
 
-    Raise `NotFound` without the branch that it begins at, `Conflict` if git cannot make it.
+    Raise `NotFound` without the branch that it begins at, `Conflict` if something is in the way, or git cannot make it.
     """
-    assert one.place is not None and not one.obstacle
+    if one.place is None or one.obstacle:
+        raise Conflict(one.obstacle or "no rule makes it a branch (branches.rules)", where=one.project)
     begins = beginning(deployer.settings)
     tip = deployer.repository.tip(begins)
     if tip is None:

@@ -7,15 +7,16 @@ from collections.abc import Container
 
 from enc.commands.call import Call, json_option, table
 from enc.terms.environments import collisions
-from enc.terms.errors import ExitStatus, NotFound, UsageError
-from enc.terms.names import BranchName, EnvironmentName
+from enc.terms.errors import ExitStatus, InvalidName, NotFound, UsageError
+from enc.terms.names import EnvironmentName
+from enc.terms.puppet_names import environment_fault
 from enc.terms.words import counted
 from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.commands import views
 from git_hooks.commands.target import dry_run_option, environment, opened, places, settled, who
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import told
-from git_hooks.deploy.targets import Exact, Target, Tip
+from git_hooks.deploy.targets import Exact, Gone, Target, Tip
 from git_hooks.repository.refs import ObjectId
 
 SUMMARY = "make environments show what their branches show, and finish what was interrupted"
@@ -65,6 +66,9 @@ def _targets(call: Call, deployer: Deployer) -> dict[EnvironmentName, Target]:
     rivals = {branch for branches in collisions(known.values()).values() for branch in branches}
     if call.arguments.commit:
         name = environment(call.arguments.environments[0], call)
+        # One that is there stays somebody's to roll back and forth.
+        if (fault := environment_fault(name)) and deployer.versions.live(name) is None:
+            raise InvalidName(fault, where=name)
         return {name: Exact(deployer.repository.commit_of(call.arguments.commit))}
     if not call.arguments.environments:
         wanted: dict[EnvironmentName, Target] = {
@@ -83,8 +87,7 @@ def _gone(call: Call, deployer: Deployer, known: Container[EnvironmentName]) -> 
     usage = Usage(call.settings)
     found: dict[EnvironmentName, Target] = {}
     for name in deployer.versions.environments():
-        absent = BranchName(f"no-branch/{name}")
-        if name in known or deployer.repository.tip(absent) is not None:
+        if name in known:
             continue
         try:
             nodes = usage.nodes_for_certain(name)
@@ -95,7 +98,7 @@ def _gone(call: Call, deployer: Deployer, known: Container[EnvironmentName]) -> 
             use = counted(len(nodes), "node uses", "nodes use")
             call.say(f"{name} has no branch, and stays: {use} it, for example {nodes[0]}")
         else:
-            found[name] = Tip(absent)
+            found[name] = Gone()
     return found
 
 

@@ -19,7 +19,6 @@ switching.py, records.py), who may push what (git_hooks/push), words for people.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -69,12 +68,12 @@ class Deployer:
         sleep: Callable[[float], None] = time.sleep,
         trees: RememberedTrees | None = None,
     ) -> None:
-        """Prepare the store's directories. Sets the process's umask: puppetserver must read what is made.
+        """Prepare the store's directories.
 
+        puppetserver must read what is made, which the process's umask decides: each program sees to its own.
         `domains` says which environments this machine shows (enc/rights/domains.py); of others, what is live goes.
         `trees` are what the deployers of one repository in one process remember together.
         """
-        os.umask(0o022)
         self.settings = settings
         self.rules = Rules(settings.rules)
         self.domains = domains

@@ -33,6 +33,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from enc.programs.file_systems import written_through
 from enc.terms.errors import ToolkitError
 from enc.terms.names import EnvironmentName
 from git_hooks.deploy.module_program import CACHE, MODULES, fetch
@@ -177,15 +178,16 @@ class Sets:
         except FileNotFoundError:
             os.mkdir(f"{work}/{CACHE}")
         os.mkdir(f"{work}/{MODULES}")
-        self._at("fetch modules")
-        fetch(puppetfile, self._settings, self._program, work)
         ready = f"{work}/ready"
-        os.mkdir(ready)
-        left = self._settings.bytes
-        for module in puppetfile.modules:
-            left -= _clean(f"{work}/{MODULES}/{module.name}", module.name, left, self._settings.bytes, self._pointers)
-            os.rename(f"{work}/{MODULES}/{module.name}", f"{ready}/{module.name}")
-        os.sync()  # before it has its name; as rare as the program's run, and quicker
+        with written_through(work) as through:
+            self._at("fetch modules")
+            fetch(puppetfile, self._settings, self._program, work)
+            os.mkdir(ready)
+            left, most = self._settings.bytes, self._settings.bytes
+            for module in puppetfile.modules:
+                left -= _clean(f"{work}/{MODULES}/{module.name}", module.name, left, most, self._pointers)
+                os.rename(f"{work}/{MODULES}/{module.name}", f"{ready}/{module.name}")
+            through()  # before it has its name; as rare as the program's run, and quicker
         tree = tree_of_files(self._layout, self._repository, ready)
         goal = f"{self._layout.puppetfiles}/{key}.{self._clock():.0f}.{tree}"
         os.makedirs(self._layout.puppetfiles, exist_ok=True)

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from enc.programs.log import get
+from enc.programs.machine_trouble import reason
 from enc.terms.names import EnvironmentName
 from git_hooks.deploy.puppetserver import FlushFailed, Puppetservers
 from git_hooks.deploy.records import Records
@@ -69,7 +71,11 @@ class Switching:
                     raise
                 self._sleep(pause)
         self._at("flushed")
-        self._records.flushed(environment)
+        try:
+            self._records.flushed(environment)
+        except OSError as error:
+            # The switch is made, and known. The note stays, and whoever comes next flushes once more.
+            get("deploy").warning("%s: that it was flushed cannot be noted: %s", environment, reason(error))
 
     def make_up(self, environment: EnvironmentName) -> bool:
         """Flush if a flush is owed, trying once; tell whether it was. Raise `FlushFailed`."""

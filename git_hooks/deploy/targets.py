@@ -39,7 +39,11 @@ class Exact(NamedTuple):
     commit: ObjectId
 
 
-Target = Tip | Exact
+class Gone(NamedTuple):
+    """Nothing, unless by the time of the deploy a branch becomes that environment."""
+
+
+Target = Tip | Exact | Gone
 
 
 class Targets:
@@ -57,7 +61,7 @@ class Targets:
             return None
         if isinstance(target, Exact):
             return self._repository.commit_of(target.commit)
-        tip = self._repository.tip(target.branch)
+        tip = self._repository.tip(target.branch) if isinstance(target, Tip) else None
         return tip if tip is not None else self._inherited(environment)
 
     def _inherited(self, environment: EnvironmentName) -> ObjectId | None:

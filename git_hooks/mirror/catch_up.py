@@ -234,7 +234,7 @@ class CatchUp:
         except ToolkitError as error:
             if len(branches) == 1:
                 place = self._rules.place(branches[0])
-                assert place is not None, "what becomes no environment is not fetched"
+                assert place is not None  # what becomes no environment is not fetched
                 return [], [self._stopped(place, there[branches[0]], "not fetched: ", error.message)]
         else:
             return branches, []

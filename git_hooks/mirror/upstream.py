@@ -30,7 +30,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,6 @@ _ALWAYS = (
     *("-c", "http.followRedirects=false"),
     *(word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")),
 )
-_SHALLOW = "shallow roots are not allowed"
 _ADVICE = (
     ("IDENTIFICATION HAS CHANGED", "if the forge has told of a new key, replace the old one in known_hosts"),
     ("Host key verification failed", "bring the host's key into /etc/ssh/ssh_known_hosts, compared with what it tells"),
@@ -67,7 +66,6 @@ _ADVICE = (
     ("could not read Username", "set branches.mirror.credentials_file"),
     ("Authentication failed", "see branches.mirror.credentials_file"),
     ("returned error: 30", "it is somewhere else now, and redirects are not followed: see branches.mirror.url"),
-    (_SHALLOW, "let the repository at the forge have its whole history (git fetch --unshallow)"),
     ("fsck error", "mend the history, or allow this fault: docs/mirror.md, What git checks"),
     ("No space left", "make room"),
     (f"died of signal {int(signal.SIGXFSZ)}", "it sends more than branches.mirror.fetch_bytes"),
@@ -105,16 +103,28 @@ class Upstream:
     def fetch(self, branches: Iterable[BranchName]) -> None:
         """Bring the commits of `branches` here; no branch moves. What is not used, git collects some weeks later."""
         refs = [branch.ref for branch in branches]
-        options = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance")
+        options = ("--no-tags", "--no-recurse-submodules", "--no-auto-maintenance")
         try:
-            with arriving(self._repository) as objects:
-                self._git("fetch", "--quiet", *options, "--", self._url, *refs, objects=objects)
+            with arriving(self._repository) as objects, self._place(objects) as place:
+                self._run(place, ("fetch", "--quiet", *options, "--", self._url, *refs))
+                # What has no beginning git leaves out, and succeeds: its parents would be missing here.
+                if Path(place, "FETCH_HEAD").read_bytes().count(b"\n") < len(refs):
+                    raise UpstreamFailed(
+                        "git fetch: the forge has a shallow repository, whose history has no beginning; let it have "
+                        "the whole (git fetch --unshallow)",
+                        where=self._url,
+                    )
         except OSError as error:
             where = str(error.filename or self._repository)
             raise UpstreamFailed(f"what was fetched cannot be kept: {error.strerror or error}", where=where) from error
 
-    def _git(self, *arguments: str, objects: Path | None = None) -> str:
-        """Run git in a repository that has this one's refs, and no configuration but what is said here.
+    def _git(self, *arguments: str) -> str:
+        with self._place() as place:
+            return self._run(place, arguments)
+
+    @contextmanager
+    def _place(self, objects: Path | None = None) -> Iterator[str]:
+        """Give a repository that has this one's refs, and no configuration but what is said here.
 
         `objects`: where objects are, None: in the repository.
         """
@@ -124,7 +134,7 @@ class Upstream:
             Path(place, "objects").symlink_to(objects or f"{self._repository}/objects")
             Path(place, "HEAD").write_text("ref: refs/heads/nobodys\n", encoding="ascii")
             Path(place, "config").write_text(_SHA256 if is_sha256(self._repository) else _SHA1, encoding="ascii")
-            return self._run(place, arguments)
+            yield place
 
     def _run(self, place: str, arguments: Sequence[str]) -> str:
         # What is configured comes after the words that take back what a configuration says (credential.helper).
@@ -153,8 +163,7 @@ class Upstream:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        # git only warns that it left out what has no beginning, and its parents would be missing here.
-        if process.returncode or _SHALLOW in told:
+        if process.returncode:
             reason = why(told)
             log.all_said(log.get("mirror"), f"git {arguments[0]}", told, reason)
             advice = next((f"; {do}" for words, do in _ADVICE if words in reason), "")

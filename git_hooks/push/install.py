@@ -155,10 +155,14 @@ def uninstall(settings: Settings) -> list[str]:
     """
     repository = settings.branches.repository
     state = repository / "puppetmaster"
+    note = state / "installed.json"
     try:
-        before: dict[str, str] = json.loads((state / "installed.json").read_text(encoding="utf-8"))
+        before: dict[str, str] = dict(json.loads(note.read_text(encoding="utf-8")).items())
     except FileNotFoundError as error:
         raise NotFound("no hooks of the branch manager are installed", where=str(repository)) from error
+    except (ValueError, AttributeError) as error:
+        text = "is damaged: how git was set before cannot be told; make it `{}` if nothing was"
+        raise InstallError(text, where=str(note)) from error
     done = []
     for kind in KINDS:
         path = _hook(repository, kind)
@@ -179,7 +183,9 @@ def uninstall(settings: Settings) -> list[str]:
                 _git(repository, "config", "--add", name, value)
             done.append(f"put {name} back")
     for path in sorted(state.glob("**/*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
+        if path != note:  # the last, so that who comes after a kill still finds that there is something to put back
+            path.rmdir() if path.is_dir() else path.unlink()
+    note.unlink()
     state.rmdir()
     return done
 

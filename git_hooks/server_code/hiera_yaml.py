@@ -19,6 +19,7 @@ from fnmatch import fnmatchcase
 
 import yaml
 
+from enc.settings.config import NOT_YAML
 from enc.terms.errors import bounded, one_line
 
 _READERS = {"data_hash": ("yaml_data", "json_data", "hocon_data"), "lookup_key": ("eyaml_lookup_key",)}
@@ -57,7 +58,7 @@ def faults(content: bytes, limited: Collection[str] = ()) -> Iterator[str]:
         return
     try:
         found = yaml.load(content.decode("utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader, stricter
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except NOT_YAML as error:
         yield bounded(one_line(f"cannot be read as YAML: {error}"))
         return
     if found is None:

@@ -8,7 +8,7 @@ the store yet: all is below the build's work directory.
 Files are read-only (0444, 0555) because versions share them: whoever changes
 one in place changes all; `verify.py` finds it.
 
-Failure modes: OSError of a full disk; the build ends, and its work directory
+Failure modes: OSError of a full disk, or one that fails (EIO); the build ends, and its work directory
 goes. A file that cannot be shared (it is gone, or has all the links that the
 file system allows) is written anew.
 
@@ -22,6 +22,7 @@ import errno
 import os
 from contextlib import closing
 
+from enc.programs.file_systems import written_through
 from git_hooks.repository.trees import DIRECTORY, LINK, PROGRAM, SUBMODULE, Entry, join
 from git_hooks.store.arrange import entries_of
 from git_hooks.store.parts import WithParts
@@ -29,7 +30,7 @@ from git_hooks.store.sound import Sound
 from git_hooks.store.steps import Step
 
 _FSYNC_EACH = 8
-"""Up to so many new files are synced one by one (1.3 ms each on a cloud disk); more by one sync of everything."""
+"""Up to so many new files are synced one by one (1.3 ms each on a cloud disk); more by one of their file system."""
 
 
 class Files:
@@ -70,15 +71,20 @@ class Files:
 
     def write(self) -> int:
         """Write all new files, and their data through to the disk; return how many."""
-        each = len(self._new) <= _FSYNC_EACH
+        if len(self._new) <= _FSYNC_EACH:
+            self._write_all(sync=True)
+        else:
+            with written_through(os.path.dirname(self._new[0][0])) as through:
+                self._write_all(sync=False)
+                self._at("sync")
+                through()
+        return len(self._new)
+
+    def _write_all(self, *, sync: bool) -> None:
         with closing(self._sound.blobs(entry.id for _, entry in self._new)) as contents:
             for (path, entry), content in zip(self._new, contents, strict=True):
                 self._at("write file")
-                _write_file(path, content, 0o555 if entry.mode == PROGRAM else 0o444, sync=each)
-        if not each:
-            self._at("sync")
-            os.sync()
-        return len(self._new)
+                _write_file(path, content, 0o555 if entry.mode == PROGRAM else 0o444, sync=sync)
 
     def _make(self, entry: Entry, target: str) -> None:
         """Make a link now, and a file with all the others."""

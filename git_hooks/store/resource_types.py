@@ -33,6 +33,7 @@ from contextlib import suppress
 from glob import escape, glob
 from typing import TYPE_CHECKING
 
+from enc.programs.file_systems import written_through
 from enc.programs.log import all_said, get
 from enc.terms.errors import ToolkitError, one_line
 from enc.terms.names import EnvironmentName
@@ -151,12 +152,14 @@ class ResourceTypes:
         shutil.rmtree(made, ignore_errors=True)
         os.makedirs(made)
         try:
-            for name, content in self._run(given, types):
-                with open(f"{made}/{name}", "xb") as stream:
-                    stream.write(content)
+            described = list(self._run(given, types))
+            with written_through(made) as through:
+                for name, content in described:
+                    with open(f"{made}/{name}", "xb") as stream:
+                        stream.write(content)
+                through()  # before it has its name; as rare as puppet's run, and quicker
             os.makedirs(os.path.dirname(kept), exist_ok=True)
             self._sweep(os.path.dirname(kept))
-            os.sync()  # before it has its name; as rare as puppet's run, and quicker
             with suppress(OSError):  # somebody made the same meanwhile
                 os.rename(made, kept)
         finally:

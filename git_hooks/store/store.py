@@ -9,7 +9,7 @@ there for its name: presence.py looks, and what is not whole is made anew.
 mounted.py tells a store that was emptied from one that is not mounted.
 
 Nothing orders two file systems: where the environments' links are on another
-one than the store, all is synced before the switch (`settle`).
+one than the store, the store's is synced before the switch (`settle`).
 
 Failure modes: `StoreAway` where the store's file system is not mounted;
 `UnsoundTree` for a damaged tree; OSError of a full disk. A build that fails
@@ -26,6 +26,7 @@ import shutil
 from collections.abc import Sequence
 from itertools import count
 
+from enc.programs import file_systems
 from enc.terms.names import EnvironmentName
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.refs import ObjectId
@@ -70,7 +71,7 @@ class Store:
         """Let all that was made be on disk before a link on another file system leads to it."""
         if os.stat(self.layout.versions).st_dev != os.stat(self.layout.environments).st_dev:
             self._at("sync names")
-            os.sync()
+            file_systems.sync(self.layout.versions)
 
     def build(self, objects: Repository, environment: EnvironmentName, commit: ObjectId, base: str | None) -> Built:
         """Make the version of `environment` at `commit` unless it is there; share what `base` (a version) has too.

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from enc.terms.names import BranchName
 from git_hooks.push.refusals import Refusal, file_of, keep
 from tests.real.conftest import SlapdMaker
 from tests.support import json_contract
@@ -65,6 +66,13 @@ def test_list_shows_every_environment_with_its_distance(managed: Managed) -> Non
     commit(managed, "# newer\n")
     assert listed(managed)["project_red"]["state"] == "waits"
     assert managed.branch_manager("list", "--not-live").returncode == 4
+
+
+@pytest.mark.parametrize("name", ["agent", "MAIN"])
+def test_no_commit_becomes_an_environment_of_a_name_that_puppet_keeps(managed: Managed, name: str) -> None:
+    done = managed.branch_manager("deploy", name, "--commit", str(managed.tip("project/red")))
+    assert done.returncode == 2 and f"keeps {name} from environments" in done.stderr
+    assert name not in listed(managed)
 
 
 def test_status_tells_where_a_commit_is(managed: Managed) -> None:
@@ -142,11 +150,16 @@ def _long_ago(managed: Managed, environment: str) -> None:
 
 
 def test_what_has_lost_its_branch_goes_only_when_asked(managed: Managed) -> None:
-    git(managed.bare.path, "update-ref", "-d", "refs/heads/topic/red/x")
+    longest = "y" * (BranchName.longest - len("topic/red/"))
+    git(managed.bare.path, "update-ref", f"refs/heads/topic/red/{longest}", "refs/heads/topic/red/x")
     managed.branch_manager("deploy")
-    assert listed(managed)["red__x"]["state"] == "no branch"
-    assert managed.branch_manager("deploy", "--gone").returncode == 0
-    assert "red__x" not in listed(managed)
+    for topic in ("x", longest):
+        git(managed.bare.path, "update-ref", "-d", f"refs/heads/topic/red/{topic}")
+    managed.branch_manager("deploy")
+    assert {listed(managed)[f"red__{topic}"]["state"] for topic in ("x", longest)} == {"no branch"}
+    done = managed.branch_manager("deploy", "--gone")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not {"red__x", f"red__{longest}"} & listed(managed).keys()
 
 
 def test_gc_and_verify_store(managed: Managed) -> None:

@@ -529,9 +529,16 @@ def test_a_project_whose_environments_another_can_have_is_not_made(admin: Run, n
 def test_the_rules_say_which_names_meet(config: Path, admin: Run) -> None:
     rules = "[production = production, 'p/<name> = <name>', 't/<name>/<topic> = <name>_<topic>']"
     config.write_text(f"{config.read_text()}branches: {{rules: {rules}}}\n")
-    for name, why in (("red-web", "red_web"), ("production", "the site's"), ("green", "")):
+    for name, why in (("red-web", "red_web"), ("production", "the site's"), ("agent", "Puppet's"), ("green", "")):
         status, _, err = admin("project", "add", name, "--admin", "anna", "--reason", WHY)
         assert (status == 0) == (not why) and why in err, err
+
+
+def test_no_project_gives_its_nodes_what_puppet_keeps(config: Path, admin: Run) -> None:
+    config.write_text(f"{config.read_text()}projects: {{environment: '%s'}}\n")
+    status, _, err = admin("project", "add", "user", "--admin", "anna", "--reason", WHY)
+    assert status == 1 and "(projects.environment): Puppet's documentation keeps user" in err
+    assert admin("project", "add", "users", "--admin", "anna", "--reason", WHY)[0] == 0
 
 
 def test_an_environment_of_another_project_takes_its_admins_word(admin: Run, config: Path) -> None:

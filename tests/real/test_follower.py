@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from enc.answers import work
+from enc.answers import session
 from tests.real.conftest import SlapdMaker
 from tests.support.following import (
     BIN,
@@ -204,7 +204,7 @@ def test_many_names_are_done_by_several_processes(
 ) -> None:
     ldif = tmp_path / "many.ldif"
     with ldif.open("w") as file:
-        for number in range(work.MANY + 100):
+        for number in range(session.MANY + 100):
             file.write(f"dn: cn=n{number}.example.org,{HOSTS}\n")
             file.write("objectClass: device\nobjectClass: puppetClient\n")
             file.write(f"cn: n{number}.example.org\npuppetClass: c{number % 7}\n\n")
@@ -214,10 +214,10 @@ def test_many_names_are_done_by_several_processes(
     try:
         eventually(lambda: following.layout.contact.exists(), "complete", 60)
         answers = following.all_on_disk()
-        assert answers.keys() == {f"n{number}.example.org" for number in range(work.MANY + 100)}
+        assert answers.keys() == {f"n{number}.example.org" for number in range(session.MANY + 100)}
         # Each is its own node's; that they are whole, some from all over the list show.
         assert all(
-            f'"c{number % 7}"' in (answers[f"n{number}.example.org"][0] or "") for number in range(work.MANY + 100)
+            f'"c{number % 7}"' in (answers[f"n{number}.example.org"][0] or "") for number in range(session.MANY + 100)
         )
         assert following.from_scratch(only=sorted(answers)[::40]).items() <= answers.items()
         assert following.end(signal.SIGTERM) == 0

@@ -123,6 +123,27 @@ def test_drift_is_found_and_put_right(site: ManagedRepository) -> None:
     ]
 
 
+def test_what_has_drifted_is_uninstalled(site: ManagedRepository) -> None:
+    hooks, state = site.bare.path / "hooks", site.bare.path / "puppetmaster"
+    (hooks / "post-receive").write_text((hooks / "post-receive").read_text() + "# mine\n")
+    git(site.bare.path, "config", "receive.fsckObjects", "false")
+    assert verify(site.settings, site.configuration) != []
+    assert (state / "installed.json").is_file(), "by this Puppet knows that there is something to uninstall"
+    uninstall(site.settings)
+    assert not [path for path in hooks.iterdir() if path.suffix != ".sample"]
+    assert not state.exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_what_was_before_and_cannot_be_told_any_more_stays_for_a_person(site: ManagedRepository, text: str) -> None:
+    (site.bare.path / "puppetmaster/installed.json").write_text(text)
+    with pytest.raises(InstallError, match="is damaged"):
+        uninstall(site.settings)
+    assert len(files(site.bare.path)) > 2
+    (site.bare.path / "puppetmaster/installed.json").write_text("{}")
+    uninstall(site.settings)
+
+
 def test_hooks_that_were_copied_with_their_repository_refuse(site: ManagedRepository) -> None:
     copy = site.base / "copy.git"
     shutil.copytree(site.bare.path, copy)

@@ -25,6 +25,7 @@ from git_hooks.store.presence import Presence
 from git_hooks.store.sound import Sound
 from tests.real.test_deploys import killed_at
 from tests.support.bare import Bare, Content, contents
+from tests.support.disks import syncfs_calls
 
 TEST, PRODUCTION = EnvironmentName("test"), EnvironmentName("production")
 TREE: Content = {
@@ -259,7 +260,7 @@ def test_names_are_on_disk_before_an_environment_on_another_file_system_leads_to
 ) -> None:
     """Seen at the kernel's door: no power is cut here."""
     done: list[str] = []
-    sync, rename, stat = os.sync, os.rename, os.stat
+    rename, stat = os.rename, os.stat
 
     def at_rename(source: str, target: str, **words: int) -> None:
         switches = target in (str(bare.live("test")), bare.live("test").name)
@@ -277,10 +278,9 @@ def test_names_are_on_disk_before_an_environment_on_another_file_system_leads_to
         found = stat(path, **words)  # type: ignore[call-overload]
         return Elsewhere(found) if path == str(bare.settings.environments) else found
 
-    monkeypatch.setattr(os, "sync", lambda: (done.append("sync"), sync()))
     monkeypatch.setattr(os, "rename", at_rename)
     bare.commit("test", {**TREE, "environment.conf": "modulepath = modules"})
-    with Deployer(bare.settings) as deployer:
+    with Deployer(bare.settings) as deployer, syncfs_calls(lambda _: done.append("sync")):
         monkeypatch.setattr(os, "stat", at_stat)
         assert deployer.deploy(TEST, Tip(BranchName("test")), "me").outcome == "live"
     assert done[-2:] == ["sync", "switch"]

@@ -181,6 +181,15 @@ def test_each_layout_has_its_places(compiled: dict[str, Compiled]) -> None:
     assert "/opt/puppetlabs/bin/puppet" in str(compiled["puppetmaster::client present puppet-redhat"].of("Exec"))
 
 
+def test_hooks_that_have_drifted_go_too(compiled: dict[str, Compiled]) -> None:
+    """Whether there are any is asked, not whether they are as `init` left them."""
+    it = compiled["puppetmaster::branches absent debian"].of("Exec")["no hooks in /var/lib/puppetmaster/repository.git"]
+    assert it["onlyif"] == [
+        ["/usr/bin/test", "-x", "/opt/puppetmaster-toolkit/bin/branch-manager"],
+        ["/usr/bin/test", "-e", "/var/lib/puppetmaster/repository.git/puppetmaster/installed.json"],
+    ]
+
+
 def test_no_account_of_ours_is_in_the_group_that_reads_keys(compiled: dict[str, Compiled]) -> None:
     for layout in LAYOUTS:
         made = compiled[f"together present {layout}"]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 
 from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.deploy.collect import Collected, collect
@@ -18,6 +21,7 @@ from git_hooks.deploy.targets import Tip
 from git_hooks.deploy.verify import verify_store
 from git_hooks.repository.trees import DIRECTORY, FILE, PROGRAM, SUBMODULE, Entry
 from tests.support.bare import Bare, Content, contents
+from tests.support.disks import syncfs_calls
 
 TEST = EnvironmentName("test")
 TREE: Content = {
@@ -38,6 +42,15 @@ def bare(tmp_path: Path) -> Bare:
 def deploy(bare: Bare, branch: str = "test", environment: str | None = None) -> Record:
     with Deployer(bare.settings) as deployer:
         return deployer.deploy(EnvironmentName(environment or branch), Tip(BranchName(branch)), "me")
+
+
+def deploy_by_program(bare: Bare, *, umask: int) -> None:
+    """Let `branch-manager deploy` be run by somebody whose files nobody else may read."""
+    configuration = bare.base / "config.yaml"
+    places = {"repository": bare.path, "store": bare.settings.store, "environments": bare.settings.environments}
+    configuration.write_text(yaml.safe_dump({"branches": {name: str(path) for name, path in places.items()}}))
+    command = [sys.executable, "-m", "git_hooks.cli", "--config", configuration, "deploy", "test"]
+    subprocess.run(command, check=True, umask=umask)
 
 
 def faults(bare: Bare) -> list[str]:
@@ -76,11 +89,7 @@ def test_an_environment_shows_its_branch(tmp_path: Path, object_format: str) -> 
 
 def test_the_link_is_absolute_and_everything_readable_and_read_only(bare: Bare) -> None:
     bare.commit("test", TREE)
-    previous = os.umask(0o077)
-    try:
-        deploy(bare)
-    finally:
-        os.umask(previous)
+    deploy_by_program(bare, umask=0o077)
     assert bare.live("test").readlink().is_absolute()
     modes = {
         str(path.relative_to(bare.settings.store)): stat.S_IMODE(path.lstat().st_mode)
@@ -89,6 +98,17 @@ def test_the_link_is_absolute_and_everything_readable_and_read_only(bare: Bare) 
     }
     assert set(modes.values()) == {0o755, 0o444, 0o555}
     assert {path for path, mode in modes.items() if mode == 0o555 and path.endswith("run")}
+    for path in (bare.settings.environments, bare.settings.store, bare.settings.store / "versions"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o755
+
+
+def test_who_deploys_keeps_its_umask(bare: Bare) -> None:
+    """It is the process's, which has other threads and other work."""
+    before = os.umask(0o077)
+    try:
+        Deployer(bare.settings).close()
+    finally:
+        assert os.umask(before) == 0o077
 
 
 def test_versions_share_what_is_equal(bare: Bare) -> None:
@@ -253,7 +273,7 @@ def test_the_data_of_new_files_is_on_disk_before_anything_gets_its_name(
     written: set[int] = set()
     named: list[set[int]] = []
     synced: set[int] = set()
-    fsync, sync, rename = os.fsync, os.sync, os.rename
+    fsync, rename = os.fsync, os.rename
 
     aside = bare.settings.store / "work"
 
@@ -261,9 +281,9 @@ def test_the_data_of_new_files_is_on_disk_before_anything_gets_its_name(
         synced.add(os.fstat(descriptor).st_ino)
         fsync(descriptor)
 
-    def at_sync() -> None:
+    def at_syncfs(descriptor: int) -> None:
+        assert os.fstat(descriptor).st_dev == aside.stat().st_dev
         synced.update(path.lstat().st_ino for path in aside.rglob("*") if path.is_file())
-        sync()
 
     def at_rename(source: str, target: str, **words: int) -> None:
         inside = Path(source).rglob("*") if Path(source).is_relative_to(aside) else ()
@@ -273,10 +293,10 @@ def test_the_data_of_new_files_is_on_disk_before_anything_gets_its_name(
         rename(source, target, **words)
 
     monkeypatch.setattr(os, "fsync", at_fsync)
-    monkeypatch.setattr(os, "sync", at_sync)
     monkeypatch.setattr(os, "rename", at_rename)
     bare.commit("test", {"modules": {"a": {f"f{number}": f"{number}" for number in range(files)}}})
-    deploy(bare)
+    with syncfs_calls(at_syncfs):
+        deploy(bare)
     assert len(written) == files
     assert set().union(*named) == set()
 

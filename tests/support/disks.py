@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from enc.programs import file_systems
 
 SIZE = 256 << 10
 
@@ -59,3 +62,23 @@ def files_end_at(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def syncfs_calls(before: Callable[[int], object]) -> Iterator[None]:
+    """Within, `before` is called with the descriptor of each syncfs(2): a look at the kernel's door."""
+    real = ctypes.CDLL(None, use_errno=True).syncfs
+
+    class Library:
+        @staticmethod
+        def syncfs(descriptor: int) -> int:
+            before(descriptor)
+            return int(real(descriptor))
+
+    file_systems._syncfs.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ctypes, "CDLL", lambda *_, **__: Library)
+        try:
+            yield
+        finally:
+            file_systems._syncfs.cache_clear()

@@ -7,7 +7,7 @@ import pytest
 from enc.settings import BranchSettings
 from enc.terms.environments import Rules, collisions
 from enc.terms.errors import ConfigurationError, InvalidName
-from enc.terms.names import BranchName
+from enc.terms.names import BranchName, ProjectName
 from git_hooks.repository.git_program import git_environment
 from git_hooks.repository.refs import ObjectId, parse_updates
 
@@ -114,3 +114,17 @@ def test_git_of_ours_is_not_led_astray_by_the_hooks_variables() -> None:
     expected = {"PATH": "/bin", "LC_ALL": "C", "GIT_ALLOC_LIMIT": str(1 << 29), **ours}
     assert git_environment(inherited) == expected
     assert git_environment(inherited, quarantine=True) == expected | {"GIT_OBJECT_DIRECTORY": "/q"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "project", "taken"),
+    [
+        ("project/<name> = project_<name>", "agent", None),
+        ("p/<name> = <name>", "agent", "agent"),
+        ("p/<name> = <name>", "agents", None),
+        ("p/<name> = u<name>", "ser", "user"),
+        ("p/<name>/<topic> = <name><topic>", "ag", None),
+    ],
+)
+def test_a_project_has_no_name_that_puppet_keeps(rule: str, project: str, taken: str | None) -> None:
+    assert Rules([rule]).takes_of_puppet(ProjectName(project)) == taken

@@ -87,6 +87,12 @@ def test_places_follow_the_suffix() -> None:
         ("answers: {directory: relative/path}", "answers.directory"),
         ("log: {level: loud}", "log.level"),
         ("a: [", "is not YAML"),
+        ("a: " + "9" * 5000, "is not YAML"),
+        ("a: 2026-99-99", "is not YAML"),
+        ("a: " + "[" * 3000, "is not YAML"),
+        ("a: \0", "is not YAML"),
+        ("a: !!int x", "is not YAML"),
+        ("a: !!timestamp x", "is not YAML"),
         ("? [x]\n: y", "is not YAML"),
         ("!!python/object/apply:os.system ['true']", "is not YAML"),
     ],
@@ -203,9 +209,23 @@ def test_what_a_merge_brings_may_be_said_otherwise() -> None:
     assert config.parse(text).follow.poll_interval == 2
 
 
-def test_a_key_that_stands_twice_is_refused() -> None:
+def test_what_a_merge_of_a_merge_brings_stands_twice_nowhere() -> None:
+    """PyYAML merges into the mapping itself, before it looks at it when that is nested deeper."""
+    text = "log: &a {level: debug}\nbranches: {upkeep: {x: &b {<<: *a, level: info}}}\nfollow: {<<: *b}"
+    assert "twice" not in str(config.examine(text, "").faults)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nodes: {semantics: terminus}\nnodes: {semantics: extended}",
+        "log: &log {level: debug, level: info}\nfollow: {<<: *log}",
+        "log: {<<: {level: debug, level: info}}",
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="stands twice"):
-        config.parse("nodes: {semantics: terminus}\nnodes: {semantics: extended}")
+        config.parse(text)
 
 
 SERVER = "{name: central, url: 'https://ca.example.org:8140'}"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from enc.classify.kind import AttributeLeftOut, LeftOut
 from enc.classify.model import Classification, Value
 from enc.doctor import configuration, contents
 from enc.edits.wanted import to_set
@@ -187,8 +188,9 @@ def said(name: str, environment: str, *classes: str, **variables: Value) -> Clas
 
 def test_doctor_tells_what_nodes_have_that_is_not_here(places: Environments) -> None:
     notes = (
-        "cn=c: the attribute name is left out of the answer: …",
-        "cn=c: puppetVar: the variable title is left out of the answer: …",
+        AttributeLeftOut.because("…", "cn=c: the attribute name "),
+        LeftOut.because("…", "cn=c: puppetVar: the variable title "),
+        "cn=c: puppetClass: Is left out of the answer: x is read as is left out of the answer: x",
     )
     odd = Classification(Certname("c"), EnvironmentName("main"), {}, {}, notes=notes)
     nodes = [said("a", "production", "role::web", "role::none", fqdn="x"), said("b", "gone", "role", fqdn="y"), odd]

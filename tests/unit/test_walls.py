@@ -47,6 +47,7 @@ WALLS = {
     ],
     "subprocess": [
         "enc.directory.slapd_process",  # slapd, slapadd, slapcat, slaptest
+        "enc.answers.processes",  # this program again, for many names
         "enc.doctor.account",  # this program again, as the puppet user
         "enc.puppet.packages",  # dpkg-query, rpm
         "enc.puppet.settings",  # puppet config print
@@ -66,11 +67,15 @@ WALLS = {
     "os.posix_spawn*": ["git_hooks.repository.program"],  # git: importing subprocess takes as long as a hook
     "os.exec*": ["git_hooks.transport.backend"],  # git, in the place of the program that sshd started
     "os.fork*": [
-        "enc.answers.work",  # more processors for a first reading
         "enc.programs.accounts",  # to look with another account's rights, and away from root's terminal
     ],
     # Whose something is, and who this process is: by descriptors, and in one place.
     "os.set*id": ["enc.programs.accounts"],
+    "os.umask": [
+        # The process's, and not a part's: programs say it, and what a program's only work is.
+        *("git_hooks.cli", "git_hooks.hook", "puppetmaster_self.cli"),
+        *("enc.answers.follower", "puppetmaster_quickstart.instance_system"),
+    ],
     "os.setgroups": ["enc.programs.accounts"],
     "os.chown": [
         "enc.programs.whole_file",  # a link, by a descriptor of it
@@ -114,6 +119,8 @@ WALLS = {
         "puppetmaster_self.transaction.journal",  # a journal that is closed, into history
         "puppetmaster_quickstart.whole_instance",  # a directory
     ],
+    "ctypes": ["enc.programs.file_systems"],  # syncfs(2)
+    "os.sync": ["enc.programs.file_systems"],  # it waits for every file system: another's server may be gone
     "tempfile.NamedTemporaryFile": ["enc.programs.entrypoint"],  # what is attached to the report of a bug
     "yaml": [
         *("enc.settings.config", "enc.settings.reference", "enc.directory.embedded_config", "enc.importing.*"),
@@ -136,7 +143,7 @@ MOVES = (
 """What gives something that exists a name: `moves` above. For a whole file there is programs/whole_file.py."""
 
 NOBODYS = (
-    *("os.spawn*", "os.system", "os.popen", "pty", "multiprocessing", "asyncio", "_posixsubprocess", "ctypes"),
+    *("os.spawn*", "os.system", "os.popen", "pty", "multiprocessing", "asyncio", "_posixsubprocess"),
     *("concurrent.futures.ProcessPoolExecutor", "concurrent.futures.process"),
     *("tempfile.mkstemp", "tempfile.mktemp"),
     *("os.lchown", "os.lchmod", "os.initgroups", "Path.lchmod", "pathlib.Path.*chmod"),
@@ -320,6 +327,70 @@ def test_a_wall_has_no_hole(source: str) -> None:
 )
 def test_a_move_is_seen(source: str, moves: bool) -> None:
     assert ("moves" in uses(ast.parse(source))) == moves
+
+
+WRITERS = {
+    "enc.reference": "the docs of a checkout",
+    "enc.directory.schema.__main__": "likewise",
+    "git_hooks.reference": "likewise",
+    "enc.programs.accounts": "a pipe",
+    "enc.programs.telling": "stdout and stderr",
+    "enc.directory.embedded_home": "a lock",
+    "enc.directory.slapd_process": "slapd's own log",
+    "git_hooks.repository.program": "a pipe",
+    "git_hooks.deploy.module_program": "what a program is given, in a directory of its run",
+    "git_hooks.store.attributes": "likewise",
+    "git_hooks.mirror.upstream": "likewise",
+    "git_hooks.store.resource_types": "a directory that is not there yet: it gets its name when it is written through",
+    "git_hooks.push.post_receive": "a mark without content",
+    "git_hooks.transport.known_keys": "likewise",
+    "git_hooks.mirror.tries": "over what is there, when a disk is full and no new file would fit",
+}
+"""Who opens files for writing by hand, and what those are: none has to be whole at its place."""
+
+
+def writes_by_hand(tree: ast.Module) -> Iterator[int]:
+    """Yield the lines in which a file is opened for writing, or written, past programs/whole_file.py."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="write_text" | "write_bytes" | "touch")):
+                yield node.lineno
+            case ast.Call(func=ast.Name("open") | ast.Attribute(attr="open" | "fdopen"), args=arguments, keywords=more):
+                modes = [*arguments, *(word.value for word in more if word.arg == "mode")]
+                texts = [one.value for one in modes if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+                if any(re.fullmatch(r"[rwxabt+]{1,3}", text) and set(text) & set("wxa+") for text in texts):
+                    yield node.lineno
+
+
+def test_no_file_that_is_to_be_whole_is_written_by_hand() -> None:
+    product = {m: tree for m, tree in modules().items() if m.partition(".")[0] in ("enc", "git_hooks")}
+    writing = {m for m, tree in product.items() if any(True for _ in writes_by_hand(tree))}
+    assert (sorted(writing - WRITERS.keys()), sorted(WRITERS.keys() - writing)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "text", ["open(a, 'w')", "p.open('ab')", "p.write_text(x)", "os.fdopen(d, mode='wb')", "p.touch()"]
+)
+def test_a_file_that_is_written_by_hand_is_seen(text: str) -> None:
+    assert list(writes_by_hand(ast.parse(text)))
+    assert not list(writes_by_hand(ast.parse("open(a, 'rb'); p.open(); open(a, encoding='ascii')")))
+
+
+UNSYNCED = {
+    "enc/instances/first-run.sh": "how far it is, told to whoever looks; another run says it again",
+}
+"""Of what we ship for shells: who moves a new file into its place and does not see it to the disk before."""
+
+
+def test_shell_moves_into_place_what_is_on_disk() -> None:
+    found = {}
+    for file in sorted([*(ROOT / "files").glob("*.sh"), *(ROOT / "enc/instances").glob("*.sh")]):
+        lines = file.read_text().splitlines()
+        moves = [n for n, line in enumerate(lines) if re.search(r"\bmv -[fT]", line)]
+        if bad := [n + 1 for n in moves if not any("sync" in line for line in lines[max(0, n - 3) : n + 1])]:
+            found[str(file.relative_to(ROOT))] = bad
+    assert {file: lines for file, lines in found.items() if file not in UNSYNCED} == {}
+    assert UNSYNCED.keys() - found.keys() == set()
 
 
 STARTS_GIT = ("git_hooks.repository.git_program", "git_hooks.transport.backend", "puppetmaster_self.*")
