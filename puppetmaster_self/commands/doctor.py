@@ -47,8 +47,8 @@ def _examine(call: Call) -> Iterator[Finding]:
         except ToolkitError as error:
             yield fault("repository", str(error), "or set them in the configuration")
             upstream, branch = None, None
-        own = call.settings.self_master
-        yield from preflight.judge(gather(machine, own, upstream, branch), own)
+        facts = gather(machine, call.settings, call.config_path.absolute(), upstream, branch)
+        yield from preflight.judge(facts, call.settings.self_master)
 
 
 def _serving(call: Call, machine: Machine, journal: Journal) -> Iterator[Finding]:

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import yaml
 
-from enc.settings import SelfMasterSettings
+from enc.settings import SelfMasterSettings, Settings
 from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName, Certname
 from enc.terms.program_words import why
 from puppetmaster_self.instance import keep
 from puppetmaster_self.instance.machine import Machine, ProgramFailed
+from puppetmaster_self.transaction import readable
 from puppetmaster_self.transaction.steps import accounts, agent, packages
 
 _PUPPET = 60.0
@@ -72,14 +73,31 @@ class Facts:
     """Paths where something is that the self-master would need."""
     hidden: tuple[str, ...]
     """Work in the present environments that nobody else has, in words."""
+    unreadable: tuple[tuple[str, str], ...] = ()
+    """What puppetserver's account could not read: words, and what to do."""
+    upstream_named: bool = True
+    """Whether there is a word of the central repository and its branch."""
+    hiera_known: bool = True
+    """Whether hiera.yaml of the central branch could be looked at."""
 
 
-def gather(machine: Machine, settings: SelfMasterSettings, upstream: str | None, branch: BranchName | None) -> Facts:
-    """Look at the machine; raise `ToolkitError` if Puppet cannot be asked."""
+def gather(
+    machine: Machine, site: Settings, config: Path, upstream: str | None, branch: BranchName | None
+) -> Facts:
+    """Look at the machine; `config` is the configuration file. Raise `ToolkitError` if Puppet cannot be asked."""
+    settings = site.self_master
     asked = {section: _puppet(machine, section) for section in _ASKED}
     tool = _tool(machine)
     new, said = _packages(machine, tool, settings.packages)
     name = Certname(asked["agent"]["certname"])
+    upstream_said = unreadable(machine, upstream, branch)
+    hiera = None
+    if upstream is not None and branch is not None and not upstream_said:
+        hiera = readable.central_hiera(machine, upstream, branch)
+    needed = [*readable.of_configuration(site, config), *readable.of_hiera(hiera or "", f"branch {branch}")]
+    of_puppet = Path(asked["server"]["confdir"]) / readable.HIERA
+    if of_puppet.is_file():
+        needed += readable.of_hiera(of_puppet.read_text(encoding="utf-8", errors="replace"), str(of_puppet.parent))
     return Facts(
         certname=name,
         agent=asked["agent"],
@@ -99,10 +117,13 @@ def gather(machine: Machine, settings: SelfMasterSettings, upstream: str | None,
         agent_disabled=Path(asked["agent"]["agent_disabled_lockfile"]).exists(),
         certificate=_written(Path(asked["agent"]["hostcert"])),
         last_run=_last_run(Path(asked["agent"]["lastrunfile"])),
-        upstream_said=unreadable(machine, upstream, branch),
+        upstream_said=upstream_said,
         own_name_is_local=_is_local(name),
         occupied=_occupied(machine, settings),
         hidden=tuple(_hidden(machine, asked["server"]["environmentpath"])),
+        unreadable=tuple((one.words, one.cure) for one in readable.in_the_way(needed)),
+        upstream_named=upstream is not None and branch is not None,
+        hiera_known=hiera is not None,
     )
 
 

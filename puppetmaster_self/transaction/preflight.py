@@ -24,6 +24,7 @@ def judge(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
     yield from _packages(facts, settings)
     yield from _agent(facts)
     yield from _places(facts)
+    yield from _reading(facts)
 
 
 def _machine(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
@@ -59,7 +60,7 @@ def _packages(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
         yield ok("packages", f"{facts.new_packages} would be installed")
     if facts.upstream_said:
         yield fault("repository", f"cannot be read: {facts.upstream_said}", "see self_master.upstream and branch")
-    else:
+    elif facts.upstream_named:
         yield ok("repository", "nothing is wrong with it so far")
 
 
@@ -87,3 +88,12 @@ def _places(facts: Facts) -> Iterator[Finding]:
         yield fault("work", f"{words}, and would be out of sight", "push it, or move it away")
     if not facts.own_name_is_local:
         yield note("name", f"{facts.certname} does not lead to this machine", "the own master is called localhost here")
+
+
+def _reading(facts: Facts) -> Iterator[Finding]:
+    for words, cure in facts.unreadable:
+        yield fault("reading", words, cure)
+    if not facts.unreadable:
+        yield ok("reading", "puppetserver's account can read what it will need")
+    if facts.upstream_named and not facts.hiera_known and not facts.upstream_said:
+        yield note("reading", "where hiera.yaml leads is not known yet", "it is looked at when environments are made")

@@ -37,6 +37,9 @@ POINTS = 24
 JOURNALS = Path(__file__).parents[1] / "cases/self_master/journals"
 """Written by the first version that was given to others, on a machine like these; later versions must undo them."""
 
+LATER = frozenset({"reading"})
+"""Steps that version did not have; they look only."""
+
 Act = Callable[[ScriptedMachine, Journal, Machine], None]
 
 
@@ -422,7 +425,7 @@ def test_a_journal_of_an_earlier_version_leads_back(scripted: ScriptedMachine, n
     now = [begun.step for begun in scripted.journal.standing()]
     replace_journal(scripted, written_before(scripted, name))
     if name != "stayed":
-        assert [begun.step for begun in scripted.journal.standing()] == now
+        assert [begun.step for begun in scripted.journal.standing()] == [step for step in now if step not in LATER]
     (scripted.root / "answers").mkdir()
     perform(scripted, do_recover)
     if name == "returning":
@@ -443,9 +446,10 @@ def killed_before_verifying(scripted: ScriptedMachine, journal: Journal, machine
 def test_an_earlier_version_that_was_killed_after_a_step_is_undone(scripted: ScriptedMachine, last: str) -> None:
     before, steps = scripted.look(), scripted.steps()
     number = [step.name for step in steps].index(last) + 1
+    older = [step.name for step in steps if step.name not in LATER].index(last) + 1
     perform(scripted, lambda one, journal, machine: enable(journal, machine, steps[:number], quiet, one.opening))
     # Each step has its `begin` and its `done`.
-    replace_journal(scripted, written_before(scripted, "serving")[: 1 + 2 * number])
+    replace_journal(scripted, written_before(scripted, "serving")[: 1 + 2 * older])
     assert (scripted.journal.state, scripted.journal.standing()[0].step) == ("enabling", last)
     perform(scripted, do_recover)
     assert (scripted.journal.state, scripted.served_by, scripted.look()) == ("client", "central", before)

@@ -1,0 +1,36 @@
+"""Puppetserver's account can read what it will be asked for: the last look before the long part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from puppetmaster_self.instance.machine import Machine, ProgramFailed
+from puppetmaster_self.transaction import readable
+from puppetmaster_self.transaction.readable import Needed
+from puppetmaster_self.transaction.steps.step import StepWithoutUndo
+
+
+@dataclass(frozen=True)
+class Reading(StepWithoutUndo):
+    """Asks as the account, which its package has brought, also for what the environment's hiera.yaml names."""
+
+    needed: tuple[Needed, ...]
+    environment: Path
+    name: ClassVar[str] = "reading"
+
+    def summary(self) -> str:
+        return "look whether puppetserver's account can read its configuration, and hiera's data"
+
+    def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
+        del machine, remembered
+        try:
+            text = (self.environment / readable.HIERA).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            text = ""  # an environment without one; whatever else it is, puppetserver says it
+        needed = (*self.needed, *readable.of_hiera(text, str(self.environment)))
+        for found in readable.in_the_way(needed):
+            raise ProgramFailed(f"{found.words}; {found.cure}")
+        return "it can"
