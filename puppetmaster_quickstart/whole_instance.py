@@ -122,8 +122,15 @@ class WholeInstance(PrivateInstance):
         place.chmod(mode)
 
     def link(self, path: str, target: str) -> None:
-        """Make a symbolic link in it."""
-        self._place(path).symlink_to(target)
+        """Make a symbolic link in it that all its accounts reach.
+
+        Its /root is closed as Debian's is, and so is the home of whoever has this checkout below it.
+        """
+        place = self._place(path)
+        place.symlink_to(target)
+        for above in place.relative_to(self.own).parents:
+            directory = self.own / above
+            directory.chmod(directory.stat().st_mode | 0o011)
 
     def _place(self, path: str) -> Path:
         place = self.own / path.lstrip("/")

@@ -95,9 +95,7 @@ def gather(
     if upstream is not None and branch is not None and not upstream_said:
         hiera = readable.central_hiera(machine, upstream, branch)
     needed = [*readable.of_configuration(site, config), *readable.of_hiera(hiera or "", f"branch {branch}")]
-    of_puppet = Path(asked["server"]["confdir"]) / readable.HIERA
-    if of_puppet.is_file():
-        needed += readable.of_hiera(of_puppet.read_text(encoding="utf-8", errors="replace"), str(of_puppet.parent))
+    needed += readable.of_environment(Path(asked["server"]["confdir"]))  # hiera's global layer
     return Facts(
         certname=name,
         agent=asked["agent"],

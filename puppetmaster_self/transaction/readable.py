@@ -84,6 +84,15 @@ def of_hiera(text: str, where: str) -> Iterator[Needed]:
         yield Needed(place, f"hiera's data, by {HIERA} of {where}")
 
 
+def of_environment(environment: Path) -> Iterator[Needed]:
+    """Yield those of a directory's hiera.yaml; none where there is none that root can read."""
+    try:
+        text = (environment / HIERA).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    yield from of_hiera(text, str(environment))
+
+
 def in_the_way(needed: Iterable[Needed]) -> tuple[InTheWay, ...]:
     """Ask as the account; raise `ToolkitError` if it cannot be asked."""
     # Relative ones are taken from here, and the account may be somewhere else.

@@ -26,11 +26,6 @@ class Reading(StepWithoutUndo):
 
     def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
         del machine, remembered
-        try:
-            text = (self.environment / readable.HIERA).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            text = ""  # an environment without one; whatever else it is, puppetserver says it
-        needed = (*self.needed, *readable.of_hiera(text, str(self.environment)))
-        for found in readable.in_the_way(needed):
+        for found in readable.in_the_way((*self.needed, *readable.of_environment(self.environment))):
             raise ProgramFailed(f"{found.words}; {found.cure}")
         return "it can"
