@@ -143,20 +143,22 @@ class Agent
   end
 end
 
-# Seconds for which the master has not served this machine, across restarts.
+# Seconds for which the master has not served this machine, across runs, by a clock that nobody sets and that stands still
+# while the machine sleeps. Each boot begins anew.
 class Absence
-  def initialize(file)
+  def initialize(file, boot = File.read('/proc/sys/kernel/random/boot_id').strip)
     @file = file
+    @boot = boot
   end
 
-  def seconds(now)
-    since = Integer(File.read(@file), 10)
-    # A clock that was set back starts the time anew.
-    raise ArgumentError if since > now
+  def seconds
+    now = Process.clock_gettime(Process::CLOCK_MONOTONIC, :second)
+    boot, since = File.read(@file).split
+    raise ArgumentError unless boot == @boot
 
-    now - since
+    now - Integer(since.to_s, 10)
   rescue Errno::ENOENT, ArgumentError
-    File.write("#{@file}.new", now.to_s)
+    File.write("#{@file}.new", "#{@boot} #{now}\n")
     File.rename("#{@file}.new", @file)
     0
   end
@@ -185,7 +187,7 @@ def watch(config, place, lock)
     fault = Master.new(config).fault
     return absence.forget unless fault
 
-    gone = absence.seconds(Time.now.to_i)
+    gone = absence.seconds
     puts "not served for #{gone} s, and back after #{config['give_up_after']} s: #{fault}"
     return if gone < config['give_up_after']
 
@@ -194,6 +196,8 @@ def watch(config, place, lock)
   puts "#{reason}: back to the central master"
   agent.go_back
 end
+
+return unless $PROGRAM_NAME == __FILE__
 
 path, what = ARGV
 config = YAML.safe_load(File.read(path))

@@ -50,9 +50,12 @@ class Notifier:
         self._layout = layout
         self._beat = max(beat, 0.05)
         self._end = threading.Event()
-        self._started = time.time()
         self._ready = False
-        self._has_beaten = False
+        before = read_contact(layout)
+        self._last_beat = before.beat if before else None
+        """What the follower wrote last, and another one before it: that it changes is what counts."""
+        self._changed: float | None = None
+        """When it did, by a clock that nobody sets; None: not yet."""
         self._thread = threading.Thread(target=self._run, name="systemd", daemon=True)
 
     def __enter__(self) -> Self:
@@ -70,19 +73,23 @@ class Notifier:
 
     def _run(self) -> None:
         while not self._end.wait(self._beat if self._ready else min(self._beat, _UNTIL_READY)):
-            if text := self.state(time.time()):
+            if text := self.state(time.time(), time.monotonic()):
                 send(text)
 
-    def state(self, now: float) -> str:
-        """Return what is to be said at the time `now` (epoch seconds); empty: nothing."""
+    def state(self, now: float, clock: float) -> str:
+        """Return what is to be said at the time `now` (epoch seconds), which may be set; empty: nothing.
+
+        `clock`: seconds of a clock that may not (time.monotonic).
+        """
         if not self._ready:
             self._ready = self._holds_lock()
             return "READY=1" if self._ready else ""
         contact = read_contact(self._layout)
-        if contact is None or contact.beat < int(self._started):
-            return "" if self._has_beaten else "WATCHDOG=1\nSTATUS=LDAP was not read to its end yet"
-        self._has_beaten = True
-        if abs(now - contact.beat) > _PATIENCE:
+        if contact is not None and contact.beat != self._last_beat:
+            self._last_beat, self._changed = contact.beat, clock
+        if contact is None or self._changed is None:
+            return "" if self._changed is not None else "WATCHDOG=1\nSTATUS=LDAP was not read to its end yet"
+        if clock - self._changed > _PATIENCE:
             return ""
         return f"WATCHDOG=1\nSTATUS=LDAP {contact.state}; answers {max(0, int(now) - contact.contact)} s old"
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -175,11 +176,11 @@ def interruptible() -> Iterator[None]:
 
 def _carry_out(journal: Journal, machine: Machine, step: Step, tell: Tell) -> None:
     tell(f"{step.name}: {step.summary()}")
-    began = machine.now()
+    began = time.monotonic()
     remembered = step.remember(machine)
-    number = journal.begin(step.name, remembered, began)
+    number = journal.begin(step.name, remembered, machine.now())
     told = step.act(machine, remembered)
-    took = machine.now() - began
+    took = time.monotonic() - began
     journal.done(number, machine.now(), told)
     lines = told.splitlines() or [""]
     tell(f"  {lines[0]} ({took:.1f} s)")

@@ -191,17 +191,35 @@ def test_a_path_that_a_unit_cannot_hold_is_refused() -> None:
 
 
 def test_ready_with_the_lock_alive_with_the_beat_and_silent_when_it_stops(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
+    layout, now, clock = Layout(tmp_path), 1_700_000_000, 50.0
+    layout.contact.write_text(Contact(now - 9, now - 9, 100, "current").line())  # another follower's
     notifier = Notifier(layout, 1)
-    now = int(notifier._started) + 100
     layout.lock.write_text("1\n")
-    assert notifier.state(now) == ""
+    assert notifier.state(now, clock) == ""
     layout.lock.write_text(f"{os.getpid()}\n")
-    assert notifier.state(now) == "READY=1"
-    assert notifier.state(now).startswith("WATCHDOG=1")
+    assert notifier.state(now, clock) == "READY=1"
+    assert notifier.state(now, clock).startswith("WATCHDOG=1\nSTATUS=LDAP was not read")
     layout.contact.write_text(Contact(now - 7, now, 100, "current").line())
-    assert notifier.state(now) == "WATCHDOG=1\nSTATUS=LDAP current; answers 7 s old"
-    assert notifier.state(now + 1000) == ""
+    assert notifier.state(now, clock) == "WATCHDOG=1\nSTATUS=LDAP current; answers 7 s old"
+    assert notifier.state(now, clock + 1000) == ""
+    layout.contact.write_text(Contact(now, now + 1000, 100, "current").line())
+    assert notifier.state(now + 1000, clock + 1000).startswith("WATCHDOG=1")
+    layout.contact.unlink()
+    assert notifier.state(now + 1000, clock + 1000) == ""
+
+
+@pytest.mark.parametrize("jump", [-86_400, -1, 3_600, 604_800])
+def test_a_follower_lives_on_whatever_the_clock_is_set_to(tmp_path: Path, jump: int) -> None:
+    """It writes the time as it is set; a watchdog that compared times would have it killed."""
+    layout, now, clock = Layout(tmp_path), 1_700_000_000, 50.0
+    notifier = Notifier(layout, 1)
+    layout.lock.write_text(f"{os.getpid()}\n")
+    notifier.state(now, clock)
+    layout.contact.write_text(Contact(now, now, 100, "current").line())
+    assert notifier.state(now, clock).startswith("WATCHDOG=1")
+    assert notifier.state(now + jump, clock + 1).startswith("WATCHDOG=1"), "set, and nothing written since"
+    layout.contact.write_text(Contact(now + jump, now + jump, 100, "current").line())
+    assert notifier.state(now + jump, clock + 2) == "WATCHDOG=1\nSTATUS=LDAP current; answers 0 s old"
 
 
 def test_messages_arrive_where_systemd_listens(tmp_path: Path) -> None:
