@@ -93,8 +93,10 @@ class WholeInstance(PrivateInstance):
         words = (MASTER_ADDRESS, _ADDRESS, " ".join(map(str, groups(self.base))), *ways, "--", *boot)
         namespaces = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
         log = self.base / "instance.log"
+        # What is put below its /tmp stays seen.
+        environment = {**os.environ, "SYSTEMD_NSPAWN_TMPFS_TMP": "0"}
         self.process.start(
-            [*namespaces, "sh", "-c", _SCRIPT, "sh", *words], output=log, directory=self.base, environment=os.environ
+            [*namespaces, "sh", "-c", _SCRIPT, "sh", *words], output=log, directory=self.base, environment=environment
         )
         try:
             until(self._is_up, "the instance does not start", alive=lambda: self.process.pid is not None, log=log)

@@ -10,21 +10,29 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
+HIDDEN = "is hidden from it"
 _MOST_LINKS = 40
 """As many as the kernel follows on one way (path_resolution(7))."""
 
 
-def blocked(path: str) -> tuple[str, str] | None:
-    """Return where the calling process fails on its way to an absolute `path`, and why.
+def blocked(path: str, hidden: Collection[str] = ()) -> tuple[str, str] | None:
+    """Return where the calling process fails on its way to an absolute `path`, and why; the same for `hidden` places.
 
     None: it gets there, and can read the file, or reach what is in the
     directory; or nothing is there: who makes it later decides who reads it.
     """
     at, left, links = "/", _parts(path), 0
     while left:
-        here = str(Path(at) / left.pop())
+        part = left.pop()
+        if part == "..":
+            at = os.path.dirname(at)  # noqa: PTH120 - links are followed, so it is where `..` leads
+            continue
+        here = str(Path(at) / part)
+        if here in hidden:
+            return here, HIDDEN
         try:
             status = os.lstat(here)
         except (FileNotFoundError, NotADirectoryError):

@@ -176,7 +176,7 @@ class Deployer:
         where it was. Raise `NotFound` if there is nothing to go back to.
         """
         with self._locked(environment):
-            chosen = commit or self._before(environment)
+            chosen = commit or self.before(environment)
             held = self.records.held(environment)
             self._at("hold")
             self.records.hold(environment, Hold(who, reason, self._clock()))
@@ -187,6 +187,13 @@ class Deployer:
                 else:
                     self.records.hold(environment, held)
             return record
+
+    def before(self, environment: EnvironmentName) -> ObjectId:
+        """Return what a rollback without a commit goes back to; raise `NotFound` if no record says."""
+        found = before(self.versions.live(environment), self.records.of(environment, limit=None))
+        if found is None:
+            raise NotFound("no earlier version is recorded; name the commit", where=environment)
+        return found
 
     def hold(self, environment: EnvironmentName, who: str, reason: str) -> None:
         """Keep `environment` as it is until `release`; pushes go on and are told."""
@@ -217,12 +224,6 @@ class Deployer:
                     continue
             if wanted is not None:
                 yield environment, wanted
-
-    def _before(self, environment: EnvironmentName) -> ObjectId:
-        found = before(self.versions.live(environment), self.records.of(environment, limit=None))
-        if found is None:
-            raise NotFound("no earlier version is recorded; name the commit", where=environment)
-        return found
 
     def _situation(self, environment: EnvironmentName, target: Target) -> Situation:
         live = self.versions.live(environment)

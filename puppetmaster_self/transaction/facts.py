@@ -95,6 +95,7 @@ def gather(
     if upstream is not None and branch is not None and not upstream_said:
         hiera = readable.central_hiera(machine, upstream, branch)
     needed = [*readable.of_configuration(site, config), *readable.of_hiera(hiera or "", f"branch {branch}")]
+    hidden = readable.unseen(settings, tool, asked["server"]["confdir"])
     needed += readable.of_environment(Path(asked["server"]["confdir"]))  # hiera's global layer
     return Facts(
         certname=name,
@@ -119,7 +120,7 @@ def gather(
         own_name_is_local=_is_local(name),
         occupied=_occupied(machine, settings),
         hidden=tuple(_hidden(machine, asked["server"]["environmentpath"])),
-        unreadable=tuple((one.words, one.cure) for one in readable.in_the_way(needed)),
+        unreadable=tuple((one.words, one.cure) for one in readable.in_the_way(needed, hidden)),
         upstream_named=upstream is not None and branch is not None,
         hiera_known=hiera is not None,
     )

@@ -120,7 +120,11 @@ def decide(facts: Facts, wish: Wish, settings: Settings, config: Path, places: P
         Packages(tool, own.packages, timeout),
         Repository(upstream, branch, site, LOCAL, own.working_copy, deploy, timeout),
         Deploy(deploy, timeout),
-        Reading(tuple(readable.of_configuration(settings, config)), places.environments / environment),
+        Reading(
+            tuple(readable.of_configuration(settings, config)),
+            places.environments / environment,
+            readable.unseen(own, facts.tool, facts.server["confdir"]),
+        ),
         Apply(_manifest(facts, settings, places, wish), (str(places.modules), *modulepath(facts)), timeout),
         Answering(own.port, float(own.start_timeout)),
         Classifier(facts.certname, (str(Path(sys.prefix) / "bin/enc"), "--config", str(config)), PUPPETSERVER_USER),

@@ -25,9 +25,9 @@ from pathlib import Path
 
 from enc.doctor.account import PUPPETSERVER_USER
 from enc.programs.accounts import Account, as_account
-from enc.programs.passage import blocked
+from enc.programs.passage import HIDDEN, blocked
 from enc.puppet.hiera import data_places
-from enc.settings import Settings
+from enc.settings import SelfMasterSettings, Settings
 from enc.terms.names import BranchName
 from puppetmaster_self.instance import keep
 from puppetmaster_self.instance.machine import Machine, ProgramFailed
@@ -35,6 +35,8 @@ from puppetmaster_self.instance.machine import Machine, ProgramFailed
 READERS = "puppetmaster-readers"
 """The group that the module `puppetmaster` makes, with puppetserver's account in it."""
 HIERA = "hiera.yaml"
+_UNSEEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - what ProtectHome and PrivateTmp hide
+"""See templates/drop-in.conf.epp."""
 _STAND_IN = "nobody"
 _FETCH = 120.0
 
@@ -93,17 +95,29 @@ def of_environment(environment: Path) -> Iterator[Needed]:
     yield from of_hiera(text, str(environment))
 
 
-def in_the_way(needed: Iterable[Needed]) -> tuple[InTheWay, ...]:
-    """Ask as the account; raise `ToolkitError` if it cannot be asked."""
+def unseen(settings: SelfMasterSettings, tool: str | None, confdir: str) -> tuple[str, ...]:
+    """Return the places that a puppetserver does not see which the module `puppetmaster` confines.
+
+    It does so with Debian's own package (data/layout/debian.yaml), unless the site's own code says otherwise.
+    """
+    debian = tool == "apt" and confdir == "/etc/puppet"
+    return _UNSEEN if debian and "confined" not in (settings.code or "") else ()
+
+
+def in_the_way(needed: Iterable[Needed], hidden: tuple[str, ...] = ()) -> tuple[InTheWay, ...]:
+    """Ask as the account, for which the places `hidden` do not exist; raise `ToolkitError` if it cannot be asked."""
     # Relative ones are taken from here, and the account may be somewhere else.
     wanted = [Needed(str(Path(one.path).absolute()), one.what, one.secret) for one in needed]
-    found = as_account(account(), lambda: [blocked(one.path) for one in wanted])
+    found = as_account(account(), lambda: [blocked(one.path, hidden) for one in wanted])
     return tuple(_told(one, *said) for one, said in zip(wanted, found, strict=True) if said)
 
 
 def _told(one: Needed, at: str, why: str) -> InTheWay:
     name = PUPPETSERVER_USER
     words = f"{name} cannot read {one.path} ({one.what}): {'it' if at == one.path else at} {why}"
+    if why == HIDDEN:
+        instead = "name a place elsewhere, or have self_master.code say confined => false"
+        return InTheWay(f"{words}, for puppetserver's unit is confined", instead)
     if Path(at).is_dir():
         return InTheWay(words, f"chmod o+x {shlex.quote(at)}, or name a place that {name} can reach")
     path = shlex.quote(at)

@@ -89,8 +89,13 @@ def test_deploy_does_what_its_dry_run_said(managed: Managed) -> None:
 
 
 def test_a_rollback_holds_until_the_release(managed: Managed) -> None:
+    sound = managed.tip("project/red") or ""
     commit(managed, "# bad\n")
     managed.branch_manager("deploy")
+    bad = managed.tip("project/red") or ""
+    told = managed.branch_manager("rollback", "project_red", "--dry-run", *WHY).stdout.splitlines()
+    assert told[0] == f"project_red would show {sound[:10]} in place of {bad[:10]}, and be held there"
+    assert shown(managed, "project_red") == "# bad\n"
     assert managed.branch_manager("rollback", "project_red", *WHY).returncode == 0
     assert shown(managed, "project_red") == "# red\n"
     managed.branch_manager("deploy")

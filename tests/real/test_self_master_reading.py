@@ -14,7 +14,7 @@ import pytest
 from enc.programs.accounts import as_account
 from enc.programs.passage import blocked
 from enc.puppet.hiera import data_places
-from enc.settings import Settings
+from enc.settings import SelfMasterSettings, Settings
 from enc.terms.names import BranchName, Certname
 from puppetmaster_self.instance.machine import Machine, Places, ProgramFailed
 from puppetmaster_self.transaction.readable import (
@@ -24,6 +24,7 @@ from puppetmaster_self.transaction.readable import (
     in_the_way,
     of_configuration,
     of_hiera,
+    unseen,
 )
 from puppetmaster_self.transaction.steps.master import Classifier
 from puppetmaster_self.transaction.steps.reading import Reading
@@ -78,6 +79,21 @@ def test_the_place_that_cannot_be_passed_is_named_however_one_gets_there(place: 
     assert "too many links" in told(place / "round/x")[0]
 
 
+def test_what_a_confined_puppetserver_does_not_see_is_named(place: Path) -> None:
+    settings = SelfMasterSettings()
+    own = SelfMasterSettings(code="class {x: confined => false}")
+    for other in ((settings, "dnf", "/etc/puppet"), (settings, "apt", "/etc/puppetlabs/puppet")):
+        assert unseen(*other) == () == unseen(own, "apt", "/etc/puppet")
+    hidden = unseen(settings, "apt", "/etc/puppet")
+    shipped = (Path(__file__).parents[2] / "templates/drop-in.conf.epp").read_text()
+    assert {"ProtectHome=yes", "PrivateTmp=yes"} <= set(shipped.splitlines())
+    tried = {"/root/nothing": "/root", str(place): "/tmp", "/var/../home/x": "/home", "/run/user": "it"}
+    for path, at in tried.items():
+        (found,) = in_the_way([Needed(path, "a file")], hidden)
+        assert f" {at} is hidden from it, for puppetserver's unit is confined" in found.words
+    assert in_the_way([Needed("/var/lib/nothing", "a file"), Needed("/homes", "a file")], hidden) == ()
+
+
 def test_what_enc_reads_is_tried(place: Path) -> None:
     secret, config = place / "ldap.secret", place / "config.yaml"
     secret.touch(mode=0o600)
@@ -114,12 +130,12 @@ def test_where_hiera_leads_is_known_before_anything_is_fetched_for_good(place: P
     assert f"hiera.yaml of branch main): {closed} cannot be passed" in found.words
 
     # Where git came with the packages only, this is the first time that it can be asked.
-    step = Reading((), seed)
+    step = Reading((), seed, ())
     with pytest.raises(ProgramFailed, match=f"{closed} cannot be passed: Permission denied; chmod o\\+x {closed}"):
         step.act(machine, {})
     closed.chmod(0o755)
     assert step.act(machine, {}) == "it can"
-    assert Reading((), place / "nothing").act(machine, {}) == "it can"
+    assert Reading((), place / "nothing", ()).act(machine, {}) == "it can"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "a: [", "hierarchy: x", "hierarchy: [1, {paths: 3, datadir: [x]}]", "[*a]"])

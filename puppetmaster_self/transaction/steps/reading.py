@@ -19,6 +19,8 @@ class Reading(StepWithoutUndo):
 
     needed: tuple[Needed, ...]
     environment: Path
+    hidden: tuple[str, ...]
+    """Places that its puppetserver does not see."""
     name: ClassVar[str] = "reading"
 
     def summary(self) -> str:
@@ -26,6 +28,6 @@ class Reading(StepWithoutUndo):
 
     def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
         del machine, remembered
-        for found in readable.in_the_way((*self.needed, *readable.of_environment(self.environment))):
+        for found in readable.in_the_way((*self.needed, *readable.of_environment(self.environment)), self.hidden):
             raise ProgramFailed(f"{found.words}; {found.cure}")
         return "it can"
