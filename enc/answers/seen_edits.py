@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 from enc.answers.plans import Feed
 from enc.programs.json_lines import JsonLines
 from enc.programs.whole_file import Strength
+from enc.terms.counted import counted
 from enc.terms.record import Record
 
 _MOST = 64 << 20
@@ -127,7 +128,7 @@ def is_cut(values: tuple[str, ...]) -> bool:
 
 def _bounded(values: tuple[str, ...]) -> list[str]:
     length = sum(map(len, values))
-    return list(values) if length <= _LONGEST else [f"({len(values)} values of {length} characters)"]
+    return list(values) if length <= _LONGEST else [f"({counted(len(values), 'value')} of {length} characters)"]
 
 
 def _seen(document: dict[str, Any]) -> Seen:

@@ -12,6 +12,7 @@ from enc.commands.call import Call
 from enc.directory.ldap_store import LdapSource
 from enc.service import export
 from enc.service.survey import Snapshot
+from enc.terms.counted import counted
 from enc.terms.errors import ExitStatus
 from enc.terms.names import Certname
 
@@ -45,7 +46,7 @@ def run(call: Call) -> int:
             good.append(answer)
     if chosen.to is not None:
         count = export.write(chosen.to, _files(good, chosen.format))
-        call.say(f"{count} answers written to {chosen.to}")
+        call.say(f"{counted(count, 'answer')} written to {chosen.to}")
     elif chosen.format == "json":
         print(json.dumps([answer.document() for answer in good], indent=2, ensure_ascii=False))
     else:

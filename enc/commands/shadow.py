@@ -11,6 +11,7 @@ from enc.importing import shadow
 from enc.service import export
 from enc.service.survey import Snapshot
 from enc.settings import Duration
+from enc.terms.counted import counted
 from enc.terms.errors import ExitStatus, UsageError
 from enc.terms.names import Certname
 
@@ -61,7 +62,7 @@ def run(call: Call) -> int:
         {"nodes": len(verdicts), "different": [verdict.document() for verdict in different]},
         (f"{verdict.certname}: {line}" for verdict in different for line in verdict.differences),
     )
-    call.say(f"{len(verdicts)} nodes compared, {len(different)} different")
+    call.say(f"{counted(len(verdicts), 'node')} compared, {len(different)} different")
     return ExitStatus.FAILED if different else ExitStatus.DONE
 
 

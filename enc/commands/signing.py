@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from enc.commands.call import Call, json_option, table, verbs
 from enc.programs.times import iso
+from enc.terms.counted import counted
 from enc.terms.errors import ExitStatus, NotAllowed, UsageError, one_line
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def _log(call: Call) -> int:
     found = [line for line in journal.read() if wanted(line)]
     shown = _lines(found)
     if call.arguments.person is None and (untold := journal.untold()):
-        shown.append(f"{untold} more requests were turned away at the door since its last line")
+        turned = counted(untold, "more request was", "more requests were")
+        shown.append(f"{turned} turned away at the door since its last line")
     call.show([dataclasses.asdict(line) for line in found], shown)
     return ExitStatus.DONE
 

@@ -8,6 +8,7 @@ import dataclasses
 from enc.answers.status import FollowerStatus, status
 from enc.commands.call import Call, json_option, table
 from enc.programs.times import iso
+from enc.terms.counted import counted
 from enc.terms.errors import ExitStatus
 
 SUMMARY = "show how the follower and the answers are: state, age, entries that cannot be classified"
@@ -52,7 +53,7 @@ def _lines(found: FollowerStatus) -> list[str]:
     if found.unreadable is not None:
         lines.append(f"copy       {found.unreadable}")
     else:
-        lines.append(f"nodes      {found.nodes}, {found.pending} answers to be made anew")
+        lines.append(f"nodes      {found.nodes}, {counted(found.pending or 0, 'answer')} to be made anew")
     lines += [
         f"feed       {feed.feed}: {feed.base}" + ("" if feed.complete else " (not read to its end yet)")
         for feed in found.feeds

@@ -17,6 +17,7 @@ from enc.authority.revocations import NotTrusted, RevocationList, endings, lists
 from enc.doctor.findings import Finding, Level, fault, ok, warning
 from enc.instances.journal import Journal
 from enc.settings import Settings
+from enc.terms.counted import counted
 from enc.terms.errors import ToolkitError
 from enc.terms.names import Certname
 
@@ -118,7 +119,8 @@ def _unfinished(settings: Settings) -> Iterator[Finding]:
         first = operations[0]
         yield warning(
             "instances-journal",
-            f"{len(operations)} operations are not finished, the oldest: {first.kind} {first.certname}: "
+            f"{counted(len(operations), 'operation is', 'operations are')} not finished, the oldest: "
+            f"{first.kind} {first.certname}: "
             + (first.trouble or "interrupted"),
             "enc-admin instance resume",
         )

@@ -13,6 +13,7 @@ from enc.answers.reader import read_contact
 from enc.answers.status import FollowerStatus, status
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.settings import Settings
+from enc.terms.counted import counted
 
 START = "systemctl start puppetmaster-follow (or: enc-admin follow)"
 LITTLE_SPACE = 100 << 20
@@ -95,10 +96,10 @@ def _age(found: FollowerStatus) -> Iterator[Finding]:
 
 def _entries(found: FollowerStatus) -> Iterator[Finding]:
     if found.pending:
-        text = f"{found.pending} of {found.nodes} answers are to be made anew"
+        text = f"{found.pending} of {counted(found.nodes or 0, 'answer is', 'answers are')} to be made anew"
         yield note("answers-pending", text, "look again soon")
     else:
-        yield ok("answers-pending", f"all answers of {found.nodes} nodes are made")
+        yield ok("answers-pending", f"all answers of {counted(found.nodes or 0, 'node')} are made")
     for problem in found.problems[:_NAMED]:
         yield warning("entries", f"{problem.name}: {problem.message}", "correct the entry in LDAP")
     if len(found.problems) > _NAMED:

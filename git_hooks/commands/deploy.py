@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Container
 
 from enc.commands.call import Call, json_option, table
+from enc.terms.counted import counted
 from enc.terms.environments import collisions
 from enc.terms.errors import ExitStatus, NotFound, UsageError
 from enc.terms.names import BranchName, EnvironmentName
@@ -47,7 +48,9 @@ def run(call: Call) -> int:
         settled(call, deployer)
         records = [deployer.deploy(name, target, who(), "deploy") for name, target in targets.items()]
     shown = [one for one in records if arguments.environments or one.outcome != "unchanged"]
-    lines = [told(record) for record in shown] or [f"all {len(records)} environments show their branches"]
+    lines = [told(record) for record in shown] or [
+        counted(len(records), "environment shows its branch", "environments show their branches")
+    ]
     call.show([document(record) for record in records], lines)
     return ExitStatus.DONE if all(one.good or one.outcome == "held" for one in records) else ExitStatus.FAILED
 

@@ -6,6 +6,7 @@ import argparse
 import time
 
 from enc.commands.call import Call, json_option
+from enc.terms.counted import counted
 from git_hooks.commands.target import opened, settled
 from git_hooks.deploy.collect import collect
 from git_hooks.transport.tokens import KEPT, Tokens
@@ -30,11 +31,8 @@ def run(call: Call) -> int:
         found = collect(deployer.layout, settings.retain, time.time())
         pruned = refs.prune(time.time() - settings.archive_kept)
     tokens = Tokens(settings.transport.tokens).remove_old(time.time() - KEPT)
-    lines = [
-        f"removed {found.versions} versions, {found.units} shared parts, {found.puppetfiles} sets of modules,"
-        f" {found.leftovers} leftovers, {tokens} tokens,"
-        f" {len(pruned)} archived branches"
-    ]
+    others = (counted(tokens, "token"), counted(len(pruned), "archived branch", "archived branches"))
+    lines = [f"removed {', '.join((found.told(), *others))}"]
     lines += [f"{name}: passed over, it is not our link any more; move it away" for name in found.skipped]
     call.show(found._asdict() | {"tokens": tokens, "archived": [one.name for one in pruned]}, lines)
     return 0

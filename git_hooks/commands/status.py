@@ -10,6 +10,7 @@ from typing import Any
 
 from enc.commands.call import Call, json_option
 from enc.programs.times import iso
+from enc.terms.counted import counted
 from enc.terms.environments import Rules
 from enc.terms.errors import ExitStatus, NotFound
 from enc.terms.names import BranchName
@@ -121,7 +122,8 @@ def _all(call: Call) -> int:
         owing = deployer.records.owing()
     bad = [row for row in found if row.state not in ("live", "held", "no branch")]
     held = [row for row in found if row.state == "held"]
-    lines = [f"{len(found)} environments, {len(found) - len(bad) - len(held)} show their branch, {len(held)} are held"]
+    shown = counted(len(found) - len(bad) - len(held), "shows its branch", "show their branch")
+    lines = [f"{counted(len(found), 'environment')}, {shown}, {counted(len(held), 'is', 'are')} held"]
     lines += [f"{row.environment}: {row.state}{row.missing and ', '}{row.missing}" for row in (*bad, *held)]
     mirror = failing_now(call.settings.branches)
     if call.settings.branches.mirror.forge is not None:

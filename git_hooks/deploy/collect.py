@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
+from enc.terms.counted import counted
 from enc.terms.names import EnvironmentName
 from git_hooks import puppetfile
 from git_hooks.puppetfile import JOINED
@@ -44,6 +45,16 @@ class Collected(NamedTuple):
     """Sets of modules of a Puppetfile."""
     skipped: tuple[EnvironmentName, ...]
     """Environments that are not ours any more: their versions stay until somebody has looked."""
+
+    def told(self) -> str:
+        """Return the numbers in words."""
+        counts = (
+            counted(self.versions, "version"),
+            counted(self.units, "shared part"),
+            counted(self.puppetfiles, "set of modules", "sets of modules"),
+            counted(self.leftovers, "leftover"),
+        )
+        return ", ".join(counts)
 
 
 def collect(layout: Layout, retain: float, now: float, at: Step = nothing) -> Collected:

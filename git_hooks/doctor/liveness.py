@@ -8,6 +8,7 @@ from contextlib import suppress
 from enc.directory.ldap_store import LdapSource
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.settings import BranchSettings, DomainSettings, Settings
+from enc.terms.counted import counted
 from enc.terms.environments import Rules
 from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName, EnvironmentName
@@ -80,7 +81,7 @@ def projects(settings: Settings, branches: dict[BranchName, ObjectId]) -> Iterat
         do = "rename one of the two, or see branches.rules" if one.obstacle else "branch-manager make-branches"
         yield warning("project-branches", f"project {one.project} has no branch{why}", do)
     if not found:
-        yield ok("project-branches", f"each of the {len(known)} projects has its branch")
+        yield ok("project-branches", f"each of {counted(len(known), 'project')} has its branch")
 
 
 def environments(
@@ -98,7 +99,7 @@ def environments(
             if missing := look.version(name, commit):
                 lost[name] = missing
     if lost:
-        text = f"{len(lost)} are not whole ({next(iter(lost.values()))}): {_some(list(lost))}"
+        text = f"{counted(len(lost), 'is', 'are')} not whole ({next(iter(lost.values()))}): {_some(list(lost))}"
         yield fault("environments", text, "branch-manager deploy brings back from git what is missing")
     owing = records.owing()
     found = due(branches, live, owing, rules, domains=domains)
@@ -114,14 +115,14 @@ def environments(
         text = f"{environment} is wanted by several branches and stays as it is: {', '.join(rivals)}"
         yield warning("environments", text, "delete all but one of these branches, or see branches.rules")
     if found.orphans:
-        text = f"{len(found.orphans)} have no branch and stay: {_some(found.orphans)}"
+        text = f"{counted(len(found.orphans), 'has', 'have')} no branch any more: {_some(found.orphans)}"
         yield warning("environments", text, "branch-manager deploy --gone")
     if owing:
         text = f"puppetserver may still serve an older version of {len(owing)}: {_some(owing)}"
         yield fault("flushes", text, "see puppetserver-flush; then branch-manager deploy")
     yield from _differing(layout, live)
     if not (waiting or found.collisions or found.orphans or lost):
-        yield ok("environments", f"all {len(live)} show their branches, or are held")
+        yield ok("environments", f"{counted(len(live), 'environment')}, and each shows its branch or is held")
 
 
 def _stale(wanted: Mapping[EnvironmentName, ObjectId], records: Records) -> Iterator[Finding]:
@@ -134,7 +135,7 @@ def _stale(wanted: Mapping[EnvironmentName, ObjectId], records: Records) -> Iter
         reasons.setdefault(why, []).append(name)
     for (detail, remedy), names in reasons.items():
         because = f": {detail}" if detail else ""
-        text = f"{len(names)} do not show their branch ({_some(names)}){because}"
+        text = f"{counted(len(names), 'does not show its', 'do not show their')} branch ({_some(names)}){because}"
         yield fault("environments", text, remedy or "branch-manager deploy")
 
 

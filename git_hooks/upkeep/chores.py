@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from enc.terms.counted import counted
 from enc.terms.environments import Rules
 from enc.terms.errors import Conflict, NotFound
 from git_hooks.branches.expiry import Expiry
@@ -136,11 +137,7 @@ def collection(place: Workplace, now: float) -> Iterator[Remark]:
     found = collect(place.deployer.layout, settings.retain, now)
     tokens = Tokens(settings.transport.tokens).remove_old(now - KEPT)
     if found.versions or found.units or found.puppetfiles or found.leftovers or tokens:
-        counts = (
-            f"{found.versions} versions, {found.units} shared parts, {found.puppetfiles} sets of modules,"
-            f" {found.leftovers} leftovers, {tokens} tokens"
-        )
-        yield Remark("gc", f"removed {counts}")
+        yield Remark("gc", f"removed {found.told()}, {counted(tokens, 'token')}")
     for name in found.skipped:
         yield Remark(name, f"{name}: its versions stay, because it is not our link any more; move it away", wrong=True)
 

@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from typing import Literal, NamedTuple
 
+from enc.terms.counted import counted
 from git_hooks.repository.refs import ObjectId
 
 Fortune = Literal["kept", "moved", "taken", "empty", "parked", "conflict", "waiting"]
@@ -228,12 +229,12 @@ def message(outcome: Outcome, queue: Queue | None, replayed: Replayed | None, de
     if outcome in ("failed", "paused") or queue is None:
         return detail
     standing = len(replayed.of("kept", "moved")) if replayed else len(queue.patches)
-    parts = [f"{standing} patches on {queue.upstream.abbreviated}"]
+    parts = [f"{counted(standing, 'patch', 'patches')} on {queue.upstream.abbreviated}"]
     if replayed is not None:
         counts = ((len(replayed.of(fortune)), word) for fortune, word in _COUNTED)
         parts += [f"{count} {word}" for count, word in counts if count]
     if queue.withdrawn:
-        parts.append(f"{queue.withdrawn} commits left out that upstream no longer has")
+        parts.append(f"{counted(queue.withdrawn, 'commit')} left out that upstream no longer has")
     return "; ".join([*parts, *([detail] if detail else [])])
 
 

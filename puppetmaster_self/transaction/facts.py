@@ -17,6 +17,7 @@ from pathlib import Path
 import yaml
 
 from enc.settings import SelfMasterSettings, Settings
+from enc.terms.counted import counted
 from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName, Certname
 from enc.terms.program_words import why
@@ -250,7 +251,8 @@ def _hidden(machine: Machine, environmentpath: str) -> list[str]:
                 found.append(f"{environment} holds changes that are not committed")
             ahead = keep.git(machine, environment, "rev-list", "--count", "HEAD", "--not", "--remotes").output.strip()
             if ahead != "0":
-                found.append(f"{environment} holds {ahead} commits that were not pushed")
+                commits = counted(int(ahead), "commit that was", "commits that were")
+                found.append(f"{environment} holds {commits} not pushed")
         except ProgramFailed as error:
             found.append(f"{environment} cannot be looked at: {error}")
     return found

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.settings import SelfMasterSettings
+from enc.terms.counted import counted
 from puppetmaster_self.transaction.facts import Facts
 
 _CLOCK = 300.0
@@ -74,7 +75,7 @@ def _agent(facts: Facts) -> Iterator[Finding]:
     elif facts.last_run is None:
         yield fault("agent", "nothing is known of a run", "run it: puppet agent --test")
     elif facts.last_run[1]:
-        yield fault("agent", f"{facts.last_run[1]} resources failed in its last run", "mend that first")
+        yield fault("agent", f"{counted(facts.last_run[1], 'resource')} failed in its last run", "mend that first")
     elif facts.now - facts.last_run[0] > _OLD_RUN:
         yield warning("agent", "its last run was more than a day ago", "puppet agent --test")
     else:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from enc.programs import whole_file
 from enc.programs.accounts import by_name
 from enc.programs.whole_file import Strength
+from enc.terms.counted import counted
 from enc.terms.names import Certname
 from enc.terms.program_words import why
 from puppetmaster_self.instance.machine import Machine, ProgramFailed
@@ -58,7 +59,7 @@ class Apply(Step):
         path = ("--modulepath", ":".join(self.modulepath)) if self.modulepath else ()
         command = ("puppet", "apply", "--detailed-exitcodes", "--color", "false", *path, str(file))
         done = machine.run(*command, timeout=self.timeout, good=_CHANGED)
-        return f"{sum(line.startswith('Notice: /') for line in done.output.splitlines())} changes"
+        return counted(sum(line.startswith("Notice: /") for line in done.output.splitlines()), "change")
 
     @staticmethod
     def undo(machine: Machine, remembered: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from enc.puppet import packages as puppet_packages
+from enc.terms.counted import counted
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.steps import accounts
 from puppetmaster_self.transaction.steps.step import Step
@@ -51,7 +52,7 @@ class Packages(Step):
             command = (*INSTALL[self.tool], *self.names)
             machine.run(*command, timeout=self.timeout, environment=_WITHOUT_QUESTIONS)
         now = accounts.look(machine, self.tool)["packages"]
-        new = f"{len(set(now) - set(remembered['before']['packages']))} packages are new"
+        new = counted(len(set(now) - set(remembered["before"]["packages"])), "package is new", "packages are new")
         return "; security: ".join([new, *puppet_packages.warnings()])
 
     @staticmethod
@@ -81,7 +82,7 @@ class Packages(Step):
             if group not in gone:
                 machine.run("groupdel", group, timeout=timeout)
         if new["packages"]:
-            told.append(f"removed {len(new['packages'])} packages")
+            told.append(f"removed {counted(len(new['packages']), 'package')}")
         return told
 
 
