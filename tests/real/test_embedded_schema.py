@@ -61,7 +61,8 @@ def foreign(tmp_path: Path) -> Iterator[Connection]:
     with (tmp_path / "log").open("wb") as log:
         slapd = subprocess.Popen([slapd_process.program("slapd"), "-d", "none", "-f", conf, "-h", uri], stderr=log)
     try:
-        slapd_process.wait_until_it_answers(slapd, socket, timeout=10, log=tmp_path / "log", log_start=0)
+        started = slapd_process.Started(slapd, slapd)
+        slapd_process.wait_until_it_answers(started, socket, timeout=10, log=tmp_path / "log", log_start=0)
         server = Server(uri, get_info=NONE)
         with Connection(server, authentication=SASL, sasl_mechanism="EXTERNAL", sasl_credentials="") as connection:
             yield connection

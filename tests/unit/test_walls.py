@@ -100,7 +100,7 @@ WALLS = {
     "moves": [
         "enc.programs.whole_file",  # every file that is to be whole
         "enc.programs.json_lines",  # a file that has grown too long, aside
-        "enc.directory.embedded_process",  # slapd's log, likewise
+        *("enc.directory.embedded_process", "enc.directory.slapd_log"),  # slapd's log, likewise
         "git_hooks.deploy.collect",  # directories, into the trash
         "git_hooks.deploy.module_sets",  # directories, and the link to them
         "git_hooks.push.install",  # somebody else's hook: one of the two is in force at every moment
