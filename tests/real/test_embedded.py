@@ -23,6 +23,7 @@ from enc.directory.embedded_config import StartOptions, TlsFiles
 from enc.settings import config
 from enc.terms.errors import DirectoryUnreachable, ToolkitError, UsageError
 from tests.real.conftest import SlapdMaker
+from tests.support.disks import Disk
 from tests.support.slapd import ADD, Refused, Slapd
 
 S = "dc=example,dc=org"
@@ -197,6 +198,19 @@ def test_a_port_that_cannot_be_is_not_kept(tmp_path: Path) -> None:
         directory.init(port=99_999)
     directory.init()
     assert "99999" not in directory.home.ldap_uri
+
+
+def test_a_backup_elsewhere_of_a_full_disk(disk: Disk, tmp_path: Path) -> None:
+    slapd = Slapd(disk.place / "directory")
+    try:
+        with disk.full():
+            slapd.directory.backup(tmp_path / "backup.ldif")
+            assert f"dn: cn=site,{S}" in (tmp_path / "backup.ldif").read_text()
+            with pytest.raises(ToolkitError, match=r"disk/.*No space left"):
+                slapd.directory.backup(disk.place / "here.ldif")
+        assert [path.name for path in tmp_path.glob("*backup*")] == ["backup.ldif"]
+    finally:
+        slapd.stop()
 
 
 def test_backup_and_restore(slapd: Slapd, tmp_path: Path) -> None:
