@@ -197,7 +197,8 @@ def _show_ticket(call: Call, document: dict[str, Any], ticket: Ticket, told: Use
     document |= _document(ticket)
     if told is None:
         call.say(f"{_SERVER} is not set, so this is the token and no user data (docs/user-data.md)")
-        text = "\n".join(f"{name}: {value}" for name, value in document.items() if value is not None)
+        shown = {**_document(ticket), "token_until": iso(ticket.until)}
+        text = "\n".join(f"{name}: {value}" for name, value in shown.items() if value is not None)
     else:
         text = user_data.render(told).removesuffix("\n")
         document |= {"user_data": f"{text}\n"}
