@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Literal
 
-from enc.terms.counted import counted
 from enc.terms.errors import Conflict, NotFound, ToolkitError
 from git_hooks.repository.refs import ObjectId
 from puppetmaster_self.sync.patch_repository import PatchRepository
@@ -63,8 +62,8 @@ def alone(repository: PatchRepository, queue: Queue, number: int) -> tuple[Patch
     Raise `NotFound` if there is none, `Conflict` if it does not fit alone, `ToolkitError` if nothing of it is left.
     """
     if not 1 <= number <= len(queue.patches):
-        known = counted(len(queue.patches), "patch", "patches")
-        raise NotFound(f"there is no such one among {known}; `puppetmaster-self sync --dry-run` numbers them")
+        known = "is 1 patch" if len(queue.patches) == 1 else f"are {len(queue.patches)} patches"
+        raise NotFound(f"there {known}; `puppetmaster-self sync --dry-run` numbers them")
     patch = queue.patches[number - 1]
     if patch.parent == queue.upstream:
         return patch, patch.commit

@@ -50,6 +50,7 @@ NEVER_ONE = {
     ("git_hooks.store.survey", "len(left)"),
     ("git_hooks.store.survey", "len(contents)"),
     ("puppetmaster_self.standing.presence", "len(found)"),
+    ("puppetmaster_self.sync.replay", "len(queue.patches)"),
 }
 """Numbers that are larger where they are told, or have a sentence of their own for one."""
 
