@@ -67,7 +67,7 @@ def its_own_master(lab: str, base: Path) -> None:
     assert re.search(r"^ +code +third", edited, re.MULTILINE)
     assert not re.search(r"^ +code +third", enabled + back, re.MULTILINE)
     # What the way back changes is told before.
-    assert re.search(r"^ +-  +code +third .*\n +\+  +code +second ", back, re.MULTILINE), back
+    assert re.search(r"^ +-code +third .*\n +\+code +second ", back, re.MULTILINE), back
     assert re.search(r"topic/demo/lab-1-\d{8}T\d{6} ", back), back
     assert "LDAP does not know" not in lab
     own = base / "machines/lab-1/own"
