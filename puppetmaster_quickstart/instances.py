@@ -7,6 +7,8 @@ does the same steps on the loopback: the token, the pinned CA, one run.
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -23,7 +25,9 @@ from puppetmaster_quickstart.whole_instance import WholeInstance, forget_groups
 
 _FACT = "quickstart_machine"
 """The fact that says where an instance's own directory is."""
-_INSIDE = {f"FACTER_{_FACT}": "/var/lib"}
+_OWN = Path("/var/lib")
+"""That directory, where an instance has a file system of its own."""
+_INSIDE = {f"FACTER_{_FACT}": str(_OWN)}
 _IMAGE = "[main]\nkeylength = 2048\n"
 """puppet.conf, as an image would have it; smaller keys are quicker."""
 
@@ -86,7 +90,7 @@ class Instances:
         instance.base.mkdir(parents=True, exist_ok=True)
         instance.start()
         instance.put("/etc/puppet/puppet.conf", _IMAGE)
-        instance.put(f"/etc/facter/facts.d/{_FACT}.txt", f"{_FACT}=/var/lib\n")
+        instance.put(f"/etc/facter/facts.d/{_FACT}.txt", f"{_FACT}={_OWN}\n")
         self._made[name] = instance
         return instance
 
@@ -134,7 +138,13 @@ class Instances:
 
     def place(self, name: str) -> Path:
         """Return the directory, as this machine has it, that the instance calls its own."""
-        return self._machines / name / "own/var/lib" if self._alone else self._machines / name
+        return self._machines / name / "own" / _OWN.relative_to("/") if self._alone else self._machines / name
+
+    def prompt(self, name: str, file: Path) -> str:
+        """Return what one would type to see a file of `place`, at the prompt of whoever has it by that path."""
+        if self._alone:
+            return f"{name}$ cat {_OWN / file.relative_to(self.place(name))}"
+        return f"$ cat {shlex.quote(os.path.relpath(file))}"
 
     @property
     def first_command(self) -> str:

@@ -35,6 +35,9 @@ class { 'puppetmaster': heap => '512m', java_args => ['-XX:TieredStopAtLevel=1',
 class { 'puppetmaster::enc': * => $classifier }
 """
 """The classes that would be applied in any case, for a puppetserver that starts quickly and never gets much to do."""
+_OWN_CLASSES = SMALL_CLASSES.replace("heap =>", "confined => false, heap =>")
+"""As confined as the module has it, its puppetserver would see nothing of a home or of /tmp, and hiera's data are below
+this checkout here; a site has them in /var/lib/puppetmaster, on every master."""
 _GIT = f"""\
 [user]
 	name = alice
@@ -94,7 +97,7 @@ class Lab:
             "self_master": {
                 "upstream": url,
                 "packages": ["puppetserver", "git"],
-                "code": SMALL_CLASSES,
+                "code": _OWN_CLASSES,
                 "memory": 700_000_000,
                 "disk": 200_000_000,
             },

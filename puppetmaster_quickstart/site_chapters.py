@@ -58,13 +58,14 @@ def branches(stage: Stage) -> None:
     own = map(environment_of, (DEMO, SHOP))
     stage.repository.look_after([*stage.repository.first_environments, *own])
     stage.operator.types("branch-manager", "list")
+    tell("How many nodes use each is not known (?) before the follower runs, in chapter 5.")
 
 
 def puppetserver(stage: Stage) -> None:
     """A puppetserver that asks us."""
     chapter(
         "4. A puppetserver that asks",
-        "node_terminus = exec with enc as external_nodes, autosign = enc-autosign; this takes 10 to 20 s. "
+        "node_terminus = exec with enc as external_nodes, autosign = enc-autosign. It is up within half a minute. "
         "From then on each deploy tells it which environment has changed.",
     )
     began = time.monotonic()

@@ -7,7 +7,6 @@ story.py), the form on the terminal (storytelling.py).
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 
 from enc.terms.names import Certname, ProjectName
@@ -58,7 +57,7 @@ class Stage:
 
     def _show_hello(self, machine: str) -> None:
         file = self.instances.place(machine) / "hello"
-        print(f"  {machine}$ cat {os.path.relpath(file)}")
+        print(f"  {self.instances.prompt(machine, file)}")
         show(file.read_text(encoding="utf-8").splitlines())
 
     def expect(self, machine: str, condition: bool, run: AgentRun) -> None:

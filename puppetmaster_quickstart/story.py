@@ -81,7 +81,7 @@ def _tell(servers: Servers) -> None:
         for note in getattr(error, "__notes__", []):
             print(note, file=sys.stderr)
         raise
-    base = os.path.relpath(servers.base)
+    base, bob = os.path.relpath(servers.base), servers.base / "people/bob"
     print(
         f"""\
 Everything goes on running; its files are in {base}. To try it yourself:
@@ -89,8 +89,11 @@ Everything goes on running; its files are in {base}. To try it yourself:
   export PUPPETMASTER_CONFIG={shlex.quote(str(servers.config))} PATH={shlex.quote(str(servers.scripts))}:$PATH
   enc-admin node explain {WEB_1}
   branch-manager status {branch_of(DEMO)}
-  export HOME={shlex.quote(str(servers.base / "people/bob"))}    # to be Bob for git
   ./quickstart status
   ./quickstart stop
+
+Bob's git, with his password, is that of his home directory:
+
+  HOME={shlex.quote(str(bob))} git -C {shlex.quote(str(bob / "puppet"))} log --oneline
 """
     )

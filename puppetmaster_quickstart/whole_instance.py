@@ -93,8 +93,10 @@ class WholeInstance(PrivateInstance):
         words = (MASTER_ADDRESS, _ADDRESS, " ".join(map(str, groups(self.base))), *ways, "--", *boot)
         namespaces = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
         log = self.base / "instance.log"
+        # What is put below its /tmp stays seen.
+        environment = {**os.environ, "SYSTEMD_NSPAWN_TMPFS_TMP": "0"}
         self.process.start(
-            [*namespaces, "sh", "-c", _SCRIPT, "sh", *words], output=log, directory=self.base, environment=os.environ
+            [*namespaces, "sh", "-c", _SCRIPT, "sh", *words], output=log, directory=self.base, environment=environment
         )
         try:
             until(self._is_up, "the instance does not start", alive=lambda: self.process.pid is not None, log=log)
@@ -122,8 +124,15 @@ class WholeInstance(PrivateInstance):
         place.chmod(mode)
 
     def link(self, path: str, target: str) -> None:
-        """Make a symbolic link in it."""
-        self._place(path).symlink_to(target)
+        """Make a symbolic link in it that all its accounts reach.
+
+        Its /root is closed as Debian's is, and so is the home of whoever has this checkout below it.
+        """
+        place = self._place(path)
+        place.symlink_to(target)
+        for above in place.relative_to(self.own).parents:
+            directory = self.own / above
+            directory.chmod(directory.stat().st_mode | 0o011)
 
     def _place(self, path: str) -> Path:
         place = self.own / path.lstrip("/")

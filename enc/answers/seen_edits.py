@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 from enc.answers.plans import Feed
 from enc.programs.json_lines import JsonLines
 from enc.programs.whole_file import NotWritten, Strength
+from enc.terms.counted import counted
 from enc.terms.record import Record
 
 _MOST = 8 << 20
@@ -163,7 +164,9 @@ def is_cut(values: tuple[str, ...]) -> bool:
 
 def _bounded(values: tuple[str, ...], left: int) -> list[str]:
     length = sum(map(len, values))
-    return list(values) if length <= min(_LONGEST, left) else [f"({len(values)} values of {length} characters)"]
+    if length <= min(_LONGEST, left):
+        return list(values)
+    return [f"({counted(len(values), 'value')} of {length} characters)"]
 
 
 def _seen(document: dict[str, Any]) -> Seen:

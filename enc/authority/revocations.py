@@ -17,8 +17,8 @@ from typing import NamedTuple
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from enc.terms.counted import counted
 from enc.terms.errors import ToolkitError, bounded, one_line
-from enc.terms.words import counted
 
 _CRL = re.compile(rb"-----BEGIN X509 CRL-----\s.*?-----END X509 CRL-----\s*", re.DOTALL)
 _LISTS = 16

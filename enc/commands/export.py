@@ -12,9 +12,9 @@ from enc.directory.ldap_store import LdapSource
 from enc.programs import documents
 from enc.service import export
 from enc.service.survey import Snapshot
+from enc.terms.counted import counted
 from enc.terms.errors import ExitStatus
 from enc.terms.names import Certname
-from enc.terms.words import counted
 
 SUMMARY = "print what nodes are (YAML, JSON), or the entries that say so (LDIF)"
 

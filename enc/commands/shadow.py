@@ -11,9 +11,9 @@ from enc.importing import shadow
 from enc.service import export
 from enc.service.survey import Snapshot
 from enc.settings import Duration
+from enc.terms.counted import counted
 from enc.terms.errors import ExitStatus, UsageError
 from enc.terms.names import Certname
-from enc.terms.words import counted
 
 SUMMARY = "run another ENC for all nodes and show where its answers differ from ours"
 

@@ -12,8 +12,8 @@ from enc.commands.call import Call, json_option, verbs
 from enc.programs import documents
 from enc.programs.documents import Document
 from enc.programs.times import iso
+from enc.terms.counted import counted
 from enc.terms.errors import ExitStatus, NotAllowed, UsageError, one_line
-from enc.terms.words import counted
 
 if TYPE_CHECKING:
     from enc.rights.roles import Person
@@ -103,8 +103,8 @@ def _log(call: Call) -> int:
     document = {"requests": [_document(line) for line in found], "untold": untold}
     call.show_rows(document, ("TIME", "CODE", "CERTNAME", "PROJECT", "REASON"), [*map(_row, found)], "no requests")
     if untold and not call.json:
-        were = "was" if untold == 1 else "were"
-        print(f"{counted(untold, 'more request', 'more requests')} {were} turned away at the door since its last line")
+        turned = counted(untold, "more request was", "more requests were")
+        print(f"{turned} turned away at the door since its last line")
     return ExitStatus.DONE
 
 

@@ -8,8 +8,8 @@ from enc.answers.status import FollowerStatus, status
 from enc.commands.call import Call, json_option, table
 from enc.programs.documents import Document, moment
 from enc.programs.times import iso
+from enc.terms.counted import counted
 from enc.terms.errors import ExitStatus
-from enc.terms.words import counted
 
 SUMMARY = "show how the follower and the answers are: state, age, entries that cannot be classified"
 

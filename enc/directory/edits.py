@@ -19,12 +19,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from enc.directory import entries, messages, results
+from enc.directory import entries, messages, results, server_facts
 from enc.directory.connection import Closing, Connection, Person, open_connection
 from enc.directory.messages import Control, Message, Request, Result, Scope
 from enc.settings import Settings
 from enc.terms import dn, filters
-from enc.terms.errors import DirectoryUnreachable, NotFound
+from enc.terms.errors import DirectoryUnreachable, NotFound, ToolkitError
 from enc.terms.record import Record
 
 
@@ -141,7 +141,17 @@ class DirectoryEditor(Closing):
                 result, written = self._send(place, request, shown)
         if result.code == results.SUCCESS:
             return written
-        raise results.failure(result, place)
+        refusal = results.failure(result, place)
+        if result.code in results.OF_THE_SCHEMA and self._lacks_schema():
+            refusal.add("; the server does not have all of our schema: enc-admin schema check")
+        raise refusal
+
+    def _lacks_schema(self) -> bool:
+        """Tell whether the server says so; False where it does not say."""
+        try:
+            return bool(server_facts.missing_schema(self._open()))
+        except ToolkitError:
+            return False
 
     def _send(self, place: str, request: Request, controls: Iterable[Control]) -> tuple[Result, Record | None]:
         connection = self._open()

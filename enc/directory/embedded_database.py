@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def fill(home: Home, files: Sequence[Path], *, options: Sequence[str]) -> None:
     generation = home.data_dir / f"db-{secrets.token_hex(4)}"
     generation.mkdir(mode=0o700)
     try:
-        configuration = _offline_configuration(home, generation)
+        configuration = _offline_configuration(home, generation, home.data_dir)
         quick = ["-q"] if sum(file.stat().st_size for file in files) > _QUICK_FROM else []
         for file in files:
             slapd_process.run_offline(
@@ -65,8 +66,12 @@ def fill(home: Home, files: Sequence[Path], *, options: Sequence[str]) -> None:
 
 def write_out(home: Home, path: Path) -> None:
     """Write everything as LDIF to `path` (mode 0600: it holds password hashes)."""
-    with whole_file.filled(path, mode=0o600, survives=Strength.POWER_CUT) as aside:
-        configuration = _offline_configuration(home, home.database)
+    with (
+        whole_file.filled(path, mode=0o600, survives=Strength.POWER_CUT) as aside,
+        # Not in the data directory: where that is full, a backup is needed most.
+        tempfile.TemporaryDirectory(prefix=".backup-", dir=aside.parent) as place,
+    ):
+        configuration = _offline_configuration(home, home.database, Path(place))
         slapd_process.run_offline(
             "slapcat", ["-f", configuration, "-b", home.suffix, "-l", aside], what="the backup failed"
         )
@@ -93,7 +98,7 @@ def slapd_conf(home: Home, database: Path, options: StartOptions) -> str:
     )
 
 
-def _offline_configuration(home: Home, database: Path) -> Path:
-    path = home.data_dir / "offline.conf"
+def _offline_configuration(home: Home, database: Path, place: Path) -> Path:
+    path = place / "offline.conf"
     whole_file.write(path, slapd_conf(home, database, StartOptions()), mode=0o644, survives=Strength.KILL)
     return path

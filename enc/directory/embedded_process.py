@@ -28,7 +28,7 @@ from enc.terms.errors import DirectoryUnreachable, ToolkitError
 _log = logging.getLogger(__name__)
 
 _LOG_LIMIT = 10 << 20
-"""A longer log is moved aside (one generation) before a start."""
+"""A longer log is moved aside (one generation)."""
 _STOP_PATIENCE = 15.0
 
 
@@ -37,7 +37,7 @@ class EmbeddedProcess:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._child: slapd_process.Process | None = None
+        self._child: slapd_process.Started | None = None
 
     @property
     def running(self) -> bool:
@@ -124,14 +124,19 @@ class EmbeddedProcess:
         whole_file.write(home.configuration, slapd_conf, mode=0o644, survives=Strength.KILL)
         log_start = home.log_file.stat().st_size if home.log_file.exists() else 0
         self._child = slapd_process.spawn(
-            home.configuration, uris, log_level=options.log_level, log=home.log_file, alive=alive
+            home.configuration,
+            uris,
+            log_level=options.log_level,
+            log=home.log_file,
+            limit=_LOG_LIMIT,
+            alive=alive,
         )
         try:
             slapd_process.wait_until_it_answers(
                 self._child, home.socket_path, timeout=timeout, log=home.log_file, log_start=log_start
             )
         except BaseException:
-            self._child.kill()
+            self._child.slapd.kill()
             self._reap()
             raise
 

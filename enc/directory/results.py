@@ -28,6 +28,10 @@ UNWILLING = 53
 ASSERTION_FAILED = 122
 SYNC_REFRESH_REQUIRED = 4096
 
+OF_THE_SCHEMA = frozenset({17, 21, 65})
+"""What a server says of a class or attribute that it does not know: undefined type, violation of a class, or invalid
+syntax, which is slapd's word for an unknown class."""
+
 _MEANINGS: dict[int, tuple[type[ToolkitError], str]] = {
     1: (DirectoryUnreachable, "the server could not do it (operations error)"),
     3: (DirectoryRefused, "the server's time limit was reached; raise it for this account"),

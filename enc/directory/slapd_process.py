@@ -17,11 +17,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from enc.directory import slapd_log
 from enc.programs.machine_trouble import said
 from enc.terms.errors import DirectoryUnreachable, ToolkitError
 from enc.terms.program_words import why
@@ -98,23 +101,45 @@ def run_offline(name: str, arguments: Sequence[str | Path], *, what: str) -> str
     return done.stdout
 
 
-def spawn(configuration: Path, uris: Sequence[str], *, log_level: str, log: Path, alive: int) -> Process:
-    """Start slapd apart from our terminal, its messages appended to `log`.
+class Started(NamedTuple):
+    """A slapd that this very program started, and what writes its log (slapd_log.py)."""
+
+    slapd: Process
+    log: Process
+
+
+def spawn(configuration: Path, uris: Sequence[str], *, log_level: str, log: Path, limit: int, alive: int) -> Started:
+    """Start slapd apart from our terminal, its messages appended to `log`, which is moved aside beyond `limit` octets.
 
     slapd inherits the file descriptor `alive` and with it the lock on that file, which
     therefore lasts exactly as long as slapd does, however it ends.
     """
-    with log.open("ab") as stream:
-        return subprocess.Popen(
-            # -d keeps it in the foreground (we detach it ourselves) and sends its log to stderr.
-            [program("slapd"), "-d", log_level, "-f", configuration, "-h", " ".join(uris)],
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
-            cwd="/",
-            start_new_session=True,
-            pass_fds=(alive,),
+    apart: dict[str, Any] = {"cwd": "/", "start_new_session": True}
+    found = program("slapd")
+    reading, writing = os.pipe()
+    try:
+        # A log that is not written, whatever the reason, must not hold up slapd: what finds no room is lost.
+        os.set_blocking(writing, False)
+        keeper = subprocess.Popen(
+            [sys.executable, "-I", "-S", slapd_log.__file__, str(log), str(limit)],
+            stdin=reading,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **apart,
         )
+        slapd = subprocess.Popen(
+            # -d keeps it in the foreground (we detach it ourselves) and sends its log to stderr.
+            [found, "-d", log_level, "-f", configuration, "-h", " ".join(uris)],
+            stdin=subprocess.DEVNULL,
+            stdout=writing,
+            stderr=writing,
+            pass_fds=(alive,),
+            **apart,
+        )
+    finally:
+        os.close(reading)
+        os.close(writing)
+    return Started(slapd, keeper)
 
 
 def answers(socket_path: Path, timeout: float) -> bool:
@@ -166,10 +191,11 @@ def end(pid: int, configuration: Path, *, patience: float) -> None:
         os.close(handle)
 
 
-def reap(child: Process) -> None:
-    """Take note that our own child ended, so that it does not stay as a zombie."""
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(timeout=5)
+def reap(child: Started) -> None:
+    """Take note that our own children ended, so that they do not stay as zombies; the log is whole then."""
+    for process in child:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=5)
 
 
 def _ended(handle: int, timeout: float) -> bool:
@@ -178,12 +204,14 @@ def _ended(handle: int, timeout: float) -> bool:
     return bool(waiting.poll(timeout * 1000))
 
 
-def wait_until_it_answers(child: Process, socket_path: Path, *, timeout: float, log: Path, log_start: int) -> None:
+def wait_until_it_answers(child: Started, socket_path: Path, *, timeout: float, log: Path, log_start: int) -> None:
     """Return when `child` answers; raise `DirectoryUnreachable` with its words if it does not."""
     deadline = time.monotonic() + timeout
     while not answers(socket_path, min(1.0, timeout)):
-        ended = child.poll() is not None
+        ended = child.slapd.poll() is not None
         if ended or time.monotonic() > deadline:
+            if ended:
+                reap(child)
             with log.open("rb") as stream:
                 stream.seek(log_start)
                 words = why(stream.read().decode(errors="replace"), "it said nothing")

@@ -18,9 +18,9 @@ from enc.doctor.findings import Finding, Level, fault, ok, warning
 from enc.instances.journal import Journal
 from enc.programs.machine_trouble import reason
 from enc.settings import Settings
+from enc.terms.counted import counted
 from enc.terms.errors import ToolkitError
 from enc.terms.names import Certname
-from enc.terms.words import counted
 
 _NOBODY = Certname("puppetmaster-doctor.invalid")
 """A name that no instance has; asking about it takes the rights that revoking takes."""

@@ -20,6 +20,7 @@ from enc.directory.schema.install import Missing
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.settings import DirectorySettings, Settings
 from enc.terms import filters
+from enc.terms.counted import counted
 from enc.terms.errors import ToolkitError
 
 SLOW_CONNECT = 0.5
@@ -237,10 +238,10 @@ def judge_limit(given: int, more: bool, settings: Settings) -> Finding:
     if more:
         return fault(
             "ldap-limits",
-            f"{who} gets {given} entries and no more: a follower would never see the others",
+            f"{who} gets {counted(given, 'entry', 'entries')} and no more: a follower would never see the others",
             f'give it its own limits: limits dn.exact="{who}" size=unlimited time=unlimited (slapd.conf(5))',
         )
-    return ok("ldap-limits", f"{who} gets all {given} nodes; a limit above that could not be seen")
+    return ok("ldap-limits", f"{who} gets all of {counted(given, 'node')}; a limit above that could not be seen")
 
 
 def csn_time(csn: str) -> float:

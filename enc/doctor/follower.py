@@ -13,7 +13,7 @@ from enc.answers.reader import read_contact
 from enc.answers.status import FollowerStatus, status
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.settings import Settings
-from enc.terms.words import counted
+from enc.terms.counted import counted
 
 START = "systemctl start puppetmaster-follow (or: enc-admin follow)"
 LITTLE_SPACE = 100 << 20
@@ -31,7 +31,7 @@ def check(config: Path, settings: Settings) -> Iterator[Finding]:
     layout = Layout(settings.answers.directory)
     found = status(settings)
     started = _changed(layout.lock) if found.running else None
-    yield from judge(found, time.time() - started if started else 0.0)
+    yield from judge(found, _runs_for(found.pid))
     yield from judge_configuration(_changed(config), started)
     contact = read_contact(layout)
     if contact is not None:
@@ -96,7 +96,7 @@ def _age(found: FollowerStatus) -> Iterator[Finding]:
 
 def _entries(found: FollowerStatus) -> Iterator[Finding]:
     if found.pending:
-        text = f"{found.pending} of {counted(found.nodes or 0, 'answer')} to be made anew"
+        text = f"{found.pending} of {counted(found.nodes or 0, 'answer is', 'answers are')} to be made anew"
         yield note("answers-pending", text, "look again soon")
     else:
         yield ok("answers-pending", f"all answers of {counted(found.nodes or 0, 'node')} are made")
@@ -151,6 +151,17 @@ def _space(settings: Settings) -> Iterator[Finding]:
             seen.add(device)
             share = inodes.f_favail / inodes.f_files if inodes.f_files else 1.0
             yield judge_space(wanted, usage.free, usage.free / max(usage.total, 1), share)
+
+
+def _runs_for(pid: int | None) -> float:
+    """Return for how many seconds a process runs, by a clock that nobody sets; 0 if that cannot be told (proc(5))."""
+    try:
+        # What stands before the last parenthesis is the program's name.
+        ticks = int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19])
+        uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return max(0.0, uptime - ticks / os.sysconf("SC_CLK_TCK"))
 
 
 def _changed(path: Path) -> float | None:

@@ -99,7 +99,7 @@ def parse_sections(text: str) -> dict[str, frozenset[str]]:
 def judge(facts: PuppetFacts | str, config: Path, settings: Settings) -> Iterator[Finding]:
     """Judge what Puppet said; `config` is our configuration file."""
     if isinstance(facts, str):
-        yield note("puppet", facts, "run doctor where puppetserver runs")
+        yield note("puppet", facts, "run doctor where puppetserver runs, as root")
         return
     terminus = facts.settings.get("node_terminus", "")
     if terminus != "exec":

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from enc.classify.kinds import KINDS, attributes_of
+from enc.classify.kinds import KINDS, TRIAL, attributes_of
 from enc.classify.statements import OURS
 from enc.edits import differences
 from enc.edits.differences import Bounds
@@ -76,7 +76,7 @@ class Step:
 
 
 _WITH_MOMENTS = frozenset(
-    name.lower() for name in ("puppetmasterEnrolment", "puppetmasterBuilt", "puppetmasterSelf", "puppetmasterTrial")
+    name.lower() for name in ("puppetmasterEnrolment", "puppetmasterBuilt", "puppetmasterSelf", TRIAL.attribute)
 )
 """Attributes of ours whose values hold seconds since 1970 (docs/directory.md)."""
 

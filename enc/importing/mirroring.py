@@ -35,6 +35,7 @@ from enc.service import advice, projects
 from enc.service.desk import Desk, Plan
 from enc.settings import NodeSettings
 from enc.terms import dn
+from enc.terms.counted import counted
 from enc.terms.errors import DirectoryUnreachable, InvalidName, ToolkitError
 from enc.terms.filters import folded
 from enc.terms.names import PersonName, PrefixName, ProjectName
@@ -151,7 +152,7 @@ class _Planner:
         if not self._admins:
             words = "make it first, or say with --admin who administers new ones"
             files = len(project.scopes) - 1
-            below = f" (nor can its {files} prefixes be set)" if files else ""
+            below = f" (nor can its {counted(files, 'prefix', 'prefixes')} be set)" if files else ""
             self._result.problems.append(
                 Problem(str(project.where), f"there is no project {project.name}; {words}{below}")
             )
@@ -252,7 +253,8 @@ def carry_out(programme: Programme, desk: Desk, *, reason: str, dry_run: bool) -
         try:
             receipt = desk.submit(write.plan, reason=reason, dry_run=dry_run)
         except DirectoryUnreachable as error:
-            done = f"{count} of {len(programme.writes)} writes were made; the same command does the rest"
+            made = f"{count} of {counted(len(programme.writes), 'write was', 'writes were')} made"
+            done = f"{made}; the same command does the rest"
             raise DirectoryUnreachable(f"{error.message} ({done})", where=error.where) from error
         except ToolkitError as error:
             outcome.problems.append(Problem(write.where, str(error)))

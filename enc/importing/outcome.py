@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from enc.edits.change import Step
+from enc.terms.counted import counted
 from enc.terms.errors import one_line
-from enc.terms.words import counted
 
 
 @dataclass(frozen=True, slots=True)

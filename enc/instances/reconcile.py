@@ -28,6 +28,7 @@ from enc.instances.repairs import Entry, Held, Repair, Seen
 from enc.rights.reserved import is_reserved
 from enc.service.survey import project_if_told
 from enc.settings import Settings
+from enc.terms.counted import counted
 from enc.terms.errors import Conflict, ToolkitError
 from enc.terms.filters import NodeFilter
 from enc.terms.names import Certname
@@ -81,8 +82,8 @@ class Reconciler:
         entries = self._entries(self._editor.find(self._settings.nodes_base, self._filter.for_all()))
         if held and not entries and not self._unread:
             raise ToolkitError(
-                f"LDAP has no node at all below {self._settings.nodes_base}, and authorities hold {len(held)} "
-                "certificates; look at nodes.base and nodes.filter"
+                f"LDAP has no node at all below {self._settings.nodes_base}, and authorities hold "
+                f"{counted(len(held), 'certificate')}; look at nodes.base and nodes.filter"
             )
         by_name = {authority.name: authority for authority in self._authorities}
         held = [one if one.status.name in entries else self._with_origin(one, by_name[one.authority]) for one in held]

@@ -69,6 +69,8 @@ class Account:
     name: str
     uid: int
     gid: int
+    also: tuple[int, ...] = ()
+    """Groups beside those that it is in."""
 
 
 def by_name(name: str) -> Account:
@@ -253,7 +255,7 @@ def _change(who: Account) -> None:
     except KeyError:
         home, groups = "/", [who.gid]
     try:
-        os.setgroups(list(groups))
+        os.setgroups(sorted({*groups, *who.also}))
         os.setresgid(who.gid, who.gid, who.gid)
         os.setresuid(who.uid, who.uid, who.uid)
     except PermissionError as error:

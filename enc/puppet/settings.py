@@ -2,8 +2,8 @@
 
 puppetserver has a few directories from a file of its own, which wins over
 puppet.conf (Debian's vardir there is not the one that puppet knows); and puppet
-takes another account than root for a person, with files below its home. So
-puppet is told both.
+takes another account than root for a person, with code and files below its
+home. So puppet is told all of them.
 
 Not here: judging it (doctor/puppet.py).
 """
@@ -25,7 +25,7 @@ from enc.terms.program_words import why
 _PROGRAMS = ("puppet", "/opt/puppetlabs/bin/puppet")
 _TIMEOUT = 60.0
 _OWN = tuple(Path(f"/etc/{place}/puppetserver/conf.d") for place in ("puppetlabs", "puppet"))
-_DIRECTORY = re.compile(r"""^\s*"?(?:server|master)-(conf|var)-dir"?\s*[:=]\s*"?(/[^"\s,}#]+)""", re.MULTILINE)
+_DIRECTORY = re.compile(r"""^\s*"?(?:server|master)-(code|conf|var)-dir"?\s*[:=]\s*"?(/[^"\s,}#]+)""", re.MULTILINE)
 _FOREIGN = ("RUBY", "GEM_", "BUNDLE_")
 """Beginnings of environment variables that would make puppet load other code than it does as a service."""
 
@@ -70,7 +70,7 @@ def ask(names: Sequence[str], confdir: Path | None = None) -> dict[str, str]:
 
 
 def puppetserver_directories(places: Sequence[Path] = _OWN) -> dict[str, str]:
-    """Return confdir and vardir as puppetserver's own files name them, by puppet's names; empty if they do not.
+    """Return the directories that puppetserver's own files name, by puppet's names; empty if they name none.
 
     Raise `NoPuppet` for a file that cannot be read.
     """
@@ -85,7 +85,7 @@ def puppetserver_directories(places: Sequence[Path] = _OWN) -> dict[str, str]:
 
 
 def own_directories(text: str) -> dict[str, str]:
-    """Read confdir and vardir out of puppetserver.conf's text."""
+    """Read codedir, confdir and vardir out of puppetserver.conf's text."""
     return {f"{kind}dir": path for kind, path in _DIRECTORY.findall(text)}
 
 

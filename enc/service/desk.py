@@ -35,6 +35,7 @@ from enc.service.authorize import claimed, environments_in, first_refusal, neede
 from enc.service.effect import Effect
 from enc.settings import Settings
 from enc.terms import dn
+from enc.terms.counted import counted
 from enc.terms.environments import Rules
 from enc.terms.errors import ClassificationError, Conflict, DirectoryUnreachable, NotAllowed, ToolkitError
 from enc.terms.filters import folded
@@ -236,9 +237,10 @@ class Desk:
             raise
         except ToolkitError as error:
             with suppress(ToolkitError):  # the trail then says "interrupted", and what is wrong here is `error`
-                self.trail.end(edit, f"failed: {made} of {len(edit.steps)} steps made: {error}", versions)
+                self.trail.end(edit, f"failed: {made} of {counted(len(edit.steps), 'step')} made: {error}", versions)
             if made:
-                error.add(f" ({made} of {len(edit.steps)} steps were made; the same command makes the rest)")
+                steps = counted(len(edit.steps), "step was", "steps were")
+                error.add(f" ({made} of {steps} made; the same command makes the rest)")
             raise
         try:
             self.trail.end(edit, audit.DONE, versions)

@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Container
 
 from enc.commands.call import Call, json_option, table
+from enc.terms.counted import counted
 from enc.terms.environments import collisions
 from enc.terms.errors import ExitStatus, InvalidName, NotFound, UsageError
 from enc.terms.names import EnvironmentName
 from enc.terms.puppet_names import environment_fault
-from enc.terms.words import counted
 from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.commands import views
 from git_hooks.commands.target import dry_run_option, environment, opened, places, settled, who

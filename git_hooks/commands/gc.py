@@ -6,7 +6,7 @@ import argparse
 import time
 
 from enc.commands.call import Call, json_option
-from enc.terms.words import counted
+from enc.terms.counted import counted
 from git_hooks.branches.archive import forget
 from git_hooks.commands.target import opened, settled
 from git_hooks.deploy.collect import collect
@@ -32,10 +32,8 @@ def run(call: Call) -> int:
         found = collect(deployer.layout, settings.retain, time.time())
         pruned = forget(deployer, refs, settings, time.time())
     tokens = Tokens(settings.transport.tokens).remove_old(time.time() - KEPT)
-    lines = [
-        f"removed {found.told()}, {counted(tokens, 'token')},"
-        f" {counted(len(pruned), 'archived branch', 'archived branches')}"
-    ]
+    others = (counted(tokens, "token"), counted(len(pruned), "archived branch", "archived branches"))
+    lines = [f"removed {', '.join((found.told(), *others))}"]
     lines += [f"{name}: passed over, it is not our link any more; move it away" for name in found.skipped]
     document = {
         "versions": found.versions,

@@ -33,8 +33,8 @@ def run(call: Call) -> int:
         commit: ObjectId | None = deployer.repository.commit_of(arguments.commit) if arguments.commit else None
         if arguments.dry_run:
             plan = deployer.plan_rollback(name, commit)
-            shown = plan.new.abbreviated if plan.new is not None else "nothing"
-            would = f"{name} would show {shown}, and be held there"
+            old, new = ("nothing" if one is None else one.abbreviated for one in (plan.old, plan.new))
+            would = f"{name} would show {new} in place of {old}, and be held there"
             call.show(views.would_deploy([plan], ROLLBACK + reason), would)
             return ExitStatus.DONE
         record = deployer.rollback(name, commit, who(), reason)

@@ -10,10 +10,10 @@ from contextlib import suppress
 from enc.commands.call import Call, json_option
 from enc.programs.documents import moment
 from enc.programs.times import iso
+from enc.terms.counted import counted
 from enc.terms.environments import Rules
 from enc.terms.errors import ExitStatus, NotFound
 from enc.terms.names import BranchName
-from enc.terms.words import counted
 from git_hooks.branches.listing import Whereabouts, rows, whereabouts
 from git_hooks.commands import views
 from git_hooks.commands.target import opened

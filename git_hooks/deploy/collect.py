@@ -21,8 +21,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
+from enc.terms.counted import counted
 from enc.terms.names import EnvironmentName
-from enc.terms.words import counted
 from git_hooks import puppetfile
 from git_hooks.puppetfile import JOINED
 from git_hooks.store.layout import Layout, is_part, is_split

@@ -9,10 +9,10 @@ from enc.directory.ldap_store import LdapSource
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.programs.machine_trouble import said
 from enc.settings import BranchSettings, DomainSettings, Settings
+from enc.terms.counted import counted
 from enc.terms.environments import Rules
 from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName, EnvironmentName
-from enc.terms.words import counted
 from git_hooks.branches.project_branches import missing
 from git_hooks.branches.reconcile import due
 from git_hooks.deploy.records import Records
@@ -101,7 +101,7 @@ def environments(
             if missing := look.version(name, commit):
                 lost[name] = missing
     if lost:
-        text = f"{len(lost)} are not whole ({next(iter(lost.values()))}): {_some(list(lost))}"
+        text = f"{counted(len(lost), 'is', 'are')} not whole ({next(iter(lost.values()))}): {_some(list(lost))}"
         yield fault("environments", text, "branch-manager deploy brings back from git what is missing")
     owing = records.owing()
     found = due(branches, live, owing, rules, domains=domains)
@@ -117,7 +117,7 @@ def environments(
         text = f"{environment} is wanted by several branches and stays as it is: {', '.join(rivals)}"
         yield warning("environments", text, "delete all but one of these branches, or see branches.rules")
     if found.orphans:
-        text = f"{len(found.orphans)} have no branch and stay: {_some(found.orphans)}"
+        text = f"{counted(len(found.orphans), 'has', 'have')} no branch any more: {_some(found.orphans)}"
         yield warning("environments", text, "branch-manager deploy --gone")
     if owing:
         text = f"puppetserver may still serve an older version of {len(owing)}: {_some(owing)}"
@@ -137,7 +137,7 @@ def _stale(wanted: Mapping[EnvironmentName, ObjectId], records: Records) -> Iter
         reasons.setdefault(why, []).append(name)
     for (detail, remedy), names in reasons.items():
         because = f": {detail}" if detail else ""
-        text = f"{len(names)} do not show their branch ({_some(names)}){because}"
+        text = f"{counted(len(names), 'does not show its', 'do not show their')} branch ({_some(names)}){because}"
         yield fault("environments", text, remedy or "branch-manager deploy")
 
 

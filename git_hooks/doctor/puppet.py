@@ -80,7 +80,7 @@ def parse_commands(text: str) -> dict[str, str]:
 def judge(facts: PuppetFacts | str, config: Path, settings: BranchSettings) -> Iterator[Finding]:
     """Judge it; `config` is our configuration file."""
     if isinstance(facts, str):
-        yield note("puppet", facts, "run doctor where puppetserver runs")
+        yield note("puppet", facts, "run doctor where puppetserver runs, as root")
         return
     yield _path(facts, settings)
     yield _versioned(facts)

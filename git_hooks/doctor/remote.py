@@ -10,9 +10,9 @@ from enc.programs.machine_trouble import said
 from enc.programs.times import iso
 from enc.settings import BranchSettings, MirrorSettings, PuppetserverSettings
 from enc.settings.config import read_secret
+from enc.terms.counted import counted
 from enc.terms.errors import ToolkitError
 from enc.terms.names import EnvironmentName
-from enc.terms.words import counted
 from git_hooks.deploy.puppetserver import Puppetservers
 from git_hooks.mirror.failing import failing
 from git_hooks.mirror.upstream import Upstream
@@ -73,9 +73,10 @@ def tried(settings: BranchSettings) -> Iterator[Finding]:
         do = f"it is tried again at {again}"
         if one.next < time.time() - _LATE:
             do = f"it should have been tried again at {again}: does branch-manager serve run?"
-        yield fault("mirror-tries", f"{what}, tried {one.failures} times: {one.reason}", do)
+        yield fault("mirror-tries", f"{what}, tried {counted(one.failures, 'time')}: {one.reason}", do)
     if len(found) > _NAMED:
-        text = f"{len(found) - _NAMED} more branches do not go live as the forge has them"
+        more = counted(len(found) - _NAMED, "more branch is", "more branches are")
+        text = f"{more} not live as the forge has it"
         yield fault("mirror-tries", text, "see branch-manager status")
     if not found:
         yield ok("mirror-tries", "all that the forge has and becomes an environment is live, or held")

@@ -117,7 +117,7 @@ class Report(Iterator[str]):
         for one in kept.values():
             yield f"{one.branch}: what an interrupted push took away is kept as {one.name}"
         if bad and len(found) > 1:
-            yield f"{bad} of {len(found)} environments are not as this push wants them, see above"
+            yield f"{bad} of {len(found)} environments {'is' if bad == 1 else 'are'} not as this push wants, see above"
         self.good = self.good and not bad
 
     def _deployed(self, found: list[tuple[RefUpdate, Place]], who: str) -> Iterator[tuple[Told, RefUpdate, Place]]:

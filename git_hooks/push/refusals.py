@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 from enc.programs import json_lines
 from enc.programs.json_lines import JsonLines
 from enc.programs.whole_file import Strength
+from enc.terms.counted import counted
 from enc.terms.errors import ToolkitError
 from git_hooks.repository.objects import Repository
 
@@ -123,7 +124,8 @@ def _bounded(refusals: Sequence[Refusal]) -> Iterator[Refusal]:
     for number, one in enumerate(refusals):
         left -= _size(one)
         if left < 0:
-            text = f"{len(refusals) - number} more refs of this push are not kept here, because there is too much of it"
+            more = counted(len(refusals) - number, "more ref of this push is", "more refs of this push are")
+            text = f"{more} not kept here, because there is too much of it"
             yield one._replace(ref="", old="-", new="-", verdict=text)
             return
         yield one

@@ -16,9 +16,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from enc.terms.counted import counted
 from enc.terms.environments import Rules
 from enc.terms.errors import Conflict, NotFound
-from enc.terms.words import counted
 from git_hooks.branches.archive import forget
 from git_hooks.branches.expiry import Expiry
 from git_hooks.branches.project_branches import make, missing

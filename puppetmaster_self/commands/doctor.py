@@ -12,7 +12,7 @@ from enc.terms.errors import ToolkitError
 from puppetmaster_self.commands.session import places, read_journal
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.standing.classified import of_this_node
-from puppetmaster_self.transaction import preflight
+from puppetmaster_self.transaction import preflight, readable
 from puppetmaster_self.transaction.facts import gather
 from puppetmaster_self.transaction.journal import Journal
 from puppetmaster_self.transaction.plan import Wish, branch_of, upstream_of
@@ -47,8 +47,8 @@ def _examine(call: Call) -> Iterator[Finding]:
         except ToolkitError as error:
             yield fault("repository", str(error), "or set them in the configuration")
             upstream, branch = None, None
-        own = call.settings.self_master
-        yield from preflight.judge(gather(machine, own, upstream, branch), own)
+        facts = gather(machine, call.settings, call.config_path.absolute(), upstream, branch)
+        yield from preflight.judge(facts, call.settings.self_master)
 
 
 def _serving(call: Call, machine: Machine, journal: Journal) -> Iterator[Finding]:
@@ -56,6 +56,12 @@ def _serving(call: Call, machine: Machine, journal: Journal) -> Iterator[Finding
         yield ok("master", "the own puppetserver answers")
     else:
         yield fault("master", "the own puppetserver does not answer", "systemctl status puppetserver")
+    environment = machine.places.environments / str(journal.opened.get("environment"))
+    needed = readable.of_configuration(call.settings, call.config_path.absolute())
+    found = readable.in_the_way((*needed, *readable.of_environment(environment)))
+    yield from (fault("reading", one.words, one.cure) for one in found)
+    if not found:
+        yield ok("reading", "puppetserver's account can read what it needs")
     yield from puppet.security(puppet.packages())
     standing = {begun.step for begun in journal.standing()}
     if "switch" in standing:

@@ -60,7 +60,7 @@ def run(call: Call) -> int:
         said = of_this_node(call.settings, machine, call.say)
         wish = _wish(call, said)
         upstream, branch = upstream_of(wish, call.settings), branch_of(wish, call.settings)
-        facts = gather(machine, call.settings.self_master, upstream, branch)
+        facts = gather(machine, call.settings, call.config_path.absolute(), upstream, branch)
         _check(call, facts)
         plan = decide(facts, wish, call.settings, call.config_path.absolute(), machine.places)
         if call.arguments.dry_run:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from enc.commands.call import Call, json_option
 from enc.programs.documents import Document
+from enc.terms.counted import counted
 from enc.terms.errors import ExitStatus
 from enc.terms.names import BranchName
 from puppetmaster_self.commands.session import alone_here
@@ -88,9 +89,8 @@ def _forecast(call: Call, queue: Sync) -> int:
         "patches": [sync_results.fate_document(fate) for fate in replayed.fates],
     }
     fitting = len(replayed.fates) - len(conflicts)
-    call.show(
-        document, [*_told(Result("current", "", found, replayed)), f"{fitting} fit {branch}, {len(conflicts)} do not"]
-    )
+    fit = f"{counted(fitting, 'fits', 'fit')} {branch}, {counted(len(conflicts), 'does', 'do')} not"
+    call.show(document, [*_told(Result("current", "", found, replayed)), fit])
     return ExitStatus.FOUND if conflicts else ExitStatus.DONE
 
 

@@ -16,7 +16,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from enc.programs.accounts import Account
 from enc.programs.log import all_said, get
 from enc.terms.errors import ToolkitError
 from enc.terms.program_words import why
@@ -145,13 +147,20 @@ class Machine:
         timeout: float,
         directory: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        account: Account | None = None,
     ) -> Done:
         """Run a program and return how it ended; raise `ProgramFailed` if it is missing or takes too long.
 
+        With `account`, it runs as that one and gets none of root's variables.
         An interrupt lets the program end in order before it goes on.
         """
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+        kept = {} if account is not None else kept
         kept |= {"PATH": self.path, "LC_ALL": "C.UTF-8", **(environment or {})}
+        identity: dict[str, Any] = {}
+        if account is not None and os.geteuid() != account.uid:
+            groups = os.getgrouplist(account.name, account.gid)
+            identity = {"user": account.uid, "group": account.gid, "extra_groups": groups}
         try:
             child = subprocess.Popen(
                 command,
@@ -162,6 +171,7 @@ class Machine:
                 env=kept,
                 pass_fds=() if self.lock_handle is None else (self.lock_handle,),
                 start_new_session=True,
+                **identity,
             )
         except OSError as error:
             raise ProgramFailed(f"cannot be started: {error.strerror}", where=command[0]) from error

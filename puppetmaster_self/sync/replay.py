@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Literal
 
+from enc.terms.counted import counted
 from enc.terms.errors import Conflict, NotFound, ToolkitError
-from enc.terms.words import counted
 from git_hooks.repository.refs import ObjectId
 from puppetmaster_self.sync.patch_repository import PatchRepository
 from puppetmaster_self.sync.upstream import Clash, Commit, Fate, Patch, Queue, Replayed, blames

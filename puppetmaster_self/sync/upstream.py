@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from enc.terms.words import counted
+from enc.terms.counted import counted
 from git_hooks.repository.refs import ObjectId
 
 Fortune = Literal["kept", "moved", "taken", "empty", "parked", "conflict", "waiting"]

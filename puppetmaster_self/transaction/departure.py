@@ -12,6 +12,7 @@ from pathlib import Path
 from enc.programs.telling import unfailing
 from enc.programs.times import compact
 from enc.settings import SelfMasterSettings, Settings
+from enc.terms.counted import counted
 from enc.terms.environments import Rules
 from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName, Certname, ProjectName
@@ -40,7 +41,7 @@ def depart(journal: Journal, machine: Machine, settings: Settings, tell: Tell, *
         if not verified:
             return
         output = agent.run(machine, "--noop", timeout=float(settings.self_master.run_timeout))
-        for line in ("the central master serves us; its differences:", *agent.differences(output)):
+        for line in ("the central master serves us; what its catalog changes:", *agent.would_change(output)):
             tell(line)
 
     disable(journal, machine, before, verify, tell)
@@ -75,7 +76,7 @@ def keep_commits(journal: Journal, machine: Machine, settings: Settings) -> list
         reason = str(error)
     pushed = target if target is not None and not reason else None
     keep.record(place, keep.Kept(work.ahead, str(file), pushed, reason))
-    told = f"{'1 local commit is' if work.ahead == 1 else f'{work.ahead} local commits are'} kept in {file}"
+    told = f"{counted(work.ahead, 'local commit is', 'local commits are')} kept in {file}"
     return [told, f"and pushed as {pushed}" if pushed else f"and not pushed: {reason}"]
 
 

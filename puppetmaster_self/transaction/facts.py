@@ -16,12 +16,14 @@ from pathlib import Path
 
 import yaml
 
-from enc.settings import SelfMasterSettings
+from enc.settings import SelfMasterSettings, Settings
+from enc.terms.counted import counted
 from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName, Certname
 from enc.terms.program_words import why
 from puppetmaster_self.instance import keep
 from puppetmaster_self.instance.machine import Machine, ProgramFailed
+from puppetmaster_self.transaction import readable
 from puppetmaster_self.transaction.steps import accounts, agent, packages
 
 _PUPPET = 60.0
@@ -72,14 +74,30 @@ class Facts:
     """Paths where something is that the self-master would need."""
     hidden: tuple[str, ...]
     """Work in the present environments that nobody else has, in words."""
+    unreadable: tuple[tuple[str, str], ...] = ()
+    """What puppetserver's account could not read: words, and what to do."""
+    upstream_named: bool = True
+    """Whether there is a word of the central repository and its branch."""
+    hiera_known: bool = True
+    """Whether hiera.yaml of the central branch could be looked at."""
 
 
-def gather(machine: Machine, settings: SelfMasterSettings, upstream: str | None, branch: BranchName | None) -> Facts:
-    """Look at the machine; raise `ToolkitError` if Puppet cannot be asked."""
+def gather(
+    machine: Machine, site: Settings, config: Path, upstream: str | None, branch: BranchName | None
+) -> Facts:
+    """Look at the machine; `config` is the configuration file. Raise `ToolkitError` if Puppet cannot be asked."""
+    settings = site.self_master
     asked = {section: _puppet(machine, section) for section in _ASKED}
     tool = _tool(machine)
     new, said = _packages(machine, tool, settings.packages)
     name = Certname(asked["agent"]["certname"])
+    upstream_said = unreadable(machine, upstream, branch)
+    hiera = None
+    if upstream is not None and branch is not None and not upstream_said:
+        hiera = readable.central_hiera(machine, upstream, branch)
+    needed = [*readable.of_configuration(site, config), *readable.of_hiera(hiera or "", f"branch {branch}")]
+    hidden = readable.unseen(settings, tool, asked["server"]["confdir"])
+    needed += readable.of_environment(Path(asked["server"]["confdir"]))  # hiera's global layer
     return Facts(
         certname=name,
         agent=asked["agent"],
@@ -99,10 +117,13 @@ def gather(machine: Machine, settings: SelfMasterSettings, upstream: str | None,
         agent_disabled=Path(asked["agent"]["agent_disabled_lockfile"]).exists(),
         certificate=_written(Path(asked["agent"]["hostcert"])),
         last_run=_last_run(Path(asked["agent"]["lastrunfile"])),
-        upstream_said=unreadable(machine, upstream, branch),
+        upstream_said=upstream_said,
         own_name_is_local=_is_local(name),
         occupied=_occupied(machine, settings),
         hidden=tuple(_hidden(machine, asked["server"]["environmentpath"])),
+        unreadable=tuple((one.words, one.cure) for one in readable.in_the_way(needed, hidden)),
+        upstream_named=upstream is not None and branch is not None,
+        hiera_known=hiera is not None,
     )
 
 
@@ -230,7 +251,8 @@ def _hidden(machine: Machine, environmentpath: str) -> list[str]:
                 found.append(f"{environment} holds changes that are not committed")
             ahead = keep.git(machine, environment, "rev-list", "--count", "HEAD", "--not", "--remotes").output.strip()
             if ahead != "0":
-                found.append(f"{environment} holds {ahead} commits that were not pushed")
+                commits = counted(int(ahead), "commit that was", "commits that were")
+                found.append(f"{environment} holds {commits} not pushed")
         except ProgramFailed as error:
             found.append(f"{environment} cannot be looked at: {error}")
     return found

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from enc.doctor.account import PUPPETSERVER_USER
 from enc.settings import MirrorSettings, PuppetserverSettings, Settings
 from enc.settings.reference import as_yaml, effective
 from enc.terms.environments import Rules
@@ -23,11 +24,13 @@ from enc.terms.errors import ToolkitError
 from enc.terms.names import BranchName, EnvironmentName, ProjectName
 from puppetmaster_self.instance.keep import LOCAL
 from puppetmaster_self.instance.machine import Places
+from puppetmaster_self.transaction import readable
 from puppetmaster_self.transaction.facts import Facts
 from puppetmaster_self.transaction.steps.agent import Pause, RealRun, Rehearsal, Resume, Switch
 from puppetmaster_self.transaction.steps.base import PUPPETS, Base
 from puppetmaster_self.transaction.steps.master import Answering, Apply, Classifier, program
 from puppetmaster_self.transaction.steps.packages import Packages
+from puppetmaster_self.transaction.steps.reading import Reading
 from puppetmaster_self.transaction.steps.repository import Deploy, Repository
 from puppetmaster_self.transaction.steps.snapshot import Mark, Snapshot
 from puppetmaster_self.transaction.steps.step import Step
@@ -117,9 +120,14 @@ def decide(facts: Facts, wish: Wish, settings: Settings, config: Path, places: P
         Packages(tool, own.packages, timeout),
         Repository(upstream, branch, site, LOCAL, own.working_copy, deploy, timeout),
         Deploy(deploy, timeout),
+        Reading(
+            tuple(readable.of_configuration(settings, config)),
+            places.environments / environment,
+            readable.unseen(own, facts.tool, facts.server["confdir"]),
+        ),
         Apply(_manifest(facts, settings, places, wish), (str(places.modules), *modulepath(facts)), timeout),
         Answering(own.port, float(own.start_timeout)),
-        Classifier(facts.certname, (*program("enc.cli"), "--config", str(config), "answer")),
+        Classifier(facts.certname, (str(Path(sys.prefix) / "bin/enc"), "--config", str(config)), PUPPETSERVER_USER),
         Mark(roots, without, tool),
         Rehearsal(agent, timeout),
         Switch(Path(facts.agent["config"]), agent),

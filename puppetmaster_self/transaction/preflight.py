@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.settings import SelfMasterSettings
+from enc.terms.counted import counted
 from puppetmaster_self.transaction.facts import Facts
 
 _CLOCK = 300.0
@@ -27,6 +28,7 @@ def judge(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
     yield from _packages(facts, settings)
     yield from _agent(facts)
     yield from _places(facts, settings)
+    yield from _reading(facts)
 
 
 def _machine(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
@@ -62,7 +64,7 @@ def _packages(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
         yield ok("packages", f"{facts.new_packages} would be installed")
     if facts.upstream_said:
         yield fault("repository", f"cannot be read: {facts.upstream_said}", "see self_master.upstream and branch")
-    else:
+    elif facts.upstream_named:
         yield ok("repository", "nothing is wrong with it so far")
 
 
@@ -76,7 +78,7 @@ def _agent(facts: Facts) -> Iterator[Finding]:
     elif facts.last_run is None:
         yield fault("agent", "nothing is known of a run", "run it: puppet agent --test")
     elif facts.last_run[1]:
-        yield fault("agent", f"{facts.last_run[1]} resources failed in its last run", "mend that first")
+        yield fault("agent", f"{counted(facts.last_run[1], 'resource')} failed in its last run", "mend that first")
     elif facts.now - facts.last_run[0] > _OLD_RUN:
         yield warning("agent", "its last run was more than a day ago", "puppet agent --test")
     else:
@@ -93,3 +95,12 @@ def _places(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
         yield fault("work", f"{words}, and would be out of sight", "push it, or move it away")
     if not facts.own_name_is_local:
         yield note("name", f"{facts.certname} does not lead to this machine", "the own master is called localhost here")
+
+
+def _reading(facts: Facts) -> Iterator[Finding]:
+    for words, cure in facts.unreadable:
+        yield fault("reading", words, cure)
+    if not facts.unreadable:
+        yield ok("reading", "puppetserver's account can read what it will need")
+    if facts.upstream_named and not facts.hiera_known and not facts.upstream_said:
+        yield note("reading", "where hiera.yaml leads is not known yet", "it is looked at when environments are made")

@@ -100,8 +100,12 @@ def test_deploy_does_what_its_dry_run_said(managed: Managed) -> None:
 
 
 def test_a_rollback_holds_until_the_release(managed: Managed) -> None:
+    sound = managed.tip("project/red") or ""
     commit(managed, "# bad\n")
     managed.branch_manager("deploy")
+    bad = managed.tip("project/red") or ""
+    told = managed.branch_manager("rollback", "project_red", "--dry-run", *WHY).stdout
+    assert told == f"project_red would show {sound[:10]} in place of {bad[:10]}, and be held there\n"
     (would,) = data(managed, "rollback", "project_red", *WHY, "--dry-run")["deploys"]
     (done,) = data(managed, "rollback", "project_red", *WHY)["deploys"]
     assert {key: would[key] for key in ("from", "to", "outcome", "why")} == {

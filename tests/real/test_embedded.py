@@ -9,17 +9,21 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from ldap3 import AUTO_BIND_TLS_BEFORE_BIND, NONE, Connection, Server, Tls
 
+from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.directory.embedded import EmbeddedDirectory
 from enc.directory.embedded_config import StartOptions, TlsFiles
 from enc.settings import config
 from enc.terms.errors import DirectoryUnreachable, ToolkitError, UsageError
 from tests.real.conftest import SlapdMaker
+from tests.support.disks import Disk
 from tests.support.slapd import ADD, Refused, Slapd
 
 S = "dc=example,dc=org"
@@ -45,6 +49,50 @@ def test_making_and_starting_it_twice_changes_nothing(slapd: Slapd) -> None:
     assert again.status().answering
     assert again.home.reader_password_file.read_text() == password
     assert again.home.reader_password_file.stat().st_mode & 0o077 == 0
+
+
+def test_its_log_does_not_grow_with_every_write_and_has_what_goes_wrong(slapd: Slapd) -> None:
+    home = slapd.directory.home
+    settings = config.load(home.example_configuration)
+    own = replace(settings.directory, bind_dn=None, bind_password_file=None)
+    with DirectoryEditor(replace(settings, directory=own)) as editor:
+        editor.add(f"cn=written,ou=hosts,{S}", {"objectClass": ["device", "puppetClient"], "cn": ["written"]})
+        before = home.log_file.read_bytes()
+        for number in range(50):
+            gone = (f"x{number - 1}",) if number else ()
+            editor.modify(f"cn=written,ou=hosts,{S}", [ValueChange("environment", gone, (f"x{number}",))])
+        editor.delete(f"cn=written,ou=hosts,{S}")
+    assert home.log_file.read_bytes() == before
+    assert b"slapd starting" in before
+    slapd.restart(log_level="stats")
+    with slapd.connect() as connection:
+        connection.search(S, "(objectClass=*)")
+    _until(lambda: b"SRCH" in home.log_file.read_bytes())
+
+
+def test_nobody_is_held_up_where_nobody_writes_the_log(slapd: Slapd) -> None:
+    slapd.restart(log_level="stats")
+    keeper = slapd.directory.process._child
+    assert keeper is not None
+    os.kill(keeper.log.pid, signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            with slapd.connect() as connection:
+                for _ in range(300):
+                    connection.search(S, "(&(objectClass=*)(cn=" + "x" * 500 + "))")
+    finally:
+        keeper.log.kill()
+    slapd.add(f"cn=later,ou=hosts,{S}", _node("later"))
+    assert "later" in _names(slapd)
+    slapd.restart(log_level="none")
+    assert keeper.log.poll() is not None
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_the_example_configuration_leads_to_it(slapd: Slapd) -> None:
@@ -92,6 +140,8 @@ def test_a_pid_file_that_names_somebody_else_kills_nobody(slapd: Slapd) -> None:
 
 def test_a_frozen_slapd_is_seen_and_can_be_stopped(slapd: Slapd) -> None:
     os.kill(slapd.pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{slapd.pid}/task")
+    _until(lambda: {file.read_text().rpartition(")")[2].split()[0] for file in tasks.glob("*/stat")} == {"T"})
     status = slapd.directory.status()
     assert status.pid is not None
     assert not status.answering
@@ -148,6 +198,19 @@ def test_a_port_that_cannot_be_is_not_kept(tmp_path: Path) -> None:
         directory.init(port=99_999)
     directory.init()
     assert "99999" not in directory.home.ldap_uri
+
+
+def test_a_backup_elsewhere_of_a_full_disk(disk: Disk, tmp_path: Path) -> None:
+    slapd = Slapd(disk.place / "directory")
+    try:
+        with disk.full():
+            slapd.directory.backup(tmp_path / "backup.ldif")
+            assert f"dn: cn=site,{S}" in (tmp_path / "backup.ldif").read_text()
+            with pytest.raises(ToolkitError, match=r"disk/.*No space left"):
+                slapd.directory.backup(disk.place / "here.ldif")
+        assert [path.name for path in tmp_path.glob("*backup*")] == ["backup.ldif"]
+    finally:
+        slapd.stop()
 
 
 def test_backup_and_restore(slapd: Slapd, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,9 +13,11 @@ import pytest
 from ldap3 import NONE, SASL, Connection, Server
 
 from enc.directory import slapd_process
+from enc.directory.edits import DirectoryEditor
 from enc.directory.schema import install
 from enc.directory.schema.definitions import SCHEMAS
 from enc.directory.schema.render import render
+from enc.settings import DirectorySettings, Settings
 from enc.terms.errors import DirectoryRefused
 
 EXTERNAL = f"gidNumber={os.getegid()}+uidNumber={os.geteuid()},cn=peercred,cn=external,cn=auth"
@@ -52,12 +55,14 @@ def foreign(tmp_path: Path) -> Iterator[Connection]:
     conf.write_text(
         f"include {slapd_process.schema_directory()}/core.schema\n"
         f'database config\naccess to * by dn.exact="{EXTERNAL}" manage\n'
+        f'database ldif\nsuffix "dc=x"\nrootdn "{EXTERNAL}"\ndirectory "{tmp_path}"\n'
     )
     uri = f"ldapi://{quote(str(socket), safe='')}"
     with (tmp_path / "log").open("wb") as log:
         slapd = subprocess.Popen([slapd_process.program("slapd"), "-d", "none", "-f", conf, "-h", uri], stderr=log)
     try:
-        slapd_process.wait_until_it_answers(slapd, socket, timeout=10, log=tmp_path / "log", log_start=0)
+        started = slapd_process.Started(slapd, slapd)
+        slapd_process.wait_until_it_answers(started, socket, timeout=10, log=tmp_path / "log", log_start=0)
         server = Server(uri, get_info=NONE)
         with Connection(server, authentication=SASL, sasl_mechanism="EXTERNAL", sasl_credentials="") as connection:
             yield connection
@@ -85,6 +90,19 @@ def test_a_server_with_a_schema_of_that_name_keeps_its_own(foreign: Connection) 
     added = {item.schema.name: item.names for item in install.install_in_server(foreign)}
     assert added["puppet"] == ("parentNode", "environment", "puppetVar", "puppetClient")
     assert install.install_in_server(foreign) == ()
+
+
+def test_who_writes_to_a_server_without_our_schema_is_told(foreign: Connection, tmp_path: Path) -> None:
+    uri = f"ldapi://{quote(str(tmp_path / 'ldapi'), safe='')}"
+    settings = replace(Settings(), directory=replace(DirectorySettings(), suffix="dc=x", uris=(uri,)))
+    scope = {"objectClass": ["organizationalRole", "puppetmasterScope"], "cn": ["x"]}
+    with DirectoryEditor(settings) as editor:
+        with pytest.raises(DirectoryRefused, match=r"not have all of our schema: enc-admin schema check$"):
+            editor.add("cn=x,dc=x", scope)
+        install.install_in_server(foreign)
+        with pytest.raises(DirectoryRefused) as refused:
+            editor.add("dc=x", {"objectClass": ["nonesuch"], "cn": ["x"]})
+        assert "schema check" not in str(refused.value)
 
 
 def test_a_server_that_denies_it_is_quoted(foreign: Connection) -> None:

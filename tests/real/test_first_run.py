@@ -277,6 +277,21 @@ def test_killed_at_each_step_the_first_run_goes_on_with_the_key_that_was_asked_f
     assert steps > 9
 
 
+def test_how_long_it_took_is_right_though_the_clock_is_set_meanwhile(tmp_path: Path) -> None:
+    image = Image(tmp_path, CLEAN)
+    image.fresh()
+    # Each time that anybody asks, it is a week later.
+    date = image.at("/opt/puppetlabs/bin/date")
+    date.write_text('#!/bin/sh\necho x >>/var/lib/asked-for-the-time\n')
+    with date.open("a") as script:
+        script.write('exec /bin/date -d "now + $(wc -l </var/lib/asked-for-the-time) weeks" "$@"\n')
+    date.chmod(0o755)
+    status, said = image.run("first-run")
+    built, at, took, seconds = image.at(f"{STATE}/first-run/result").read_text().split()
+    assert (status, built, took) == (0, "built", "took") and int(seconds) < 300, said
+    assert int(at) > time.time() + 600_000
+
+
 def test_the_same_user_data_again_keeps_the_key_and_another_certname_does_not(tmp_path: Path) -> None:
     image = Image(tmp_path, CLEAN)
     image.fresh()

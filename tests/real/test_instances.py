@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -500,6 +501,13 @@ def test_what_holds_a_token_is_written_for_its_owner_only(admin: Run, settings: 
         status, out, err = admin("create", "web-2", "--project", "red", "--reason", WHY, "--output", str(place))
         assert (status, out) == (2, "") and "--output" in err
     assert found(settings, "web-2.red.example.org") is None
+
+
+def test_without_a_server_the_ticket_is_told_for_people(admin: Run) -> None:
+    status, said, _ = admin("create", "web-9", "--project", "red", "--reason", WHY)
+    told = dict(line.split(": ", 1) for line in said.splitlines())
+    assert (status, told["project"]) == (0, "red") and "dry_run" not in told
+    assert datetime.fromisoformat(told["token_until"]) > datetime.now(UTC)
 
 
 def test_a_token_of_another_key_is_not_printed(admin: Run, settings: Settings) -> None:

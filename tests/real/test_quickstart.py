@@ -1,4 +1,7 @@
-"""The quickstart's story, from nothing to the run after a push, in a directory with a space in its name."""
+"""The quickstart's story, from nothing to the run after a push, in a directory with a space in its name.
+
+The directory is below one's own home, where most people clone it, and which is closed to others, as root's is.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import pwd
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,7 +61,13 @@ def its_own_master(lab: str, base: Path) -> None:
     assert re.search(r"^ +puppetmasterSelf: serving since \d+ commit \w+ ahead 0 behind 0$", enabled, re.MULTILINE)
     assert "state    serving" in edited and "state    client" in back
     assert "1 ahead, 0 behind" in edited and edited.count("content changed") == 1
-    assert re.search(r"code +third", edited) and not re.search(r"code +third", enabled + back)
+    # Its own master says what the central one says, but for what was changed there.
+    assert re.search(r"^ +0 differences \(", enabled, re.MULTILINE), enabled
+    assert re.search(r"^ +colour +green ", edited, re.MULTILINE), edited
+    assert re.search(r"^ +code +third", edited, re.MULTILINE)
+    assert not re.search(r"^ +code +third", enabled + back, re.MULTILINE)
+    # What the way back changes is told before.
+    assert re.search(r"^ +-code +third .*\n +\+code +second ", back, re.MULTILINE), back
     assert re.search(r"topic/demo/lab-1-\d{8}T\d{6} ", back), back
     assert "LDAP does not know" not in lab
     own = base / "machines/lab-1/own"
@@ -66,13 +76,14 @@ def its_own_master(lab: str, base: Path) -> None:
 
 
 @pytest.fixture
-def base(tmp_path: Path) -> Iterator[Path]:
-    checkout = tmp_path / "a checkout"
-    (checkout / ".cache").mkdir(parents=True)
-    (checkout / ".cache/puppetserver").symlink_to(CACHE)
-    base = checkout / ".quickstart"
-    yield base
-    quickstart(base, "stop")
+def base() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix=".puppetmaster-test-", dir=Path.home()) as home:
+        checkout = Path(home) / "a checkout"
+        (checkout / ".cache").mkdir(parents=True)
+        (checkout / ".cache/puppetserver").symlink_to(CACHE)
+        base = checkout / ".quickstart"
+        yield base
+        quickstart(base, "stop")
 
 
 def test_the_whole_story(base: Path) -> None:
@@ -89,6 +100,9 @@ def test_the_whole_story(base: Path) -> None:
     assert "Hello from LDAP" in first and "Hello again" not in first
     assert len(re.findall(r" built \d+ took \d+$", first, re.MULTILINE)) == 3
     assert len(re.findall(r"^ +\S+\.example\.org .* built ", first, re.MULTILINE)) == 3, first
+    # What stands behind a prompt exists where it says that one is.
+    assert "  web-1$ cat /var/lib/hello\n" in first or "share its network" in before
+    assert "export HOME" not in told.stdout and "\n  HOME=" in told.stdout
     assert "alert certificate" in gone and len(re.findall(r" built \d+ took \d+$", gone, re.MULTILINE)) == 1
     assert edit.count("content changed") == 1
     assert "remote: project_demo: live at" in push

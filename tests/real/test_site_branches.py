@@ -172,12 +172,12 @@ def test_the_doctor_says_why_an_environment_is_not_live_and_what_helps(bare: Bar
         branches = deployer.repository.branches()
     with Repository(str(bare.path)) as repository:
         found = list(environments(bare.settings, DomainSettings(), branches, repository))
-    damaged = "1 do not show their branch (production): a tree object is damaged; run git fsck in the repository"
+    damaged = "1 does not show its branch (production): a tree object is damaged; run git fsck in the repository"
     left = "home/.my.cnf is a link that leaves the tree: its target must be a relative path"
     mended = "no push helps before an operator has mended the repository (git fsck), then: branch-manager deploy "
     known = "right if you know of it (docs/branches.md); branch-manager status BRANCH names all"
     assert [(one.id, one.level, one.found, one.do) for one in found] == [
         ("environments", "fault", damaged, mended + "ENVIRONMENT"),
-        ("environments", "fault", "1 do not show their branch (p_a)", "branch-manager deploy"),
+        ("environments", "fault", "1 does not show its branch (p_a)", "branch-manager deploy"),
         ("checkout", "note", f"p_b: 1 entry of the tree is left out: {left}", known),
     ]

@@ -101,6 +101,16 @@ def test_nothing_of_the_machine_is_there_but_its_software(base: Path) -> None:
     )
 
 
+def test_all_its_accounts_reach_a_link(base: Path) -> None:
+    """As a checkout in root's home has it: hiera takes what it cannot reach for what is not there."""
+    lab = instance(base)
+    (lab.own / "root").mkdir(parents=True, mode=0o700)
+    lab.link("/root/the checkout/answers", "/var/lib/answers")
+    link = lab.own / "root/the checkout/answers"
+    assert str(link.readlink()) == "/var/lib/answers"
+    assert [above for above in (link.parent, lab.own / "root", lab.own) if not above.stat().st_mode & 0o001] == []
+
+
 def test_whoever_started_it_is_killed_and_it_is_ended_all_the_same(base: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", START, str(base)],

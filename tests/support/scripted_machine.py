@@ -216,7 +216,7 @@ class ScriptedMachine:
             elif isinstance(step, Deploy):
                 step = dataclasses.replace(step, command=deploy)
             elif isinstance(step, Classifier):
-                step = dataclasses.replace(step, program=(str(self.root / "bin/classify"),))
+                step = dataclasses.replace(step, program=(str(self.root / "bin/classify"),), user="root")
             changed.append(step)
         return changed
 

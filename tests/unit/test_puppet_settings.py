@@ -19,7 +19,7 @@ DEBIAN = """jruby-puppet: {
 @pytest.mark.parametrize(
     ("text", "directories"),
     [
-        (DEBIAN, {"confdir": "/etc/puppet", "vardir": "/var/lib/puppetserver"}),
+        (DEBIAN, {"codedir": "/etc/puppet/code", "confdir": "/etc/puppet", "vardir": "/var/lib/puppetserver"}),
         ("master-var-dir = /opt/data # of puppetserver 6\n", {"vardir": "/opt/data"}),
         ("    # server-var-dir: /srv\n", {}),
         ("server-var-dir: ${elsewhere}\n", {}),

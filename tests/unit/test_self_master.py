@@ -26,11 +26,11 @@ from puppetmaster_self.standing.presence import Standing
 from puppetmaster_self.transaction.departure import branch_to_keep
 from puppetmaster_self.transaction.facts import Facts
 from puppetmaster_self.transaction.journal import Busy, Ended, Journal, JournalDamaged, alone
+from puppetmaster_self.transaction.noop_run import differences
 from puppetmaster_self.transaction.plan import Wish, decide
 from puppetmaster_self.transaction.preflight import judge
 from puppetmaster_self.transaction.states import EVENTS, STATES, TRANSITIONS, WrongState, after
 from puppetmaster_self.transaction.steps import STEPS, agent, units
-from puppetmaster_self.transaction.steps.agent import differences
 from puppetmaster_self.transaction.steps.step import Step, StepWithoutUndo
 from tests.support import json_contract
 from tests.support.disks import files_end_at
@@ -343,8 +343,9 @@ WISH = Wish(project=ProjectName("red"), environment=EnvironmentName("project_red
 @pytest.mark.parametrize("case", yaml.safe_load((CASES / "preflight.yaml").read_text()), ids=lambda case: case["is"])
 def test_what_speaks_against_it(case: dict[str, Any]) -> None:
     facts = dataclasses.replace(FACTS, **case["facts"])
-    found = [f"{one.level} {one.id}: {one.found}" for one in judge(facts, SETTINGS.self_master) if one.level != "ok"]
-    assert found == case["found"]
+    told = list(judge(facts, SETTINGS.self_master))
+    assert [f"{one.level} {one.id}: {one.found}" for one in told if one.level != "ok"] == case["found"]
+    assert any(one.id == "repository" for one in told) == facts.upstream_named
 
 
 @pytest.mark.parametrize("case", yaml.safe_load((CASES / "plans.yaml").read_text()), ids=lambda case: case["is"])
@@ -379,9 +380,65 @@ def test_units_hold_the_program_and_refuse_what_they_cannot_hold() -> None:
         units.texts(("/a b",))
 
 
-def test_differences_of_a_rehearsal() -> None:
-    shown = "Notice: /Stage[main]/Main/File[/a]/content: current_value '{x', should be '{y' (noop)"
-    assert differences(f"Info: x\n{shown}\nNotice: Applied") == [shown.removeprefix("Notice: ")]
+REHEARSED = """\
+Info: Applying configuration version '1'
+Notice: /Stage[main]/Main/File[/etc/a]/content:\x20
+--- /etc/a\t2026-11-30 10:00:58.8 +0000
++++ /tmp/puppet-file20261130-7004-gfdi17\t2026-11-30 10:01:18.1 +0000
+@@ -1,3 +1,3 @@
+-colour green
++colour none\rNotice: /Stage[main]/Main/File[/x]/mode: current_value '1', should be '2' (noop)
+ Notice: /Stage[main]/Main/File[/y]/mode: current_value '1', should be '2' (noop)
+--- not a head
+\\ No newline at end of file
+Notice: /Stage[main]/Main/File[/etc/a]/content: current_value '{sha256}f0b7', should be '{sha256}6214' (noop)
+Notice: /Stage[main]/Main/File[/etc/a]/mode: current_value '0644', should be '0600' (noop)
+Notice: /Stage[main]/Main/File[/etc/b]/content: current_value '{sha256}2c8b', should be '{sha256}27dd' (noop)
+Notice: /Stage[main]/Main/File[/etc/c]/content: [diff redacted]
+Notice: /Stage[main]/Main/File[/etc/c]/content: current_value [redacted], should be [redacted] (noop)
+Notice: /Stage[main]/Main/File[/root/d]/content:\x20
+--- /root/d\t2026-11-30 10:00:58.8 +0000
++++ /tmp/puppet-file20261130-7004-dadels\t2026-11-30 10:01:18.1 +0000
+@@ -1 +1 @@
+-old secret
++new secret
+Notice: /Stage[main]/Main/File[/root/d]/content: current_value '{sha256}73cb', should be '{sha256}64e4' (noop)
+Notice: /Stage[main]/Main/Notify[n]/message: current_value 'absent', should be 'two
+lines' (noop)
+Notice: Class[Main]: Would have triggered 'refresh' from 11 events
+Notice: Applied catalog in 0.22 seconds
+"""
+"""Puppet 7's words, with a file's lines that look like other words of it."""
+
+
+def test_a_rehearsal_tells_what_changes_and_no_secret() -> None:
+    here = "/Stage[main]/Main"
+    forged = "\\rNotice: /Stage[main]/Main/File[/x]/mode: current_value '1', should be '2' (noop)"
+    assert differences(REHEARSED, lambda path: path == "/etc/a") == [
+        [f"{here}/File[/etc/a]/content", "-colour green", f"+colour none{forged}", "--- not a head"],
+        [f"{here}/File[/etc/a]/mode: current_value '0644', should be '0600' (noop)"],
+        [f"{here}/File[/etc/b]/content: current_value '{{sha256}}2c8b', should be '{{sha256}}27dd' (noop)"],
+        [f"{here}/File[/etc/c]/content: current_value [redacted], should be [redacted] (noop)"],
+        [f"{here}/File[/root/d]/content", "not everybody may read it, so it is not shown"],
+        [f"{here}/Notify[n]/message: current_value 'absent', should be 'two\\nlines' (noop)"],
+    ]
+
+
+def test_a_rehearsal_of_large_files_has_an_end() -> None:
+    head = "Notice: /Stage[main]/File[/f{0}]/content: \n--- /f{0}\tx\n+++ /t\tx\n@@ -1 +1 @@\n"
+    after = "Notice: /Stage[main]/File[/f{0}]/content: current_value '{{sha256}}a', should be '{{sha256}}b' (noop)\n"
+    found = differences("".join((head + "+x\n" * 5000 + after).format(n) for n in range(100)), lambda path: True)
+    assert len(found) == 100 and sum(map(len, found)) < 350
+    assert found[0][-1] == "… and 4990 more lines" and "sha256" in found[-1][0]
+
+
+def test_only_what_everybody_may_read_is_shown(tmp_path: Path) -> None:
+    assert agent._everybody_reads("/etc/passwd") and not agent._everybody_reads("/etc/shadow")
+    assert not agent._everybody_reads("etc/passwd") and not agent._everybody_reads("/nonexistent")
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "file").write_text("x")
+    assert not agent._everybody_reads(str(closed / "file"))
 
 
 def test_the_value_in_ldap() -> None:

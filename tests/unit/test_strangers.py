@@ -73,7 +73,7 @@ def test_notes_are_kept_once_and_bounded(tmp_path: Path) -> None:
         torn.write('{"at": 1, "fe')
     (one,) = notes.read()
     assert (one.who, one.csn, one.do) == ("uid=anna", OTHER, "modify")
-    assert one.differences == (Difference("puppetmasterdata", (), ("(1 values of 100000 characters)",)),)
+    assert one.differences == (Difference("puppetmasterdata", (), ("(1 value of 100000 characters)",)),)
     assert file.stat().st_size < 1000
 
 

@@ -192,7 +192,8 @@ def test_a_path_that_a_unit_cannot_hold_is_refused() -> None:
 
 
 def test_ready_with_the_lock_alive_with_the_beat_and_silent_when_it_stops(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
+    layout, now = Layout(tmp_path), 1_700_000_000
+    layout.contact.write_text(Contact(now - 9, now - 9, 100, "current").line())  # another follower's
     notifier = Notifier(layout, 1)
     layout.lock.write_text("1\n")
     assert notifier.state(0) == ""

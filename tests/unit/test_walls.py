@@ -105,7 +105,7 @@ WALLS = {
     "moves": [
         "enc.programs.whole_file",  # every file that is to be whole
         "enc.programs.json_lines",  # a file that has grown too long, aside
-        "enc.directory.embedded_process",  # slapd's log, likewise
+        *("enc.directory.embedded_process", "enc.directory.slapd_log"),  # slapd's log, likewise
         "git_hooks.mirror.arriving",  # git's objects, which have one content for each name
         "git_hooks.deploy.collect",  # directories, into the trash
         "git_hooks.deploy.module_sets",  # directories, and the link to them
@@ -126,7 +126,7 @@ WALLS = {
         *("enc.settings.config", "enc.settings.reference", "enc.directory.embedded_config", "enc.importing.*"),
         "enc.instances.reports",
         "enc.instances.user_data",
-        "git_hooks.server_code.hiera_yaml",
+        *("enc.puppet.hiera", "git_hooks.server_code.hiera_yaml"),
         *("puppetmaster_quickstart.servers", "puppetmaster_self.transaction.facts"),
         "puppetmaster_quickstart.private_instance",
         "puppetmaster_self.standing.classified",
@@ -157,7 +157,7 @@ PURE = (
     "enc.signing.policy",
     "enc.cloud.nova",
     *("puppetmaster_self.transaction.states", "puppetmaster_self.instance.puppet_conf"),
-    "puppetmaster_self.transaction.preflight",
+    *("puppetmaster_self.transaction.preflight", "puppetmaster_self.transaction.noop_run"),
     "puppetmaster_self.sync.upstream",
     *("git_hooks.puppet_code.calls", "git_hooks.server_code.places", "git_hooks.server_code.calls"),
     *("enc.instances.repairs", "enc.authority.statuses", "enc.authority.origin"),
@@ -336,11 +336,11 @@ WRITERS = {
     "enc.programs.accounts": "a pipe",
     "enc.programs.telling": "stdout and stderr",
     "enc.directory.embedded_home": "a lock",
-    "enc.directory.slapd_process": "slapd's own log",
     "git_hooks.repository.program": "a pipe",
     "git_hooks.deploy.module_program": "what a program is given, in a directory of its run",
     "git_hooks.store.attributes": "likewise",
     "git_hooks.mirror.upstream": "likewise",
+    "git_hooks.mirror.arriving": "likewise",
     "git_hooks.store.resource_types": "a directory that is not there yet: it gets its name when it is written through",
     "git_hooks.push.post_receive": "a mark without content",
     "git_hooks.transport.known_keys": "likewise",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ from typing import Any, ClassVar
 
 from enc.programs import whole_file
 from enc.programs.whole_file import Strength
+from enc.terms.counted import counted
 from enc.terms.errors import ToolkitError
-from enc.terms.words import counted
 from puppetmaster_self.instance import puppet_conf
 from puppetmaster_self.instance.machine import Machine, ProgramFailed
+from puppetmaster_self.transaction.noop_run import differences
 from puppetmaster_self.transaction.steps.step import Step, StepWithoutUndo
 
 UNIT = "puppet.service"
@@ -24,7 +26,6 @@ _CHANGED = frozenset({0, 2})
 _NOTHING_APPLIED = 1
 """`puppet agent --test`: no run took place, or it had no catalog; 4 and 6 say that resources failed."""
 _RUN = re.compile(rb"puppet[ \0]agent")
-_NOOP = re.compile(r"Notice: (/Stage\[main\].*should be.*\(noop\).*)")
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,7 @@ class Rehearsal(StepWithoutUndo):
         whole_file.write(
             machine.places.transaction / "rehearsal.log", output.encode(), mode=0o600, survives=Strength.POWER_CUT
         )
-        found = differences(output)
-        return "\n".join([counted(len(found), 'difference'), *found])
+        return "\n".join(would_change(output))
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class RealRun(StepWithoutUndo):
     def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
         del remembered
         output = run(machine, timeout=self.timeout)
-        return f"{sum(line.startswith('Notice: /') for line in output.splitlines())} changes"
+        return counted(sum(line.startswith("Notice: /") for line in output.splitlines()), "change")
 
 
 @dataclass(frozen=True)
@@ -210,9 +210,21 @@ def _under_way(lock: Path) -> bool:
     return _RUN.search(command) is not None
 
 
-def differences(output: str) -> list[str]:
-    """Return the lines of a run in noop that tell what it would change. Pure."""
-    return [match[1] for line in output.splitlines() if (match := _NOOP.match(line))]
+def would_change(output: str) -> list[str]:
+    """Return for people what a run in noop would have changed: how much, and what."""
+    found = differences(output, _everybody_reads)
+    told = [line for what, *how in found for line in (what, *(f"  {one}" for one in how))]
+    return [counted(len(found), "difference"), *told]
+
+
+def _everybody_reads(path: str) -> bool:
+    """Tell whether every account of the machine may read a file, by its modes and those of the directories above."""
+    place = Path(path)
+    try:
+        passed = all(above.stat().st_mode & stat.S_IXOTH for above in place.parents)
+        return place.is_absolute() and passed and bool(place.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
 
 
 def _start(machine: Machine) -> None:

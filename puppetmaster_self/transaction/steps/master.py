@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from enc.programs import whole_file
+from enc.programs.accounts import by_name
 from enc.programs.whole_file import Strength
+from enc.terms.counted import counted
 from enc.terms.names import Certname
 from enc.terms.program_words import why
 from puppetmaster_self.instance.machine import Machine, ProgramFailed
@@ -61,7 +63,7 @@ class Apply(Step):
         path = ("--modulepath", ":".join(self.modulepath)) if self.modulepath else ()
         command = ("puppet", "apply", "--detailed-exitcodes", "--color", "false", *path, str(file))
         done = machine.run(*command, timeout=self.timeout, good=_CHANGED)
-        return f"{sum(line.startswith('Notice: /') for line in done.output.splitlines())} changes"
+        return counted(sum(line.startswith("Notice: /") for line in done.output.splitlines()), "change")
 
     @staticmethod
     def undo(machine: Machine, remembered: Mapping[str, Any]) -> list[str]:
@@ -99,22 +101,24 @@ class Answering(StepWithoutUndo):
 
 @dataclass(frozen=True)
 class Classifier(StepWithoutUndo):
-    """Asks the own classifier about this instance."""
+    """Asks the own classifier about this instance, as puppetserver does."""
 
     certname: Certname
     program: tuple[str, ...]
     """`enc` with its configuration."""
+    user: str
+    """puppetserver's account."""
     timeout: float = 60.0
     name: ClassVar[str] = "classifier"
 
     def summary(self) -> str:
-        return f"ask the own classifier about {self.certname}"
+        return f"ask the own classifier about {self.certname}, as {self.user}"
 
     def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
         del remembered
-        began = time.monotonic()
+        who, began = by_name(self.user), time.monotonic()
         while True:
-            done = machine.ask(*self.program, self.certname, timeout=_TIMEOUT)
+            done = machine.ask(*self.program, self.certname, timeout=_TIMEOUT, account=who)
             if done.status == 0 and done.output.strip():
                 return "it answers"
             if time.monotonic() - began > self.timeout:

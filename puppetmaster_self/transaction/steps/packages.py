@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from enc.puppet import packages as puppet_packages
-from enc.terms.words import counted
+from enc.terms.counted import counted
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.steps import accounts
 from puppetmaster_self.transaction.steps.step import Step
@@ -64,7 +64,7 @@ class Packages(Step):
             command = (*INSTALL[self.tool], *self.names)
             machine.run(*command, timeout=self.timeout, environment=_WITHOUT_QUESTIONS)
         now = accounts.look(machine, self.tool)["packages"]
-        new = f"{counted(len(set(now) - set(remembered['before']['packages'])), 'package is', 'packages are')} new"
+        new = counted(len(set(now) - set(remembered["before"]["packages"])), "package is new", "packages are new")
         return "; security: ".join([new, *puppet_packages.warnings()])
 
     @staticmethod

@@ -29,6 +29,14 @@ exec env -u GIT_DIR -u GIT_QUARANTINE_PATH {deploy}
 """
 _POST_COMMIT = """#!/bin/sh
 # puppetmaster-self: what is committed here is live.
+# Not yet in a rebase, and where this commit replaces one that was pushed: git would refuse, and post-rewrite comes.
+contains() {{
+    git merge-base --is-ancestor refs/remotes/origin/{name} "$1" 2>/dev/null
+}}
+for way in rebase-merge rebase-apply; do
+    [ ! -d "$(git rev-parse --git-path "$way")" ] || exit 0
+done
+if contains 'HEAD@{{1}}' && ! contains HEAD; then exit 0; fi
 exec git push --quiet origin HEAD:{local}
 """
 _POST_REWRITE = """#!/bin/sh
@@ -93,7 +101,7 @@ class Repository(Step):
         words = ("git", "clone", "--quiet", f"--branch={self.local}", str(place), str(self.working_copy))
         machine.run(*words, timeout=self.timeout)
         for name, text in (("post-commit", _POST_COMMIT), ("post-rewrite", _POST_REWRITE)):
-            _hook(self.working_copy / ".git/hooks" / name, text.format(local=self.local.ref))
+            _hook(self.working_copy / ".git/hooks" / name, text.format(local=self.local.ref, name=self.local))
 
     @staticmethod
     def undo(machine: Machine, remembered: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from enc.programs import whole_file
 from enc.programs.whole_file import Strength
-from enc.terms.words import counted
+from enc.terms.counted import counted
 from puppetmaster_self.instance import tree
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.steps import accounts
@@ -43,7 +43,7 @@ class Snapshot(Step):
         found = tree.look(self.roots, self.without)
         tree.keep(found, place / "copies")
         whole_file.write(place / "before.json", tree.as_json(found).encode(), mode=0o600, survives=Strength.POWER_CUT)
-        return counted(len(found), 'path')
+        return counted(len(found), "path")
 
     @staticmethod
     def undo(machine: Machine, remembered: Mapping[str, Any]) -> list[str]:
@@ -79,7 +79,7 @@ class Mark(StepWithoutUndo):
         found = tree.look(self.roots, self.without)
         whole_file.write(place / "left.json", tree.as_json(found).encode(), mode=0o600, survives=Strength.POWER_CUT)
         before = _read(place / "before.json") or {}
-        return counted(len(tree.restoration(before, None, found)), "path was", "paths were") + " changed"
+        return counted(len(tree.restoration(before, None, found)), "path was changed", "paths were changed")
 
 
 def _read(path: Path) -> dict[str, tree.Entry] | None:

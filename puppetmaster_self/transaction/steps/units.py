@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from enc.programs import whole_file
 from enc.programs.whole_file import Strength
+from enc.terms.counted import counted
 from enc.terms.errors import UsageError
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.steps.step import Step
@@ -168,7 +169,7 @@ class Units(Step):
         machine.run("systemctl", "daemon-reload", timeout=_TIMEOUT)
         for name in (TIMER, SYNC_TIMER):
             machine.run("systemctl", "start", name, timeout=_TIMEOUT)
-        return f"{len(_TEXTS)} units"
+        return counted(len(_TEXTS), "unit")
 
     @staticmethod
     def undo(machine: Machine, remembered: Mapping[str, Any]) -> list[str]:
