@@ -7,6 +7,9 @@ LDAP and the authorities.
 
 Owns the directory, and the locks in it: of two operations of this machine on
 one name, and of two on one authority, the second waits.
+
+Root and the account that answers OpenStack may both work here: the directory then has the group of that account and the
+set-group-ID bit (puppetmaster-vendordata.service), so each reads the other's operations and waits for its locks.
 """
 
 from __future__ import annotations
@@ -129,10 +132,12 @@ class Journal:
 
     @contextmanager
     def _lock(self, name: str) -> Iterator[None]:
-        place = self.directory / "locks" / name
+        place = self.directory / f"{name}.lock"
         try:
             self._make()
-            handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+            handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660)
+            if os.fstat(handle).st_uid == os.geteuid():
+                os.fchmod(handle, 0o660)  # whatever the umask: the directory may be shared by a group
         except OSError as error:
             raise ToolkitError(f"the journal cannot be written: {reason(error)}", where=str(place)) from error
         try:
@@ -142,7 +147,7 @@ class Journal:
             os.close(handle)
 
     def _make(self) -> None:
-        self.directory.joinpath("locks").mkdir(mode=0o750, parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
 
     def _place(self, identity: str) -> Path:
         return self.directory / f"{identity}.json"

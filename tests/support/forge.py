@@ -23,7 +23,9 @@ class Forge:
     It answers as a puppetserver besides, with a revocation list from `crl.pem` in the directory and no certificates.
     """
 
-    def __init__(self, directory: Path, certificate: Path | None = None, key: Path | None = None, port: int = 0) -> None:
+    def __init__(
+        self, directory: Path, certificate: Path | None = None, key: Path | None = None, port: int = 0
+    ) -> None:
         self.directory = directory
         self.user, self.password = "mirror", "a token"
         self.answered: list[int] = []
