@@ -22,10 +22,11 @@ from puppetmaster_quickstart.instance_system import PREFIX, readable
 from puppetmaster_quickstart.private_agent import AgentRun
 from puppetmaster_quickstart.private_instance import end
 from puppetmaster_quickstart.whole_instance import WholeInstance, forget_groups
+from tests.support.bare import Bare, git
 from tests.support.certificates import Authority
 
 NAME = Certname("puppet.example.org")
-PORT, FORGE = 8140, 8141
+PORT = 8140
 SUFFIX = "dc=example,dc=org"
 SERVICES = (
     *("puppetmaster-directory", "puppetmaster-follow", "puppetmaster-collect", "puppetmaster-vendordata"),
@@ -43,7 +44,7 @@ systemctl daemon-reload
 """docs/operation.md, "Installing"."""
 
 DIRECTORY = """
-systemctl start puppetmaster-directory
+systemctl enable --quiet --now puppetmaster-directory
 install -g puppetmaster-readers -m 0640 /var/lib/puppetmaster/directory/reader-password /etc/puppetmaster/ldap.secret
 install -g puppetmaster-signer -m 0640 /var/lib/puppetmaster/directory/signer-password /etc/puppetmaster/signer.secret
 sed -e 's,/.*/reader-password,/etc/puppetmaster/ldap.secret,' \
@@ -113,6 +114,19 @@ systemctl daemon-reload
 """
 """docs/openstack.md, "The service"."""
 
+PUPPET = """
+cat >/etc/puppet/puppet.conf <<'END'
+[server]
+node_terminus = exec
+external_nodes = /opt/puppetmaster-toolkit/bin/enc
+trusted_external_command = /opt/puppetmaster-toolkit/bin/enc-trusted
+versioned_environment_dirs = true
+environment_timeout = unlimited
+reports = puppetmaster, store
+END
+"""
+"""docs/operation.md."""
+
 REPOSITORY = """
 install -d -o git -g puppetmaster-readers -m 0750 /var/lib/puppetmaster/store /etc/puppet/code/environments
 install -d -o git -m 0700 /var/lib/puppetmaster/{repository.git,tokens}
@@ -155,7 +169,7 @@ class UnitSite:
         """A token of Nova's."""
 
     def start(self) -> None:
-        """Boot it and set everything up; no unit but the directory runs yet."""
+        """Boot it, set everything up by the documentation, and start all units."""
         self.machine.start()
         own = self.machine.own
         with readable():
@@ -169,13 +183,19 @@ class UnitSite:
             self._certificates(stubs)
         self.machine.put("/srv/more.yaml", MORE)
         python = f"{PREFIX}/bin/python3"
-        words = f"{python} /srv/stubs/forge.py /srv/stubs {PORT} /srv/stubs/server.pem /srv/stubs/server.key"
-        self.sh(f"systemd-run --quiet --unit=played-puppetserver {words}")
+        self.play_puppetserver()
         self.sh(f"systemd-run --quiet --unit=played-openstack {python} /srv/stubs/openstack.py /srv/stubs")
         self.until(lambda: (stubs / "nova").exists(), "OpenStack is played")
         self.nova = (stubs / "nova").read_text()
-        for script in (ACCOUNTS, DIRECTORY, PEOPLE, CERTIFICATES):
+        self._bundle(own / "srv/first.bundle")
+        for script in (ACCOUNTS, DIRECTORY, PEOPLE, CERTIFICATES, PUPPET, REPOSITORY, OPENSTACK):
             self.sh(script)
+        self.sh(f"systemctl enable --quiet --now {' '.join(SERVICES[1:])} {' '.join(f'{one}.timer' for one in TIMERS)}")
+
+    def play_puppetserver(self) -> None:
+        """Let something answer in the place of puppetserver, and of a forge."""
+        words = f"{PREFIX}/bin/python3 /srv/stubs/forge.py /srv/stubs {PORT} /srv/stubs/server.pem /srv/stubs/server.key"
+        self.sh(f"systemd-run --quiet --unit=played-puppetserver {words}")
 
     def stop(self) -> None:
         """End it, without a trace."""
@@ -212,6 +232,13 @@ class UnitSite:
             if one["level"] in ("fault", "warning"):
                 found.setdefault(one["id"], []).append((one["level"], one["found"]))
         return found
+
+    def _bundle(self, place: Path) -> None:
+        bare = Bare(self._base)
+        first = bare.commit("production", {"manifests": {"site.pp": "# first\n"}})
+        bare.commit_tree("test", bare.tree({"manifests": {"site.pp": "# test\n"}}), parent=first)
+        git(bare.path, "bundle", "create", str(place), "--all")
+        place.chmod(0o644)
 
     def _certificates(self, stubs: Path) -> None:
         authority = Authority.make(self._base / "authority")

@@ -177,7 +177,8 @@ def test_no_unit_takes_a_directory_that_another_writes(written: Path) -> None:
 
 def test_what_is_done_as_root_before_a_service_is_written_here(written: Path) -> None:
     """And in no directory that the account could have put a link into."""
-    found = {name: re.findall(r"^Exec\w+=[-@:]*[+!](\S+ .*)$", (written / name).read_text(), re.MULTILINE) for name in ALL}
+    as_root = re.compile(r"^Exec\w+=[-@:]*[+!](\S+ .*)$", re.MULTILINE)
+    found = {name: as_root.findall((written / name).read_text()) for name in ALL}
     assert {name: len(commands) for name, commands in found.items() if commands} == {
         "puppetmaster-vendordata.service": 4,
         "puppetmaster-instances.service": 1,

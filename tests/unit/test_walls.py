@@ -47,6 +47,7 @@ WALLS = {
     ],
     "subprocess": [
         "enc.directory.slapd_process",  # slapd, slapadd, slapcat, slaptest
+        "enc.systemd.state",  # systemctl show
         "enc.doctor.account",  # this program again, as the puppet user
         "enc.puppet.packages",  # dpkg-query, rpm
         "enc.puppet.settings",  # puppet config print
