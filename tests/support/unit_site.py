@@ -194,7 +194,9 @@ class UnitSite:
 
     def play_puppetserver(self) -> None:
         """Let something answer in the place of puppetserver, and of a forge."""
-        words = f"{PREFIX}/bin/python3 /srv/stubs/forge.py /srv/stubs {PORT} /srv/stubs/server.pem /srv/stubs/server.key"
+        words = (
+            f"{PREFIX}/bin/python3 /srv/stubs/forge.py /srv/stubs {PORT} /srv/stubs/server.pem /srv/stubs/server.key"
+        )
         self.sh(f"systemd-run --quiet --unit=played-puppetserver {words}")
 
     def stop(self) -> None:
