@@ -173,7 +173,8 @@ def _judged(service: Service, how: UnitState, now: float) -> Iterator[Finding]:
         lately = now - how.since
         if how.restarts >= _OFTEN and lately < _LATELY:
             what = f"{unit} ends again and again: {how.restarts} new starts, the last one {lately:.0f} s ago"
-            yield warning(CHECK, f"{what}: {service.work}", f"{log}; if you have just mended it: systemctl reset-failed")
+            do = f"{log}; if you have just mended it: systemctl reset-failed {unit}"
+            yield warning(CHECK, f"{what}: {service.work}", do)
         else:
             yield ok(CHECK, unit)
     elif how.active == "activating":
