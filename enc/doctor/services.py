@@ -27,7 +27,6 @@ from enc.systemd import state
 from enc.systemd.state import UnitState
 from enc.terms.errors import ToolkitError, UsageError
 
-CHECK, FILES = "units", "units-files"
 _OFTEN, _LATELY = 3, 60.0
 """Restarts, and seconds since the last one, that mean that it ends again and again."""
 _WRITE, _ENTER = os.W_OK, os.W_OK | os.X_OK
@@ -134,7 +133,7 @@ def examine(all_of_them: Sequence[Service]) -> Iterator[Finding]:
     """Look at all of these services on this machine."""
     states = state.asked(one.unit for one in all_of_them)
     if states is None:
-        yield note(CHECK, "systemd does not run this machine: whether the services run was not looked at")
+        yield note("units", "systemd does not run this machine: whether the services run was not looked at")
     else:
         yield from judge(all_of_them, states, time.monotonic())
     yield from _files_of(all_of_them, states or {})
@@ -146,9 +145,9 @@ def judge(all_of_them: Sequence[Service], states: Mapping[str, UnitState], now: 
     yield from (one for one in found if one.level != "ok")
     sound = [one.found for one in found if one.level == "ok"]
     if sound:
-        yield ok(CHECK, f"{', '.join(sound)}: as they should be")
+        yield ok("units", f"{', '.join(sound)}: as they should be")
     elif not found:
-        yield note(CHECK, "no service of ours is installed on this machine")
+        yield note("units", "no service of ours is installed on this machine")
 
 
 def _judged(service: Service, how: UnitState, now: float) -> Iterator[Finding]:
@@ -156,41 +155,43 @@ def _judged(service: Service, how: UnitState, now: float) -> Iterator[Finding]:
     if how.load == "not-found":
         if service.wanted:
             what = f"{unit} is not installed here: {service.work}, unless another machine does it ({service.wanted})"
-            yield note(CHECK, what, "install it, with its account (docs/operation.md)")
+            yield note("units", what, "install it, with its account (docs/operation.md)")
         return
     if how.load == "masked":
-        yield fault(CHECK, f"{unit} is masked, so nothing starts it: {service.work}", f"systemctl unmask {unit}")
+        yield fault("units", f"{unit} is masked, so nothing starts it: {service.work}", f"systemctl unmask {unit}")
         return
     if how.load != "loaded":
-        yield fault(CHECK, f"systemd cannot load {unit} ({how.load}): {service.work}", f"systemctl status {unit}")
+        yield fault("units", f"systemd cannot load {unit} ({how.load}): {service.work}", f"systemctl status {unit}")
         return
     if how.stale:
-        yield warning(CHECK, f"{unit} was changed, and systemd has not read it", "systemctl daemon-reload, restart it")
+        yield warning(
+            "units", f"{unit} was changed, and systemd has not read it", "systemctl daemon-reload, restart it"
+        )
     if how.active == "failed" or (how.sub == "auto-restart"):
         again = f", and was started again {how.restarts} times" if how.restarts else ""
-        yield fault(CHECK, f"{unit} failed ({_why(how)}){again}: {service.work}", log)
+        yield fault("units", f"{unit} failed ({_why(how)}){again}: {service.work}", log)
     elif how.active in ("active", "reloading"):
         lately = now - how.since
         if how.restarts >= _OFTEN and lately < _LATELY:
             what = f"{unit} ends again and again: {how.restarts} new starts, the last one {lately:.0f} s ago"
             do = f"{log}; if you have just mended it: systemctl reset-failed {unit}"
-            yield warning(CHECK, f"{what}: {service.work}", do)
+            yield warning("units", f"{what}: {service.work}", do)
         else:
-            yield ok(CHECK, unit)
+            yield ok("units", unit)
     elif how.active == "activating":
         if how.restarts:
-            yield fault(CHECK, f"{unit} does not come up, after {how.restarts} new starts: {service.work}", log)
+            yield fault("units", f"{unit} does not come up, after {how.restarts} new starts: {service.work}", log)
         else:
-            yield note(CHECK, f"{unit} is starting")
+            yield note("units", f"{unit} is starting")
     elif service.timer and unit.endswith(".service"):
-        yield ok(CHECK, unit)  # its timer starts it
+        yield ok("units", unit)  # its timer starts it
     elif how.active == "deactivating":
-        yield note(CHECK, f"{unit} is being stopped")
+        yield note("units", f"{unit} is being stopped")
     elif how.file.startswith("enabled") or service.wanted:
-        yield fault(CHECK, f"{unit} is stopped: {service.work}", f"systemctl start {unit}")
+        yield fault("units", f"{unit} is stopped: {service.work}", f"systemctl start {unit}")
     else:
         do = f"systemctl enable --now {unit}; or remove its file, if this is not wanted here"
-        yield warning(CHECK, f"{unit} is installed, does not run, and is not started at boot: {service.work}", do)
+        yield warning("units", f"{unit} is installed, does not run, and is not started at boot: {service.work}", do)
 
 
 def _why(how: UnitState) -> str:
@@ -215,16 +216,18 @@ def _files_of(all_of_them: Iterable[Service], states: Mapping[str, UnitState]) -
         try:
             found = _tried(service, who, pid)
         except ToolkitError as error:
-            yield note(FILES, f"{service.unit}: {error}")
+            yield note("units-files", f"{service.unit}: {error}")
             continue
         tried.append(service.unit)
         for finding in _unusable(service, who.name, found):
             wrong = True
             yield finding
     if asked:
-        yield note(FILES, f"what these can read and write cannot be tried: {', '.join(asked)}", "run this as root")
+        yield note(
+            "units-files", f"what these can read and write cannot be tried: {', '.join(asked)}", "run this as root"
+        )
     if tried and not wrong:
-        yield ok(FILES, f"{', '.join(tried)}: can read and write what they need")
+        yield ok("units-files", f"{', '.join(tried)}: can read and write what they need")
 
 
 def _tried(service: Service, who: Account, pid: int) -> Mapping[str, Mapping[str, str]]:
@@ -256,9 +259,9 @@ def unwritable(places: Iterable[Path]) -> dict[str, str]:
 def _unusable(service: Service, who: str, found: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
     for path, why in found["read"].items():
         do = f"let {who} read it, through a group of ours or as its owner, and pass through the directories above"
-        yield fault(FILES, f"{service.unit}: {who} cannot read {path}: {why}", do)
+        yield fault("units-files", f"{service.unit}: {who} cannot read {path}: {why}", do)
     for path, why in found["write"].items():
         do = f"chown {who} {path}; ls -ld it and each directory above"
         if why.startswith("Read-only"):
             do = "mount it for writing; or name it in ReadWritePaths= of the unit (systemctl edit)"
-        yield fault(FILES, f"{service.unit}: {who} cannot write {path}: {why}", do)
+        yield fault("units-files", f"{service.unit}: {who} cannot write {path}: {why}", do)

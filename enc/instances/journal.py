@@ -113,15 +113,15 @@ class Journal:
         return sorted(found, key=lambda operation: (operation.begun, operation.id)), problems
 
     @contextmanager
-    def name_lock(self, certname: str) -> Iterator[None]:
-        """Within, no other operation of this machine works on the name."""
-        with self._lock(f"name-{zlib.crc32(certname.encode()) % _LOCKS}"):
+    def name_lock(self, certname: str, *, only_looks: bool = False) -> Iterator[None]:
+        """Within, no other operation of this machine works on the name. Who `only_looks` waits for nobody."""
+        with self._lock(f"name-{zlib.crc32(certname.encode()) % _LOCKS}", only_looks):
             yield
 
     @contextmanager
-    def numbers_lock(self) -> Iterator[None]:
-        """Within, no other operation of this machine looks for a free number."""
-        with self._lock("numbers"):
+    def numbers_lock(self, *, only_looks: bool = False) -> Iterator[None]:
+        """Within, no other operation of this machine looks for a free number. Who `only_looks` waits for nobody."""
+        with self._lock("numbers", only_looks):
             yield
 
     @contextmanager
@@ -131,7 +131,10 @@ class Journal:
             yield
 
     @contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
+    def _lock(self, name: str, only_looks: bool = False) -> Iterator[None]:
+        if only_looks:  # a dry run leaves nothing behind, no lock's file either
+            yield
+            return
         place = self.directory / f"{name}.lock"
         try:
             self._make()

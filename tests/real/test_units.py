@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,9 @@ import yaml
 
 from enc.systemd import units
 from git_hooks import systemd
+from tests.support import looks
 from tests.support.machines import needs_root
-from tests.support.unit_site import SERVICES, TIMERS, UnitSite
+from tests.support.unit_site import LOOKS, SERVICES, TIMERS, UnitSite
 
 ID = "5f6a1c3e-0b5d-4c58-9a51-3d7a4f0a7c11"
 WEB1 = "web-1.red.example.org"
@@ -260,3 +262,14 @@ def test_a_port_below_1024_and_a_forge(site: UnitSite) -> None:
     before = site.sh(look)
     assert "mirror-url" not in site.doctor("branch-manager")
     assert site.sh(look) == before
+
+
+def test_a_look_changes_nothing(site: UnitSite) -> None:
+    """Everything that only looks, as root; whose what is, when it was written, and what lies beside it, is the same."""
+    site.sh("enc-admin instance create web-4 --project red --reason 'to look at' >/dev/null 2>&1")
+    site.sh(f"systemctl stop {' '.join(f'{one}.timer' for one in TIMERS)} {' '.join(UNITS[1:])}")
+    shutil.copy(Path(looks.__file__), site.machine.own / "srv/looks.py")
+    site.machine.put("/srv/looks.sh", LOOKS)
+    said = site.sh("bash /srv/looks.sh", status=None, timeout=300)
+    assert [line for line in said.splitlines() if not line.startswith("same ")] == []
+    assert len(said.splitlines()) > 50

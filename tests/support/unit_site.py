@@ -157,6 +157,80 @@ instances:
 openstack: {cloud: site, region: north, caller_users: [nova]}
 """
 
+LOOKS = r"""
+look() {
+  # Of /tmp, what stays; of slapd's own files nothing, for whoever reads enters a lock there.
+  python3 /srv/looks.py /etc /srv /var /root /home /tmp \
+    -x /var/lib/puppetmaster/directory /var/log /srv/stubs | grep -v '^/tmp '
+}
+look >/run/before
+run() {
+  "$@" >/run/said 2>&1 </dev/null && status=0 || status=$?
+  # 2: it was called in a wrong way; 3: a bug
+  [ $status -lt 2 ] || { echo "$* ended with $status:"; cat /run/said; }
+  if [ -n "${each-}" ] || [ "$*" = true ]; then
+    look >/run/after
+    cmp -s /run/before /run/after || { echo "changed by $*:"; diff /run/before /run/after; cp /run/after /run/before; }
+  fi
+  echo "same $*"
+}
+run enc-admin config check
+run enc-admin config show
+run enc-admin config example
+run enc-admin doctor
+run enc-admin status
+run enc-admin completion bash
+run enc-admin directory status
+run enc-admin node list
+run enc-admin node show web-4.red.example.org
+run enc-admin node explain web-4.red.example.org
+run enc-admin node history web-4.red.example.org
+run enc-admin node set web-4.red.example.org --environment nosuch --reason x --dry-run
+run enc-admin project list
+run enc-admin project show red
+run enc-admin who-uses apache
+run enc-admin export
+run enc-admin schema check
+run enc-admin schema print
+run enc-admin signing log
+run enc-admin signing explain web-4.red.example.org
+run enc-admin instance list
+run enc-admin instance list --unfinished
+run enc-admin instance show web-4.red.example.org
+run enc-admin instance create web-9 --project red --reason x --dry-run
+run enc-admin instance delete web-4.red.example.org --reason x --dry-run
+run enc-admin instance rebuild web-4.red.example.org --reason x --dry-run
+run enc-admin instance reconcile --dry-run
+run enc-admin instance reconcile --openstack --delete-missing --older-than 0s --dry-run
+run enc-admin certificate list
+run enc-admin certificate crl --dry-run
+run enc-admin vendordata servers
+run enc-admin answer web-4.red.example.org
+run enc web-4.red.example.org
+run enc web-7.red.example.org
+run enc-trusted web-4.red.example.org
+run branch-manager doctor
+run branch-manager list
+run branch-manager status
+run branch-manager status test
+run branch-manager verify
+run branch-manager verify-store
+run branch-manager audit-code
+run branch-manager init --dry-run
+run branch-manager deploy --dry-run
+run branch-manager deploy --gone --dry-run
+run branch-manager expire --dry-run
+run branch-manager make-branches --dry-run
+run branch-manager rollback test --reason x --dry-run
+run branch-manager restore --dry-run
+run branch-manager token list
+run branch-manager authorized-keys alice
+run puppetmaster-self status
+run puppetmaster-self doctor
+run true
+"""
+"""Each of our commands that only looks, and dry runs; with `each` in the environment, it is said which one it was."""
+
 
 class UnitSite:
     """The machine; `start` it, `stop` it."""

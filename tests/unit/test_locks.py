@@ -249,6 +249,8 @@ def test_while_it_is_upgraded_no_program_is_ever_away(made: Installer) -> None:
             assert place.readlink() == before and other.exists() and made.has()["ours"] == "0.6"
             assert made.run(versions[2], lock, "compare").returncode
             assert (said := made.run(versions[2], lock)).returncode == 0, said.stderr
+            while "enc 7" not in (made.place / "log").read_text():
+                assert asking.poll() is None
         finally:
             (made.place / "stop").touch()
             asking.wait()
