@@ -93,7 +93,10 @@ def wheel(place: Path, name: str, version: str, *needs: str, programs: Mapping[s
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{metadata}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
-    files |= {f"{name}-{version}.data/scripts/{program}": text for program, text in (programs or {}).items()}
+    if programs:
+        # As large as the real one: while pip takes the old files away and writes the new ones, its programs are away.
+        files |= {f"{name}_more/m{number}.py": f"version = {version!r}\n" * 50 for number in range(400)}
+        files |= {f"{name}-{version}.data/scripts/{program}": text for program, text in programs.items()}
     record = ""
     for path, text in files.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
