@@ -5,43 +5,77 @@
 # its hashes. pip fetches nothing else, neither to run nor to build. With LOCK
 # `none` the index decides, within the bounds of SOURCE.
 #
-# `.installing` says that this is under way, or was when it was killed: what pip
-# finds then may look whole to it and not be, so everything is written anew.
+# While pip replaces a program, the program is away, and with `enc` every catalog.
+# So nothing is done in the environment that is in use: DIRECTORY is a link to
+# DIRECTORY.a or DIRECTORY.b. The other one becomes a copy of it, is brought up to
+# date, and then the link is switched by one rename. What was in use before stays
+# until the next time, as the way back (ln -sfn DIRECTORY.a DIRECTORY). Programs
+# name their Python by way of the link, so what is written down of it stays true.
+#
+# A kill leaves what is in use as it is, and the other one with `.installing` in
+# it: what pip finds there may look whole to it and not be, so everything is
+# written anew.
 set -eu
 directory=$1 python=$2 source=$3 lock=$4
-open=$directory/.installing
 wanted=$source
 if [ "$lock" != none ]; then
   hash=$(sha256sum <"$lock")
   wanted="$source with ${hash%% *}"
 fi
 if [ "${5-}" = compare ]; then
-  [ ! -e "$open" ] && [ "$(cat "$directory/.source" 2>/dev/null)" = "$wanted" ]
+  # An earlier version installed in place, and left this mark in the middle of it.
+  [ ! -e "$directory/.installing" ] && [ "$(cat "$directory/.source" 2>/dev/null)" = "$wanted" ]
   exit
 fi
-if [ -e "$open" ]; then
-  # By these pip knows what it has; its own stays.
-  find "$directory/lib" -path '*/site-packages/*.dist-info' ! -name 'pip-*' -prune -exec rm -rf -- {} + || :
-fi
-mkdir -p -- "$directory"
-: >"$open"
-sync -- "$open"
-if ! "$directory/bin/pip" --version >/dev/null 2>&1; then
-  rm -rf -- "${directory:?}/bin" "${directory:?}/lib"
-  "$python" -m venv "$directory"
-fi
-install() {
-  "$directory/bin/pip" install --quiet --disable-pip-version-check --no-input --upgrade "$@"
+next=$directory.a
+[ "$(readlink -- "$directory" || :)" != "$next" ] || next=$directory.b
+open=$next/.installing
+pip() {
+  "$next/bin/python3" -m pip "$@" --disable-pip-version-check
 }
-if [ "$lock" = none ]; then
-  install "$source"
+if [ -e "$open" ] && pip --version >/dev/null 2>&1; then
+  # By these pip knows what it has; its own stays.
+  find "$next/lib" -path '*/site-packages/*.dist-info' ! -name 'pip-*' -prune -exec rm -rf -- {} + || :
 else
-  install --require-hashes -r "$lock"
-  install --no-deps --no-build-isolation --force-reinstall "$source"
-  # Whether SOURCE can do with these releases.
-  "$directory/bin/pip" check --disable-pip-version-check
+  rm -rf -- "${next:?}"
+  mkdir -p -- "$next"
+  : >"$open"
+  sync -- "$open"
+  if [ ! -e "$directory/.installing" ] && "$directory/bin/python3" -m pip --version >/dev/null 2>&1; then
+    cp -a -- "$directory/." "$next/"
+  else
+    "$python" -m venv "$next"
+  fi
 fi
-printf %s "$wanted" >"$directory/.source.new"
-sync -- "$directory/.source.new"
-mv -f -- "$directory/.source.new" "$directory/.source"
+if [ "$lock" = none ]; then
+  pip install --quiet --no-input --upgrade "$source"
+else
+  pip install --quiet --no-input --upgrade --require-hashes -r "$lock"
+  pip install --quiet --no-input --upgrade --no-deps --no-build-isolation --force-reinstall "$source"
+  # Whether SOURCE can do with these releases.
+  pip check
+fi
+for program in "$next"/bin/*; do
+  # In the first line, or where that would be too long, in the second.
+  [ -L "$program" ] || sed -i "1,2s,$next/bin/python,$directory/bin/python,g" "$program"
+done
+printf %s "$wanted" >"$next/.source"
 rm -f -- "$open"
+sync -f -- "$next/.source"
+ln -sfn -- "$next" "$directory.new"
+if [ -d "$directory" ] && [ ! -L "$directory" ]; then
+  # From an earlier version, or by hand. A directory cannot be replaced by a link, but the two can be exchanged.
+  before=$directory.b
+  rm -rf -- "${before:?}"
+  "$python" -c 'import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+here = -100  # AT_FDCWD; 2 is RENAME_EXCHANGE, rename(2)
+if libc.renameat2(here, os.fsencode(sys.argv[1]), here, os.fsencode(sys.argv[2]), 2):
+    sys.exit(os.strerror(ctypes.get_errno()))' "$directory.new" "$directory" || {
+    mv -T -- "$directory" "$before"
+    mv -T -- "$directory.new" "$directory"
+  }
+  [ ! -e "$directory.new" ] || mv -T -- "$directory.new" "$before"
+else
+  mv -fT -- "$directory.new" "$directory"
+fi

@@ -22,7 +22,8 @@
 # @param ensure
 #   `absent` removes the configuration, and the programs if this class installed them.
 # @param directory
-#   The virtual environment; the programs are in its `bin`.
+#   The virtual environment; the programs are in its `bin`. It is a link: the environments are beside it (`.a` and `.b`),
+#   and an upgrade switches the link, so that no program is ever away.
 # @param source
 #   What pip installs: a path, an address with `#sha256=…`, a git repository `@` a commit. undef: the programs are there.
 # @param lock
@@ -43,8 +44,9 @@ class puppetmaster::toolkit (
   Optional[Sensitive[String[1]]]         $ldap_secret = undef,
 ) {
   $commands = "${directory}/bin"
-  # They say what pip was given, or is being given; without either, the directory is not ours.
-  $marks = ["${directory}/.source", "${directory}/.installing"]
+  # A link to one of the other two. The marks say what pip was given, or is being given; without one, nothing is ours.
+  $places = [$directory, "${directory}.a", "${directory}.b"]
+  $marks = $places.map |$place| { ["${place}/.source", "${place}/.installing"] }.flatten
   $config_directory = '/etc/puppetmaster'
   $shipped_lock = "${config_directory}/requirements.lock"
   $readers = 'puppetmaster-readers'
@@ -117,8 +119,8 @@ class puppetmaster::toolkit (
     include puppetmaster::group_of_readers
 
     exec { "remove ${directory}":
-      command => ['/bin/rm', '-rf', '--', $directory],
-      onlyif  => [['/usr/bin/test', '-e', $marks[0], '-o', '-e', $marks[1]]],
+      command => ['/bin/rm', '-rf', '--'] + $places,
+      onlyif  => [['/usr/bin/test', '-e'] + $marks.join(' -o -e ').split(' ')],
     }
     file { $shipped_lock:
       ensure => absent,

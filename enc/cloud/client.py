@@ -13,6 +13,7 @@ files/requirements.lock.
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ from enc.programs.machine_trouble import reason
 from enc.settings import OpenStackSettings
 from enc.terms.errors import ConfigurationError, NotFound, ToolkitError, bounded
 
+# What the library finds of plug-ins it would keep in the home directory of whoever asks (stevedore), root's too.
+_kept = os.environ.get("XDG_CACHE_HOME")
+os.environ["XDG_CACHE_HOME"] = os.devnull
 try:
     import openstack
     from keystoneauth1 import exceptions as refusals
@@ -30,6 +34,10 @@ except ImportError as missing:  # the extra
     _MISSING: ImportError | None = missing
 else:
     _MISSING = None
+finally:
+    del os.environ["XDG_CACHE_HOME"]
+    if _kept is not None:
+        os.environ["XDG_CACHE_HOME"] = _kept
 
 
 class CloudUnreachable(ToolkitError):

@@ -19,6 +19,7 @@ from enc.doctor import (
     projects,
     puppet,
     separation,
+    services,
     signing,
 )
 from enc.doctor.eyes import OwnersEyes
@@ -62,6 +63,7 @@ def _examine(call: Call) -> Iterator[Finding]:
     yield from directory.check_service(settings)
     answers = OwnersEyes("answers-directory", lambda: (settings.answers.directory,))
     yield from answers.findings(lambda: follower.check(config, settings))
+    yield from services.check(settings, config)
     facts = puppet.gather(settings, call.arguments.puppet_confdir)
     yield from puppet.judge(facts, config, settings)
     yield from projects.check(settings)

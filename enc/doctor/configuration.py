@@ -108,6 +108,8 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
         ("directory.bind_password_file", section.bind_password_file),
         ("directory.write_bind_password_file", section.write_bind_password_file),
         ("signing.bind_password_file", settings.signing.bind_password_file),
+        ("openstack.clouds_file", settings.openstack.clouds_file if settings.openstack.cloud else None),
+        ("openstack.key_file", settings.openstack.key_file),
     ):
         if file is None:
             continue

@@ -7,6 +7,9 @@ LDAP and the authorities.
 
 Owns the directory, and the locks in it: of two operations of this machine on
 one name, and of two on one authority, the second waits.
+
+Root and the account that answers OpenStack may both work here: the directory then has the group of that account and the
+set-group-ID bit (puppetmaster-vendordata.service), so each reads the other's operations and waits for its locks.
 """
 
 from __future__ import annotations
@@ -110,15 +113,15 @@ class Journal:
         return sorted(found, key=lambda operation: (operation.begun, operation.id)), problems
 
     @contextmanager
-    def name_lock(self, certname: str) -> Iterator[None]:
-        """Within, no other operation of this machine works on the name."""
-        with self._lock(f"name-{zlib.crc32(certname.encode()) % _LOCKS}"):
+    def name_lock(self, certname: str, *, only_looks: bool = False) -> Iterator[None]:
+        """Within, no other operation of this machine works on the name. Who `only_looks` waits for nobody."""
+        with self._lock(f"name-{zlib.crc32(certname.encode()) % _LOCKS}", only_looks):
             yield
 
     @contextmanager
-    def numbers_lock(self) -> Iterator[None]:
-        """Within, no other operation of this machine looks for a free number."""
-        with self._lock("numbers"):
+    def numbers_lock(self, *, only_looks: bool = False) -> Iterator[None]:
+        """Within, no other operation of this machine looks for a free number. Who `only_looks` waits for nobody."""
+        with self._lock("numbers", only_looks):
             yield
 
     @contextmanager
@@ -128,11 +131,16 @@ class Journal:
             yield
 
     @contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
-        place = self.directory / "locks" / name
+    def _lock(self, name: str, only_looks: bool = False) -> Iterator[None]:
+        if only_looks:  # a dry run leaves nothing behind, no lock's file either
+            yield
+            return
+        place = self.directory / f"{name}.lock"
         try:
             self._make()
-            handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+            handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660)
+            if os.fstat(handle).st_uid == os.geteuid():
+                os.fchmod(handle, 0o660)  # whatever the umask: the directory may be shared by a group
         except OSError as error:
             raise ToolkitError(f"the journal cannot be written: {reason(error)}", where=str(place)) from error
         try:
@@ -142,7 +150,7 @@ class Journal:
             os.close(handle)
 
     def _make(self) -> None:
-        self.directory.joinpath("locks").mkdir(mode=0o750, parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
 
     def _place(self, identity: str) -> Path:
         return self.directory / f"{identity}.json"

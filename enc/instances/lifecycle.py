@@ -94,15 +94,15 @@ class Lifecycle:
         """Make an instance; `name` as in naming.py. `Conflict` if there is such a node already, wherever it is."""
         whole = naming.certname(name, project, self._settings.instances.name)
         if not naming.is_numbered(whole):
-            with self._journal.name_lock(whole):
+            with self._journal.name_lock(whole, only_looks=dry_run):
                 return self._create(Certname(whole), project, wish, serial, reason, dry_run)
-        with self._journal.numbers_lock():
+        with self._journal.numbers_lock(only_looks=dry_run):
             for _ in range(_NUMBERS_TRIED):
                 begins = f"(cn={escape(naming.beginning(whole))}*)"
                 taken = names(self._desk.editor.find(self._settings.nodes_base, begins), self._settings)
                 certname = next(naming.free(whole, taken))
                 try:
-                    with self._journal.name_lock(certname):
+                    with self._journal.name_lock(certname, only_looks=dry_run):
                         return self._create(certname, project, wish, serial, reason, dry_run)
                 except Conflict:
                     if standing.find(certname, self._desk) is None:
@@ -112,7 +112,7 @@ class Lifecycle:
 
     def rebuild(self, certname: Certname, *, reason: str, dry_run: bool = False) -> Outcome:
         """Let an instance (or a node, which becomes one) come to a new certificate; the old one ends."""
-        with self._journal.name_lock(certname):
+        with self._journal.name_lock(certname, only_looks=dry_run):
             self._check_name(certname)
             record = standing.named(certname, self._desk)
             project = standing.project_of(record, self._desk)
@@ -128,7 +128,7 @@ class Lifecycle:
         dry_run: bool = False,
     ) -> Outcome:
         """Let an instance belong to another project or region, with a new certificate that says so."""
-        with self._journal.name_lock(certname):
+        with self._journal.name_lock(certname, only_looks=dry_run):
             self._check_name(certname)
             record = standing.named(certname, self._desk)
             if entry.enrolment_of(record) is None:
@@ -143,7 +143,7 @@ class Lifecycle:
 
     def delete(self, certname: Certname, *, reason: str, dry_run: bool = False) -> Outcome:
         """Remove an instance and everything that is known of it."""
-        with self._journal.name_lock(certname):
+        with self._journal.name_lock(certname, only_looks=dry_run):
             record = standing.named(certname, self._desk)
             if entry.enrolment_of(record) is None:
                 raise NotFound(f"{certname} is a node and no instance; use `enc-admin node remove`")

@@ -124,9 +124,10 @@ def become(who: Account, load: Callable[[], None]) -> None:
     _change(who)
 
 
-def as_account(who: Account, look: Callable[[], Any], patience: float = _PATIENCE) -> Any:
+def as_account(who: Account, look: Callable[[], Any], patience: float = _PATIENCE, *, root: str | None = None) -> Any:
     """Call `look` in a child process that has become `who`; return its result (anything that JSON can hold).
 
+    `root`: directory that is `/` for it; /proc/PID/root has the mounts of a process.
     Who is not root looks as themselves. Raise `ToolkitError` if the child cannot become the user, or does not
     answer within `patience` seconds.
     """
@@ -136,6 +137,9 @@ def as_account(who: Account, look: Callable[[], Any], patience: float = _PATIENC
         try:
             if os.geteuid() == 0:
                 os.setsid()
+                if root is not None:
+                    os.chroot(root)
+                    os.chdir("/")
                 _change(who)
             said = json.dumps(look()).encode()
             with os.fdopen(writing, "wb") as stream:

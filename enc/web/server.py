@@ -5,7 +5,7 @@ and where. One process, because what is counted (wrong passwords, say) must be
 counted in one place.
 
 Failure modes: `ConfigurationError` for a certificate or key that cannot be
-used; an address that is taken: gunicorn's own line, and exit status 1.
+used, and a port that needs a right; an address that is taken: gunicorn's own line, and exit status 1.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from gunicorn.http.errors import ParseException
 from enc.programs.machine_trouble import reason
 from enc.terms.errors import ConfigurationError
 from enc.web.front import Bounds, worker
+from enc.web.sockets import is_closed_to_us
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -63,9 +64,12 @@ def is_local(listen: str) -> bool:
 def run(load: Callable[[], WSGIApplication], given: Mapping[str, Any]) -> None:
     """Serve until SIGTERM or SIGINT what `load` returns; it is called in the process that serves.
 
-    Raise `ConfigurationError` for a certificate or key that cannot be used.
+    Raise `ConfigurationError` for a certificate or key that cannot be used, and a port that this account may not have.
     """
     check_certificate(given.get("certfile"), given.get("keyfile"))
+    if is_closed_to_us(given["bind"]):
+        what = "this account may not listen there; for a port below 1024 see docs/transport.md, or use another"
+        raise ConfigurationError(what, where=given["bind"])
     _more_descriptors()
     _Server(load, given).run()
 

@@ -17,6 +17,21 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
+def is_closed_to_us(listen: str) -> bool:
+    """Tell whether this account may not listen at ADDRESS:PORT (ip(7): ports below 1024 need a capability)."""
+    address, _, port = listen.rpartition(":")
+    family = socket.AF_INET6 if address.startswith("[") else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.strip("[]"), int(port)))
+        except PermissionError:
+            return True
+        except OSError:
+            return False  # what else is wrong, who listens in earnest says
+    return False
+
+
 class Measured(socket.socket):
     """What both kinds do."""
 

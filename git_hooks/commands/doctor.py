@@ -12,7 +12,7 @@ from enc.doctor.account import account
 from enc.doctor.eyes import OwnersEyes
 from enc.doctor.findings import Finding
 from git_hooks.commands import repository
-from git_hooks.doctor import code, cost, installation, liveness, puppet, remote
+from git_hooks.doctor import code, cost, installation, liveness, puppet, remote, services
 
 SUMMARY = "look at hooks, store, service, puppetserver and forge; say what is wrong and what to do"
 
@@ -34,6 +34,7 @@ def _examine(call: Call) -> Iterator[Finding]:
     who, owner = account(call.arguments.user), OwnersEyes("store-owner", lambda: repository(call))
     yield from owner.findings(lambda: installation.check(config, settings))
     yield from installation.readable(settings.branches, who)
+    yield from services.check(settings, config)
     yield from owner.findings(
         lambda: liveness.check(settings),
         lambda: cost.check(settings.branches),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from enc.commands.call import Call, json_option
+from enc.programs.whole_file import NotWritten
 from enc.terms.errors import UsageError
 from git_hooks.commands.target import dry_run_option
 from git_hooks.push import install
@@ -34,7 +36,12 @@ def run(call: Call) -> int:
         call.show({"dry_run": True, "changes": found}, found or ["all is as it should be"])
         return 0
     done = install.install(settings, call.config_path.absolute())
-    if code_programs.link(call.config_path.absolute(), settings.branches):
-        done = [*done, f"{call.config_path}.store, .environments: links for puppetmaster-code-id"]
+    try:
+        if code_programs.link(call.config_path.absolute(), settings.branches):
+            done = [*done, f"{call.config_path}.store, .environments: links for puppetmaster-code-id"]
+    except NotWritten:
+        # Beside a configuration of root's, and this is the repository's owner (docs/branch-manager.md, "As whom").
+        for place, target in code_programs.missing(call.config_path.absolute(), settings.branches).items():
+            call.say(f"for static catalogs, as root: {shlex.join(('ln', '-sfn', str(target), str(place)))}")
     call.show({"dry_run": False, "changes": done}, done or ["all was as it should be"])
     return 0

@@ -26,7 +26,7 @@ from enc.terms.errors import ToolkitError
 from enc.terms.program_words import why
 from git_hooks.puppetfile import NAME
 from git_hooks.puppetfile.language import Puppetfile
-from git_hooks.repository.git_program import configuration
+from git_hooks.repository.git_program import configuration, credentials
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,7 +109,7 @@ def _environment(settings: PuppetfileSettings, kind: str, environ: Mapping[str, 
         ssh += f" -o IdentitiesOnly=yes -i {shlex.quote(str(settings.ssh_key_file))}"
     options = {"core.hooksPath": "/dev/null", "http.followRedirects": "false", "credential.helper": ""}
     if settings.credentials_file is not None:
-        options["credential.helper"] = f"store --file={shlex.quote(str(settings.credentials_file))}"
+        options["credential.helper"] = credentials(settings.credentials_file)
     return (
         kept
         | configuration(options)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.puppet import settings as puppet_settings
 from enc.settings import BranchSettings
-from git_hooks.store.code_programs import links
+from git_hooks.store.code_programs import missing
 
 _ASKED = ("confdir", "config", "environment_timeout", "environmentpath", "hiera_config", "versioned_environment_dirs")
 _COMMANDS = ("code-id-command", "code-content-command")
@@ -152,10 +152,9 @@ def _code(facts: PuppetFacts, config: Path, settings: BranchSettings) -> Iterato
             wrong = True
             what = f"{program} cannot be run" if program else f"{name} is not set, but the other one is"
             yield fault("puppet-static-catalogs", f"{facts.conf_d}: {what}", "set both, see docs/static-catalogs.md")
-    for place, target in links(config, settings).items():
-        if not place.is_symlink() or place.readlink() != target:
-            wrong = True
-            yield fault("puppet-static-catalogs", f"{place} does not lead to {target}", "branch-manager init")
+    for place, target in missing(config, settings).items():
+        wrong = True
+        yield fault("puppet-static-catalogs", f"{place} does not lead to {target}", f"ln -sfn {target} {place}")
     if not wrong:
         yield ok("puppet-static-catalogs", "puppetserver asks which version a catalog is of")
 

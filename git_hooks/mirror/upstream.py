@@ -40,7 +40,7 @@ from enc.terms.names import HEADS, BranchName
 from enc.terms.program_words import why
 from git_hooks.mirror.arriving import arriving
 from git_hooks.repository.bounds import OPTIONS, Bounds
-from git_hooks.repository.git_program import command, sealed
+from git_hooks.repository.git_program import command, credentials, sealed
 from git_hooks.repository.reading import is_sha256
 from git_hooks.repository.refs import ObjectId
 
@@ -184,8 +184,8 @@ class Upstream:
     def _options(self) -> list[str]:
         if self._mirror.credentials_file is None:
             return ["-c", "credential.helper="]
-        store = f"store --file={shlex.quote(str(self._mirror.credentials_file))}"
-        return ["-c", "credential.helper=", "-c", f"credential.helper={store}"]
+        helper = credentials(self._mirror.credentials_file)
+        return ["-c", "credential.helper=", "-c", f"credential.helper={helper}"]
 
     def _environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         ssh = "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes"

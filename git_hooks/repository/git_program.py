@@ -10,6 +10,7 @@ needs any of it:
   configuration, no other repository is spoken to (git before 2.44 knows no
   GIT_NO_LAZY_FETCH, so no protocol is allowed), and what the machine or a
   person set does not count. The hook reference-transaction runs where refs move.
+- `credentials` is how a git of ours gets at a password in a file, which stays as it is.
 - `git_environment` is the least of it, for who says the rest: for what git
   says about its own configuration, and where a site's way to another
   repository is in it (puppetmaster_self).
@@ -21,7 +22,9 @@ asked, in a repository of nobody's configuration, is mirror/upstream.py's.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
 from git_hooks.repository.bounds import MEMORY, allocations
 
@@ -57,6 +60,16 @@ def configuration(settings: Mapping[str, str]) -> dict[str, str]:
     for number, (name, value) in enumerate(settings.items()):
         found |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
     return found
+
+
+def credentials(file: Path) -> str:
+    """Return the `credential.helper` that reads `file` (git-credential-store(1)) and never writes it.
+
+    git's own helper rewrites the file after each answer of the other side: as whoever runs git, so that it is theirs
+    and no longer the service's, and without the entry after one 401. Ours answers `get` and passes over the rest.
+    """
+    read = f'test "$1" != get || exec git credential-store --file={shlex.quote(str(file))} get'
+    return f"!f() {{ {read}; }}; f"
 
 
 def git_environment(environ: Mapping[str, str], *, quarantine: bool = False) -> dict[str, str]:

@@ -28,6 +28,16 @@ def link(configuration: Path, settings: BranchSettings) -> bool:
     return changed
 
 
+def missing(configuration: Path, settings: BranchSettings) -> dict[Path, Path]:
+    """Return the links without which the programs would look elsewhere; where they look anyway, none is needed."""
+    usual = links(configuration, BranchSettings())
+    return {
+        place: target
+        for place, target in links(configuration, settings).items()
+        if (place.readlink() if place.is_symlink() else usual[place]) != target
+    }
+
+
 def links(configuration: Path, settings: BranchSettings) -> dict[Path, Path]:
     """Return where the links stand, and where each leads."""
     targets = {"store": settings.store, "environments": settings.environments}

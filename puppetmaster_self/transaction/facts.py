@@ -144,7 +144,11 @@ def _tool(machine: Machine) -> str | None:
 
 
 _TRIED: Mapping[str, tuple[str, ...]] = {
-    "apt": ("apt-get", "-q", "--simulate", "--no-install-recommends", "install"),
+    # Its caches are made in memory: a look leaves none behind (apt.conf(5)).
+    "apt": (
+        *("apt-get", "-q", "--simulate", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="),
+        *("--no-install-recommends", "install"),
+    ),
     "dnf": (*packages.INSTALL["dnf"], "--setopt=tsflags=test"),
 }
 

@@ -3,11 +3,15 @@
 What is answered are the JSON forms of the Identity API v3 and the Compute API
 v2.1 (docs.openstack.org/api-ref); the client is the real openstacksdk. A test
 changes the public attributes; `requests` holds what was asked.
+
+`python openstack.py DIRECTORY` serves by itself, inside a whole machine: `clouds.yaml` and `nova`, a token of Nova's,
+are in DIRECTORY then.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -180,3 +184,12 @@ class OpenStack:
             address = f"{self.url}/compute/v2.1/servers/detail?all_tenants=True&marker={page[-1]['id']}"
             document["servers_links"] = [{"rel": "next", "href": address}]
         return 200, document, {}
+
+
+if __name__ == "__main__":
+    stack, place = OpenStack(), Path(sys.argv[1])
+    stack.server("web-0")
+    stack.clouds_file(place / "clouds.yaml")
+    (place / "nova.new").write_text(stack.token("nova", "service"))
+    (place / "nova.new").rename(place / "nova")
+    threading.Event().wait()

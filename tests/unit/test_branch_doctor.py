@@ -83,8 +83,13 @@ def test_a_secret_that_the_repositorys_account_cannot_read() -> None:
 
 
 def test_programs_that_do_not_find_the_store(config: Path) -> None:
-    config.with_name("config.yaml.store").unlink()
-    assert bad(PuppetFacts(SOUND, CONF_D, BOTH, frozenset()), config) == {"puppet-static-catalogs": "fault"}
+    facts = PuppetFacts(SOUND, CONF_D, BOTH, frozenset())
+    place = config.with_name("config.yaml.store")
+    place.unlink()
+    assert bad(facts, config) == {}, "they look at the usual place"
+    assert bad(facts, config, replace(SETTINGS, store=Path("/srv/store"))) == {"puppet-static-catalogs": "fault"}
+    place.symlink_to("/srv/store")
+    assert bad(facts, config) == {"puppet-static-catalogs": "fault"}
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,12 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,11 +81,11 @@ def test_everywhere_pip_is_given_a_lock_or_no_dependencies() -> None:
         for line in path.read_text().splitlines()
         if re.search(r"\bpip[\"']? install ", line) and not re.search(r"--require-hashes|--no-deps", line)
     ]
-    assert [line for line in found if not line.endswith(('--upgrade "$@"', "--no-input)"))] == []
+    assert [line for line in found if not line.endswith(('--upgrade "$source"', "--no-input)"))] == []
 
 
-def wheel(place: Path, name: str, version: str, *needs: str) -> Path:
-    """Make a wheel that holds one module."""
+def wheel(place: Path, name: str, version: str, *needs: str, programs: Mapping[str, str] | None = None) -> Path:
+    """Make a wheel that holds one module, and programs."""
     info = f"{name}-{version}.dist-info"
     metadata = "".join(f"Requires-Dist: {need}\n" for need in needs)
     files = {
@@ -91,6 +93,10 @@ def wheel(place: Path, name: str, version: str, *needs: str) -> Path:
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{metadata}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
+    if programs:
+        # As large as the real one: while pip takes the old files away and writes the new ones, its programs are away.
+        files |= {f"{name}_more/m{number}.py": f"version = {version!r}\n" * 50 for number in range(400)}
+        files |= {f"{name}-{version}.data/scripts/{program}": text for program, text in programs.items()}
     record = ""
     for path, text in files.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
@@ -98,7 +104,9 @@ def wheel(place: Path, name: str, version: str, *needs: str) -> Path:
     made = place / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(made, "w") as packed:
         for path, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
-            packed.writestr(path, text)
+            item = zipfile.ZipInfo(path)
+            item.external_attr = (0o100755 if "/scripts/" in path else 0o100644) << 16
+            packed.writestr(item, text)
     return made
 
 
@@ -109,12 +117,19 @@ class Installer:
     place: Path
 
     def run(self, source: Path, lock: object, *more: str) -> subprocess.CompletedProcess[str]:
+        command, environment = self._call(source, lock, *more)
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    def start(self, source: Path, lock: object) -> subprocess.Popen[bytes]:
+        command, environment = self._call(source, lock)
+        return subprocess.Popen(command, env=environment, start_new_session=True)
+
+    def _call(self, source: Path, lock: object, *more: str) -> tuple[list[str], dict[str, str]]:
         script = (ROOT / "files/install-toolkit.sh").read_text()
         words = (str(self.place / "venv"), sys.executable, str(source), str(lock), *more)
         environment = {name: value for name, value in os.environ.items() if name[:4] != "PIP_"}
         environment |= {"PIP_CONFIG_FILE": str(self.place / "pip.conf")}
-        command = ["/bin/sh", "-c", script, "sh", *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True)
+        return ["/bin/sh", "-c", script, "sh", *words], environment
 
     def lock(self, *wheels: Path) -> Path:
         made = self.place / "site.lock"
@@ -131,6 +146,8 @@ class Installer:
 
     def has(self) -> dict[str, str]:
         """Return what is installed, as Python finds it."""
+        if not (self.place / "venv").exists():
+            return {}
         code = "from importlib.metadata import distributions\nfor it in distributions(): print(it.name, it.version)"
         said = subprocess.run([self.place / "venv/bin/python", "-c", code], capture_output=True, text=True, check=True)
         found = dict(line.split() for line in said.stdout.splitlines())
@@ -194,8 +211,56 @@ def test_the_modules_installer_goes_on_after_it_was_killed(made: Installer) -> N
         packed.extractall(site, [name for name in packed.namelist() if "dist-info" in name])
     assert made.run(ours, lock, "compare").returncode
     assert (said := made.run(ours, lock)).returncode == 0, said.stderr
+    (site,) = (made.place / "venv/lib").glob("python3*/site-packages")
     assert (site / "theirs.py").read_text() and made.has() == {"ours": "0.3", "theirs": "1.0"}
     assert not list(site.glob("theirs-9.0*")) and made.run(ours, lock, "compare").returncode == 0
+
+
+NEVER_AWAY = """
+while [ ! -e "$1/stop" ]; do
+    for program in enc told; do
+        "$1/venv/bin/$program" web-1 >"$1/said" 2>&1 && echo "$(cat "$1/said")" || echo "failed: $(cat "$1/said")"
+    done
+done >"$1/log"
+"""
+
+
+def test_while_it_is_upgraded_no_program_is_ever_away(made: Installer) -> None:
+    """From an environment that pip made in place, then from one that was switched, and with a kill in the middle."""
+    enc, told = "#!/bin/sh\necho enc %s\n", "#!python\nimport ours, sys\nprint('told', ours.version, sys.prefix)\n"
+    index = made.place / "index"
+    lock, place = made.lock(wheel(index, "theirs", "1.0")), made.place / "venv"
+    for left in made.place.glob("venv*"):
+        subprocess.run(["rm", "-rf", left], check=True)
+    subprocess.run([sys.executable, "-m", "venv", place], check=True)
+    versions = [
+        wheel(made.place, "ours", f"0.{at}", "theirs", programs={"enc": enc % at, "told": told}) for at in range(5, 8)
+    ]
+    environment = made._call(versions[0], lock)[1]
+    subprocess.run([place / "bin/pip", "install", "--quiet", versions[0]], env=environment, check=True)
+    with subprocess.Popen(["bash", "-c", NEVER_AWAY, "bash", made.place]) as asking:
+        try:
+            assert (said := made.run(versions[1], lock)).returncode == 0, said.stderr
+            assert place.is_symlink() and made.run(versions[1], lock, "compare").returncode == 0
+            before = place.readlink()
+            killed = made.start(versions[2], lock)
+            other = made.place / ("venv.b" if before.name == "venv.a" else "venv.a")
+            while not (other / ".installing").exists():
+                assert killed.poll() is None
+            os.killpg(killed.pid, signal.SIGKILL)
+            killed.wait()
+            assert place.readlink() == before and other.exists() and made.has()["ours"] == "0.6"
+            assert made.run(versions[2], lock, "compare").returncode
+            assert (said := made.run(versions[2], lock)).returncode == 0, said.stderr
+            while "enc 7" not in (made.place / "log").read_text():
+                assert asking.poll() is None
+        finally:
+            (made.place / "stop").touch()
+            asking.wait()
+    lines = (made.place / "log").read_text().splitlines()
+    assert [line for line in lines if line.startswith("failed")] == []
+    assert len(lines) > 50 and {line.split()[1] for line in lines} == {"5", "6", "7", "0.5", "0.6", "0.7"}
+    assert {line.split()[2] for line in lines if line.startswith("told")} == {str(place)}, "a path that stays true"
 
 
 def test_a_site_may_let_its_index_decide_and_says_so(made: Installer) -> None:

@@ -145,7 +145,7 @@ def test_no_account_of_ours_is_in_the_group_that_reads_keys(written: Path) -> No
         for account, group in re.findall(r"^m (\S+) (\S+)", (written / file).read_text(), re.MULTILINE):
             members.setdefault(group, set()).add(account)
     assert members == {
-        "puppetmaster-readers": {"puppet", "puppetmaster", "git"},
+        "puppetmaster-readers": {"puppet", "puppetmaster", "git", "puppetmaster-vendordata"},
         "puppetmaster-signer": {"puppet", "puppetmaster-collect"},
     }
     for name in ALL:
@@ -157,6 +157,33 @@ def test_no_account_of_ours_is_in_the_group_that_reads_keys(written: Path) -> No
         # Only the collector's processes have that group, and no keys are there for them.
         assert ("SupplementaryGroups=puppet" in text) == ("InaccessiblePaths=" in text)
         assert "SupplementaryGroups" not in text or name == "puppetmaster-collect.service"
+
+
+def test_no_unit_takes_a_directory_that_another_writes(written: Path) -> None:
+    """systemd gives all that is below a StateDirectory= to the unit's account, at each start."""
+    owners = {}
+    for name in ALL:
+        text = (written / name).read_text()
+        user = re.findall(r"^User=(\S+)", text, re.MULTILINE) or ["root"]
+        for line in re.findall(r"^StateDirectory=(.*)$", text, re.MULTILINE):
+            for place in line.split():
+                assert owners.setdefault(Path(place), user) == user, (place, name)
+    for place, user in owners.items():
+        above = [other for other in owners if other in place.parents]
+        # What is root's own is not given away: systemd looks at the directory itself, and goes no further.
+        assert all(owners[other] == ["root"] for other in above), (place, user)
+    shared = Path("puppetmaster/instances/journal"), Path("puppetmaster/audit")
+    assert not set(shared) & owners.keys(), "root's and the account's that answers OpenStack"
+
+
+def test_what_is_done_as_root_before_a_service_is_written_here(written: Path) -> None:
+    """And in no directory that the account could have put a link into."""
+    as_root = re.compile(r"^Exec\w+=[-@:]*[+!](\S+ .*)$", re.MULTILINE)
+    found = {name: as_root.findall((written / name).read_text()) for name in ALL}
+    assert {name: len(commands) for name, commands in found.items() if commands} == {
+        "puppetmaster-vendordata.service": 4,
+        "puppetmaster-instances.service": 1,
+    }
 
 
 def test_every_account_of_a_unit_is_made(written: Path) -> None:

@@ -1,0 +1,340 @@
+"""One whole machine on which every unit that we ship runs at once, set up by the commands of the documentation.
+
+Its systemd is its own, its software this machine's (whole_instance.py). What is not ours is played: puppetserver, a
+forge and OpenStack answer as far as they are asked (forge.py, openstack.py).
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
+from enc.terms.names import Certname
+from puppetmaster_quickstart.instance_system import PREFIX, readable
+from puppetmaster_quickstart.private_agent import AgentRun
+from puppetmaster_quickstart.private_instance import end
+from puppetmaster_quickstart.whole_instance import WholeInstance, forget_groups
+from tests.support.bare import Bare, git
+from tests.support.certificates import Authority
+
+NAME = Certname("puppet.example.org")
+PORT = 8140
+SUFFIX = "dc=example,dc=org"
+SERVICES = (
+    *("puppetmaster-directory", "puppetmaster-follow", "puppetmaster-collect", "puppetmaster-vendordata"),
+    *("puppetmaster-hooks", "puppetmaster-serve"),
+)
+TIMERS = ("puppetmaster-instances", "puppetmaster-crl")
+_HERE = Path(__file__).parent
+
+ACCOUNTS = """
+cd "$(mktemp -d)" && enc-admin config units . && branch-manager units .
+install -D -m 0644 -t /etc/sysusers.d puppetmaster.conf puppetmaster-git.conf && systemd-sysusers
+install -m 0644 -t /etc/systemd/system puppetmaster-*.service puppetmaster-*.timer
+systemctl daemon-reload
+"""
+"""docs/operation.md, "Installing"."""
+
+DIRECTORY = """
+systemctl enable --quiet --now puppetmaster-directory
+install -g puppetmaster-readers -m 0640 /var/lib/puppetmaster/directory/reader-password /etc/puppetmaster/ldap.secret
+install -g puppetmaster-signer -m 0640 /var/lib/puppetmaster/directory/signer-password /etc/puppetmaster/signer.secret
+sed -e 's,/.*/reader-password,/etc/puppetmaster/ldap.secret,' \
+    -e 's,/.*/signer-password,/etc/puppetmaster/signer.secret,' \
+    /var/lib/puppetmaster/directory/config.yaml > /etc/puppetmaster/config.yaml
+chmod 0644 /etc/puppetmaster/config.yaml
+cat /srv/more.yaml >> /etc/puppetmaster/config.yaml
+"""
+
+PEOPLE = f"""
+ldapadd -Q -Y EXTERNAL -H ldapi://%2Fvar%2Flib%2Fpuppetmaster%2Fdirectory%2Frun%2Fldapi <<'END'
+dn: uid=alice,ou=people,{SUFFIX}
+objectClass: inetOrgPerson
+uid: alice
+cn: Alice Example
+sn: Example
+userPassword: secret-of-alice
+
+dn: uid=openstack,ou=people,{SUFFIX}
+objectClass: inetOrgPerson
+uid: openstack
+cn: OpenStack
+sn: OpenStack
+userPassword: secret-of-openstack
+END
+ldapmodify -Q -Y EXTERNAL -H ldapi://%2Fvar%2Flib%2Fpuppetmaster%2Fdirectory%2Frun%2Fldapi <<'END'
+dn: cn=operators,ou=groups,{SUFFIX}
+changetype: modify
+add: member
+member: uid=alice,ou=people,{SUFFIX}
+member: uid=openstack,ou=people,{SUFFIX}
+END
+enc-admin project add red --admin alice --reason "the first one"
+"""
+
+CERTIFICATES = """
+install -D -m 0644 /srv/stubs/ca.pem /etc/puppetmaster/ca.pem
+deploy=/etc/puppetmaster/deploy
+install -d -m 0711 $deploy
+install -o git -m 0400 /srv/stubs/ca.pem $deploy/ca.pem
+install -o git -m 0400 /srv/stubs/client.pem $deploy/puppet.example.org-deploy.pem
+install -o git -m 0400 /srv/stubs/client.key $deploy/puppet.example.org-deploy.key
+install -d -o puppet -g puppet -m 0750 /var/lib/puppetmaster/signing /var/lib/puppet/ssl
+"""
+"""docs/branches.md, "What must be set"; docs/signing.md."""
+
+OPENSTACK = """
+sed -i '/^  bind_password_file: .*ldap.secret/a\\  write_bind_dn: uid=openstack,ou=people,dc=example,dc=org\\n\\
+  write_bind_password_file: /etc/puppetmaster/writer.secret' /etc/puppetmaster/config.yaml
+cd /etc/puppetmaster
+umask 027
+test -s token.key || openssl rand -hex 32 >token.key
+install -m 0640 /srv/stubs/clouds.yaml clouds.yaml
+printf %s secret-of-openstack >writer.secret
+install -d -m 0755 authority
+install -m 0640 /srv/stubs/client.pem authority/puppet.example.org-instances.pem
+install -m 0640 /srv/stubs/client.key authority/puppet.example.org-instances.key
+chgrp puppetmaster-vendordata token.key clouds.yaml writer.secret authority/*
+chown puppet authority/*    # only because puppetmaster-crl runs here as well
+install -d /etc/systemd/system/puppetmaster-instances.service.d
+cat >/etc/systemd/system/puppetmaster-instances.service.d/openstack.conf <<'END'
+[Service]
+ExecStart=
+ExecStart=/opt/puppetmaster-toolkit/bin/enc-admin instance reconcile --openstack --delete-missing
+END
+systemctl daemon-reload
+"""
+"""docs/openstack.md, "The service"."""
+
+PUPPET = """
+cat >/etc/puppet/puppet.conf <<'END'
+[server]
+node_terminus = exec
+external_nodes = /opt/puppetmaster-toolkit/bin/enc
+trusted_external_command = /opt/puppetmaster-toolkit/bin/enc-trusted
+versioned_environment_dirs = true
+environment_timeout = unlimited
+reports = puppetmaster, store
+END
+"""
+"""docs/operation.md."""
+
+REPOSITORY = """
+install -d -o git -g puppetmaster-readers -m 0750 /var/lib/puppetmaster/store /etc/puppet/code/environments
+install -d -o git -m 0700 /var/lib/puppetmaster/{repository.git,tokens}
+runuser -u git -- git clone --quiet --bare /srv/first.bundle /var/lib/puppetmaster/repository.git
+branch-manager init
+"""
+"""docs/operation.md."""
+
+MORE = """
+projects: {environment: project_%s}
+branches:
+  puppetserver:
+    urls: ["https://localhost:8140"]
+    ca_file: /etc/puppetmaster/deploy/ca.pem
+    certificate_file: /etc/puppetmaster/deploy/puppet.example.org-deploy.pem
+    key_file: /etc/puppetmaster/deploy/puppet.example.org-deploy.key
+authorities:
+  servers:
+    - name: central
+      url: https://localhost:8140
+      ca_file: /etc/puppetmaster/ca.pem
+      certificate_file: /etc/puppetmaster/authority/puppet.example.org-instances.pem
+      key_file: /etc/puppetmaster/authority/puppet.example.org-instances.key
+  crl_files: [/var/lib/puppet/ssl/crl.pem]
+instances:
+  name: "%{name}.%{project}.example.org"
+  agent: {server: puppet.example.org, ca_file: /etc/puppetmaster/ca.pem}
+openstack: {cloud: site, region: north, caller_users: [nova]}
+"""
+
+LOOKS = r"""
+look() {
+  # Of /tmp, what stays; of slapd's own files nothing, for whoever reads enters a lock there.
+  python3 /srv/looks.py /etc /srv /var /root /home /tmp \
+    -x /var/lib/puppetmaster/directory /var/log /srv/stubs | grep -v '^/tmp '
+}
+look >/run/before
+run() {
+  "$@" >/run/said 2>&1 </dev/null && status=0 || status=$?
+  # 2: it was called in a wrong way; 3: a bug
+  [ $status -lt 2 ] || { echo "$* ended with $status:"; cat /run/said; }
+  if [ -n "${each-}" ] || [ "$*" = true ]; then
+    look >/run/after
+    cmp -s /run/before /run/after || { echo "changed by $*:"; diff /run/before /run/after; cp /run/after /run/before; }
+  fi
+  echo "same $*"
+}
+run enc-admin config check
+run enc-admin config show
+run enc-admin config example
+run enc-admin doctor
+run enc-admin status
+run enc-admin completion bash
+run enc-admin directory status
+run enc-admin node list
+run enc-admin node show web-4.red.example.org
+run enc-admin node explain web-4.red.example.org
+run enc-admin node history web-4.red.example.org
+run enc-admin node set web-4.red.example.org --environment nosuch --reason x --dry-run
+run enc-admin project list
+run enc-admin project show red
+run enc-admin who-uses apache
+run enc-admin export
+run enc-admin schema check
+run enc-admin schema print
+run enc-admin signing log
+run enc-admin signing explain web-4.red.example.org
+run enc-admin instance list
+run enc-admin instance list --unfinished
+run enc-admin instance show web-4.red.example.org
+run enc-admin instance create web-9 --project red --reason x --dry-run
+run enc-admin instance delete web-4.red.example.org --reason x --dry-run
+run enc-admin instance rebuild web-4.red.example.org --reason x --dry-run
+run enc-admin instance reconcile --dry-run
+run enc-admin instance reconcile --openstack --delete-missing --older-than 0s --dry-run
+run enc-admin certificate list
+run enc-admin certificate crl --dry-run
+run enc-admin vendordata servers
+run enc-admin answer web-4.red.example.org
+run enc web-4.red.example.org
+run enc web-7.red.example.org
+run enc-trusted web-4.red.example.org
+run branch-manager doctor
+run branch-manager list
+run branch-manager status
+run branch-manager status test
+run branch-manager verify
+run branch-manager verify-store
+run branch-manager audit-code
+run branch-manager init --dry-run
+run branch-manager deploy --dry-run
+run branch-manager deploy --gone --dry-run
+run branch-manager expire --dry-run
+run branch-manager make-branches --dry-run
+run branch-manager rollback test --reason x --dry-run
+run branch-manager restore --dry-run
+run branch-manager token list
+run branch-manager authorized-keys alice
+run puppetmaster-self status
+run puppetmaster-self doctor
+run true
+"""
+"""Each of our commands that only looks, and dry runs; with `each` in the environment, it is said which one it was."""
+
+
+class UnitSite:
+    """The machine; `start` it, `stop` it."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        (base / "lab").mkdir(parents=True)
+        self.machine = WholeInstance(base / "lab", NAME, NAME, {PORT: base / "nothing"})
+        self.nova = ""
+        """A token of Nova's."""
+
+    def start(self) -> None:
+        """Boot it, set everything up by the documentation, and start all units."""
+        self.machine.start()
+        own = self.machine.own
+        with readable():
+            for place in ("etc/ldap/schema", "etc/pam.d", "etc/security"):  # slapd's, and runuser's
+                shutil.copytree(f"/{place}", own / place)
+            (own / "etc/puppetmaster").mkdir()
+            stubs = own / "srv/stubs"
+            stubs.mkdir()
+            for file in ("forge.py", "openstack.py"):
+                shutil.copy(_HERE / file, stubs)
+            self._certificates(stubs)
+        self.machine.put("/srv/more.yaml", MORE)
+        python = f"{PREFIX}/bin/python3"
+        self.play_puppetserver()
+        self.sh(f"systemd-run --quiet --unit=played-openstack {python} /srv/stubs/openstack.py /srv/stubs")
+        self.until(lambda: (stubs / "nova").exists(), "OpenStack is played")
+        self.nova = (stubs / "nova").read_text()
+        self._bundle(own / "srv/first.bundle")
+        for script in (ACCOUNTS, DIRECTORY, PEOPLE, CERTIFICATES, PUPPET, REPOSITORY, OPENSTACK):
+            self.sh(script)
+        self.sh(f"systemctl enable --quiet --now {' '.join(SERVICES[1:])} {' '.join(f'{one}.timer' for one in TIMERS)}")
+
+    def play_puppetserver(self) -> None:
+        """Let something answer in the place of puppetserver, and of a forge."""
+        words = (
+            f"{PREFIX}/bin/python3 /srv/stubs/forge.py /srv/stubs {PORT} /srv/stubs/server.pem /srv/stubs/server.key"
+        )
+        self.sh(f"systemd-run --quiet --unit=played-puppetserver {words}")
+
+    def stop(self) -> None:
+        """End it, without a trace."""
+        end(self.machine.process)
+        forget_groups(self.machine.base)
+
+    def sh(self, script: str, *, status: int | None = 0, timeout: float = 180.0) -> str:
+        """Run a script as root there; return what it said."""
+        done = self.try_(script, timeout=timeout)
+        assert status is None or done.status == status, f"{script}: {done.status}: {done.output}\n{self.journal()}"
+        return done.output
+
+    def try_(self, script: str, *, timeout: float = 180.0) -> AgentRun:
+        """Run a script as root there; how it ended is a value."""
+        return self.machine.run("bash", "-c", f"set -eu; {script}", timeout=timeout)
+
+    def journal(self, *units: str) -> str:
+        """Return the end of what units wrote into the log."""
+        which = " ".join(f"-u {shlex.quote(unit)}" for unit in units)
+        return self.machine.run("sh", "-c", f"journalctl --no-pager -n 60 {which}").output
+
+    def until(self, true: Callable[[], bool], what: str, *, timeout: float = 60.0) -> None:
+        """Wait until something is so."""
+        deadline = time.monotonic() + timeout
+        while not true():
+            assert time.monotonic() < deadline, f"not so: {what}\n{self.journal()}"
+            time.sleep(0.1)
+
+    def doctor(self, program: str = "enc-admin", *words: str) -> dict[str, list[tuple[str, str]]]:
+        """Return what a doctor found that is not well: check → (level, text) each."""
+        said = self.machine.run(program, "doctor", "--json", *words).output
+        found: dict[str, list[tuple[str, str]]] = {}
+        for one in json.loads(said[said.index("{") :])["findings"]:
+            if one["level"] in ("fault", "warning"):
+                found.setdefault(one["id"], []).append((one["level"], one["found"]))
+        return found
+
+    def _bundle(self, place: Path) -> None:
+        bare = Bare(self._base)
+        first = bare.commit("production", {"manifests": {"site.pp": "# first\n"}})
+        bare.commit_tree("test", bare.tree({"manifests": {"site.pp": "# test\n"}}), parent=first)
+        git(bare.path, "bundle", "create", str(place), "--all")
+        place.chmod(0o644)
+
+    def _certificates(self, stubs: Path) -> None:
+        authority = Authority.make(self._base / "authority")
+        shutil.copy(authority.certificate, stubs / "ca.pem")
+        for name, (certificate, key) in (
+            ("server", authority.issue("localhost")),
+            ("client", authority.issue("client.example.org")),
+        ):
+            shutil.copy(certificate, stubs / f"{name}.pem")
+            shutil.copy(key, stubs / f"{name}.key")
+        (stubs / "crl.pem").write_bytes(_crl(authority))
+
+
+def _crl(authority: Authority) -> bytes:
+    """Return a revocation list of nobody."""
+    issuer = x509.load_pem_x509_certificate(authority.certificate.read_bytes())
+    key = serialization.load_pem_private_key(authority.key.read_bytes(), None)
+    now = datetime.now(UTC)
+    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.subject)
+    builder = builder.last_update(now - timedelta(hours=1)).next_update(now + timedelta(days=365))
+    builder = builder.add_extension(x509.CRLNumber(1), critical=False)
+    builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), False)  # type: ignore[arg-type]
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)  # type: ignore[arg-type]
