@@ -25,7 +25,6 @@ LONG = (
     "test_sync.py",
     "test_trust_domains.py",
     "test_self_master_transaction.py",
-    "test_private_master.py",
     "test_doctor.py",
     "test_switches.py",
     "test_first_run.py",

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from enc.terms.names import Certname, EnvironmentName
+from puppetmaster_quickstart.owned_process import ProcessFailed
 from puppetmaster_quickstart.private_agent import AgentRun, AgentSettings
 from puppetmaster_quickstart.private_master import PrivateMaster
 from puppetmaster_quickstart.puppetserver_files import MasterSettings, exec_terminus
@@ -97,12 +98,12 @@ class Site:
             assert not late, (self.base / "follower.log").read_text()
             time.sleep(0.02)
 
-    def run(self, certname: Certname) -> AgentRun:
+    def run(self, certname: Certname, *, noop: bool = False) -> AgentRun:
         """Run the node's agent, which believes to be in production."""
         place = self.base / certname
         place.mkdir(exist_ok=True)
         settings = AgentSettings(certname, "localhost", self.master.settings.port, facts={"place": str(place)})
-        return self.master.agent(certname, settings).run("--environment", "production")
+        return self.master.agent(certname, settings).run("--environment", "production", noop=noop)
 
     def seen(self, certname: Certname) -> Mapping[str, Any]:
         found: Mapping[str, Any] = json.loads((self.base / certname / "seen.json").read_text())
@@ -214,3 +215,33 @@ def test_the_server_loads_no_ruby_that_is_for_agents(site: Site) -> None:
     server = str(site.master.process.pid)
     assert {what for what, pid in loaded if pid == server} == {"puppet"}
     assert "facter" in {what for what, pid in loaded if pid != server}, "the agent has loaded its fact"
+
+
+def test_noop_changes_nothing(site: Site) -> None:
+    file = site.base / WEB / "other"
+    file.write_text("mine")
+    run = site.run(WEB, noop=True)
+    assert "(noop)" in run.output and file.read_text() == "mine"
+
+
+def test_nothing_is_written_to_the_machines_own_puppet(site: Site) -> None:
+    ours = (site.base / "config.yaml").stat().st_mtime
+    for top in ("/etc/puppet", "/var/lib/puppet", "/var/lib/puppetserver", "/var/log/puppet"):
+        for directory, _, names in os.walk(top):
+            newer = [name for name in names if (Path(directory) / name).lstat().st_ctime > ours]
+            assert newer == [], directory
+
+
+def test_stop_ends_it_and_only_it(site: Site) -> None:
+    pid = site.master.process.pid
+    assert pid is not None
+    assert (site.master.stop(), site.master.stop()) == (True, False)
+    assert not Path(f"/proc/{pid}").exists() and site.follower.poll() is None
+
+
+def test_a_server_that_cannot_start_says_why_and_leaves_nothing(tmp_path: Path, make_master: MakeMaster) -> None:
+    master = make_master(tmp_path, MasterSettings(jvm=("-XX:+NoSuchOption",)))
+    with pytest.raises(ProcessFailed) as failure:
+        master.start()
+    assert "NoSuchOption" in "\n".join(failure.value.__notes__)
+    assert master.process.pid is None

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
-import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from puppetmaster_quickstart.private_agent import PrivateAgent
 from puppetmaster_quickstart.private_master import PrivateMaster
 from puppetmaster_quickstart.puppetserver_files import MasterSettings
 
@@ -33,15 +30,3 @@ def make_master() -> Iterator[MakeMaster]:
     yield make
     for master in made:
         master.stop()
-
-
-def request(agent: PrivateAgent, master: PrivateMaster, method: str, path: str, body: str | None = None) -> int:
-    """Return the status of an HTTP request to `master` with the certificate of `agent`."""
-    context = ssl.create_default_context(cafile=str(agent.ca))
-    context.load_cert_chain(agent.certificate, agent.key)
-    connection = http.client.HTTPSConnection("localhost", master.settings.port, context=context, timeout=60)
-    try:
-        connection.request(method, path, body, {"Content-Type": "application/json"})
-        return connection.getresponse().status
-    finally:
-        connection.close()
