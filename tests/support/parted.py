@@ -174,8 +174,7 @@ def judge(found: Found, wanted: Wanted, secrets: tuple[str, ...]) -> None:
         assert OTHERS in json.dumps(read), "what the domain has is read"
         assert not [it for it, text in read.items() if "/answers/" in it and it not in ELSEWHERE and A in it + text]
     assert "may be written" not in found.written.values() and len(found.written) == len(wanted.writes)
-    statuses = {what: got[0] for what, got in found.asked.items()}
-    assert {statuses.pop(" ".join(request[:3])) for request in wanted.allowed[1:]} == {200}
-    assert set(statuses.values()) - {statuses.pop(" ".join(wanted.allowed[0][:3]))} <= {403}, statuses
+    for status, requests in ((200, wanted.allowed), (403, wanted.refused)):
+        assert {found.asked[" ".join(request[:3])][0] for request in requests} == {status}, requests
     theirs, sites, listed = (found.ran[" ".join(command)] for command in wanted.commands)
     assert theirs[0] == 0 and sites[0] != 0 and listed[0] != 0 and A not in listed[1]

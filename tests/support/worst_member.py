@@ -166,7 +166,9 @@ def found(machine: Machine, way: str) -> Found:
     """Return what one of `WAYS` left on the machine, which it must have."""
     text = machine.read(f"{LOOT}.{way}.json")
     assert text, f"{way} was never run"
-    return Found(**json.loads(text))
+    left = Found(**json.loads(text))
+    assert bool(left.inside) == (way == "function")
+    return left
 
 
 def request_for(certname: str) -> str:
