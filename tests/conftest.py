@@ -12,10 +12,10 @@ hypothesis.settings.load_profile("no clock")  # a busy machine is no fault of an
 
 pytest_plugins = ["tests.support.puppetserver", "tests.support.disks"]
 LONG = (
+    "test_module_applied.py",
     "test_user_data.py",
     "test_self_master_by_itself.py",
     "test_project_master.py",
-    "test_module_applied.py",
     "test_self_master.py",
     "test_quickstart.py",
     "test_whole_life.py",
@@ -24,7 +24,6 @@ LONG = (
     "test_pushes.py",
     "test_follower_outages.py",
     "test_sync.py",
-    "test_trust_domains.py",
     "test_self_master_transaction.py",
     "test_private_master.py",
     "test_doctor.py",
