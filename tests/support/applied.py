@@ -27,7 +27,7 @@ context.load_cert_chain(f"/var/lib/puppet/ssl/certs/{name}.pem", f"/var/lib/pupp
 try:
     host, _, port = host.partition(":")
     connection = http.client.HTTPSConnection(host, int(port or 8140), context=context, timeout=60)
-    connection.request(method, path)
+    connection.request(method, path, headers={"Accept": "application/json, text/plain"})
     answer = connection.getresponse()
     print(answer.status, answer.read().decode("latin-1"))
 except (ssl.SSLError, ConnectionResetError):
