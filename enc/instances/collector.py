@@ -4,8 +4,8 @@ Looks only at directories that changed, and there only at files that it has not
 read. Where our report processor writes, which lets nobody report for another
 (lib/puppet/reports/puppetmaster.rb), reports that Puppet's `store` keeps count
 no more. An instance is built when its first run that counts (states.built_by)
-came after its certificate; that is recorded in LDAP once. All else stays on
-this master (runs.py).
+came after its certificate; that is recorded in LDAP once, by a server of the
+instance's trust domain. All else stays on this master (runs.py).
 
 A report that cannot be read is told and passed over. While LDAP is away, a
 report that would build is read again at the next look; nothing is lost.
@@ -27,6 +27,7 @@ from enc.instances.entry import instance_of
 from enc.instances.runs import Record, RunRecords
 from enc.instances.states import Run
 from enc.instances.traces import Places
+from enc.rights.domains import serves
 from enc.settings import Settings
 from enc.terms.errors import Conflict, ToolkitError
 from enc.terms.filters import NodeFilter
@@ -138,7 +139,8 @@ class Collector:
         settings = self._settings
         records = self._editor.find(settings.nodes_base, NodeFilter(settings.nodes.filter).for_name(certname))
         instance = instance_of(certname, records[0], settings) if len(records) == 1 else None
-        if instance is None:
+        # Members' code can have written what lies here on a server of projects: it says nothing about the site's nodes.
+        if instance is None or not serves(instance.project, settings):
             return None
         for run in runs:
             built = states.built_by(instance.enrolment, instance.built, run)

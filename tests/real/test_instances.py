@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
 from enc import cli
 from enc.classify.classify import Classifier
@@ -593,6 +595,20 @@ def test_reports_of_others_and_links_say_nothing_about_it(admin: Run, settings: 
     assert admin("collect")[0] == 0
     instance = found(settings, WEB1)
     assert instance is not None and instance.built is None
+
+
+def test_a_server_records_what_is_built_in_its_own_domain_only(admin: Run, settings: Settings, config: Path) -> None:
+    """On a server of projects, members' code may have written the reports."""
+    admin("create", "web-1", "--project", "red", "--reason", WHY)
+    sign(settings, WEB1)
+    report(settings, WEB1, "1.yaml", "status: changed\nnoop: false\n")
+    ours = config.read_text()
+    for serves, of, built in (("projects", ["red"], False), ("site", [], False), ("projects", [], True)):
+        config.write_text(ours + yaml.safe_dump({"domains": {"serves": serves, "site_projects": of}}))
+        shutil.rmtree(settings.instances.runs, ignore_errors=True)
+        assert admin("collect")[0] == 0
+        instance = found(settings, WEB1)
+        assert instance is not None and (instance.built is not None) == built, (serves, of)
 
 
 def test_what_is_built_is_recorded_by_the_signing_account(slapd: Slapd, admin: Run, settings: Settings) -> None:

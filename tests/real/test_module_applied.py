@@ -1,9 +1,10 @@
-"""The module applied on whole machines: two masters as docs/module.md has them, there, back, killed, and there again.
+"""The module applied on whole machines: a central master, its domains apart, all back, killed, and there again.
 
-The first is a Debian 12, as the central master with everything on it. The
-second is a Debian 13 with Puppet 8: built from our user data as an instance of
-the first, then a master itself, for catalogs only. Set MODULE_APPLIED_ON=trixie
-to have the first on Debian 13, too.
+The first is a Debian 12, as the central master with everything on it (docs/module.md); then the authority has a process
+of its own there, and the machine serves the site's nodes only (docs/trust-domains.md). The second is a Debian 13 with
+Puppet 8: built from our user data as an instance of the first, then the compile server of projects, on which a member
+does their worst. A node of a project is with the first master, then with the second. Set MODULE_APPLIED_ON=trixie to
+have the first on Debian 13, too.
 """
 
 from __future__ import annotations
@@ -12,24 +13,35 @@ import json
 import os
 import random
 import re
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-import yaml
 
-from tests.support.central_site import CentralSite, S, central_site
+from tests.support import parted, worst_member
+from tests.support.applied import (
+    SSL,
+    active,
+    answer,
+    apply,
+    ask,
+    awaited,
+    documented,
+    enc_admin,
+    openssl,
+    put_data,
+)
+from tests.support.central_site import CentralSite, central_site
 from tests.support.machine_look import differing, look
 from tests.support.machines import NEXT_SUITE, SUITE, Machine, needs_root
-from tests.support.puppet_module import ROOT
 from tests.support.self_master_site import done
 from tests.support.toolkit import PREFIX
+from tests.support.worst_member import ADDED, WAYS
 
-FIRST, SECOND, REVOKED = "puppet.example.org", "web-1.red.example.org", "old.example.org"
+FIRST, SECOND, AUTHORITY = parted.A, parted.B, parted.AUTHORITY
+NODE, OTHER, SECRET, OTHERS = parted.NODE, parted.OTHER, parted.SECRET, parted.OTHERS
 FIRST_SUITE = os.environ.get("MODULE_APPLIED_ON", SUITE)
 CENTRAL = "include puppetmaster::enc, puppetmaster::branches, puppetmaster::instances"
-CATALOGS = "include puppetmaster::enc"
+WITH_AUTHORITY = f"{CENTRAL}, puppetmaster::authority"
 ABSENT = """class { ['puppetmaster', 'puppetmaster::toolkit', 'puppetmaster::enc', 'puppetmaster::branches',
   'puppetmaster::instances']: ensure => absent }"""
 UNITS = tuple(
@@ -37,6 +49,7 @@ UNITS = tuple(
 )
 SITE = """node default {
   file { '/built': content => "${trusted['certname']} of ${trusted['external']['project']} in ${environment}\\n" }
+  if getvar('secret') { file { '/secret': content => $secret } }
 }
 """
 PUSH = f"""set -eux
@@ -50,19 +63,6 @@ until git ls-remote --exit-code http://anna:pw-anna@127.0.0.1:8418/repository.gi
 echo '# red' >>manifests/site.pp
 git -c user.name=Anna -c user.email=a@example.org commit -q -a -m red
 git push http://anna:pw-anna@127.0.0.1:8418/repository.git HEAD:project/red
-"""
-ASK = """
-import http.client, ssl, sys
-host, name, method, path = sys.argv[1:]
-context = ssl.create_default_context(cafile="/var/lib/puppet/ssl/certs/ca.pem")
-context.load_cert_chain(f"/var/lib/puppet/ssl/certs/{name}.pem", f"/var/lib/puppet/ssl/private_keys/{name}.pem")
-try:
-    host, _, port = host.partition(":")
-    connection = http.client.HTTPSConnection(host, int(port or 8140), context=context, timeout=60)
-    connection.request(method, path)
-    print(connection.getresponse().status)
-except (ssl.SSLError, ConnectionResetError):
-    print("refused")
 """
 FLUSH = ("DELETE", "/puppet-admin-api/v1/environment-cache?environment=production")
 READS = r"""
@@ -87,8 +87,7 @@ groups=$(runuser -u git -- id -nG)
 [ "$(stat -c %G /var/lib/puppetmaster/answers)" = puppet ] && [ "$groups" = "puppet puppetmaster-readers" ]
 """
 """The groups of an installation before there were any of ours."""
-AUTHORITY = "ca.example.org"
-SERVED, OWN, SSL = "/etc/puppet/puppetserver/ca", "/var/lib/puppetmaster-authority", "/var/lib/puppet/ssl"
+SERVED, OWN = parted.SERVED, parted.OWN
 ORDERED = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/puppet/puppet.conf")
 KILLS = 3
 """On the way there, and on the way back."""
@@ -117,63 +116,9 @@ KEPT = ("/etc/puppetmaster", "/var/lib/puppetmaster")
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CentralSite]:
     needs_root()
-    with central_site(tmp_path_factory.mktemp("site"), FIRST, SECOND) as site:
+    with central_site(tmp_path_factory.mktemp("site"), FIRST, SECOND, NODE) as site:
+        site.addresses[AUTHORITY] = site.addresses[FIRST]
         yield site
-
-
-def example(page: str, number: int) -> dict[str, Any]:
-    """Return one of the examples on a page of docs/."""
-    examples = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
-    found: dict[str, Any] = yaml.safe_load(examples[number])
-    return found
-
-
-def documented(site: CentralSite, number: int) -> dict[str, Any]:
-    """Return one of the examples in docs/module.md, with the secrets and addresses of this site."""
-    data = example("module.md", number)
-    secrets = {
-        "puppetmaster::toolkit::ldap_secret": site.password("reader"),
-        "puppetmaster::instances::signer_secret": site.password("signer"),
-        "puppetmaster::instances::writer_secret": "pw-olga",
-    }
-    assert data["puppetmaster::toolkit::source"].startswith("git+https://")
-    data["puppetmaster::toolkit::source"] = "/srv/wheels/puppetmaster_toolkit-0.1.0-py3-none-any.whl"
-    data |= {name: secret for name, secret in secrets.items() if name in data}
-    directory = data["puppetmaster::toolkit::config"]["directory"]
-    directory["uris"] = ["ldap://ldap.example.org"]
-    directory["tls"] = {"start": True, "ca_file": "/etc/ssl/ldap-ca.pem"}
-    # Small, and quick to start
-    data["puppetmaster::heap"] = "512m"
-    data["puppetmaster::java_args"] = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
-    data["puppetmaster::settings"] = {"main/keylength": 2048}
-    if "write_bind_dn" in directory:
-        directory["write_bind_dn"] = f"uid=olga,ou=people,{S}"
-    return data
-
-
-def apply(machine: Machine, code: str, *, good: tuple[int, ...]) -> str:
-    command = ("puppet", "apply", "--detailed-exitcodes", "--color", "false", "-e", code)
-    return done(machine, *command, timeout=580, good=good)
-
-
-def enc_admin(machine: Machine, *words: str) -> str:
-    return done(machine, f"{PREFIX}/bin/enc-admin", *words)
-
-
-def ask(machine: Machine, host: str, name: str, method: str, path: str) -> str:
-    """Return the status of a request to a puppetserver with the certificate of `name`."""
-    return done(machine, "python3", "-c", ASK, host, name, method, path).split()[-1]
-
-
-def awaited(what: str, ask_again: Callable[[], bool], *, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not ask_again():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(2)
-
-
-def active(machine: Machine, *units: str) -> list[str]:
-    return machine.run("systemctl", "is-active", *units).stdout.split()
 
 
 @pytest.fixture(scope="module")
@@ -181,24 +126,46 @@ def first(site: CentralSite) -> Machine:
     return site.machine(FIRST, FIRST_SUITE, **documented(site, 0))
 
 
-def enrolled(site: CentralSite, first: Machine) -> Machine:
+@pytest.fixture(scope="module")
+def before(first: Machine) -> dict[str, str]:
+    """How the first machine looks before the module comes."""
+    parted.trusts_the_site(first)
+    return look(first)
+
+
+@pytest.fixture(scope="module")
+def node(site: CentralSite, first: Machine) -> Machine:
+    """A node of a project, built from its user data once the first is the central master."""
+    return enrolled(site, first, NODE, "red", "project_red", SUITE)
+
+
+def enrolled(
+    site: CentralSite, first: Machine, certname: str, project: str, environment: str, suite: str, **data: object
+) -> Machine:
     """Create an instance at the first master; return the machine that built itself from the user data."""
-    wish = ("--project", "red", "--environment", "project_red")
-    said = enc_admin(first, "instance", "create", SECOND, *wish, "--reason", "x", "--json")
+    wish = ("--project", project, "--environment", environment)
+    said = enc_admin(first, "instance", "create", certname, *wish, "--reason", "x", "--json")
     user_data = json.loads(said[said.index("{") : said.rindex("}") + 1])["user_data"]
-    files = site.files(SECOND, documented(site, 1))
+    files = site.files(certname, data)
     del files["/etc/puppet/puppet.conf"]
-    seed = {"user-data": user_data, "meta-data": f"instance-id: i-1\nlocal-hostname: {SECOND.partition('.')[0]}\n"}
+    seed = {"user-data": user_data, "meta-data": f"instance-id: i-1\nlocal-hostname: {certname.partition('.')[0]}\n"}
     files |= {f"/var/lib/cloud/seed/nocloud/{name}": text for name, text in seed.items()}
-    machine = site.boot(SECOND, files, NEXT_SUITE)
+    machine = site.boot(certname, files, suite)
     said = machine.run("cloud-init", "status", "--wait", "--long", timeout=400).stdout
     assert "status: done" in said, said + machine.read("/var/log/puppetmaster-first-run.log") + machine.console_text()
     done(machine, "sh", "-c", "tar -C / -xf /site.tar && rm /site.tar && systemctl disable --now puppet")
+    assert machine.read("/built") == f"{certname} of {project} in {environment}\n"
+    awaited("built", lambda: '"state": "built"' in enc_admin(first, "instance", "show", certname, "--json"))
     return machine
 
 
-def test_masters_there_and_back_and_killed_anywhere(site: CentralSite, first: Machine) -> None:
-    before = look(first)
+def agent(machine: Machine) -> None:
+    done(machine, "puppet", "agent", "--test", "--color", "false", "--waitforlock", "1", timeout=180, good=(0, 2))
+
+
+def test_a_central_master_and_an_instance_of_it(
+    first: Machine, before: dict[str, str], request: pytest.FixtureRequest
+) -> None:
     assert len(before) > 1000
     apply(first, CENTRAL, good=(2,))
     nobody_reads_keys(first)
@@ -214,20 +181,82 @@ def test_masters_there_and_back_and_killed_anywhere(site: CentralSite, first: Ma
 
     # auth.conf: itself may flush, another may not; project, branch and a catalog from it, for an instance
     assert ask(first, FIRST, FIRST, *FLUSH) == "204"
-    enc_admin(first, "project", "add", "red", "--admin", "anna", "--reason", "x")
+    for project, admin in (("red", "anna"), ("blue", "olga"), ("ops", "olga"), ("compile", "olga")):
+        members = ("--member", "mia") if project == "red" else ()
+        enc_admin(first, "project", "add", project, "--admin", admin, *members, "--reason", "x")
     said = done(first, "bash", "-c", PUSH)
     assert re.search(r"production: live at", said) and re.search(r"project_red: live at", said)
-    second = enrolled(site, first)
-    assert second.read("/built") == f"{SECOND} of red in project_red\n"
-    assert ask(second, FIRST, SECOND, *FLUSH) == "403"
-    assert ask(second, FIRST, SECOND, "GET", "/puppet-ca/v1/certificate_statuses/any") == "403"
-    awaited("built", lambda: '"built"' in enc_admin(first, "instance", "list", "--json"))
+    node = request.getfixturevalue("node")
+    assert ask(node, FIRST, NODE, *FLUSH) == "403"
+    assert ask(node, FIRST, NODE, "GET", "/puppet-ca/v1/certificate_statuses/any") == "403"
     for program in ("enc-admin", "branch-manager"):
         done(first, f"{PREFIX}/bin/{program}", "doctor")
 
-    for_catalogs_only(first, second)
-    authority_apart(site, first)
 
+def test_a_member_does_their_worst_on_the_projects_server(site: CentralSite, first: Machine, node: Machine) -> None:
+    """The authority apart, a server of the site's and one of projects', which trusts members with code."""
+    fingerprint = openssl(first, f"{SERVED}/ca_crt.pem", "-fingerprint")
+    authority_apart(site, first)
+    assert openssl(first, f"{OWN}/ca/ca_crt.pem", "-fingerprint") == fingerprint
+    second = enrolled(site, first, SECOND, "compile", "production", NEXT_SUITE, **parted.as_projects(site))
+    parted.trusts_the_site(second)
+    plain = look(second)
+    token = domains_apart(site, first, second, node)
+    for secret, name, project in ((SECRET, FIRST, "ops"), (OTHERS, OTHER, "blue")):
+        wish = ("--project", project, "--variable", f"secret={secret}", "--data", f'key="{secret}"')
+        enc_admin(first, "node", "add", name, *wish, "--reason", "x")
+    parted.issue(first, second, OTHER)
+    awaited("what LDAP says", lambda: OTHERS in second.run(f"{PREFIX}/bin/enc", OTHER).stdout)
+    awaited("what LDAP says", lambda: SECRET in first.run(f"{PREFIX}/bin/enc", FIRST).stdout)
+    agent(first)
+    agent(node)
+    assert first.read("/secret") == SECRET
+    # Who goes to the wrong server gets nothing there.
+    for machine, server in ((first, SECOND), (node, FIRST)):
+        asked = f"class {{ 'puppetmaster::agent': server => '{server}', ca_server => '{AUTHORITY}', ca_port => 8141 }}"
+        assert "is answered 500" in apply(machine, asked, good=(4, 6))
+
+    wanted = parted.wanted()
+    said = parted.push(site, first, worst_member.branch(wanted))
+    assert "a server of another domain shows it" in said
+    place = "/etc/puppet/code/environments/project_red/worst"
+    awaited("the member's branch", lambda: second.run("test", "-e", place).returncode == 0)
+    agent(node)
+    secrets = (SECRET, token, site.password("reader"), site.password("signer"), "PRIVATE KEY")
+    for way in WAYS:
+        parted.judge(worst_member.found(second, way), wanted, secrets)
+    got = ("GET", f"/puppet/v3/catalog/{OTHER}?environment=production")
+    status, text = answer(second, SECOND, OTHER, *got)
+    assert status == "200" and f"{ADDED} {OTHER}" in text, "projects are no domains of their own"
+
+    # What the site has is as it was.
+    for name in ("evil.example.org", OTHER):
+        assert (first.run("test", "-e", f"{OWN}/ca/signed/{name}.pem").returncode == 0) == (name == OTHER)
+    agent(first)
+    own = first.read(f"/var/cache/puppet/client_data/catalog/{FIRST}.json")
+    assert SECRET in own and ADDED not in own
+    said = done(first, f"{PREFIX}/bin/enc-admin", "doctor")
+    assert re.search("ok +trust-authority +the authority is apart", said), said
+
+    revoked(first, second)
+    apply(second, ABSENT, good=(2,))
+    gone(plain, second)
+    apply(second, ABSENT, good=(0,))
+
+    back = documented(site, 0)
+    absent = {"puppetmaster::authority::ensure": "absent", "puppetmaster::authority::certname": AUTHORITY}
+    put_data(first, back | absent)
+    apply(first, WITH_AUTHORITY, good=(2,))
+    apply(first, WITH_AUTHORITY, good=(0,))
+    assert openssl(first, f"{SERVED}/ca_crt.pem", "-fingerprint") == fingerprint
+    assert first.run("test", "-e", OWN).returncode != 0
+    put_data(first, back)
+    apply(first, CENTRAL, good=(0,))
+    done(first, "sh", "-c", "rm /etc/puppetmaster/serve.*")
+    agent(second)
+
+
+def test_all_back_and_killed_anywhere(first: Machine, before: dict[str, str]) -> None:
     there = standing(first)
     changes = len(re.findall(r"^Notice: /Stage", apply(first, ABSENT, good=(2,)), re.MULTILINE))
     gone(before, first)
@@ -238,7 +267,6 @@ def test_masters_there_and_back_and_killed_anywhere(site: CentralSite, first: Ma
     back = standing(first)
 
     killed_on_the_way(first, CENTRAL, changes, there)
-    done(second, "puppet", "agent", "--test", "--waitforlock", "1", timeout=120)
     killed_on_the_way(first, ABSENT, changes, back)
     gone(before, first)
 
@@ -273,82 +301,53 @@ def gone(before: dict[str, str], machine: Machine) -> None:
     assert not {key for key in left if not key.startswith((*STAYS, *KEPT))}, left
 
 
-def for_catalogs_only(first: Machine, second: Machine) -> None:
-    """Let the second machine be a master, too; prove that revocations reach it; take it back."""
-    before = look(second)
-    done(first, "puppetserver", "ca", "generate", "--certname", REVOKED)
-    for kind in ("certs", "private_keys"):
-        path = f"/var/lib/puppet/ssl/{kind}/{REVOKED}.pem"
-        done(second, "sh", "-c", 'printf %s "$2" >"$1"', "sh", path, first.read(path))
-    apply(second, CATALOGS, good=(2,))
-    apply(second, CATALOGS, good=(0,))
-    timer = "puppetmaster-crl.timer"
-    assert set(active(second, "puppetserver", "puppetmaster-follow", timer)) == {"active"}
-    status = (f"{PREFIX}/bin/enc-admin", "status")
-    awaited("what LDAP says", lambda: second.run(*status).returncode == 0)
-    assert 'environment: "project_red"' in done(second, f"{PREFIX}/bin/enc", SECOND)
-    anybody = ("GET", "/puppet/v3/environments")
-    assert ask(second, SECOND, REVOKED, *anybody) == "200"
-    done(first, "puppetserver", "ca", "clean", "--certname", REVOKED)
-    done(second, "systemctl", "start", timer.replace("timer", "service"))
-    awaited("the revocation", lambda: ask(second, SECOND, REVOKED, *anybody) == "refused")
-    assert ask(second, SECOND, SECOND, *anybody) == "200"
-    done(second, "sh", "-c", f"rm /var/lib/puppet/ssl/*/{REVOKED}.pem")
-    apply(second, ABSENT, good=(2,))
-    gone(before, second)
-    apply(second, ABSENT, good=(0,))
-
-
 def authority_apart(site: CentralSite, first: Machine) -> None:
-    """Let the authority have a process and an account of its own, as docs/trust-domains.md says; take it back."""
-    before = yaml.safe_load(first.read("/etc/puppet/data/site.yaml"))
-    done(first, "sh", "-c", f"echo '{site.addresses[FIRST]} {AUTHORITY}' >>/etc/hosts")
-    authority = _openssl(first, f"{SERVED}/ca_crt.pem", "-fingerprint")
+    """Let the authority have a process and an account of its own."""
     key = first.read(f"{SSL}/private_keys/{FIRST}.pem")
-    apart = before | example("trust-domains.md", 0) | {"puppetmaster::authority::heap": "512m"}
-    apart["puppetmaster::authority::signer_secret"] = site.password("signer")
-    directory = before["puppetmaster::toolkit::config"]["directory"]
-    apart["puppetmaster::authority::config"]["directory"] = {
-        name: value for name, value in directory.items() if name in ("uris", "suffix", "tls")
-    }
-    apart["puppetmaster::authority::java_args"] = before["puppetmaster::java_args"]
-    apart["puppetmaster::toolkit::config"] = before["puppetmaster::toolkit::config"] | example("trust-domains.md", 1)
-    with_authority = f"{CENTRAL}, puppetmaster::authority"
-
-    _data(first, apart)
-    apply(first, with_authority, good=(2,))
-    apply(first, with_authority, good=(0,))
+    parted.served_by_tls(site, first)
+    put_data(first, parted.as_authority(site))
+    apply(first, WITH_AUTHORITY, good=(2,))
     assert set(active(first, "puppetserver", "puppetmaster-authority")) == {"active"}
-    assert _openssl(first, f"{OWN}/ca/ca_crt.pem", "-fingerprint") == authority
     assert first.run("test", "-e", SERVED).returncode != 0
     done(first, "runuser", "-u", "puppet", "--", "sh", "-c", f"! cat {OWN}/ca/ca_key.pem", good=(0,))
     done(first, "runuser", "-u", "puppet", "--", "sh", "-c", "! cat /etc/puppetmaster*/signer.secret", good=(0,))
     assert first.read(f"{SSL}/private_keys/{FIRST}.pem") != key
-    assert "DNS:puppet" in _openssl(first, f"{SSL}/certs/{FIRST}.pem", "-text")
-    done(first, "puppetserver", "ca", "list", "--config", "/etc/puppetmaster-authority/puppet.conf", "--all")
-    said = done(first, f"{PREFIX}/bin/enc-admin", "doctor")
-    assert re.search("ok +trust-authority +the authority is apart", said), said
+    assert "DNS:puppet" in openssl(first, f"{SSL}/certs/{FIRST}.pem", "-text")
+    done(first, "puppetserver", "ca", "list", *parted.AUTHORITYS, "--all")
     # With the key of the process that compiles
     for method, path in (("GET", "certificate_statuses/any"), ("PUT", f"certificate_status/{FIRST}")):
         assert ask(first, f"{AUTHORITY}:8141", FIRST, method, f"/puppet-ca/v1/{path}") == "403"
-    done(first, "puppet", "agent", "--test", "--waitforlock", "1", timeout=120, good=(0, 1, 2))
-
-    _data(first, before | {"puppetmaster::authority::ensure": "absent", "puppetmaster::authority::certname": AUTHORITY})
-    apply(first, with_authority, good=(2,))
-    apply(first, with_authority, good=(0,))
-    assert _openssl(first, f"{SERVED}/ca_crt.pem", "-fingerprint") == authority
-    assert first.run("test", "-e", OWN).returncode != 0
-    _data(first, before)
-    apply(first, CENTRAL, good=(0,))
-    done(first, "sed", "-i", f"/{AUTHORITY}/d", "/etc/hosts")
 
 
-def _data(machine: Machine, data: dict[str, Any]) -> None:
-    done(machine, "sh", "-c", 'printf %s "$1" >/etc/puppet/data/site.yaml', "sh", yaml.safe_dump(data))
+def domains_apart(site: CentralSite, first: Machine, second: Machine, node: Machine) -> str:
+    """Let the second serve projects, its nodes go there, and the first serve the site's; return the second's token."""
+    apply(second, CENTRAL, good=(2,))
+    token = parted.by_hand(first, second)
+    apply(second, CENTRAL, good=(0,))
+    moving = {"server": f'"{SECOND}"', "ca_server": f'"{AUTHORITY}"', "ca_port": "8141"}
+    words = [word for name, value in moving.items() for word in ("--parameter", f"puppetmaster::agent::{name}={value}")]
+    enc_admin(first, "node", "set", NODE, "--class", "puppetmaster::agent", *words, "--reason", "x")
+    production, branch = (f"/etc/puppet/code/environments/{name}/manifests" for name in ("production", "project_red"))
+    awaited("environments", lambda: second.run("ls", production, branch).returncode == 0)
+    awaited("what LDAP says", lambda: "puppetmaster::agent" in first.run(f"{PREFIX}/bin/enc", NODE).stdout)
+    awaited("what LDAP says", lambda: second.run(f"{PREFIX}/bin/enc", NODE).returncode == 0)
+    agent(node)
+    assert node.run("puppet", "config", "print", "--section", "agent", "server").stdout == f"{SECOND}\n"
+    put_data(first, parted.as_site(site))
+    apply(first, WITH_AUTHORITY, good=(2,))
+    apply(first, WITH_AUTHORITY, good=(0,))
+    return token
 
 
-def _openssl(machine: Machine, certificate: str, what: str) -> str:
-    return done(machine, "openssl", "x509", "-in", certificate, "-noout", what)
+def revoked(first: Machine, second: Machine) -> None:
+    """Prove that a revocation reaches the second machine."""
+    anybody = ("GET", "/puppet/v3/environments")
+    assert ask(second, SECOND, OTHER, *anybody) == "200"
+    done(first, "puppetserver", "ca", "clean", *parted.AUTHORITYS, "--certname", OTHER)
+    done(second, "systemctl", "start", "puppetmaster-crl.service")
+    awaited("the revocation", lambda: ask(second, SECOND, OTHER, *anybody) == "refused")
+    assert ask(second, SECOND, SECOND, *anybody) == "200"
+    done(second, "sh", "-c", f"rm {SSL}/*/{OTHER}.pem")
 
 
 def killed_on_the_way(machine: Machine, code: str, changes: int, wanted: dict[str, str]) -> None:
@@ -368,7 +367,7 @@ def killed_on_the_way(machine: Machine, code: str, changes: int, wanted: dict[st
 
 def standing(machine: Machine) -> dict[str, str]:
     """Look at the machine; of files in which the order of lines and ids may differ, at what must not."""
-    members = "awk -F: '{n = split($4, m, \",\"); for (i = 1; i <= n; i++) print $1 \" has \" m[i]}' /etc/group"
+    members = 'awk -F: \'{n = split($4, m, ","); for (i = 1; i <= n; i++) print $1 " has " m[i]}\' /etc/group'
     names = "cut -d: -f1,6,7 /etc/passwd; cut -d: -f1 /etc/group /etc/shadow /etc/gshadow"
     lines = done(machine, "sh", "-c", f"({names}; {members}; cat /etc/puppet/puppet.conf) | sort")
     return look(machine) | {"lines of files": lines}

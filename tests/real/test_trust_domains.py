@@ -1,8 +1,8 @@
-"""Code that a member pushes does its worst: in one puppetserver for all, and where authority and domains are apart.
+"""Code that a member pushes does its worst in one puppetserver for all, which is the authority, too.
 
-Real pushes, answers, puppetservers and agents. Each puppetserver has an account of its own, which has less to part it
-from the others than a machine of its own; `members_code` is `trusted`, so nothing looks at what is pushed. What the
-code takes from the disk it leaves in a file; what can be done with the certificate that it finds is tried with that.
+Real pushes, answers, a puppetserver with an account of its own, and agents. `members_code` is `trusted`, so nothing
+looks at what is pushed. What the code takes from the disk it leaves in a file. Where authority and domains are apart:
+tests/real/test_module_applied.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import pytest
 import yaml
 
 from enc.cli import main as enc_admin
-from enc.terms.names import Certname
 from git_hooks.cli import main as branch_manager
 from puppetmaster_quickstart.private_master import PrivateMaster
 from puppetmaster_quickstart.puppetserver_files import MasterSettings, exec_terminus
@@ -34,7 +33,8 @@ from tests.support.reachable import reachable
 RED, BLUE, DB = "web1.example.org", "shop.example.org", "db.example.org"
 """A node of the attacker's project, one of another project, and one of the site's own."""
 SECRET = "only-of-the-site"
-ACCOUNTS = {"authority": 64110, "site": 64111, "projects": 64112, "followers": 64113}
+SERVER, FOLLOWER = 64110, 64113
+"""Accounts."""
 OWN = """
 unless Puppet::Parser::Compiler.method_defined?(:as_it_was)
   class Puppet::Parser::Compiler
@@ -70,8 +70,7 @@ class Site:
 
     base: Path
     repository: ManagedRepository
-    authority: PrivateMaster
-    make_master: MakeMaster
+    master: PrivateMaster
 
     @property
     def loot(self) -> Path:
@@ -98,26 +97,16 @@ def site(base: Path, make_module_slapd: SlapdMaker, make_master: MakeMaster) -> 
     (base / "loot").chmod(0o1777)
     repository = ManagedRepository(base / "managed", slapd)
     branch_manager(["--config", str(repository.configuration), "deploy"])
-    return Site(base, repository, make_master(base / "authority", MasterSettings()), make_master)
+    return Site(base, repository, make_master(base / "master", MasterSettings()))
 
 
-def as_account(name: str) -> tuple[str, ...]:
-    uid = str(ACCOUNTS[name])
-    return ("setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--no-new-privs")
-
-
-def given(path: Path, account: str) -> None:
-    subprocess.run(["chown", "-R", f"{ACCOUNTS[account]}:{ACCOUNTS[account]}", path], check=True)
-
-
-def machine(site: Site, name: str, **domains: object) -> tuple[Path, dict[str, str]]:
-    """Return the configuration of a compile server, whose answers are written, and what its puppet.conf says of it."""
-    place = site.base / f"etc-{name}"
+def configured(site: Site) -> tuple[Path, dict[str, str]]:
+    """Return the configuration of the server, whose answers are written, and what its puppet.conf says of it."""
+    place = site.base / "etc"
     place.mkdir()
     document = yaml.safe_load(site.repository.configuration.read_text())
     document["answers"]["directory"] = str(place / "answers")
     document["branches"] |= {"store": str(place / "store"), "environments": str(place / "environments")}
-    document["domains"] = domains
     (place / "ldap.secret").touch(mode=0o600)
     (place / "ldap.secret").write_text(Path(document["directory"]["bind_password_file"]).read_text())
     document["directory"]["bind_password_file"] = str(place / "ldap.secret")
@@ -126,13 +115,10 @@ def machine(site: Site, name: str, **domains: object) -> tuple[Path, dict[str, s
     for command, words in ((enc_admin, ("follow", "--once")), (branch_manager, ("deploy",))):
         assert command(["--config", str(configuration), *words]) == 0
     # As the units and the module have it: the follower's account owns, puppetserver's group reads the answers.
-    account = ACCOUNTS[name]
-    subprocess.run(["chown", "-R", f"{ACCOUNTS['followers']}:{account}", place / "answers"], check=True)
-    closed = domains.get("serves") == "projects"
-    os.chown(place / "ldap.secret", ACCOUNTS["followers"] if closed else 0, 0 if closed else account)
-    (place / "ldap.secret").chmod(0o400 if closed else 0o440)
-    programs = REPOSITORY / "enc"
-    terminus = exec_terminus(programs / "enc", "--config", str(configuration))
+    subprocess.run(["chown", "-R", f"{FOLLOWER}:{SERVER}", place / "answers"], check=True)
+    os.chown(place / "ldap.secret", 0, SERVER)
+    (place / "ldap.secret").chmod(0o440)
+    terminus = exec_terminus(REPOSITORY / "enc/enc", "--config", str(configuration))
     return configuration, {**terminus, "environmentpath": str(place / "environments"), "environment_timeout": "0"}
 
 
@@ -150,27 +136,21 @@ def attack(site: Site, configuration: Path, places: list[Path]) -> None:
     assert branch_manager(["--config", str(configuration), "deploy"]) == 0
 
 
-def ask(ssldir: Path, certname: str, at: PrivateMaster, method: str, address: str, body: str = "") -> tuple[int, str]:
-    """Return status and text of a request with a key and the certificate for it; whoever has the key can do so."""
+def catalog(site: Site, certname: str) -> tuple[int, str]:
+    """Return status and text of what a node gets; it has its certificate from the authority."""
+    ssldir, port = site.base / "nodes" / certname, site.master.settings.port
+    if not ssldir.exists():
+        bootstrap(certname, ssldir, port)
     context = ssl.create_default_context(cafile=str(ssldir / "certs/ca.pem"))
     context.load_cert_chain(ssldir / f"certs/{certname}.pem", ssldir / f"private_keys/{certname}.pem")
-    connection = http.client.HTTPSConnection("localhost", at.settings.port, context=context, timeout=60)
+    connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=60)
     try:
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        connection.request(method, address, body, headers)
+        address = f"/puppet/v3/catalog/{certname}?environment=production"
+        connection.request("GET", address, headers={"Accept": "application/json"})
         answer = connection.getresponse()
         return answer.status, answer.read().decode("utf-8", "replace")
     finally:
         connection.close()
-
-
-def catalog(site: Site, certname: str, master: PrivateMaster) -> tuple[int, str]:
-    """Return what a node gets at `master`; it has its certificate from the authority."""
-    ssldir = site.base / "nodes" / certname
-    if not ssldir.exists():
-        bootstrap(certname, ssldir, site.authority)
-    address = f"/puppet/v3/catalog/{certname}?environment=production"
-    return ask(ssldir, certname, master, "GET", address)
 
 
 def test_reviewed_code_lets_none_of_it_in(site: Site) -> None:
@@ -187,119 +167,34 @@ def test_reviewed_code_lets_none_of_it_in(site: Site) -> None:
 
 
 def test_in_one_process_members_have_the_authority_and_everybodys_catalogs(site: Site) -> None:
-    configuration, server = machine(site, "authority", site_projects=["ops"])
-    master = site.authority
-    master.settings = replace(master.settings, server=server, launcher=as_account("authority"))
+    configuration, server = configured(site)
+    master = site.master
+    launcher = ("setpriv", "--reuid", str(SERVER), "--regid", str(SERVER), "--clear-groups", "--no-new-privs")
+    master.settings = replace(master.settings, server=server, launcher=launcher)
     master.write()
-    given(master.base, "authority")
+    subprocess.run(["chown", "-R", f"{SERVER}:{SERVER}", master.base], check=True)
     master.start()
     for name in (RED, BLUE, DB):
-        status, text = catalog(site, name, master)
+        status, text = catalog(site, name)
         assert status == 200 and "code of project red" not in text
     key = master.base / "puppet/ca/ca_key.pem"
     data = configuration.parent / "answers/hiera/nodes"
-    attack(site, configuration, [key, data / f"{DB}.yaml", data / f"{BLUE}.yaml"])
-    catalog(site, RED, master)
+    secret = configuration.with_name("ldap.secret")
+    attack(site, configuration, [key, secret, data / f"{DB}.yaml", data / f"{BLUE}.yaml"])
+    catalog(site, RED)
     found = json.loads(site.loot.read_text())
-    assert found["who"] == str(ACCOUNTS["authority"])
-    assert "PRIVATE KEY" in found[str(key)]
+    assert found["who"] == str(SERVER)
+    assert "PRIVATE KEY" in found[str(key)] and found[str(secret)] == secret.read_text()
     assert SECRET in found[str(data / f"{DB}.yaml")] and f"{SECRET}-blue" in found[str(data / f"{BLUE}.yaml")]
     for name in (BLUE, DB):
-        assert f"code of project red on {name}" in catalog(site, name, master)[1]
+        assert f"code of project red on {name}" in catalog(site, name)[1]
 
 
-def test_apart_they_have_neither_the_authority_nor_what_is_the_sites(site: Site) -> None:
-    authority = site.authority
-    # The same authority, and nothing is compiled there any more.
-    authority.settings = replace(authority.settings, server={})
-    authority.reload()
-    servers, places = {}, {}
-    for name in ("site", "projects"):
-        places[name], settings = machine(site, name, serves=name, site_projects=["ops"])
-        certname = Certname(f"{name}.example.org")
-        chosen = MasterSettings(certname, authority=False, server=settings, launcher=as_account(name))
-        servers[name] = site.make_master(site.base / name, chosen)
-        names = servers[name].settings.alternative_names
-        bootstrap(certname, servers[name].base / "puppet/ssl", authority, *names)
-        given(servers[name].base, name)
-        servers[name].start()
-    own, theirs = servers["site"], servers["projects"]
-    assert catalog(site, DB, own)[0] == catalog(site, BLUE, theirs)[0] == 200
-
-    sites, here = places["site"].parent, places["projects"].parent
-    wanted = [
-        *(authority.base / "puppet" / part for part in ("ca/ca_key.pem", "ca/*", "ssl/private_keys/*")),
-        *(own.base / "puppet/ssl/private_keys" / part for part in ("*", "site.example.org.pem")),
-        *(sites / part for part in ("answers/nodes/*", f"answers/nodes/{DB}.yaml", "answers/copy.sqlite")),
-        *(sites / part for part in ("ldap.secret", "answers/hiera/nodes/*", f"answers/hiera/nodes/{DB}.yaml")),
-        *(here / part for part in ("ldap.secret", "answers/copy.sqlite*", "answers/*/*", "answers/hiera/*/*")),
-    ]
-    attack(site, places["projects"], wanted)
-    catalog(site, RED, theirs)
-    found = json.loads(site.loot.read_text())
-    assert found["who"] == str(ACCOUNTS["projects"])
-    assert f"code of project red on {BLUE}" in catalog(site, BLUE, theirs)[1], "projects are no domains of their own"
-    said = json.dumps(found)
-    assert f"{SECRET}-blue" in said, "what the domain has is read"
-    assert SECRET not in said.replace(f"{SECRET}-blue", "") and "PRIVATE KEY" not in said
-    assert DB not in json.dumps({path: what for path, what in found.items() if not path.startswith(str(sites))})
-    for path in (authority.base / "puppet/ca/ca_key.pem", own.base / "puppet/ssl/private_keys/site.example.org.pem"):
-        assert found[str(path)] == "Errno::EACCES"
-    for path in (here / "ldap.secret", here / "answers/copy.sqlite"):
-        assert found[str(path)] == "Errno::EACCES"
-    status, text = catalog(site, DB, own)
-    assert status == 200 and "code of project red" not in text
-
-    # With the key of the server whose account it has
-    stolen = theirs.base / "puppet/ssl", "projects.example.org"
-    sign = json.dumps({"desired_state": "signed"})
-    for method, address, body in (
-        ("GET", "/puppet-ca/v1/certificate_statuses/any", ""),
-        ("PUT", "/puppet-ca/v1/certificate_status/new.example.org", sign),
-        ("PUT", "/puppet-ca/v1/clean", json.dumps({"certnames": [DB]})),
-    ):
-        assert ask(*stolen, authority, method, address, body)[0] == 403, address
-    asked = json.dumps({"certname": DB, "persistence": {"facts": False, "catalog": False}, "environment": "production"})
-    for method, address, body in (
-        ("GET", f"/puppet/v3/catalog/{DB}?environment=production", ""),
-        ("GET", f"/puppet/v3/node/{DB}?environment=production", ""),
-        ("POST", "/puppet/v4/catalog", asked),
-        ("DELETE", "/puppet-admin-api/v1/environment-cache", ""),
-        ("GET", "/puppet/v3/environment_classes?environment=production", ""),
-    ):
-        assert ask(*stolen, own, method, address, body)[0] == 403, address
-
-    # Who goes to the wrong server gets nothing there, whichever environment is asked for.
-    status, text = catalog(site, DB, theirs)
-    assert status == 500 and SECRET not in text
-    status, text = catalog(site, RED, own)
-    assert status == 500 and "serves the domain site only" in text
-    assert {path.name for path in (sites / "environments").iterdir()} == {"production", "test"}
-
-    # puppetmaster::agent changes an agent's settings only where that says yes.
-    assert served(site, BLUE, theirs) == served(site, DB, own) == ""
-    assert "is answered" in served(site, DB, theirs) and "is answered" in served(site, RED, own)
-
-
-def served(site: Site, certname: str, master: PrivateMaster) -> str:
-    """Return why `master` does not serve a node's agent, as the class puppetmaster::agent asks; empty if it does."""
-    puppet = site.base / "puppet"
-    puppet.write_text(f"#!/bin/sh\necho {site.base / 'nodes' / certname}\n")
-    puppet.chmod(0o755)
-    watch = (REPOSITORY / "files/client-watch.rb").read_text()
-    words = (puppet, "ruby", watch, "localhost", str(master.settings.port), certname)
-    done = subprocess.run(["sh", REPOSITORY / "files/served.sh", *words], capture_output=True, text=True, check=False)
-    assert (done.returncode == 0) == (done.stderr == ""), done
-    return done.stderr
-
-
-def bootstrap(certname: str, ssldir: Path, authority: PrivateMaster, *names: str) -> None:
+def bootstrap(certname: str, ssldir: Path, port: int) -> None:
     """Get a key, and a certificate from the authority."""
     place = ssldir.parent / f"{certname}.bootstrap"
-    port = str(authority.settings.port)
     command = ["puppet", "ssl", "bootstrap", "--confdir", str(place), "--vardir", str(place), "--ssldir", str(ssldir)]
-    command += ["--server", "localhost", "--serverport", port, "--ca_server", "localhost", "--ca_port", port]
-    command += ["--certname", certname, "--keylength", "2048", "--waitforcert", "0", "--http_keepalive_timeout", "0"]
-    command += ["--dns_alt_names", ",".join(names)] if names else []
+    command += ["--server", "localhost", "--serverport", str(port), "--certname", certname, "--keylength", "2048"]
+    command += ["--waitforcert", "0", "--http_keepalive_timeout", "0"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -32,7 +32,7 @@ S = "dc=example,dc=org"
 PEOPLE = "".join(
     f"dn: uid={uid},ou=people,{S}\nobjectClass: inetOrgPerson\nuid: {uid}\ncn: {uid}\nsn: {uid}\n"
     f"userPassword: pw-{uid}\n\n"
-    for uid in ("anna", "olga")
+    for uid in ("anna", "mia", "olga")
 )
 MODULE = "/etc/puppet/code/modules/puppetmaster"
 HIERA = """version: 5
