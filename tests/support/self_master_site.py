@@ -208,7 +208,7 @@ def done(machine: Machine, *command: str, timeout: float = 120, good: tuple[int,
     if "Execution of 'ps -" in ended.stderr:  # its lock was that of a run that ended (steps/agent.py)
         ended = machine.run(*command, timeout=timeout)
     said = ended.stdout + ended.stderr
-    print(f"$ {' '.join(command)[:100]}  # {time.monotonic() - began:.1f} s\n{said[-4000:]}")
+    print(f"$ {' '.join(command)[:100]}  # {time.monotonic() - began:.1f} s\n{said[-90000:]}")
     assert ended.returncode in good, f"{command}: {ended.returncode}: {said[-6000:]}"
     return said
 
