@@ -57,7 +57,9 @@ else
 fi
 for program in "$next"/bin/*; do
   # In the first line, or where that would be too long, in the second.
-  [ -L "$program" ] || sed -i "1,2s,$next/bin/python,$directory/bin/python,g" "$program"
+  if [ -f "$program" ] && [ ! -L "$program" ]; then
+    sed -i "1,2s,$next/bin/python,$directory/bin/python,g" "$program"
+  fi
 done
 printf %s "$wanted" >"$next/.source"
 rm -f -- "$open"

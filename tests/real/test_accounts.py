@@ -164,7 +164,8 @@ def test_each_account_reads_what_it_needs_and_no_key_of_puppetserver(master: Mas
         "git": {m.answers, m.ldap, m.deploy, m.pusher, m.environment},
         "puppetmaster": {m.answers, m.ldap, m.environment},
         "puppetmaster-collect": {m.signer, m.environment},
-        "puppetmaster-vendordata": {m.environment},
+        # It asks LDAP who has a server, with the password that reads.
+        "puppetmaster-vendordata": {m.answers, m.ldap, m.environment},
     }
     ((level, found, _),) = m.doctor()
     assert level == "ok" and "git" in found

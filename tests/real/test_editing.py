@@ -191,7 +191,7 @@ def test_of_two_edits_of_one_part_the_second_is_a_conflict(settings: Settings) -
         with pytest.raises(Conflict):
             second.submit(Plan("node set", f"node {WEB1}", RED, (stale,)), reason=WHY)
     assert variables(settings) == {"a=1"}
-    assert Trail(settings.audit.file).read()[0][-1].outcome.startswith("failed: 0 of 1 steps made")
+    assert Trail(settings.audit.file).read()[0][-1].outcome.startswith("failed: 0 of 1 step made")
 
 
 @pytest.mark.parametrize("written", [False, True])
