@@ -92,11 +92,11 @@ def test_what_one_has_begun_another_finishes(site: UnitSite) -> None:
     site.sh("enc-admin instance delete web-2.red.example.org --reason 'by hand'", status=1)
     asked = "setpriv --reuid puppetmaster-vendordata --regid puppetmaster-vendordata --init-groups"
     seen = json.loads(site.sh(f"{asked} $(command -v enc-admin) instance list --unfinished --json"))
-    assert [one["certname"] for one in seen] == ["web-2.red.example.org"]
+    assert [one["certname"] for one in seen["operations"]] == ["web-2.red.example.org"]
     assert ask_as_nova(site, "web-3", ID)[0] == 503
     site.play_puppetserver()
     site.sh("systemctl start puppetmaster-instances.service")
-    assert json.loads(site.sh("enc-admin instance list --unfinished --json")) == []
+    assert json.loads(site.sh("enc-admin instance list --unfinished --json"))["operations"] == []
     # Its names share a lock with others': root made it, and the account must be able to wait for it.
     assert site.sh("find /var/lib/puppetmaster/instances/journal -name '*.lock' ! -perm 0660") == ""
     assert ask_as_nova(site, "web-3", ID)[0] == 200
