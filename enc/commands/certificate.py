@@ -121,9 +121,11 @@ def _projects(settings: Settings) -> dict[str, str | None]:
 
 
 def _crl(call: Call) -> int:
-    authority, *others = _chosen(call)
-    close_all(others)
-    files = tuple(call.arguments.files) or call.settings.authorities.crl_files
+    settings = call.settings.authorities
+    chosen, *_ = named = _chosen(call)
+    close_all(named)
+    authority = Authority(settings.for_crl(chosen.server), settings.timeout)
+    files = tuple(call.arguments.files) or settings.crl_files
     fetched = crl_files.fetch(authority)
     written = crl_files.write(fetched, files, authority, dry_run=call.arguments.dry_run)
     authority.close()

@@ -68,7 +68,8 @@ def services(settings: Settings, config: Path) -> tuple[Service, ...]:
         file for one in settings.authorities.servers for file in (one.ca_file, one.certificate_file, one.key_file)
     ]
     agent = [instances.agent.ca_file] if instances.agent.server is not None else []
-    asked_first = authorities[:3] if crls else []
+    asked = [settings.authorities.for_crl(one) for one in settings.authorities.servers[:1] if crls]
+    asked_first = [file for one in asked for file in (one.ca_file, one.certificate_file, one.key_file)]
     return (
         Service(
             "puppetmaster-follow.service",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -141,6 +141,11 @@ class AuthoritiesSettings(Section):
     """Certnames that are no nodes in LDAP and whose certificates are never revoked by `instance reconcile`."""
     crl_files: tuple[Path, ...] = ()
     """Where `certificate crl` writes the first server's revocation list: where this master's puppet.conf has it."""
+    crl_certificate_file: Path | None = None
+    """The certificate that `certificate crl` shows the authority. None: the server's own, which puppetserver's account
+    must not be able to read where the authority is apart."""
+    crl_key_file: Path | None = None
+    """Its key."""
     warn_before: Duration = Duration(2_592_000)
     """So long before its end, a certificate or revocation list is worth a warning."""
 
@@ -150,6 +155,14 @@ class AuthoritiesSettings(Section):
         for index, name in enumerate(names):
             if names.count(name) > 1:
                 yield f"servers[{index}].name", f"{name!r} stands twice"
+        if (self.crl_certificate_file is None) != (self.crl_key_file is None):
+            yield "crl_key_file", "a certificate and its key belong together: set crl_certificate_file and crl_key_file"
+
+    def for_crl(self, server: AuthoritySettings) -> AuthoritySettings:
+        """Return `server` as it is asked for its revocation list."""
+        if self.crl_certificate_file is None or self.crl_key_file is None:
+            return server
+        return replace(server, certificate_file=self.crl_certificate_file, key_file=self.crl_key_file)
 
 
 @dataclass(frozen=True)

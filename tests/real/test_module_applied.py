@@ -244,6 +244,7 @@ def test_a_member_does_their_worst_on_the_projects_server(site: CentralSite, fir
     agent(first)
     own = first.read(f"/var/cache/puppet/client_data/catalog/{FIRST}.json")
     assert SECRET in own and ADDED not in own
+    done(first, "systemctl", "start", "puppetmaster-crl.service")
     said = done(first, f"{PREFIX}/bin/enc-admin", "doctor")
     assert re.search("ok +trust-authority +the authority is apart", said), said
 

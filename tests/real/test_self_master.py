@@ -146,8 +146,8 @@ def test_the_class_in_ldap_makes_it_a_self_master_and_taking_it_away_ends_that(s
     until(machine, "client")
     assert "taken away from this node in LDAP" in told(machine, "puppetmaster-self-watch.service")
     assert status(machine)["ended"]["reason"] is None
+    agent(machine)
     assert machine.read("/etc/red") == f"central for {NAME}\n"
-    done(machine, "puppet", "agent", "--test", "--waitforlock", "1", good=(0,))
     wait(machine, "LDAP", lambda: not in_ldap(site), 60)
     log = ("git", "-C", str(site.repository), "log", "--format=%s", "--branches=topic/*", "-1")
     assert subprocess.run(log, capture_output=True, text=True).stdout == "to own\n"

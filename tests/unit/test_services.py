@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from enc.doctor import services
 from enc.doctor.services import Service, judge, unwritable
@@ -13,6 +14,7 @@ from enc.settings import Settings
 from enc.settings.config import parse
 from enc.systemd import state, units
 from enc.systemd.state import UnitState
+from enc.terms.errors import ConfigurationError
 from git_hooks import systemd
 from git_hooks.doctor import services as git_services
 
@@ -93,3 +95,18 @@ def test_who_cannot_write_is_told_and_what_is_not_there_is_not(tmp_path: Path) -
     assert unwritable([tmp_path, tmp_path / "nothing", tmp_path / "nothing/below"]) == ({}, {})
     readonly, closed = unwritable([Path("/proc/version"), Path("/sys/kernel")])
     assert readonly.keys() | closed.keys() <= {"/proc/version", "/sys/kernel"}
+
+
+def test_puppetserver_needs_no_key_of_the_authority_to_fetch_its_list() -> None:
+    """Where the authority is apart it must not have it (docs/trust-domains.md)."""
+    server = {"name": "central", "url": "https://ca:8141"}
+    server |= {"ca_file": "/ca.pem", "certificate_file": "/own/c.pem", "key_file": "/own/k.pem"}
+    for more, files in (
+        ({}, ["/ca.pem", "/own/c.pem", "/own/k.pem"]),
+        ({"crl_certificate_file": "/ssl/c.pem", "crl_key_file": "/ssl/k.pem"}, ["/ca.pem", "/ssl/c.pem", "/ssl/k.pem"]),
+    ):
+        text = yaml.safe_dump({"authorities": {"servers": [server], "crl_files": ["/ssl/crl.pem"], **more}})
+        (crl,) = (one for one in services.services(parse(text), CONFIG) if one.unit == "puppetmaster-crl.service")
+        assert [str(file) for file in crl.reads] == [str(CONFIG), *files]
+    with pytest.raises(ConfigurationError, match="crl_key_file"):
+        parse(yaml.safe_dump({"authorities": {"servers": [server], "crl_certificate_file": "/ssl/c.pem"}}))
