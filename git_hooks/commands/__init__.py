@@ -39,6 +39,18 @@ COMMANDS: dict[str, str] = {
 }
 """First word to module; a test holds docs/branch-manager.md to it."""
 
+GROUPS: dict[str, tuple[str, ...]] = {
+    "branches and environments": (
+        *("list", "status", "deploy", "hold", "rollback", "release", "make-branches", "expire", "restore"),
+    ),
+    "pushes": ("refusals", "approve", "audit-code", "token"),
+    "this installation": ("init", "uninstall", "units", "doctor", "verify", "verify-store", "gc"),
+    "called by units, sshd and Gerrit, not by people": (
+        *("hooks", "serve", "authorized-keys", "ssh-shell", "gerrit-hook"),
+    ),
+}
+"""Title to first words, as the help shows them."""
+
 _OF_A_REPOSITORY = ("config", "HEAD", "packed-refs", "hooks", "objects", "objects/info", "objects/pack", "refs")
 """What of a bare repository git obeys or changes (gitrepository-layout(5))."""
 

@@ -19,5 +19,12 @@ COMMANDS: dict[str, str] = {
 }
 """First word to module; a test holds docs/self-master.md to it."""
 
+GROUPS: dict[str, tuple[str, ...]] = {
+    "becoming a master, and going back": ("enable", "disable", "status", "doctor", "invite"),
+    "local patches": ("sync", "send"),
+    "called by a unit at boot, and by hand after a failure": ("recover",),
+}
+"""Title to first words, as the help shows them."""
+
 AS_ROOT: dict[str, Whose] = dict.fromkeys(COMMANDS)
 """They change the machine, and all that they look at is root's: repository, working copy and what is kept."""

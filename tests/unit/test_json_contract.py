@@ -178,7 +178,10 @@ def test_wrong_usage_is_told_as_a_document(
 def test_without_json_wrong_usage_leaves_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert PROGRAMS[0].main(["node", "list", "--jason"]) == 2
     told = capsys.readouterr()
-    assert (told.out, told.err.splitlines()[-1]) == ("", "enc-admin: unrecognized arguments: --jason")
+    assert (told.out, told.err.splitlines()[-1]) == (
+        "",
+        "enc-admin: node list: unknown option --jason; did you mean --json?",
+    )
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)

@@ -97,7 +97,10 @@ WALLS = {
         *("enc.authority.origin", "enc.authority.revocations", "enc.instances.agent_profile", "enc.signing.request"),
     ],
     "getpass": ["enc.commands.*"],
-    "argparse": ["enc.cli", "enc.commands.*", "enc.reference", "git_hooks.commands.*", "puppetmaster_self.commands.*"],
+    "argparse": [
+        *("enc.cli", "enc.programs.command_line", "enc.reference"),
+        *("enc.commands.*", "git_hooks.commands.*", "puppetmaster_self.commands.*"),
+    ],
     "fcntl": [
         *("enc.answers.*", "enc.directory.place", "enc.instances.journal"),
         *("enc.programs.json_lines", "enc.programs.whole_file"),
