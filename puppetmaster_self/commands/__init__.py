@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from enc.cli import Whose
 
 COMMANDS: dict[str, str] = {
+    "completion": "puppetmaster_self.commands.completion",
     "disable": "puppetmaster_self.commands.disable",
     "doctor": "puppetmaster_self.commands.doctor",
     "enable": "puppetmaster_self.commands.enable",
@@ -22,6 +23,7 @@ COMMANDS: dict[str, str] = {
 GROUPS: dict[str, tuple[str, ...]] = {
     "becoming a master, and going back": ("enable", "disable", "status", "doctor", "invite"),
     "local patches": ("sync", "send"),
+    "this installation": ("completion",),
     "called by a unit at boot, and by hand after a failure": ("recover",),
 }
 """Title to first words, as the help shows them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 EXAMPLES: dict[str, str] = {
+    "completion": "completion bash > /etc/bash_completion.d/puppetmaster-self",
     "disable": "disable --dry-run",
     "doctor": "doctor",
     "enable": "enable --upstream https://puppet.example.org/repository.git --branch project/demo",

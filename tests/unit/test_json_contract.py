@@ -23,10 +23,12 @@ _OTHERS = {
     "enc-admin signing judge": "puppetserver asks for the exit status",
     "enc-admin vendordata serve": "a service",
     "branch-manager authorized-keys": "what sshd reads",
+    "branch-manager completion": "a shell's program",
     "branch-manager gerrit-hook": "what Gerrit runs",
     "branch-manager hooks": "a service",
     "branch-manager serve": "a service",
     "branch-manager ssh-shell": "what sshd runs",
+    "puppetmaster-self completion": "a shell's program",
 }
 """Commands without `--json`, and whom their output is for."""
 

@@ -98,7 +98,7 @@ WALLS = {
     ],
     "getpass": ["enc.commands.*"],
     "argparse": [
-        *("enc.cli", "enc.programs.command_line", "enc.reference"),
+        *("enc.cli", "enc.programs.command_line", "enc.programs.completion", "enc.reference"),
         *("enc.commands.*", "git_hooks.commands.*", "puppetmaster_self.commands.*"),
     ],
     "fcntl": [
