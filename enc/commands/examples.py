@@ -13,7 +13,7 @@ EXAMPLES: dict[str, str] = {
     "config check": "config check",
     "config example": "config example > /etc/puppetmaster/config.yaml",
     "config link": "config link",
-    "config show": "config show",
+    "config show": "config show directory.uris",
     "config units": "config units /etc/systemd/system",
     "directory backup": "directory backup /var/backups/directory.ldif",
     "directory restore": "directory restore /var/backups/directory.ldif",
