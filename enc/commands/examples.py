@@ -41,7 +41,7 @@ EXAMPLES: dict[str, str] = {
     "node history": "node history web-1.demo.example.org --last 5",
     "node list": "node list --project demo --class role::web",
     "node remove": f"node remove web-1.demo.example.org --dry-run {_WHY}",
-    "node set": f"node set web-1.demo.example.org --class role::web --data 'web::workers=8' {_WHY}",
+    "node set": f"node set --project demo --named 'web-*' --class role::web --nodes 12 {_WHY}",
     "node show": "node show web-1.demo.example.org",
     "node try": f"node try web-1.demo.example.org topic/demo/faster --for 30m {_WHY}",
     "node undo": "node undo 20261101-143005-a1b2c3 --reason 'it was the wrong node'",

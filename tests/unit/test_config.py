@@ -297,7 +297,10 @@ def test_people_are_told_what_is_gone_and_what_answers_machines_is_silent(
         ("brunches: {}", "unknown key brunches; did you mean branches?"),
         ("branches: {miror: {}}", "unknown key branches.miror; did you mean branches.mirror?"),
         ("uris: [x]", "unknown key uris; did you mean directory.uris?"),
-        ("branches: {forge: gitea}", "unknown key branches.forge; did you mean branches.mirror.forge?"),
+        (
+            "branches: {forge: gitea}",
+            "unknown key branches.forge; did you mean branches.puppetfile.forge or branches.mirror.forge?",
+        ),
         ("directory: {zzzzzz: 1}", "unknown key directory.zzzzzz (known here:"),
         ("5: 1", "unknown key 5 (known here:"),
         ("nodes: {semantics: extnded}", "is not one of terminus, extended; did you mean extended?"),

@@ -127,7 +127,8 @@ WALLS = {
     "os.sync": ["enc.programs.file_systems"],  # it waits for every file system: another's server may be gone
     "tempfile.NamedTemporaryFile": ["enc.programs.entrypoint"],  # what is attached to the report of a bug
     "yaml": [
-        *("enc.settings.config", "enc.settings.reference", "enc.directory.embedded_config", "enc.importing.*"),
+        *("enc.settings.config", "enc.settings.origins", "enc.settings.reference"),
+        *("enc.directory.embedded_config", "enc.importing.*"),
         "enc.instances.reports",
         "enc.instances.user_data",
         *("enc.puppet.hiera", "git_hooks.server_code.hiera_yaml"),
