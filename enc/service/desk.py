@@ -252,7 +252,8 @@ class Desk:
         except DirectoryUnreachable as error:
             # Whether the last step was made is not known: that is what an intent without outcome says.
             if len(edit.steps) > 1:
-                error.add(f" (an edit of {counted(len(edit.steps), 'step')}; the same command makes the rest{_back(edit)})")
+                steps = counted(len(edit.steps), "step")
+                error.add(f" (an edit of {steps}; the same command makes the rest{_back(edit)})")
             raise
         except ToolkitError as error:
             with suppress(ToolkitError):  # the trail then says "interrupted", and what is wrong here is `error`

@@ -37,12 +37,13 @@ COMMANDS: dict[str, str] = {
     "units": "git_hooks.commands.units",
     "verify": "git_hooks.commands.verify",
     "verify-store": "git_hooks.commands.verify_store",
+    "wait": "git_hooks.commands.wait",
 }
 """First word to module; a test holds docs/branch-manager.md to it."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "branches and environments": (
-        *("list", "status", "deploy", "hold", "rollback", "release", "make-branches", "expire", "restore"),
+        *("list", "status", "wait", "deploy", "hold", "rollback", "release", "make-branches", "expire", "restore"),
     ),
     "pushes": ("refusals", "approve", "audit-code", "token"),
     "this installation": ("init", "uninstall", "units", "doctor", "verify", "verify-store", "gc", "completion"),

@@ -31,5 +31,6 @@ EXAMPLES: dict[str, str] = {
     "units": "units /etc/systemd/system",
     "verify": "verify",
     "verify-store": "verify-store",
+    "wait": "wait 1a2b3c4d5e6f --environment project_demo --timeout 10m",
 }
 """Command to a whole command line, both without the program's name."""

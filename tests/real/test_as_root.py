@@ -160,6 +160,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "units": (),
     "verify": (),
     "verify-store": (),
+    "wait": (ABSENT, "--timeout", "1s"),
     "uninstall": (),
 }
 """How each command is called; the last one takes the hooks away."""
