@@ -214,6 +214,10 @@ def key_meant(section: str, name: str, known: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
+def _choice_meant(value: object, choices: Iterable[str]) -> str:
+    return meant(value, choices) if isinstance(value, str) else ""
+
+
 def _plain(kind: Any, value: object) -> Any:
     """Return a value that has no settings of its own; raise ValueError with what it should be."""
     origin, options = typing.get_origin(kind), typing.get_args(kind)
@@ -228,12 +232,12 @@ def _plain(kind: Any, value: object) -> Any:
     if origin is Literal:
         if value in options and isinstance(value, str):
             return value
-        raise ValueError(f"one of {', '.join(options)}{meant(str(value), options)}")
+        raise ValueError(f"one of {', '.join(options)}{_choice_meant(value, options)}")
     if origin is Annotated:
         (table,) = (extra for extra in kind.__metadata__ if isinstance(extra, OneOf))
         if isinstance(value, str) and value in table.names:
             return value
-        raise ValueError(f"one of {', '.join(table.names)}{meant(str(value), table.names)}")
+        raise ValueError(f"one of {', '.join(table.names)}{_choice_meant(value, table.names)}")
     if origin is tuple:
         if isinstance(value, list) and value and all(isinstance(item, str) and item for item in value):
             return tuple(value)

@@ -16,7 +16,7 @@ import yaml
 from enc.settings import Section, Settings
 from enc.settings.config import DEFAULT_PATH, ENVIRONMENT_VARIABLE, NOT_YAML, key_meant, keys
 from enc.settings.gone import GONE, SINCE
-from enc.terms.errors import NotFound, UsageError, one_line
+from enc.terms.errors import NotFound, UsageError, bounded, one_line
 
 
 class Origin(NamedTuple):
@@ -83,7 +83,7 @@ def part(document: Mapping[str, Any], key: str) -> Any:
             if key in GONE:
                 raise NotFound(f"is gone since version {SINCE}: {GONE[key]}", where=key)
             near = key_meant(".".join(above), name, found if isinstance(found, Mapping) else ())
-            raise UsageError(f"there is no setting {one_line(key[:100])}{near or '; `config show` lists all'}")
+            raise UsageError(f"there is no setting {one_line(bounded(key, 100))}{near or '; `config show` lists all'}")
         found = found[name]
         above.append(name)
     return found
