@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
 
-from enc.commands import AS_ROOT, COMMANDS
+from enc.commands import AS_ROOT, COMMANDS, GROUPS
 from enc.commands.call import Call
+from enc.commands.examples import EXAMPLES
 from enc.programs import accounts, documents
+from enc.programs.command_line import Parser, first_word
 from enc.programs.entrypoint import run
 from enc.settings import config
-from enc.terms.errors import UsageError
 
 
 class _Version(argparse._VersionAction):
@@ -28,15 +28,6 @@ class _Version(argparse._VersionAction):
 
         print(version("puppetmaster-toolkit"))
         parser.exit()
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose refusals are errors like any other: one line, one exit status, a document with `--json`."""
-
-    def error(self, message: str) -> NoReturn:
-        """Show the usage and raise `UsageError`."""
-        self.print_usage(sys.stderr)
-        raise UsageError(message, where=self.prog.partition(" ")[2] or None)
 
 
 Whose = Callable[[Call], Sequence[Path]] | None
@@ -52,23 +43,33 @@ class Program:
     """First word to module."""
     as_root: Mapping[str, Whose]
     """First word, or first and second, to the places whose owner root becomes; None: it must be root, and stays it."""
+    groups: Mapping[str, Sequence[str]]
+    """Title to first words, in the order of the help; each word is in one of them."""
+    examples: Mapping[str, str]
+    """Command to a command line, both without the program's name; a test gives each to the parser."""
+    example: str
+    """The one that the overview shows: a command of `examples`."""
 
-    def parser(self, words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    def parser(self, words: Sequence[str] = ()) -> Parser:
         """Return the parser; only the command that `words` name is filled in, all if they name none."""
-        parser = _Parser(prog=self.name, description=self.description)
+        parser = Parser(prog=self.name, description=self.description)
+        parser.groups, parser.commands = self.groups, tuple(self.commands)
         parser.add_argument(
             "--config", metavar="FILE", help=f"default: ${config.ENVIRONMENT_VARIABLE}, else {config.DEFAULT_PATH}"
         )
         parser.add_argument("--version", action=_Version)
         commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-        places = (word for before, word in zip(("", *words), words, strict=False) if before != "--config")
-        chosen = next((word for word in places if word in self.commands), None)
+        first = first_word(words, ("--config",))
+        chosen = first if first in self.commands else None
         for name, module_name in self.commands.items():
             if chosen in (None, name):
                 module = import_module(module_name)
                 command = commands.add_parser(name, help=module.SUMMARY, description=module.SUMMARY)
                 module.configure(command)
                 command.set_defaults(run=module.run)
+        for one in parser.walk():
+            example = self.examples.get(one.prog.partition(" ")[2] or self.example)
+            one.example = f"{self.name} {example}" if example else ""
         return parser
 
     def main(self, argv: Sequence[str] | None) -> int:
@@ -115,10 +116,18 @@ def _account_of(configuration: Path) -> accounts.Account | None:
         raise accounts.NotSafe(f"is the configuration, and {error.message}", where=str(configuration)) from error
 
 
-ENC_ADMIN = Program("enc-admin", "Node data in LDAP, for Puppet: admin's and operator's command.", COMMANDS, AS_ROOT)
+ENC_ADMIN = Program(
+    "enc-admin",
+    "Node data in LDAP, for Puppet: admin's and operator's command.",
+    COMMANDS,
+    AS_ROOT,
+    GROUPS,
+    EXAMPLES,
+    "node explain",
+)
 
 
-def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+def build_parser(words: Sequence[str] = ()) -> Parser:
     """Return the parser of `enc-admin`."""
     return ENC_ADMIN.parser(words)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from enc.cli import build_parser
+from enc.programs.command_line import Parser
 from enc.settings import reference as config_reference
 
 MAKER = "python -m enc.reference docs"
@@ -70,6 +71,9 @@ def _commands(parser: argparse.ArgumentParser) -> Iterator[str]:
         yield f"`{_usage(command)}`"
         yield ""
         yield _sentence(words)
+        if isinstance(command, Parser) and command.example:
+            yield ""
+            yield f"Example: `{command.example}`"
         for index, action in enumerate(_arguments(command)):
             if index == 0:
                 yield ""

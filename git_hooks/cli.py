@@ -7,10 +7,17 @@ import sys
 from collections.abc import Sequence
 
 from enc.cli import Program
-from git_hooks.commands import AS_ROOT, COMMANDS
+from git_hooks.commands import AS_ROOT, COMMANDS, GROUPS
+from git_hooks.commands.examples import EXAMPLES
 
 BRANCH_MANAGER = Program(
-    "branch-manager", "Branches of the Puppet repository become environments: operator's command.", COMMANDS, AS_ROOT
+    "branch-manager",
+    "Branches of the Puppet repository become environments: operator's command.",
+    COMMANDS,
+    AS_ROOT,
+    GROUPS,
+    EXAMPLES,
+    "status",
 )
 
 

@@ -7,10 +7,17 @@ import sys
 from collections.abc import Sequence
 
 from enc.cli import Program
-from puppetmaster_self.commands import AS_ROOT, COMMANDS
+from puppetmaster_self.commands import AS_ROOT, COMMANDS, GROUPS
+from puppetmaster_self.commands.examples import EXAMPLES
 
 PUPPETMASTER_SELF = Program(
-    "puppetmaster-self", "This instance as its own Puppet master, and back: for a project's admins.", COMMANDS, AS_ROOT
+    "puppetmaster-self",
+    "This instance as its own Puppet master, and back: for a project's admins.",
+    COMMANDS,
+    AS_ROOT,
+    GROUPS,
+    EXAMPLES,
+    "enable",
 )
 
 

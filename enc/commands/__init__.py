@@ -45,6 +45,15 @@ COMMANDS: dict[str, str] = {
 }
 """First word to module; a test holds docs/commands.md to it."""
 
+GROUPS: dict[str, tuple[str, ...]] = {
+    "nodes and projects": ("node", "project", "who-uses"),
+    "instances and their certificates": ("instance", "certificate", "signing"),
+    "the directory, and data from elsewhere": ("directory", "schema", "import", "export", "shadow"),
+    "this installation": ("config", "doctor", "status", "completion"),
+    "called by units and programs, not by people": ("answer", "follow", "vendordata"),
+}
+"""Title to first words, as the help shows them."""
+
 
 def _answers(call: Call) -> Sequence[Path]:
     """Return the follower's directory."""

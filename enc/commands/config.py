@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from enc.doctor import configuration
 from enc.doctor.findings import document, lines, verdict
 from enc.programs import log
 from enc.programs.machine_trouble import reason
-from enc.settings import config
+from enc.settings import config, origins
 from enc.settings import reference as config_reference
 from enc.settings.config import DEFAULT_PATH
 from enc.systemd import units
@@ -25,7 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the actions."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     json_option(actions.add_parser("check", help="read the file and try everything that it points at"))
-    json_option(actions.add_parser("show", help="print the settings in force, defaults included; no secrets"))
+    showing = actions.add_parser("show", help="print the settings in force, and where each comes from; no secrets")
+    showing.add_argument("key", metavar="KEY", nargs="?", help="only this setting or section, such as directory.uris")
+    json_option(showing)
     words = "make FILE.answers, by which enc finds the answers without reading the file"
     json_option(actions.add_parser("link", help=words))
     actions.add_parser("example", help="print a complete file with every setting, its meaning and its default")
@@ -46,9 +49,7 @@ def run(call: Call) -> int:
     if action == "units":
         return _units(call)
     if action == "show":
-        shown = config_reference.effective(settings)
-        call.show({"settings": shown}, config_reference.as_yaml(shown).rstrip("\n"))
-        return ExitStatus.DONE
+        return _show(call)
     place, directory = layout.link_of(call.config_path), settings.answers.directory
     try:
         changed = layout.link(call.config_path, directory)
@@ -67,6 +68,38 @@ def _check(call: Call) -> int:
         findings += configuration.check(call.config_path, reading.settings)
     call.show(document(findings), lines(findings))
     return ExitStatus.USAGE if reading.faults else verdict(findings)
+
+
+def _show(call: Call) -> int:
+    key, shown, found = call.arguments.key, config_reference.effective(call.settings), origins.origins(call.config_path)
+    named_by = origins.chooser(call.arguments.config, os.environ)
+    value, above = (shown, "") if key is None else (origins.part(shown, key), f"{key}.")
+    wanted = {one: origin for one, origin in found.items() if key is None or one == key or one.startswith(above)}
+    document = {
+        "file": call.config_path if call.config_path.is_file() else None,
+        "file_from": named_by,
+        "settings": shown if key is None else _nested(key, value),
+        "origins": {
+            one: {"from": "default" if origin.line is None else "file", "line": origin.line}
+            for one, origin in wanted.items()
+        },
+    }
+    if key in found:
+        line = found[key].line
+        call.show(document, config_reference.as_text(value))
+        words = f"{key}: " + ("the default" if line is None else f"from {call.config_path}, line {line}")
+    else:
+        call.show(document, origins.annotated(value, found, above))
+        words = origins.told(call.config_path, named_by)
+    if not call.json:
+        call.say(words)
+    return ExitStatus.DONE
+
+
+def _nested(key: str, value: object) -> dict[str, object]:
+    """Return the settings with nothing but `key`."""
+    name, _, below = key.partition(".")
+    return {name: _nested(below, value) if below else value}
 
 
 def _units(call: Call) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from enc.classify.classify import Classifier
 from enc.commands.call import Call, edit_options, full_option, json_option, past_options, verbs, whole_number
+from enc.commands.many import change, condition_options, conditions, many_options
 from enc.commands.wishes import (
     amendment_options,
     desk_of,
@@ -23,10 +24,10 @@ from enc.edits import differences
 from enc.edits.audit import Edit, Trail
 from enc.edits.change import legible
 from enc.edits.differences import Bounds
-from enc.service import effect, explain, history, nodes, strangers, survey, trials
+from enc.service import effect, explain, history, nodes, selection, strangers, survey, trials
 from enc.settings import Duration
-from enc.terms.errors import NotFound, UsageError, one_line
-from enc.terms.names import BranchName, Certname, ClassName, EnvironmentName, ProjectName
+from enc.terms.errors import UsageError, one_line
+from enc.terms.names import BranchName, Certname, ProjectName
 
 SUMMARY = "show, explain and edit nodes"
 
@@ -35,9 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the commands below `node`."""
     verb = verbs(parser)
     listing = verb("list", "list nodes", _list)
-    listing.add_argument("--project", metavar="PROJECT", help="only nodes of this project")
-    listing.add_argument("--class", dest="class_name", metavar="CLASS", help="only nodes that get this class")
-    listing.add_argument("--environment", metavar="NAME", help="only nodes in this environment")
+    condition_options(listing, "--class", "--with-class")
     json_option(listing)
     for name, summary, do in (
         ("show", "show a node's entry and its classification", _show),
@@ -50,12 +49,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     adding.add_argument("certname", metavar="CERTNAME")
     adding.add_argument("--project", metavar="PROJECT", required=True, help="the project that it belongs to")
     wish_options(adding)
-    setting = verb("set", "let a node's entry say something; the rest of it stays", _set)
-    setting.add_argument("certname", metavar="CERTNAME")
+    setting = verb("set", "let the entry of a node, or of many, say something; the rest of it stays", _set)
+    many_options(setting)
     wish_options(setting)
     amendment_options(setting)
-    unsetting = verb("unset", "take away what a node's own entry says", _unset)
-    unsetting.add_argument("certname", metavar="CERTNAME")
+    unsetting = verb("unset", "take away what the own entry of a node, or of many, says", _unset)
+    many_options(unsetting)
     withdrawal_options(unsetting)
     removing = verb("remove", "delete a node's entry", _remove)
     removing.add_argument("certname", metavar="CERTNAME")
@@ -85,23 +84,9 @@ def run(call: Call) -> int:
 
 
 def _list(call: Call) -> int:
-    arguments, settings = call.arguments, call.settings
-    project = ProjectName(arguments.project) if arguments.project is not None else None
-    class_name = ClassName.from_directory(arguments.class_name) if arguments.class_name is not None else None
-    environment = EnvironmentName(arguments.environment) if arguments.environment is not None else None
-
-    def wanted(row: survey.Row) -> bool:
-        found = row.classification
-        return (
-            project in (None, row.project)
-            and (class_name is None or (found is not None and class_name in found.classes))
-            and (environment is None or (found is not None and environment == found.environment))
-        )
-
+    settings = call.settings
     with LdapSource(settings) as source:
-        rows = survey.rows(survey.Snapshot(source, settings), settings, wanted, time.time())
-        if project is not None and not rows and source.project(project) is None:
-            raise NotFound(f"no project {project} below {settings.projects_base}")
+        rows = selection.chosen(conditions(call.arguments), source, settings, time.time())
     documents = [
         {
             "certname": row.certname,
@@ -168,17 +153,11 @@ def _add(call: Call) -> int:
 
 
 def _set(call: Call) -> int:
-    certname, asked = Certname(call.arguments.certname), wanted(call.arguments)
-    with desk_of(call) as desk:
-        receipt = nodes.change(desk, certname, asked, reason=call.arguments.reason, dry_run=call.arguments.dry_run)
-    return edit_result(call, receipt)
+    return change(call, wanted(call.arguments))
 
 
 def _unset(call: Call) -> int:
-    certname, unwanted = Certname(call.arguments.certname), withdrawal(call.arguments)
-    with desk_of(call) as desk:
-        receipt = nodes.change(desk, certname, unwanted, reason=call.arguments.reason, dry_run=call.arguments.dry_run)
-    return edit_result(call, receipt)
+    return change(call, withdrawal(call.arguments))
 
 
 def _remove(call: Call) -> int:

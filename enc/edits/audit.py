@@ -28,7 +28,7 @@ from enc.programs.json_lines import JsonLines
 from enc.programs.machine_trouble import reason
 from enc.programs.whole_file import Strength
 from enc.terms.errors import InvalidName, ToolkitError, UsageError, one_line
-from enc.terms.names import ProjectName
+from enc.terms.names import Certname, ProjectName
 
 INTERRUPTED = "interrupted"
 DONE = "done"
@@ -79,7 +79,8 @@ class Edit:
     action: str
     """What was called: `node set`, `project delete`, `undo`, …"""
     subject: str
-    """`node web1.example`, `project alpha`, `prefix web- of project alpha`, `site`, `group x`."""
+    """`node web1.example`, `12 nodes of project alpha`, `project alpha`, `prefix web- of project alpha`, `site`,
+    `group x`."""
     project: ProjectName | None
     steps: tuple[Step, ...]
     outcome: str = INTERRUPTED
@@ -88,6 +89,15 @@ class Edit:
     """As whom LDAP was written, if as a person."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """The entryCSN that each entry had after it, by DN, as far as the server told it."""
+    nodes: tuple[Certname, ...] = ()
+    """Of an edit of many nodes: which. The subject then counts them only."""
+    made: int | None = None
+    """Of an edit that failed, how many of its steps were made, the first ones; None: all, or it is not known."""
+
+    @property
+    def done(self) -> tuple[Step, ...]:
+        """The steps that may have been made."""
+        return self.steps[: self.made]
 
     def document(self) -> dict[str, Any]:
         """Return the edit as programs read it."""
@@ -100,6 +110,7 @@ class Edit:
             "action": self.action,
             "subject": self.subject,
             "project": self.project,
+            "nodes": list(self.nodes),
             "steps": [step_document(step) for step in self.steps],
             "outcome": self.outcome,
         }
@@ -135,6 +146,7 @@ class Trail:
         project: ProjectName | None,
         steps: tuple[Step, ...],
         bind_dn: str = "",
+        nodes: tuple[Certname, ...] = (),
     ) -> Edit:
         """Put the intent on disk and return it; raise `ToolkitError` if that fails: then nothing may be changed."""
         now = datetime.now(UTC)
@@ -148,18 +160,27 @@ class Trail:
             project=project,
             steps=steps,
             bind_dn=bind_dn,
+            nodes=nodes,
         )
         document = edit.document()
         del document["outcome"]
+        if not nodes:
+            del document["nodes"]
         self._append({"event": "intent", **document})
         return edit
 
-    def end(self, edit: Edit, outcome: str, versions: Mapping[str, str] | None = None) -> Edit:
-        """Put the outcome on disk, with the `versions` that entries have now, and return the edit with it."""
+    def end(
+        self, edit: Edit, outcome: str, versions: Mapping[str, str] | None = None, made: int | None = None
+    ) -> Edit:
+        """Put the outcome on disk, with the `versions` that entries have now, and return the edit with it.
+
+        `made`: of an edit that failed, how many of its steps were made.
+        """
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        told = {"versions": dict(versions)} if versions else {}
+        told: dict[str, Any] = {"versions": dict(versions)} if versions else {}
+        told |= {"made": made} if made is not None else {}
         self._append({"event": "outcome", "id": edit.id, "time": now, "outcome": outcome, **told})
-        return replace(edit, outcome=outcome, versions=versions or {})
+        return replace(edit, outcome=outcome, versions=versions or {}, made=made)
 
     def read(self) -> tuple[list[Edit], list[str]]:
         """Return all edits, oldest first, and a line about each place that cannot be read."""
@@ -188,7 +209,8 @@ class Trail:
         if document["event"] == "outcome":
             edit = edits[document["id"]]
             versions = {str(place): str(csn) for place, csn in dict(document.get("versions", {})).items()}
-            edits[edit.id] = replace(edit, outcome=str(document["outcome"]), versions=versions)
+            made = None if document.get("made") is None else max(0, int(document["made"]))
+            edits[edit.id] = replace(edit, outcome=str(document["outcome"]), versions=versions, made=made)
             return
         project = document["project"]
         edit = Edit(
@@ -201,6 +223,7 @@ class Trail:
             project=None if project is None else ProjectName(project),
             steps=tuple(_step(step) for step in document["steps"]),
             bind_dn=str(document.get("bind_dn", "")),
+            nodes=tuple(map(Certname, document.get("nodes", ()))),
         )
         edits[edit.id] = edit
 

@@ -24,16 +24,30 @@ from enc.terms.record import Record
 
 
 def on_plan(
-    wish: Wish | None, environment: EnvironmentName | None, effect: Effect | None, settings: Settings
+    wish: Wish | None, environment: EnvironmentName | None, effects: Sequence[Effect], settings: Settings
 ) -> tuple[str, ...]:
     """Return what to say about an edit.
 
-    Classes are looked for in the environment that the edit leaves the node with
-    (`effect`), else in `environment`; if the node changes its environment, all
+    Classes are looked for in the environment that the edit leaves a node with
+    (`effects`), else in `environment`; if the node changes its environment, all
     of its classes are.
     """
-    found: list[str] = []
     places = Environments.of(settings)
+    alike = {_bearing(effect): effect for effect in effects}
+    told = (line for effect in (*alike.values(),) or (None,) for line in _on_one(wish, environment, effect, places))
+    return tuple(dict.fromkeys(told))
+
+
+def _bearing(effect: Effect) -> tuple[object, ...]:
+    """Return all of an effect that advice depends on: nodes with the same are looked at once."""
+    sides = (side and (side.environment, tuple(side.classes)) for side in (effect.before, effect.after))
+    return tuple(sides)
+
+
+def _on_one(
+    wish: Wish | None, environment: EnvironmentName | None, effect: Effect | None, places: Environments
+) -> tuple[str, ...]:
+    found: list[str] = []
     names, later = tuple(wish[CLASSES]) if wish else (), effect.after if effect else None
     if effect is not None and later is not None:
         environment = later.environment

@@ -30,7 +30,7 @@ from enc.edits.differences import Bounds
 from enc.edits.sheet import part_of, slice_of
 from enc.edits.wish import Wish
 from enc.rights.roles import Action, Person
-from enc.service import advice, effect, people
+from enc.service import advice, effect, people, survey
 from enc.service.authorize import claimed, environments_in, first_refusal, needed, project_at, project_of_entry
 from enc.service.effect import Effect
 from enc.settings import Settings
@@ -45,6 +45,8 @@ from enc.terms.record import Record
 
 _TRIES = 10
 """How often a step is tried while others keep changing other parts of the same entry."""
+_MANY = 10
+"""Nodes from which on the directory is read once for all of them, instead of some questions for each."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Plan:
     steps: tuple[Step, ...]
     node: Certname | None = None
     """Whose classification is to be shown."""
+    nodes: tuple[Certname, ...] = ()
+    """The same of an edit of many nodes."""
     remarks: tuple[str, ...] = ()
     wish: Wish | None = None
     """What was asked for, if advice on it is wanted."""
@@ -72,14 +76,20 @@ class Receipt:
 
     plan: Plan
     dry_run: bool
-    effect: Effect | None = None
+    effects: tuple[Effect, ...] = ()
+    """On each node that the plan names."""
     id: str | None = None
     """Of the edit in the trail; None: nothing was written."""
+
+    @property
+    def effect(self) -> Effect | None:
+        """What it does to the one node that it is about; None: there is none, or there are several."""
+        return self.effects[0] if len(self.effects) == 1 else None
 
     def lines(self, bounds: Bounds = differences.SHORT) -> list[str]:
         """Return the plan and its effect for people; the same whether it was carried out or not."""
         found = differences.of_steps((step.lines(bounds) for step in self.plan.steps), bounds)
-        return found + (self.effect.lines(bounds) if self.effect else [])
+        return found + effect.lines(self.effects, bounds)
 
     def remark(self) -> str:
         """Return the one line that says what was done."""
@@ -100,8 +110,8 @@ class Receipt:
             "id": self.id,
             "steps": [audit.step_document(step) for step in self.plan.steps],
             "remarks": list(self.plan.remarks),
-            "effect": self.effect
-            and {"before": effect.document(self.effect.before), "after": effect.document(self.effect.after)},
+            "effect": self.effect and self.effect.document(),
+            "effects": [{"certname": one.certname, **one.document()} for one in self.effects],
         }
 
 
@@ -134,15 +144,7 @@ class Desk:
                 raise ClassificationError(text, where=step.dn)
         if not plan.steps:
             return Receipt(plan, dry_run)
-        shown = None
-        if plan.node is not None:
-            shown = effect.on_node(plan.node, self.source, effect.changed_by(plan.steps, records), self.settings)
-            if shown.trouble_after and shown.before is not None:
-                raise ClassificationError(
-                    f"{plan.node} could not be classified any more, nothing was written: {shown.trouble_after}"
-                )
-            if shown.not_entitled and not shown.trouble_before:
-                raise NotAllowed(f"nothing was written: {shown.trouble_after}")
+        shown = self._effects(plan, records)
         told = advice.on_plan(plan.wish, plan.environment, shown, self.settings)
         plan = replace(plan, remarks=(*plan.remarks, *told))
         if dry_run:
@@ -155,9 +157,24 @@ class Desk:
             project=plan.project,
             steps=plan.steps,
             bind_dn=self.person.dn,
+            nodes=plan.nodes,
         )
         self._carry_out(edit)
         return Receipt(plan, False, shown, edit.id)
+
+    def _effects(self, plan: Plan, records: dict[str, Record | None]) -> tuple[Effect, ...]:
+        """Return what `plan` does to the nodes that it names; refuse it if it would break one of them."""
+        names = plan.nodes if plan.node is None else (plan.node,)
+        source = self.source if len(names) < _MANY else survey.Snapshot(self.source, self.settings)
+        shown = effect.on_nodes(names, source, effect.changed_by(plan.steps, records), self.settings) if names else ()
+        for one in shown:
+            if one.trouble_after and one.before is not None:
+                raise ClassificationError(
+                    f"{one.certname} could not be classified any more, nothing was written: {one.trouble_after}"
+                )
+            if one.not_entitled and not one.trouble_before:
+                raise NotAllowed(f"nothing was written: {one.trouble_after}")
+        return shown
 
     def _authorise(self, steps: Sequence[Step], records: dict[str, Record | None]) -> None:
         now = dict(records)
@@ -232,15 +249,19 @@ class Desk:
                 if (now := self._make(step)) is not None and now.csn:
                     versions[now.dn] = now.csn
                 made += 1
-        except DirectoryUnreachable:
+        except DirectoryUnreachable as error:
             # Whether the last step was made is not known: that is what an intent without outcome says.
+            if len(edit.steps) > 1:
+                steps = counted(len(edit.steps), "step")
+                error.add(f" (an edit of {steps}; the same command makes the rest{_back(edit)})")
             raise
         except ToolkitError as error:
             with suppress(ToolkitError):  # the trail then says "interrupted", and what is wrong here is `error`
-                self.trail.end(edit, f"failed: {made} of {counted(len(edit.steps), 'step')} made: {error}", versions)
+                how_far = f"{made} of {counted(len(edit.steps), 'step')} made"
+                self.trail.end(edit, f"failed: {how_far}: {error}", versions, made)
             if made:
                 steps = counted(len(edit.steps), "step was", "steps were")
-                error.add(f" ({made} of {steps} made; the same command makes the rest)")
+                error.add(f" ({made} of {steps} made; the same command makes the rest{_back(edit)})")
             raise
         try:
             self.trail.end(edit, audit.DONE, versions)
@@ -283,6 +304,10 @@ class Desk:
             if set(now) != set(change.before):
                 return False
         return True
+
+
+def _back(edit: Edit) -> str:
+    return f", and enc-admin node undo {edit.id} takes back what was made"
 
 
 def _value_changes(step: Step, classes: frozenset[str]) -> list[ValueChange]:

@@ -25,10 +25,14 @@ from enc.programs.documents import moment
 from enc.programs.times import iso
 from enc.settings import Settings
 from enc.terms import dn, environments
+from enc.terms.counted import counted
 from enc.terms.errors import ClassificationError, NotFound, one_line
 from enc.terms.filters import NodeFilter, folded, parse
 from enc.terms.names import Certname, ProjectName
 from enc.terms.record import Record
+
+_MOST_NAMES = 10
+"""Nodes that are named where many have the same; who asks for all that there is gets all."""
 
 
 class Overlay:
@@ -39,18 +43,20 @@ class Overlay:
         self._below = below
         self._changed = changed
         self._settings = settings
-        self._filter = NodeFilter(settings.nodes.filter)
+        node_filter = NodeFilter(settings.nodes.filter)
+        self._nodes: dict[str, list[Record]] = {}
+        self._others: dict[str, Record] = {}
+        """What will be and is no node's entry: an edit of many nodes has many entries of nodes, and few others."""
+        for place, record in changed.items():
+            if record is not None and dn.is_below(place, settings.nodes_base):
+                for name in node_filter.names(record):
+                    self._nodes.setdefault(name, []).append(record)
+            elif record is not None:
+                self._others[place] = record
 
     def nodes_named(self, name: str) -> Sequence[Record]:
         """Return the entries that answer to `name`."""
-        added = [
-            record
-            for place, record in self._changed.items()
-            if record is not None
-            and dn.is_below(place, self._settings.nodes_base)
-            and folded(name) in self._filter.names(record)
-        ]
-        return self._without_changed(self._below.nodes_named(name)) + added
+        return self._without_changed(self._below.nodes_named(name)) + self._nodes.get(folded(name), [])
 
     def project(self, name: ProjectName) -> Record | None:
         """Return a project's entry."""
@@ -74,10 +80,8 @@ class Overlay:
         place = dn.normalise(dn.build("cn", project, self._settings.projects_base))
         added = [
             record
-            for key, record in self._changed.items()
-            if record is not None
-            and dn.parent(key) == place
-            and "puppetmasterscope" in map(folded, record.all("objectClass"))
+            for key, record in self._others.items()
+            if dn.parent(key) == place and "puppetmasterscope" in map(folded, record.all("objectClass"))
         ]
         return self._without_changed(self._below.prefixes(project)) + added
 
@@ -86,8 +90,8 @@ class Overlay:
         is_group = parse(self._settings.groups.filter)
         added = [
             record
-            for key, record in self._changed.items()
-            if record is not None and dn.is_below(key, self._settings.groups_base) and is_group.matches(record)
+            for key, record in self._others.items()
+            if dn.is_below(key, self._settings.groups_base) and is_group.matches(record)
         ]
         return self._without_changed(self._below.groups()) + added
 
@@ -115,10 +119,11 @@ class Effect:
 
     def lines(self, bounds: Bounds = differences.SHORT) -> list[str]:
         """Return what becomes different, for people, within `bounds`."""
-        if self.trouble_after:
-            return [f"{self.certname} cannot be classified: {self.trouble_after}"]
+        return _of_some([str(self.certname)], self, bounds)
+
+    def _changes(self, bounds: Bounds) -> list[str]:
         old, new = flat(self.before), flat(self.after)
-        found = [f"{self.certname} could not be classified: {self.trouble_before}"] if self.trouble_before else []
+        found = []
         for part in sorted(old.keys() | new.keys()):
             if part not in new:
                 found.append(f"  - {part}{differences.excerpt(old[part], bounds.width)}")
@@ -127,8 +132,32 @@ class Effect:
             elif old[part] != new[part]:
                 before, later = (side[part].removeprefix(" = ") for side in (old, new))
                 found += [f"  {line}" for line in differences.of_texts(f"~ {part}", before, later, bounds)]
-        head = f"{self.certname}: " + ("the classification stays the same" if not found else "the classification:")
-        return [one_line(line) for line in (head, *found)]
+        return found
+
+    def document(self) -> dict[str, Any]:
+        """Return it as programs read it."""
+        return {"before": document(self.before), "after": document(self.after)}
+
+
+def lines(effects: Sequence[Effect], bounds: Bounds = differences.SHORT) -> list[str]:
+    """Return what becomes different on some nodes, for people; nodes on which it is the same stand together."""
+    alike: dict[tuple[str, ...], list[Effect]] = {}
+    for one in effects:
+        alike.setdefault((one.trouble_before, one.trouble_after, *one._changes(bounds)), []).append(one)
+    return [line for some in alike.values() for line in _of_some([str(one.certname) for one in some], some[0], bounds)]
+
+
+def _of_some(names: Sequence[str], effect: Effect, bounds: Bounds) -> list[str]:
+    """Return the lines about nodes on which an edit does the same."""
+    most = len(names) if bounds.together is None else _MOST_NAMES
+    more = f" and {counted(len(names) - most, 'more node')}" if len(names) > most else ""
+    who = ", ".join(names[:most]) + more
+    if effect.trouble_after:
+        return [one_line(f"{who} cannot be classified: {effect.trouble_after}")]
+    found = [f"{who} could not be classified: {effect.trouble_before}"] if effect.trouble_before else []
+    found += effect._changes(bounds)
+    head = f"{who}: " + ("the classification stays the same" if not found else "the classification:")
+    return [one_line(line) for line in (head, *found)]
 
 
 def flat(classification: Classification | None) -> dict[str, str]:
@@ -214,13 +243,19 @@ def changed_by(steps: Iterable[Step], records: Mapping[str, Record | None]) -> d
     return found
 
 
-def on_node(certname: Certname, source: Source, changed: Mapping[str, Record | None], settings: Settings) -> Effect:
-    """Return what `changed` does to the classification of `certname`."""
-    classifier = Classifier(settings)
+def on_nodes(
+    certnames: Iterable[Certname], source: Source, changed: Mapping[str, Record | None], settings: Settings
+) -> tuple[Effect, ...]:
+    """Return what `changed` does to the classification of each of `certnames`."""
+    classifier, later = Classifier(settings), Overlay(source, changed, settings)
+    return tuple(_on_node(classifier, certname, source, later) for certname in certnames)
+
+
+def _on_node(classifier: Classifier, certname: Certname, source: Source, later: Source) -> Effect:
     before, trouble_before = _classify(classifier, certname, source)
-    later, trouble_after = _classify(classifier, certname, Overlay(source, changed, settings))
+    after, trouble_after = _classify(classifier, certname, later)
     return Effect(
-        certname, before, later, _told(trouble_before), _told(trouble_after), isinstance(trouble_after, NotEntitled)
+        certname, before, after, _told(trouble_before), _told(trouble_after), isinstance(trouble_after, NotEntitled)
     )
 
 

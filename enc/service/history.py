@@ -63,7 +63,7 @@ def of(
     except ToolkitError as error:
         problems = [*problems, str(error)]
     if node is not None:
-        edits = [edit for edit in edits if edit.subject == f"node {node}"]
+        edits = [edit for edit in edits if edit.subject == f"node {node}" or node in edit.nodes]
     if project is not None:
         edits = [edit for edit in edits if edit.project == project]
     if since is not None:
@@ -113,8 +113,8 @@ def undo(desk: Desk, identity: str, *, reason: str, dry_run: bool = False) -> Re
     if edit is None:
         raise NotFound(f"no edit {identity} in the audit trail", where=str(desk.settings.audit.file))
     steps: list[Step] = []
-    now = {dn.normalise(step.dn): desk.editor.read(step.dn) for step in edit.steps}
-    for step in reversed(edit.steps):
+    now = {dn.normalise(step.dn): desk.editor.read(step.dn) for step in edit.done}
+    for step in reversed(edit.done):
         place = dn.normalise(step.dn)
         try:
             taken_back = reverse(step, now[place], desk.settings.nodes)
@@ -129,7 +129,7 @@ def undo(desk: Desk, identity: str, *, reason: str, dry_run: bool = False) -> Re
         raise Conflict("this edit changed one entry twice and cannot be undone as a whole", where=identity)
     kind, _, name = edit.subject.partition(" ")
     node = Certname(name) if kind == "node" else None
-    plan = Plan(f"undo {identity}", edit.subject, edit.project, tuple(steps), node=node)
+    plan = Plan(f"undo {identity}", edit.subject, edit.project, tuple(steps), node=node, nodes=edit.nodes)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
@@ -150,14 +150,14 @@ def _later(step: Step, edit: Edit, edits: Sequence[Edit], settings: NodeSettings
     found: list[Edit] = []
     taken_back = set[str]()
     for other in reversed(edits[edits.index(edit) + 1 :]):
-        if other.outcome.startswith("failed: 0 of ") or other.id in taken_back:
+        if other.made == 0 or other.outcome.startswith("failed: 0 of ") or other.id in taken_back:
             continue
         if other.action.startswith("undo "):
             # Both together are nothing; an undo of an undo lets the edit stand again.
             taken_back.add(other.action.removeprefix("undo "))
             if other.action != f"undo {edit.id}":
                 continue
-        same = [one for one in other.steps if dn.normalise(one.dn) == place]
+        same = [one for one in other.done if dn.normalise(one.dn) == place]
         if any(one.do != "modify" or not parts or parts & touched(one, settings) for one in same):
             found.append(other)
     return found[::-1]

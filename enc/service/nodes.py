@@ -18,6 +18,7 @@ from enc.service.desk import Desk, Plan, Receipt
 from enc.service.survey import project_if_told
 from enc.settings import Settings
 from enc.terms import dn
+from enc.terms.counted import counted
 from enc.terms.errors import ClassificationError, Conflict, NotFound, UsageError
 from enc.terms.filters import NodeFilter, escape, folded
 from enc.terms.names import Certname, ProjectName
@@ -56,6 +57,39 @@ def change(
         wish=wish_in(wanted),
     )
     return desk.submit(plan, reason=reason, dry_run=dry_run)
+
+
+def change_all(desk: Desk, certnames: Sequence[Certname], wanted: Wanted, *, action: str = "") -> Plan:
+    """Return the plan that lets what is wanted hold for all these nodes, in one edit; nothing is written.
+
+    A step for each node that is not so already, in their order. Raise what `change` raises for one of them.
+    """
+    steps: dict[str, Step] = {}
+    named: list[Certname] = []
+    projects: set[ProjectName | None] = set()
+    for certname in certnames:
+        record = entry_of(certname, desk.editor, desk.settings)
+        changes = to_have(record, wanted, desk.settings.nodes)
+        if not changes or record.dn in steps:
+            continue
+        steps[record.dn] = modifying(record, changes)
+        named.append(certname)
+        projects.add(project_if_told(record, desk.settings))
+    project = projects.pop() if len(projects) == 1 else None
+    return Plan(
+        action or ("node unset" if isinstance(wanted, Withdrawal) else "node set"),
+        _subject(named, project) if named else _subject(certnames, None),
+        project,
+        tuple(steps.values()),
+        nodes=tuple(named),
+        wish=wish_in(wanted),
+    )
+
+
+def _subject(certnames: Sequence[Certname], project: ProjectName | None) -> str:
+    if len(certnames) == 1:
+        return f"node {certnames[0]}"
+    return counted(len(certnames), "node") + (f" of project {project}" if project is not None else "")
 
 
 def add(

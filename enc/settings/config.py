@@ -15,7 +15,7 @@ import os
 import stat
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -27,6 +27,7 @@ from enc.settings.gone import GONE, SINCE
 from enc.settings.values import LONGEST, OneOf
 from enc.terms.errors import ConfigurationError, one_line
 from enc.terms.names import BranchName, EnvironmentName, ProjectName
+from enc.terms.nearest import meant, nearest
 
 DEFAULT_PATH = Path("/etc/puppetmaster/config.yaml")
 ENVIRONMENT_VARIABLE = "PUPPETMASTER_CONFIG"
@@ -158,7 +159,8 @@ class _Look:
             if dotted in GONE:
                 self.gone.append(dotted)
             elif key not in fields:
-                self.faults.append(f"unknown key {dotted} (known here: {', '.join(sorted(fields))})")
+                known = f"known here: {', '.join(sorted(fields))}"
+                self.faults.append(f"unknown key {dotted}{key_meant(path, str(key), fields)} ({known})")
             else:
                 # Only what is an empty list by default may be one.
                 empty = item == [] and fields[key].default == ()
@@ -190,6 +192,32 @@ class _Look:
             return _WRONG
 
 
+def keys(kind: type[Section] = Settings, above: str = "") -> Iterator[str]:
+    """Yield the dotted key of every setting, in the order of the file; a list of sections is one."""
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        hint = hints[field.name]
+        if isinstance(hint, type) and issubclass(hint, Section):
+            yield from keys(hint, f"{above}{field.name}.")
+        else:
+            yield f"{above}{field.name}"
+
+
+def key_meant(section: str, name: str, known: Iterable[str]) -> str:
+    """Return the end of a message about `name`, which is none of what `section` has: what was meant, or nothing.
+
+    That is a setting of this very name elsewhere, else the nearest in the section.
+    """
+    near = [key for key in keys() if key.rpartition(".")[2] == name]
+    if not near or len(near) > 3:  # a name that is everywhere tells nothing
+        near = [f"{section}.{one}" if section else one for one in nearest(name, known)]
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _choice_meant(value: object, choices: Iterable[str]) -> str:
+    return meant(value, choices) if isinstance(value, str) else ""
+
+
 def _plain(kind: Any, value: object) -> Any:
     """Return a value that has no settings of its own; raise ValueError with what it should be."""
     origin, options = typing.get_origin(kind), typing.get_args(kind)
@@ -204,12 +232,12 @@ def _plain(kind: Any, value: object) -> Any:
     if origin is Literal:
         if value in options and isinstance(value, str):
             return value
-        raise ValueError("one of " + ", ".join(options))
+        raise ValueError(f"one of {', '.join(options)}{_choice_meant(value, options)}")
     if origin is Annotated:
         (table,) = (extra for extra in kind.__metadata__ if isinstance(extra, OneOf))
         if isinstance(value, str) and value in table.names:
             return value
-        raise ValueError("one of " + ", ".join(table.names))
+        raise ValueError(f"one of {', '.join(table.names)}{_choice_meant(value, table.names)}")
     if origin is tuple:
         if isinstance(value, list) and value and all(isinstance(item, str) and item for item in value):
             return tuple(value)

@@ -23,6 +23,7 @@ import yaml
 
 from enc.settings import Duration, Settings
 from enc.settings.values import OneOf
+from enc.terms.errors import one_line
 from enc.terms.names import BranchName, EnvironmentName, ProjectName
 
 
@@ -114,6 +115,11 @@ def as_yaml(document: dict[str, Any]) -> str:
     """Return plain settings as the text of a configuration file."""
     text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
     return text
+
+
+def as_text(value: Any) -> str:
+    """Return one plain value on a line: a text as it is, else as the file would have it."""
+    return one_line(value) if isinstance(value, str) else _yaml(value)
 
 
 def _settings(kind: type, section: tuple[str, ...]) -> Iterator[Setting]:

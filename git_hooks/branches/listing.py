@@ -7,14 +7,20 @@ None and not a guess; one environment that is not ours does not hide the others.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from enc.settings import BranchSettings, Settings
 from enc.terms.environments import Rules
+from enc.terms.errors import NotFound
 from enc.terms.names import BranchName, Certname, EnvironmentName
 from git_hooks.branches.expiry import ends_at, last_touched
 from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.deploy.deployer import Deployer
+from git_hooks.puppetfile import sources
+from git_hooks.puppetfile.asked import asked
+from git_hooks.puppetfile.language import ForgeModule, GitModule, Puppetfile, UnsoundPuppetfile
 from git_hooks.repository.objects import Divergence
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.refstore import RefStore
@@ -120,6 +126,19 @@ def _lost(deployer: Deployer, look: Presence, name: EnvironmentName) -> tuple[St
     except OSError as error:
         return "unreadable", f"{error.filename}: {error.strerror}"
     return ("damaged" if missing else None), missing
+
+
+def modules_of(deployer: Deployer, found: Iterable[Row]) -> dict[EnvironmentName, tuple[ForgeModule | GitModule, ...]]:
+    """Return what the Puppetfiles of live versions ask for; nothing of one that is not followed any more."""
+    allowed, known = sources(deployer.settings.puppetfile), dict[str, Puppetfile]()
+    modules: dict[EnvironmentName, tuple[ForgeModule | GitModule, ...]] = {}
+    for row in found:
+        modules[row.environment] = ()
+        if allowed is not None and row.live is not None:
+            with suppress(UnsoundPuppetfile, NotFound):
+                asks = asked(deployer.repository, row.live, allowed, known)
+                modules[row.environment] = asks.modules if asks is not None else ()
+    return modules
 
 
 class Whereabouts(NamedTuple):

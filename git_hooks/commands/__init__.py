@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "approve": "git_hooks.commands.approve",
     "audit-code": "git_hooks.commands.audit_code",
     "authorized-keys": "git_hooks.commands.authorized_keys",
+    "completion": "git_hooks.commands.completion",
     "deploy": "git_hooks.commands.deploy",
     "doctor": "git_hooks.commands.doctor",
     "expire": "git_hooks.commands.expire",
@@ -36,8 +37,21 @@ COMMANDS: dict[str, str] = {
     "units": "git_hooks.commands.units",
     "verify": "git_hooks.commands.verify",
     "verify-store": "git_hooks.commands.verify_store",
+    "wait": "git_hooks.commands.wait",
 }
 """First word to module; a test holds docs/branch-manager.md to it."""
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "branches and environments": (
+        *("list", "status", "wait", "deploy", "hold", "rollback", "release", "make-branches", "expire", "restore"),
+    ),
+    "pushes": ("refusals", "approve", "audit-code", "token"),
+    "this installation": ("init", "uninstall", "units", "doctor", "verify", "verify-store", "gc", "completion"),
+    "called by units, sshd and Gerrit, not by people": (
+        *("hooks", "serve", "authorized-keys", "ssh-shell", "gerrit-hook"),
+    ),
+}
+"""Title to first words, as the help shows them."""
 
 _OF_A_REPOSITORY = ("config", "HEAD", "packed-refs", "hooks", "objects", "objects/info", "objects/pack", "refs")
 """What of a bare repository git obeys or changes (gitrepository-layout(5))."""
@@ -70,6 +84,7 @@ AS_ROOT: dict[str, Whose] = dict.fromkeys(COMMANDS, _managed) | {
     **dict.fromkeys(("gc", "hooks", "serve"), _with_tokens),
     "token": _tokens,
     "doctor": None,  # looks with the eyes of several accounts, and becomes each of them for that
+    "completion": None,  # looks at nothing but the configuration
     "units": None,  # writes files of root's, and looks at nobody's
 }
 """As whom a command is done that root runs (enc.programs.accounts): as the owner of these places; None: as root."""

@@ -13,25 +13,28 @@ from enc.programs.times import iso
 from enc.terms.counted import counted
 from enc.terms.environments import Rules
 from enc.terms.errors import ExitStatus, NotFound
-from enc.terms.names import BranchName
-from git_hooks.branches.listing import Whereabouts, rows, whereabouts
+from enc.terms.names import BranchName, EnvironmentName
+from git_hooks.branches.listing import Row, Whereabouts, modules_of, rows, whereabouts
 from git_hooks.commands import views
-from git_hooks.commands.target import opened
+from git_hooks.commands.target import opened, places
+from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Hold, Record, told
 from git_hooks.mirror import tries
 from git_hooks.mirror.failing import failing as failing_now
+from git_hooks.puppetfile.language import ForgeModule, GitModule
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store.survey import Remark
 from git_hooks.store.versions import ForeignEnvironment
 
-SUMMARY = "tell where a commit or a branch's last commit has arrived: branches, environments, nodes; else how all is"
+SUMMARY = "tell what an environment or branch shows and where a commit has arrived; without a name, how all is"
 
 _MOST = 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("what", metavar="BRANCH|COMMIT", nargs="?", help="none: whether all branches are live")
+    words = "none: whether all branches are live"
+    parser.add_argument("what", metavar="ENVIRONMENT|BRANCH|COMMIT", nargs="?", help=words)
     json_option(parser)
 
 
@@ -47,24 +50,31 @@ def _one(call: Call, what: str) -> int:
     records: tuple[Record, ...] = ()
     hold: Hold | None = None
     remarks: tuple[Remark, ...] = ()
+    modules: tuple[ForgeModule | GitModule, ...] = ()
     with opened(call) as (deployer, refs):
         tip = deployer.repository.tip(branch) if branch is not None else None
+        environment: EnvironmentName | None = None
+        if tip is None and not failing and (environment := _environment(what, call, deployer)) is not None:
+            branch = next((p.branch for name, p in places(call, deployer).items() if name == environment), None)
+            tip = deployer.repository.tip(branch) if branch is not None else deployer.versions.live(environment)
         if not (tip is None and failing):  # the forge has a branch of this name that could not be taken yet
             if tip is None and not (4 <= len(what) <= 64 and what.isascii() and what.isalnum()):
                 where = str(call.settings.branches.repository)
-                raise NotFound(f"no branch {BranchName(what)} in the repository", where=where)
+                raise NotFound(f"no branch or environment {BranchName(what)} is there", where=where)
             commit = tip or ObjectId(deployer.repository.commit_of(what))
             found = whereabouts(commit, call.settings, deployer, refs)
-        place = None
-        if branch is not None and (tip is not None or failing):
+        if branch is not None and environment is None and (tip is not None or failing):
             place = Rules(call.settings.branches.rules).place(branch)
-        if place is not None:
-            records = deployer.records.of(place.environment, limit=5)
-            hold = deployer.records.held(place.environment)
+            environment = place.environment if place is not None else None
+        if environment is not None:
+            records = deployer.records.of(environment, limit=5)
+            hold = deployer.records.held(environment)
             with suppress(ForeignEnvironment):
-                live = deployer.versions.live(place.environment)
-                remarks = deployer.inspection.remarks(place.environment, live) if live is not None else ()
+                live = deployer.versions.live(environment)
+                remarks = deployer.inspection.remarks(environment, live) if live is not None else ()
+                modules = modules_of(deployer, [Row(environment, branch, tip, live, "live")])[environment]
     document = {
+        "environment": environment,
         "branch": branch if tip is not None or failing else None,
         "commit": found and found.commit,
         "branches": list(found.branches) if found is not None else [],
@@ -75,13 +85,24 @@ def _one(call: Call, what: str) -> int:
         "tries": [views.attempt(one) for one in failing],
         "checkout": [{"path": one.path, "id": one.id, "kind": one.kind, "what": one.what} for one in remarks],
         "hold": hold and views.hold(hold),
+        "modules": [views.module(one) for one in modules],
     }
     lines = [] if found is None else _lines(found)
-    lines += [f"{'held':<14}by {hold.who}: {hold.reason}"] if hold is not None else []
+    lines += [f"{'held':<14}{views.hold_line(hold)}"] if hold is not None else []
+    for number, (name, version, source) in enumerate(map(views.module_cells, modules)):
+        lines.append(f"{'modules' if number == 0 else '':<14}{name} {version} ({source})")
     lines += [f"{'differs' if number == 0 else '':<14}{_said(one)}" for number, one in enumerate(remarks)]
     deploys = (f"{iso(one.at)}  {one.who}  {told(one)}" for one in records)
     call.show(document, [*lines, *_tried(failing), *deploys])
     return ExitStatus.FOUND if failing or (found is not None and found.waiting) else ExitStatus.DONE
+
+
+def _environment(what: str, call: Call, deployer: Deployer) -> EnvironmentName | None:
+    """Return the environment of this name, if there is one or a branch becomes it."""
+    if not EnvironmentName.accepts(what):
+        return None
+    name = EnvironmentName(what)
+    return name if name in places(call, deployer) or name in deployer.versions.environments() else None
 
 
 def _tried(failing: Sequence[tries.Try]) -> Iterator[str]:

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from enc.programs.documents import Document, moment
+from enc.programs.times import iso
 from git_hooks.commands.target import who
 from git_hooks.deploy.decision import Decision, Plan
 from git_hooks.deploy.records import Hold, Outcome, Record
 from git_hooks.mirror.tries import FORGE, Try
+from git_hooks.puppetfile.language import ForgeModule, GitModule
 from git_hooks.push.approvals import Approval
 from git_hooks.repository.refstore import Archived
 from git_hooks.transport.tokens import Token
@@ -59,6 +61,26 @@ def deploy(record: Record) -> dict[str, Any]:
 def hold(held: Hold) -> dict[str, Any]:
     """Return why an environment stays as it is."""
     return {"who": held.who, "reason": held.reason, "at": moment(held.at)}
+
+
+def module(one: ForgeModule | GitModule) -> dict[str, Any]:
+    """Return a module of a Puppetfile."""
+    if isinstance(one, ForgeModule):
+        return {"name": one.name, "version": one.version, "kind": "forge", "source": f"{one.author}/{one.name}"}
+    return {"name": one.name, "version": one.revision, "kind": one.kind, "source": one.url}
+
+
+def module_cells(one: ForgeModule | GitModule) -> tuple[str, str, str]:
+    """Return the same for people: name, version, where it comes from."""
+    if isinstance(one, ForgeModule):
+        return one.name, one.version or "latest", f"{one.author}/{one.name} of the Forge"
+    return one.name, one.revision, f"{one.kind} of {one.url}"
+
+
+def hold_line(held: Hold) -> str:
+    """Return why an environment stays as it is, for people."""
+    since = f" since {iso(held.at)}" if held.at else ""
+    return f"by {held.who}{since}, until released: {held.reason}"
 
 
 def attempt(one: Try) -> dict[str, Any]:

@@ -38,10 +38,11 @@ from enc.terms.errors import ToolkitError
 from enc.terms.names import EnvironmentName
 from git_hooks.deploy.module_program import CACHE, MODULES, fetch
 from git_hooks.deploy.verify import tree_of_files
-from git_hooks.puppetfile import JOINED, LONGEST, NAME, sources
-from git_hooks.puppetfile.language import Puppetfile, UnsoundPuppetfile, check_beside, read
+from git_hooks.puppetfile import JOINED, NAME, sources
+from git_hooks.puppetfile.asked import asked
+from git_hooks.puppetfile.language import Puppetfile, UnsoundPuppetfile, check_beside
 from git_hooks.repository.refs import ObjectId
-from git_hooks.repository.trees import FILE, PROGRAM, UnsoundTree, climb
+from git_hooks.repository.trees import UnsoundTree, climb
 from git_hooks.store.attributes import LONGEST_POINTER, is_pointer
 from git_hooks.store.layout import Layout, is_part, is_split
 from git_hooks.store.locks import locked
@@ -83,7 +84,7 @@ class Sets:
     def show(self, environment: EnvironmentName, commit: ObjectId) -> str:
         """Let the version show the modules of its Puppetfile; return what the pusher should know."""
         version = self._layout.version(environment, commit)
-        puppetfile = self._read(commit)
+        puppetfile = asked(self._repository, commit, sources(self._settings))
         if puppetfile is None or not puppetfile.modules:
             return ""
         note = ""
@@ -105,18 +106,6 @@ class Sets:
         finally:
             shutil.rmtree(work, ignore_errors=True)
         return note
-
-    def _read(self, commit: ObjectId) -> Puppetfile | None:
-        """Return what the commit's Puppetfile asks for. It is read from git: the file may be a link to anything."""
-        allowed = sources(self._settings)
-        for entry in self._repository.tree(self._repository.tree_of(commit)):
-            if entry.name == JOINED:
-                raise UnsoundPuppetfile("is what the branch manager calls a Puppetfile's modules", where=JOINED)
-            if entry.name == NAME and allowed is not None:
-                if entry.mode not in (FILE, PROGRAM):
-                    raise UnsoundPuppetfile("must be a file", where=NAME)
-                return read(self._repository.blob(entry.id)[: LONGEST + 1], allowed)
-        return None
 
     def _own(self, directory: str, puppetfile: Puppetfile) -> Mapping[str, str]:
         """Return name → path of what the tree itself has in the module directory."""

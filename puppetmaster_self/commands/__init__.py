@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from enc.cli import Whose
 
 COMMANDS: dict[str, str] = {
+    "completion": "puppetmaster_self.commands.completion",
     "disable": "puppetmaster_self.commands.disable",
     "doctor": "puppetmaster_self.commands.doctor",
     "enable": "puppetmaster_self.commands.enable",
@@ -18,6 +19,14 @@ COMMANDS: dict[str, str] = {
     "sync": "puppetmaster_self.commands.sync",
 }
 """First word to module; a test holds docs/self-master.md to it."""
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "becoming a master, and going back": ("enable", "disable", "status", "doctor", "invite"),
+    "local patches": ("sync", "send"),
+    "this installation": ("completion",),
+    "called by a unit at boot, and by hand after a failure": ("recover",),
+}
+"""Title to first words, as the help shows them."""
 
 AS_ROOT: dict[str, Whose] = dict.fromkeys(COMMANDS)
 """They change the machine, and all that they look at is root's: repository, working copy and what is kept."""

@@ -138,6 +138,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "approve": ("lib/x.rb", "--on", "test", "--reason", "read"),
     "audit-code": (),
     "authorized-keys": ("alice",),
+    "completion": ("bash",),
     "deploy": (),
     "doctor": ("--user", "nobody"),
     "expire": (),
@@ -148,6 +149,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "init": (),
     "list": (),
     "make-branches": (),
+    "refusals": (),
     "release": ("test",),
     "restore": (),
     "rollback": ("test", ABSENT, "--reason", "bad"),
@@ -159,6 +161,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "units": (),
     "verify": (),
     "verify-store": (),
+    "wait": (ABSENT, "--timeout", "1s"),
     "uninstall": (),
 }
 """How each command is called; the last one takes the hooks away."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from tests.real.conftest import SlapdMaker
 from tests.support import json_contract
 from tests.support.bare import git
 from tests.support.slapd import Slapd
-from tests.support.transports import Managed, S, people
+from tests.support.transports import PROGRAM, Managed, S, people
 
 WHY = ("--reason", "for a test")
 
@@ -272,3 +274,88 @@ def test_refusals_are_told_of_a_project_a_branch_or_a_person(managed: Managed) -
     with Path(file_of(repository, "carol")).open("ab") as file:
         file.write(b'{"at": NaN}\n\xff\n{"torn')
     assert len(told("carol")) == 2, "damage hides nothing else"
+
+
+def test_an_environment_is_told_with_its_hold(managed: Managed) -> None:
+    assert data(managed, "status", "project_red")["branch"] == "project/red"
+    assert data(managed, "hold", "project_red", "--reason", "the freeze")["environment"] == "project_red"
+    (hold,) = {row["hold"]["reason"] for row in data(managed, "list")["environments"] if row["hold"]}
+    assert hold == "the freeze"
+    told = managed.branch_manager("list")
+    assert re.search(r"^project_red: held by \S+ since 20\S+, until released: the freeze$", told.stderr, re.MULTILINE)
+    assert "held          by " in managed.branch_manager("status", "project_red").stdout
+    unknown = managed.branch_manager("status", "project_blue")
+    assert unknown.returncode == 1 and "no branch or environment project_blue" in unknown.stderr
+
+
+def waited(managed: Managed, *words: str, status: int = 0) -> str:
+    done = managed.branch_manager("wait", *words)
+    assert done.returncode == status, done
+    said = done.stderr if status else done.stdout
+    assert said.count("\n") == 1, said
+    return said
+
+
+def test_a_job_waits_until_its_commit_is_live(managed: Managed) -> None:
+    """Without a service here, what makes it live comes while the job waits."""
+    live = managed.tip("project/red") or ""
+    assert waited(managed, live[:8]) == f"{live[:8]} is live in project_red, red__x\n"
+    assert waited(managed, live.upper(), "--environment", "project/red").endswith("is live in project_red\n")
+    new = commit(managed, "# newer\n")
+    late = waited(managed, new, "--timeout", "0.3s", status=1)
+    assert f"{new[:10]}: not live after 0.3s: project_red shows {live[:10]} so far\n" in late
+    words = [str(PROGRAM), "--config", str(managed.configuration), "wait", new, "--json", "--timeout", "60s"]
+    began = time.monotonic()
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as job:
+        time.sleep(1)
+        assert job.poll() is None
+        managed.branch_manager("deploy")
+        output, _ = job.communicate(timeout=60)
+    assert job.returncode == 0
+    document = json_contract.held("branch-manager", ["wait", new, "--json"], output)
+    assert document["environments"] == ["project_red"]
+    assert document["waited_seconds"] <= time.monotonic() - began
+    newest = commit(managed, "# newest\n")
+    managed.branch_manager("deploy")
+    assert "is live in project_red" in waited(managed, new), "a later commit has it"
+    assert newest != new
+
+
+def test_a_job_ends_as_soon_as_its_commit_cannot_go_live(managed: Managed) -> None:
+    old = managed.tip("project/red") or ""
+    new = commit(managed, "# newer\n")
+    assert data(managed, "hold", "project_red", *WHY)
+    assert re.search(r"project_red is held by \S+: for a test$", waited(managed, new, status=1))
+    managed.branch_manager("release", "project_red")
+    absent = "0123456789" * 4
+    assert "the repository does not have it yet" in waited(managed, absent, "--timeout", "0.3s", status=1)
+    who = Refusal(time.time(), "p1", "alice", "password", "refs/heads/project/red", old, absent, "no, not this one")
+    keep(str(managed.bare.path), [who])
+    assert f"{absent[:10]}: refused: push p1 of alice: no, not this one\n" in waited(managed, absent, status=1)
+    git(managed.bare.path, "update-ref", "refs/archive/project/red@1790000000", new)
+    git(managed.bare.path, "update-ref", "refs/heads/project/red", old)
+    assert "superseded: no branch has it any more" in waited(managed, new, status=1)
+    bad = managed.bare.commit("project/red", {"modules": {"x": {"lib": {"a": "1"}}}}, parent=old)
+    (managed.settings.branches.environments / "project_red").unlink()
+    (managed.settings.branches.environments / "project_red").mkdir()
+    (managed.settings.branches.environments / "project_red" / "theirs").touch()
+    assert "is not a link of the branch manager's" in waited(managed, bad, status=1)
+    document = data(managed, "wait", bad, status=1)
+    assert "is not a link" in document["error"]["message"]
+
+
+CANNOT_WAIT: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("production",), "'production' is no commit"),
+    (("abc",), "'abc' is no commit"),
+    (("HEAD^{commit}",), "is no commit"),
+    (("0" * 70,), "is no commit"),
+    (("0" * 40, "--timeout", "soon"), "--timeout 'soon': write"),
+    (("0" * 40, "--timeout", "-1s"), "--timeout"),
+    (("0" * 40, "--environment", "a b"), "a b"),
+)
+
+
+def test_what_a_job_cannot_wait_for(managed: Managed) -> None:
+    for words, why in CANNOT_WAIT:
+        done = managed.branch_manager("wait", *words)
+        assert done.returncode == 2 and why in done.stderr.splitlines()[-1], done

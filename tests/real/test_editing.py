@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import resource
 import signal
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +21,7 @@ import pytest
 
 from enc import cli
 from enc.directory.edits import DirectoryEditor, ValueChange
-from enc.edits.audit import DONE, Trail
+from enc.edits.audit import DONE, Edit, Trail
 from enc.edits.change import modifying
 from enc.edits.wanted import to_set
 from enc.edits.wish import Wish
@@ -572,3 +574,193 @@ def test_an_environment_of_another_project_takes_its_admins_word(admin: Run, con
     assert status == 1 and "none of its guests" in err, "an undo is an edit like any other"
     status, _, err = admin("node", "show", WEB1)
     assert status == 0, err
+
+
+WEBS = tuple(Certname(f"web{number}.example.org") for number in range(1, 13))
+
+
+@pytest.fixture
+def dozen(settings: Settings) -> Settings:
+    """web1 to web12 in red, of which web1 has class apache, and db1."""
+    with open_desk(settings) as desk:
+        for certname in (*WEBS[1:], Certname("db1.example.org")):
+            nodes.add(desk, certname, RED, Wish(), reason=WHY)
+        nodes.add(desk, Certname("blue1.example.org"), BLUE, Wish(), reason=WHY)
+    return settings
+
+
+def with_class(settings: Settings, name: str) -> set[str]:
+    with DirectoryEditor(settings) as editor:
+        found = editor.find(settings.nodes_base, f"(puppetClass={name})")
+    return {record.first("cn") or "" for record in found}
+
+
+def edits(settings: Settings) -> list[Edit]:
+    return Trail(settings.audit.file).read()[0]
+
+
+def test_many_nodes_are_one_edit_and_one_undo(dozen: Settings, admin: Run) -> None:
+    before = len(edits(dozen))
+    words = ("node", "set", "--project", "red", "--named", "WEB*", "--class", "ntp", "--reason", WHY)
+    status, out, err = admin(*words, "--dry-run")
+    assert status == 0 and out.count("modify cn=web") == 12 and "--nodes 12" in err
+    assert "web1.example.org, web10.example.org" in out and "and 2 more nodes: the classification:" in out
+    assert "a script says" in err and with_class(dozen, "ntp") == set()
+    status, out, err = admin(*words, "--nodes", "12", "--json")
+    told = json.loads(out)
+    assert (status, told["subject"], told["project"]) == (0, "12 nodes of project red", "red")
+    assert [one["certname"] for one in told["effects"]] == sorted(WEBS)
+    assert with_class(dozen, "ntp") == set(WEBS)
+    assert len(edits(dozen)) == before + 1
+    assert admin(*words, "--nodes", "12")[2].count("it is so already") == 1, "the same can be given twice"
+    for name in ("web7.example.org", "web12.example.org"):
+        seen = json.loads(admin("node", "history", name, "--json")[1])["edits"]
+        assert [one["id"] for one in seen if one["action"] == "node set"] == [told["id"]]
+    status, out, err = admin("node", "undo", told["id"], "--reason", WHY)
+    assert (status, with_class(dozen, "ntp")) == (0, set())
+    again = edits(dozen)[-1]
+    assert again.nodes == tuple(sorted(WEBS)) and admin("node", "undo", again.id, "--reason", WHY)[0] == 0
+    assert with_class(dozen, "ntp") == set(WEBS)
+    unset = ("node", "unset", "--with-class", "ntp", "--class", "ntp", "--reason", WHY, "--nodes", "12")
+    assert admin(*unset)[0] == 0 and with_class(dozen, "ntp") == set()
+
+
+MEANT: tuple[tuple[tuple[str, ...], int], ...] = (
+    (("--project", "red"), 13),
+    (("--with-class", "apache"), 1),
+    (("--in-environment", "blue"), 1),
+    (("--filter", "(puppetClass=apache)"), 1),
+    (("--filter", "(!(cn=web*))"), 2),
+    (("--project", "red", "--filter", "(cn=*1.example.org)", "--named", "*"), 3),
+    (("web2.example.org", "web3.example.org", "web2.example.org"), 2),
+)
+
+
+def test_which_nodes_are_meant(dozen: Settings, admin: Run) -> None:
+    for words, number in MEANT:
+        _meant(dozen, admin, words, number)
+
+
+def _meant(dozen: Settings, admin: Run, words: tuple[str, ...], number: int) -> None:
+    edit = ("node", "set", *words, "--class", "ntp", "--reason", WHY)
+    for wrong in (number + 1, number + 100):
+        status, out, err = admin(*edit, "--nodes", str(wrong))
+        assert (status, out) == (1, "") and f"meant, not {wrong}; nothing was written" in err
+    status, out, err = admin(*edit)
+    assert (status, out) == (2, "") and f"say --nodes {number} to write" in err
+    assert with_class(dozen, "ntp") == set()
+    assert admin(*edit, "--nodes", str(number))[0] == 0
+    assert len(with_class(dozen, "ntp")) == number
+    listed = ("node", "list", *words) if words[0].startswith("--") else ("node", "list", "--with-class", "ntp")
+    assert len(json.loads(admin(*listed, "--json")[1])["nodes"]) == number
+    words = ("--with-class", "ntp", "--class", "ntp", "--nodes", str(number), "--reason", WHY)
+    assert admin("node", "unset", *words)[0] == 0
+
+
+NOTHING_MEANT: tuple[tuple[tuple[str, ...], str], ...] = (
+    ((), "name nodes, or choose them"),
+    ((str(WEB1), "--project", "red"), "name nodes, or choose them"),
+    (("--named", "none*", "--nodes", "1"), "0 nodes are meant, not 1"),
+    (("--named", "none*"), "no node is meant"),
+    (("--named", ""), "no node is meant"),
+    (("--project", "none"), "no project none"),
+    (("--filter", "(cn=x", "--nodes", "1"), "--filter"),
+    (("--filter", "x" * 100_000), "--filter"),
+    (("--nodes", "0", "--project", "red"), "--nodes 0: write a whole number from 1"),
+    (("--nodes", "-1", "--project", "red"), "--nodes"),
+    ((str(WEB1), "none.example.org", "--nodes", "2"), "no node none.example.org in LDAP"),
+)
+
+
+def test_what_means_no_nodes_writes_nothing(dozen: Settings, admin: Run) -> None:
+    before = dozen.audit.file.read_bytes()
+    for words, why in NOTHING_MEANT:
+        status, out, err = admin("node", "set", *words, "--class", "ntp", "--reason", WHY)
+        assert status in (1, 2) and out == "", words
+        assert why in err.splitlines()[-1]
+    assert dozen.audit.file.read_bytes() == before and with_class(dozen, "ntp") == set()
+
+
+TYPED = {"y\n": 0, "yes\n": 0, "11\n": 0, "\n": 0, "\x04": 0, "12\n": 12}
+
+
+def test_at_a_terminal_the_number_is_typed(config: Path, dozen: Settings) -> None:
+    for typed, written in TYPED.items():
+        _typed(config, dozen, typed, written)
+
+
+def _typed(config: Path, dozen: Settings, typed: str, written: int) -> None:
+    words = ["node", "set", "--named", "web*", "--class", "ntp", "--reason", WHY]
+    here, there = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "enc.cli", "--config", str(config), *words],
+        stdin=there,
+        stdout=subprocess.PIPE,
+        stderr=there,
+    ) as program:
+        os.close(there)
+        shown = b""
+        while b"type the number of nodes meant" not in shown:
+            shown += os.read(here, 65536)
+        assert b"modify cn=web12.example.org" in shown and b"12 nodes are meant, of which 12 change" in shown
+        assert with_class(dozen, "ntp") == set()
+        os.write(here, typed.encode())
+        with suppress(OSError):  # EIO: the program has closed it
+            while more := os.read(here, 65536):
+                shown += more
+        assert program.wait(30) == (0 if written else 1)
+    os.close(here)
+    assert len(with_class(dozen, "ntp")) == written
+    assert (b"nothing was written" in shown) == (not written)
+
+
+def test_a_failure_in_the_middle_can_be_taken_back_or_completed(dozen: Settings, admin: Run) -> None:
+    """Somebody sets the same part of the third node between plan and write."""
+    wish = Wish(variables={VariableName("depth"): "all"})
+    with open_desk(dozen) as desk:
+        plan = nodes.change_all(desk, WEBS[:5], wish)
+        nodes.change(desk, WEBS[2], Wish(variables={VariableName("depth"): "other"}), reason="meanwhile")
+        with pytest.raises(Conflict) as caught:
+            desk.submit(plan, reason=WHY)
+    failed = edits(dozen)[-1]
+    assert failed.outcome.startswith("failed: 2 of 5 steps made") and failed.made == 2
+    assert f"(2 of 5 steps were made; the same command makes the rest, and enc-admin node undo {failed.id}" in str(
+        caught.value
+    )
+    assert admin("node", "undo", failed.id, "--reason", WHY)[0] == 0
+    with DirectoryEditor(dozen) as editor:
+        held = {name: nodes.entry_of(name, editor, dozen).all("puppetVar") for name in WEBS[:5]}
+    assert held == {WEBS[2]: ("depth=other",)} | dict.fromkeys((*WEBS[:2], *WEBS[3:5]), ())
+    words = ("node", "set", *WEBS[:5], "--variable", "depth=all", "--reason", WHY, "--nodes", "5")
+    assert admin(*words)[0] == 0
+
+
+def test_kill_9_in_the_middle_of_many_can_be_taken_back(config: Path, dozen: Settings, admin: Run) -> None:
+    words = ["node", "set", "--named", "web*", "--nodes", "12", "--class", "ntp", "--reason", WHY]
+    before = len(edits(dozen))
+    with subprocess.Popen([sys.executable, "-m", "enc.cli", "--config", str(config), *words]) as program:
+        while not with_class(dozen, "ntp") and program.poll() is None:
+            pass
+        program.kill()
+    edit = edits(dozen)[before]
+    assert admin("node", "undo", edit.id, "--reason", WHY)[0] == 0
+    assert with_class(dozen, "ntp") == set()
+
+
+def test_one_node_that_would_break_stops_all(dozen: Settings, admin: Run) -> None:
+    loop = ("node", "set", "--project", "red", "--parent", str(WEBS[3]), "--reason", WHY, "--nodes", "13")
+    status, _, err = admin(*loop)
+    assert status == 1 and "nothing was written" in err
+    assert all("puppetvar" not in edit.action for edit in edits(dozen)) and edits(dozen)[-1].action == "node add"
+
+
+def test_an_admin_edits_no_nodes_of_others_among_many(
+    dozen: Settings, admin: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("pw-anna\n"))
+    words = ("node", "set", "--named", "*1.example.org", "--class", "ntp", "--reason", WHY, "--as", "anna")
+    status, _, err = admin(*words, "--nodes", "4")
+    assert status == 1 and "blue" in err and with_class(dozen, "ntp") == set()
+    monkeypatch.setattr("sys.stdin", io.StringIO("pw-anna\n"))
+    assert admin(*words, "--project", "red", "--nodes", "3")[0] == 0
+    assert len(with_class(dozen, "ntp")) == 3

@@ -24,6 +24,8 @@ import yaml
 import git_hooks
 from enc.settings import AnswerSettings, BranchSettings, Duration, MirrorSettings, PuppetfileSettings, Settings
 from enc.terms.names import BranchName, EnvironmentName
+from git_hooks.branches.arrival import look
+from git_hooks.cli import BRANCH_MANAGER
 from git_hooks.deploy.collect import collect
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
@@ -32,9 +34,11 @@ from git_hooks.deploy.verify import verify_store
 from git_hooks.mirror.catch_up import CatchUp
 from git_hooks.mirror.upstream import UpstreamFailed
 from git_hooks.repository.refs import ObjectId
+from git_hooks.repository.refstore import RefStore
 from git_hooks.store import code_programs
 from git_hooks.store.steps import nothing
 from tests.real.conftest import SlapdMaker
+from tests.support import json_contract
 from tests.support.bare import Bare, Content, contents, git
 from tests.support.pushes import ManagedRepository, populate
 
@@ -290,12 +294,15 @@ def test_what_is_refused_leaves_the_environment_as_it_was(
     good = site.commit(site.mod("thing"), modules=OWN)
     site.deploy()
     text = puppetfile.replace("THE_URL", site.server.url).replace("THING", site.mod("thing"))
-    site.commit(text, modules=more)
+    bad = site.commit(text, modules=more)
     for _ in range(2):
         record = site.deploy()
         assert record.outcome == "failed" and says in record.detail, record
         assert site.bare.live("test").readlink().name == good
         assert site.shown() == {**THING, "own/manifests/init.pp": "class own {}"}
+    with Deployer(site.settings) as deployer:
+        waits = look(bad, None, deployer, RefStore(str(site.settings.repository)), lambda _: "")
+    assert waits.live == () and says in waits.over, "who waits for it is told at once"
     assert not list(site.settings.store.rglob("PWNED"))
     assert list((site.settings.store / "work").iterdir()) == []
     site.commit(site.mod("thing") + "# mended\n", modules=OWN)
@@ -509,7 +516,7 @@ def test_a_catalog_gets_a_modules_files_of_its_own_version_after_a_switch(tmp_pa
 
 
 def test_a_push_is_told_what_was_fetched_and_refused_if_the_puppetfile_is_not_sound(
-    tmp_path: Path, modules: GitServer, make_slapd: SlapdMaker
+    tmp_path: Path, modules: GitServer, make_slapd: SlapdMaker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     slapd = make_slapd()
     populate(slapd)
@@ -530,6 +537,19 @@ def test_a_push_is_told_what_was_fetched_and_refused_if_the_puppetfile_is_not_so
     assert pushed.status == 0 and "g10k fetched the module of its Puppetfile in" in pushed.output, pushed.output
     assert managed.shown("project_blue", "modules/thing/files/a") == "1"
     assert managed.shown("project_blue", "modules/a/files/data") == "data"
+
+    def told(*words: str) -> str:
+        assert BRANCH_MANAGER.main(["--config", str(managed.configuration), *words]) == 0
+        out = capsys.readouterr().out
+        json_contract.watch("branch-manager", words, out)
+        return out
+
+    module = {"name": "thing", "version": "v1", "kind": "tag", "source": f"{modules.url}thing/repository.git"}
+    rows = {one["environment"]: one["modules"] for one in json.loads(told("list", "--json"))["environments"]}
+    assert rows["project_blue"] == [module] and rows["production"] == []
+    assert f"project_blue  thing   v1       tag of {module['source']}" in told("list", "--modules").splitlines()[-2:]
+    assert f"modules       thing v1 (tag of {module['source']})\n" in told("status", "project_blue")
+    assert json.loads(told("status", "project/blue", "--json"))["modules"] == [module]
 
 
 def test_a_mirror_without_network_keeps_what_is_live_and_catches_up(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ _FILE = ROOT / "tests/cases/json/contract.yaml"
 _OR_NULL = " or null"
 _OPTIONS = ("--unfinished", "--follow", "--forecast")
 """Options that make another question of a command, with a shape of its own."""
-_STATUS_OF_ONE = "branch-manager status BRANCH|COMMIT"
+_STATUS_OF_ONE = "branch-manager status ENVIRONMENT|BRANCH|COMMIT"
 
 Shape = str | list[Any] | dict[str, Any]
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from enc import cli
 from enc.answers import direct
@@ -160,7 +161,7 @@ def test_all_faults_are_found_at_once_and_what_is_sound_counts() -> None:
     found = config.examine(text, "/etc/x.yaml")
     assert [fault.partition(" (")[0] for fault in found.faults] == [
         "line 5: nodes stands twice in this mapping",
-        "unknown key nodez",
+        "unknown key nodez; did you mean nodes?",
         "directory.timeout: 'soon' is not a duration such as 500ms, 3s, 15m, 24h or 7d",
         "directory.tls must be a mapping of settings",
         "nodes.filter: has no %s where the name goes",
@@ -285,3 +286,108 @@ def test_people_are_told_what_is_gone_and_what_answers_machines_is_silent(
     assert direct.main(["web1.example.org"], file) == ExitStatus.FAILED
     output, words = capsys.readouterr()
     assert "LDAP" in output and words == ""
+
+
+@pytest.mark.parametrize(
+    "text, fault",
+    [
+        ("directory: {uri: [x]}", "unknown key directory.uri; did you mean directory.uris?"),
+        ("directory: {TIMEOUT: 3s}", "unknown key directory.TIMEOUT; did you mean directory.timeout?"),
+        ("directory: {bind-dn: x}", "unknown key directory.bind-dn; did you mean directory.bind_dn?"),
+        ("brunches: {}", "unknown key brunches; did you mean branches?"),
+        ("branches: {miror: {}}", "unknown key branches.miror; did you mean branches.mirror?"),
+        ("uris: [x]", "unknown key uris; did you mean directory.uris?"),
+        (
+            "branches: {forge: gitea}",
+            "unknown key branches.forge; did you mean branches.puppetfile.forge or branches.mirror.forge?",
+        ),
+        ("directory: {zzzzzz: 1}", "unknown key directory.zzzzzz (known here:"),
+        ("5: 1", "unknown key 5 (known here:"),
+        ("nodes: {semantics: extnded}", "is not one of terminus, extended; did you mean extended?"),
+        ("branches: {mirror: {forge: githob}}", "; did you mean github?"),
+    ],
+)
+def test_the_nearest_is_told_for_what_is_unknown(text: str, fault: str) -> None:
+    assert fault in config.examine(text, "x").faults[0]
+
+
+def shown(tmp_path: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    file = tmp_path / "c.yaml"
+    text = "# a comment\ndirectory:\n  timeout: 7s\n  uris:\n  - ldapi:///\nbranches: {mirror: {poll: 90s}}\n"
+    file.write_text(text)
+    status = cli.main(["--config", str(file), "config", "show", *words])
+    told = capsys.readouterr()
+    return status, told.out, told.err
+
+
+@pytest.mark.parametrize(
+    "key, value, where",
+    [
+        ("directory.timeout", "7s", ", line 3"),
+        ("directory.uris", "['ldapi:///']", ", line 4"),
+        ("branches.mirror.poll", "90s", ", line 6"),
+        ("branches.store", str(Settings().branches.store), ": the default"),
+        ("branches.mirror.forge", "null", ": the default"),
+        ("directory.tls.ca_file", "null", ": the default"),
+    ],
+)
+def test_one_setting_is_shown_and_where_it_comes_from(
+    key: str, value: str, where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shown(tmp_path, capsys, key)[:2] == (0, f"{value}\n")
+    assert shown(tmp_path, capsys, key)[2].rstrip().endswith(where)
+    document = json.loads(shown(tmp_path, capsys, key, "--json")[1])
+    assert list(document["origins"]) == [key]
+    assert document["file_from"] == "option"
+    assert document["origins"][key]["from"] == ("default" if where.endswith("default") else "file")
+
+
+def test_all_settings_are_a_file_that_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, text, told = shown(tmp_path, capsys)
+    assert status == 0
+    assert "  timeout: 7s  # line 3\n" in text and "  uris:  # line 4\n" in text
+    assert "    poll: 90s  # line 6\n" in text
+    assert f"read from {tmp_path}/c.yaml (--config)" in told
+    document = json.loads(shown(tmp_path, capsys, "--json")[1])
+    assert yaml.safe_load(text) == document["settings"]
+    assert set(document["origins"]) == {setting.key for setting in config_reference.settings()}
+    section = shown(tmp_path, capsys, "branches.mirror")
+    assert yaml.safe_load(section[1]) == document["settings"]["branches"]["mirror"]
+
+
+@pytest.mark.parametrize(
+    "key, words, status",
+    [
+        ("directory.uri", "there is no setting directory.uri; did you mean directory.uris?", 2),
+        ("brunches.store", "did you mean branches?", 2),
+        ("uris", "did you mean directory.uris?", 2),
+        ("directory.uris.x", "there is no setting directory.uris.x", 2),
+        ("", "there is no setting ", 2),
+        (".", "there is no setting .", 2),
+        ("follow.beat", "follow.beat: is gone since version 0.1.0: it is 2s", 1),
+    ],
+)
+def test_no_such_setting(key: str, words: str, status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = shown(tmp_path, capsys, key)
+    assert (found[0], found[1]) == (status, "")
+    assert words in found[2]
+
+
+def test_what_names_the_file_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "other.yaml"
+    file.write_text("directory: {timeout: 4s}\n")
+    monkeypatch.setenv(config.ENVIRONMENT_VARIABLE, str(file))
+    assert cli.main(["config", "show", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["file_from"] == "environment"
+    assert cli.main(["config", "show"]) == 0
+    assert f"{file} (${config.ENVIRONMENT_VARIABLE})" in capsys.readouterr().err
+
+
+def test_what_a_merge_brings_has_the_line_where_it_stands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "merged.yaml"
+    file.write_text("nodes: &all\n  base: o=x\nprojects:\n  <<: *all\n")
+    assert cli.main(["--config", str(file), "config", "show", "projects.base"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "o=x\n" and told.err.endswith("line 2\n")

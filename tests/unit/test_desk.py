@@ -43,4 +43,8 @@ def test_the_error_stays_what_it_is_and_says_how_far_the_edit_came(error: Toolki
     with pytest.raises(type(error)) as caught:
         desk.submit(Plan("project delete", "project red", None, tuple(map(deleting, ENTRIES))), reason="test")
     assert caught.value is error
-    assert str(error) == f"{before} (1 of 2 steps were made; the same command makes the rest)"
+    (edit,) = desk.trail.read()[0]
+    assert str(error) == (
+        f"{before} (1 of 2 steps were made; the same command makes the rest, and enc-admin node undo {edit.id} takes "
+        "back what was made)"
+    )

@@ -227,9 +227,9 @@ def test_another_forge_is_refused_in_a_line_that_names_those_there_are(value: st
     with pytest.raises(ConfigurationError) as caught:
         parse(f"branches: {{mirror: {{forge: {value}, url: 'https://h/r'}}}}", where="config.yaml")
     told = str(caught.value)
-    assert told.startswith("config.yaml: branches.mirror.forge: ") and told.endswith(
-        f"is not one of {', '.join(FORGES)}"
-    )
+    refused, _, near = told.partition("; did you mean ")
+    assert refused.startswith("config.yaml: branches.mirror.forge: ")
+    assert refused.endswith(f"is not one of {', '.join(FORGES)}") and near in ("", "github?")
     assert "\n" not in told
 
 

@@ -23,10 +23,12 @@ _OTHERS = {
     "enc-admin signing judge": "puppetserver asks for the exit status",
     "enc-admin vendordata serve": "a service",
     "branch-manager authorized-keys": "what sshd reads",
+    "branch-manager completion": "a shell's program",
     "branch-manager gerrit-hook": "what Gerrit runs",
     "branch-manager hooks": "a service",
     "branch-manager serve": "a service",
     "branch-manager ssh-shell": "what sshd runs",
+    "puppetmaster-self completion": "a shell's program",
 }
 """Commands without `--json`, and whom their output is for."""
 
@@ -178,7 +180,10 @@ def test_wrong_usage_is_told_as_a_document(
 def test_without_json_wrong_usage_leaves_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert PROGRAMS[0].main(["node", "list", "--jason"]) == 2
     told = capsys.readouterr()
-    assert (told.out, told.err.splitlines()[-1]) == ("", "enc-admin: unrecognized arguments: --jason")
+    assert (told.out, told.err.splitlines()[-1]) == (
+        "",
+        "enc-admin: node list: unknown option --jason; did you mean --json?",
+    )
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)

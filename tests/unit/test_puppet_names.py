@@ -217,14 +217,14 @@ def test_the_edit_tells_it_too(places: Environments) -> None:
         variables={VariableName("hostname"): "x", VariableName("Rack"): "1"},
         data={DataKey("motd"): {"a": ["%{facts.os.name}"]}},
     )
-    told = advice.on_plan(wish, EnvironmentName("production"), None, settings)
+    told = advice.on_plan(wish, EnvironmentName("production"), (), settings)
     assert [line.split(":")[0] for line in told[:1]] == ["class role"]
     assert [line.partition(": ")[0] for line in told[1:]] == ["variable hostname", "variable Rack", "data motd"]
     # A node that gets another environment has all of its classes looked for there.
     before, after = said("a", "production", "role::web"), said("a", "own", "role::web")
-    (line,) = advice.on_plan(Wish(), None, Effect(Certname("a"), before, after), settings)
+    (line,) = advice.on_plan(Wish(), None, [Effect(Certname("a"), before, after)], settings)
     assert line.startswith("class role::web: no file was found for it in environment own")
-    (line,) = advice.on_plan(Wish(environment=EnvironmentName("gone")), EnvironmentName("gone"), None, settings)
+    (line,) = advice.on_plan(Wish(environment=EnvironmentName("gone")), EnvironmentName("gone"), (), settings)
     assert line.startswith("environment gone: is not deployed")
 
 

@@ -97,7 +97,10 @@ WALLS = {
         *("enc.authority.origin", "enc.authority.revocations", "enc.instances.agent_profile", "enc.signing.request"),
     ],
     "getpass": ["enc.commands.*"],
-    "argparse": ["enc.cli", "enc.commands.*", "enc.reference", "git_hooks.commands.*", "puppetmaster_self.commands.*"],
+    "argparse": [
+        *("enc.cli", "enc.programs.command_line", "enc.programs.completion", "enc.reference"),
+        *("enc.commands.*", "git_hooks.commands.*", "puppetmaster_self.commands.*"),
+    ],
     "fcntl": [
         *("enc.answers.*", "enc.directory.place", "enc.instances.journal"),
         *("enc.programs.json_lines", "enc.programs.whole_file"),
@@ -124,7 +127,8 @@ WALLS = {
     "os.sync": ["enc.programs.file_systems"],  # it waits for every file system: another's server may be gone
     "tempfile.NamedTemporaryFile": ["enc.programs.entrypoint"],  # what is attached to the report of a bug
     "yaml": [
-        *("enc.settings.config", "enc.settings.reference", "enc.directory.embedded_config", "enc.importing.*"),
+        *("enc.settings.config", "enc.settings.origins", "enc.settings.reference"),
+        *("enc.directory.embedded_config", "enc.importing.*"),
         "enc.instances.reports",
         "enc.instances.user_data",
         *("enc.puppet.hiera", "git_hooks.server_code.hiera_yaml"),
