@@ -157,7 +157,6 @@ WORDS: dict[str, tuple[str, ...]] = {
     "ssh-shell": ("alice",),
     "status": ("test",),
     "token": ("create", "ci", "--for", "alice"),
-    "refusals": (),
     "units": (),
     "verify": (),
     "verify-store": (),
