@@ -92,7 +92,7 @@ class Program:
         theirs = _account_of(call.config_path)  # before it is read: it says what else is looked at
         owner = accounts.owner_of(whose(call)) if whose is not None else None
         if theirs is not None and (owner is None or owner.uid != theirs.uid):
-            text = f"is the configuration, and {theirs.name}'s, which root does not obey; chown it to root"
+            text = f"is the configuration and belongs to {theirs.name}, so root does not use it; chown it to root"
             raise accounts.NotSafe(f"{text}, or do this as {theirs.name}", where=str(call.config_path))
         if owner is not None:
             accounts.become(owner, self._load)
@@ -115,7 +115,9 @@ def _account_of(configuration: Path) -> accounts.Account | None:
         raise accounts.NotSafe(f"is the configuration, and {error.message}", where=str(configuration)) from error
 
 
-ENC_ADMIN = Program("enc-admin", "Node data in LDAP, for Puppet: admin's and operator's command.", COMMANDS, AS_ROOT)
+ENC_ADMIN = Program(
+    "enc-admin", "Node data in LDAP for Puppet: the command for admins and operators.", COMMANDS, AS_ROOT
+)
 
 
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:

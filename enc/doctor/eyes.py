@@ -35,7 +35,7 @@ class OwnersEyes:
         try:
             owner = owner_of(self._places())
         except NotSafe as error:
-            yield fault(self._check, str(error), "until then nothing there is looked at")
+            yield fault(self._check, str(error), "until then nothing there is checked")
             return
         for look in looks:
             if owner is None:

@@ -71,7 +71,7 @@ def test_list_shows_every_environment_with_its_distance(managed: Managed) -> Non
 @pytest.mark.parametrize("name", ["agent", "MAIN"])
 def test_no_commit_becomes_an_environment_of_a_name_that_puppet_keeps(managed: Managed, name: str) -> None:
     done = managed.branch_manager("deploy", name, "--commit", str(managed.tip("project/red")))
-    assert done.returncode == 2 and f"keeps {name} from environments" in done.stderr
+    assert done.returncode == 2 and f"forbids {name} as an environment" in done.stderr
     assert name not in listed(managed)
 
 

@@ -327,7 +327,7 @@ def authority_apart(site: CentralSite, first: Machine) -> None:
     assert "DNS:puppet" in _openssl(first, f"{SSL}/certs/{FIRST}.pem", "-text")
     done(first, "puppetserver", "ca", "list", "--config", "/etc/puppetmaster-authority/puppet.conf", "--all")
     said = done(first, f"{PREFIX}/bin/enc-admin", "doctor")
-    assert re.search("ok +trust-authority +the authority is apart", said), said
+    assert re.search("ok +trust-authority +the authority is a separate server", said), said
     # With the key of the process that compiles
     for method, path in (("GET", "certificate_statuses/any"), ("PUT", f"certificate_status/{FIRST}")):
         assert ask(first, f"{AUTHORITY}:8141", FIRST, method, f"/puppet-ca/v1/{path}") == "403"

@@ -43,4 +43,4 @@ def test_the_error_stays_what_it_is_and_says_how_far_the_edit_came(error: Toolki
     with pytest.raises(type(error)) as caught:
         desk.submit(Plan("project delete", "project red", None, tuple(map(deleting, ENTRIES))), reason="test")
     assert caught.value is error
-    assert str(error) == f"{before} (1 of 2 steps were made; the same command makes the rest)"
+    assert str(error) == f"{before} (1 of 2 steps were done; run the same command again for the rest)"

@@ -376,7 +376,7 @@ def _named(key: str, value: Any) -> Any:
 def test_units_hold_the_program_and_refuse_what_they_cannot_hold() -> None:
     made = units.texts(("/opt/p/bin/python3", "-m", "x"))
     assert all("/opt/p/bin/python3 -m x recover" in made[name] for name in (units.RECOVER, units.WATCH))
-    with pytest.raises(Exception, match="cannot stand in a unit"):
+    with pytest.raises(Exception, match="cannot be used in a unit"):
         units.texts(("/a b",))
 
 
