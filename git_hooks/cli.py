@@ -10,7 +10,10 @@ from enc.cli import Program
 from git_hooks.commands import AS_ROOT, COMMANDS
 
 BRANCH_MANAGER = Program(
-    "branch-manager", "Branches of the Puppet repository become environments: operator's command.", COMMANDS, AS_ROOT
+    "branch-manager",
+    "Branches of the Puppet repository become environments: the operators' command.",
+    COMMANDS,
+    AS_ROOT,
 )
 
 

@@ -16,14 +16,16 @@ from git_hooks.branches.proposals import Proposed, proposed
 from git_hooks.commands.target import opened
 from git_hooks.repository.objects import Divergence
 
-SUMMARY = "list environments: branch, commit, who, age, nodes, ahead and behind of the site's own branches"
+SUMMARY = "list environments: branch, commit, who, age, nodes, how far ahead and behind the site's own branches"
 
 FOR_REVIEW = "for review"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--not-live", action="store_true", help="only those that do not show what their branch shows")
+    parser.add_argument(
+        "--not-live", action="store_true", help="only those that do not show their branch's last commit"
+    )
     json_option(parser)
 
 

@@ -81,7 +81,7 @@ class Act:
         raise NotImplementedError
 
     def made(self) -> bool | None:
-        """Tell whether all is as it should be; None: neither as before nor as it should be."""
+        """Tell whether everything is in place; None: neither as before nor as it should be."""
         raise NotImplementedError
 
     def finish(self) -> int:
