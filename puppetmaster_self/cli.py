@@ -10,7 +10,10 @@ from enc.cli import Program
 from puppetmaster_self.commands import AS_ROOT, COMMANDS
 
 PUPPETMASTER_SELF = Program(
-    "puppetmaster-self", "This instance as its own Puppet master, and back: for a project's admins.", COMMANDS, AS_ROOT
+    "puppetmaster-self",
+    "Make this instance its own Puppet master, or go back: for a project's admins.",
+    COMMANDS,
+    AS_ROOT,
 )
 
 

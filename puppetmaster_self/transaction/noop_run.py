@@ -38,7 +38,11 @@ def differences(output: str, shown: Callable[[str], bool]) -> list[list[str]]:
     for message in _messages(output):
         if content := _CONTENT.match(message):
             what, path = content.groups()
-            contents[what] = _told(message) if shown(path) else ["not everybody may read it, so it is not shown"]
+            contents[what] = (
+                _told(message)
+                if shown(path)
+                else ["the file is not readable by everybody, so its contents are not shown"]
+            )
         elif noop := _NOOP.match(message):
             hashes = _HASHES.fullmatch(noop[1])
             lines = contents.pop(hashes[1], []) if hashes else []
