@@ -1,4 +1,4 @@
-"""What the follower counts, and Prometheus's door to it over HTTP.
+"""The follower's counters, and the HTTP endpoint from which Prometheus reads them.
 
 Not here: the format (prometheus.py), the meaning of the numbers (docs/operation.md lists them).
 """

@@ -1,4 +1,4 @@
-"""Does the server that a feed follows have all the changes that we know of? Pure: times come from outside.
+"""Decides whether the server that a feed follows has all the changes that we know of. Pure.
 
 Being connected, and nothing coming, is no proof: a replica whose own link is
 broken says nothing either, for ever. So the server's contextCSN is held against

@@ -1,4 +1,4 @@
-"""Make the answers anew that are on the copy's list, one after another.
+"""Rewrites the answers on the copy's list, one after another.
 
 One name's failure stops no other: a contradiction in its records, and whatever
 else goes wrong with it alone, is its problem, is noted, and the next follows.

@@ -1,4 +1,4 @@
-"""How certificates and instances are, for Prometheus. Pure.
+"""The state of certificates and instances as metrics for Prometheus. Pure.
 
 docs/instances.md lists the names. Not here: the format (prometheus.py).
 """

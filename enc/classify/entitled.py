@@ -1,4 +1,4 @@
-"""Whose an environment is, and whether a node of a project may have it. Pure apart from asking the `Source`.
+"""Decides which project owns an environment and whether a node may have it. Pure apart from asking the `Source`.
 
 Whoever pushes to an environment decides what its nodes run, and reads what its code decrypts. So an environment that a
 branch of a project can become (`branches.rules`) is that project's, whether there is such a branch or not:

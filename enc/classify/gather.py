@@ -1,4 +1,4 @@
-"""From a certname to the records that bear on it. Pure apart from asking the `Source`.
+"""Collects the records that affect a certname's classification. Pure apart from asking the `Source`.
 
 The node itself is sought under the certname and then, in terminus semantics,
 under the part before the first dot and under `default`. Extended semantics

@@ -1,4 +1,4 @@
-"""From a server that Nova starts to an instance: made once, the same vendor data as long as it waits, then nothing.
+"""Makes one instance of each server that Nova starts, and gives its vendor data while the instance is waiting.
 
 Nova asks at every boot, and often twice at once (metadata service and config
 drive), so everything here may be asked again. The server's id, which stands on

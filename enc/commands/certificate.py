@@ -1,4 +1,4 @@
-"""`enc-admin certificate`: what the authorities hold and when it ends; the revocation list of this master."""
+"""`enc-admin certificate`: the authorities' certificates and when they expire; this master's revocation list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`enc-admin doctor`: look at everything, say what is wrong and what to do."""
+"""`enc-admin doctor`: checks everything and says what is wrong and what to do."""
 
 from __future__ import annotations
 

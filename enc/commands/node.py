@@ -1,4 +1,4 @@
-"""`enc-admin node`: what single nodes are, and edits of them."""
+"""`enc-admin node`: shows single nodes and edits them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`enc-admin project`: projects, their people, and what they say for all their nodes."""
+"""`enc-admin project`: projects, their people, and their classification for all their nodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`enc-admin shadow`: would another ENC have said the same?"""
+"""`enc-admin shadow`: compares the answers of another ENC with ours."""
 
 from __future__ import annotations
 

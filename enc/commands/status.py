@@ -1,4 +1,4 @@
-"""`enc-admin status`: how the follower and its answers are doing."""
+"""`enc-admin status`: shows the state of the follower and its answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ldap3's socket side with an end to every wait: a strategy of ours in the place of its own.
+"""A socket strategy for ldap3 in which every wait has a limit.
 
 ldap3 makes requests, binds and reads answers; here they go over a socket. Each
 of its strategies waits for ever for somebody: for a server that sends an octet

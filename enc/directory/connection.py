@@ -1,4 +1,4 @@
-"""A connection to the directory: the first server that answers, and who we are there.
+"""Connects to the first LDAP server that answers and signs in.
 
 Owns fail-over, and who signs in how. Connecting, StartTLS, binding and every
 request are ldap3's, whose socket side is `bounded`. Several operations may be

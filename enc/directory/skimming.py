@@ -1,4 +1,4 @@
-"""An entry that is too large is read past, and what is small of it is kept. Pure.
+"""Skips the large parts of an oversized entry and keeps the small ones. Pure.
 
 Whoever may write one entry must not stop the reading of all others. So a
 message with an entry above the limit is not refused, which would end the

@@ -1,4 +1,4 @@
-"""Checks that are made as whom they are about: what an account owns obeys that account, and doctor is root.
+"""Runs checks as the account they are about, because doctor is root and must not trust that account's files.
 
 Failure modes: a place that root cannot use safely, or a check that gives no answer, is a finding itself.
 """

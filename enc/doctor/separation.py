@@ -1,4 +1,4 @@
-"""What has whoever gets puppetserver's account here: the authority, all domains or one (docs/trust-domains.md)?
+"""Checks what puppetserver's account can reach: the authority, all domains or one (docs/trust-domains.md).
 
 Found out by looking, not from what is configured: which services puppetserver loads, what its account can read (in a
 process that has become the account), and what the authority answers to the certificate that it serves with. The

@@ -1,4 +1,4 @@
-"""Is the store there at all? Tells one that somebody emptied from one whose file system is not mounted.
+"""Checks that the store exists, and tells an emptied store from one whose file system is not mounted.
 
 A store that was emptied is made anew from git. One that is only not mounted
 must not be: what is made would fill the disk below it, be hidden when the

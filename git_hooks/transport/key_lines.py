@@ -1,4 +1,4 @@
-"""What stands in a person's `sshPublicKey`: lines of an authorized_keys file, read as sshd reads them. Pure.
+"""Reads the values of a person's `sshPublicKey`, lines of authorized_keys, the way sshd does. Pure.
 
 A line is a key, or options and then a key (sshd(8), "AUTHORIZED_KEYS FILE
 FORMAT"). What limits a key there must limit it here, and our own line for sshd

@@ -1,4 +1,4 @@
-"""Who somebody is that shows a name and a password or token (HTTP Basic, RFC 7617).
+"""Finds out who signs in with a name and a password or token (HTTP Basic, RFC 7617).
 
 A password is tried by binding to LDAP as the person; nothing of it is kept, and
 none is sent anywhere if it has the form of a token. A token is looked up

@@ -1,4 +1,4 @@
-"""What the branch manager does by itself, beside pushes: each chore is what a command does, without being asked.
+"""The branch manager's periodic chores; each does what a command does.
 
 Owns: the chores, and which of them a site has (`intervals`). A chore yields a
 remark about each thing that it did or could not do. It takes the locks that

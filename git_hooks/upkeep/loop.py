@@ -1,4 +1,4 @@
-"""When the branch manager looks after itself: one thread that does the chores, each at its time.
+"""The thread that runs the branch manager's chores, each at its time.
 
 The times are pure (`Turn`, `after`, `earliest`); `Upkeep` waits and calls. One
 chore's failure is a line in the log and another try after a pause; it stops

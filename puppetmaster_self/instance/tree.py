@@ -1,4 +1,4 @@
-"""What files are like, kept and brought back: content, links, owners, modes, extended attributes.
+"""Saves and restores files: content, links, owners, modes, extended attributes.
 
 `look` describes trees, `keep` also copies what files hold, `restoration`
 decides what has to be done so that things are as they were, `restore` does it.

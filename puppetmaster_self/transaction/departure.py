@@ -1,4 +1,4 @@
-"""The orderly way back to the central master, wanted by somebody: `disable`, or the class taken away in LDAP.
+"""The orderly way back to the central master: by `disable`, or after the class was removed in LDAP.
 
 First the local commits are bundled and pushed, and what became of them is
 written down. Not here: going back because something is broken (transaction.py).

@@ -1,4 +1,4 @@
-"""What a run of the agent in noop said that it would change, for people. Pure.
+"""Shows people what an agent's noop run would change. Pure.
 
 Puppet writes a message for each property, `PATH/content: current_value '{sha256}…',
 should be '{sha256}…' (noop)`, and before that of a file's content, where it may

@@ -1,4 +1,4 @@
-"""May this instance become its own master now? Facts in, findings out. Pure.
+"""Decides whether this instance may become its own master now: facts in, findings out. Pure.
 
 A fault stops `enable` before anything is changed. `doctor` shows the same.
 """

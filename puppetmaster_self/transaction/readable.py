@@ -1,4 +1,4 @@
-"""What puppetserver's account has to read on this instance, and what is in its way. Looks only.
+"""Checks what puppetserver's account must read on this instance and what prevents it. Changes nothing.
 
 A classifier that cannot read its password, and hiera data behind a directory
 that nobody may pass, are found otherwise when everything is up: the first as a

@@ -224,7 +224,7 @@ def test_a_site_server_shows_no_environment_of_a_project(
     assert branch_manager(repository, "deploy") == 0
     assert environments(repository) == {"production", "test"}
     done = repository.push([{"ref": "project/red", "files": {"manifests/site.pp": "new"}}])
-    assert done.status == 0 and "project_red: stored; a server of another domain shows it" in done.output
+    assert done.status == 0 and "project_red: stored; a server of another domain deploys it" in done.output
     done = repository.push([{"ref": "topic/red/new", "files": {"x": "new"}}])
     assert done.status == 0 and environments(repository) == {"production", "test"}
     capsys.readouterr()

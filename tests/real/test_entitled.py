@@ -49,7 +49,7 @@ def test_an_edit_past_our_commands_opens_no_other_projects_environment(following
     assert said(following) == "project_a", "no trial"
     assert usage.nodes(theirs) == (), "so b's branch can be deleted, and ends"
     slapd.modify(node_dn(WEB, "a"), {"puppetmasterTrial": [(DELETE, [])], "environment": [(ADD, ["project_b"])]})
-    eventually(lambda: any("none of its guests" in one.message for one in following.status().problems), "told")
+    eventually(lambda: any("not one of its guests" in one.message for one in following.status().problems), "told")
     assert said(following) == "project_a", "the last good answer is its own, and goes on"
     assert usage.nodes(theirs) == ()
     slapd.modify(project("b"), {"puppetmasterGuest": [(ADD, ["a"])]})

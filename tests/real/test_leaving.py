@@ -161,7 +161,7 @@ def test_a_branch_is_not_deleted_by_who_says_that_it_was_elsewhere(site: Managed
     # git deletes without a look at the branch if it does not have the commit that the client says it saw.
     told = site.send([f"{claimed} {'0' * 40} {IDLE.ref}"], who="anna")
     assert IDLE.ref in site.refs()
-    assert f"{IDLE}: the branch is not at the commit that you saw" in told
+    assert f"{IDLE}: the branch has moved since you fetched" in told
 
 
 def test_what_cannot_be_noted_is_not_taken_away(site: ManagedRepository) -> None:

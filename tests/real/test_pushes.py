@@ -148,7 +148,7 @@ def test_a_full_disk_is_told_of_each_environment(site: ManagedRepository, monkey
         assert f"{name}: NOT deployed, nothing was changed: " in pushed.output
         assert Records(str(site.base / "store")).of(EnvironmentName(name))[0].outcome == "failed"
     assert "No space left on device" in pushed.output and "[Errno" not in pushed.output
-    assert "2 of 2 environments are not as this push wants them" in pushed.output
+    assert "2 of 2 environments are not as this push requires" in pushed.output
 
 
 @pytest.mark.parametrize("first", ["delete", "create"])

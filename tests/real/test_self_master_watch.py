@@ -162,7 +162,7 @@ def test_without_the_central_master_it_stays_and_tries_later(watched: Watched) -
 def test_a_dead_master_is_left_after_its_time(watched: Watched) -> None:
     dead = free_port()
     assert watched.look(port=dead) == "serving"
-    assert any("has not answered for 0 s; after 900 s we go back" in line for line in watched.told)
+    assert any("has not answered for 0 s; after 900 s the instance goes back" in line for line in watched.told)
     mark = watched.scripted.places.dead
     assert watched.look() == "serving" and not mark.exists(), "one answer is enough"
     # A mark of an earlier self-master does not count.

@@ -128,7 +128,7 @@ def test_a_project_begins_where_the_rules_or_the_setting_say(bare: Bare) -> None
     git(bare.path, "update-ref", "-d", "refs/heads/staging")
     with (
         Deployer(bare.settings) as deployer,
-        pytest.raises(NotFound, match="no branch staging that projects' branches"),
+        pytest.raises(NotFound, match="no branch staging from which projects' branches"),
     ):
         (one,) = missing([ProjectName("late")], deployer.repository.branches(), RULES)
         make(one, deployer, RefStore(str(bare.path)), "me")

@@ -65,7 +65,7 @@ def test_a_person_outside_the_project_cannot_push(managed: Managed, tmp_path: Pa
     assert clone.clone(managed.url("carol")).returncode == 0
     before = managed.tip("project/red")
     done = clone.push("by carol")
-    assert done.returncode != 0 and "carol is in no project and is no operator, and so may push nothing" in done.stderr
+    assert done.returncode != 0 and "carol is neither in a project nor an operator and may not push here" in done.stderr
     assert managed.tip("project/red") == before
 
 

@@ -128,7 +128,7 @@ def test_a_project_whose_branch_cannot_be_made_stops_no_other(kept: Kept, slapd:
         project(slapd, "a-b")
         project(slapd, "blue")
         soon(lambda: kept.shows("project_blue"))
-        soon(lambda: "project a-b has no branch: environment project_a_b is branch project/a_b's" in kept.words)
+        soon(lambda: "project a-b has no branch: environment project_a_b belongs to branch project/a_b" in kept.words)
     assert kept.words.count("project a-b has no branch") == 1
 
 
