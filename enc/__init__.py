@@ -1,0 +1,1 @@
+"""The classifier: node data in LDAP becomes what Puppet asks for."""

@@ -93,7 +93,7 @@ class Program:
         theirs = _account_of(call.config_path)  # before it is read: it says what else is looked at
         owner = accounts.owner_of(whose(call)) if whose is not None else None
         if theirs is not None and (owner is None or owner.uid != theirs.uid):
-            text = f"is the configuration, and {theirs.name}'s, which root does not obey; chown it to root"
+            text = f"is the configuration and belongs to {theirs.name}, so root does not use it; chown it to root"
             raise accounts.NotSafe(f"{text}, or do this as {theirs.name}", where=str(call.config_path))
         if owner is not None:
             accounts.become(owner, self._load)
@@ -118,7 +118,7 @@ def _account_of(configuration: Path) -> accounts.Account | None:
 
 ENC_ADMIN = Program(
     "enc-admin",
-    "Node data in LDAP, for Puppet: admin's and operator's command.",
+    "Node data in LDAP for Puppet: the command for admins and operators.",
     COMMANDS,
     AS_ROOT,
     GROUPS,

@@ -12,7 +12,7 @@ from git_hooks.commands.examples import EXAMPLES
 
 BRANCH_MANAGER = Program(
     "branch-manager",
-    "Branches of the Puppet repository become environments: operator's command.",
+    "Branches of the Puppet repository become environments: the operators' command.",
     COMMANDS,
     AS_ROOT,
     GROUPS,

@@ -84,7 +84,7 @@ def _tell(servers: Servers) -> None:
     base, bob = os.path.relpath(servers.base), servers.base / "people/bob"
     print(
         f"""\
-Everything goes on running; its files are in {base}. To try it yourself:
+Everything keeps running; its files are in {base}. To try it yourself:
 
   export PUPPETMASTER_CONFIG={shlex.quote(str(servers.config))} PATH={shlex.quote(str(servers.scripts))}:$PATH
   enc-admin node explain {WEB_1}

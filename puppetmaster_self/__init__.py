@@ -1,0 +1,1 @@
+"""An instance that becomes its own Puppet master, and goes back."""

@@ -12,7 +12,7 @@ from puppetmaster_self.commands.examples import EXAMPLES
 
 PUPPETMASTER_SELF = Program(
     "puppetmaster-self",
-    "This instance as its own Puppet master, and back: for a project's admins.",
+    "Make this instance its own Puppet master, or go back: for a project's admins.",
     COMMANDS,
     AS_ROOT,
     GROUPS,

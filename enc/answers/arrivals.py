@@ -1,4 +1,4 @@
-"""Entries go into the copy as the feeds bring them, and what is wrong with one is noted as that entry's.
+"""Puts entries from the feeds into the copy and records a problem with one as that entry's.
 
 Owns the counting of what changed, and the entries that could not be looked at:
 noted for `status` while they are so, and taken off when they can be again.

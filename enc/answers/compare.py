@@ -1,4 +1,4 @@
-"""Is the copy what the server has? One comparison with a listing of all versions.
+"""Compares the copy once with a listing of all versions on the server.
 
 A version is (entryCSN, DN): a rename above an entry changes its DN and not its
 CSN. Whatever differs is only *suspected* at first, since changes may be on

@@ -1,4 +1,4 @@
-"""When the copy of one feed is compared with its server, and the comparison under way.
+"""Decides when the copy of one feed is compared with its server, and runs that comparison.
 
 Comparisons begin at each resumption and then every `follow.poll_interval`, or,
 where one takes many seconds, so seldom that they fill a fifth of the time; one

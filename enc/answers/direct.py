@@ -87,8 +87,9 @@ def answer(certname: Certname, settings: Settings, *, trusted: bool = False) -> 
 def _not_asked(certname: Certname) -> str:
     """Return the line where members' code may have puppetserver's account, which therefore has no password for LDAP."""
     return (
-        f"{certname} has no answer here: this server serves nodes of the domain projects (domains.serves), and knows "
-        "those that its follower has written (enc-admin status); the site's own nodes belong to another server"
+        f"{certname} has no answer here: this server serves nodes of the domain projects (domains.serves), and "
+        f"knows only those that its follower has written (enc-admin status); the site's own nodes belong to another "
+        f"server"
     )
 
 
@@ -131,7 +132,8 @@ def _without_ldap(
         when = iso(deleted) if deleted else "some time ago"
         return (
             ExitStatus.FAILED,
-            f"{certname} was deleted from LDAP ({when}), and whether it was created anew cannot be asked: {error}\n",
+            f"{certname} was deleted from LDAP ({when}), and LDAP cannot be asked whether it was created again: "
+            f"{error}\n",
         )
     age = max(0, int(time.time()) - contact.contact)
     found = on_disk(layout, certname, age, now=time.time(), fallback=age <= contact.max_age)

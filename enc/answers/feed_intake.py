@@ -1,4 +1,4 @@
-"""What one feed says goes into the copy, and is held against what its server has.
+"""Puts what one feed reports into the copy and checks it against the server.
 
 Owns the feed's thread, the refresh under way, the cookie that counts, how far
 the copy and the server have got, and when the copy was last known to hold what

@@ -1,4 +1,4 @@
-"""What the follower keeps up with: one feed for each base, each in a thread of its own.
+"""The feeds that the follower reads from LDAP: one for each base, each in its own thread.
 
 A thread reads events from the server and hands them over in batches; it never
 touches the copy. It asks the follower for the cookie each time it (re)connects,

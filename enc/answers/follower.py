@@ -79,7 +79,7 @@ def _served(
         if not stop.is_set():
             Session(layout, settings, writer, numbers, lock, stop, beat).run(once=once)
     except CopyDamaged as error:
-        logger.warning("%s; it is thrown away and read anew from LDAP", error)
+        logger.warning("%s; it is discarded and read again from LDAP", error)
         discard(layout.copy)
         return False
     except (ToolkitError, OSError) as error:
@@ -97,6 +97,6 @@ def _served(
 
 def _unwritable(layout: Layout, error: OSError) -> ToolkitError:
     return ToolkitError(
-        f"cannot be written: {error.strerror or error}; it must belong to the account that follows, and have room",
+        f"cannot be written: {error.strerror or error}; it must belong to the follower's account and have free space",
         where=error.filename or str(layout.root),
     )

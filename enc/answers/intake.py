@@ -1,4 +1,4 @@
-"""All feeds of one session: what they hand over is committed together, and what that makes of the copy.
+"""Commits what all feeds of one session deliver together, and knows the resulting state of the copy.
 
 Owns the threads' queue, the transaction in which everything that was handed
 over goes into the copy, and what only all feeds together can say: whether the

@@ -1,4 +1,4 @@
-"""Where everything stands below the answers directory, and the format of `contact`.
+"""The paths below the answers directory, and the format of `contact`.
 
 One follower writes here; `enc`, `enc-trusted`, hiera and `enc-admin` read.
 The names are an interface: `enc`, `enc-trusted` and `enc-autosign` know them too, and people's

@@ -1,4 +1,4 @@
-"""One answers directory has one follower: the lock that sees to it.
+"""The lock that allows one follower for each answers directory.
 
 A locked file (flock) stays locked as long as any process has it open that
 inherited it. So the lock covers the processes that a follower starts, and the

@@ -1,4 +1,4 @@
-"""What the follower counts, and Prometheus's door to it over HTTP.
+"""The follower's counters, and the HTTP endpoint from which Prometheus reads them.
 
 Not here: the format (prometheus.py), the meaning of the numbers (docs/operation.md lists them).
 """
@@ -31,22 +31,24 @@ class Metrics:
     """The numbers. Counters begin at 0 with the process; gauges say how things are now."""
 
     up: float = _metric("gauge", "1 while the copy is kept equal to LDAP, else 0")
-    age_seconds: float = _metric("gauge", "Time since the answers were last known to be what LDAP says")
-    lag_seconds: float = _metric("gauge", "From the last change's time stamp in LDAP to its answer on disk")
+    age_seconds: float = _metric("gauge", "Time since the answers were last known to match LDAP")
+    lag_seconds: float = _metric("gauge", "Time from the last change's time stamp in LDAP to its answer on disk")
     nodes: float = _metric("gauge", "Node entries in the copy")
-    pending: float = _metric("gauge", "Names whose answers have still to be made anew")
+    pending: float = _metric("gauge", "Names whose answers have yet to be rewritten")
     problems: float = _metric("gauge", "Entries that cannot be classified")
-    unread: float = _metric("gauge", "Entries that cannot be looked at, such as those that are too large")
+    unread: float = _metric("gauge", "Entries that cannot be read, for example because they are too large")
     answers_written_total: float = _metric("counter", "Answers written to disk")
     answers_removed_total: float = _metric("counter", "Answers removed from disk")
-    changes_total: float = _metric("counter", "Changes received from LDAP that said something new")
-    connections_total: float = _metric("counter", "Connections to LDAP that were taken")
+    changes_total: float = _metric("counter", "Changes received from LDAP that changed something")
+    connections_total: float = _metric("counter", "Connections to LDAP that were accepted")
     connection_errors_total: float = _metric("counter", "Connections to LDAP that failed or were lost")
     refreshes_total: float = _metric("counter", "Refreshes completed, from a cookie or from nothing")
-    full_refreshes_total: float = _metric("counter", "Refreshes that had to begin from nothing")
+    full_refreshes_total: float = _metric("counter", "Refreshes that had to start from nothing")
     comparisons_total: float = _metric("counter", "Comparisons of the copy with a listing of all versions")
-    differences_total: float = _metric("counter", "Entries that a comparison found to be other than LDAP had told")
-    errors_total: float = _metric("counter", "Failures of the follower itself, after which it began again")
+    differences_total: float = _metric(
+        "counter", "Entries that a comparison found to differ from what LDAP had reported"
+    )
+    errors_total: float = _metric("counter", "Failures of the follower itself, after which it started again")
 
     def text(self) -> str:
         """Return all numbers in Prometheus's text format 0.0.4."""

@@ -1,4 +1,4 @@
-"""By what a node is found in the copy: its names, its parents' names, its project. A part of the same SQLite file.
+"""The index that finds nodes in the copy by name, parent or project; part of the same SQLite file.
 
 Owns these three tables. Nodes are the numbers of their records.
 

@@ -1,4 +1,4 @@
-"""What of the directory is followed: one feed for each base. Reads settings, touches nothing.
+"""Decides from the settings what of the directory is followed: one feed for each base. Pure.
 
 Not here: reading a feed (feeds.py), and what an entry of one means (places.py, reach.py).
 """

@@ -1,4 +1,4 @@
-"""Many names at once: programs of our own beside the follower, one for each range of the list.
+"""Starts helper programs of the follower when many answers are due, one for each range of the list.
 
     python -I -m enc.answers.processes    <settings and range, pickled    >outcomes, a JSON list a line
 

@@ -1,4 +1,4 @@
-"""Put changes of the directory into the copy, and mark what each of them can reach.
+"""Puts changes of the directory into the copy and marks every node that each change can affect.
 
 What a change reaches:
 

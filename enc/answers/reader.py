@@ -58,8 +58,8 @@ def read_contact(layout: Layout) -> Contact | None:
 def too_old(layout: Layout, age: int, max_age: int) -> str:
     """Return the line that refuses because of age; both in seconds."""
     return (
-        f"the answers in {layout.root} are {age} s old, the limit (answers.max_age) is {max_age} s: "
-        "LDAP was not reached since then, or nobody follows; see enc-admin status"
+        f"the answers in {layout.root} are {age} s old, the limit (answers.max_age) is {max_age} s: LDAP has not "
+        f"been reached since then, or the follower is not running; see enc-admin status"
     )
 
 

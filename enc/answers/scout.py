@@ -37,7 +37,7 @@ class Scout(threading.Thread):
             try:
                 seen = sight(self._settings.directory, bases)
             except Exception:  # one iteration of a loop that must not end
-                log.get("follower").exception("looking how far the servers have got")
+                log.get("follower").exception("checking how far each server has got")
                 continue
             for plan in plans(self._settings):
                 sighted = Sighted({one.uri: one.csns[plan.base] for one in seen})

@@ -124,7 +124,7 @@ class Session:
         self._said = {problem.name: problem.message for problem in self._copy.worklist.problems()}
         shape = _shape_of_copy(self._settings)
         if self._copy.progress.fact("shape") not in (None, shape):
-            raise CopyDamaged("the copy was made with other bases or filters", where=str(self._layout.copy))
+            raise CopyDamaged("the copy was made with different bases or filters", where=str(self._layout.copy))
         facts = {
             "shape": shape,
             "boot": _BOOT.read_text(encoding="ascii").strip(),

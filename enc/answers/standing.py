@@ -1,4 +1,4 @@
-"""Does the server that a feed follows have all the changes that we know of? Pure: times come from outside.
+"""Decides whether the server that a feed follows has all the changes that we know of. Pure.
 
 Being connected, and nothing coming, is no proof: a replica whose own link is
 broken says nothing either, for ever. So the server's contextCSN is held against
@@ -113,9 +113,10 @@ class Standing:
             if not fresh:
                 return Verdict("ask", missing)
             self._lacking = self._all_asked = None
-            return Verdict("believe", f"{missing}; no server that answers has them, so what it says counts")
+            return Verdict("believe", f"{missing}; no server that answers has them, so its data is used")
         return Verdict(
-            "behind", f"{missing}: it lags behind, or was set back; waiting until it, or another server, has them"
+            "behind",
+            f"{missing}: it lags behind or was restored from a backup; waiting until it or another server has them",
         )
 
     def _ahead(self, now: float) -> Verdict | None:
@@ -123,12 +124,12 @@ class Standing:
         late = {uri: csns for uri, (csns, at) in self._others.items() if now - at > _LAG and not self.csns.covers(csns)}
         for uri, csns in late.items():
             if csns.covers(self.csns):
-                return Verdict("move", f"{self.uri} lags behind {uri}; going there", csns)
+                return Verdict("move", f"{self.uri} lags behind {uri}; switching to that one", csns)
         for uri, csns in late.items():
             return Verdict(
                 "torn",
-                f"{self.uri} lacks changes of {_named(self.csns.lacks(csns))} that {uri} has, and the other way"
-                " round: mend the replication between them, or take one of them out of directory.uris",
+                f"{self.uri} lacks changes of {_named(self.csns.lacks(csns))} that {uri} has, and vice versa: "
+                f"repair the replication between them, or take one of them out of directory.uris",
             )
         return None
 

@@ -1,4 +1,4 @@
-"""How the follower and its answers are doing, read from outside: for `enc-admin status` and `doctor`.
+"""Reads the state of the follower and its answers from outside, for `enc-admin status` and `doctor`.
 
 Reads what the follower wrote, and whether somebody holds its lock. Changes nothing.
 """

@@ -1,4 +1,4 @@
-"""What keeps the answers from being known to be what LDAP says, feed by feed: kept in the copy for `status`.
+"""Records for each feed why the answers may not match LDAP; kept in the copy for `status`.
 
 Owns what is wrong with each feed of a session, and how that is written. Not
 here: what ends a trouble (feed_intake.py).

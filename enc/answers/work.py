@@ -1,4 +1,4 @@
-"""Make the answers anew that are on the copy's list, one after another.
+"""Rewrites the answers on the copy's list, one after another.
 
 One name's failure stops no other: a contradiction in its records, and whatever
 else goes wrong with it alone, is its problem, is noted, and the next follows.
@@ -67,7 +67,8 @@ class Worker:
             return Outcome(name, None, gone=True)
         if not Certname.accepts(name):
             # It may still be somebody's parent; only, no agent can ask under this name.
-            problem = None if copy.index.is_parent(name) else f"no certname, so no agent gets it: {Certname.rule}"
+            unheard = f"not a valid certname, so no agent can ask for it: {Certname.rule}"
+            problem = None if copy.index.is_parent(name) else unheard
             return Outcome(name, None, problem)
         certname = Certname(name)
         # Before the rest: whether a request is judged hangs on no classification.
@@ -141,7 +142,7 @@ class Worker:
         # A last good answer from a time of trial needs no care: it says itself what comes then.
         keep = self._settings.answers.on_bad_entry == "last-good" and self._may_go_on(certname, copy)
         kept = self._writer.refuse(certname, why, keep_answer=keep)
-        return Outcome(certname, None, one_line(f"{why} (the last good answer goes on)" if kept else why))
+        return Outcome(certname, None, one_line(f"{why} (the last good answer stays in use)" if kept else why))
 
     def _may_go_on(self, certname: Certname, copy: Copy) -> bool:
         """Tell whether nothing of the answer on disk is other projects' (any more): an error must not keep it so."""
@@ -176,7 +177,7 @@ class Worker:
                 if (data := self._data(entry, problems)) is not None:
                     prefixes[prefix] = data
         if problems and self._settings.answers.on_bad_entry == "last-good":
-            return "; ".join(problems) + " (its hiera data stays as it was)"
+            return "; ".join(problems) + " (its hiera data is unchanged)"
         self._writer.scope_data(project, own, prefixes)
         return "; ".join(problems) or None
 

@@ -1,4 +1,4 @@
-"""What is still to be done about the follower's copy, and what became of it: a part of the same SQLite file.
+"""The list of answers that must be rewritten, and the results; part of the copy's SQLite file.
 
 The list of names whose answers have to be made anew ("dirty"), the digest of
 what was written for each, until when it is good, what is wrong with entries,

@@ -158,7 +158,7 @@ class Authority:
         if answer.status == status:
             return answer.body
         if answer.status in (401, 403):
-            why = "its auth.conf does not allow it to our certificate (docs/instances.md)"
+            why = "its auth.conf does not allow this to our certificate (docs/instances.md)"
         else:
             words = bounded(one_line(answer.body.decode("utf-8", "replace").strip()))
             why = f"it answered {answer.status}: {words}"

@@ -1,4 +1,4 @@
-"""How certificates and instances are, for Prometheus. Pure.
+"""The state of certificates and instances as metrics for Prometheus. Pure.
 
 docs/instances.md lists the names. Not here: the format (prometheus.py).
 """
@@ -42,8 +42,12 @@ def text(held: Mapping[str, Held], states: Iterable[str], unfinished: int) -> st
     metrics = (
         Metric("authority_up", "1 if the certificate authority answered", tuple(up)),
         Metric("certificates", "Certificates and requests that an authority holds", tuple(counted)),
-        Metric("certificate_first_end_seconds", "When the first of its certificates ends, since 1970", tuple(first)),
-        Metric("crl_end_seconds", "When its revocation list ends, since 1970", tuple(lists)),
+        Metric(
+            "certificate_first_end_seconds",
+            "When the first of its certificates expires, in seconds since 1970",
+            tuple(first),
+        ),
+        Metric("crl_end_seconds", "When its revocation list expires, in seconds since 1970", tuple(lists)),
         Metric("instances", "Instances by their state", tuple(instances)),
         single("instance_operations_unfinished", "Operations in the journal", unfinished),
     )

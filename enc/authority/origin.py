@@ -1,4 +1,4 @@
-"""Whose certificate it is: one that the policy of signing gave to an instance, or another. Pure."""
+"""Tells certificates that the signing policy gave to instances from all others. Pure."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def lists(pem: bytes, trusted: bytes) -> tuple[RevocationList, ...]:
         raise NotTrusted(f"the authority's certificates cannot be read: {bounded(one_line(str(error)))}") from error
     blocks = _CRL.findall(pem)
     if not 0 < len(blocks) <= _LISTS:
-        raise NotTrusted(f"holds {counted(len(blocks), 'revocation list')}; 1 to {_LISTS} were expected")
+        raise NotTrusted(f"holds {counted(len(blocks), 'revocation list')}; expected 1 to {_LISTS}")
     found = []
     for block in blocks:
         try:
@@ -61,7 +61,7 @@ def lists(pem: bytes, trusted: bytes) -> tuple[RevocationList, ...]:
             signed = any(_signed(crl, issuer) for issuer in issuers if issuer.subject == crl.issuer)
             number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
         except (ValueError, TypeError, x509.ExtensionNotFound, x509.UnsupportedGeneralNameType) as error:
-            raise NotTrusted(f"is no revocation list: {bounded(one_line(str(error)))}") from error
+            raise NotTrusted(f"is not a revocation list: {bounded(one_line(str(error)))}") from error
         if not signed:
             raise NotTrusted(f"the revocation list of {one_line(name)} was not signed by an authority that we trust")
         found.append(RevocationList(name, number, crl.last_update_utc, crl.next_update_utc))
@@ -78,11 +78,11 @@ def check_newer(present: tuple[RevocationList, ...], new: tuple[RevocationList, 
     for old in present:
         now = by_issuer.get(old.issuer)
         if now is None:
-            raise NotTrusted(f"lacks the revocation list of {one_line(old.issuer)}, which is there now")
+            raise NotTrusted(f"lacks the revocation list of {one_line(old.issuer)}, which the present file has")
         if (now.number, now.made) < (old.number, old.made):
             raise NotTrusted(
-                f"the revocation list of {one_line(old.issuer)} is older (number {now.number}) than the one that is "
-                f"there (number {old.number})"
+                f"the revocation list of {one_line(old.issuer)} is older (number {now.number}) than the present one "
+                f"(number {old.number})"
             )
 
 

@@ -43,7 +43,7 @@ def read_all(body: bytes) -> Statuses:
     """Return the statuses in the answer about all; raise ValueError."""
     document = _json(body)
     if not isinstance(document, list):
-        raise ValueError("is no list")  # noqa: TRY004 - the form of an answer, not of an argument
+        raise ValueError("is not a list")  # noqa: TRY004 - the form of an answer, not of an argument
     known = []
     for item in document:
         name = item.get("name") if isinstance(item, dict) else None
@@ -66,14 +66,14 @@ def _json(body: bytes) -> Any:
 
 def _status(item: Any) -> CertificateStatus:
     if not isinstance(item, dict) or item.get("state") not in _STATES:
-        raise ValueError("is no certificate's status")
+        raise ValueError("is not the status of a certificate")
     name, serial, ends = item.get("name"), item.get("serial_number"), item.get("not_after")
     if not isinstance(name, str) or not Certname.accepts(name):
-        raise ValueError("has a name that is no certname")
+        raise ValueError("has a name that is not a certname")
     if isinstance(serial, str) and re.fullmatch(r"[0-9]{1,60}", serial, re.ASCII):
         serial = int(serial)
     if not (serial is None or (isinstance(serial, int) and not isinstance(serial, bool))):
-        raise ValueError("has a serial number that is no number")
+        raise ValueError("has a serial number that is not a number")
     return CertificateStatus(
         Certname(name),
         item["state"],
@@ -88,5 +88,5 @@ def _seconds(text: str) -> int:
     """Read puppetserver's `2031-11-21T21:48:37UTC`."""
     match = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:UTC|Z)", text, re.ASCII)
     if match is None:
-        raise ValueError("has a time of another form than YYYY-MM-DDTHH:MM:SSUTC")
+        raise ValueError("has a time not of the form YYYY-MM-DDTHH:MM:SSUTC")
     return calendar.timegm(tuple(map(int, match.groups())))

@@ -1,4 +1,4 @@
-"""The one classification function, behind which every door of the toolkit stands.
+"""The one classification function, which every part of the toolkit calls.
 
 The follower, the direct path of `enc`, `enc-admin node explain` and the tests
 all call `Classifier.classify`; they differ only in the `Source` they pass.

@@ -1,4 +1,4 @@
-"""Whose an environment is, and whether a node of a project may have it. Pure apart from asking the `Source`.
+"""Decides which project owns an environment and whether a node may have it. Pure apart from asking the `Source`.
 
 Whoever pushes to an environment decides what its nodes run, and reads what its code decrypts. So an environment that a
 branch of a project can become (`branches.rules`) is that project's, whether there is such a branch or not:
@@ -62,21 +62,21 @@ def refusal(environment: EnvironmentName, project: ProjectName | None, source: S
         welcome = project in guests(source.project(other))
         if ours and not (welcome and other in mine):
             return (
-                f"environment {environment} can be that of branches of project {project} and of project {other}, so "
-                f"neither's nodes get it; name another environment, or let the admins of both share it: "
+                f"branches of project {project} and of project {other} can both become environment {environment}, "
+                f"so nodes of neither get it; name another environment, or let the admins of both share it: "
                 f"enc-admin project set {project} --guest {other}, and project set {other} --guest {project}"
             )
         if not welcome:
-            whose = f"project {project} is none of its guests" if project else "this node is of no project"
+            whose = f"project {project} is not one of its guests" if project else "this node belongs to no project"
             return (
-                f"environment {environment} is project {other}'s, and {whose}; {_remedy(other, project)}, or name "
-                "another environment"
+                f"environment {environment} belongs to project {other}, and {whose}; {_remedy(other, project)}, or "
+                f"name another environment"
             )
     if not ours and not others:
         return (
-            f"environment {environment} is that of branches of a project {claims[0]}, which is not in LDAP (any more), "
-            "so nobody could let other nodes in; name another environment, or make it the site's by a rule of its own "
-            "(branches.rules)"
+            f"environment {environment} belongs to branches of project {claims[0]}, which is not in LDAP (any "
+            f"more), so nobody can let other nodes in; name another environment, or give it to the site with its "
+            f"own rule in branches.rules"
         )
     return None
 
@@ -84,7 +84,7 @@ def refusal(environment: EnvironmentName, project: ProjectName | None, source: S
 def _remedy(other: ProjectName, project: ProjectName | None) -> str:
     if project is None:
         return f"move the node to {other}"
-    return f"an admin of {other} lets it in with `enc-admin project set {other} --guest {project}`"
+    return f"an admin of {other} can let it in with `enc-admin project set {other} --guest {project}`"
 
 
 def meeting(project: ProjectName, others: Iterable[ProjectName], rules: Rules) -> tuple[ProjectName, str] | None:

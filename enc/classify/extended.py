@@ -111,7 +111,7 @@ class _Merge:
             if path[0] not in classes:
                 orphans.setdefault(path[0], []).append(PARAMETERS.name(path))
         return [
-            f"{', '.join(orphans[name])}: set, but no layer assigns the class {name}" for name in sorted(orphans)
+            f"{', '.join(orphans[name])}: set, but nothing assigns the class {name}" for name in sorted(orphans)
         ]
 
 

@@ -1,4 +1,4 @@
-"""From a certname to the records that bear on it. Pure apart from asking the `Source`.
+"""Collects the records that affect a certname's classification. Pure apart from asking the `Source`.
 
 The node itself is sought under the certname and then, in terminus semantics,
 under the part before the first dot and under `default`. Extended semantics
@@ -66,13 +66,14 @@ def gather(certname: Certname, source: Source, settings: Settings) -> Lineage:
     project = project_of(node, settings)
     if stands_wrongly(certname, project, settings):
         raise ClassificationError(
-            f"{certname} is a name of the site's own servers, and this entry is of project {project or 'none'}; an "
-            f"operator moves it to {settings.instances.reserved_project} (instances.reserved_project), or removes it",
+            f"{certname} is reserved for the site's own servers, but this entry is of project {project or 'none'}; "
+            f"an operator must move it to {settings.instances.reserved_project} (instances.reserved_project) or "
+            f"remove it",
             where=node.dn,
         )
     project_record = source.project(project) if project else None
     if project and project_record is None:
-        notes.append(f"{node.dn}: there is no project {project} below {settings.projects_base}")
+        notes.append(f"{node.dn}: no project {project} below {settings.projects_base}")
     return Lineage(
         certname,
         name,
@@ -97,8 +98,8 @@ def _one(source: Source, name: str, settings: Settings, notes: list[str]) -> Rec
     if len(found) > 1:
         dns = "; ".join(record.dn for record in found)
         if settings.nodes.semantics != "terminus":
-            raise ClassificationError(f"{len(found)} entries answer to the name {one_line(name)}: {dns}", where=name)
-        notes.append(f"{len(found)} entries answer to the name {one_line(name)}, the last is used: {dns}")
+            raise ClassificationError(f"{len(found)} entries have the name {one_line(name)}: {dns}", where=name)
+        notes.append(f"{len(found)} entries have the name {one_line(name)}, the last is used: {dns}")
     return found[-1]
 
 
@@ -129,7 +130,7 @@ def _parents(node: Record, source: Source, settings: Settings, notes: list[str])
         if parent is None:
             raise ClassificationError(f"Could not find parent node '{one_line(name)}'", where=current.dn)
         if (why := foreign(one_line(name), (parent,), settings)) is not None:
-            raise ClassificationError(f"its parent is of another domain: {why}", where=current.dn)
+            raise ClassificationError(f"its parent belongs to another domain: {why}", where=current.dn)
         chain.append(parent)
         current = parent
 

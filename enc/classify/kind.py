@@ -151,9 +151,9 @@ class Kind(Generic[K, V]):
     def __post_init__(self) -> None:
         """Refuse a row that contradicts itself."""
         if self.merge != "nearer" and self.removable is not None:
-            raise ValueError(f"{self.part}: what is not inherited cannot be taken away")
+            raise ValueError(f"{self.part}: only what is inherited can be removed")
         if self.merge not in ("nearer", "own") and self.trusted:
-            raise ValueError(f"{self.part}: trusted external data is one value for a node")
+            raise ValueError(f"{self.part}: trusted external data has one value per node")
 
     def attributes(self, settings: NodeSettings) -> tuple[str, ...]:
         """Return the attributes in which it may stand; the first is written."""

@@ -187,7 +187,7 @@ DATA: Kind[DataKey, Value] = Kind(
     option=Option(
         "data",
         "KEY=JSON",
-        "hiera data; a key of a mapping may also be a number; a KEY with a '=' stands in double quotes",
+        "hiera data; a mapping's key may also be a number; put a KEY that contains '=' in double quotes",
         "a key of hiera data",
     ),
 )
@@ -208,7 +208,7 @@ WITHOUT: Kind[str, Removal] = Kind(
         "remove",
         "WHAT",
         lambda: f"do not inherit it: {_removal_forms(chr(39))}",
-        "a removal, as it was given to `set --remove`",
+        "a removal, written as for `set --remove`",
     ),
     asked=_asked_removal,
 )
@@ -224,7 +224,7 @@ ENVIRONMENT: Kind[str, EnvironmentName] = Kind(
     split=texts.alone,
     key=texts.no_key,
     value=texts.environment,
-    several="a node has one environment, here are several",
+    several="a node has one environment, but several are given",
     spell=texts.word_text,
     label=texts.no_label,
     refusal=texts.reserved_environment,
@@ -298,7 +298,7 @@ DESCRIPTION = replace(
     object_class="",
     merge="no",
     terminus=True,
-    option=Option("description", "TEXT", "words for people", "the entry's own description"),
+    option=Option("description", "TEXT", "free text for people", "the entry's own description"),
     delegated=False,
 )
 TRIAL: Kind[str, Trial] = Kind(

@@ -122,7 +122,7 @@ def left_out(record: Record, attribute: str) -> str | None:
 def check_whole(record: Record) -> None:
     """Raise `ClassificationError` for an entry of which something was left out: what it says is not known."""
     if record.unread:
-        raise ClassificationError(f"cannot be read: {record.unread}; take away what is too large", where=record.dn)
+        raise ClassificationError(f"cannot be read: {record.unread}; remove what is too large", where=record.dn)
 
 
 def read(record: Record, settings: NodeSettings) -> Statement:

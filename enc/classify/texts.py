@@ -230,7 +230,7 @@ def variable_passed_over(name: str, _settings: NodeSettings) -> str | None:
 def plain_passed_over(name: str, settings: NodeSettings) -> str | None:
     """Return what is said of a plain variable that is left out, or that the environment's attribute says."""
     if name == settings.environment_attribute.lower():
-        return "is ignored; use the attribute"
+        return "is ignored here; use the attribute of that name"
     return variable_passed_over(name, settings)
 
 

@@ -24,7 +24,7 @@ from enc.classify.model import Key, Value
 DEEPEST = 32
 """Levels of nesting. Puppet and YAML readers recurse."""
 
-_TOO_LONG = "a number that does not fit Puppet's Integer (64 bits)"
+_TOO_LONG = "a number too large for Puppet's Integer (64 bits)"
 _DIGITS = len(str(-(2**63)))
 _TEXT = r'"(?:[^"\\]|\\.)*"'
 _NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
@@ -96,13 +96,13 @@ def _with_number_keys(text: str, failed: json.JSONDecodeError) -> object:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def _object(pairs: list[tuple[Key, Value]]) -> dict[Key, Value]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError("a key stands twice in one mapping")
+        raise ValueError("a key appears twice in one mapping")
     return result
 
 
@@ -125,7 +125,7 @@ def check(value: object, depth: int = 0) -> None:
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ValueError(_TOO_LONG)
     elif not isinstance(value, bool | int | None):
-        raise ValueError(f"{type(value).__name__} is no JSON value")
+        raise ValueError(f"{type(value).__name__} is not a JSON value")
 
 
 def _check_key(key: object, depth: int) -> None:
@@ -191,7 +191,7 @@ def split(text: str) -> tuple[str, str]:
     """Return key and JSON of a piece of hiera data; raise ValueError with the rule it breaks."""
     quoted = _QUOTED.match(text)
     if quoted is None and text.lstrip().startswith('"'):
-        raise ValueError('the key in double quotes does not end; write "KEY"=JSON')
+        raise ValueError('the key lacks its closing double quote; write "KEY"=JSON')
     if quoted is None:
         key, found, value = text.partition("=")
         if key.strip() and found:

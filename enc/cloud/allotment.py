@@ -1,4 +1,4 @@
-"""From a server that Nova starts to an instance: made once, the same vendor data as long as it waits, then nothing.
+"""Makes one instance of each server that Nova starts, and gives its vendor data while the instance is waiting.
 
 Nova asks at every boot, and often twice at once (metadata service and config
 drive), so everything here may be asked again. The server's id, which stands on
@@ -102,13 +102,13 @@ class Allotter:
     def _waiting(self, server: Server, instance: Instance) -> Ticket | None:
         certname, enrolment = instance.certname, instance.enrolment
         if instance.serial != server.instance_id:
-            raise Conflict(f"{certname} belongs to {instance.serial or 'no server of OpenStack'}")
+            raise Conflict(f"{certname} belongs to {instance.serial or 'no OpenStack server'}")
         if instance.project != server.project:
             raise Conflict(f"{certname} is in project {instance.project}, not in {server.project}")
         if enrolment.state == "signed":
             return None
         if enrolment.state == "closed":
-            raise Conflict(f"nobody is signed for {certname}; `enc-admin instance rebuild` lets it wait again")
+            raise Conflict(f"{certname} has no pending certificate; `enc-admin instance rebuild` makes it enrol again")
         if not enrolment.in_time(time.time()):
-            raise Conflict(f"the token of {certname} is over; `enc-admin instance rebuild` makes another")
+            raise Conflict(f"the token of {certname} has expired; `enc-admin instance rebuild` makes a new one")
         return ticket_of(instance, self._settings)

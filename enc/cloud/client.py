@@ -75,7 +75,7 @@ class Cloud:
     def __init__(self, settings: OpenStackSettings) -> None:
         """Read clouds.yaml; nothing is asked yet. Raise `ConfigurationError`."""
         if settings.cloud is None:
-            raise ConfigurationError("is not set, so there is no OpenStack to ask", where="openstack.cloud")
+            raise ConfigurationError("is not set, so OpenStack cannot be asked", where="openstack.cloud")
         if _MISSING is not None:
             raise ConfigurationError(
                 f"openstacksdk is not installed: install what files/requirements.lock names ({_MISSING})"
@@ -89,7 +89,7 @@ class Cloud:
             raise ConfigurationError(what, where=str(file)) from error
         if mode & 0o007:
             raise ConfigurationError(
-                f"mode {mode:04o} lets everybody read our password; chmod o-rwx it", where=str(file)
+                f"its mode {mode:04o} lets everybody read our password; chmod o-rwx it", where=str(file)
             )
         try:
             # Only what the file says counts: neither OS_… variables nor clouds.yaml in the working directory.
@@ -144,7 +144,7 @@ class Cloud:
     def _check(self, service: str, answer: Any) -> None:
         if answer.status_code in (401, 403):
             raise CloudRefused(
-                f"{service} does not let our user do this (HTTP {answer.status_code})", where=self._where
+                f"{service} does not allow our user to do this (HTTP {answer.status_code})", where=self._where
             )
         if answer.status_code != 200:
             raise CloudUnreachable(f"{service} answered HTTP {answer.status_code}", where=self._where)
@@ -155,7 +155,7 @@ class Cloud:
             yield
         except (refusals.Unauthorized, openstack.exceptions.ForbiddenException, refusals.Forbidden) as error:
             raise CloudRefused(
-                f"{service} does not take our credentials or lacks our rights: {_line(error)}", where=self._where
+                f"{service} rejects our credentials, or our user lacks the rights: {_line(error)}", where=self._where
             ) from error
         except (openstack.exceptions.SDKException, refusals.ClientException, ValueError, TypeError) as error:
             raise CloudUnreachable(f"{service} cannot be asked: {_line(error)}", where=self._where) from error
@@ -163,13 +163,13 @@ class Cloud:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise TypeError("the answer is not of the documented form")
+        raise TypeError("the answer does not have the documented form")
     return value
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise TypeError("the answer is not of the documented form")
+        raise TypeError("the answer does not have the documented form")
     return value
 
 

@@ -47,7 +47,7 @@ def read(body: bytes) -> Starting:
     if not isinstance(document, dict):
         raise BadRequest("the body is not a JSON object")
     instance_id = _matching(document, "instance-id", _UUID, "a UUID")
-    project_id = _matching(document, "project-id", _PROJECT, "an id of Keystone's")
+    project_id = _matching(document, "project-id", _PROJECT, "a Keystone id")
     # Since Wallaby it may be a whole name; what stands behind the first dot is the cloud's guess at a domain.
     hostname = document.get("hostname")
     name = hostname.partition(".")[0].lower() if isinstance(hostname, str) else ""
@@ -81,25 +81,23 @@ def project_of(
     name, found = name_of(project_id)
     if found != domain:
         raise NotAllowed(
-            f"OpenStack's project {_shown(name)} ({project_id}) is of domain {_shown(found)}, and names count in "
-            f"{domain!r} only (openstack.domain); give its id a line in openstack.projects"
+            f"OpenStack's project {_shown(name)} ({project_id}) is in domain {_shown(found)}, and names count only "
+            f"in {domain!r} (openstack.domain); add its id to openstack.projects"
         )
     if _ID.fullmatch(name):
         # It could be another project's id, and that one's line is not meant for it.
         raise NotAllowed(
-            f"OpenStack's project {_shown(name)} ({project_id}) is named like an id; "
-            "give its own id a line in openstack.projects"
+            f"OpenStack's project {_shown(name)} ({project_id}) has a name that looks like an id; add its own id to "
+            f"openstack.projects"
         )
     if table:
         if name not in table:
-            raise NotAllowed(
-                f"OpenStack's project {_shown(name)} ({project_id}) stands in no line of openstack.projects"
-            )
+            raise NotAllowed(f"OpenStack's project {_shown(name)} ({project_id}) is not listed in openstack.projects")
         return ProjectName(table[name])
     if not ProjectName.accepts(name):
         raise NotAllowed(
-            f"OpenStack's project {_shown(name)} ({project_id}) is not named as a project can be; "
-            "give it a line in openstack.projects"
+            f"OpenStack's project {_shown(name)} ({project_id}) has a name that no project here can have; add it to "
+            f"openstack.projects"
         )
     return ProjectName(name)
 

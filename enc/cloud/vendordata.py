@@ -74,20 +74,20 @@ class Vendordata:
         Raise `NotSignedIn`, `NotAllowed`, and what Keystone's client raises.
         """
         if not token:
-            raise NotSignedIn("a token of Keystone's is needed (X-Auth-Token)")
+            raise NotSignedIn("a Keystone token is needed (X-Auth-Token)")
         if len(token) > _TOKEN or not (token.isascii() and token.isprintable()):
-            raise NotSignedIn("this is no token of Keystone's")
+            raise NotSignedIn("this is not a Keystone token")
         caller = self._keystone.caller(token)
         if caller is None:
-            raise NotSignedIn("Keystone does not know this token (any more)")
+            raise NotSignedIn("Keystone does not know this token, or no longer knows it")
         users, role = self._settings.caller_users, self._settings.caller_role
         if role not in caller.roles:
             raise NotAllowed(f"{caller.user_name} has no role {role} (openstack.caller_role)")
         named = caller.user_name in users and caller.domain_id == self._settings.domain
         if users and not named and caller.user_id not in users:
             raise NotAllowed(
-                f"{caller.user_name} ({caller.user_id}, of domain {caller.domain_id}) is not among "
-                "openstack.caller_users, where names count in openstack.domain only"
+                f"{caller.user_name} ({caller.user_id}, of domain {caller.domain_id}) is not in "
+                f"openstack.caller_users, where names count only in openstack.domain"
             )
         return caller
 

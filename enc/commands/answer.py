@@ -7,12 +7,12 @@ import argparse
 from enc.answers import direct
 from enc.commands.call import Call
 
-SUMMARY = "print a node's ENC answer (or trusted data) as enc does, asking LDAP if need be"
+SUMMARY = "print a node's ENC answer (or trusted data) as enc does, asking LDAP if necessary"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("certname", metavar="CERTNAME", help="the node, as Puppet names it")
+    parser.add_argument("certname", metavar="CERTNAME", help="the node's certname")
     parser.add_argument("--trusted", action="store_true", help="print the trusted external data (JSON) instead")
 
 

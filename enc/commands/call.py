@@ -20,25 +20,25 @@ from enc.terms.errors import UsageError, one_line
 
 def json_option(parser: argparse.ArgumentParser) -> None:
     """Offer `--json` where a command prints data."""
-    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+    parser.add_argument("--json", action="store_true", help="print a JSON document instead of text")
 
 
 def full_option(parser: argparse.ArgumentParser) -> None:
     """Offer `--full` where differences of values are shown."""
-    parser.add_argument("--full", action="store_true", help="show long values whole, not only what changed in them")
+    parser.add_argument("--full", action="store_true", help="show long values in full, not only what changed in them")
 
 
 def edit_options(parser: argparse.ArgumentParser) -> None:
     """Offer what every edit takes: a reason, a dry run, and on whose behalf."""
-    parser.add_argument("--reason", required=True, help="why; stands in the audit trail")
-    parser.add_argument("--dry-run", action="store_true", help="show the very change that would be made, and make none")
+    parser.add_argument("--reason", required=True, help="reason; kept in the audit trail")
+    parser.add_argument("--dry-run", action="store_true", help="show the change that would be made, and make none")
     parser.add_argument("--as", dest="person", metavar="UID", help="bind as this person (asks for the password)")
 
 
 def past_options(parser: argparse.ArgumentParser) -> None:
     """Offer `--since` (enc/service/history.py's `moment` reads it) and `--last` (`whole_number`) for what was."""
     parser.add_argument(
-        "--since", metavar="WHEN", help="only later ones: 2026-11-01, 2026-11-01T14:30, both UTC, or 2h, 3d ago"
+        "--since", metavar="WHEN", help="only since then: 2026-11-01, 2026-11-01T14:30 (both UTC), or 2h, 3d ago"
     )
     parser.add_argument("--last", metavar="N", help="only the last N")
 

@@ -1,4 +1,4 @@
-"""`enc-admin certificate`: what the authorities hold and when it ends; the revocation list of this master."""
+"""`enc-admin certificate`: the authorities' certificates and when they expire; this master's revocation list."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from enc.settings import Duration, Settings
 from enc.terms.errors import ConfigurationError, ExitStatus, NotFound, ToolkitError, UsageError
 from enc.terms.filters import NodeFilter, folded
 
-SUMMARY = "list certificates and when they end; bring the revocation list to this master"
+SUMMARY = "list certificates and when they expire; fetch the revocation list for this master"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the commands below `certificate`."""
     verb = verbs(parser)
     listing = verb("list", "list certificates and requests of all authorities", _list)
-    listing.add_argument("--ends-within", metavar="TIME", help="only certificates that end so soon: 30d")
+    listing.add_argument("--ends-within", metavar="TIME", help="only certificates that expire within this time: 30d")
     listing.add_argument("--authority", metavar="NAME", help="only of this authority")
     words = "fetch the revocation list, verify it, and write it where this master reads it"
     fetching = verb("crl", words, _crl)
-    words = "write there, and not to authorities.crl_files (may be repeated)"
+    words = "write here instead of to authorities.crl_files (may be repeated)"
     fetching.add_argument("--write", dest="files", metavar="FILE", type=Path, action="append", default=[], help=words)
     fetching.add_argument("--authority", metavar="NAME", help="of this authority; default: the first")
-    fetching.add_argument("--dry-run", action="store_true", help="fetch and verify, and write nothing")
+    fetching.add_argument("--dry-run", action="store_true", help="fetch and verify, but write nothing")
     for each in (listing, fetching):
         json_option(each)
-    counting = verb("metrics", "print how certificates and instances are, for Prometheus", _metrics)
-    words = "write there instead, whole (the node exporter's textfile collector)"
+    counting = verb("metrics", "print the state of certificates and instances for Prometheus", _metrics)
+    words = "write to this file instead (for the node exporter's textfile collector)"
     counting.add_argument("--write", dest="file", metavar="FILE", type=Path, help=words)
 
 
@@ -78,7 +78,7 @@ def _list(call: Call) -> int:
             troubles.append(str(error))
             continue
         if held.odd:
-            call.say(f"{authority.name}: left out {held.odd} whose name is no certname")
+            call.say(f"{authority.name}: left out {held.odd} whose name is not a certname")
         rows += [(authority.name, one) for one in held.known if within is None or _ends(one, now + within)]
     close_all(authorities)
     rows.sort(key=lambda row: (row[1].ends or 0, row[1].name))
@@ -145,12 +145,12 @@ def _crl(call: Call) -> int:
     }
     lines = [f"{one.issuer}: number {one.number}, ends {_ending(one.ends)}" for one in fetched.lists]
     if not call.arguments.dry_run:
-        lines += [f"{one.file}: {'written' if one.changed else 'is so already'}" for one in written]
+        lines += [f"{one.file}: {'written' if one.changed else 'already up to date'}" for one in written]
     call.show(document, lines)
     if not files:
         call.say("no file is named: give --write FILE, or authorities.crl_files in the configuration")
     if any(one.ends is not None and one.ends < datetime.now(UTC) for one in fetched.lists):
-        call.say(f"{authority.name}: its revocation list has ended; agents will not believe it")
+        call.say(f"{authority.name}: its revocation list has expired; agents will not accept it")
     return ExitStatus.DONE
 
 

@@ -25,15 +25,17 @@ SUMMARY = "check, show and explain the configuration file"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the actions."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    json_option(actions.add_parser("check", help="read the file and try everything that it points at"))
+    json_option(actions.add_parser("check", help="read the file and try everything it points to"))
     showing = actions.add_parser("show", help="print the settings in force, and where each comes from; no secrets")
     showing.add_argument("key", metavar="KEY", nargs="?", help="only this setting or section, such as directory.uris")
     json_option(showing)
-    words = "make FILE.answers, by which enc finds the answers without reading the file"
+    words = "make the link FILE.answers, by which enc finds the answers without reading the file"
     json_option(actions.add_parser("link", help=words))
     actions.add_parser("example", help="print a complete file with every setting, its meaning and its default")
     written = actions.add_parser("units", help="write the systemd units and their accounts for this installation")
-    written.add_argument("directory", type=Path, metavar="DIR", help="where to; docs/operation.md says what next")
+    written.add_argument(
+        "directory", type=Path, metavar="DIR", help="directory to write to; docs/operation.md says what to do next"
+    )
     json_option(written)
 
 
@@ -55,7 +57,7 @@ def run(call: Call) -> int:
         changed = layout.link(call.config_path, directory)
     except OSError as error:
         raise ConfigurationError(f"cannot be made: {reason(error)}", where=str(place)) from error
-    call.say(f"{place} -> {directory}" + ("" if changed else " (was so)"))
+    call.say(f"{place} -> {directory}" + ("" if changed else " (unchanged)"))
     call.show({"link": place, "directory": directory, "changed": changed}, ())
     return ExitStatus.DONE
 

@@ -11,7 +11,7 @@ from enc.directory.embedded_config import StartOptions, TlsFiles
 from enc.terms.errors import ExitStatus, UsageError
 from enc.terms.names import ProjectName
 
-SUMMARY = "start, stop, watch, back up and restore the embedded slapd"
+SUMMARY = "start, stop, check, back up and restore the embedded slapd"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -20,10 +20,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--data-directory", type=Path, metavar="DIR", help="where it is; default: directory.data_directory"
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    start = actions.add_parser("start", help="make it if need be, start it, return when it answers")
-    start.add_argument("--suffix", help="top of a new tree; default: directory.suffix")
-    start.add_argument("--port", type=int, help="on 127.0.0.1; default: the one of last time, else a free one")
-    start.add_argument("--ldif", type=Path, action="append", default=[], metavar="FILE", help="load into a new one")
+    start = actions.add_parser("start", help="create it if necessary, start it, and return when it answers")
+    start.add_argument("--suffix", help="suffix of a new tree; default: directory.suffix")
+    start.add_argument("--port", type=int, help="port on 127.0.0.1; default: the last one, else a free one")
+    start.add_argument(
+        "--ldif", type=Path, action="append", default=[], metavar="FILE", help="LDIF to load into a new directory"
+    )
     start.add_argument("--tls-certificate", type=Path, metavar="FILE", help="offer StartTLS and ldaps:// (PEM)")
     start.add_argument("--tls-key", type=Path, metavar="FILE", help="the certificate's key (PEM)")
     start.add_argument("--tls-authority", type=Path, metavar="FILE", help="the chain above the certificate (PEM)")
@@ -31,16 +33,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--site-project",
         action="append",
         metavar="PROJECT",
-        help="make the account cn=enc-projects, which sees nothing of this project (again for further ones);"
-        " default: domains.site_projects, else those of last time",
+        help="create the account cn=enc-projects, which sees nothing of this project (may be repeated); default: "
+        "domains.site_projects, else the last ones",
     )
     json_option(start)
-    json_option(actions.add_parser("stop", help="end it, return when it is gone"))
-    json_option(actions.add_parser("status", help="how it is; exit status 4 if it does not answer"))
+    json_option(actions.add_parser("stop", help="stop it, and return when it has ended"))
+    json_option(actions.add_parser("status", help="show its state; exit status 4 if it does not answer"))
     backup = actions.add_parser("backup", help="write everything as LDIF, running or not")
     backup.add_argument("file", type=Path, metavar="FILE", help="written with mode 0600: it holds password hashes")
-    restore = actions.add_parser("restore", help="replace everything by a backup; it must be stopped")
-    restore.add_argument("file", type=Path, metavar="FILE", help="LDIF from a backup")
+    restore = actions.add_parser("restore", help="replace everything with a backup; the directory must be stopped")
+    restore.add_argument("file", type=Path, metavar="FILE", help="LDIF of a backup")
     for each in (backup, restore):
         json_option(each)
 
@@ -67,7 +69,7 @@ def run(call: Call) -> int:
         call.show({"data_directory": place, "file": arguments.file.absolute(), "bytes": size}, ())
     else:
         directory.restore(arguments.file.absolute())
-        call.say(f"{place}: restored from {arguments.file}; start it again")
+        call.say(f"{place}: restored from {arguments.file}; start it with `enc-admin directory start`")
         call.show({"data_directory": place, "file": arguments.file.absolute()}, ())
     return ExitStatus.DONE
 

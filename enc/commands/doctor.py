@@ -1,4 +1,4 @@
-"""`enc-admin doctor`: look at everything, say what is wrong and what to do."""
+"""`enc-admin doctor`: checks everything and says what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from enc.doctor.eyes import OwnersEyes
 from enc.doctor.findings import Finding, document, lines, verdict
 from enc.terms.names import Certname
 
-SUMMARY = "look at configuration, LDAP, follower, answers and puppetserver; say what is wrong and what to do"
+SUMMARY = "check configuration, LDAP, follower, answers and puppetserver; say what is wrong and what to do"
 
 
 def doctor_options(parser: argparse.ArgumentParser) -> None:
     """Offer what every doctor takes."""
-    parser.add_argument("--user", help="look with this account's eyes; default: puppet, if root runs this")
-    parser.add_argument("--puppet-confdir", type=Path, metavar="DIR", help="of another puppetserver than the machine's")
+    parser.add_argument("--user", help="run the checks as this account; default for root: puppet")
+    parser.add_argument("--puppet-confdir", type=Path, metavar="DIR", help="of a puppetserver other than the machine's")
     json_option(parser)
 
 
@@ -46,7 +46,7 @@ def tell(call: Call, examined: Iterable[Finding]) -> int:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     doctor_options(parser)
-    parser.add_argument("--node", type=str, metavar="CERTNAME", help="try enc with this node; default: any")
+    parser.add_argument("--node", type=str, metavar="CERTNAME", help="try enc with this node; default: any node")
 
 
 def run(call: Call) -> int:

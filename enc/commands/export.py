@@ -16,18 +16,18 @@ from enc.terms.counted import counted
 from enc.terms.errors import ExitStatus
 from enc.terms.names import Certname
 
-SUMMARY = "print what nodes are (YAML, JSON), or the entries that say so (LDIF)"
+SUMMARY = "print the nodes' classification (YAML, JSON), or the entries it comes from (LDIF)"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    words = "yaml and json: finished answers; ldif: the entries (default: %(default)s)"
+    words = "yaml, json: the finished answers; ldif: the entries (default: %(default)s)"
     parser.add_argument("--format", choices=("yaml", "json", "ldif"), default="yaml", help=words)
     parser.add_argument(
         "--json", dest="format", action="store_const", const="json", default="yaml", help="the same as --format json"
     )
     parser.add_argument("--nodes", metavar="CERTNAME", nargs="+", default=[], help="only these (default: all)")
-    words = "write a file for each node there (ldif: one file) and nothing to stdout"
+    words = "write a file for each node into this directory (ldif: one file) and nothing to stdout"
     parser.add_argument("--to", metavar="DIRECTORY", type=Path, help=words)
 
 

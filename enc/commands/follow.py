@@ -11,7 +11,7 @@ from enc.commands.call import Call
 from enc.programs import log
 from enc.systemd.notify import Notifier
 
-SUMMARY = "keep up with LDAP and write the answers, until stopped"
+SUMMARY = "follow LDAP and write the answers, until stopped"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

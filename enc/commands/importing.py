@@ -19,7 +19,7 @@ from enc.programs.whole_file import Strength
 from enc.terms.errors import ExitStatus, ToolkitError, UsageError
 from enc.terms.names import PersonName, ProjectName
 
-SUMMARY = "bring over node data or settings: LDIF, Wikimedia's ENC git layout, a puppet.conf"
+SUMMARY = "import node data or settings: LDIF, Wikimedia's ENC git layout, a puppet.conf"
 
 _ALL = 100
 
@@ -34,18 +34,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         json_option(added)
         return added
 
-    from_ldif = form("ldif", "entries below the configured bases; what the file names becomes as it says", _ldif)
+    from_ldif = form("ldif", "import entries below the configured bases; each entry becomes what the file says", _ldif)
     from_ldif.add_argument("file", metavar="FILE", help="- is standard input")
     edit_options(from_ldif)
-    mirror = form("wikimedia", "PROJECT/PREFIX.roles and PROJECT/PREFIX.yaml into projects and prefixes", _wikimedia)
+    mirror = form("wikimedia", "import PROJECT/PREFIX.roles and .yaml files into projects and prefixes", _wikimedia)
     mirror.add_argument("directory", metavar="DIRECTORY", type=Path)
-    words = "administers projects that are not in LDAP yet (may be repeated); without it they are reported"
+    words = "admin for projects that are not in LDAP yet (may be repeated); without it they are only reported"
     mirror.add_argument("--admin", dest="admins", metavar="UID", action="append", default=[], help=words)
-    words = "make LDAP equal to it: classes and hiera data that it does not have are taken away"
+    words = "make LDAP equal to it: remove classes and hiera data that it does not have"
     mirror.add_argument("--mirror", action="store_true", help=words)
-    words = "with --mirror: so much of the classes and keys may go in one run (default: a fifth)"
+    words = "with --mirror: at most this share of classes and keys may be removed in one run (default: a fifth)"
     mirror.add_argument("--most-removed", metavar="PERCENT", type=_percent, help=words)
-    words = "with --mirror: a project that it has no more (may be repeated); those of earlier imports are known"
+    words = "with --mirror: a project it no longer has (may be repeated); those of earlier imports are known"
     mirror.add_argument("--gone", metavar="PROJECT", action="append", default=[], help=words)
     edit_options(mirror)
     conf = form("puppet-conf", "print our configuration for a puppet.conf of the LDAP node terminus", _puppet_conf)
@@ -73,7 +73,7 @@ def _ldif(call: Call) -> int:
 
 def _percent(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= _ALL):
-        raise argparse.ArgumentTypeError(f"{text!r}: a number from 0 to {_ALL} is expected")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 0 to {_ALL}")
     return int(text)
 
 
@@ -82,7 +82,7 @@ def _wikimedia(call: Call) -> int:
     admins = each(PersonName, chosen.admins)
     gone = each(ProjectName, chosen.gone)
     if not chosen.mirror and (gone or chosen.most_removed is not None):
-        raise UsageError("--gone and --most-removed belong to --mirror")
+        raise UsageError("--gone and --most-removed need --mirror")
     tree = wikimedia.read(chosen.directory)
     with desk_of(call) as desk:
         programme = mirroring.plan(tree, desk, admins=admins, mirror=chosen.mirror, gone=gone)
@@ -119,7 +119,7 @@ def _puppet_conf(call: Call) -> int:
     made = puppet_conf.translate(text_of(chosen.file, follow=True), str(chosen.file), place)
     if made.password and not chosen.dry_run:
         _keep(made.password, place)
-        call.say(f"{place}: the password is there, mode 0600; make it readable for the puppet user only")
+        call.say(f"{place}: the password is there, mode 0600; make it readable only for the puppet user")
     document = {"dry_run": chosen.dry_run, "configuration": made.document, "remarks": list(made.remarks)}
     call.show(document, made.text().rstrip("\n"))
     for remark in made.remarks:
@@ -131,6 +131,6 @@ def _keep(password: str, place: Path) -> None:
     try:
         made = whole_file.make(place, password + "\n", mode=0o600, survives=Strength.POWER_CUT)
         if not made and text_of(place).rstrip("\n") != password:
-            raise UsageError("holds something else; name another --password-file", where=str(place))
+            raise UsageError("has other contents; name another --password-file", where=str(place))
     except OSError as error:
         raise ToolkitError(f"the password cannot be written: {reason(error)}", where=str(place)) from error

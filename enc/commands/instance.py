@@ -43,34 +43,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
         return added
 
     def ticketed(parser: argparse.ArgumentParser) -> None:
-        words = "write it there, for the owner only (0600), and not to stdout: it holds the token"
+        words = "write it to this file (mode 0600) and not to stdout: it holds the token"
         parser.add_argument("--output", metavar="FILE", type=Path, help=words)
 
-    creating = verb("create", "make an instance, and print its user data", _create)
-    words = "a short name, completed by instances.name; or a certname; `web-#` takes the lowest free number"
+    creating = verb("create", "create an instance and print its user data", _create)
+    words = "a certname, or a short name that instances.name completes; `web-#` takes the lowest free number"
     creating.add_argument("name", metavar="NAME", help=words)
     creating.add_argument("--project", metavar="PROJECT", required=True)
-    creating.add_argument("--serial", metavar="ID", default="", help="the cloud's id of the server, if it is known")
+    creating.add_argument("--serial", metavar="ID", default="", help="the server's id in the cloud, if known")
     wish_options(creating)
-    all_of_them = verb("list", "list instances and how they are", _list)
+    all_of_them = verb("list", "list instances and their state", _list)
     all_of_them.add_argument("--project", metavar="PROJECT", help="only instances of this project")
     all_of_them.add_argument("--state", choices=states.STATES, help="only instances in this state")
-    words = "instead: operations that were begun and are not finished"
+    words = "list instead the operations that were started and are not finished"
     all_of_them.add_argument("--unfinished", action="store_true", help=words)
     showing = verb("show", "show an instance", _show)
     again = verb("user-data", "print the user data of a waiting instance once more", _user_data)
-    again.add_argument("--gzip", action="store_true", help="compressed, as cloud-init takes it, too")
-    rebuilding = verb("rebuild", "let an instance come to a new certificate; the old one ends", _rebuild)
+    again.add_argument("--gzip", action="store_true", help="compressed, which cloud-init also accepts")
+    rebuilding = verb("rebuild", "let an instance get a new certificate; the old one is revoked", _rebuild)
     moving = verb("move", "put an instance into another project or region (operators)", _move)
-    moving.add_argument("--project", metavar="PROJECT", help="where it goes")
-    moving.add_argument("--region", metavar="TEXT", help="where it goes")
-    deleting = verb("delete", "remove an instance and everything that is known of it", _delete)
+    moving.add_argument("--project", metavar="PROJECT", help="move it there")
+    moving.add_argument("--region", metavar="TEXT", help="move it there")
+    deleting = verb("delete", "delete an instance and everything known about it", _delete)
     for parser_ in (creating, again, rebuilding, moving):
         ticketed(parser_)
     for parser_ in (showing, again, rebuilding, moving, deleting):
         parser_.add_argument("certname", metavar="CERTNAME")
-    resuming = verb("resume", "finish what was interrupted, or could not reach an authority", _resume)
-    resuming.add_argument("certname", metavar="CERTNAME", nargs="?", help="only this one; default: everything")
+    resuming = verb("resume", "finish operations that were interrupted or could not reach an authority", _resume)
+    resuming.add_argument("certname", metavar="CERTNAME", nargs="?", help="only this instance; default: all")
     configure_upkeep(verb)
     for editing in (creating, rebuilding, moving, deleting):
         edit_options(editing)
@@ -93,7 +93,7 @@ def _work(call: Call) -> Iterator[tuple[Lifecycle, Journal]]:
             yield Lifecycle(desk, authorities, journal, call.say), journal
     except ToolkitError as error:
         if not isinstance(error, Unfinished) and _noted(journal) - before:
-            error.add("; what was begun is noted, and `enc-admin instance resume` finishes it")
+            error.add("; the operation is in the journal, and `enc-admin instance resume` finishes it")
         raise
     finally:
         close_all(authorities)
@@ -177,7 +177,7 @@ def _prepared(call: Call) -> AgentProfile | None:
     """Return the profile; what is wrong with it, and with --output, is told before anything is made."""
     output: Path | None = call.arguments.output
     if output is not None and (output.is_dir() or not os.access(output.parent, os.W_OK | os.X_OK)):
-        raise UsageError(f"--output {str(output)!r} cannot be written; name a file in a directory that you may write")
+        raise UsageError(f"--output {str(output)!r} cannot be written; name a file in a directory you may write to")
     return _profile(call)
 
 
@@ -187,9 +187,11 @@ def _write(call: Call, content: bytes | str, ticket: Ticket) -> None:
     try:
         whole_file.write(output, content, mode=0o600, survives=Strength.POWER_CUT)
     except NotWritten as error:
-        again = f"the instance is there; enc-admin instance user-data {ticket.certname} gives its user data once more"
+        again = f"the instance exists; enc-admin instance user-data {ticket.certname} prints its user data again"
         raise ToolkitError(f"{error.message}; {again}", where=error.where) from error
-    call.say(f"{output}: user data of {ticket.certname}, for its owner only; its token is good until it is used")
+    call.say(
+        f"{output}: user data of {ticket.certname}, readable by its owner only; the token is valid until it is used"
+    )
 
 
 def _profile(call: Call) -> AgentProfile | None:

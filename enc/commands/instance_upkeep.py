@@ -36,19 +36,21 @@ def configure_upkeep(verb: Verb) -> None:
     """Add the commands; `verb` adds one below `instance`."""
     words = "read new reports: record what is built, and each instance's last run"
     collecting = verb("collect", words, _collect)
-    collecting.add_argument("--watch", action="store_true", help="go on until stopped (systemd: a unit is shipped)")
-    words = "compare LDAP, authorities, answers and journal, and repair what differs"
+    collecting.add_argument(
+        "--watch", action="store_true", help="keep running until stopped (a systemd unit is shipped)"
+    )
+    words = "compare LDAP, authorities, answers and journal, and repair differences"
     reconciling = verb("reconcile", words, _reconcile)
-    reconciling.add_argument("--dry-run", action="store_true", help="tell what would be done, and do nothing")
-    words = "leave alone what changed since (default 10m): it may be in work on another machine"
+    reconciling.add_argument("--dry-run", action="store_true", help="show what would be done and change nothing")
+    words = "skip anything changed more recently (default 10m): another machine may be working on it"
     reconciling.add_argument("--older-than", metavar="TIME", default="10m", help=words)
     words = "file with the ids of the cloud's servers, one a line (- for stdin), to find instances without one"
     lists = reconciling.add_mutually_exclusive_group()
     lists.add_argument("--servers", metavar="FILE", help=words)
     lists.add_argument("--openstack", action="store_true", help="ask OpenStack for its servers instead")
-    words = "delete instances whose server is not there any more; without it they are only told"
+    words = "delete instances whose server no longer exists; without it they are only listed"
     reconciling.add_argument("--delete-missing", action="store_true", help=words)
-    words = "even if many certificates would be revoked; else that is taken for a wrong setting"
+    words = "proceed even if many certificates would be revoked, which otherwise counts as a wrong setting"
     reconciling.add_argument("--many", action="store_true", help=words)
 
 
@@ -159,7 +161,7 @@ def _servers(name: str) -> frozenset[str]:
         raise UsageError(f"--servers {name}: cannot be read: {reason(error)}") from error
     found = frozenset(line.strip() for line in text.splitlines() if line.strip())
     if not found:
-        raise UsageError(f"--servers {name}: names no server; that would mean that all instances are gone")
+        raise UsageError(f"--servers {name}: names no server, which would mean that all instances are gone")
     return found
 
 
@@ -172,7 +174,7 @@ def _of_openstack(call: Call) -> frozenset[str]:
     finally:
         cloud.close()
     if not found:
-        raise ToolkitError("OpenStack names no server; that would mean that all instances are gone")
+        raise ToolkitError("OpenStack names no server, which would mean that all instances are gone")
     return found
 
 

@@ -1,4 +1,4 @@
-"""`enc-admin node`: what single nodes are, and edits of them."""
+"""`enc-admin node`: shows single nodes and edits them."""
 
 from __future__ import annotations
 
@@ -40,38 +40,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
     json_option(listing)
     for name, summary, do in (
         ("show", "show a node's entry and its classification", _show),
-        ("explain", "tell where each part of a node's classification comes from", _explain),
+        ("explain", "show where each part of a node's classification comes from", _explain),
     ):
         showing = verb(name, summary, do)
         showing.add_argument("certname", metavar="CERTNAME")
         json_option(showing)
-    adding = verb("add", "make a node's entry", _add)
+    adding = verb("add", "create a node", _add)
     adding.add_argument("certname", metavar="CERTNAME")
     adding.add_argument("--project", metavar="PROJECT", required=True, help="the project that it belongs to")
     wish_options(adding)
-    setting = verb("set", "let the entry of a node, or of many, say something; the rest of it stays", _set)
+    setting = verb("set", "set classes, variables and so on of a node, or of many; the rest stays", _set)
     many_options(setting)
     wish_options(setting)
     amendment_options(setting)
-    unsetting = verb("unset", "take away what the own entry of a node, or of many, says", _unset)
+    unsetting = verb("unset", "remove what the own entry of a node, or of many, says", _unset)
     many_options(unsetting)
     withdrawal_options(unsetting)
-    removing = verb("remove", "delete a node's entry", _remove)
+    removing = verb("remove", "delete a node", _remove)
     removing.add_argument("certname", metavar="CERTNAME")
-    trying = verb("try", "let a node have a branch's environment for a while, then what it had", _try)
+    trying = verb("try", "give a node a branch's environment for a while, then its former one", _try)
     trying.add_argument("certname", metavar="CERTNAME")
     trying.add_argument("branch", metavar="BRANCH", nargs="?", help="such as project/NAME/TOPIC")
     trying.add_argument("--for", dest="length", metavar="TIME", default="2h", help="how long: 30m, 2h, 3d (default 2h)")
     trying.add_argument("--end", action="store_true", help="end it now")
-    past = verb("history", "tell who changed what, when and why", _history)
+    past = verb("history", "show who changed what, when and why", _history)
     past.add_argument("certname", metavar="CERTNAME", nargs="?")
     past.add_argument("--project", metavar="PROJECT", help="all edits in this project")
-    past.add_argument("--all", action="store_true", help="all edits; also what --since or --last alone mean")
+    past.add_argument("--all", action="store_true", help="all edits; the default if only --since or --last is given")
     past_options(past)
     full_option(past)
     json_option(past)
-    undoing = verb("undo", "take an edit back (of a node, a project or anything else)", _undo)
-    undoing.add_argument("id", metavar="ID", help="as `history` shows it")
+    undoing = verb("undo", "undo an edit (of a node, a project or anything else)", _undo)
+    undoing.add_argument("id", metavar="ID", help="the edit's id, as `history` shows it")
     for editing in (adding, setting, unsetting, removing, trying, undoing):
         edit_options(editing)
         full_option(editing)

@@ -1,4 +1,4 @@
-"""`enc-admin project`: projects, their people, and what they say for all their nodes."""
+"""`enc-admin project`: projects, their people, and their classification for all their nodes."""
 
 from __future__ import annotations
 
@@ -38,33 +38,35 @@ def configure(parser: argparse.ArgumentParser) -> None:
         added.set_defaults(do=do)
         return added
 
-    adding = verb(below, "add", "make a project (or what is missing of it)", _add)
+    adding = verb(below, "add", "create a project (or what is missing of it)", _add)
     adding.add_argument("project", metavar="PROJECT")
     adding.add_argument("--admin", dest="admins", metavar="UID", nargs="+", action="extend", required=True)
     adding.add_argument("--member", dest="members", metavar="UID", nargs="+", action="extend", default=[])
     wish_options(adding, parent=False, only=(ENVIRONMENT, DESCRIPTION))
     listing = verb(below, "list", "list projects", _list)
     json_option(listing)
-    showing = verb(below, "show", "show a project: its people, what it says, its prefixes and nodes", _show)
+    showing = verb(below, "show", "show a project: its people, classification, prefixes and nodes", _show)
     showing.add_argument("project", metavar="PROJECT")
     json_option(showing)
-    setting = verb(below, "set", "let a project, a prefix, the site's default or a group say something", _set)
+    setting = verb(
+        below, "set", "set classes, variables and so on of a project, a prefix, the site's default or a group", _set
+    )
     _target_options(setting)
     wish_options(setting, parent=False)
     amendment_options(setting, parent=False)
-    unsetting = verb(below, "unset", "take away what such an entry says", _unset)
+    unsetting = verb(below, "unset", "remove some of these", _unset)
     _target_options(unsetting)
     withdrawal_options(unsetting, parent=False)
-    deleting = verb(below, "delete", "delete a project that has no nodes", _delete)
+    deleting = verb(below, "delete", "delete a project without nodes", _delete)
     deleting.add_argument("project", metavar="PROJECT")
-    member = below.add_parser("member", help="who is in a project", description="who is in a project")
+    member = below.add_parser("member", help="change who is in a project", description="change who is in a project")
     under = member.add_subparsers(dest="member_verb", metavar="VERB", required=True)
-    joining = verb(under, "add", "let people be members", _member_add)
-    leaving = verb(under, "remove", "let people be members no more", _member_remove)
+    joining = verb(under, "add", "add people to a project", _member_add)
+    leaving = verb(under, "remove", "remove people from a project", _member_remove)
     showing = verb(under, "list", "list the people of a project", _member_list)
     showing.add_argument("project", metavar="PROJECT")
     json_option(showing)
-    for changing, what in ((joining, "and admins"), (leaving, "no more admins, but still members")):
+    for changing, what in ((joining, "and admins"), (leaving, "remove them as admins, but keep them as members")):
         changing.add_argument("project", metavar="PROJECT")
         changing.add_argument("uids", metavar="UID", nargs="+")
         changing.add_argument("--admin", action="store_true", help=what)
@@ -76,8 +78,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _target_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("project", metavar="PROJECT", nargs="?")
-    parser.add_argument("--prefix", metavar="PREFIX", help="only the nodes of the project whose names begin with it")
-    parser.add_argument("--site", action="store_true", help="instead of a project: the default for all nodes")
+    parser.add_argument("--prefix", metavar="PREFIX", help="only the project's nodes whose names begin with this")
+    parser.add_argument("--site", action="store_true", help="instead of a project: the site's default, for all nodes")
     parser.add_argument("--group", metavar="NAME", help="instead of a project: a group of nodes (groupOfURLs)")
 
 
@@ -87,7 +89,7 @@ def _target(arguments: argparse.Namespace) -> projects.Target:
     if arguments.prefix is not None and arguments.project is None:
         raise UsageError("--prefix belongs to a project; name it")
     if arguments.group is not None and not (arguments.group.isprintable() and arguments.group):
-        raise UsageError("--group takes the group's cn")
+        raise UsageError("--group takes the cn of the group")
     return projects.Target(
         None if arguments.project is None else ProjectName(arguments.project),
         None if arguments.prefix is None else PrefixName(arguments.prefix),

@@ -14,7 +14,7 @@ from enc.directory.schema.definitions import SCHEMAS
 from enc.directory.schema.render import render
 from enc.terms.errors import DirectoryRefused, ExitStatus, UsageError
 
-SUMMARY = "print the LDAP schemas, install them, or check that a server has them"
+SUMMARY = "print or install the LDAP schemas, or check that a server has them"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     load = actions.add_parser("install", help="add what is missing to a server's cn=config, or write files")
     load.add_argument("--uri", help="ldapi address of the server; default: the first ldapi of directory.uris")
     load.add_argument("--files", type=Path, metavar="DIR", help="write .schema files for slapd.conf instead")
-    load.add_argument("--dry-run", action="store_true", help="say what would be added")
+    load.add_argument("--dry-run", action="store_true", help="show what would be added")
     json_option(load)
-    json_option(actions.add_parser("check", help="what the server lacks; exit status 4 if anything"))
+    json_option(actions.add_parser("check", help="show what the server lacks; exit status 4 if anything"))
 
 
 def run(call: Call) -> int:

@@ -1,4 +1,4 @@
-"""`enc-admin shadow`: would another ENC have said the same?"""
+"""`enc-admin shadow`: compares the answers of another ENC with ours."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from enc.terms.counted import counted
 from enc.terms.errors import ExitStatus, UsageError
 from enc.terms.names import Certname
 
-SUMMARY = "run another ENC for all nodes and show where its answers differ from ours"
+SUMMARY = "run another ENC for all nodes and show where its answers differ"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     words = "as in external_nodes: an absolute path and arguments, split on white space"
     parser.add_argument("--with", dest="other", metavar="'PROGRAM ARGUMENTS'", required=True, help=words)
-    parser.add_argument("--node", dest="nodes", metavar="CERTNAME", action="append", default=[], help="only this one")
-    words = "how many run at a time (default: as many as there are processors)"
+    parser.add_argument("--node", dest="nodes", metavar="CERTNAME", action="append", default=[], help="only this node")
+    words = "how many calls run at a time (default: the number of processors)"
     parser.add_argument("--jobs", metavar="N", type=int, default=os.cpu_count() or 1, help=words)
-    words = "how long one call may take (default: %(default)s)"
+    words = "time limit of a call (default: %(default)s)"
     parser.add_argument("--timeout", metavar="DURATION", default="30s", help=words)
-    words = "a variable that may differ (may be repeated); our own answer variable always may"
+    words = "a variable that may differ (may be repeated); our own answer variable is always ignored"
     parser.add_argument("--ignore", metavar="VARIABLE", action="append", default=[], help=words)
     json_option(parser)
 

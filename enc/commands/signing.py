@@ -21,24 +21,26 @@ if TYPE_CHECKING:
 
 # What only one verb needs is imported there: puppetserver's agents wait for `judge`.
 
-SUMMARY = "tell why certificate requests were signed or refused"
+SUMMARY = "show why certificate requests were signed or refused"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the commands below `signing`."""
     verb = verbs(parser)
-    log = verb("log", "show the journal of signing: every request and the verdict about it", _log)
+    log = verb("log", "show the journal of signing: every request with its verdict", _log)
     log.add_argument("certname", metavar="CERTNAME", nargs="?", help="only requests for this name")
     log.add_argument("--project", metavar="PROJECT", help="only requests for this project's instances")
     log.add_argument("--since", metavar="TIME", help="only the last 30m, 2h, 7d")
     log.add_argument("--refused", action="store_true", help="only refusals")
-    log.add_argument("--follow", action="store_true", help="go on with what comes, until interrupted")
-    log.add_argument("--as", dest="person", metavar="UID", help="what this person may read (asks for the password)")
+    log.add_argument("--follow", action="store_true", help="keep showing new requests until interrupted")
+    log.add_argument(
+        "--as", dest="person", metavar="UID", help="only what this person may read (asks for the password)"
+    )
     json_option(log)
-    explaining = verb("explain", "tell what the request on stdin would be answered, and why; uses nothing up", _explain)
+    explaining = verb("explain", "show how the request on stdin would be answered, and why; uses up no token", _explain)
     explaining.add_argument("certname", metavar="CERTNAME")
     json_option(explaining)
-    judging = verb("judge", "what enc-autosign runs: judge the request on stdin; exit status 0 signs", _judge)
+    judging = verb("judge", "run by enc-autosign: judge the request on stdin; exit status 0 means sign", _judge)
     judging.add_argument("certname", metavar="CERTNAME")
 
 

@@ -1,4 +1,4 @@
-"""`enc-admin status`: how the follower and its answers are doing."""
+"""`enc-admin status`: shows the state of the follower and its answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enc.programs.times import iso
 from enc.terms.counted import counted
 from enc.terms.errors import ExitStatus
 
-SUMMARY = "show how the follower and the answers are: state, age, entries that cannot be classified"
+SUMMARY = "show the state of follower and answers: age, pending work, entries that cannot be classified"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -52,10 +52,10 @@ def _document(found: FollowerStatus) -> Document:
 _STATES = {
     "current": "keeps up with LDAP",
     "unreachable": "runs; LDAP cannot be reached",
-    "refused": "runs; LDAP answers and does not give all",
+    "refused": "runs; LDAP answers but does not return everything",
     "behind": "runs; the LDAP server that answers lacks changes",
-    "stalled": "runs and gets nothing done; see its log",
-    "stopped": "does not run; the answers on disk get older",
+    "stalled": "runs but makes no progress; see its log",
+    "stopped": "not running; the answers on disk get older",
     "never": "has not been up to date yet",
 }
 
@@ -63,21 +63,21 @@ _STATES = {
 def _lines(found: FollowerStatus) -> list[str]:
     state = _STATES[found.state]
     if found.state == "never":
-        state = "reads LDAP for the first time" if found.running else "never ran here; enc asks LDAP each time"
+        state = "is reading LDAP for the first time" if found.running else "has never run here; enc asks LDAP each time"
     lines = [
         f"follower   {state}" + (f" (pid {found.pid})" if found.pid else ""),
         f"answers    {found.directory}",
     ]
     lines += [f"trouble    {trouble.feed}: {trouble.message}" for trouble in found.troubles]
     if found.age is not None:
-        limit = f", the limit is {found.max_age} s" + (": enc refuses" if found.too_old else "")
+        limit = f", the limit is {found.max_age} s" + (": enc refuses to answer" if found.too_old else "")
         lines.append(f"age        {found.age} s{limit}")
     if found.unreadable is not None:
         lines.append(f"copy       {found.unreadable}")
     else:
-        lines.append(f"nodes      {found.nodes}, {counted(found.pending or 0, 'answer')} to be made anew")
+        lines.append(f"nodes      {found.nodes}, {counted(found.pending or 0, 'answer')} yet to be rewritten")
     lines += [
-        f"feed       {feed.feed}: {feed.base}" + ("" if feed.complete else " (not read to its end yet)")
+        f"feed       {feed.feed}: {feed.base}" + ("" if feed.complete else " (not read completely yet)")
         for feed in found.feeds
     ]
     if found.problems:

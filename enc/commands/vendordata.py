@@ -7,14 +7,14 @@ import argparse
 from enc.commands.call import Call, json_option
 from enc.terms.errors import ExitStatus
 
-SUMMARY = "answer OpenStack's Nova about new instances; list its servers"
+SUMMARY = "answer OpenStack Nova's questions about new instances; list its servers"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the actions."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("serve", help="serve until stopped (docs/openstack.md)")
-    json_option(actions.add_parser("servers", help="list the servers of all projects, as Nova has them"))
+    json_option(actions.add_parser("servers", help="list the servers of all projects, as Nova knows them"))
 
 
 def run(call: Call) -> int:

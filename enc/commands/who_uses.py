@@ -9,7 +9,7 @@ from enc.directory.ldap_store import LdapSource
 from enc.service import survey
 from enc.terms.names import ClassName
 
-SUMMARY = "tell which entries assign a class and which nodes get it"
+SUMMARY = "show which entries assign a class and which nodes get it"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

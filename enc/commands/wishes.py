@@ -49,7 +49,7 @@ def withdrawal_options(parser: argparse.ArgumentParser, *, parent: bool = True) 
 
 def amendment_options(parser: argparse.ArgumentParser, *, parent: bool = True) -> None:
     """Offer the same beside `wish_options`: what is to be taken away in the same edit."""
-    _withdrawals(parser, "--unset-", "in the same edit, take away: ", parent)
+    _withdrawals(parser, "--unset-", "remove in the same edit: ", parent)
 
 
 def _withdrawals(parser: argparse.ArgumentParser, before: str, also: str, parent: bool) -> None:
@@ -117,7 +117,7 @@ def withdrawal(arguments: argparse.Namespace) -> Withdrawal:
     """Return what `unset` is asked for. Names are not checked: what is bad must be removable."""
     found = _withdrawal(arguments)
     if found == Withdrawal():
-        raise UsageError("say what is to be taken away, for example --class NAME; see --help")
+        raise UsageError("say what to remove, for example --class NAME; see --help")
     return found
 
 
@@ -125,7 +125,7 @@ def wanted(arguments: argparse.Namespace) -> Wanted:
     """Return what `set` is asked for, with what it is to take away in the same edit."""
     wished, unwanted = wish(arguments), _withdrawal(arguments)
     if wished == Wish() and unwanted == Withdrawal():
-        raise UsageError("say what is to be set, for example --class NAME; see --help")
+        raise UsageError("say what to set, for example --class NAME; see --help")
     return Amendment(wished, unwanted) if unwanted != Withdrawal() else wished
 
 

@@ -1,0 +1,1 @@
+"""Everything that speaks LDAP, and the embedded slapd."""

@@ -1,4 +1,4 @@
-"""ldap3's socket side with an end to every wait: a strategy of ours in the place of its own.
+"""A socket strategy for ldap3 in which every wait has a limit.
 
 ldap3 makes requests, binds and reads answers; here they go over a socket. Each
 of its strategies waits for ever for somebody: for a server that sends an octet
@@ -145,7 +145,7 @@ class Bounded(SyncStrategy):
             message = messages.read(data) if isinstance(data, bytes) else messages.read(*data)
             if message.id != _NOTICE_OF_DISCONNECTION:
                 return message
-            raise self.lost(f"the server hangs up: {message.result().diagnostic or 'no reason given'}")
+            raise self.lost(f"the server hung up: {message.result().diagnostic or 'no reason given'}")
         except Malformed as error:
             raise self.lost(error) from error
 
@@ -216,7 +216,7 @@ class Bounded(SyncStrategy):
         if skimmer.result is not None:
             self._skimmer = None
         elif self._waited > self._timeout + skimmer.size / _PACE:
-            raise self.lost(f"an entry of {skimmer.size} octets does not come to its end")
+            raise self.lost(f"an entry of {skimmer.size} octets is incomplete")
         return skimmer.result
 
     def _size(self) -> int | None:

@@ -1,4 +1,4 @@
-"""A connection to the directory: the first server that answers, and who we are there.
+"""Connects to the first LDAP server that answers and signs in.
 
 Owns fail-over, and who signs in how. Connecting, StartTLS, binding and every
 request are ldap3's, whose socket side is `bounded`. Several operations may be
@@ -200,7 +200,7 @@ def open_connection(
     """Return a connection to the first of `settings.uris` that takes us.
 
     `for_writing` binds as the writing account, `as_person` as somebody else.
-    If no server takes us: `DirectoryRefused` if one said no, else
+    If no LDAP server accepted the connection: `DirectoryRefused` if one said no, else
     `DirectoryUnreachable`, with the reason of each.
     """
     # An empty password is an anonymous bind that looks like a success (RFC 4513, section 5.1.2).
@@ -222,7 +222,7 @@ def nobody(failures: Sequence[DirectoryUnreachable | DirectoryRefused]) -> Direc
         return failures[0]
     refused = any(isinstance(error, DirectoryRefused) for error in failures)
     kind = DirectoryRefused if refused else DirectoryUnreachable
-    error = kind("no server takes us: " + "; ".join(str(error) for error in failures))
+    error = kind("no LDAP server accepted the connection: " + "; ".join(str(error) for error in failures))
     error.__cause__ = failures[0]
     return error
 
@@ -280,7 +280,7 @@ def _succeeded(wire: Bounded, what: str) -> None:
 def _refuse_clear_text(wire: Bounded) -> None:
     if not (wire.secure or wire.is_local()):
         raise ConfigurationError(
-            "a password would cross the network in clear; set directory.tls.start, or use ldaps://",
+            "a password would cross the network unencrypted; set directory.tls.start, or use ldaps://",
             where=wire.address.uri,
         )
 

@@ -80,7 +80,7 @@ class DirectoryEditor(Closing):
             missing = self.missing_above(place)
             if missing is None:
                 raise
-            raise NotFound(f"there is no entry {missing}, below which it is to stand", where=place) from error
+            raise NotFound(f"its parent entry {missing} does not exist", where=place) from error
 
     def missing_above(self, place: str) -> str | None:
         """Return the topmost entry that is missing above `place`, as far as the writer may see; None if none is."""
@@ -143,7 +143,7 @@ class DirectoryEditor(Closing):
             return written
         refusal = results.failure(result, place)
         if result.code in results.OF_THE_SCHEMA and self._lacks_schema():
-            refusal.add("; the server does not have all of our schema: enc-admin schema check")
+            refusal.add("; the server lacks part of our schema: enc-admin schema check")
         raise refusal
 
     def _lacks_schema(self) -> bool:
@@ -162,7 +162,7 @@ class DirectoryEditor(Closing):
         except (DirectoryUnreachable, messages.Malformed) as error:
             self.close()
             raise DirectoryUnreachable(
-                f"the change was sent and no answer came ({error}); look whether it was made", where=place
+                f"the change was sent but no answer came ({error}); check whether it was made", where=place
             ) from error
 
     def _open(self) -> Connection:

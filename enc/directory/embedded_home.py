@@ -147,7 +147,9 @@ class Home:
     def check_initialised(self) -> None:
         """Raise `UsageError` if there is no database in it."""
         if not self.database.exists():
-            raise UsageError("holds no directory yet; initialise it first", where=str(self.data_dir))
+            raise UsageError(
+                "holds no directory yet; create it with `enc-admin directory start`", where=str(self.data_dir)
+            )
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

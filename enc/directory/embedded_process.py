@@ -86,7 +86,7 @@ class EmbeddedProcess:
                 slapd_process.end(pid, self._home.configuration, patience=_STOP_PATIENCE)
             elif time.monotonic() > deadline:
                 raise ToolkitError(
-                    "something holds the lock and is not the slapd of this directory; see fuser",
+                    "something other than this directory's slapd holds the lock; see fuser",
                     where=str(self._home.run / "alive"),
                 )
             # Without a pid it is between its start and its pid file.
@@ -101,11 +101,11 @@ class EmbeddedProcess:
                 return True
             # A slapd, or for an instant somebody who looks whether there is one.
             if self.answers():
-                _log.info("slapd runs already: %s", self._home.ldapi_uri)
+                _log.info("slapd is already running: %s", self._home.ldapi_uri)
                 return False
             if time.monotonic() > deadline:
                 raise DirectoryUnreachable(
-                    f"slapd runs (process {self.pid}) and does not answer; stop it first",
+                    f"slapd (process {self.pid}) runs but does not answer; stop it first",
                     where=str(self._home.data_dir),
                 )
             time.sleep(0.01)

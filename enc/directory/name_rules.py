@@ -1,4 +1,4 @@
-"""Which names the embedded slapd takes, whoever writes them and with whatever program. Pure.
+"""The names that the embedded slapd accepts from any program. Pure.
 
 Two rules of its constraint overlay, which looks at what is added, modified and renamed, and not at what is there:
 

@@ -42,7 +42,7 @@ def own_directory(path: Path, owner: int) -> None:
         path.mkdir(mode=0o711)
     status = path.lstat()
     if not path.is_dir() or path.is_symlink() or status.st_uid != owner or status.st_mode & 0o022:
-        raise ToolkitError("is not a directory of ours that only we write; remove it", where=str(path))
+        raise ToolkitError("is not a directory that only our account can write; remove it", where=str(path))
 
 
 def free_port() -> int:

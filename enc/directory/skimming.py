@@ -1,4 +1,4 @@
-"""An entry that is too large is read past, and what is small of it is kept. Pure.
+"""Skips the large parts of an oversized entry and keeps the small ones. Pure.
 
 Whoever may write one entry must not stop the reading of all others. So a
 message with an entry above the limit is not refused, which would end the
@@ -120,7 +120,7 @@ def _walk(size: int) -> _Walk:
     entry = _built(ENTRY_TAG, _built(_OCTETS, name) + _built(_SEQUENCE, kept))
     words = "; ".join(f"{one} has {octets} octets" for one, octets in unread[:_NAMED])
     more = f" and {len(unread) - _NAMED} more" if len(unread) > _NAMED else ""
-    text = f"its {size} octets are more than are read of an entry{f': {words}{more}' if words else ''}"
+    text = f"it has {size} octets, more than are read of an entry{f': {words}{more}' if words else ''}"
     return Skimmed(_built(_SEQUENCE, _built(_INTEGER, number) + entry + controls), text)
 
 

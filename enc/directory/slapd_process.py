@@ -186,7 +186,7 @@ def end(pid: int, configuration: Path, *, patience: float) -> None:
             if not _ended(handle, patience):
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
                 if not _ended(handle, 10):
-                    raise ToolkitError(f"slapd, process {pid}, does not end; it hangs in the kernel")
+                    raise ToolkitError(f"slapd (process {pid}) does not end; it hangs in the kernel")
     finally:
         os.close(handle)
 

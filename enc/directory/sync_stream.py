@@ -163,7 +163,7 @@ class Stream:
             waited = 0.0 if connection.heard > before else monotonic() - before
             silent = silent + waited if waited else 0.0
             if self._probe is not None and silent > limit:
-                raise DirectoryUnreachable(f"the server has been silent for {silent:.1f} s", where=connection.uri)
+                raise DirectoryUnreachable(f"the server has sent nothing for {silent:.1f} s", where=connection.uri)
             if self._question is not None:
                 self._question.waited += waited
                 if self._question.waited > limit:

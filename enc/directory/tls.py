@@ -39,7 +39,7 @@ def _context(settings: TlsSettings) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=settings.ca_file)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
-            f"no certificates of authorities can be read: {reason(error)}",
+            f"the authorities' certificates cannot be read: {reason(error)}",
             where=str(settings.ca_file or "directory.tls"),
         ) from error
     if settings.certificate_file is not None:

@@ -44,7 +44,7 @@ def account(name: str | None) -> Account:
     else:
         chosen = by_name(name)
         if os.geteuid() not in (0, chosen.uid):
-            raise UsageError(f"only root can look with the eyes of {name}; use sudo")
+            raise UsageError(f"only root can run the checks as {name}; use sudo")
         return chosen
     return Account(found.pw_name, found.pw_uid, found.pw_gid)
 
@@ -80,7 +80,7 @@ def judge_reading(user: str, failures: dict[str, str], secret: str) -> Iterator[
                 f"chgrp puppetmaster-readers {path} && chmod 0640 {path}; is {user} in that group?",
             )
         else:
-            do = "let its group read it, and pass through the directories above"
+            do = "let its group read it and enter the directories above it"
             yield fault("account", f"{user} cannot read {path}: {why}", do)
     if not failures:
         yield ok("account", f"{user} can read everything that enc reads")
@@ -91,12 +91,14 @@ def judge_runs(user: str, node: str, runs: Sequence[tuple[int, str, float]]) -> 
     status, line, _ = runs[-1]
     best = min(seconds for _, _, seconds in runs)
     if status != 0:
-        return fault("enc", f"for {node}, run by {user}: {line or f'exit status {status}'}", "mend what this line says")
+        return fault(
+            "enc", f"for {node}, run by {user}: {line or f'exit status {status}'}", "correct what this line says"
+        )
     if best > FAST:
         return warning(
             "enc",
             f"takes {best * 1000:.0f} ms for {node}: it asks LDAP, or the machine is overloaded",
-            "look at follower and config-link above",
+            "see follower and config-link above",
         )
     return ok("enc", f"answers {user} for {node} within {max(best * 1000, 1):.0f} ms")
 

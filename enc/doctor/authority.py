@@ -53,10 +53,10 @@ def _asked(authority: Authority) -> Finding:
         return fault(
             "authority",
             str(error),
-            "nobody new is signed and nothing is revoked there until it answers: does puppetserver run there "
-            "(systemctl status puppetserver), and does its auth.conf let us (docs/instances.md)?",
+            "nothing is signed or revoked there until it answers: is puppetserver running there (systemctl status "
+            "puppetserver), and does its auth.conf allow our certificate (docs/instances.md)?",
         )
-    return ok("authority", f"{authority.name} answers, and lets us look at certificates")
+    return ok("authority", f"{authority.name} answers and lets us read its certificates")
 
 
 def _files(authority: Authority, soon: timedelta) -> Iterator[Finding]:
@@ -76,12 +76,12 @@ def _files(authority: Authority, soon: timedelta) -> Iterator[Finding]:
 
 def _lists(authority: Authority, files: tuple[Path, ...], soon: timedelta, *, told: bool) -> Iterator[Finding]:
     # `told`: that it does not answer as it should was told already; it may give its list all the same.
-    what = "look at the CA: puppetserver makes a new revocation list at each revocation"
+    what = "check the CA: puppetserver writes a new revocation list at each revocation"
     try:
         fetched = fetch(authority)
     except ToolkitError as error:
         if not told:
-            yield fault("crl-ends", str(error), "see ca_file of this authority in the configuration")
+            yield fault("crl-ends", str(error), "check ca_file of this authority in the configuration")
         return
     level, words = _ending(f"{authority.name}: its revocation list", _first(fetched.lists), soon)
     yield Finding("crl-ends", level, words, "" if level == "ok" else what)
@@ -94,9 +94,9 @@ def _lists(authority: Authority, files: tuple[Path, ...], soon: timedelta, *, to
             continue
         behind = {one.issuer: one.number for one in present} != {one.issuer: one.number for one in fetched.lists}
         if behind:
-            yield warning("crl-file", f"{file} is older than what {authority.name} has", renew)
+            yield warning("crl-file", f"{file} is older than the list of {authority.name}", renew)
         else:
-            yield ok("crl-file", f"{file} is what {authority.name} has")
+            yield ok("crl-file", f"{file} is the current list of {authority.name}")
 
 
 def _first(found: tuple[RevocationList, ...]) -> datetime:
@@ -116,7 +116,8 @@ def _unfinished(settings: Settings) -> Iterator[Finding]:
         yield fault("instances-journal", str(error), "see instances.journal in the configuration")
         return
     for problem in problems:
-        yield fault("instances-journal", problem, "its name still stands in LDAP and at the authorities: reconcile")
+        yield fault("instances-journal", problem, "its name is still in LDAP and at the authorities: enc-admin "
+                                                  "instance reconcile")
     if operations:
         first = operations[0]
         yield warning(

@@ -46,7 +46,7 @@ def gone(reading: Reading) -> Iterator[Finding]:
     for key in reading.gone:
         yield warning(
             "config-gone",
-            f"{key} is gone since version {SINCE} and passed over: {GONE[key]}",
+            f"{key} was removed in version {SINCE} and is ignored: {GONE[key]}",
             f"remove it from {reading.where}",
         )
 
@@ -72,10 +72,10 @@ def _file(path: Path) -> Finding:
         mode = stat.S_IMODE(status.st_mode)
         return fault(
             "config-file",
-            f"{path} has mode {mode:04o}: others than its owner can say whom the masters believe",
+            f"{path} has mode {mode:04o}: users other than its owner can decide whom the masters believe",
             f"chmod go-w {path}",
         )
-    return ok("config-file", f"{path} is readable and keeps every rule")
+    return ok("config-file", f"{path} is readable and valid")
 
 
 def _names(settings: Settings) -> Iterator[Finding]:
@@ -128,7 +128,7 @@ def _answers(settings: Settings) -> Finding:
     except FileNotFoundError:
         return note(
             "answers-directory",
-            f"{root} does not exist: nobody ever followed, enc asks LDAP for every catalog",
+            f"{root} does not exist: the follower has never run here, so enc asks LDAP for every catalog",
             "start enc-admin follow (systemd: puppetmaster-follow.service)",
         )
     except OSError as error:
@@ -142,7 +142,7 @@ def _answers(settings: Settings) -> Finding:
         if mode & 0o022:
             return fault(
                 "answers-directory",
-                f"{place} can be written by others than {owner}, who could classify any node as they like",
+                f"{place} can be written by users other than {owner}, who could classify any node as they like",
                 f"chmod go-w {place}",
             )
     return ok("answers-directory", f"{root} belongs to {owner}, who alone writes there")
@@ -160,7 +160,7 @@ def _link(path: Path, settings: Settings) -> Finding:
             f"enc-admin --config {path} config link",
         )
     if not needs_link(path, directory_):
-        return ok("config-link", f"{place} is not needed: file and answers are where enc expects them")
+        return ok("config-link", f"{place} is not needed: the configuration and the answers are where enc expects them")
     return warning(
         "config-link",
         f"{place} does not exist: enc does not find the answers and asks LDAP for every catalog",
@@ -175,7 +175,7 @@ def _audit(settings: Settings) -> Finding:
         place = place.parent
     if os.access(place, os.W_OK):
         return ok("audit-trail", f"{file} can be written")
-    return note("audit-trail", f"{file} cannot be written by {_user(os.geteuid())}, who therefore cannot edit")
+    return note("audit-trail", f"{file} cannot be written by {_user(os.geteuid())}, who therefore cannot edit anything")
 
 
 def _user(uid: int) -> str:

@@ -35,7 +35,7 @@ def check(facts: PuppetFacts | str, settings: Settings) -> Iterator[Finding]:
         with LdapSource(settings) as source:
             answers = list(export.answers(Snapshot(source, settings), settings))
     except ToolkitError as error:
-        yield note("contents", f"what the entries say cannot be looked at: {error}")
+        yield note("contents", f"the entries' contents cannot be checked: {error}")
         return
     yield from judge((answer.classification for answer in answers if answer.classification is not None), places)
 
@@ -74,7 +74,7 @@ def judge(classifications: Iterable[Classification], places: Environments) -> It
 
 
 def _variables(tally: _Tally) -> Iterator[Finding]:
-    do = "remove the value, or give the variable another name (enc-admin node explain tells who says it)"
+    do = "remove the value, or rename the variable (enc-admin node explain shows where it comes from)"
     yield from _few("variables", list(tally.lost), do)
     if tally.passed_over:
         first, *rest = tally.passed_over
@@ -89,7 +89,9 @@ def _variables(tally: _Tally) -> Iterator[Finding]:
 
 def _environments(tally: _Tally, places: Environments) -> Iterator[Finding]:
     if not places.served:
-        yield note("environments", "no environment is deployed on this machine: none of the nodes' was looked for")
+        yield note(
+            "environments", "no environment is deployed on this machine, so the nodes' environments were not checked"
+        )
         return
     found = _told(tally.environments, lambda name: advice.on_environment(name, places))
     yield from _few("environments", found, "deploy it (branch-manager deploy), or name another (enc-admin node set)")
@@ -103,7 +105,7 @@ def _classes(tally: _Tally, places: Environments) -> Iterator[Finding]:
     found = _told(tally.classes, lambda key: advice.on_classes((key[0],), key[1], places))
     yield from _few("classes", found, "push the class to that environment's branch, or unset it")
     if not found:
-        yield ok("classes", "a file was found for every class of a node, where its environment can be looked at")
+        yield ok("classes", "every class of a node has a file, as far as its environment is on this machine")
 
 
 _Key = TypeVar("_Key", EnvironmentName, tuple[ClassName, EnvironmentName])

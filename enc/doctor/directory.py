@@ -52,7 +52,7 @@ def _room(directory: DirectorySettings) -> Iterator[Finding]:
     try:
         used = embedded_database.size(Home(directory.data_directory, None))
     except ToolkitError as error:
-        yield note("directory-room", f"cannot be looked at: {error}")
+        yield note("directory-room", f"cannot be checked: {error}")
         return
     if used:
         yield judge_room(used, StartOptions().max_size)
@@ -63,9 +63,11 @@ def judge_room(used: int, most: int) -> Finding:
     text = f"the embedded directory takes {used >> 20} MiB of {most >> 20} MiB"
     if used < FULL * most:
         return ok("directory-room", text)
-    do = "find out what fills it (enc-admin directory backup FILE, and look for the longest entries) and take it away; "
+    do = "find out what fills it (enc-admin directory backup FILE, and look for the longest entries) and remove it; "
     return warning(
-        "directory-room", f"{text}: when it is full, no edit is taken", f"{do}a backup and its restore then shrink it"
+        "directory-room",
+        f"{text}: when it is full, no edit is accepted",
+        f"{do}a backup and its restore then shrink it",
     )
 
 
@@ -75,7 +77,7 @@ def check_service(settings: Settings) -> Iterator[Finding]:
         with open_connection(settings.directory) as connection:
             yield from _service(connection, settings)
     except ToolkitError as error:
-        yield note("ldap-service", f"cannot be looked at to the end: {error}")
+        yield note("ldap-service", f"cannot be checked completely: {error}")
 
 
 def _connect(directory: DirectorySettings) -> Iterator[Finding]:
@@ -100,11 +102,11 @@ def judge_connections(found: Mapping[str, float | ToolkitError]) -> Iterator[Fin
     some = any(isinstance(result, float) for result in found.values())
     for uri, result in found.items():
         if isinstance(result, ToolkitError):
-            do = "start that server or mend its network, certificate or account, or take it out of directory.uris"
+            do = "start that server, or repair its network, certificate or account, or take it out of directory.uris"
             text = str(result) if uri in str(result) else f"{uri}: {result}"
             yield warning("ldap-connect", text, do) if some else fault("ldap-connect", text, do)
         elif result > SLOW_CONNECT:
-            do = "look at that server's load, its name service and the way there"
+            do = "check that server's load, its name service and the network to it"
             yield warning("ldap-connect", f"{uri}: took {result * 1000:.0f} ms to connect and sign in", do)
         else:
             yield ok("ldap-connect", f"{uri}: connected and signed in within {max(result * 1000, 1):.0f} ms")
@@ -119,7 +121,7 @@ def judge_newest(newest: Mapping[str, float], now: float) -> Iterator[Finding]:
         yield warning(
             "clock",
             f"LDAP's newest change is {ahead:.0f} s in this machine's future: the clocks differ",
-            "keep the time by NTP here and on the LDAP servers; ages of answers are wrong until then",
+            "run NTP here and on the LDAP servers; until then the ages of answers are wrong",
         )
     else:
         yield ok("clock", "LDAP's newest change is not in this machine's future")
@@ -129,14 +131,14 @@ def judge_newest(newest: Mapping[str, float], now: float) -> Iterator[Finding]:
         yield warning(
             "ldap-replication",
             f"{worst} is {late[worst]:.0f} s behind the other servers",
-            "look at its replication: who falls back to it gets older answers",
+            "check its replication: clients that fall back to it get older answers",
         )
     elif len(newest) > 1:
-        yield ok("ldap-replication", "the servers know of the same changes")
+        yield ok("ldap-replication", "the servers have the same changes")
 
 
 def _bases(connection: Connection, settings: Settings) -> Iterator[Finding]:
-    do = "make the entry, correct the setting, or let the account read it"
+    do = "create the entry, correct the setting, or let the account read it"
     wanted = [("nodes.base", settings.nodes_base, True)]
     if settings.nodes.semantics == "extended":
         wanted += [
@@ -147,7 +149,7 @@ def _bases(connection: Connection, settings: Settings) -> Iterator[Finding]:
     missing = [(key, base, needed) for key, base, needed in wanted if not server_facts.exists(connection, base)]
     for key, base, needed in missing:
         text = f"{key}: there is no entry {base}, or {settings.directory.bind_dn or 'this account'} may not see it"
-        yield fault("ldap-bases", text, do) if needed else note("ldap-bases", f"{text}; nothing comes from there")
+        yield fault("ldap-bases", text, do) if needed else note("ldap-bases", f"{text}; nothing is read from there")
     if not missing:
         yield ok("ldap-bases", ", ".join(f"{key} {base}" for key, base, _ in wanted))
 
@@ -183,7 +185,7 @@ def judge_sync(offered: bool, works: bool, settings: Settings) -> Finding:
     """Judge whether the server lets followers keep up (RFC 4533)."""
     if works:
         return ok("ldap-syncprov", "changes arrive as they happen (syncrepl)")
-    how = "has its control, but refuses it below nodes.base" if offered else "does not offer it"
+    how = "offers it, but refuses it below nodes.base" if offered else "does not offer it"
     return warning(
         "ldap-syncprov",
         f"syncrepl: the server {how}; the follower reads everything each {settings.follow.poll_interval:g} s",
@@ -203,18 +205,18 @@ def judge_schema(missing: tuple[Missing, ...] | None, settings: Settings) -> Fin
     if "puppetmaster" in names and settings.nodes.semantics == "extended":
         return warning(
             "ldap-schema",
-            f"the extension is not complete ({', '.join(names['puppetmaster'])}): "
+            f"the extension is incomplete ({', '.join(names['puppetmaster'])}): "
             "no typed parameters, structured values, prefixes or removals",
             "enc-admin schema install",
         )
-    return ok("ldap-schema", "the server has what these settings use")
+    return ok("ldap-schema", "the server has all the schema these settings need")
 
 
 def judge_indexes(times: Mapping[str, float], indexes: Mapping[str, frozenset[str]] | None) -> Iterator[Finding]:
     """Judge look-ups by the seconds that they took, and by the server's own configuration where it is readable."""
     do = "index it for equality: `index NAME eq` in slapd.conf (then slapindex), or olcDbIndex in cn=config"
     for name, seconds in times.items():
-        how = f"a look-up by {name} takes {max(seconds * 1000, 1):.0f} ms"
+        how = f"looking up a node by {name} takes {max(seconds * 1000, 1):.0f} ms"
         if indexes is not None and "eq" not in indexes.get(name, frozenset()):
             yield warning("ldap-indexes", f"{name} has no equality index; {how}", do.replace("NAME", name))
         elif seconds > SLOW_LOOK_UP:
@@ -225,7 +227,7 @@ def judge_indexes(times: Mapping[str, float], indexes: Mapping[str, frozenset[st
     if missing:
         yield warning(
             "ldap-indexes",
-            f"{' and '.join(missing)} not indexed: a follower that comes back makes the server read everything",
+            f"{' and '.join(missing)} not indexed: a returning follower makes the server read everything",
             "index entryUUID,entryCSN eq (slapo-syncprov(5))",
         )
 
@@ -238,10 +240,10 @@ def judge_limit(given: int, more: bool, settings: Settings) -> Finding:
     if more:
         return fault(
             "ldap-limits",
-            f"{who} gets {counted(given, 'entry', 'entries')} and no more: a follower would never see the others",
+            f"{who} gets {counted(given, 'entry', 'entries')} and no more: a follower would not see the others",
             f'give it its own limits: limits dn.exact="{who}" size=unlimited time=unlimited (slapd.conf(5))',
         )
-    return ok("ldap-limits", f"{who} gets all of {counted(given, 'node')}; a limit above that could not be seen")
+    return ok("ldap-limits", f"{who} gets all of {counted(given, 'node')}; a limit above that cannot be detected")
 
 
 def csn_time(csn: str) -> float:

@@ -1,4 +1,4 @@
-"""Checks that are made as whom they are about: what an account owns obeys that account, and doctor is root.
+"""Runs checks as the account they are about, because doctor is root and must not trust that account's files.
 
 Failure modes: a place that root cannot use safely, or a check that gives no answer, is a finding itself.
 """
@@ -35,7 +35,7 @@ class OwnersEyes:
         try:
             owner = owner_of(self._places())
         except NotSafe as error:
-            yield fault(self._check, str(error), "until then nothing there is looked at")
+            yield fault(self._check, str(error), "until then nothing there is checked")
             return
         for look in looks:
             if owner is None:

@@ -42,29 +42,29 @@ def check(config: Path, settings: Settings) -> Iterator[Finding]:
 def judge(found: FollowerStatus, running: float = 0.0) -> Iterator[Finding]:
     """Judge what `status` found; `running`: for how many seconds the follower runs."""
     if found.state == "never" and not found.running:
-        yield note("follower", "nobody ever followed here: enc asks LDAP for every catalog", START)
+        yield note("follower", "the follower has never run here: enc asks LDAP for every catalog", START)
         return
     if not found.running:
-        yield fault("follower", "does not run: answers get older, and edits do not reach them", START)
+        yield fault("follower", "is not running: the answers get older, and edits do not reach them", START)
     elif found.state == "never" and found.troubles:
-        yield fault("follower", f"runs (pid {found.pid}) and has not read LDAP to its end: {_told(found)}", _LOOK)
+        yield fault("follower", f"runs (pid {found.pid}) and has not finished reading LDAP: {_told(found)}", _LOOK)
     elif found.state == "never":
-        text = f"runs (pid {found.pid}) and has not read LDAP to its end yet"
+        text = f"runs (pid {found.pid}) and has not finished reading LDAP yet"
         do = "see its log (journalctl -u puppetmaster-follow); can its account read the secret?"
         yield warning("follower", text, do) if running > _LONG else note("follower", text, do)
     elif found.state == "unreachable":
         yield fault("follower", f"runs (pid {found.pid}) and cannot reach LDAP{_because(found)}", _LOOK)
     elif found.state == "refused":
-        do = "give the follower's account what it may not have (limits, access rules), or correct the setting it names"
-        text = f"runs (pid {found.pid}), and LDAP answers and does not give all{_because(found)}"
+        do = "give the follower's account what it lacks (limits, access rules), or correct the setting that is named"
+        text = f"runs (pid {found.pid}); LDAP answers but does not return everything{_because(found)}"
         yield fault("follower", text, do)
     elif found.state == "behind":
-        do = "mend the replication between the servers, or take the one that lags out of directory.uris"
-        text = f"runs (pid {found.pid}), and the LDAP server that answers lacks changes{_because(found)}"
+        do = "repair the replication between the servers, or take the one that lags out of directory.uris"
+        text = f"runs (pid {found.pid}); the LDAP server that answers lacks changes{_because(found)}"
         yield fault("follower", text, do)
     elif found.state == "stalled":
         do = "see the follower's log (journalctl -u puppetmaster-follow); is the disk full?"
-        yield fault("follower", f"runs (pid {found.pid}) and gets nothing done", do)
+        yield fault("follower", f"runs (pid {found.pid}) and makes no progress", do)
     else:
         yield ok("follower", f"runs (pid {found.pid}) and keeps up with LDAP")
     yield from _age(found)
@@ -87,19 +87,19 @@ def _age(found: FollowerStatus) -> Iterator[Finding]:
         return
     text = f"the answers are {found.age} s old, the limit (answers.max_age) is {found.max_age} s"
     if found.too_old:
-        yield fault("answers-age", f"{text}: enc refuses all of them", "mend what the lines above say")
+        yield fault("answers-age", f"{text}: enc refuses all of them", "correct what the lines above report")
     elif found.age > found.max_age / 2:
-        yield warning("answers-age", text, "mend what the lines above say before the limit is reached")
+        yield warning("answers-age", text, "correct what the lines above report before the limit is reached")
     else:
         yield ok("answers-age", text)
 
 
 def _entries(found: FollowerStatus) -> Iterator[Finding]:
     if found.pending:
-        text = f"{found.pending} of {counted(found.nodes or 0, 'answer is', 'answers are')} to be made anew"
-        yield note("answers-pending", text, "look again soon")
+        text = f"{found.pending} of {counted(found.nodes or 0, 'answer is', 'answers are')} yet to be rewritten"
+        yield note("answers-pending", text, "check again soon")
     else:
-        yield ok("answers-pending", f"all answers of {counted(found.nodes or 0, 'node')} are made")
+        yield ok("answers-pending", f"the answers of {counted(found.nodes or 0, 'node')} are up to date")
     for problem in found.problems[:_NAMED]:
         yield warning("entries", f"{problem.name}: {problem.message}", "correct the entry in LDAP")
     if len(found.problems) > _NAMED:
@@ -115,11 +115,12 @@ def judge_configuration(changed: float | None, started: float | None) -> Iterato
     if changed > started:
         yield warning(
             "follower-config",
-            f"the configuration changed {changed - started:.0f} s after the follower started: it does not know",
+            f"the configuration changed {changed - started:.0f} s after the follower started, which has not read it "
+            f"again",
             "systemctl restart puppetmaster-follow",
         )
     else:
-        yield ok("follower-config", "the follower knows the configuration as it is")
+        yield ok("follower-config", "the follower runs with the current configuration")
 
 
 def judge_clock(contact: int, now: float) -> Iterator[Finding]:
@@ -135,9 +136,9 @@ def judge_clock(contact: int, now: float) -> Iterator[Finding]:
 def judge_space(place: Path, free: int, free_part: float, free_inodes: float) -> Finding:
     """Judge what is left (bytes, and parts of 1) on the file system of `place`."""
     if free < LITTLE_SPACE or free_part < LITTLE_PART or free_inodes < LITTLE_PART:
-        text = f"{place}: {free / 1e6:.0f} MB and {free_inodes:.0%} of the inodes are left"
-        return warning("disk-space", text, "make room: on a full disk answers stay as they are, and get older")
-    return ok("disk-space", f"{place}: {free / 1e9:.1f} GB are left")
+        text = f"{place}: {free / 1e6:.0f} MB and {free_inodes:.0%} of the inodes are free"
+        return warning("disk-space", text, "free some space: on a full disk the answers are not updated and get older")
+    return ok("disk-space", f"{place}: {free / 1e9:.1f} GB are free")
 
 
 def _space(settings: Settings) -> Iterator[Finding]:

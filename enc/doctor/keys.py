@@ -79,12 +79,12 @@ def check(facts: PuppetFacts | str, puppets: str | None, settings: Settings) -> 
     if os.geteuid() != 0:
         yield note(
             "keys",
-            "who can read which key was worked out from owners and modes, as far as these can be seen",
+            "without root, who can read which key is only worked out from the owners and modes that can be seen",
             "run this as root",
         )
     yield from found
     if not found:
-        yield ok("keys", f"{', '.join(m.account.name for m in members)}: none reads a key that it has no use for")
+        yield ok("keys", f"{', '.join(m.account.name for m in members)}: none can read a key it does not need")
 
 
 def keys(facts: PuppetFacts | str) -> tuple[Path, ...]:
@@ -124,8 +124,8 @@ def judge(read: Mapping[str, Sequence[Secret]]) -> Iterator[Finding]:
         for secret in secrets:
             if name not in secret.needed_by:
                 do = f"chgrp {secret.group} {secret.path} && chmod u=rw,g={'' if secret.group == 'root' else 'r'},o= "
-                do += f"{secret.path}; is {name} in a group that it should not be in (id {name})?"
-                yield fault("keys", f"{name} can read {secret.path}, {secret.what}, and has no use for it", do)
+                do += f"{secret.path}; is {name} in a group it should not be in (id {name})?"
+                yield fault("keys", f"{name} can read {secret.path}, {secret.what}, and does not need it", do)
 
 
 def may_read(uid: int, groups: frozenset[int], path: Path) -> bool | None:
@@ -236,7 +236,7 @@ def _processes(members: Iterable[Member], group: int | None) -> Iterator[Finding
             continue  # it has ended
         if name is not None and name not in told and group in numbers:
             told.add(name)
-            found = f"process {place.parent.name} of {name} has the group {_name_of(group)} since it was started"
+            found = f"process {place.parent.name} of {name} has had the group {_name_of(group)} since it started"
             yield warning("keys", found, "restart its unit")
 
 
@@ -250,7 +250,7 @@ def _collector(places: Iterable[Path]) -> Iterator[Finding]:
     for open_place in closed_to_the_unit(texts, [place for place in places if place.exists()]):
         place = open_place.parent if open_place.suffix else open_place
         do = f"in a drop-in of the unit: InaccessiblePaths={place}, then systemctl daemon-reload, and restart it"
-        yield fault("keys", f"{_COLLECTS} has puppetserver's group, and {place} is not closed to it", do)
+        yield fault("keys", f"{_COLLECTS} has puppetserver's group and can reach {place}", do)
 
 
 def _group_of(name: str) -> int | None:

@@ -28,7 +28,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         with LdapSource(settings) as source:
             names = source.project_names()
     except ToolkitError as error:
-        yield note("project-names", f"which projects there are cannot be asked: {error}")
+        yield note("project-names", f"LDAP cannot be asked which projects exist: {error}")
         return
     yield from judge(names, Rules(settings.branches.rules))
 
@@ -36,14 +36,14 @@ def check(settings: Settings) -> Iterator[Finding]:
 def judge(names: Collection[ProjectName], rules: Rules) -> Iterator[Finding]:
     """Judge the names of all projects under `rules`. Pure."""
     met = [
-        f"branches of project {one} and of project {other} can become one environment ({environment}); nodes of either "
-        "get it only if each is the other's guest"
+        f"branches of project {one} and of project {other} can become one environment ({environment}); nodes of "
+        f"either project get it only if each project is the other's guest"
         for one, other in combinations(sorted(names), 2)
         if (environment := rules.meeting(one, other)) is not None
     ]
     do = (
-        "make a project of another name and move the nodes of one there, or let the admins of both share what they "
-        "have (enc-admin project set A --guest B, and project set B --guest A)"
+        "create a project with another name and move the nodes of one there, or let the admins of both share "
+        "(enc-admin project set A --guest B, and project set B --guest A)"
     )
     yield from (warning("project-names", text, do) for text in met[:_NAMED])
     if len(met) > _NAMED:
@@ -51,17 +51,23 @@ def judge(names: Collection[ProjectName], rules: Rules) -> Iterator[Finding]:
     taken = [(name, found) for name in sorted(names) if (found := rules.takes_of_the_site(name)) is not None]
     for name, environment in taken[:_NAMED]:
         text = f"a branch of project {name} would become environment {environment}, the site's, and is refused"
-        yield warning("project-names", text, "make a project of another name and move its nodes there")
+        yield warning("project-names", text, "create a project with another name and move its nodes there")
     kept = [(name, found) for name in sorted(names) if (found := rules.takes_of_puppet(name)) is not None]
     for name, environment in kept[:_NAMED]:
-        text = f"the branch of project {name} would become environment {environment}, which Puppet keeps; it is refused"
-        yield warning("project-names", text, "make a project of another name and move its nodes there")
+        text = (
+            f"the branch of project {name} would become environment {environment}, which Puppet reserves, and is "
+            f"refused"
+        )
+        yield warning("project-names", text, "create a project with another name and move its nodes there")
     odd = [name for name in sorted(names) if not name.is_plain]
     if odd:
         more = f" and {len(odd) - _NAMED} more" if len(odd) > _NAMED else ""
         shown = f"{', '.join(odd[:_NAMED])}{more}"
-        text = f"'-' and '_' do not stand singly in {shown}: such projects go on, and new ones are not named so"
-        do = "a project whose topics would have their environments cannot be made beside them"
+        text = (
+            f"{shown}: '-' or '_' doubled, side by side or at an end; such projects keep working, but no new one "
+            f"may have such a name"
+        )
+        do = "a project whose topic branches would share their environments cannot be created"
         yield note("project-names", text, do)
     if not (met or taken or kept or odd):
-        yield ok("project-names", "no two projects can have one environment")
+        yield ok("project-names", "no two projects can get the same environment")

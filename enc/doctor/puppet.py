@@ -126,7 +126,7 @@ def security(found: Mapping[str, str] | str) -> Iterator[Finding]:
     behind = list(puppet_packages.behind(found))
     for it in behind:
         if it.fix is None:
-            yield note("puppet-security", str(it), "look it up in the security notices of whoever made the package")
+            yield note("puppet-security", str(it), "check the security notices of whoever built the package")
         else:
             yield fault("puppet-security", str(it), f"upgrade {it.package}, then restart puppetserver")
     if found and not behind:
@@ -148,7 +148,7 @@ def _enc(facts: PuppetFacts, config: Path) -> Iterator[Finding]:
     if not first.startswith("/"):
         yield fault("puppet-enc", f"external_nodes begins with {first!r}", "name the program by its absolute path")
     elif first not in facts.executable:
-        yield fault("puppet-enc", f"{first} is no executable file", f"install it, or chmod a+rx {first}")
+        yield fault("puppet-enc", f"{first} is not an executable file", f"install it, or chmod a+rx {first}")
     else:
         yield ok("puppet-enc", f"external_nodes is {command}")
     named = words[words.index("--config") + 1] if "--config" in words[:-1] else None
@@ -172,11 +172,11 @@ def _sections(facts: PuppetFacts) -> Iterator[Finding]:
         yield warning(
             "puppet-sections",
             f"{', '.join(sorted(found))} under [{name}] of {config}: "
-            + ("an agent on this machine may call the ENC, too" if name == "main" else "puppetserver does not read it"),
+            + ("an agent on this machine may call the ENC too" if name == "main" else "puppetserver does not read it"),
             "move it to [server]",
         )
     if not wrong:
-        yield ok("puppet-sections", "no setting of ours is outside [server]")
+        yield ok("puppet-sections", "all our settings are in [server]")
 
 
 def _trusted(facts: PuppetFacts, settings: Settings) -> Iterator[Finding]:
@@ -189,7 +189,7 @@ def _trusted(facts: PuppetFacts, settings: Settings) -> Iterator[Finding]:
                 "in [server]: trusted_external_command = /PATH/enc-trusted (docs/hiera.md)",
             )
     elif command not in facts.executable:
-        yield fault("puppet-trusted", f"{command} is no executable file", "name enc-trusted by its absolute path")
+        yield fault("puppet-trusted", f"{command} is not an executable file", "name enc-trusted by its absolute path")
     else:
         yield ok("puppet-trusted", f"trusted_external_command is {command}")
 
@@ -198,12 +198,12 @@ def _reports(facts: PuppetFacts) -> Finding:
     value = facts.settings.get("reports", "")
     names = value.replace(",", " ").split()
     if "puppetmaster" in names:
-        return ok("puppet-reports", "an instance's report counts only if it came with that instance's certificate")
+        return ok("puppet-reports", "an instance's report counts only if it was sent with that instance's certificate")
     instead = f"in [server]: reports = {', '.join(['puppetmaster', *(n for n in names if n != 'none')])}"
     if "store" in names:
-        said = "reports = store: whose a report is hangs on auth.conf alone, and reports are kept for ever"
+        said = "reports = store: only auth.conf proves who sent a report, and reports are kept for ever"
         return note("puppet-reports", said, f"{instead} (docs/instances.md)")
-    return note("puppet-reports", f"reports = {value}: nobody learns which instances are built", instead)
+    return note("puppet-reports", f"reports = {value}: nothing learns which instances are built", instead)
 
 
 def _hiera(facts: PuppetFacts, settings: Settings) -> Iterator[Finding]:
@@ -211,7 +211,7 @@ def _hiera(facts: PuppetFacts, settings: Settings) -> Iterator[Finding]:
     if facts.hiera_reads_merged and not settings.answers.merged_data:
         yield fault(
             "puppet-hiera",
-            f"a hiera.yaml reads {Layout(settings.answers.directory).merged_data}, and nobody writes there",
+            f"a hiera.yaml reads {Layout(settings.answers.directory).merged_data}, which nothing writes",
             "set answers.merged_data: true and restart the follower, or use the levels of docs/hiera.md",
         )
     elif facts.hiera_reads_answers:

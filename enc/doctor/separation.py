@@ -1,4 +1,4 @@
-"""What has whoever gets puppetserver's account here: the authority, all domains or one (docs/trust-domains.md)?
+"""Checks what puppetserver's account can reach: the authority, all domains or one (docs/trust-domains.md).
 
 Found out by looking, not from what is configured: which services puppetserver loads, what its account can read (in a
 process that has become the account), and what the authority answers to the certificate that it serves with. The
@@ -93,7 +93,7 @@ def judge(reach: Reach, settings: Settings) -> Iterator[Finding]:
     if apart and signer is not None and str(signer) in reach.secrets:
         yield warning(
             "trust-signer",
-            f"{reach.user} reads {signer}, and nothing is signed here: with it, enrolments can be opened",
+            f"{reach.user} can read {signer}, and nothing is signed here: the key lets it open enrolments",
             f"remove it; only the authority's account needs it ({_DOCS})",
         )
     yield from _domain(reach, settings)
@@ -104,21 +104,28 @@ def _authority(reach: Reach, settings: Settings) -> Finding:
         if reach.commands:
             return fault(
                 "trust-authority",
-                f"the authority is apart, and obeys {reach.user} all the same: {reach.commands}",
+                f"the authority is a separate server, yet obeys {reach.user}: {reach.commands}",
                 f"give this puppetserver a new key and a certificate of a compile server's ({_DOCS})",
             )
         if reach.asked:
-            return note("trust-authority", f"{reach.user} has no key of the authority; {reach.asked}", "see ca_server")
-        return ok("trust-authority", f"the authority is apart: {reach.user} has no key of it, and cannot command it")
+            return note(
+                "trust-authority", f"{reach.user} cannot read the authority's key; {reach.asked}", "see ca_server"
+            )
+        return ok(
+            "trust-authority", f"the authority is a separate server: {reach.user} cannot read its key or give it orders"
+        )
     what = f"reads {', '.join(reach.keys)}" if reach.keys else "runs the authority"
-    said = f"one process: {reach.user}, which compiles catalogs, {what}: who gets that account can sign anything"
+    said = (
+        f"one process: {reach.user}, which compiles catalogs, {what}: anybody who takes over that account can sign "
+        f"anything"
+    )
     if settings.branches.members_code == "trusted":
         return warning(
             "trust-authority",
-            f"{said}, and members' code gets it (branches.members_code: trusted)",
-            f"branches: {{members_code: reviewed}}, or the authority apart ({_DOCS})",
+            f"{said}, and members' code can take it over (branches.members_code: trusted)",
+            f"branches: {{members_code: reviewed}}, or run the authority on a server of its own ({_DOCS})",
         )
-    return ok("trust-authority", f"{said}; members' code must be reviewed before it gets there")
+    return ok("trust-authority", f"{said}; members' code must be reviewed before it runs there")
 
 
 def _domain(reach: Reach, settings: Settings) -> Iterator[Finding]:
@@ -131,17 +138,18 @@ def _domain(reach: Reach, settings: Settings) -> Iterator[Finding]:
     if serves == "projects" and open_to_members:
         yield fault(
             "trust-domains",
-            f"{reach.user}, which members' code may get, reads {', '.join(open_to_members)}: the site's nodes' data",
+            f"{reach.user}, which members' code can take over, can read {', '.join(open_to_members)}: the data of "
+            f"the site's nodes",
             f"let only the follower's account read it: chown puppetmaster FILE && chmod 0400 FILE ({_DOCS})",
         )
     elif serves == "projects" and settings.directory.bind_dn is None:
         yield fault(
             "trust-domains",
-            "LDAP is read without a password here, by everybody who asks (directory.bind_dn)",
-            "read LDAP with an account whose password the follower alone knows",
+            "LDAP is read without a password here, so anybody can read it (directory.bind_dn)",
+            "read LDAP with an account whose password only the follower knows",
         )
     else:
-        yield ok("trust-domains", f"domains apart: this puppetserver serves {serves} only")
+        yield ok("trust-domains", f"separate domains: this puppetserver serves {serves} only")
 
 
 def _commands(puppet: Mapping[str, str], certificate: Path, key: Path) -> tuple[str, str]:
@@ -159,8 +167,8 @@ def _commands(puppet: Mapping[str, str], certificate: Path, key: Path) -> tuple[
     except AuthorityRefused:
         return "", ""
     except (ToolkitError, OSError, ValueError) as error:
-        return "", f"what it obeys could not be asked: {said(error)}"
-    return f"{url} tells {certificate.name} about certificates, and takes orders from it (its ca_clients)", ""
+        return "", f"cannot find out what it obeys: {said(error)}"
+    return f"{url} shows certificates to {certificate.name} and takes orders from it (its ca_clients)", ""
 
 
 def _text(file: Path) -> str:

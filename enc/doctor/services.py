@@ -73,20 +73,20 @@ def services(settings: Settings, config: Path) -> tuple[Service, ...]:
     return (
         Service(
             "puppetmaster-follow.service",
-            "what is edited in LDAP does not reach this puppetserver",
+            "edits in LDAP do not reach this puppetserver",
             FOLLOWER,
             reads=_files(config, directory.bind_password_file),
             writes=(answers, *(answers / name for name in ("nodes", "refused", "hiera", "tmp", "enrolments"))),
         ),
         Service(
             "puppetmaster-directory.service",
-            "LDAP is away",
+            "LDAP is unavailable",
             DIRECTORY,
             writes=(data, data / "run", data / "log", data / "db", data / "db/data.mdb"),
         ),
         Service(
             "puppetmaster-collect.service",
-            "nobody notes which instances are built, and how their runs went",
+            "nothing records which instances are built and how their runs went",
             COLLECTOR,
             reads=_files(config, settings.signing.bind_password_file if settings.signing.bind_dn else writer),
             writes=(instances.runs,),
@@ -124,8 +124,8 @@ def services(settings: Settings, config: Path) -> tuple[Service, ...]:
     )
 
 
-_UNFINISHED = "what was interrupted stays unfinished, and nothing is reconciled with the authorities"
-_REVOKED = "a certificate that is revoked stays good here"
+_UNFINISHED = "interrupted operations stay unfinished, and nothing is reconciled with the authorities"
+_REVOKED = "a revoked certificate is still accepted here"
 
 
 def _files(*files: Path | None) -> tuple[Path, ...]:
@@ -136,7 +136,7 @@ def examine(all_of_them: Sequence[Service]) -> Iterator[Finding]:
     """Look at all of these services on this machine."""
     states = state.asked(one.unit for one in all_of_them)
     if states is None:
-        yield note("units", "systemd does not run this machine: whether the services run was not looked at")
+        yield note("units", "this machine does not run systemd, so the services were not checked")
     else:
         yield from judge(all_of_them, states, time.monotonic())
     yield from _files_of(all_of_them, states or {})
@@ -161,14 +161,14 @@ def _judged(service: Service, how: UnitState, now: float) -> Iterator[Finding]:
             yield note("units", what, "install it, with its account (docs/operation.md)")
         return
     if how.load == "masked":
-        yield fault("units", f"{unit} is masked, so nothing starts it: {service.work}", f"systemctl unmask {unit}")
+        yield fault("units", f"{unit} is masked, so it cannot start: {service.work}", f"systemctl unmask {unit}")
         return
     if how.load != "loaded":
         yield fault("units", f"systemd cannot load {unit} ({how.load}): {service.work}", f"systemctl status {unit}")
         return
     if how.stale:
         yield warning(
-            "units", f"{unit} was changed, and systemd has not read it", "systemctl daemon-reload, restart it"
+            "units", f"{unit} was changed, and systemd has not reloaded it", "systemctl daemon-reload, restart it"
         )
     if how.active == "failed" or (how.sub == "auto-restart"):
         again = f", and was started again {how.restarts} times" if how.restarts else ""
@@ -176,14 +176,14 @@ def _judged(service: Service, how: UnitState, now: float) -> Iterator[Finding]:
     elif how.active in ("active", "reloading"):
         lately = now - how.since
         if how.restarts >= _OFTEN and lately < _LATELY:
-            what = f"{unit} ends again and again: {how.restarts} new starts, the last one {lately:.0f} s ago"
-            do = f"{log}; if you have just mended it: systemctl reset-failed {unit}"
+            what = f"{unit} keeps ending: {how.restarts} restarts, the last one {lately:.0f} s ago"
+            do = f"{log}; if you have just repaired it: systemctl reset-failed {unit}"
             yield warning("units", f"{what}: {service.work}", do)
         else:
             yield ok("units", unit)
     elif how.active == "activating":
         if how.restarts:
-            yield fault("units", f"{unit} does not come up, after {how.restarts} new starts: {service.work}", log)
+            yield fault("units", f"{unit} does not come up after {how.restarts} restarts: {service.work}", log)
         else:
             yield note("units", f"{unit} is starting")
     elif service.timer and unit.endswith(".service"):
@@ -193,8 +193,8 @@ def _judged(service: Service, how: UnitState, now: float) -> Iterator[Finding]:
     elif how.file.startswith("enabled") or service.wanted:
         yield fault("units", f"{unit} is stopped: {service.work}", f"systemctl start {unit}")
     else:
-        do = f"systemctl enable --now {unit}; or remove its file, if this is not wanted here"
-        yield warning("units", f"{unit} is installed, does not run, and is not started at boot: {service.work}", do)
+        do = f"systemctl enable --now {unit}; or remove its file if it is not wanted here"
+        yield warning("units", f"{unit} is installed but neither runs nor starts at boot: {service.work}", do)
 
 
 def _why(how: UnitState) -> str:
@@ -227,7 +227,9 @@ def _files_of(all_of_them: Iterable[Service], states: Mapping[str, UnitState]) -
             yield finding
     if asked:
         yield note(
-            "units-files", f"what these can read and write cannot be tried: {', '.join(asked)}", "run this as root"
+            "units-files",
+            f"cannot check what these services can read and write: {', '.join(asked)}",
+            "run this as root",
         )
     if tried and not wrong:
         yield ok("units-files", f"{', '.join(tried)}: can read and write what they need")
@@ -267,10 +269,13 @@ def unwritable(places: Iterable[Path]) -> tuple[dict[str, str], dict[str, str]]:
 
 def _unusable(service: Service, who: str, found: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
     for path, why in found["read"].items():
-        do = f"let {who} read it, through a group of ours or as its owner, and pass through the directories above"
+        do = f"let {who} read it, through one of our groups or as its owner, and enter the directories above it"
         yield fault("units-files", f"{service.unit}: {who} cannot read {path}: {why}", do)
-    mount = "mount it for writing; or name it in ReadWritePaths= of the unit (systemctl edit)"
-    for kind, cure in (("readonly", mount), ("closed", "chown {who} {path}; ls -ld it and each directory above")):
+    mount = "remount it for writing, or name it in the unit's ReadWritePaths= (systemctl edit)"
+    for kind, cure in (
+        ("readonly", mount),
+        ("closed", "chown {who} {path}; then check it and each directory above it with ls -ld"),
+    ):
         for path, why in found[kind].items():
             text = f"{service.unit}: {who} cannot write {path}: {why}"
             yield fault("units-files", text, cure.format(who=who, path=path))

@@ -67,7 +67,7 @@ def judge_autosign(value: str, user: str, *, executable: bool) -> Finding:
     if value == "true":
         return fault(
             "signing-autosign",
-            "autosign is true: everybody who reaches puppetserver gets a certificate under any name",
+            "autosign is true: anybody who can reach puppetserver gets a certificate for any name",
             f"in [server]: autosign = /PATH/{PROGRAM} (docs/signing.md)",
         )
     if Path(value).name != PROGRAM:
@@ -78,8 +78,8 @@ def judge_autosign(value: str, user: str, *, executable: bool) -> Finding:
     if not executable:
         return fault(
             "signing-autosign",
-            f"{user} cannot execute {value}: puppetserver reads it as a list of names, and signs nobody",
-            f"chmod a+rx {value}, and let {user} pass through the directories above",
+            f"{user} cannot execute {value}: puppetserver reads it as a list of names and signs nothing",
+            f"chmod a+rx {value}, and let {user} enter the directories above it",
         )
     return ok("signing-autosign", f"puppetserver asks {value} about each request")
 
@@ -90,7 +90,7 @@ def judge_name(certname: str, settings: Settings) -> Finding:
         return ok("signing-names", f"no instance gets puppetserver's own name, {certname}")
     return fault(
         "signing-names",
-        f"who makes a node called {certname} could get a certificate in puppetserver's own name",
+        f"whoever creates a node called {certname} could get a certificate in puppetserver's own name",
         f"instances: {{reserved: [{certname}]}}, with every other server that trusts this authority's certificates",
     )
 
@@ -101,7 +101,8 @@ def judge_place(settings: Settings) -> Finding:
         return ok("signing-servers", f"servers are classified in {settings.instances.reserved_project} only")
     return note(
         "signing-servers",
-        "who writes LDAP without our commands can make a node in a server's name, and say what that installs",
+        "anybody who writes LDAP without our commands can create a node with a server's name and decide what it "
+        "installs",
         "put the servers' nodes into one project of the operators, and name it: instances: {reserved_project: ops}",
     )
 
@@ -109,11 +110,11 @@ def judge_place(settings: Settings) -> Finding:
 def judge_door(trouble: str, user: str) -> Finding:
     """Judge whether strangers' requests are turned away before they are judged; `trouble`: why not."""
     if not trouble:
-        return ok("signing-door", f"{user} reads which instances there are: strangers cost no judge")
+        return ok("signing-door", f"{user} can read which instances exist: requests from strangers cost no judge")
     return warning(
         "signing-door",
-        f"{user} cannot read which instances there are ({trouble}): every stranger's request takes a judge's time",
-        "let enc-admin follow run on this machine, and its answers be readable by that account (docs/signing.md)",
+        f"{user} cannot read which instances exist ({trouble}): every stranger's request takes a judge's time",
+        "run enc-admin follow on this machine and let that account read its answers (docs/signing.md)",
     )
 
 
@@ -123,14 +124,14 @@ def judge_renewal(lifetime: str, settings: Settings) -> Finding:
     if not before:
         return note("signing-renewal", "instances do not renew their certificates (instances.agent.renew_before: 0)")
     if not lifetime.isdecimal() or not int(lifetime):
-        return note("signing-renewal", f"ca_ttl is {lifetime!r}: how long certificates live is not known")
+        return note("signing-renewal", f"ca_ttl is {lifetime!r}: the lifetime of certificates is unknown")
     asked = int(lifetime) - min(int(before), int(lifetime) // 2)
     if after is not None and after <= asked:
-        return ok("signing-renewal", f"instances ask for another certificate after {asked // 86400} days, and get it")
+        return ok("signing-renewal", f"instances ask for a new certificate after {asked // 86400} days and get it")
     when = "never (signing.renew_after: null)" if after is None else f"after {int(after) // 86400} days"
     return warning(
         "signing-renewal",
-        f"instances ask for another certificate after {asked // 86400} days, and get it {when}",
+        f"instances ask for a new certificate after {asked // 86400} days and get it {when}",
         f"signing: {{renew_after: {asked // 86400}d}} or less (docs/signing.md)",
     )
 
@@ -168,13 +169,13 @@ def _account(settings: Settings) -> Finding:
             instances = connection.read_all(settings.nodes_base, f"({ATTRIBUTE}=*)")
             instance = next(instances, None)
         if instance is None:
-            return note("signing-account", f"{who} signs in; there is no instance to try its rights on")
+            return note("signing-account", f"{who} signs in; there is no instance on which to test its rights")
         with DirectoryEditor(changed) as editor:
             editor.modify(instance.dn, [ValueChange(BUILT_ATTRIBUTE, (_NEVER,))])
     except Conflict:
-        return ok("signing-account", f"{who} reads instances, and may note who got a certificate")
+        return ok("signing-account", f"{who} can read instances and record who got a certificate")
     except NotAllowed as error:
         return fault("signing-account", str(error), "let it write that attribute of nodes (docs/signing.md)")
     except ToolkitError as error:
         return fault("signing-account", str(error), "see signing.bind_dn and signing.timeout (docs/signing.md)")
-    return warning("signing-account", f"{instance.dn} was said to be built in 1970", "find out who wrote that")
+    return warning("signing-account", f"{instance.dn} is recorded as built in 1970", "find out who wrote this")

@@ -42,7 +42,7 @@ def check_reason(text: str) -> str:
     """Return `text` without spaces around it; `UsageError` if nothing is left or it is over 1,000 characters."""
     text = text.strip()
     if not text or len(text) > _LONGEST_REASON:
-        raise UsageError(f"a reason of 1 to {_LONGEST_REASON} characters is needed; it stands in the audit trail")
+        raise UsageError(f"give a reason of 1 to {_LONGEST_REASON} characters; it is kept in the audit trail")
     return text
 
 
@@ -191,13 +191,13 @@ class Trail:
         except OSError as error:
             raise ToolkitError(f"the audit trail cannot be read: {error.strerror}", where=str(self.file)) from error
         for line in lines:
-            trouble = "not a whole entry (interrupted while writing?)"
+            trouble = "not a complete entry (interrupted while writing?)"
             try:
                 document = line.record
                 if document is None:
                     raise ValueError(trouble)  # noqa: TRY301 - one answer to all that cannot be read
                 if document["event"] == "outcome" and document["id"] not in edits:
-                    trouble = "the outcome of an edit that began in another file (rotated away?)"
+                    trouble = "the outcome of an edit that started in another file (rotated away?)"
                 self._take(document, edits)
             except (ValueError, KeyError, TypeError, AttributeError, InvalidName):
                 shown = one_line(line.text[:60].decode("utf-8", "replace"))

@@ -56,7 +56,7 @@ _AROUND = 20
 _LONGEST_NAME = 60
 """Characters that are shown of a name or a path, so that the value beside it has its place."""
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_:-]{1,60}", re.ASCII)
-_FORM_ONLY = "only its form changed (the order of keys, spaces, or how a number is written)"
+_FORM_ONLY = "only the notation changed (order of keys, spaces, or how a number is written)"
 
 
 def of_values(name: str, removed: Sequence[str], added: Sequence[str], bounds: Bounds = SHORT) -> list[str]:

@@ -78,9 +78,9 @@ def reverse(step: Step, record: Record | None, settings: NodeSettings) -> Step |
     if how == "not made":
         return None
     if how == "changed since":
-        raise ChangedSince("what this edit changed has been changed again since", where=step.dn)
+        raise ChangedSince("what this edit changed has since been changed again", where=step.dn)
     if step.do == "rename":
-        raise Conflict("a move has more to it than the entry; use `enc-admin instance move` again", where=step.dn)
+        raise Conflict("a move changes more than the entry; use `enc-admin instance move` again", where=step.dn)
     if step.do == "delete":
         return Step("add", step.dn, tuple(Change(c.attribute, (), c.before) for c in step.changes))
     assert record is not None

@@ -63,7 +63,7 @@ def to_have(record: Record, wanted: Wanted, settings: NodeSettings) -> tuple[Cha
     _set(sheet, wanted.wish, settings)
     for attribute, matches in unwanted:
         for value in filter(matches, sheet.now(attribute)):
-            raise UsageError(f"{attribute}: {one_line(value)} is to be set and to be taken away in one edit")
+            raise UsageError(f"{attribute}: the same edit sets and removes {one_line(value)}")
     return _complete(record, sheet.changes(), settings)
 
 

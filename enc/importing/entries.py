@@ -112,8 +112,8 @@ def _bring(
 
 def _below_something(place: str, made: Mapping[str, Record], desk: Desk) -> None:
     if dn.normalise(dn.parent(place)) not in made and (missing := desk.editor.missing_above(place)) is not None:
-        hint = "import it first; `enc-admin project add` makes a project with all that it needs"
-        raise NotFound(f"there is no entry {missing}, below which it is to stand; {hint}", where=place)
+        hint = "import that first; `enc-admin project add` creates a project with all it needs"
+        raise NotFound(f"its parent entry {missing} does not exist; {hint}", where=place)
 
 
 def check(record: Record, settings: Settings) -> tuple[str, ...]:
@@ -155,7 +155,7 @@ def _alone(record: Record, names: Iterable[str], seen: dict[str, str], desk: Des
             others.setdefault(dn.normalise(seen[name]), seen[name])
         others.pop(place, None)
         if others:
-            raise Conflict(f"the name {name} is that of {'; '.join(others.values())} already", where=record.dn)
+            raise Conflict(f"the name {name} already belongs to {'; '.join(others.values())}", where=record.dn)
     seen.update(dict.fromkeys(names, record.dn))
 
 

@@ -104,10 +104,10 @@ def _entry(first: int, block: list[tuple[int, str]]) -> Entry | None:
         elif lower == "dn" and place is None:
             place, begins = _place(number, value), number
         elif place is None:
-            raise _Unreadable(number, "an entry begins with its dn")
+            raise _Unreadable(number, "an entry must begin with its dn")
         elif lower == "changetype":
             if value != "add":
-                raise _Unreadable(number, f"changetype {one_line(value)}: only entries can be imported, no changes")
+                raise _Unreadable(number, f"changetype {one_line(value)}: only entries can be imported, not changes")
         elif lower not in OPERATIONAL:
             values = attributes.setdefault(spelled.setdefault(lower, name), [])
             if value not in values:
@@ -129,7 +129,7 @@ def _line(number: int, line: str) -> tuple[str, str]:
     if not colon or not _ATTRIBUTE.fullmatch(name):
         raise _Unreadable(number, f"not ATTRIBUTE: VALUE: {one_line(line[:60])}")
     if rest.startswith("<"):
-        raise _Unreadable(number, f"{name}: values are not fetched from addresses")
+        raise _Unreadable(number, f"{name}: values given by a URL are not fetched")
     if not rest.startswith(":"):
         value = rest.lstrip(" ")
     else:

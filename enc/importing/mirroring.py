@@ -83,8 +83,8 @@ class Programme:
             return None
         percent = -(-100 * self.taken // self.held)
         return (
-            f"would take away {self.taken} of {self.held} classes and keys, more than the {allowed} that one run may: "
-            f"nothing was written. Is the tree whole? If it is, give --most-removed {percent}"
+            f"would remove {self.taken} of {self.held} classes and keys, more than the {allowed} allowed in one "
+            f"run: nothing was written. Is the tree complete? If it is, give --most-removed {percent}"
         )
 
 
@@ -150,7 +150,7 @@ class _Planner:
 
     def _new(self, project: Project) -> None:
         if not self._admins:
-            words = "make it first, or say with --admin who administers new ones"
+            words = "create it first, or say with --admin who administers new ones"
             files = len(project.scopes) - 1
             below = f" (nor can its {counted(files, 'prefix', 'prefixes')} be set)" if files else ""
             self._result.problems.append(
@@ -162,7 +162,9 @@ class _Planner:
         wish = Wish(classes=tuple(scope.classes or ()), data=scope.data or {})
         self._make(project, wish)
         if not any(each.classes or each.data for each in project.scopes.values()):
-            self._result.notes.append(Problem(str(project.where), "says nothing that can be set; the project is made"))
+            self._result.notes.append(
+                Problem(str(project.where), "says nothing that can be set; the project is created")
+            )
 
     def _make(self, project: Project, wish: Wish) -> None:
         """Plan a project, or what is missing of one whose making was stopped half-way."""
@@ -254,7 +256,7 @@ def carry_out(programme: Programme, desk: Desk, *, reason: str, dry_run: bool) -
             receipt = desk.submit(write.plan, reason=reason, dry_run=dry_run)
         except DirectoryUnreachable as error:
             made = f"{count} of {counted(len(programme.writes), 'write was', 'writes were')} made"
-            done = f"{made}; the same command does the rest"
+            done = f"{made}; run the same command again for the rest"
             raise DirectoryUnreachable(f"{error.message} ({done})", where=error.where) from error
         except ToolkitError as error:
             outcome.problems.append(Problem(write.where, str(error)))

@@ -57,9 +57,9 @@ class Outcome:
 
     def summary(self) -> str:
         """Return one line for people."""
-        words = f"{self.added} added, {self.changed} changed, {self.unchanged} as they were"
+        words = f"{self.added} added, {self.changed} changed, {self.unchanged} unchanged"
         words += f", {self.deleted} deleted" if self.deleted else ""
-        words += f", {counted(self.taken, 'class or key', 'classes and keys')} taken away" if self.taken else ""
+        words += f", {counted(self.taken, 'class or key', 'classes and keys')} removed" if self.taken else ""
         words += f", {len(self.skipped)} skipped" if self.skipped else ""
         words += f", {len(self.problems)} with problems" if self.problems else ""
         return f"dry run, nothing was written: {words}" if self.dry_run else words

@@ -104,8 +104,8 @@ def translate(text: str, file: str, password_file: Path) -> Translation:
             remarks.append(f"ldapuser has no ldappassword; write it into {password_file}")
         if not secure:
             remarks.append(
-                "the password crossed the network in clear, which is refused here: "
-                "set directory.tls.start, or ldaps:// in directory.uris"
+                "the password crossed the network unencrypted, which is refused here: set directory.tls.start, or "
+                "ldaps:// in directory.uris"
             )
     if secure == "tls":
         directory["tls"] = {"start": True}
@@ -113,7 +113,7 @@ def translate(text: str, file: str, password_file: Path) -> Translation:
         remarks.append("the server's certificate is verified here; directory.tls.ca_file names its authority")
     base = said["ldapbase"]
     if not base:
-        raise Unreadable("ldapbase is not set; it says where nodes are", where=file)
+        raise Unreadable("ldapbase is not set; set it to the DN below which the nodes are", where=file)
     directory["suffix"] = _suffix(base, file)
     nodes: dict[str, Any] = {
         "base": base,
@@ -126,15 +126,15 @@ def translate(text: str, file: str, password_file: Path) -> Translation:
         "default_environment": said["environment"],
     }
     if nodes["parent_attribute"] == _NO_PARENT:
-        remarks.append(f"ldapparentattr is empty: {_NO_PARENT} stands for an attribute that no entry has")
+        remarks.append(f"ldapparentattr is empty: {_NO_PARENT} is used, an attribute that no entry has")
     if not EnvironmentName.accepts(said["environment"]):
         nodes["default_environment"] = "production"
-        remarks.append(f"environment {one_line(repr(said['environment']))} is none; production is used")
+        remarks.append(f"environment {one_line(repr(said['environment']))} is not an environment; production is used")
     elif fault := environment_fault(said["environment"]):
-        remarks.append(f"environment {said['environment']}: {fault}; branch-manager makes none of that name")
+        remarks.append(f"environment {said['environment']}: {fault}; branch-manager makes none with that name")
     missing = [n for n in (*nodes["variable_attributes"], "environment") if not _is_read(n, nodes["attributes"])]
     if missing:
-        remarks.append(f"ldapattrs lists neither of {', '.join(missing)}, so the terminus ignored them; so do we")
+        remarks.append(f"ldapattrs lists neither of {', '.join(missing)}, so the terminus ignored them and so do we")
     document = {"directory": directory, "nodes": {k: v for k, v in nodes.items() if v != []}}
     translation = Translation(document, said["ldappassword"] if said["ldapuser"] else None, tuple(remarks))
     config.parse(translation.text(), where=f"made from {file}")
@@ -151,7 +151,7 @@ def _flag(said: dict[str, str], name: str, file: str) -> bool:
 def _uris(said: dict[str, str], scheme: str, file: str) -> list[str]:
     port = said["ldapport"]
     if not re.fullmatch(r"[0-9]{1,5}", port):
-        raise Unreadable(f"ldapport {one_line(repr(port))} is no port", where=file)
+        raise Unreadable(f"ldapport {one_line(repr(port))} is not a port", where=file)
     usual = {"ldap": "389", "ldaps": "636"}[scheme]
     servers = re.split(r"[\s,]+", said["ldapserver"].strip())
     return [f"{scheme}://{server}" + ("" if port == usual else f":{port}") for server in servers]

@@ -60,7 +60,7 @@ def command_of(setting: str) -> list[str]:
     """Return the words of an `external_nodes` setting; raise `UsageError` if the first is no absolute path."""
     words = setting.split()
     if not words or not words[0].startswith("/"):
-        raise UsageError("--with is written as in external_nodes: an absolute path, and arguments without quoting")
+        raise UsageError("write --with as in external_nodes: an absolute path, then arguments without quoting")
     return words
 
 
@@ -120,7 +120,7 @@ def read(text: str) -> Said:
         return refused("is not a YAML mapping")
     classes, parameters = document.get("classes") or {}, document.get("parameters") or {}
     if not isinstance(classes, dict | list) or not isinstance(parameters, dict):
-        return refused("classes or parameters are neither list nor mapping")
+        return refused("classes or parameters are neither a list nor a mapping")
     environment = document.get("environment")
     return Said(
         _classes(classes), {str(k): v for k, v in parameters.items()}, None if environment is None else str(environment)

@@ -138,10 +138,14 @@ def _prefix(stem: str, file: Path, tree: Tree) -> PrefixName | None:
         return None
     if prefix != stem:
         tree.notes.append(
-            Problem(str(file), f"is read as {prefix}: certnames have no capitals, and its database does not tell them")
+            Problem(
+                str(file), f"is read as {prefix}: certnames have no capitals, and Wikimedia's database ignores case"
+            )
         )
     if "_" in prefix:
-        tree.notes.append(Problem(str(file), "its database takes _ for any character; here it is itself"))
+        tree.notes.append(
+            Problem(str(file), "Wikimedia's database matches any character with _; here it is an ordinary character")
+        )
     return prefix
 
 
@@ -159,6 +163,6 @@ def _read_file(file: Path, scope: Scope, tree: Tree) -> None:
     scope.refused |= said.refused
     if scope.data is not None:
         for key in scope.data.keys() & said.found.keys():
-            words = f"{one_line(key)}: another file of this prefix says it too; this one counts"
+            words = f"{one_line(key)}: another file of this prefix sets it too; this one counts"
             tree.notes.append(Problem(str(file), words))
         scope.data |= said.found

@@ -60,9 +60,9 @@ class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, but for what it would turn into values that are no hiera data."""
 
     def no_value(self, node: yaml.Node) -> Any:
-        what = "a date or time; Puppet's hiera reads none, write it in quotes"
+        what = "a date or time, which Puppet's hiera does not read; write it in quotes"
         if node.tag != f"{_TAG}timestamp":
-            what = f"{node.tag.replace(_TAG, '!!')} is no hiera data"
+            what = f"{node.tag.replace(_TAG, '!!')} is not hiera data"
         raise yaml.constructor.ConstructorError(None, None, what, node.start_mark)
 
     def text(self, node: yaml.ScalarNode) -> str:
@@ -71,7 +71,7 @@ class _Loader(yaml.SafeLoader):
     def bytes(self, node: yaml.ScalarNode) -> str:
         raw = self.construct_yaml_binary(node)
         if not raw.isascii():
-            raise yaml.constructor.ConstructorError(None, None, "!!binary that is no ASCII text", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, "!!binary that is not ASCII text", node.start_mark)
         return raw.decode("ascii")
 
 
@@ -168,7 +168,7 @@ def classes(text: str, file: Path) -> Classes:
     if top is None or (isinstance(top, yaml.MappingNode) and not top.value) or top.tag == f"{_TAG}null":
         return result
     if not isinstance(top, yaml.SequenceNode):
-        raise Unreadable("a list of classes is expected", where=document.place(top))
+        raise Unreadable("expected a list of classes", where=document.place(top))
     for node in top.value:
         try:
             result.found[_class(document, node)] = None
@@ -191,7 +191,7 @@ def data(text: str, file: Path) -> Data:
     if top is None or top.tag == f"{_TAG}null":
         return result
     if not isinstance(top, yaml.MappingNode):
-        raise Unreadable("a mapping of hiera keys is expected", where=document.place(top))
+        raise Unreadable("expected a mapping of hiera keys", where=document.place(top))
     own = {id(key) for key, _ in top.value}
     result.problems += document.flatten(top)
     lines: dict[str, yaml.Node] = {}
@@ -210,7 +210,7 @@ def data(text: str, file: Path) -> Data:
                 result.refused.add(name)
             continue
         if name in lines:
-            words = f"{_short(name)}: stands again below, and that counts"
+            words = f"{_short(name)}: appears again below, and the last one counts"
             result.notes.append(Problem(document.place(lines[name]), words))
         if id(key_node) in own:
             lines[name] = key_node
@@ -225,7 +225,7 @@ def _key(document: _Document, node: yaml.Node) -> DataKey:
         return DataKey(key)
     kind = "sequence" if isinstance(node, yaml.SequenceNode) else "mapping"
     shown = _short(node.value) if isinstance(node, yaml.ScalarNode) else f"a {kind} as a key"
-    raise Unreadable(f"{shown}: no text, so no lookup can ask for it", where=document.place(node))
+    raise Unreadable(f"{shown}: not a text, so no lookup can ask for it", where=document.place(node))
 
 
 def data_of(file: Path) -> dict[DataKey, Value]:

@@ -28,9 +28,7 @@ _PACKAGES = {"distribution": (), "puppet": ("puppet-agent",), "openvox": ("openv
 def load(settings: AgentSettings) -> AgentProfile:
     """Return the profile that `settings` describe; raise `ConfigurationError`."""
     if settings.server is None:
-        raise ConfigurationError(
-            "is not set, so a new instance would not know its master", where="instances.agent.server"
-        )
+        raise ConfigurationError("is not set, so a new instance would have no master", where="instances.agent.server")
     return AgentProfile(
         server=settings.server,
         port=settings.port,
@@ -78,7 +76,7 @@ def authority(text: str, pinned: tuple[str, ...], file: Path) -> str:
         certificates = x509.load_pem_x509_certificates(text.encode())
     except ValueError as error:
         raise ConfigurationError(
-            f"holds something else than certificates: {bounded(one_line(str(error)), 200)}", where=str(file)
+            f"contains something other than certificates: {bounded(one_line(str(error)), 200)}", where=str(file)
         ) from error
     found = {certificate.fingerprint(hashes.SHA256()).hex() for certificate in certificates}
     for fingerprint in pinned:
@@ -97,7 +95,7 @@ def _repository(settings: AgentSettings) -> Repository | None:
     key = _read(settings.repository_key_file, "instances.agent.repository_key_file")
     if "-----BEGIN PGP PUBLIC KEY BLOCK-----" not in key:
         raise ConfigurationError(
-            "is no armoured OpenPGP key (gpg --armor --export)", where=str(settings.repository_key_file)
+            "is not an armoured OpenPGP key (gpg --armor --export)", where=str(settings.repository_key_file)
         )
     return Repository(key, settings.apt_repository, settings.yum_repository)
 

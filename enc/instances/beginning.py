@@ -58,14 +58,16 @@ class Beginning:
         except _SAYS_NO as error:
             self._journal.remove(operation)
             if operation.kind == "create" and standing.find(operation.certname, self._desk) is not None:
-                raise Conflict(f"there is a node {operation.certname} already; somebody was faster") from error
+                raise Conflict(f"node {operation.certname} already exists; it was created in the meantime") from error
             raise
         except ToolkitError:
             # Nobody knows whether it was made: the entry tells, now or when somebody resumes.
             if not self._has_begun(operation):
                 self._journal.remove(operation)
             raise
-        self._told(f"{operation.certname}: {'the entry is gone' if operation.kind == 'delete' else 'nobody is signed'}")
+        self._told(
+            f"{operation.certname}: {'the entry is removed' if operation.kind == 'delete' else 'nothing can be signed'}"
+        )
         return receipt
 
     def _has_begun(self, operation: Operation) -> bool:

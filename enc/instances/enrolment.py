@@ -91,7 +91,7 @@ class Enrolment(NamedTuple):
     def signed_for(self, key: str, now: int) -> Enrolment:
         """Return what it becomes when the public key with digest `key` is signed; raise ValueError unless it waits."""
         if self.state != "waiting":
-            raise ValueError(f"an enrolment that is {self.state} signs nothing")
+            raise ValueError(f"an enrolment in state {self.state} signs nothing")
         return Enrolment("signed", now, self.until, self.token, key=key, began=self.since)
 
     def waiting_again(self, now: int) -> Enrolment:
@@ -100,7 +100,7 @@ class Enrolment(NamedTuple):
         Raise ValueError unless it was signed.
         """
         if self.state != "signed":
-            raise ValueError(f"an enrolment that is {self.state} was not signed for anything")
+            raise ValueError(f"an enrolment in state {self.state} has signed nothing")
         return Enrolment("waiting", now, self.until, self.token)
 
 

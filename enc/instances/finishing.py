@@ -67,7 +67,7 @@ class Finishing:
             else:
                 ticket = self._open(operation)
         except Superseded:
-            self._told(f"{operation.certname}: something else was done with it since; nothing is left to do")
+            self._told(f"{operation.certname}: changed by a later operation; nothing is left to do")
             ticket = None
         self._journal.remove(operation)
         self._told(f"{operation.certname}: done")
@@ -85,8 +85,10 @@ class Finishing:
         deleting = operation.kind == "delete"
         if deleting:
             self._remove_traces(operation)
-        so_far = "is deleted, but not everywhere" if deleting else "is there, but nobody is signed for it"
-        raise Unfinished(f"{operation.certname} {so_far}: {operation.trouble}; `enc-admin instance resume` goes on")
+        so_far = "is not deleted everywhere yet" if deleting else "exists, but its certificate is not signed yet"
+        raise Unfinished(
+            f"{operation.certname} {so_far}: {operation.trouble}; continue with `enc-admin instance resume`"
+        )
 
     def _remove_traces(self, operation: Operation) -> Operation:
         if operation.traces and standing.find(operation.certname, self._desk) is None:
@@ -94,7 +96,7 @@ class Finishing:
             if where is not None:
                 traces.remove(operation.certname, where)
             RunRecords(self._settings.instances.runs).forget(operation.certname)
-            self._told(f"{operation.certname}: facts and reports are gone")
+            self._told(f"{operation.certname}: facts and reports removed")
         operation = replace(operation, traces=False)
         self._journal.write(operation)
         return operation
@@ -108,5 +110,5 @@ class Finishing:
         steps = (entry.opening(record, waiting),)
         plan = Plan(f"instance {operation.kind}", f"node {ticket.certname}", ticket.project, steps)
         self._desk.submit(plan, reason=operation.why)
-        self._told(f"{ticket.certname}: waits for its request")
+        self._told(f"{ticket.certname}: waiting for its certificate request")
         return ticket

@@ -45,8 +45,8 @@ def check_instances(certname: Certname, authority: Authority) -> None:
         ours = False
     if not ours:
         raise NotAnInstances(
-            f"holds a certificate of {certname} that no instance was given; if it may go, an operator revokes it there "
-            f"(puppetserver ca clean --certname {certname})",
+            f"holds a certificate of {certname} that no instance was given; if it is not needed, revoke it there as "
+            f"an operator (puppetserver ca clean --certname {certname})",
             where=authority.name,
         )
 
@@ -80,7 +80,7 @@ class Forgetting:
             left = tuple(other for other in operation.authorities if other != name)
             operation = replace(operation, authorities=left)
             self._journal.write(operation)
-            self._told(f"{operation.certname}: {name} has forgotten it")
+            self._told(f"{operation.certname}: removed at {name}")
         if troubles:
             operation = replace(operation, trouble=bounded("; ".join(troubles)))
             self._journal.write(operation)
@@ -90,8 +90,8 @@ class Forgetting:
         authority = self._authorities.get(name)
         if authority is None:
             raise ToolkitError(
-                f"no authority {name} is configured any more; name it in authorities.servers again, or remove "
-                f"the journal's file {operation.id}.json"
+                f"authority {name} is no longer configured; name it in authorities.servers again, or remove the "
+                f"journal's file {operation.id}.json"
             )
         with self._journal.authority_lock(name):
             if self._may_clean(operation, authority):
@@ -116,4 +116,4 @@ class Forgetting:
 
 def words(asked: Iterable[str]) -> tuple[str, ...]:
     """Return what `Forgetting.forget` will do, for people."""
-    return tuple(f"{name}: certificate revoked and forgotten, pending request deleted" for name in asked)
+    return tuple(f"{name}: certificate revoked and removed, pending request deleted" for name in asked)

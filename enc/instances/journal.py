@@ -109,7 +109,7 @@ class Journal:
             except FileNotFoundError:
                 continue  # done meanwhile
             except (OSError, ValueError, TypeError, KeyError, InvalidName) as error:
-                problems.append(f"{place}: is no operation of ours ({reason(error)}); look, and remove it")
+                problems.append(f"{place}: is not one of our operations ({reason(error)}); check it and remove it")
         return sorted(found, key=lambda operation: (operation.begun, operation.id)), problems
 
     @contextmanager

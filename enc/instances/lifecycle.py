@@ -76,7 +76,7 @@ class Lifecycle:
     ) -> None:
         """`told` hears of each act when it is done, in words for people."""
         if desk.settings.nodes.semantics == "terminus":
-            raise UsageError("nodes.semantics is terminus, which knows no instances")
+            raise UsageError("nodes.semantics is terminus, which has no instances")
         self._desk = desk
         self._settings = desk.settings
         self._forgetting = Forgetting(desk, authorities, journal, told)
@@ -108,7 +108,7 @@ class Lifecycle:
                     if standing.find(certname, self._desk) is None:
                         raise
                     # Another machine was faster with this number.
-        raise Conflict(f"{whole}: no number could be had in {_NUMBERS_TRIED} tries")
+        raise Conflict(f"{whole}: found no free number in {_NUMBERS_TRIED} tries")
 
     def rebuild(self, certname: Certname, *, reason: str, dry_run: bool = False) -> Outcome:
         """Let an instance (or a node, which becomes one) come to a new certificate; the old one ends."""
@@ -132,11 +132,11 @@ class Lifecycle:
             self._check_name(certname)
             record = standing.named(certname, self._desk)
             if entry.enrolment_of(record) is None:
-                raise NotFound(f"{certname} is a node and no instance")
+                raise NotFound(f"{certname} is a node but not an instance")
             old = standing.project_of(record, self._desk)
             new = project or old
             if new == old and region in (None, record.first(REGION)):
-                raise UsageError(f"{certname} is there already; name another --project or --region")
+                raise UsageError(f"{certname} is already there; name another --project or --region")
             if self._desk.editor.read(dn.build("cn", new, self._settings.projects_base)) is None:
                 raise NotFound(f"no project {new} below {self._settings.projects_base}")
             return self._close("move", certname, record, new, {old, new}, region, reason, dry_run)
@@ -146,7 +146,7 @@ class Lifecycle:
         with self._journal.name_lock(certname, only_looks=dry_run):
             record = standing.named(certname, self._desk)
             if entry.enrolment_of(record) is None:
-                raise NotFound(f"{certname} is a node and no instance; use `enc-admin node remove`")
+                raise NotFound(f"{certname} is a node but not an instance; use `enc-admin node remove`")
             project = standing.project_of(record, self._desk)
             plan = nodes.removal(self._desk, certname, record, "instance delete")
             asked = self._forgetting.asked({project})
@@ -165,11 +165,11 @@ class Lifecycle:
         record = standing.named(certname, self._desk)
         enrolment = entry.enrolment_of(record)
         if enrolment is None or enrolment.state != "signed":
-            raise Conflict(f"{certname} is not signed any more")
+            raise Conflict(f"{certname} can no longer be signed")
         step = entry.opening(record, enrolment.waiting_again(int(self._clock())))
         plan = Plan("instance reopen", f"node {certname}", standing.project_of(record, self._desk), (step,))
         self._desk.submit(plan, reason=reason)
-        self._told(f"{certname}: waits for its request again")
+        self._told(f"{certname}: waiting for its certificate request again")
 
     def resume(self, operation: Operation) -> Outcome:
         """Finish what was begun; raise `Unfinished` if it still cannot be."""
@@ -189,10 +189,12 @@ class Lifecycle:
         settings, editor = self._settings, self._desk.editor
         self._check_name(certname)
         if editor.read(dn.build("cn", project, settings.projects_base)) is None:
-            raise NotFound(f"no project {project} below {settings.projects_base}; `enc-admin project add` makes it")
+            raise NotFound(
+                f"no project {project} below {settings.projects_base}; create it with `enc-admin project add`"
+            )
         present = editor.find(settings.nodes_base, NodeFilter(settings.nodes.filter).for_name(certname))
         if present:
-            raise Conflict(f"there is a node {certname} already: {'; '.join(record.dn for record in present)}")
+            raise Conflict(f"node {certname} already exists: {'; '.join(record.dn for record in present)}")
         now = int(self._clock())
         place = dn.build("cn", certname, dn.build("ou", project, settings.nodes_base))
         step = nodes.new_entry(place, certname, project, wish, settings)
@@ -242,4 +244,4 @@ class Lifecycle:
 
     def _check_name(self, certname: Certname) -> None:
         if is_reserved(certname, self._settings):
-            raise NotAllowed(f"{certname} is a name of the site's own servers; no instance gets it")
+            raise NotAllowed(f"{certname} is reserved for the site's own servers; choose another name")

@@ -83,7 +83,7 @@ def one(certname: Certname, source: LdapSource, settings: Settings, now: float) 
     records = source.nodes_named(certname)
     instance = instance_of(certname, records[0], settings) if records else None
     if instance is None:
-        words = f"{certname} is a node and no instance" if records else f"no instance {certname} in LDAP"
+        words = f"{certname} is a node but not an instance" if records else f"no instance {certname} in LDAP"
         raise NotFound(f"{words} (below {settings.nodes_base})")
     return _row(instance, settings, now)
 

@@ -42,4 +42,4 @@ def free(whole: str, taken: Iterable[str]) -> Iterator[Certname]:
     for number in range(1, _HIGHEST):
         if number not in numbers:
             yield Certname(f"{before}{number}{after}")
-    raise UsageError(f"{whole}: the numbers below {_HIGHEST} are all taken")
+    raise UsageError(f"{whole}: all numbers below {_HIGHEST} are taken")

@@ -82,8 +82,8 @@ class Reconciler:
         entries = self._entries(self._editor.find(self._settings.nodes_base, self._filter.for_all()))
         if held and not entries and not self._unread:
             raise ToolkitError(
-                f"LDAP has no node at all below {self._settings.nodes_base}, and authorities hold "
-                f"{counted(len(held), 'certificate')}; look at nodes.base and nodes.filter"
+                f"LDAP has no node at all below {self._settings.nodes_base}, but authorities hold "
+                f"{counted(len(held), 'certificate')}; check nodes.base and nodes.filter"
             )
         by_name = {authority.name: authority for authority in self._authorities}
         held = [one if one.status.name in entries else self._with_origin(one, by_name[one.authority]) for one in held]
@@ -105,8 +105,8 @@ class Reconciler:
         excess = repairs.excessive(found, self._certificates)
         self.troubles += [
             f"{one.authority or 'in the cloud'}: {one.many} certificates or instances"
-            f"{'' if one.project is None else f' of project {one.project or None}'} would go, so none of them does; "
-            "look with --dry-run; if it is so, say --many"
+            f"{'' if one.project is None else f' of project {one.project or None}'} would be removed, so none of "
+            f"them is; check with --dry-run, and add --many if that is right"
             for one in excess
         ]
         held = {(one.authority, one.project) for one in excess}
@@ -171,7 +171,7 @@ class Reconciler:
         found: dict[Certname, Entry] = {}
         for record in records:
             if record.unread:
-                told = f"{record.dn}: {record.unread}; nothing is concluded about it"
+                told = f"{record.dn}: {record.unread}; it is left alone"
                 self.troubles += [] if told in self.troubles else [told]
                 self._unread.update(names_of(record, self._filter))
                 continue
@@ -193,7 +193,7 @@ class Reconciler:
             pem = authority.certificate(held.status.name)
             project = None if pem is None else origin.project_in(pem)
         except (ToolkitError, ValueError) as error:
-            self.troubles.append(f"{held.status.name}: its certificate cannot be looked at: {error}")
+            self.troubles.append(f"{held.status.name}: its certificate cannot be checked: {error}")
             project = None
         return held._replace(ours=project is not None, project=project or "")
 

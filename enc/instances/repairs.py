@@ -104,7 +104,7 @@ def find(seen: Seen, now: float, patience: float = 0.0) -> tuple[Repair, ...]:
     in work elsewhere and are left alone.
     """
     found: list[Repair] = [
-        Repair("resume", name, "an operation was begun and is not finished") for name in seen.journal
+        Repair("resume", name, "an operation was started and is not finished") for name in seen.journal
     ]
     certified: dict[Certname, set[str]] = {}
     for held in seen.held:
@@ -116,7 +116,7 @@ def find(seen: Seen, now: float, patience: float = 0.0) -> tuple[Repair, ...]:
         if entry.enrolment is not None and name not in seen.journal:
             found += _of_entry(name, entry, entry.enrolment, certified.get(name, set()), seen, now, patience)
     found += [
-        Repair("tell", name, "there is an answer on disk and no entry in LDAP; does the follower run?")
+        Repair("tell", name, "there is an answer on disk but no entry in LDAP; is the follower running?")
         for name in seen.answers - seen.entries.keys()
     ]
     return tuple(sorted(set(found), key=lambda repair: (ACTS.index(repair.act), repair.certname, repair.authority)))
@@ -182,10 +182,10 @@ def _of_authority(held: Held, seen: Seen, now: float, patience: float) -> Iterab
         return
     projects, whose = seen.projects.get(held.authority, ()), entry.project or ""
     if projects and entry.project not in projects:
-        why = f"it belongs to project {entry.project}, which is not signed here"
+        why = f"it belongs to project {entry.project}, for which this authority does not sign"
         yield Repair("revoke", name, why, held.authority, whose)
     elif entry.enrolment.state == "waiting":
-        yield Repair("revoke", name, "the instance waits for another certificate", held.authority, whose)
+        yield Repair("revoke", name, "the instance is waiting for a new certificate", held.authority, whose)
 
 
 def _closed_to(entry: Entry | None, now: float) -> str:
@@ -195,7 +195,7 @@ def _closed_to(entry: Entry | None, now: float) -> str:
     if entry.enrolment is None:
         return ""  # no instance: whoever signs by hand may be about to
     if entry.enrolment.state == "waiting":
-        return "" if entry.enrolment.in_time(now) else "the token's time is up"
+        return "" if entry.enrolment.in_time(now) else "the token has expired"
     return f"the instance is {entry.enrolment.state}"
 
 
@@ -214,16 +214,16 @@ def _of_entry(
         yield Repair("delete", name, f"the cloud has no server {entry.serial}", project=entry.project or "")
         return
     if enrolment.state == "closed" and not enrolment.since:
-        yield Repair("tell", name, "what stands in LDAP about its enrolment cannot be read; rebuild or delete it")
+        yield Repair("tell", name, "its enrolment in LDAP cannot be read; rebuild or delete it")
     elif enrolment.state == "closed":
-        yield Repair("rebuild", name, "it is closed, and no operation here will open it")
+        yield Repair("rebuild", name, "its enrolment is closed, and no pending operation here will open it")
     elif enrolment.state == "waiting" and not enrolment.in_time(now):
-        yield Repair("tell", name, "waited for its request until the token's time was up; rebuild or delete it")
+        yield Repair("tell", name, "made no certificate request before its token expired; rebuild or delete it")
     elif enrolment.state == "signed" and not certified and _all_answered(entry, seen):
         if enrolment.in_time(now) and not entry.built and not seen.silent:
-            yield Repair("reopen", name, "was signed, and no authority has its certificate")
+            yield Repair("reopen", name, "was signed, but no authority has its certificate")
         else:
-            yield Repair("tell", name, "was signed, and no authority has its certificate; rebuild it")
+            yield Repair("tell", name, "was signed, but no authority has its certificate; rebuild it")
 
 
 def _all_answered(entry: Entry, seen: Seen) -> bool:

@@ -40,7 +40,7 @@ def run_of(name: str, directory: int) -> Run:
     with open(handle, "rb") as stream:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError("is no regular file")
+            raise ValueError("is not a regular file")
         longest, reader = (_JSON_BYTES, read_kept) if name.endswith(".json") else (_BYTES, read)
         if status.st_size > longest:
             raise ValueError(f"is longer than {longest} bytes")
@@ -52,9 +52,9 @@ def read_kept(stream: BinaryIO, at: int) -> Run:
     try:
         document = json.loads(stream.read(_JSON_BYTES))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"is no JSON: {bounded(str(error))}") from error
+        raise ValueError(f"is not JSON: {bounded(str(error))}") from error
     if not isinstance(document, dict):
-        raise ValueError("is no mapping")  # noqa: TRY004 - the form of a file, not of an argument
+        raise ValueError("is not a mapping")  # noqa: TRY004 - the form of a file, not of an argument
     said = [document.get(name, "") for name in ("status", "environment", "transaction_uuid")]
     noop = document.get("noop")
     if said[0] not in _STATUSES or not isinstance(noop, bool) or not all(isinstance(text, str) for text in said):
@@ -83,7 +83,7 @@ def _scalars(stream: BinaryIO) -> dict[str, str]:
             raise ValueError(f"has more than {_EVENTS} parts")
         if isinstance(event, yaml.CollectionStartEvent):
             if depth == 0 and not isinstance(event, yaml.MappingStartEvent):
-                raise ValueError("is no mapping")
+                raise ValueError("is not a mapping")
             depth += 1
             continue
         if isinstance(event, yaml.CollectionEndEvent):

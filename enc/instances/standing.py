@@ -33,7 +33,7 @@ def find(certname: Certname, desk: Desk) -> Record | None:
     found = desk.editor.find(settings.nodes_base, NodeFilter(settings.nodes.filter).for_name(certname))
     if len(found) > 1:
         places = "; ".join(record.dn for record in found)
-        raise ClassificationError(f"{len(found)} entries answer to the name {certname}; remove one: {places}")
+        raise ClassificationError(f"{len(found)} entries have the name {certname}; remove all but one: {places}")
     return found[0] if found else None
 
 
@@ -52,7 +52,7 @@ def project_of(record: Record, desk: Desk) -> ProjectName:
     """Return the project that an entry belongs to; raise `ClassificationError` if it does not tell."""
     project = project_if_told(record, desk.settings)
     if project is None:
-        raise ClassificationError("the entry does not tell its project", where=record.dn)
+        raise ClassificationError("the entry does not name its project", where=record.dn)
     return project
 
 

@@ -40,11 +40,11 @@ def state(enrolment: Enrolment, built: Built | None, run: Run | None, now: float
     """Return the state at `now`. A run or a build from before the certificate was given is a predecessor's."""
     since = enrolment.since
     if enrolment.state == "closed":
-        return Told("closed", since, "nobody is signed until create, rebuild or move is finished")
+        return Told("closed", since, "no certificate is signed until create, rebuild or move is finished")
     if enrolment.state == "waiting":
         if enrolment.in_time(now):
             return Told("waiting", since)
-        return Told("closed", enrolment.until, "the token's time is up; rebuild gives another")
+        return Told("closed", enrolment.until, "the token has expired; rebuild gives a new one")
     built = built if built is not None and built.at >= since else None
     run = run if run is not None and run.at >= since else None
     last = max(since, built.at if built else 0, run.at if run else 0)

@@ -40,7 +40,7 @@ class Ticket:
 def issue(instance: Instance, now: int, settings: Settings) -> tuple[Enrolment, Ticket]:
     """Return a new ticket for an instance, and what its entry has to say from `now` (epoch seconds) on."""
     if instance.project is None:
-        raise ClassificationError("the entry does not tell its project", where=instance.record.dn)
+        raise ClassificationError("the entry does not name its project", where=instance.record.dn)
     nonce = tokens.fresh_nonce()
     token = _token(instance, instance.project, nonce, settings)
     life = int(settings.instances.token_life)
@@ -52,10 +52,14 @@ def ticket_of(instance: Instance, settings: Settings) -> Ticket:
     """Return the ticket of a waiting instance once more; raise `ToolkitError` if that cannot be."""
     enrolment, certname = instance.enrolment, instance.certname
     if enrolment.state != "waiting" or instance.project is None:
-        raise Conflict(f"{certname} is not waiting for its certificate; `enc-admin instance rebuild` lets it wait")
+        raise Conflict(
+            f"{certname} is not waiting for a certificate; `enc-admin instance rebuild` makes it enrol again"
+        )
     token = _token(instance, instance.project, enrolment.nonce, settings)
     if not enrolment.nonce or tokens.digest(token) != enrolment.token:
-        raise ToolkitError(f"the token of {certname} was made with another key; `enc-admin instance rebuild` makes one")
+        raise ToolkitError(
+            f"the token of {certname} was made with another key; `enc-admin instance rebuild` makes a new one"
+        )
     return _ticket(instance, instance.project, token, enrolment.until)
 
 

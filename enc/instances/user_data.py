@@ -241,9 +241,8 @@ def _base64_lines(text: str) -> list[str]:
 def _check_size(size: int, longest: int) -> None:
     if size > longest:
         raise ToolkitError(
-            f"the user data has {size} bytes, and the cloud takes {longest}; "
-            "compress it (`enc-admin instance user-data CERTNAME --gzip`), or leave what is not needed out of ca_file "
-            "and repository_key_file"
+            f"the user data has {size} bytes, and the cloud accepts at most {longest}; compress it (`enc-admin "
+            f"instance user-data CERTNAME --gzip`), or remove what is not needed from ca_file and repository_key_file"
         )
 
 

@@ -103,7 +103,7 @@ def owner_of(places: Sequence[Path]) -> Account | None:
             who, where = next(iter(strangers.items()))
             named = _named(who)
             whose = _named(f"uid {status.st_uid}")
-            text = f"is {whose}'s, and {named} could let it be something else: {where} is {named}'s to change"
+            text = f"is {whose}'s, and {named} could replace it: {named} can change {where}"
             raise NotSafe(f"{text}; chown it to {whose}, chmod go-w it, or do this as {whose}", where=str(place))
     return None if root else _account(status.st_uid, status.st_gid)
 
@@ -151,7 +151,7 @@ def as_account(who: Account, look: Callable[[], Any], patience: float = _PATIENC
     try:
         return json.loads(_all_of(reading, patience))
     except ValueError as error:
-        raise ToolkitError(f"nothing came back from a process that was to become {who.name}") from error
+        raise ToolkitError(f"a process that should have become {who.name} gave no answer") from error
     finally:
         os.close(reading)
         os.kill(child, signal.SIGKILL)
@@ -184,7 +184,7 @@ def _on_the_way(place: Path) -> Iterator[tuple[str, str]]:
         if stat.S_ISLNK(here.st_mode):
             links += 1
             if links > _MOST_LINKS:
-                raise NotSafe("too many links lead to it", where=str(place))
+                raise NotSafe("it is behind too many links", where=str(place))
             yield str(at / name), f"uid {here.st_uid}"
             target = os.readlink(at / name)  # noqa: PTH115 - its parts, as they are written
             left += [part for part in reversed(target.split("/")) if part not in ("", ".")]
@@ -263,7 +263,7 @@ def _change(who: Account) -> None:
         os.setresgid(who.gid, who.gid, who.gid)
         os.setresuid(who.uid, who.uid, who.uid)
     except PermissionError as error:
-        text = f"this root may not become {who.name}, as whom this must be done (no CAP_SETUID)"
+        text = f"this must be done as {who.name}, and this root may not become that user (no CAP_SETUID)"
         raise NotSafe(f"{text}; run it as {who.name}") from error
     kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("LC_")}
     os.environ.clear()

@@ -74,4 +74,6 @@ def _parts(path: str) -> list[str]:
 def _check(place: str, links: int, directory: os.stat_result, link: os.stat_result) -> None:
     shared = directory.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not directory.st_mode & stat.S_ISVTX
     if links > _MOST_LINKS or directory.st_uid != 0 or link.st_uid != 0 or shared:
-        raise OSError(errno.ELOOP, "a link on the way may be somebody else's, and root does not follow it", place)
+        raise OSError(
+            errno.ELOOP, "there is a link on the way that somebody else may control, and root does not follow it", place
+        )

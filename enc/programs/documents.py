@@ -50,4 +50,4 @@ def asked(words: Sequence[str]) -> bool:
 def _plain(value: object) -> object:
     if isinstance(value, PurePath):
         return str(value)
-    raise TypeError(f"{type(value).__name__} is nothing that a document holds")
+    raise TypeError(f"{type(value).__name__} cannot be part of a document")

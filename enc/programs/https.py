@@ -125,14 +125,14 @@ class KeptConnection:
                 content = response.read(limit + 1)
             except (OSError, HTTPException) as error:
                 if late.is_set():
-                    raise TimeoutError(f"no whole answer within {self._timeout:g} s") from error
+                    raise TimeoutError(f"no complete answer within {self._timeout:g} s") from error
                 raise
         if late.is_set():
-            raise TimeoutError(f"no whole answer within {self._timeout:g} s")
+            raise TimeoutError(f"no complete answer within {self._timeout:g} s")
         if len(content) > limit:
             raise OSError(f"the answer is longer than {limit} bytes")
         if response.length:
-            raise OSError("the answer breaks off")  # read() with a limit does not say so
+            raise OSError("the answer was cut off")  # read() with a limit does not say so
         return Answer(response.status, content)
 
     def _connect(self) -> HTTPSConnection:

@@ -175,7 +175,7 @@ class JsonLines:
                 handle = self._make(self._mode, directory, name)
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
-            raise OSError(errno.EINVAL, "it is not a regular file")
+            raise OSError(errno.EINVAL, "this is not a regular file")
         return handle
 
     def _make(self, mode: int, directory: int, name: str) -> int:

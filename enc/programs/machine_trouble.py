@@ -14,10 +14,10 @@ _REMEDIES = {
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room, or raise the quota",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
-    errno.EROFS: "mount it for writing; the kernel's log says why it is not",
-    errno.EACCES: "run this as the user to whom it belongs",
-    errno.EPERM: "run this as the user to whom it belongs",
-    errno.EIO: "look at the disk; the kernel's log says more",
+    errno.EROFS: "remount it for writing; the kernel's log says why it is not",
+    errno.EACCES: "run this as the user who owns it",
+    errno.EPERM: "run this as the user who owns it",
+    errno.EIO: "check the disk; the kernel's log says more",
 }
 
 

@@ -42,7 +42,7 @@ def blocked(path: str, hidden: Collection[str] = ()) -> tuple[str, str] | None:
         if stat.S_ISLNK(status.st_mode):
             links += 1
             if links > _MOST_LINKS:
-                return here, "too many links lead on from here"
+                return here, "there are too many links from here on"
             target = str(Path(here).readlink())
             left += _parts(target)
             at = "/" if target.startswith("/") else at

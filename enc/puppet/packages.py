@@ -72,8 +72,8 @@ class Behind:
     def __str__(self) -> str:
         """Return it in words."""
         if self.fix is None:
-            return f"{self.package} {self.version}: whether it has the security fixes of November 2026 is not known"
-        return f"{self.package} {self.version} lacks {self.fix.version}, which mends {self.fix.fault}"
+            return f"{self.package} {self.version}: it is not known whether it has the security fixes of November 2026"
+        return f"{self.package} {self.version} lacks {self.fix.version}, which fixes {self.fix.fault}"
 
 
 def installed() -> dict[str, str]:
@@ -90,10 +90,10 @@ def installed() -> dict[str, str]:
                 [program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise NotListed(f"cannot be asked which packages are here: {said(error)}", where=program) from error
+            raise NotListed(f"cannot be asked which packages are installed: {said(error)}", where=program) from error
         if done.returncode > 1 and not done.stdout:
             words = done.stderr.decode("utf-8", "replace")
-            raise NotListed(f"cannot be asked which packages are here: {one_line(words)}", where=program)
+            raise NotListed(f"cannot be asked which packages are installed: {one_line(words)}", where=program)
         found |= parse_listed(done.stdout.decode("utf-8", "replace"))
     return found
 

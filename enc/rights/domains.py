@@ -34,7 +34,7 @@ def refusal(certname: str, project: ProjectName | None, settings: Settings) -> s
     domain = domain_of(project, settings)
     server = settings.domains.server(domain) if domain is not None else None
     there = f", which {server[0]} serves" if server is not None else ""
-    is_of = f"is of the domain {domain}{there}" if domain is not None else "has no project, and so no domain"
+    is_of = f"belongs to the domain {domain}{there}" if domain is not None else "has no project and so no domain"
     return f"{certname} {is_of}; this server serves the domain {settings.domains.serves} only (domains.serves)"
 
 

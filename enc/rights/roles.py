@@ -49,7 +49,7 @@ class Action(Enum):
     BRANCH_DELETE = "delete a branch of"
     SITE_BRANCH_PUSH = "move a branch that belongs to no project"
     SITE_BRANCH_FORCE = "rewrite a branch that belongs to no project"
-    TAG_PUSH = "make, move or delete tags"
+    TAG_PUSH = "create, move or delete tags"
 
 
 _OF_NO_PROJECT = frozenset(

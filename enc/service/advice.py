@@ -70,7 +70,7 @@ def _on_one(
     return tuple(map(one_line, found))
 
 
-_INTERPOLATED = "hiera replaces %{…} in it where it is looked up; %{literal('%')} stands for the sign itself"
+_INTERPOLATED = "hiera replaces %{…} in it at each lookup; for a literal percent sign write %{literal('%')}"
 
 
 def _variables(names: Iterable[str]) -> Iterator[str]:
@@ -82,9 +82,9 @@ def _variables(names: Iterable[str]) -> Iterator[str]:
 def on_environment(name: EnvironmentName, places: Environments) -> Iterator[str]:
     """Yield what is odd about an environment that a node is to have."""
     if fault := environment_fault(name):
-        yield f"environment {name}: {fault}; no branch becomes it"
+        yield f"environment {name}: {fault}; no branch can become it"
     elif places.served and places.shown(name) and places[name] is None:
-        yield f"environment {name}: is not deployed on this machine; nodes that have it get no catalog until it is"
+        yield f"environment {name}: is not deployed on this machine; its nodes get no catalog until it is"
 
 
 def on_classes(names: Sequence[ClassName], environment: EnvironmentName, places: Environments) -> Iterator[str]:
@@ -95,8 +95,8 @@ def on_classes(names: Sequence[ClassName], environment: EnvironmentName, places:
     for name in names:
         if where.has(name) is False:
             yield (
-                f"class {name}: no file was found for it in environment {environment} (looked in its modules and its "
-                "own manifests); nodes that have it get no catalog until a push brings it"
+                f"class {name}: no file found for it in environment {environment} (neither in its modules nor in "
+                f"its own manifests); nodes with this class get no catalog until a push adds it"
             )
 
 

@@ -94,10 +94,10 @@ class Receipt:
     def remark(self) -> str:
         """Return the one line that says what was done."""
         if not self.plan.steps:
-            return f"{self.plan.subject}: it is so already, nothing to do"
+            return f"{self.plan.subject}: already up to date; nothing was changed"
         if self.dry_run:
             return f"{self.plan.subject}: dry run, nothing was written"
-        return f"{self.plan.subject}: written; to take it back: enc-admin node undo {self.id} --reason …"
+        return f"{self.plan.subject}: written; to undo it: enc-admin node undo {self.id} --reason …"
 
     def document(self) -> dict[str, Any]:
         """Return it as programs read it."""
@@ -140,7 +140,7 @@ class Desk:
         for step in plan.steps:
             record = records[dn.normalise(step.dn)]
             if record is not None and record.unread and step.do == "modify":
-                text = f"{record.unread}; it can be removed here, or take away what is too large with ldapmodify"
+                text = f"{record.unread}; remove the entry here, or remove what is too large with ldapmodify"
                 raise ClassificationError(text, where=step.dn)
         if not plan.steps:
             return Receipt(plan, dry_run)
@@ -194,7 +194,7 @@ class Desk:
         for project, name in claimed(step, before, later, self.settings).items():
             refusal = first_refusal(self.person, {(Action.NODE_ADD, project)})
             if refusal and self.editor.read(dn.build("cn", project, self.settings.projects_base)) is not None:
-                raise NotAllowed(f"{name} is a name of instances of project {project}: {refusal}", where=step.dn)
+                raise NotAllowed(f"{name} is a name for instances of project {project}: {refusal}", where=step.dn)
 
     def _check_project(self, before: Record | None, later: Record | None) -> None:
         """Raise `Conflict` if a new project's branches could become an environment that somebody else's can."""
@@ -208,23 +208,23 @@ class Desk:
         rules = Rules(self.settings.branches.rules)
         if not name.is_plain:
             return (
-                f"{name} cannot be a project's name: '-' and '_' stand singly between letters and digits, since "
-                "environments of short-lived branches are told by two of them; choose another name"
+                f"{name} cannot be a project's name: '-' and '_' must be single and between letters or digits, "
+                f"because two of them mark environments of short-lived branches; choose another name"
             )
         if (environment := rules.takes_of_the_site(name)) is not None:
             return f"a branch of project {name} could become environment {environment}, the site's; choose another name"
         if (environment := rules.takes_of_puppet(name)) is not None:
             return (
                 f"the branch of project {name} would become environment {environment}, which Puppet's documentation "
-                "keeps from environments; choose another name"
+                f"forbids for environments; choose another name"
             )
         template = self.settings.projects.environment
         if template is not None and (fault := environment_fault(template_environment(template, name))):
-            return f"nodes of project {name} would be of that environment (projects.environment): {fault}"
+            return f"nodes of project {name} would get that environment (projects.environment): {fault}"
         if (met := entitled.meeting(name, self.source.project_names(), rules)) is not None:
             return (
-                f"branches of project {name} and of project {met[0]} could become one environment ({met[1]}), and "
-                f"nodes of the one run the other's code; choose another name (branches.rules)"
+                f"branches of project {name} and of project {met[0]} could become one environment ({met[1]}), so "
+                f"nodes of one would run the other's code; choose another name (branches.rules)"
             )
         return None
 
@@ -261,14 +261,14 @@ class Desk:
                 self.trail.end(edit, f"failed: {how_far}: {error}", versions, made)
             if made:
                 steps = counted(len(edit.steps), "step was", "steps were")
-                error.add(f" ({made} of {steps} made; the same command makes the rest{_back(edit)})")
+                error.add(f" ({made} of {steps} done; run the same command again for the rest{_back(edit)})")
             raise
         try:
             self.trail.end(edit, audit.DONE, versions)
         except ToolkitError as error:
             raise ToolkitError(
-                f"edit {edit.id} was made; only its outcome is missing here, history will tell it from the entries: "
-                f"{error.message}",
+                f"edit {edit.id} was made; only its outcome could not be recorded, and history will work it out "
+                f"from the entries: {error.message}",
                 where=error.where,
             ) from error
 

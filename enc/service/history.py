@@ -126,7 +126,7 @@ def undo(desk: Desk, identity: str, *, reason: str, dry_run: bool = False) -> Re
             steps.append(taken_back)
             now[place] = after(taken_back, now[place])
     if len({step.dn for step in steps}) != len(steps):
-        raise Conflict("this edit changed one entry twice and cannot be undone as a whole", where=identity)
+        raise Conflict("this edit changed an entry twice and cannot be undone as a whole", where=identity)
     kind, _, name = edit.subject.partition(" ")
     node = Certname(name) if kind == "node" else None
     plan = Plan(f"undo {identity}", edit.subject, edit.project, tuple(steps), node=node, nodes=edit.nodes)
@@ -141,7 +141,10 @@ def _by_whom(step: Step, edit: Edit, edits: Sequence[Edit], settings: NodeSettin
     last = later[-1]
     more = f" ({len(later) - 1} more before it)" if len(later) > 1 else ""
     why = excerpt(last.why, _LONGEST_WHY)
-    return f": {last.id} by {last.who} at {last.time}, {last.action} ({why}){more}; undo that one first, or set it anew"
+    return (
+        f": {last.id} by {last.who} at {last.time}, {last.action} ({why}){more}; undo that one first, or set the "
+        f"value again"
+    )
 
 
 def _later(step: Step, edit: Edit, edits: Sequence[Edit], settings: NodeSettings) -> list[Edit]:

@@ -29,10 +29,10 @@ def entry_of(certname: Certname, editor: DirectoryEditor, settings: Settings) ->
     """Return the node's own entry; raise `NotFound`, or `ClassificationError` if there are several."""
     found = editor.find(settings.nodes_base, NodeFilter(settings.nodes.filter).for_name(certname))
     if not found:
-        raise NotFound(f"no node {certname} in LDAP (below {settings.nodes_base}); `enc-admin node add` makes it")
+        raise NotFound(f"no node {certname} in LDAP (below {settings.nodes_base}); create it with `enc-admin node add`")
     if len(found) > 1:
         places = "; ".join(record.dn for record in found)
-        raise ClassificationError(f"{len(found)} entries answer to the name {certname}; remove one: {places}")
+        raise ClassificationError(f"{len(found)} entries have the name {certname}; remove all but one: {places}")
     return found[0]
 
 
@@ -98,7 +98,7 @@ def add(
     """Make the node's entry in a project that exists; a second time with the same wish does nothing."""
     settings, editor = desk.settings, desk.editor
     if editor.read(dn.build("cn", project, settings.projects_base)) is None:
-        raise NotFound(f"no project {project} below {settings.projects_base}; `enc-admin project add` makes it")
+        raise NotFound(f"no project {project} below {settings.projects_base}; create it with `enc-admin project add`")
     container = dn.build("ou", project, settings.nodes_base)
     place = dn.build("cn", certname, container)
     steps = _container(container, project, editor)
@@ -106,9 +106,9 @@ def add(
     if not present:
         steps += (new_entry(place, certname, project, wish, settings),)
     elif len(present) > 1 or dn.normalise(present[0].dn) != dn.normalise(place):
-        raise Conflict(f"there is a node {certname} already: {'; '.join(record.dn for record in present)}")
+        raise Conflict(f"node {certname} already exists: {'; '.join(record.dn for record in present)}")
     elif to_set(present[0], wish, settings.nodes):
-        raise Conflict(f"there is a node {certname} already and it says something else; use `enc-admin node set`")
+        raise Conflict(f"node {certname} already exists and differs; use `enc-admin node set`")
     plan = Plan("node add", f"node {certname}", project, steps, node=certname, wish=wish)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
@@ -142,7 +142,7 @@ def new_entry(place: str, certname: Certname, project: ProjectName, wish: Wish, 
     if folded(certname) not in node_filter.names(record):
         raise UsageError(
             f"the filter {settings.nodes.filter} does not find an entry with cn (and associatedDomain) {certname}; "
-            "add the entry with LDAP's own tools",
+            f"add the entry with LDAP tools",
             where="nodes.filter",
         )
     record = apply(record, to_set(record, wish, settings.nodes))
@@ -184,6 +184,6 @@ def removal(desk: Desk, certname: Certname, record: Record, action: str) -> Plan
     heirs = desk.editor.find(settings.nodes_base, f"({settings.nodes.parent_attribute}={escape(certname)})")
     heirs = [heir for heir in heirs if heir.dn != record.dn]
     if ours := [heir for heir in heirs if project_if_told(heir, settings) == project]:
-        raise Conflict(f"{_shown(ours)} inherits from {certname}; take its parent away first (node unset --parent)")
-    remarks = (f"cannot be classified any more, because {certname} is the parent: {_shown(heirs)}",) if heirs else ()
+        raise Conflict(f"{_shown(ours)} inherits from {certname}; remove its parent first (node unset --parent)")
+    remarks = (f"can no longer be classified, because {certname} is the parent: {_shown(heirs)}",) if heirs else ()
     return Plan(action, f"node {certname}", project, (deleting(record),), node=certname, remarks=remarks)

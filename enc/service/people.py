@@ -69,7 +69,7 @@ def entry_of(uid: PersonName, source: LdapSource, settings: Settings) -> Record:
     """Return the entry of the person; raise `NotFound`, or `ClassificationError` if there are several."""
     found = source.search(settings.people_base, settings.people.filter.replace("%s", escape(uid)))
     if not found:
-        raise NotFound(f"no person {uid} in LDAP (below {settings.people_base}); add the entry first")
+        raise NotFound(f"no person {uid} in LDAP (below {settings.people_base}); add the person's entry first")
     if len(found) > 1:
         raise ClassificationError(f"{len(found)} entries are called {uid}: {'; '.join(r.dn for r in found)}")
     return found[0]

@@ -57,7 +57,9 @@ def project_entry(project: ProjectName, desk: Desk) -> Record:
     """Return a project's entry; raise `NotFound`."""
     record = desk.editor.read(place_of(project, desk))
     if record is None:
-        raise NotFound(f"no project {project} below {desk.settings.projects_base}; `enc-admin project add` makes it")
+        raise NotFound(
+            f"no project {project} below {desk.settings.projects_base}; create it with `enc-admin project add`"
+        )
     return record
 
 
@@ -105,8 +107,7 @@ def plan_of_new(
         )
         if differs:
             raise Conflict(
-                f"there is a project {project} already and it is different; "
-                "use `enc-admin project set` and `project member add`"
+                f"project {project} already exists and differs; use `enc-admin project set` and `project member add`"
             )
     steps: list[Step] = []
     if record is None:
@@ -176,7 +177,10 @@ def member_add(
 def _role(project: ProjectName, desk: Desk) -> Record:
     role = desk.editor.read(_role_place(project, desk))
     if role is None:
-        raise NotFound(f"project {project} has no role {desk.settings.projects.admin_role}; `project add` completes it")
+        raise NotFound(
+            f"project {project} has no role {desk.settings.projects.admin_role}; complete it with "
+            f"`enc-admin project add`"
+        )
     return role
 
 
@@ -203,7 +207,7 @@ def member_remove(
         if changes:
             steps.append(modifying(role, changes))
             if len(gone) == len(role.all("roleOccupant")):
-                remarks.append(f"project {project} has no admin any more; only operators can edit it")
+                remarks.append(f"project {project} has no admin left; only operators can edit it")
     if not admin:
         gone = _held_by(uids, record.all("member"))
         if gone and len(gone) == len(record.all("member")):
@@ -227,13 +231,13 @@ def change(desk: Desk, target: Target, wanted: Wanted, *, reason: str, dry_run: 
     """
     settings = desk.settings.nodes
     if settings.semantics == "terminus":
-        raise UsageError("nodes.semantics is terminus: only nodes and their parents are looked at")
+        raise UsageError("nodes.semantics is terminus: only nodes and their parents count")
     wish = wish_in(wanted)
     if wish is not None and (refused := [kind.part for kind, _ in wish if kind.nodes_only]):
-        raise UsageError(f"only a node has a {refused[0]}")
+        raise UsageError(f"only a node can have a {refused[0]}")
     own = target.project is not None and target.prefix is None
     if wish is not None and not own and (refused := [kind.part for kind, _ in wish if kind.projects_only]):
-        raise UsageError(f"only a project has a {refused[0]}")
+        raise UsageError(f"only a project can have a {refused[0]}")
     place, record = _shared_entry(target, desk)
     steps = scope_steps(target, place, record, lambda entry: to_have(entry, wanted, settings))
     words = f"{'project' if target.project else 'group' if target.group else 'site'}"

@@ -34,11 +34,11 @@ from enc.terms import dn
 from enc.terms.errors import InvalidName, ToolkitError
 from enc.terms.names import ProjectName
 
-WHY = "not by a command here; seen by the follower"
+WHY = "not by a command on this machine; seen by the follower"
 _NEAR = 300.0
 """Seconds between an edit in the trail and the moment at which the follower saw it."""
 _DONE: dict[str, Do] = {"add": "add", "modify": "modify", "delete": "delete", "rename": "rename"}
-_UNTOLD = "unknown (LDAP does not tell)"
+_UNTOLD = "unknown (LDAP does not say)"
 
 
 def read(settings: Settings, edits: Sequence[Edit]) -> list[Edit]:

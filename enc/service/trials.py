@@ -44,8 +44,10 @@ def environment_of(branch: BranchName, settings: Settings) -> EnvironmentName:
     """Return the environment of a branch; raise `NotFound` if there is none."""
     place = Rules(settings.branches.rules).place(branch)
     if place is None:
-        raise NotFound(f"no rule (branches.rules) makes an environment of branch {branch}")
+        raise NotFound(f"branch {branch} becomes no environment, because no rule matches it (branches.rules)")
     served = settings.branches
     if served.repository.is_dir() and not (served.environments / place.environment).exists():
-        raise NotFound(f"branch {branch} has no environment {place.environment} here; push it first")
+        raise NotFound(
+            f"the environment {place.environment} of branch {branch} is not deployed here; push the branch first"
+        )
     return place.environment

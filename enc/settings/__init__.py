@@ -109,7 +109,7 @@ class Settings(Section):
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield what no section can tell alone."""
         if self.domains.serves is not None and self.nodes.semantics == "terminus":
-            yield "domains.serves", "which project a node is of is known with nodes.semantics: extended only"
+            yield "domains.serves", "a node's project is known only with nodes.semantics: extended"
 
     @property
     def nodes_base(self) -> str:

@@ -85,7 +85,7 @@ class TransportSettings(Section):
         """Yield what is wrong with where it listens, proxies that are no addresses, and bounds that let nobody in."""
         yield from listening_faults(self.listen, self.certificate_file, self.key_file)
         if self.silence < 1:
-            yield "silence", "a client needs a second at least"
+            yield "silence", "a client needs at least one second"
         for text in self.proxies:
             try:
                 ip_network(text, strict=False)
@@ -172,7 +172,7 @@ class PuppetfileSettings(Section):
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield another program, and sources that would let in more than they name."""
         if self.program is not None and self.program.name not in ("r10k", "g10k"):
-            yield "program", f"{self.program} is called neither r10k nor g10k"
+            yield "program", f"{self.program} is named neither r10k nor g10k"
         for source in self.sources:
             whole = re.fullmatch(_SOURCE, source, re.ASCII) and source[-1] in "/:"
             if not whole or re.match(r"https?://[^/]*@", source):
@@ -257,9 +257,9 @@ class BranchSettings(Section):
         if self.git_memory < _GIT_NEEDS:
             yield "git_memory", f"git itself needs {_GIT_NEEDS} bytes"
         if self.archive_most < 1:
-            yield "archive_most", "what a branch had last is kept at least"
+            yield "archive_most", "the last state of a branch is always kept"
         if self.git_seconds < 1:
-            yield "git_seconds", "a push takes a second at least"
+            yield "git_seconds", "a push takes at least one second"
 
 
 @dataclass(frozen=True)
@@ -293,7 +293,7 @@ class PushSettings(Section):
         """Yield patterns and directories that nothing can be like."""
         for pattern in self.links:
             if pattern.startswith("/") or pattern.endswith("/") or ".." in pattern.split("/"):
-                yield "links", f"{pattern!r} is no path in a tree: DIRECTORY/NAME, where * stands for anything"
+                yield "links", f"{pattern!r} is not a path in a tree: DIRECTORY/NAME, where * matches anything"
         for directory in self.modulepath:
             if not re.fullmatch(r"(?:/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)+/?", directory, re.ASCII):
-                yield "modulepath", f"{directory!r} is not the absolute path of a directory, in plain characters"
+                yield "modulepath", f"{directory!r} is not an absolute path of a directory in plain characters"

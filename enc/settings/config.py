@@ -82,8 +82,8 @@ class Reading:
             return ""
         one = len(self.gone) == 1
         return one_line(
-            f"{self.where}: {', '.join(self.gone)}: {'this setting is' if one else 'these settings are'} gone since "
-            f"version {SINCE} and passed over; remove {'it' if one else 'them'} "
+            f"{self.where}: {', '.join(self.gone)}: {'this setting is' if one else 'these settings are'} no longer "
+            f"used since version {SINCE} and ignored; remove {'it' if one else 'them'} "
             "(`enc-admin config check` says what holds instead)"
         )
 
@@ -114,7 +114,7 @@ class _OnceEach(yaml.SafeLoader):
         seen = set()
         for key, _ in node.value:
             if (key.tag, str(key.value)) in seen:
-                self.twice.append(f"line {key.start_mark.line + 1}: {key.value} stands twice in this mapping")
+                self.twice.append(f"line {key.start_mark.line + 1}: {key.value} appears twice in this mapping")
             seen.add((key.tag, str(key.value)))
         return node
 

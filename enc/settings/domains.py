@@ -49,7 +49,7 @@ class DomainSettings(Section):
             else:
                 found.append(match[1])
         for domain in sorted({domain for domain in found if found.count(domain) > 1}):
-            yield "servers", f"the domain {domain} stands twice"
+            yield "servers", f"the domain {domain} is listed twice"
 
     def server(self, domain: Domain) -> tuple[str, int] | None:
         """Return host and port of a domain's master; None if `servers` names none."""

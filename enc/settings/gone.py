@@ -26,12 +26,14 @@ GONE: Mapping[str, str] = {
     "openstack.threads": "it is 16",
     "pushes.directory_entries": "it is 20000",
     "branches.split": "it is modules, site and site-modules, and what a tree's environment.conf has in its modulepath",
-    "branches.upkeep": "it is 3s for projects, 30s for flushes, 1h for the others; where it kept branches from being "
-    "made or archived: rules without <name> make none for projects, and branches.topics_unused says when topics end",
-    "self_master.local_branch": "it is local; an instance that is its own master with another one must rename that "
-    "(git branch -m, in its repository and its working copy)",
+    "branches.upkeep": "it is 3s for projects, 30s for flushes, 1h for the others; if it was set to stop branches "
+    "from being created or archived: rules without <name> create none for projects, and "
+    "branches.topics_unused says when topics end",
+    "self_master.local_branch": "it is local; a self-master with another name must rename that branch (git branch "
+    "-m, in its repository and its working copy)",
     "self_master.modulepath": "it is Puppet's own basemodulepath",
-    "self_master.sync.compile_command": "it is `puppet catalog compile`; self_master.sync.compile says whether",
+    "self_master.sync.compile_command": "it is `puppet catalog compile`; self_master.sync.compile says whether it "
+    "is used",
     "self_master.sync.snapshots": "it is 20",
     "self_master.sync.snapshots_kept": "it is 90d",
 }

@@ -64,7 +64,7 @@ class AgentSettings(Section):
             yield from ((key, f"{v!r} is not {wanted}") for v in values if not re.fullmatch(rule, v, re.ASCII))
         for key, port in (("port", self.port), ("ca_port", self.ca_port or 1)):
             if port > 65535:
-                yield key, f"{port} is no port"
+                yield key, f"{port} is not a port"
         if (self.apt_repository or self.yum_repository) and self.repository_key_file is None:
             yield "", "a repository needs its repository_key_file"
 
@@ -154,7 +154,7 @@ class AuthoritiesSettings(Section):
         names = [server.name for server in self.servers]
         for index, name in enumerate(names):
             if names.count(name) > 1:
-                yield f"servers[{index}].name", f"{name!r} stands twice"
+                yield f"servers[{index}].name", f"{name!r} is listed twice"
         if (self.crl_certificate_file is None) != (self.crl_key_file is None):
             yield "crl_key_file", "a certificate and its key belong together: set crl_certificate_file and crl_key_file"
 
@@ -232,4 +232,4 @@ class OpenStackSettings(Section):
             if not cloud.strip() or not ProjectName.accepts(project.strip()):
                 yield "projects", f"{line!r} is not ID-OR-NAME = PROJECT"
         if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}", self.domain, re.ASCII):
-            yield "domain", f"{self.domain!r} is no id of Keystone's (openstack domain list)"
+            yield "domain", f"{self.domain!r} is not a Keystone id (openstack domain list)"

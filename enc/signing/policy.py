@@ -50,35 +50,44 @@ class Code(NamedTuple):
     signs: bool = False
 
 
-_AS_MADE = "let the instance make its request as its user data says"
+_AS_MADE = "let the instance make its request the way its user data does"
 _REBUILD = "`enc-admin instance rebuild`, and start the instance with the user data that it prints"
 
 CODES: dict[str, Code] = {
-    "signed": Code("the token was right and is used up now", "nothing", True),
+    "signed": Code("the token was right and is now used up", "nothing", True),
     "renewed": Code("the same key asked again when a renewal was due", "nothing", True),
     "known-key": Code("a project's authority: the site's has signed this very key for this instance", "nothing", True),
-    "certname": Code("the name that puppetserver gives is no certname", "lower-case names only; look at the agent"),
+    "certname": Code(
+        "the name that puppetserver passed is not a certname",
+        "only lower-case names are accepted; check the agent's certname",
+    ),
     "too-big": Code("the request is longer than 64 KiB", _AS_MADE),
     "not-a-request": Code("it is not exactly one readable certificate request", _AS_MADE),
-    "key": Code("the key is weak or of a kind that is not taken", "RSA of 2048 to 8192 bits, or P-256, P-384, P-521"),
+    "key": Code(
+        "the key is weak or of a kind that is not accepted", "RSA of 2048 to 8192 bits, or P-256, P-384, P-521"
+    ),
     "hash": Code("the request is signed with a weak hash", "sign it with SHA-256"),
     "signature": Code("the request's own signature is wrong", "somebody forged or changed it: find out who"),
-    "subject": Code("the subject is not one CN that is the certname", _AS_MADE),
-    "attribute": Code("an attribute that is not known, or one twice", _AS_MADE),
+    "subject": Code("the subject is not a single CN equal to the certname", _AS_MADE),
+    "attribute": Code("an attribute is unknown or appears twice", _AS_MADE),
     "san": Code("it asks for subject alternative names", "take dns_alt_names out of the agent's puppet.conf"),
     "authorization": Code("it asks for Puppet's authorization extensions", "an operator signs such requests by hand"),
     "extension": Code("it asks for an extension that instances do not get", _AS_MADE),
-    "reserved": Code("the name is one of the site's own", "somebody wants to pass for a server: find out who"),
-    "unknown": Code("LDAP has no entry of that name", "`enc-admin instance create`"),
+    "reserved": Code(
+        "the name is reserved for the site's own servers", "somebody is trying to impersonate a server: find out who"
+    ),
+    "unknown": Code("LDAP has no entry with that name", "`enc-admin instance create`"),
     "several": Code("several entries in LDAP have that name", "remove or rename all but one"),
-    "not-an-instance": Code("the node was not made as an instance", "sign it by hand, or `enc-admin instance create`"),
-    "bad-entry": Code("the instance's entry cannot be understood", "mend what the reason names"),
+    "not-an-instance": Code(
+        "the node was not created as an instance", "sign it by hand, or `enc-admin instance create`"
+    ),
+    "bad-entry": Code("the instance's entry cannot be understood", "correct what the reason names"),
     "closed": Code("creation, rebuild or move is not finished", "`enc-admin instance resume`"),
     "no-token": Code("the request brings no token", "start the instance with its user data"),
-    "wrong-token": Code("the token is not this instance's present one", _REBUILD),
-    "expired": Code("the token's time was over", _REBUILD),
+    "wrong-token": Code("the token is not this instance's current one", _REBUILD),
+    "expired": Code("the token had expired", _REBUILD),
     "used": Code(
-        "the token is used already, mostly by another key", "if it was not you, find out who; then " + _REBUILD
+        "the token has already been used, usually by another key", "if it was not you, find out who; then " + _REBUILD
     ),
     "too-early": Code("the instance has its certificate, and no renewal is due", _REBUILD),
     "not-signed": Code(
@@ -89,10 +98,10 @@ CODES: dict[str, Code] = {
         "`puppetmaster::client` asks with the right one; if it did, find out who asked",
     ),
     "other-project": Code(
-        "a project's authority: the instance is another project's", "use a master of the instance's own project"
+        "a project's authority: the instance belongs to another project", "use a master of the instance's own project"
     ),
     "has-certificate": Code(
-        "a project's authority: it has a certificate of that name already",
+        "a project's authority: it already has a certificate with that name",
         "its own key fetches that one; after a rebuild `puppetserver ca clean --certname NAME` on the project's master",
     ),
     "no-project": Code("the request does not say its project (pp_project)", _AS_MADE),
@@ -100,14 +109,14 @@ CODES: dict[str, Code] = {
     "wrong-region": Code("pp_region is not the instance's region", _AS_MADE),
     "wrong-role": Code("pp_role is not the instance's role", _AS_MADE),
     "wrong-instance-id": Code("pp_instance_id is not the instance's serial number", _AS_MADE),
-    "stranger": Code("the follower knows no instance of that name", "`enc-admin instance create`"),
-    "crowded": Code("too many requests came at once", "let the agent ask again; `signing log` tells who came"),
+    "stranger": Code("the follower knows no instance with that name", "`enc-admin instance create`"),
+    "crowded": Code("too many requests arrived at once", "let the agent ask again; `signing log` shows who asked"),
     "busy": Code("the entry changed too often while it was read", "let the agent ask again"),
     "ldap-unreachable": Code("LDAP did not answer in time", "`enc-admin doctor`; then let the agent ask again"),
     "ldap-refused": Code("LDAP refused the signing account", "`enc-admin doctor`: signing.bind_dn and its rights"),
     "configuration": Code("the configuration cannot be used", "`enc-admin config check` as puppetserver's account"),
     "journal": Code("the journal of signing cannot be written", "free disk space, rights of signing.journal"),
-    "bug": Code("a mistake in this program", "report it with the line that it printed"),
+    "bug": Code("a bug in this program", "report it with the line it printed"),
 }
 """Every verdict there is (docs/signing.md shows this table)."""
 
@@ -161,7 +170,7 @@ def certname_of(text: str) -> Certname:
 def check_subject(request: Request, certname: Certname) -> None:
     """Raise `Refused` unless the request is for exactly `certname`."""
     if request.name != certname:
-        raise Refused("subject", f"the subject is {request.name[:80]!r}, and the request came for {certname}")
+        raise Refused("subject", f"the subject is {request.name[:80]!r}, but the request was made for {certname}")
 
 
 def instance_of(certname: Certname, found: Sequence[Record], settings: Settings) -> Instance:
@@ -178,7 +187,7 @@ def instance_of(certname: Certname, found: Sequence[Record], settings: Settings)
     try:
         # An entry may have further names that its project's admins gave it; a token is for one.
         if not is_called(record, certname):
-            raise Refused("bad-entry", f"{record.dn} is found for {certname}, and is the entry of another name")
+            raise Refused("bad-entry", f"{record.dn} was found for {certname} but is the entry of another name")
         project = project_of(record, settings)
         values = record.all(ATTRIBUTE)
         stored = values[0] if values else ""
@@ -222,7 +231,9 @@ def judge_known(request: Request, certname: Certname, instance: Instance, projec
     except Refused as refused:
         return refused.verdict
     if instance.project != project:
-        return Verdict("other-project", f"{certname} is of {instance.project}, and this master signs for {project}")
+        return Verdict(
+            "other-project", f"{certname} belongs to {instance.project}, and this master signs only for {project}"
+        )
     return Verdict("known-key", "the site's authority has signed this very key")
 
 
@@ -242,7 +253,7 @@ def _of_enrolment(request: Request, instance: Instance, now: int, renew_after: f
     if enrolment.state == "signed":
         raise Refused("used", f"another key has used this token {now - enrolment.since} s ago")
     if not enrolment.in_time(now):
-        raise Refused("expired", f"the token's time was over {now - enrolment.until} s ago")
+        raise Refused("expired", f"the token had expired {now - enrolment.until} s ago")
     return Verdict("signed", "the token is right", enrolment.signed_for(request.key, now))
 
 
@@ -266,10 +277,10 @@ def _same_key(request: Request, enrolment: Enrolment, now: int, renew_after: flo
             "certificate, and if there is none, `enc-admin instance reconcile` lets it ask again",
         )
     if renew_after is None:
-        raise Refused("too-early", "this key has its certificate, and signing.renew_after is not set")
+        raise Refused("too-early", "this key already has its certificate, and signing.renew_after is not set")
     due = enrolment.since + int(renew_after)
     if now < due:
-        raise Refused("too-early", f"this key has its certificate, and may have another in {due - now} s")
+        raise Refused("too-early", f"this key already has its certificate and may renew it in {due - now} s")
     return Verdict("renewed", f"the certificate is {now - enrolment.since} s old", enrolment._replace(since=now))
 
 

@@ -122,7 +122,7 @@ def _signature(found: x509.CertificateSigningRequest) -> None:
     if not isinstance(used, hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | hashes.SHA224):
         raise BadRequest("hash", f"the request is signed with {used.name if used else 'no hash'}; use SHA-256")
     if not found.is_signature_valid:
-        raise BadRequest("signature", "the request's signature does not fit its key: somebody changed or forged it")
+        raise BadRequest("signature", "the request's signature does not match its key: somebody changed or forged it")
 
 
 def _subject(found: x509.CertificateSigningRequest) -> str:
@@ -140,7 +140,7 @@ def _attributes(found: x509.CertificateSigningRequest) -> str | None:
     challenge, seen = None, set()
     for attribute in found.attributes:
         if attribute.oid in seen:
-            raise BadRequest("attribute", f"the attribute {attribute.oid.dotted_string} stands there twice")
+            raise BadRequest("attribute", f"the attribute {attribute.oid.dotted_string} appears twice")
         seen.add(attribute.oid)
         if attribute.oid == AttributeOID.CHALLENGE_PASSWORD:
             challenge = _decoded(attribute.value, "utf-8")
@@ -148,7 +148,7 @@ def _attributes(found: x509.CertificateSigningRequest) -> str | None:
             if attribute.value not in (b"true", b"false"):
                 raise BadRequest("attribute", "pp_auth_auto_renew is neither true nor false")
         elif attribute.oid.dotted_string != "1.2.840.113549.1.9.14":  # the extensions
-            raise BadRequest("attribute", f"the attribute {attribute.oid.dotted_string} is not one that we know")
+            raise BadRequest("attribute", f"the attribute {attribute.oid.dotted_string} is unknown")
     return challenge
 
 

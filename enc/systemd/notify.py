@@ -86,7 +86,7 @@ class Notifier:
         if contact is not None and contact != self._seen:
             self._seen, self._changed = contact, now
         if self._changed is None:
-            return "WATCHDOG=1\nSTATUS=LDAP was not read to its end yet"
+            return "WATCHDOG=1\nSTATUS=LDAP has not been read completely yet"
         if contact is None or now - self._changed > _PATIENCE:
             return ""
         return f"WATCHDOG=1\nSTATUS=LDAP {contact.state}; answers {max(0, int(time.time()) - contact.contact)} s old"

@@ -25,7 +25,7 @@ def files(program: Path, config: Path | None, crl_files: Iterable[Path] = ()) ->
     """Return file name → text: the units running `program` with `config` (None: the default), and their accounts.
 
     `crl_files` are what the unit for the revocation list has to write. Raise
-    `UsageError` for a path that cannot stand in a unit.
+    `UsageError` for a path that cannot be used in a unit.
     """
     instead = {_SHIPPED_PROGRAM: command(program, config)}
     places = words(sorted({str(file.parent) for file in crl_files}))
@@ -44,7 +44,7 @@ def words(paths: Iterable[str]) -> str:
     paths = list(paths)
     for word in paths:
         if not word.isprintable() or any(character in word for character in ' "\'%\\$;'):
-            raise UsageError(f"{word!r} cannot stand in a unit; use a path without spaces and quotes")
+            raise UsageError(f"{word!r} cannot be used in a unit; use a path without spaces and quotes")
     return " ".join(paths)
 
 

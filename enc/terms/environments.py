@@ -321,17 +321,17 @@ def _parse(text: str) -> _Rule:
     branch, template = match.groups()
     names = _PLACEHOLDER.findall(branch)
     if set(names) - {"name", "topic"} or len(set(names)) != len(names):
-        raise ConfigurationError(f"{text!r}: <name> and <topic>, each once, is all there is", where="branches.rules")
+        raise ConfigurationError(f"{text!r}: only <name> and <topic> are allowed, each once", where="branches.rules")
     if template == _NONE:
         if set(names) != {"name", "topic"}:
             raise ConfigurationError(
-                f"{text!r}: a branch without an environment is for proposals, and needs <name> and <topic>",
+                f"{text!r}: a branch without an environment is for proposals and needs <name> and <topic>",
                 where="branches.rules",
             )
     elif set(_PLACEHOLDER.findall(template)) != set(names):
         raise ConfigurationError(
-            f"{text!r}: both sides must hold the same of <name> and <topic>, "
-            "else different branches would share an environment",
+            f"{text!r}: both sides must have the same of <name> and <topic>, or different branches would share an "
+            f"environment",
             where="branches.rules",
         )
     pieces = _PLACEHOLDER.split(branch)

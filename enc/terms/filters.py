@@ -138,7 +138,7 @@ def parse(text: str, *, where: str = "filter") -> Filter:
         stripped = f"({stripped})"
     result, end = _parse(stripped, 0, 0, where)
     if end != len(stripped):
-        raise ConfigurationError(f"{text!r}: something follows the filter at character {end + 1}", where=where)
+        raise ConfigurationError(f"{text!r}: unexpected text after the filter at character {end + 1}", where=where)
     return result
 
 
@@ -219,10 +219,10 @@ class NodeFilter:
         self._filter = parse(template.replace("%s", _NAME), where=where)
         self._slots = tuple(leaf for leaf in self._filter.leaves() if any(_NAME in p for p in leaf.pieces))
         if any(_NAME in p for part in self._filter.negated() for leaf in part.leaves() for p in leaf.pieces):
-            raise ConfigurationError(f"{template!r}: %s may not stand below a '!'", where=where)
+            raise ConfigurationError(f"{template!r}: %s may not be below a '!'", where=where)
         if not self._slots or any(leaf.kind != "equal" or leaf.pieces[0].count(_NAME) != 1 for leaf in self._slots):
             raise ConfigurationError(
-                f"{template!r}: %s must stand for a name in ATTRIBUTE=VALUE, once in a value", where=where
+                f"{template!r}: %s must be the name in ATTRIBUTE=VALUE, once in a value", where=where
             )
         # Of (&(objectClass=…)(attribute=%s)), the usual form, the rest is judged once and not for each name.
         self._rest: tuple[Filter, ...] | None = None

@@ -45,7 +45,7 @@ class Name(str):
     @classmethod
     def broken(cls, text: str) -> str:
         """Return the rule that `text`, which is no such name, breaks."""
-        return "Puppet keeps the word to itself" if text in cls.reserved else cls.rule
+        return "Puppet reserves this word" if text in cls.reserved else cls.rule
 
     @classmethod
     def accepts(cls, text: str) -> bool:

@@ -26,15 +26,15 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-_OWN: Final = "Puppet keeps the variable {0} to itself: it sets it for each class, and no catalog compiles with another"
-_FORGED: Final = "Puppet keeps the variable {0} to itself, and no catalog compiles with another"
+_OWN: Final = "Puppet reserves the variable {0}: it sets it in each class, and no catalog compiles with another value"
+_FORGED: Final = "Puppet reserves the variable {0}, and no catalog compiles with another value"
 
 VARIABLES: Final[Mapping[str, str]] = {
     # `main`, the class of everything at top scope, sets these after the ENC's: "Cannot reassign variable".
     **dict.fromkeys(("name", "title", "module_name"), _OWN),
     # "Attempt to assign to a reserved variable name"; `trusted` that is neither null nor false is dropped.
     **dict.fromkeys(("facts", "trusted", "server_facts"), _FORGED),
-    "environment": "Puppet keeps the variable {0} to itself: it is the environment's name, whatever an ENC says",
+    "environment": "Puppet reserves the variable {0}: it is always the environment's name, whatever an ENC says",
 }
 """Variable to what Puppet does with one of that name; all but `environment` stop the catalog."""
 
@@ -47,9 +47,9 @@ def variable_fault(name: str) -> str | None:
     if name in VARIABLES:
         return VARIABLES[name].format(name)
     if _NUMERIC.search(name):
-        return "Puppet keeps variables of digits for the matches of regular expressions"
+        return "Puppet reserves variables made of digits for the matches of regular expressions"
     if name.startswith("settings::"):
-        return "Puppet keeps the variables below settings:: to itself: they are its settings"
+        return "Puppet reserves the variables below settings:: for its settings"
     return None
 
 
@@ -101,7 +101,7 @@ _FACT_FAMILIES = re.compile(
 def hidden_by(name: str) -> str | None:
     """Return what a variable of that name hides from manifests; None: nothing that is known."""
     if name in PUPPETS_OWN:
-        return f"hides what Puppet itself says in ${name}"
+        return f"hides what Puppet itself sets in ${name}"
     if name in CORE_FACTS or name in LEGACY_FACTS or _FACT_FAMILIES.fullmatch(name):
         return f"hides the fact {name}: ${name} is no longer what the node found"
     return None
@@ -110,7 +110,7 @@ def hidden_by(name: str) -> str | None:
 def unreadable(name: str) -> str | None:
     """Return why no manifest can read a variable of that name; None: one can."""
     if not _READABLE.fullmatch(name):
-        return f"no manifest can read ${name}: each part of a variable's name begins with a small letter"
+        return f"no manifest can read ${name}: each part of a variable's name must begin with a lower-case letter"
     return None
 
 
@@ -183,16 +183,16 @@ def data_fault(key: str, value: object) -> str | None:
     """Return why hiera data stops every lookup of the node, whatever is looked up; None: it does not."""
     if key != LOOKUP_OPTIONS:
         return None
-    rule = f"{LOOKUP_OPTIONS} is a mapping of keys, or patterns that begin with '^', to mappings of options"
+    rule = f"{LOOKUP_OPTIONS} must map keys, or patterns that begin with '^', to mappings of options"
     if not isinstance(value, Mapping) or not all(isinstance(options, Mapping) for options in value.values()):
         return rule
     for name, options in value.items():
         merge = options.get("merge")
         strategy = merge.get("strategy") if isinstance(merge, Mapping) else merge
         if strategy is not None and strategy not in _MERGES:
-            return f"{LOOKUP_OPTIONS}: {name}: merge is one of {', '.join(_MERGES)}"
+            return f"{LOOKUP_OPTIONS}: {name}: merge must be one of {', '.join(_MERGES)}"
         if name.startswith("^") and not _is_pattern(name):
-            return f"{LOOKUP_OPTIONS}: {name} is no regular expression"
+            return f"{LOOKUP_OPTIONS}: {name} is not a regular expression"
     return None
 
 
@@ -216,5 +216,7 @@ through us, and a node that has one in LDAP keeps it and is told about."""
 def environment_fault(name: str) -> str | None:
     """Return why no environment should be called so; None: it may."""
     if name.lower() in RESERVED_ENVIRONMENTS:
-        return f"Puppet's documentation keeps {name} from environments: puppet.conf has settings under [{name.lower()}]"
+        return (
+            f"Puppet's documentation forbids {name} as an environment: puppet.conf has settings under [{name.lower()}]"
+        )
     return None

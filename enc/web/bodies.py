@@ -24,7 +24,7 @@ def whole(longest: int, hurry: float | None = None) -> bytes:
     if length is None:
         raise LengthRequired("a Content-Length is needed")
     if length > longest:
-        raise RequestEntityTooLarge(f"a body has at most {longest} bytes")
+        raise RequestEntityTooLarge(f"a body may have at most {longest} bytes")
     try:
         with nullcontext() if hurry is None else hurried(request.environ, hurry):
             body = request.get_data()

@@ -22,7 +22,7 @@ from enc.programs import log
 from enc.terms.errors import ToolkitError, one_line
 from enc.web.part import Part
 
-_AWAY = "this does not work now; an operator finds the reason in the log"
+_AWAY = "this does not work at the moment; an operator finds the reason in the log"
 _BUG = "a bug stopped this; an operator finds it in the log"
 
 
@@ -68,7 +68,7 @@ def _line(error: HTTPException, part: Part) -> str:
     if isinstance(error, NotFound) and error.description == NotFound.description:
         return part.nothing
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
-        return f"this address takes {', '.join(sorted(error.valid_methods))} only"
+        return f"this address accepts only {', '.join(sorted(error.valid_methods))}"
     if error.description is None or error.description == type(error).description:
         return error.name  # Werkzeug's own words are for browsers, and long
     return error.description

@@ -33,5 +33,5 @@ class Pace:
         if self._seconds < self._window:
             return
         if self._octets < self._least * self._seconds:
-            raise TooSlow(f"{self._octets} octets in {self._seconds:.0f} s are too few")
+            raise TooSlow(f"the request is too slow: {self._octets} octets in {self._seconds:.0f} s")
         self._octets, self._seconds = 0, 0.0

@@ -68,7 +68,7 @@ def run(load: Callable[[], WSGIApplication], given: Mapping[str, Any]) -> None:
     """
     check_certificate(given.get("certfile"), given.get("keyfile"))
     if is_closed_to_us(given["bind"]):
-        what = "this account may not listen there; for a port below 1024 see docs/transport.md, or use another"
+        what = "this account may not listen there; for a port below 1024 see docs/transport.md, or use another port"
         raise ConfigurationError(what, where=given["bind"])
     _more_descriptors()
     _Server(load, given).run()

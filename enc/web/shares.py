@@ -31,7 +31,9 @@ class Shares:
         """Within: one more of `who`. Raise `TooManyRequests`."""
         with self._lock:
             if self._held[who] >= self._each:
-                raise TooManyRequests(f"{self._each} of your requests are being served; wait for one", None, _SOON)
+                raise TooManyRequests(
+                    f"{self._each} of your requests are being served; wait for one to end", None, _SOON
+                )
             self._held[who] += 1
         try:
             yield
@@ -64,7 +66,7 @@ class Room:
             nonlocal taken
             with self._lock:
                 if self._kept[who] + octets > self._each:
-                    raise TooManyRequests("your other requests are too large for this one; wait for them", None, _SOON)
+                    raise TooManyRequests("your other requests leave no room; wait for them to end", None, _SOON)
                 if self._kept.total() + octets > self._most:
                     raise ServiceUnavailable("too much is being sent at once; try again in a moment", None, _SOON)
                 self._kept[who] += octets

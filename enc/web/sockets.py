@@ -81,7 +81,7 @@ class Measured(socket.socket):
         now = time.monotonic()
         if self.ends is not None:
             if self.ends <= now:
-                raise TooSlow("the time for this request is over")
+                raise TooSlow("this request took too long")
             self.settimeout(min(self.patience, self.ends - now))
         return now
 

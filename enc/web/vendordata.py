@@ -73,7 +73,7 @@ def serve(settings: Settings) -> None:
     given = settings.openstack
     if given.certificate_file is None and not web_server.is_local(given.listen):
         raise ConfigurationError(
-            "without a certificate, tokens would cross the network in clear: set certificate_file and key_file, "
+            "without a certificate, tokens would cross the network unencrypted: set certificate_file and key_file, "
             "or listen on 127.0.0.1 behind a proxy that speaks TLS",
             where="openstack.listen",
         )

@@ -63,11 +63,11 @@ def judge(topic: Topic, unused: float, now: float) -> Judged:
     ends = ends_at(topic.touched, unused)
     reason = ""
     if now < ends:
-        reason = "was pushed to not long ago"
+        reason = "was pushed to recently"
     elif topic.held:
         reason = f"environment {topic.environment} is held"
     elif topic.unknown:
-        reason = f"whether nodes use it cannot be told: {topic.unknown}"
+        reason = f"cannot find out whether nodes use it: {topic.unknown}"
     elif topic.used_by:
         count = len(topic.used_by)
         reason = f"{count} node{'s use' if count > 1 else ' uses'} it, for example {topic.used_by[0]}"
@@ -128,26 +128,28 @@ class Expiry:
         found = next((one for one in self._refs.archived() if one.branch == kept and at in (None, one.at)), None)
         if found is None:
             name = kept if at is None else f"{kept}@{compact(at)}"
-            raise NotFound("is not in the archive; `restore` without a name lists what is", where=name)
+            raise NotFound("is not in the archive; `restore` without a name lists its contents", where=name)
         place, proposal = self._rules.place_or_none(branch), self._rules.proposal(branch)
         if place is None and proposal is None:
-            raise Conflict("no rule makes an environment of this branch (branches.rules)", where=branch)
+            raise Conflict("no rule makes an environment from this branch (branches.rules)", where=branch)
         if place is not None and self._rules.proposal(kept) is not None:
-            raise Conflict("was proposed, and not judged; bring it back as that, read it, and merge it", where=kept)
+            raise Conflict(
+                "was a proposal and was not checked; restore it under its own name, review it, and merge it", where=kept
+            )
         present = [self._rules.place_or_none(other) for other in self._deployer.repository.branches()]
         rivals = collisions(one for one in (place, *present) if one is not None)
         if branch in self._deployer.repository.branches():
-            raise Conflict("there is a branch of this name; --as brings it back under another", where=branch)
+            raise Conflict("a branch with this name exists; --as restores it under another", where=branch)
         for environment, branches in rivals.items():
             if branch in branches:
-                raise Conflict(f"environment {environment} is another branch's now", where=branch)
+                raise Conflict(f"environment {environment} now belongs to another branch", where=branch)
         return found
 
     def restore(self, kept: Archived, branch: BranchName, who: str) -> Record | None:
         """Bring what is archived back as `branch`, and make it live; None: it is a proposal, and becomes nothing."""
         place = self._rules.place(branch)
         if place is None and self._rules.proposal(branch) is None:
-            raise ToolkitError("no rule makes an environment of this branch (branches.rules)", where=branch)
+            raise ToolkitError("no rule makes an environment from this branch (branches.rules)", where=branch)
         self._refs.restore(kept, branch)
         if place is None:
             return None

@@ -47,7 +47,7 @@ def missing(
             continue
         rivals = [rival for group in collisions([*present, place]).values() if place.branch in group for rival in group]
         taken = next((rival for rival in rivals if rival != place.branch), None)
-        obstacle = f"environment {place.environment} is branch {taken}'s" if taken else ""
+        obstacle = f"environment {place.environment} belongs to branch {taken}" if taken else ""
         found.append(Missing(project, place, obstacle))
         if not obstacle:
             present.append(place)
@@ -64,7 +64,7 @@ def make(one: Missing, deployer: Deployer, refs: RefStore, who: str) -> Record:
     begins = beginning(deployer.settings)
     tip = deployer.repository.tip(begins)
     if tip is None:
-        text = f"there is no branch {begins} that projects' branches could begin at (branches.beginning)"
+        text = f"there is no branch {begins} from which projects' branches could start (branches.beginning)"
         raise NotFound(text, where=refs.path)
     refs.create(one.place.branch, tip)
     return deployer.deploy(one.place.environment, Tip(one.place.branch), who, "new project")

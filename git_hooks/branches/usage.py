@@ -124,7 +124,7 @@ class Usage:
                 found = rows(Snapshot(source, self._settings), self._settings, uses, time.time())
                 return tuple(row.certname for row in found)
         except (DirectoryUnreachable, DirectoryRefused) as error:
-            raise UsageUnknown(f"nobody follows LDAP here, and LDAP cannot be asked: {error}") from error
+            raise UsageUnknown(f"the follower is not running here, and LDAP cannot be asked: {error}") from error
 
 
 def _environment(path: str) -> str:

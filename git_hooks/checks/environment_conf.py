@@ -78,7 +78,7 @@ def problems(content: bytes, allowed: Collection[str] = ()) -> Iterator[str]:
         yield "is not UTF-8"
         return
     for number, key, value in _settings(text):
-        what = _wrong(key, value, allowed) if key else "is neither KEY = VALUE nor a comment (there are no sections)"
+        what = _wrong(key, value, allowed) if key else "is neither KEY = VALUE nor a comment (sections are not allowed)"
         if what:
             yield f"line {number} {what}"
 
@@ -124,26 +124,26 @@ def _directory(part: str) -> str:
 
 def _wrong(key: str, value: str, allowed: Collection[str]) -> str:
     if key not in KNOWN:
-        return f"sets {key[:50]}, which is no setting of environment.conf (known: {', '.join(KNOWN)})"
+        return f"sets {key[:50]}, which is not a setting of environment.conf (known: {', '.join(KNOWN)})"
     if key == "modulepath":
         parts = value.split(":")
         sound = all(part == _BASE or _directory(part) in allowed or _is(_GLOB, part) for part in parts)
         rule = (
-            f"a modulepath has directories of this tree, {_BASE}, and what the setting pushes.modulepath allows "
-            "on branches of operators, joined by ':'"
+            f"a modulepath may have directories of this tree, {_BASE}, and what the setting pushes.modulepath "
+            f"allows on operators' branches, joined by ':'"
         )
     elif key == "manifest":
         sound = _is(_PATH, value) is not None
-        rule = "a manifest is a file or directory of this tree"
+        rule = "a manifest must be a file or directory of this tree"
     elif key == "config_version":
         program, *words = _unquoted(value).split() or [""]
         known = program in OUR_PROGRAMS or _is(_PATH, program) is not None
         sound = known and all(_is(_WORD, word) for word in words)
         rule = (
-            f"a config_version is a program of this tree or {OUR_PROGRAMS[0]}; "
-            "plain words, $environment and $environmentpath may follow"
+            f"a config_version must be a program of this tree or {OUR_PROGRAMS[0]}; plain words, $environment and "
+            f"$environmentpath may follow"
         )
     else:
         sound = _is(_PLAIN, value) is not None
-        rule = "a plain word or number is wanted"
+        rule = "write a plain word or number"
     return "" if sound else f"sets {key} to {value[:80]!r}: {rule}, without '..' or '~', and no absolute path"

@@ -28,6 +28,12 @@ def check(link: File) -> Iterator[Problem]:
         return
     where = link.path
     if not any(fnmatchcase(where, pattern) for pattern in link.settings.pushes.links):
-        yield Problem(where, f"{what}; an operator can allow its path, then it is left out (setting pushes.links)")
+        yield Problem(
+            where,
+            f"{what}; an operator can allow its path, and it is then left out of the environment "
+            f"(setting pushes.links)",
+        )
     elif not link.site.own and link.entry not in link.site.at(where):
-        yield Problem(where, f"{what}; pushes.links allows it only as a branch of operators has it, and none does")
+        yield Problem(
+            where, f"{what}; pushes.links allows it only if an operators' branch has the same link, and none has"
+        )

@@ -25,5 +25,5 @@ def check(tree: Tree) -> Iterator[Problem]:
             path = join("" if directory == "." else directory.removeprefix("./"), name)
             for entry in tree.at(path):
                 if entry.mode in (DIRECTORY, LINK, SUBMODULE) and not any(list(at(path)) for at in tree.known):
-                    what = "Puppet keeps this name to itself: with a module of this name no catalog compiles; rename it"
+                    what = "Puppet reserves this name: no catalog compiles with a module called this; rename it"
                     yield Problem(path, what)

@@ -44,18 +44,18 @@ def _wrong(name: str) -> str:
     if _PLAIN.fullmatch(name) and len(name) <= LONGEST_NAME and not _GIT.fullmatch(name):
         return ""
     if name in ("", ".", "..") or "/" in name:
-        return "this is no file name"
+        return "this is not a file name"
     if _GIT.fullmatch(name.translate(_UNSEEN)):
-        return "some system takes this name for git's own directory"
+        return "this name is treated as .git on some file systems"
     if not name.isascii():
         try:
             name.encode("utf-8")
         except UnicodeEncodeError:
             return "the name is not UTF-8"
     if not name.isprintable():
-        return "there is a character in the name that cannot be seen"
+        return "the name contains an invisible or control character"
     if "\\" in name:
-        return "there is a backslash in the name"
+        return "the name contains a backslash"
     if name.endswith((".", " ")) or name.startswith(" "):
         return "the name begins with a space, or ends with a space or a dot"
     if len(name.encode()) > LONGEST_NAME:
@@ -77,7 +77,11 @@ def _rivals(look: Look) -> Iterator[Problem]:
             fresh = names
         if fresh:
             others = [name for name in names if name != fresh[-1]]
-            what = f"differs only in case or composition from {others[0]}" if others else "stands twice"
+            what = (
+                f"differs from {others[0]} only in upper/lower case or accents"
+                if others
+                else "appears twice in its directory"
+            )
             yield Problem(join(look.path, fresh[-1]), what)
 
 

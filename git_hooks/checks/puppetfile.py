@@ -33,7 +33,7 @@ def reads(file: File) -> int | None:
 def check(file: File) -> Iterator[Problem]:
     """Yield what is wrong with a Puppetfile at the top."""
     if file.entry.name == JOINED:
-        yield Problem(JOINED, "is what the branch manager calls the modules of a Puppetfile; choose another name")
+        yield Problem(JOINED, "is the branch manager's own name for the modules of a Puppetfile; choose another name")
         return
     try:
         _asked(file.entry, file.content, file.settings)

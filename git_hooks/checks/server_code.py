@@ -64,7 +64,7 @@ def check(file: File) -> Iterator[Problem]:
         return
     most = _READ.get(places.role(path), 0)
     if file.content is None and most:
-        yield Problem(path, f"is larger than the {most} bytes that are looked at; {_way(site)}")
+        yield Problem(path, f"is larger than the {most} bytes that are checked; {_way(site)}")
         return
     content = partial(bytes, file.content or b"")
     limited = file.settings.branches.limited_functions
@@ -108,5 +108,5 @@ def _modules(file: File) -> Iterator[Problem]:
         return
     for module in asked:
         if module not in theirs:
-            what = f"asks for the module {module.name}, which no reviewed branch asks for from there in this version"
-            yield Problem(NAME, f"{what}; take that out, {_way(file.site)}")
+            what = f"asks for the module {module.name}, which no reviewed branch takes from there in this version"
+            yield Problem(NAME, f"{what}; remove that, {_way(file.site)}")

@@ -24,23 +24,25 @@ from git_hooks.repository.reading import is_sha256
 from git_hooks.repository.trees import Entry, object_id
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}", re.ASCII)
-SUMMARY = "let members' branches bring one file that runs on the master"
+SUMMARY = "allow one file that runs on the master in members' branches"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("path", metavar="PATH", nargs="?", help="where the file stands in the tree")
+    parser.add_argument("path", metavar="PATH", nargs="?", help="the file's path in the tree")
     content = parser.add_mutually_exclusive_group()
-    content.add_argument("--file", type=Path, metavar="FILE", help="the content that was read, from a patch, say")
     content.add_argument(
-        "--on", metavar="COMMIT|BRANCH", help="what stands there in this commit, or on a site's branch"
+        "--file", type=Path, metavar="FILE", help="a copy of the reviewed file, for example from a patch"
+    )
+    content.add_argument(
+        "--on", metavar="COMMIT|BRANCH", help="the file as in this commit, or as on a branch of the site"
     )
     content.add_argument("--blob", metavar="ID", help="the content's object id (git hash-object FILE)")
-    parser.add_argument("--until", metavar="WHEN", help="a date (2026-12-31) or time; afterwards it counts no more")
-    parser.add_argument("--reason", help="why; kept with the approval")
+    parser.add_argument("--until", metavar="WHEN", help="a date (2026-12-31) or time after which it no longer counts")
+    parser.add_argument("--reason", help="reason; kept with the approval")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--list", action="store_true", help="tell what is approved")
-    what.add_argument("--revoke", action="store_true", help="take back what is approved at PATH")
+    what.add_argument("--list", action="store_true", help="list what is approved")
+    what.add_argument("--revoke", action="store_true", help="revoke the approvals of PATH")
     json_option(parser)
 
 
@@ -74,14 +76,14 @@ def _end(text: str | None, now: float) -> float | None:
         return None
     until = moment(text, now)
     if until <= now:
-        raise UsageError("is over already; write a date or time to come", where="--until")
+        raise UsageError("is in the past; write a future date or time", where="--until")
     return until
 
 
 def _blob(call: Call) -> str:
     words = call.arguments
     if words.file is None and words.on is None and words.blob is None:
-        raise UsageError("say which content: --file FILE, --on COMMIT, or --blob ID")
+        raise UsageError("name the content: --file FILE, --on COMMIT, or --blob ID")
     with opened(call) as (deployer, _):
         objects = deployer.repository
         size = 32 if is_sha256(objects.path) else 20
@@ -89,14 +91,14 @@ def _blob(call: Call) -> str:
             return object_id("blob", _content(words.file), size)
         if words.blob is not None:
             if not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", words.blob):
-                raise UsageError(f"is no object id ({2 * size} of 0-9 and a-f)", where="--blob")
+                raise UsageError(f"is not an object id ({2 * size} of 0-9 and a-f)", where="--blob")
             return str(words.blob)
         branch = BranchName(words.on) if BranchName.accepts(words.on) else None
         tip = objects.tip(branch) if branch is not None else None
         theirs = branch is not None and project_of(branch, Rules(call.settings.branches.rules)) is not None
         # git has many more words for what a branch shows now (refs/heads/NAME, NAME~0); a commit's id stays what it is.
         if (tip is not None and theirs) or (tip is None and not _COMMIT.fullmatch(words.on)):
-            what = "is no branch of the site, so members may have moved it; name the commit that audit-code tells"
+            what = "is not a branch of the site, so members may have moved it; name the commit that audit-code shows"
             raise UsageError(what, where=words.on)
         tree = objects.tree_of(tip or objects.commit_of(words.on))
         *directories, name = words.path.split("/")
@@ -116,7 +118,7 @@ def _in(entries: Iterable[Entry], name: str, words: argparse.Namespace, *, direc
     for entry in entries:
         if entry.name == name and entry.is_directory == directory:
             return entry.id
-    raise UsageError(f"is no file of {words.on}", where=words.path)
+    raise UsageError(f"is not a file of {words.on}", where=words.path)
 
 
 def _told(one: Approval) -> str:

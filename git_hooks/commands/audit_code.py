@@ -11,7 +11,7 @@ from enc.terms.names import BranchName
 from git_hooks.push.audit import unreviewed
 from git_hooks.repository.reading import use_library
 
-SUMMARY = "find what a members' branch has that runs on the master, and no operators' branch has"
+SUMMARY = "find code in members' branches that runs on the master and is in no operators' branch"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,5 +34,5 @@ def run(call: Call) -> int:
         found.append({"branch": branch, "commit": tip, "problems": list(problems)})
         # Members move it on meanwhile: what was looked at has this name.
         lines += [*(f"{branch}: {one}" for one in problems), *([f"{branch} is at {tip}"] if problems else [])]
-    call.show({"branches": found}, lines or ["nothing that runs on the master lacks review"])
+    call.show({"branches": found}, lines or ["everything that runs on the master is reviewed"])
     return ExitStatus.FOUND if lines else ExitStatus.DONE

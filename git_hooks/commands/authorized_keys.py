@@ -12,7 +12,7 @@ from enc.terms.errors import ToolkitError
 from git_hooks.transport.keys import authorized_lines
 from git_hooks.transport.ssh import note
 
-SUMMARY = "print the authorized_keys lines of a key, or of a person; for sshd's AuthorizedKeysCommand"
+SUMMARY = "print the authorized_keys lines of a key or a person; for sshd's AuthorizedKeysCommand"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -24,11 +24,13 @@ SUMMARY = "make environments show what their branches show, and finish what was 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("environments", metavar="ENVIRONMENT|BRANCH", nargs="*", help="none: all of them")
+    parser.add_argument("environments", metavar="ENVIRONMENT|BRANCH", nargs="*", help="default: all")
     parser.add_argument(
-        "--commit", metavar="COMMIT", help="this one instead of the branch's; the next push replaces it"
+        "--commit", metavar="COMMIT", help="this commit instead of the branch's last one; the next push replaces it"
     )
-    parser.add_argument("--gone", action="store_true", help="also remove environments without branch and nodes")
+    parser.add_argument(
+        "--gone", action="store_true", help="also remove environments that have neither a branch nor nodes"
+    )
     dry_run_option(parser)
     json_option(parser)
 
@@ -37,9 +39,9 @@ def run(call: Call) -> int:
     """Deploy; exit status 1 if an environment does not show what it should."""
     arguments = call.arguments
     if arguments.gone and arguments.environments:
-        raise UsageError("--gone is about all environments; name none")
+        raise UsageError("--gone is for all environments; do not name any")
     if arguments.commit and len(arguments.environments) != 1:
-        raise UsageError("--commit goes with one environment")
+        raise UsageError("--commit needs exactly one environment")
     with opened(call) as (deployer, _):
         targets = _targets(call, deployer)
         if arguments.dry_run:

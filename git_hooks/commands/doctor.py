@@ -14,13 +14,15 @@ from enc.doctor.findings import Finding
 from git_hooks.commands import repository
 from git_hooks.doctor import code, cost, installation, liveness, puppet, remote, services
 
-SUMMARY = "look at hooks, store, service, puppetserver and forge; say what is wrong and what to do"
+SUMMARY = "check hooks, store, service, puppetserver and forge; say what is wrong and what to do"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     doctor_options(parser)
-    parser.add_argument("--puppetserver-conf", type=Path, metavar="DIR", help="its conf.d, if it stands elsewhere")
+    parser.add_argument(
+        "--puppetserver-conf", type=Path, metavar="DIR", help="puppetserver's conf.d, if it is not in the usual place"
+    )
 
 
 def run(call: Call) -> int:

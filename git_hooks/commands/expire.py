@@ -13,7 +13,9 @@ from git_hooks.branches.expiry import Expiry, Judged
 from git_hooks.commands.target import dry_run_option, opened, settled, who
 from git_hooks.deploy.records import told
 
-SUMMARY = "archive short-lived branches that no node uses and nobody pushed to for long; `restore` brings them back"
+SUMMARY = (
+    "archive short-lived branches that no node uses and that had no push for a long time; `restore` brings them back"
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

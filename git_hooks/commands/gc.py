@@ -13,8 +13,8 @@ from git_hooks.deploy.collect import collect
 from git_hooks.transport.tokens import KEPT, Tokens
 
 SUMMARY = (
-    "remove versions that were live longer ago than branches.retain, what the archive has beyond"
-    " branches.archive_kept and archive_most, and what killed deploys left"
+    "remove versions that were live longer ago than branches.retain, archived branches beyond branches.archive_kept "
+    "and archive_most, and remains of killed deploys"
 )
 
 
@@ -34,7 +34,7 @@ def run(call: Call) -> int:
     tokens = Tokens(settings.transport.tokens).remove_old(time.time() - KEPT)
     others = (counted(tokens, "token"), counted(len(pruned), "archived branch", "archived branches"))
     lines = [f"removed {', '.join((found.told(), *others))}"]
-    lines += [f"{name}: passed over, it is not our link any more; move it away" for name in found.skipped]
+    lines += [f"{name}: skipped, because it is no longer our link; move it away" for name in found.skipped]
     document = {
         "versions": found.versions,
         "units": found.units,

@@ -17,13 +17,15 @@ from git_hooks.push.membership import Membership
 from git_hooks.push.pre_receive import Judge
 from git_hooks.push.verdict import refusal
 
-SUMMARY = "judge a push past Gerrit's review, or make live what Gerrit has moved; called by Gerrit's hooks plugin"
+SUMMARY = "check a push that bypasses review, or deploy a ref that Gerrit updated; called by Gerrit's hooks plugin"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("hook", metavar="HOOK", choices=gerrit.KINDS, help=", ".join(gerrit.KINDS))
-    parser.add_argument("words", metavar="ARGUMENT", nargs=argparse.REMAINDER, help="what Gerrit calls the hook with")
+    parser.add_argument(
+        "words", metavar="ARGUMENT", nargs=argparse.REMAINDER, help="the arguments with which Gerrit calls the hook"
+    )
 
 
 def run(call: Call) -> int:

@@ -9,7 +9,7 @@ from enc.edits.audit import check_reason
 from git_hooks.commands import views
 from git_hooks.commands.target import environment, opened, reason_option, who
 
-SUMMARY = "keep an environment as it is until `release`; pushes go on, and are told"
+SUMMARY = "keep an environment as it is until `release`; pushes are still accepted, with a notice"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,9 @@ from git_hooks.push.service import Service
 from git_hooks.upkeep.chores import EVERY
 from git_hooks.upkeep.loop import Upkeep
 
-SUMMARY = "do the hooks' work in a process that stays, and the upkeep: new projects' branches, expire, gc, reconcile"
+SUMMARY = (
+    "do the hooks' work in a process that keeps running, and the upkeep: new projects' branches, expire, gc, reconcile"
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

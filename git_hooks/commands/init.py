@@ -13,7 +13,7 @@ from git_hooks.commands.target import dry_run_option
 from git_hooks.push import install
 from git_hooks.store import code_programs
 
-SUMMARY = "install the hooks into the repository; what was there before is kept, and `uninstall` puts it back"
+SUMMARY = "install the hooks into the repository; the previous hooks are kept, and `uninstall` puts them back"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def run(call: Call) -> int:
         raise UsageError(f"the hooks would serve {settings.branches.repository}; set branches.repository to {given}")
     if call.arguments.dry_run:
         found = [f"{drift.where}: {drift.what}" for drift in install.verify(settings, call.config_path.absolute())]
-        call.show({"dry_run": True, "changes": found}, found or ["all is as it should be"])
+        call.show({"dry_run": True, "changes": found}, found or ["everything is in place"])
         return 0
     done = install.install(settings, call.config_path.absolute())
     try:
@@ -43,5 +43,5 @@ def run(call: Call) -> int:
         # Beside a configuration of root's, and this is the repository's owner (docs/branch-manager.md, "As whom").
         for place, target in code_programs.missing(call.config_path.absolute(), settings.branches).items():
             call.say(f"for static catalogs, as root: {shlex.join(('ln', '-sfn', str(target), str(place)))}")
-    call.show({"dry_run": False, "changes": done}, done or ["all was as it should be"])
+    call.show({"dry_run": False, "changes": done}, done or ["everything was already in place"])
     return 0

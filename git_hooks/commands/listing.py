@@ -17,14 +17,15 @@ from git_hooks.commands import views
 from git_hooks.commands.target import opened
 from git_hooks.repository.objects import Divergence
 
-SUMMARY = "list environments: branch, commit, who, age, nodes, modules, holds, ahead and behind of the site's branches"
+SUMMARY = "list environments: branch, commit, who, age, nodes, modules, holds, ahead and behind the site's branches"
 
 FOR_REVIEW = "for review"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--not-live", action="store_true", help="only those that do not show what their branch shows")
+    words = "only those that do not show their branch's last commit"
+    parser.add_argument("--not-live", action="store_true", help=words)
     parser.add_argument("--modules", action="store_true", help="show instead what their Puppetfiles ask for")
     json_option(parser)
 

@@ -12,12 +12,12 @@ from git_hooks.branches.project_branches import make, missing
 from git_hooks.commands.target import dry_run_option, opened, who
 from git_hooks.deploy.records import told
 
-SUMMARY = "make the branches of projects that have none, from the one that branches.beginning names"
+SUMMARY = "create a branch, from the one that branches.beginning names, for each project without one"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("projects", metavar="PROJECT", nargs="*", help="only these; none: all projects in LDAP")
+    parser.add_argument("projects", metavar="PROJECT", nargs="*", help="only these projects; default: all in LDAP")
     dry_run_option(parser)
     json_option(parser)
 

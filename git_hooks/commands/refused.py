@@ -14,7 +14,7 @@ from enc.terms.errors import ExitStatus, bounded
 from enc.terms.names import BranchName
 from git_hooks.push.refusals import Refusal, everybodys
 
-SUMMARY = "tell which pushes were refused: of whom, when, how often and why"
+SUMMARY = "show which pushes were refused: whose, when, how often and why"
 
 _SHORT = 200
 """Characters of the words about a refusal; 64 KiB are kept."""
@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "what",
         metavar="PROJECT|BRANCH|PERSON",
         nargs="?",
-        help="only of what has this name: branches of a project, one branch or ref, what one person pushed",
+        help="only of this project's branches, this branch or ref, or this person",
     )
     past_options(parser)
     full_option(parser)

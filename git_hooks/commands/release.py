@@ -11,7 +11,7 @@ from git_hooks.commands.target import environment, opened, places, who
 from git_hooks.deploy.records import told
 from git_hooks.deploy.targets import Tip
 
-SUMMARY = "end a hold, and let the environment show its branch again"
+SUMMARY = "end a hold and let the environment show its branch again"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def run(call: Call) -> int:
             raise NotFound("is not held", where=name)
         place = places(call, deployer).get(name)
         if place is None:
-            call.say(f"{name} is released; no branch becomes this environment")
+            call.say(f"{name} is released, but no branch becomes this environment")
             call.show(views.deploys(()), ())
             return ExitStatus.DONE
         record = deployer.deploy(name, Tip(place.branch), who(), "release")

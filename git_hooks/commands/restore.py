@@ -17,15 +17,15 @@ from git_hooks.deploy.records import told
 from git_hooks.deploy.targets import Exact
 from git_hooks.repository.refstore import Archived
 
-SUMMARY = "bring an archived branch and its environment back; without a name, list what is archived, and until when"
+SUMMARY = "restore an archived branch and its environment; without a name, list what is archived and until when"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument(
-        "branch", metavar="BRANCH[@TIME]", nargs="?", help="as the list names it; without @, what was archived last"
+        "branch", metavar="BRANCH[@TIME]", nargs="?", help="as in the list; without @, what was archived last"
     )
-    parser.add_argument("--as", dest="target", metavar="BRANCH", help="the branch that it becomes; default: the same")
+    parser.add_argument("--as", dest="target", metavar="BRANCH", help="the branch it becomes; default: the same name")
     dry_run_option(parser)
     json_option(parser)
 
@@ -52,7 +52,7 @@ def run(call: Call) -> int:
             return ExitStatus.DONE
         record = expiry.restore(kept, branch, who())
     if record is None:
-        call.show({**views.deploys(()), **found}, f"{branch} is back at {kept.commit.abbreviated}, to be read")
+        call.show({**views.deploys(()), **found}, f"{branch} is back at {kept.commit.abbreviated}, for review")
         return ExitStatus.DONE
     call.show({**views.deploys([record]), **found}, told(record))
     return ExitStatus.DONE if record.good else ExitStatus.FAILED

@@ -13,13 +13,13 @@ from git_hooks.deploy.decision import ROLLBACK
 from git_hooks.deploy.records import told
 from git_hooks.repository.refs import ObjectId
 
-SUMMARY = "let an environment show an earlier commit, and hold it there until `release`"
+SUMMARY = "let an environment show an earlier commit and hold it there until `release`"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("environment", metavar="ENVIRONMENT|BRANCH")
-    parser.add_argument("commit", metavar="COMMIT", nargs="?", help="none: what was live before")
+    parser.add_argument("commit", metavar="COMMIT", nargs="?", help="default: what was live before")
     reason_option(parser)
     dry_run_option(parser)
     json_option(parser)
@@ -34,7 +34,7 @@ def run(call: Call) -> int:
         if arguments.dry_run:
             plan = deployer.plan_rollback(name, commit)
             old, new = ("nothing" if one is None else one.abbreviated for one in (plan.old, plan.new))
-            would = f"{name} would show {new} in place of {old}, and be held there"
+            would = f"{name} would show {new} in place of {old} and be held there"
             call.show(views.would_deploy([plan], ROLLBACK + reason), would)
             return ExitStatus.DONE
         record = deployer.rollback(name, commit, who(), reason)

@@ -10,7 +10,7 @@ from enc.terms.names import PersonName
 from git_hooks.transport.known_keys import KnownKeys
 from git_hooks.transport.ssh import shell
 
-SUMMARY = "let a person do git over ssh, and nothing else; started by sshd"
+SUMMARY = "let a person use git over ssh, and nothing else; started by sshd"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -26,14 +26,14 @@ from git_hooks.repository.refs import ObjectId
 from git_hooks.store.survey import Remark
 from git_hooks.store.versions import ForeignEnvironment
 
-SUMMARY = "tell what an environment or branch shows and where a commit has arrived; without a name, how all is"
+SUMMARY = "show what an environment or branch has and where a commit is deployed; without a name, summarise all"
 
 _MOST = 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    words = "none: whether all branches are live"
+    words = "default: a summary of all"
     parser.add_argument("what", metavar="ENVIRONMENT|BRANCH|COMMIT", nargs="?", help=words)
     json_option(parser)
 
@@ -108,10 +108,10 @@ def _environment(what: str, call: Call, deployer: Deployer) -> EnvironmentName |
 def _tried(failing: Sequence[tries.Try]) -> Iterator[str]:
     """Tell what fails, since when, and when it is tried again."""
     for one in failing:
-        what = f"{one.subject} as the forge has it" if one.subject != tries.FORGE else "the forge"
+        what = f"{one.subject} as at the forge" if one.subject != tries.FORGE else "the forge"
         if one.commit:
             what += f" ({one.commit[:10]})"
-        again = "next try" if one.next > time.time() else "next try (overdue; does branch-manager serve run?)"
+        again = "next try" if one.next > time.time() else "next try (overdue; is branch-manager serve running?)"
         yield f"{what}: failed {_times(one.failures)} since {iso(one.since)}, last {iso(one.last)}: {one.reason}"
         yield f"  {again}: {iso(one.next)}"
 
@@ -121,7 +121,7 @@ def _times(number: int) -> str:
 
 
 def _lines(found: Whereabouts) -> list[str]:
-    nodes = "cannot be told; nobody follows LDAP" if found.nodes is None else _some(found.nodes)
+    nodes = "unknown; the follower is not running" if found.nodes is None else _some(found.nodes)
     return [
         f"commit        {found.commit}",
         f"branches      {_some(found.branches)}",
@@ -134,7 +134,7 @@ def _lines(found: Whereabouts) -> list[str]:
 def _said(remark: Remark) -> str:
     return {
         "left out": f"{remark.path} is left out: it {remark.what}",
-        "content": f"{remark.path} has other bytes in a checkout: {remark.what}",
+        "content": f"{remark.path} has different contents in a checkout: {remark.what}",
     }.get(remark.kind, f"{remark.path} {remark.what}")
 
 
@@ -155,7 +155,7 @@ def _all(call: Call) -> int:
     mirror = failing_now(call.settings.branches)
     if call.settings.branches.mirror.forge is not None:
         asked = iso(mirror.answered) if mirror.answered is not None else "never"
-        lines += [f"the forge was last heard at {asked}", *_tried(mirror.tries)]
+        lines += [f"the forge last answered at {asked}", *_tried(mirror.tries)]
     document = {
         "environments": [row.environment for row in found],
         "held": [row.environment for row in held],

@@ -20,12 +20,12 @@ from git_hooks.repository.refstore import RefStore
 
 def dry_run_option(parser: argparse.ArgumentParser) -> None:
     """Offer `--dry-run`."""
-    parser.add_argument("--dry-run", action="store_true", help="tell what would be done, and do nothing")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be done and change nothing")
 
 
 def reason_option(parser: argparse.ArgumentParser) -> None:
     """Ask for a reason."""
-    parser.add_argument("--reason", required=True, help="why; stands in the record, and pushers are told")
+    parser.add_argument("--reason", required=True, help="reason; kept in the record and shown to whoever pushes")
 
 
 def who() -> str:
@@ -46,7 +46,7 @@ def opened(call: Call) -> Iterator[tuple[Deployer, RefStore]]:
 def settled(call: Call, deployer: Deployer) -> None:
     """Keep the commits that pushes took away and, because somebody was killed, did not keep."""
     for one in leaving.settle(deployer.repository, time.time()):
-        call.say(f"{one.branch}: commits that an interrupted push took away are kept as {one.name}")
+        call.say(f"{one.branch}: the commits that an interrupted push removed are kept as {one.name}")
 
 
 def places(call: Call, deployer: Deployer) -> dict[EnvironmentName, Place]:
@@ -62,7 +62,7 @@ def environment(text: str, call: Call) -> EnvironmentName:
         return EnvironmentName(text)
     place = Rules(call.settings.branches.rules).place(BranchName(text))
     if place is None:
-        raise NotFound("no rule makes an environment of this branch (branches.rules)", where=text)
+        raise NotFound("no rule makes an environment from this branch (branches.rules)", where=text)
     return place.environment
 
 

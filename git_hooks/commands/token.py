@@ -16,7 +16,7 @@ from enc.terms.names import PersonName
 from git_hooks.commands import views
 from git_hooks.transport.tokens import Token, TokenId, TokenPurpose, Tokens
 
-SUMMARY = "make, list and revoke tokens, which programs show instead of a person's password"
+SUMMARY = "create, list and revoke tokens, which programs use instead of a person's password"
 
 _KEPT = 90 * 86400.0
 """Seconds for which a token that counts no more is still listed."""
@@ -25,15 +25,15 @@ _KEPT = 90 * 86400.0
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the commands below `token`."""
     verb = verbs(parser)
-    creating = verb("create", "make a token and print it, once", _create)
-    creating.add_argument("purpose", metavar="NAME", help="what it is for, in the person's words")
-    creating.add_argument("--for", dest="person", metavar="UID", required=True, help="whose token it is")
-    creating.add_argument("--expires", metavar="DURATION", default="90d", help="how long it counts; default: 90d")
-    creating.add_argument("--read-only", action="store_true", help="it may fetch and not push")
+    creating = verb("create", "create a token and print it, once", _create)
+    creating.add_argument("purpose", metavar="NAME", help="what it is for, in free text")
+    creating.add_argument("--for", dest="person", metavar="UID", required=True, help="the person whose token it is")
+    creating.add_argument("--expires", metavar="DURATION", default="90d", help="how long it is valid; default: 90d")
+    creating.add_argument("--read-only", action="store_true", help="it may fetch but not push")
     listing = verb("list", "list tokens, the newest first; no secrets", _list)
     listing.add_argument("--for", dest="person", metavar="UID", help="only this person's")
-    revoking = verb("revoke", "let a token count no more", _revoke)
-    revoking.add_argument("token", metavar="ID", help="as the list shows it")
+    revoking = verb("revoke", "revoke a token", _revoke)
+    revoking.add_argument("token", metavar="ID", help="as shown by the list")
     for each in (creating, listing, revoking):
         json_option(each)
 
@@ -58,7 +58,7 @@ def _create(call: Call) -> int:
     user, behind = audit.local_user()
     tokens.remove_old(time.time() - _KEPT)
     made, word = tokens.create(person, purpose, life, read_only=arguments.read_only, by=behind or user, now=time.time())
-    call.say(f"token {made.id} for {person} counts until {day(made.expires)}; it is shown only this once")
+    call.say(f"token {made.id} for {person} is valid until {day(made.expires)}; it is shown only this once")
     call.show(views.token(made, word), word)
     return 0
 

@@ -7,7 +7,7 @@ import argparse
 from enc.commands.call import Call, json_option
 from git_hooks.push import install
 
-SUMMARY = "put hooks and git's settings back as they were before `init`; environments stay as they are"
+SUMMARY = "restore hooks and git's settings as they were before `init`; environments stay as they are"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -11,12 +11,14 @@ from enc.settings.config import DEFAULT_PATH
 from enc.terms.errors import ExitStatus
 from git_hooks import systemd
 
-SUMMARY = "write the systemd units of `hooks` and `serve`, and their account, for this installation"
+SUMMARY = "write the systemd units of `hooks` and `serve` and their account for this installation"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("directory", type=Path, metavar="DIR", help="where to; docs/operation.md says what next")
+    parser.add_argument(
+        "directory", type=Path, metavar="DIR", help="directory to write to; docs/operation.md says what to do next"
+    )
     json_option(parser)
 
 

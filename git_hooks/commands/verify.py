@@ -8,7 +8,7 @@ from enc.commands.call import Call, json_option
 from enc.terms.errors import ExitStatus
 from git_hooks.push import install
 
-SUMMARY = "find what differs from what `init` left: hooks, git's settings, the key"
+SUMMARY = "find what has changed since `init`: hooks, git's settings, the key"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

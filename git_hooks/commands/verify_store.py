@@ -11,7 +11,7 @@ from git_hooks.branches.listing import rows
 from git_hooks.commands.target import opened
 from git_hooks.deploy.verify import Fault, verify_store
 
-SUMMARY = "compare every file that is served with what git says, and every environment with its branch"
+SUMMARY = "compare every served file with git, and every environment with its branch"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -45,7 +45,7 @@ def costs(objects: Objects, tree: str, *, large: bool, surveyor: Surveyor) -> It
     top = Arranger(parts, surveyor, splits, _nothing_known, lambda path: None).version(tree)
     decided = splits(tree)
     if not top.split:
-        yield Cost("", f"links lead out of more than {MOST_PARTS} directories at the top, so that nothing is shared")
+        yield Cost("", f"links lead out of more than {MOST_PARTS} directories at the top, so nothing is shared")
     for unit in top.children:
         yield from _of(unit, parts, surveyor, decided)
     names = surveyor.facts(parts, tree, "").names
@@ -58,19 +58,19 @@ def _of(unit: Unit, objects: WithParts, surveyor: Surveyor, decided: Splitting) 
     if unit.part is not None and is_part(unit.name):
         shown = ", ".join(join(unit.path, one.path) for one in facts.leaving[:_SHOWN])
         more = f" and {len(facts.leaving) - _SHOWN} more" if len(facts.leaving) > _SHOWN else ""
-        what = f"links lead out of it ({shown}{more}), so its {facts.names} files and directories are linked anew"
-        yield Cost(unit.path, f"{what} also when only what they lead to changes")
+        what = f"links lead out of it ({shown}{more}), so its {facts.names} files and directories are linked again"
+        yield Cost(unit.path, f"{what} even when only their targets change")
     if unit.split and unit.part is None:
         direct = sum(not entry.is_directory for entry in objects.tree(unit.tree, unit.path))
         if direct >= LARGE:
-            yield Cost(unit.path, f"{direct} files are in this one directory, and all are linked anew at each change")
+            yield Cost(unit.path, f"{direct} files are in this one directory, and all are linked again at each change")
         for child in unit.children:
             yield from _of(child, objects, surveyor, decided)
     elif decided.always(unit.path):
-        what = f"links lead out of more than {MOST_PARTS} of its directories, so that it is not split"
-        yield Cost(unit.path, f"{what}: its {facts.names} files and directories are linked anew at each change")
+        what = f"links lead out of more than {MOST_PARTS} of its directories, so it is not split"
+        yield Cost(unit.path, f"{what}: its {facts.names} files and directories are linked again at each change")
     elif facts.names >= LARGE:
-        what = "files and directories are linked anew at each change: it is not split"
+        what = "files and directories are linked again at each change: it is not split"
         yield Cost(unit.path, f"its {facts.names} {what}")
 
 

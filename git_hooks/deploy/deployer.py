@@ -285,7 +285,7 @@ class Deployer:
     def _build(self, environment: EnvironmentName, situation: Situation, goal: ObjectId, watch: Stopwatch) -> str:
         """Make the version, complete; return what people should know about it."""
         note = self._building.complete(environment, goal, watch)
-        said = [f"{situation.missing}: laid out again"] if situation.missing else []
+        said = [f"{situation.missing}: restored"] if situation.missing else []
         if goal != situation.live:
             said += self._building.news(environment, situation.live, goal)
         return "\n".join([*said, note]).strip()

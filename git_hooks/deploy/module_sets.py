@@ -115,8 +115,8 @@ class Sets:
         unit = self._layout.unit_of(target)
         if unit is None or not (is_split(unit) or is_part(unit)):
             text = (
-                f"the tree's own {puppetfile.directory}/ cannot take the modules in: it is neither modules, site or "
-                "site-modules nor in the modulepath of environment.conf; set another moduledir"
+                f"the modules cannot be put into the tree's own {puppetfile.directory}/: it is neither modules, "
+                f"site or site-modules nor in the modulepath of environment.conf; set another moduledir"
             )
             raise UnsoundPuppetfile(text, where=NAME)
         own = {name: f"{target}/{name}" for name in os.listdir(target)}
@@ -138,11 +138,13 @@ class Sets:
             spent = (time.perf_counter() - began) * 1000
         count = "the module" if len(puppetfile.modules) == 1 else f"the {len(puppetfile.modules)} modules"
         which = (
-            "exact versions: fetched once" if puppetfile.pinned else "not all are exact versions: fetched anew at times"
+            "exact versions: fetched once"
+            if puppetfile.pinned
+            else "not all are exact versions: fetched again from time to time"
         )
         note = f"{self._program.name} fetched {count} of its Puppetfile in {spent:.0f} ms ({which})"
         if self._pointers:
-            note += f"\nGit LFS has the content of {some(self._pointers)}: only a pointer to it was fetched"
+            note += f"\nGit LFS holds the content of {some(self._pointers)}: only a pointer to it was fetched"
         return made, note
 
     def _known(self, key: str, puppetfile: Puppetfile) -> str | None:
@@ -221,7 +223,7 @@ def _clean(directory: str, name: str, left: int, limit: int, pointers: list[str]
     Files that are pointers of Git LFS are added to `pointers`.
     """
     if os.path.islink(directory) or not os.path.isdir(directory):
-        raise UnsoundModules("was not fetched, though the program says that all is well", where=f"module {name}")
+        raise UnsoundModules("was not fetched, although the program reports success", where=f"module {name}")
     for own in _THEIR_OWN:
         path = f"{directory}/{own}"
         if os.path.isdir(path) and not os.path.islink(path):
@@ -244,7 +246,7 @@ def _clean(directory: str, name: str, left: int, limit: int, pointers: list[str]
                     pointers.append(where)
                 os.chmod(path, 0o555 if status.st_mode & stat.S_IXUSR else 0o444)
             elif not stat.S_ISDIR(status.st_mode):
-                raise UnsoundModules("is neither file, directory nor link", where=where)
+                raise UnsoundModules("is neither a file nor a directory nor a link", where=where)
             if size > left:
                 raise UnsoundModules(
                     f"the modules hold more than {limit} bytes (branches.puppetfile.bytes)", where=where

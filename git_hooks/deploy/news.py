@@ -12,7 +12,7 @@ from git_hooks.repository.refs import ObjectId
 from git_hooks.store.survey import sentences
 from git_hooks.store.surveys import Surveys
 
-UNFOLLOWED = "its Puppetfile is not followed, no program is set for that (branches.puppetfile.program)"
+UNFOLLOWED = "its Puppetfile is ignored, because no program is set for it (branches.puppetfile.program)"
 
 
 def news(surveys: Surveys, repository: Repository, old: str | None, new: str, *, follows: bool) -> Iterator[str]:

@@ -57,5 +57,5 @@ def _flush(connection: KeptConnection, environment: EnvironmentName) -> None:
     except (OSError, HTTPException) as error:
         raise FlushFailed(f"could not be asked to forget {environment}: {said(error)}", where=connection.url) from error
     if status != 204:
-        hint = "; its auth.conf must allow this certificate to flush" if status in (401, 403) else ""
+        hint = "; its auth.conf must allow this certificate to flush environments" if status in (401, 403) else ""
         raise FlushFailed(f"answered {status} when asked to forget {environment}{hint}", where=connection.url)

@@ -113,7 +113,7 @@ class Records:
         except FileNotFoundError:
             return None
         except ValueError:
-            return Hold("?", "the hold's file is damaged; release it", 0.0)
+            return Hold("?", "the file of the hold is damaged; release the environment and hold it again", 0.0)
         return Hold(**content)
 
     def hold(self, environment: EnvironmentName, hold: Hold) -> None:
@@ -175,8 +175,8 @@ def told(record: Record) -> str:
         "live": f"live at {shown}",
         "unchanged": f"unchanged at {shown}",
         "removed": "removed",
-        "held": "not deployed, it is held",
-        "failed": f"NOT live, nothing was changed: {record.detail}",
+        "held": "not deployed, because it is held",
+        "failed": f"NOT deployed, nothing was changed: {record.detail}",
         "not flushed": f"switched to {shown}, but puppetserver may still serve the old version: {record.detail}",
         "begun": "begun",
     }

@@ -26,21 +26,24 @@ def remedy(failure: ToolkitError | OSError, environment: str) -> str:
 
     again = f"branch-manager deploy {environment}"
     if isinstance(failure, StoreAway):
-        return "no push helps before an operator has seen to that"
+        return "no push helps until an operator has fixed that"
     if isinstance(failure, UnsoundTree):
-        return f"no push helps before an operator has mended the repository (git fsck), then: {again}"
+        return f"no push helps until an operator has repaired the repository (git fsck) and run: {again}"
     if isinstance(failure, TypesFailed | FetchFailed) and failure.__cause__ is not None:
-        return f"no push helps before an operator has seen to it that the program can do its work, then: {again}"
+        return f"no push helps until an operator has made the program work and run: {again}"
     if isinstance(failure, UnsoundPuppetfile | TypesFailed):
-        return "it goes live with a push that mends this"
+        return "it goes live with a push that corrects this"
     if isinstance(failure, UnsoundModules | FetchFailed):
-        return f"mend the Puppetfile if it asks for what there is not; else it is tried again by a push, or by: {again}"
+        return (
+            f"correct the Puppetfile if it names something that does not exist; otherwise push again, or ask an "
+            f"operator to run: {again}"
+        )
     if isinstance(failure, ForeignEnvironment):
-        return f"no push helps before an operator has moved that away, then: {again}"
+        return f"no push helps until an operator has moved that away and run: {again}"
     if isinstance(failure, RepositoryError | NotFound):
-        return f"an operator looks at the repository (git fsck), then: {again}"
+        return f"ask an operator to check the repository (git fsck) and run: {again}"
     if isinstance(failure, OSError) and failure.errno in _FULL:
-        return f"it goes live once an operator has made room on the disk, then: {again}"
+        return f"it goes live when an operator has freed disk space and run: {again}"
     if isinstance(failure, OSError):
-        return f"an operator looks at what the machine says there (branch-manager doctor), then: {again}"
-    return f"the next push tries again, or an operator's: {again}"
+        return f"ask an operator to check the machine (branch-manager doctor) and run: {again}"
+    return f"push again, or ask an operator to run: {again}"

@@ -75,7 +75,7 @@ class Switching:
             self._records.flushed(environment)
         except OSError as error:
             # The switch is made, and known. The note stays, and whoever comes next flushes once more.
-            get("deploy").warning("%s: that it was flushed cannot be noted: %s", environment, reason(error))
+            get("deploy").warning("%s: flushed, but this cannot be recorded: %s", environment, reason(error))
 
     def make_up(self, environment: EnvironmentName) -> bool:
         """Flush if a flush is owed, trying once; tell whether it was. Raise `FlushFailed`."""

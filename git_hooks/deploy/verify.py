@@ -68,15 +68,15 @@ def _faults_of_versions(layout: Layout, sound: Sound, verifier: _Verifier) -> It
             try:
                 tree = sound.tree_of(ObjectId(commit))
             except NotFound:
-                yield Fault(path, "its commit is not in the repository any more, so it cannot be verified")
+                yield Fault(path, "its commit is no longer in the repository, so it cannot be verified")
                 continue
             try:
                 own = {entry.name for entry in sound.tree(tree)}
                 added = tuple(name for name in (NAME, JOINED) if name not in own)
                 if verifier.tree(path, tree, added=added) != tree:
-                    yield Fault(path, "holds something else than its commit")
+                    yield Fault(path, "differs from its commit")
                 elif strange := verifier.strange(path, tree):
-                    yield Fault(path, f"what links lead to is another commit's: {strange}")
+                    yield Fault(path, f"links lead to files of another commit: {strange}")
             except OSError as error:
                 yield Fault(path, f"cannot be read: {reason(error)}")
             except (NotFound, UnsoundTree) as error:
@@ -89,7 +89,7 @@ def _faults_of_units(layout: Layout, verifier: _Verifier) -> Iterator[Fault]:
             path = layout.unit(unit)
             try:
                 if verifier.unit(unit) != tree_of(unit):
-                    yield Fault(path, "holds something else than its tree; see which file with git diff --no-index")
+                    yield Fault(path, "differs from its tree; find the file with git diff --no-index")
             except OSError as error:
                 yield Fault(path, f"cannot be read: {reason(error)}")
 
@@ -122,7 +122,7 @@ def _faults_of_puppetfiles(layout: Layout, verifier: _Verifier) -> Iterator[Faul
     for name in _names(layout.puppetfiles):
         path = f"{layout.puppetfiles}/{name}"
         if verifier.tree(path, _NO_TREE) != name.rpartition(".")[2]:
-            yield Fault(path, "holds something else than was fetched for its Puppetfile")
+            yield Fault(path, "differs from what was fetched for its Puppetfile")
 
 
 class _Verifier:

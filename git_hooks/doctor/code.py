@@ -27,7 +27,7 @@ def types(program: Path | None, bwrap: Path = sandbox.BWRAP) -> Iterator[Finding
         told = why(done.said.decode("utf-8", "replace"), f"ended with {done.status}, and said nothing")
         yield fault("types-sandbox", f"{program} does not start in its sandbox: {told}", "name puppet by its own path")
         return
-    yield ok("types-sandbox", "types are described in a sandbox, as nobody")
+    yield ok("types-sandbox", "types are described in a sandbox, as the user nobody")
 
 
 def check(settings: BranchSettings) -> Iterator[Finding]:
@@ -36,15 +36,15 @@ def check(settings: BranchSettings) -> Iterator[Finding]:
     if settings.members_code == "trusted":
         yield note(
             "members-code",
-            "members are trusted with puppetserver (branches.members_code): who pushes to a project's branch "
-            "can do on this machine what puppetserver can, also to other projects",
-            "if that is not meant, set it to reviewed; docs/pushing.md (Code that runs on the master)",
+            "members are trusted with puppetserver (branches.members_code): whoever pushes to a project's branch "
+            "can do anything on this machine that puppetserver can, also to other projects",
+            "if you do not want that, set it to reviewed; docs/pushing.md (Code that runs on the master)",
         )
         return
     worker = Worker(settings.ruby)
     try:
         worker.read("", Kind.MANIFEST, lambda: b"notice('doctor')")
-        yield ok("members-code", "what members push to run on the master must be reviewed")
+        yield ok("members-code", "code that members push and that runs on the master must be reviewed")
     except ParserMissing as error:
         yield fault("members-code", f"members cannot push Puppet code: {error}", "install puppet-agent on this machine")
     finally:

@@ -20,7 +20,7 @@ from git_hooks.store.survey import Survey, survey
 _MOST_BRANCHES = 20
 """So many branches are looked at; the others are made from these, mostly."""
 _MOST_TOLD = 10
-_DO = "nothing is wrong, only slow; docs/branches.md (What a push costs) tells what makes it faster"
+_DO = "nothing is wrong, only slow; docs/branches.md (What a push costs) says how to make it faster"
 
 
 def check(settings: BranchSettings) -> Iterator[Finding]:

@@ -42,7 +42,7 @@ def _hooks(config: Path, settings: Settings) -> Iterator[Finding]:
     try:
         drifts = install.verify(settings, config)
     except ToolkitError as error:
-        yield fault("hooks", str(error), "mend the repository, then branch-manager init")
+        yield fault("hooks", str(error), "repair the repository, then branch-manager init")
         return
     for drift in drifts:
         yield fault("hooks", f"{drift.where}: {drift.what}", "branch-manager init")
@@ -55,7 +55,9 @@ def _owners(settings: BranchSettings) -> Iterator[Finding]:
     try:
         owner = settings.repository.stat().st_uid
     except OSError as error:
-        yield fault("store-owner", f"{settings.repository}: {error.strerror}", "see branches.repository, or make it")
+        yield fault(
+            "store-owner", f"{settings.repository}: {error.strerror}", "check branches.repository, or create it"
+        )
         return
     wrong = False
     for place in (settings.repository, settings.store, settings.environments):
@@ -75,7 +77,7 @@ def _owners(settings: BranchSettings) -> Iterator[Finding]:
             yield fault("store-owner", found, f"chown -R {_name(owner)} {place}")
         if status.st_mode & stat.S_IWOTH:
             wrong = True
-            found = f"everybody may write {place}, and so change what agents apply"
+            found = f"everybody can write {place} and so change what agents apply"
             yield fault("store-owner", found, f"chmod o-w {place}")
     if not wrong:
         yield ok("store-owner", f"repository, store and environments belong to {_name(owner)}")
@@ -90,8 +92,8 @@ def _one_file_system(settings: BranchSettings) -> Finding:
         except OSError:
             return note("store-file-system", f"{name} is not there yet", "branch-manager deploy")
     if len(set(devices.values())) > 1:
-        found = f"{', '.join(devices)} are on different file systems: nothing can be moved or linked between them"
-        return fault("store-file-system", found, "mount one file system for the whole store")
+        found = f"{', '.join(devices)} are on different file systems, between which nothing can be moved or linked"
+        return fault("store-file-system", found, "use one file system for the whole store")
     return ok("store-file-system", f"{settings.store} is on one file system")
 
 
@@ -121,21 +123,21 @@ def _space(settings: BranchSettings) -> Iterator[Finding]:
             wrong = True
             yield finding
     if not wrong:
-        yield ok("store-space", "repository, store and environments can be written, and there is room")
+        yield ok("store-space", "repository, store and environments can be written, and there is free space")
 
 
 def room(place: str, found: os.statvfs_result) -> Finding | None:
     """Return what is wrong with the file system of `place`, None if there is room. Pure."""
     if found.f_flag & os.ST_RDONLY:
-        do = "the kernel's log says why (dmesg); mount it for writing, then branch-manager deploy"
+        do = "the kernel's log says why (dmesg); remount it for writing, then branch-manager deploy"
         return fault("store-space", f"the file system of {place} is read-only: no push goes live", do)
-    do = "make room (branch-manager gc removes what nobody needs), then branch-manager deploy"
+    do = "free some space (branch-manager gc removes what is no longer needed), then branch-manager deploy"
     left = found.f_bavail * found.f_frsize
     if left < _FULL or (found.f_files and found.f_favail < _FEW):
-        what = f"{left >> 20} MB and {found.f_favail} inodes are left where {place} is"
+        what = f"{left >> 20} MB and {found.f_favail} inodes are free where {place} is"
         return fault("store-space", f"the disk is full, or almost: {what}", do)
     if left < found.f_blocks * found.f_frsize * _LOW:
-        return warning("store-space", f"only {left >> 20} MB are left where {place} is", do)
+        return warning("store-space", f"only {left >> 20} MB are free where {place} is", do)
     return None
 
 
@@ -152,7 +154,7 @@ def readable(settings: BranchSettings, who: Account) -> Iterator[Finding]:
         return
     for path, why in failures.items():
         found = f"{who.name} cannot read {path}: {why}"
-        yield fault("store-readable", found, "let it pass each directory above (chmod o+x)")
+        yield fault("store-readable", found, "let it enter each directory above it (chmod o+x)")
     if not failures:
         yield ok("store-readable", f"{who.name} can read the environments")
 
@@ -165,7 +167,7 @@ def _service(config: Path, settings: Settings) -> Iterator[Finding]:
         return  # the owner is told above
     name = _name(owner)
     if os.geteuid() != owner:
-        yield note("service-account", f"what {name} can read cannot be tried", f"run this as root or as {name}")
+        yield note("service-account", f"cannot check what {name} can read", f"run this as root or as {name}")
         return
     server, transport = settings.branches.puppetserver, settings.branches.transport
     wanted = [config, settings.directory.bind_password_file, server.ca_file, server.certificate_file, server.key_file]
@@ -176,19 +178,19 @@ def _service(config: Path, settings: Settings) -> Iterator[Finding]:
         failures.pop(str(config), None)
     yield from judge_service(name, failures)
     if refused:
-        yield fault("tokens", f"no token is taken: {refused}", f"chown -R {name} it, and chmod 0700 it")
+        yield fault("tokens", f"no token is accepted: {refused}", f"chown -R {name} it, and chmod 0700 it")
     else:
-        yield ok("tokens", f"{transport.tokens} is {name}'s alone")
+        yield ok("tokens", f"only {name} can write {transport.tokens}")
 
 
 def judge_service(name: str, failures: dict[str, str]) -> Iterator[Finding]:
     """Judge what the repository's owner `name` could not read (path → why). Pure."""
     for path, why in failures.items():
-        found = f"{name} cannot read {path}, so it cannot serve, look up people, or flush: {why}"
-        do = f"let {name} read it, through a group (puppetmaster-readers for LDAP's password) or as its owner, "
-        do += "and pass through the directories above; not through the group puppet, which reads the authority's key"
+        found = f"{name} cannot read {path}, so it cannot serve, look up people or flush: {why}"
+        do = f"let {name} read it through a group (puppetmaster-readers for LDAP's password) or as its owner, "
+        do += "and enter the directories above it; do not use the group puppet, which can read the authority's key"
         if why == os.strerror(errno.ENOENT):
-            do = "put it there, or correct the configuration; puppetserver makes its certificates when it first starts"
+            do = "put it there, or correct the configuration; puppetserver makes its certificates at its first start"
         yield fault("service-account", found, do)
     if not failures:
         yield ok("service-account", f"{name} can read the secrets and certificates that pushes need")

@@ -61,7 +61,7 @@ def service(settings: BranchSettings) -> Finding:
         return ok("service", "branch-manager hooks runs")
     return warning(
         "service",
-        "branch-manager hooks does not run: pushes are slower, and no new project gets its branch",
+        "branch-manager hooks is not running: pushes are slower, and no new project gets its branch",
         "systemctl start puppetmaster-hooks (branch-manager units), or run the commands of the upkeep from a timer",
     )
 
@@ -74,13 +74,13 @@ def projects(settings: Settings, branches: dict[BranchName, ObjectId]) -> Iterat
         with LdapSource(settings) as source:
             known = source.project_names()
     except ToolkitError as error:
-        text = f"LDAP cannot be asked which projects there are, nor who may push: {error}"
+        text = f"LDAP cannot be asked which projects exist or who may push: {error}"
         yield fault("project-branches", text, "enc-admin doctor")
         return
     found = missing(known, branches, settings.branches.rules)
     for one in found:
         why = f": {one.obstacle}" if one.obstacle else ""
-        do = "rename one of the two, or see branches.rules" if one.obstacle else "branch-manager make-branches"
+        do = "rename one of the two, or change branches.rules" if one.obstacle else "branch-manager make-branches"
         yield warning("project-branches", f"project {one.project} has no branch{why}", do)
     if not found:
         yield ok("project-branches", f"{counted(len(known), 'project')}, each with its branch")
@@ -101,8 +101,8 @@ def environments(
             if missing := look.version(name, commit):
                 lost[name] = missing
     if lost:
-        text = f"{counted(len(lost), 'is', 'are')} not whole ({next(iter(lost.values()))}): {_some(list(lost))}"
-        yield fault("environments", text, "branch-manager deploy brings back from git what is missing")
+        text = f"{counted(len(lost), 'is', 'are')} incomplete ({next(iter(lost.values()))}): {_some(list(lost))}"
+        yield fault("environments", text, "branch-manager deploy restores what is missing from git")
     owing = records.owing()
     found = due(branches, live, owing, rules, domains=domains)
     places = [one.environment for one in found.deploy if records.held(one.environment) is None]
@@ -110,14 +110,17 @@ def environments(
     foreign = [name for name in waiting if _foreign(versions, name)]
     for name in foreign:
         do = f"move {layout.live(name)} away, then branch-manager deploy {name}"
-        yield fault("environments", f"{name} is not ours: something else stands where its link should be", do)
+        yield fault("environments", f"{name} is not ours: something else is where its link should be", do)
     wanted = {place.environment: branches[place.branch] for place in found.deploy}
     yield from _stale({name: wanted[name] for name in waiting if name not in foreign}, records)
     for environment, rivals in found.collisions.items():
-        text = f"{environment} is wanted by several branches and stays as it is: {', '.join(rivals)}"
-        yield warning("environments", text, "delete all but one of these branches, or see branches.rules")
+        text = f"several branches would become {environment}, so it stays as it is: {', '.join(rivals)}"
+        yield warning("environments", text, "delete all but one of these branches, or change branches.rules")
     if found.orphans:
-        text = f"{counted(len(found.orphans), 'has', 'have')} no branch any more: {_some(found.orphans)}"
+        text = (
+            f"{counted(len(found.orphans), 'no longer has a branch', 'no longer have a branch')}: "
+            f"{_some(found.orphans)}"
+        )
         yield warning("environments", text, "branch-manager deploy --gone")
     if owing:
         text = f"puppetserver may still serve an older version of {len(owing)}: {_some(owing)}"
@@ -150,7 +153,7 @@ def _differing(layout: Layout, live: Mapping[EnvironmentName, ObjectId]) -> Iter
         if found is not None and found.told:
             reasons.setdefault(tuple(sentences(found.told)), []).append(name)
     for told, names in reasons.items():
-        do = "right if you know of it (docs/branches.md); branch-manager status BRANCH names all"
+        do = "harmless if you know about it (docs/branches.md); branch-manager status BRANCH lists all"
         yield note("checkout", f"{_some(names)}: {'; '.join(told)}", do)
 
 

@@ -95,9 +95,9 @@ def _path(facts: PuppetFacts, settings: BranchSettings) -> Finding:
         return ok("puppet-environmentpath", f"environmentpath is {wanted}")
     what = f"environmentpath is {path!r}, and branches.environments {wanted}"
     if os.pathsep in path:
-        what += "; with several, static catalogs cannot tell which is meant"
+        what += "; with several, static catalogs cannot know which one is meant"
     elif os.path.realpath(path) == os.path.realpath(wanted):
-        return warning("puppet-environmentpath", f"{what}, which is the same place", "name it the same in both")
+        return warning("puppet-environmentpath", f"{what}, which is the same place", "write the same path in both")
     do = f"in {facts.settings.get('config')} under [server]: environmentpath = {wanted}"
     return fault("puppet-environmentpath", what, do)
 
@@ -119,22 +119,22 @@ def _timeout(facts: PuppetFacts, settings: BranchSettings) -> Finding:
     if timeout == "unlimited" and not urls:
         return fault(
             "puppet-timeout",
-            "environment_timeout is unlimited, and no puppetserver is told about a deploy: it serves old code for ever",
+            "environment_timeout is unlimited, and no puppetserver is told about deploys: it serves old code for ever",
             "set branches.puppetserver.urls",
         )
     if timeout in ("unlimited", "0"):
-        slow = "" if urls and timeout != "0" else ": right, and each compile reads all code anew"
+        slow = "" if urls and timeout != "0" else ": correct, but each compile reads all code again"
         return ok("puppet-timeout", f"environment_timeout is {timeout}{slow}")
-    what = f"environment_timeout is {timeout}: code is old for that long, or read for nothing"
+    what = f"environment_timeout is {timeout}: code stays old for that long, or is read again for nothing"
     return warning("puppet-timeout", what, where)
 
 
 def _hiera(facts: PuppetFacts, settings: BranchSettings) -> Finding:
     if facts.walking and settings.split_large:
-        what = f"{facts.walking} has a glob with `**`, which does not walk through directories that are shared as links"
+        what = f"{facts.walking} has a glob with `**`, which does not follow directories that are shared as links"
         do = "branches.split_large: false, then a new commit; or a glob without **"
         return warning("puppet-hiera", what, do)
-    return ok("puppet-hiera", "hiera finds its data in large directories, too")
+    return ok("puppet-hiera", "hiera finds its data in large directories too")
 
 
 def _code(facts: PuppetFacts, config: Path, settings: BranchSettings) -> Iterator[Finding]:
@@ -142,7 +142,7 @@ def _code(facts: PuppetFacts, config: Path, settings: BranchSettings) -> Iterato
         yield note("puppet-static-catalogs", "puppetserver's conf.d was not found", "name it with --puppetserver-conf")
         return
     if not facts.commands:
-        what = "not set: a catalog that is compiled before a switch gets files from after it"
+        what = "not set: a catalog compiled before a switch gets files from after it"
         yield note("puppet-static-catalogs", what, "see docs/static-catalogs.md")
         return
     wrong = False
@@ -154,9 +154,9 @@ def _code(facts: PuppetFacts, config: Path, settings: BranchSettings) -> Iterato
             yield fault("puppet-static-catalogs", f"{facts.conf_d}: {what}", "set both, see docs/static-catalogs.md")
     for place, target in missing(config, settings).items():
         wrong = True
-        yield fault("puppet-static-catalogs", f"{place} does not lead to {target}", f"ln -sfn {target} {place}")
+        yield fault("puppet-static-catalogs", f"{place} does not point to {target}", f"ln -sfn {target} {place}")
     if not wrong:
-        yield ok("puppet-static-catalogs", "puppetserver asks which version a catalog is of")
+        yield ok("puppet-static-catalogs", "puppetserver asks which version a catalog belongs to")
 
 
 def _runs(program: str) -> bool:

@@ -33,14 +33,14 @@ def check(settings: BranchSettings) -> Iterator[Finding]:
 
 def _puppetservers(settings: PuppetserverSettings) -> Iterator[Finding]:
     if not settings.urls:
-        what = "no puppetserver is told about a deploy; right only if all have environment_timeout = 0"
+        what = "no puppetserver is told about deploys, which is right only if all have environment_timeout = 0"
         yield note("puppetserver-flush", what, "set branches.puppetserver.urls")
         return
     servers = Puppetservers(settings)
     try:
         servers.flush(_NOBODYS)
     except (ToolkitError, OSError) as error:
-        do = "does it run (systemctl status puppetserver)? else see branches.puppetserver and docs/branches.md"
+        do = "is it running (systemctl status puppetserver)? if so, see branches.puppetserver and docs/branches.md"
         yield fault("puppetserver-flush", said(error), do)
     else:
         yield ok("puppetserver-flush", f"forgets environments when asked to: {', '.join(settings.urls)}")
@@ -68,23 +68,23 @@ def tried(settings: BranchSettings) -> Iterator[Finding]:
         yield note("mirror-tries", f"{error.filename}: {error.strerror}", "run this as the store's owner")
         return
     for one in found[:_NAMED]:
-        what = f"{one.subject} does not go live as the forge has it" if one.subject else "the forge cannot be asked"
+        what = f"{one.subject} is not live as it is at the forge" if one.subject else "the forge cannot be asked"
         again = iso(one.next)
-        do = f"it is tried again at {again}"
+        do = f"the next try is at {again}"
         if one.next < time.time() - _LATE:
-            do = f"it should have been tried again at {again}: does branch-manager serve run?"
+            do = f"the next try was due at {again}: is branch-manager serve running?"
         yield fault("mirror-tries", f"{what}, tried {counted(one.failures, 'time')}: {one.reason}", do)
     if len(found) > _NAMED:
         more = counted(len(found) - _NAMED, "more branch is", "more branches are")
-        text = f"{more} not live as the forge has it"
+        text = f"{more} not live as at the forge"
         yield fault("mirror-tries", text, "see branch-manager status")
     if not found:
-        yield ok("mirror-tries", "all that the forge has and becomes an environment is live, or held")
+        yield ok("mirror-tries", "every branch of the forge that becomes an environment is live or held")
 
 
 def _secrets(mirror: MirrorSettings) -> Iterator[Finding]:
     if mirror.secret_file is None:
-        what = f"no secret_file: webhooks are refused, and a push goes live after {mirror.poll:.0f} s at most"
+        what = f"no secret_file: webhooks are refused, and a push goes live only after up to {mirror.poll:.0f} s"
         yield warning("mirror-secret", what, "set branches.mirror.secret_file (docs/mirror.md)")
     for key in ("secret_file", "api_token_file", "credentials_file", "ssh_key_file"):
         file = getattr(mirror, key)

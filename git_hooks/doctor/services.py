@@ -34,14 +34,14 @@ def services(settings: Settings, config: Path) -> tuple[Service, ...]:
     return (
         Service(
             "puppetmaster-hooks.service",
-            "pushes are slower, no new project gets its branch, and short-lived branches do not end",
+            "pushes are slower, no new project gets its branch, and short-lived branches are not archived",
             _ACCOUNT,
             reads=tuple(file for file in reads if file is not None),
             writes=writes,
         ),
         Service(
             "puppetmaster-serve.service",
-            "nobody can clone or push over HTTPS, and nothing comes from a forge",
+            "nobody can clone or push over HTTPS, and nothing arrives from a forge",
             _ACCOUNT,
             wanted="branches.mirror.forge" if mirror.forge is not None else "",
             reads=tuple(file for file in (*reads, *served, *forge) if file is not None),

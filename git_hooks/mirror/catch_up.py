@@ -50,7 +50,7 @@ from git_hooks.store.versions import ForeignEnvironment
 
 _FETCHES_FAILED = 3
 """After so many branches in a row that cannot be fetched, the others wait: each may take the whole time limit."""
-_WAITS = "not fetched, because others could not be, one after the other"
+_WAITS = "not fetched, because several others before it could not be"
 
 
 WHO = "mirror"
@@ -122,7 +122,7 @@ class CatchUp:
         if there or all(self._rules.place_or_none(branch) is None for branch in here):
             self.tries.succeeded(FORGE)
             return
-        text = "it shows no branch at all, and is taken to be broken: nothing changes here"
+        text = "it shows no branch at all, which is taken for a fault: nothing changes here"
         if self.tries.failed(FORGE, "", text, most=self._mirror.poll)[1]:
             self._log.warning("the forge: %s", text)
 
@@ -176,7 +176,7 @@ class CatchUp:
     ) -> list[Record]:
         branch, old = place.branch, here.get(place.branch)
         if not objects.has(commit):
-            self._failed(branch, commit, "it moved once more while it was fetched")
+            self._failed(branch, commit, "it moved again while it was fetched")
             return []
         problems = Examination(objects, self._settings).problems(commit, old, place, here)
         if problems:
@@ -266,14 +266,14 @@ class CatchUp:
             why = f"{some(users)} use it" if users else ""
         except UsageUnknown as error:
             why = str(error)
-        text = f"gone at the forge, but kept: {why}"
+        text = f"deleted at the forge, but kept: {why}"
         if why and self.tries.failed(branch, "", text, most=self._mirror.poll, going=going)[1]:
             self._log.warning("%s: %s", branch, text)
         return not why
 
     def _archive(self, branch: BranchName, here: dict[BranchName, ObjectId]) -> bool:
         """Let a branch go; tell whether it went. Noted before: killed in between, its environment is not forgotten."""
-        self.tries.failed(branch, "", "gone at the forge, and its environment has still to go", going=True)
+        self.tries.failed(branch, "", "deleted at the forge, but its environment has yet to be removed", going=True)
         self._save()
         try:
             self._refs.archive(branch, here[branch], int(time.time()))
@@ -308,7 +308,7 @@ class CatchUp:
         try:
             self.tries.save()
         except OSError as error:
-            self._log.warning("what is tried again cannot be noted, and is known to this process only: %s", error)
+            self._log.warning("the list of retries cannot be saved and is known only to this process: %s", error)
         try:
             if self._mirror.metrics_file is not None:
                 write(self._mirror.metrics_file, self.tries.answered, self.tries.all())

@@ -40,7 +40,7 @@ def plan(here: Mapping[BranchName, ObjectId], there: Mapping[BranchName, ObjectI
         for branch in rivals:
             if branch not in here:
                 others = ", ".join(rival for rival in rivals if rival != branch)
-                refused.append((branch, f"wants the environment {environment}, and so does {others}"))
+                refused.append((branch, f"would become environment {environment}, and so would {others}"))
     bad = {branch for branch, _ in refused}
     return Differences(
         tuple(b for b in places if b in there and b not in bad and here.get(b) != there[b]),

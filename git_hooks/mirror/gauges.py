@@ -20,11 +20,11 @@ def text(answered: float | None, tries: Sequence[Try]) -> str:
     """Return the numbers in Prometheus's text format 0.0.4."""
     branches = [one for one in tries if one.subject != FORGE]
     away = next((one.failures for one in tries if one.subject == FORGE), 0)
-    said = "When the forge last said what branches there are, 0: never"
+    said = "When the forge last listed its branches, in seconds since 1970; 0: never"
     metrics = (
         single("answered_timestamp_seconds", said, answered or 0),
-        single("forge_failures", "Looks at the forge in a row that failed", away),
-        single("failing_branches", "Branches that the forge has and that do not go live as it has them", len(branches)),
+        single("forge_failures", "Consecutive failed looks at the forge", away),
+        single("failing_branches", "Branches that are not live as they are at the forge", len(branches)),
         _each("branch_failures", "How often it was tried", {one.subject: one.failures for one in branches}),
         _each("branch_failing_since_timestamp_seconds", "First try", {one.subject: one.since for one in branches}),
         _each("branch_next_try_timestamp_seconds", "Next try", {one.subject: one.next for one in branches}),

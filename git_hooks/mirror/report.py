@@ -112,7 +112,9 @@ def report(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, pa
             opener.open(asking, timeout=patience).close()
         except (OSError, HTTPException) as error:
             why = f"no answer within {patience:g} s" if late.is_set() else f"{said(error)}{_explained(error)}"
-            raise ReportFailed(f"the status of {commit.abbreviated} was not taken: {why}", where=mirror.api) from error
+            raise ReportFailed(
+                f"the status of {commit.abbreviated} was not accepted: {why}", where=mirror.api
+            ) from error
 
 
 def _explained(error: Exception) -> str:

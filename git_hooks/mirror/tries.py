@@ -184,5 +184,5 @@ def _read(fields: dict[str, Any]) -> Try:
         BranchName(found.subject)
     numbers = (found.since, found.last, found.next, found.failures)
     if not all(isinstance(number, int | float) for number in numbers) or not isinstance(found.reason, str):
-        raise ValueError("is no record of tries")
+        raise ValueError("is not a record of tries")
     return found

@@ -58,15 +58,16 @@ _ALWAYS = (
     *(word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")),
 )
 _ADVICE = (
-    ("IDENTIFICATION HAS CHANGED", "if the forge has told of a new key, replace the old one in known_hosts"),
-    ("Host key verification failed", "bring the host's key into /etc/ssh/ssh_known_hosts, compared with what it tells"),
+    ("IDENTIFICATION HAS CHANGED", "if the forge has announced a new key, replace the old one in known_hosts"),
+    ("Host key verification failed", "put the host's key into /etc/ssh/ssh_known_hosts, after comparing it with the "
+                                     "one it publishes"),
     ("not accessible", "see branches.mirror.ssh_key_file"),
-    ("too open", "let only its owner read branches.mirror.ssh_key_file"),
+    ("too open", "let only the owner read branches.mirror.ssh_key_file"),
     ("Permission denied (", "the forge must know the public key that belongs to branches.mirror.ssh_key_file"),
     ("could not read Username", "set branches.mirror.credentials_file"),
     ("Authentication failed", "see branches.mirror.credentials_file"),
-    ("returned error: 30", "it is somewhere else now, and redirects are not followed: see branches.mirror.url"),
-    ("fsck error", "mend the history, or allow this fault: docs/mirror.md, What git checks"),
+    ("returned error: 30", "it has moved, and redirects are not followed: see branches.mirror.url"),
+    ("fsck error", "correct the history, or allow this fault: docs/mirror.md, What git checks"),
     ("No space left", "make room"),
     (f"died of signal {int(signal.SIGXFSZ)}", "it sends more than branches.mirror.fetch_bytes"),
     (f"died of signal {int(signal.SIGXCPU)}", "see branches.git_seconds"),
@@ -110,13 +111,13 @@ class Upstream:
                 # What has no beginning git leaves out, and succeeds: its parents would be missing here.
                 if Path(place, "FETCH_HEAD").read_bytes().count(b"\n") < len(refs):
                     raise UpstreamFailed(
-                        "git fetch: the forge has a shallow repository, whose history has no beginning; let it have "
-                        "the whole (git fetch --unshallow)",
+                        "git fetch: the forge has a shallow repository, which lacks the beginning of its history; "
+                        "complete it there (git fetch --unshallow)",
                         where=self._url,
                     )
         except OSError as error:
             where = str(error.filename or self._repository)
-            raise UpstreamFailed(f"what was fetched cannot be kept: {error.strerror or error}", where=where) from error
+            raise UpstreamFailed(f"the fetch cannot be stored: {error.strerror or error}", where=where) from error
 
     def _git(self, *arguments: str) -> str:
         with self._place() as place:

@@ -63,7 +63,7 @@ def parse(answer: bytes) -> Reading:
             tuple(Call(int(line), _plain(name), tuple(given), *map(str, more)) for line, name, given, *more in calls)
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UnsoundAnswer("Puppet's parser answered with something else than an answer") from error
+        raise UnsoundAnswer("Puppet's parser gave an answer that cannot be understood") from error
 
 
 def _plain(name: str | None) -> str | None:

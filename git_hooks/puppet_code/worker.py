@@ -142,7 +142,7 @@ class Worker:
             except _Ended as error:
                 late = isinstance(error, _Late)
                 self._end()
-        words = f"Puppet's parser did not get to its end (within {longest:.1f} s and {_MEMORY >> 20} MB)"
+        words = f"Puppet's parser did not finish (within {longest:.1f} s and {_MEMORY >> 20} MB)"
         return Reading((), words, late=late)
 
     def _ask(self, kind: Kind, content: bytes, longest: float) -> Reading:

@@ -109,7 +109,10 @@ def check_beside(puppetfile: Puppetfile, own: Collection[str]) -> None:
     """Raise `UnsoundPuppetfile` if the tree's own module directory, with the names `own`, has one of its modules."""
     for module in puppetfile.modules:
         if module.name in own:
-            text = f"module {module.name} is in the tree, too ({puppetfile.directory}/{module.name}); remove one"
+            text = (
+                f"module {module.name} is also in the tree ({puppetfile.directory}/{module.name}); remove one of "
+                f"the two"
+            )
             raise UnsoundPuppetfile(text, where=NAME)
 
 
@@ -133,19 +136,19 @@ def read(content: bytes, sources: Sources) -> Puppetfile:
         if word.text == "mod":
             name, module = _module(word, values, options, sources)
             if name in modules:
-                raise _wrong(word, f"module {name} stands here for the second time")
+                raise _wrong(word, f"module {name} appears here for the second time")
             modules[name] = module
             if len(modules) > MOST:
                 raise _wrong(word, f"there are more than {MOST} modules")
             continue
         if len(values) != 1 or values[0].kind != "text" or options or word.text not in ("forge", "moduledir"):
-            raise _wrong(word, "only moduledir, forge and mod are followed, with one quoted text or, for mod, options")
+            raise _wrong(word, "only moduledir, forge and mod are supported, with one quoted text or, for mod, options")
         if word.text == "forge":
             _check_forge(values[0], sources)
         elif directory is not None or modules:
-            raise _wrong(word, "moduledir stands once, before the modules")
+            raise _wrong(word, "moduledir may appear once, before the modules")
         elif not _DIRECTORY.fullmatch(values[0].text):
-            raise _wrong(word, "moduledir is the name of one directory at the top of the tree")
+            raise _wrong(word, "moduledir must be the name of one directory at the top of the tree")
         else:
             directory = values[0].text
     fetched = tuple(module for module in modules.values() if module is not None)
@@ -175,11 +178,11 @@ class _Statements(Iterator[Statement]):
         while True:
             name, value = self._argument()
             if name is None and options:
-                raise _wrong(value, "a value stands behind an option")
+                raise _wrong(value, "a value follows an option")
             if name is None:
                 values.append(value)
             elif name.text in options:
-                raise _wrong(name, f"the option {name.text} stands twice")
+                raise _wrong(name, f"the option {name.text} appears twice")
             else:
                 options[name.text] = value
             if bracket:
@@ -205,7 +208,7 @@ class _Statements(Iterator[Statement]):
     def _value(self, token: _Token) -> _Token:
         if token.kind in ("text", "symbol") or (token.kind == "word" and token.text in ("true", "false")):
             return token
-        raise _wrong(token, f"{token.text[:40]!r} is no quoted text, without interpolation and backslash")
+        raise _wrong(token, f"{token.text[:40]!r} is not a quoted text without interpolation and backslash")
 
     def _is(self, sign: str) -> bool:
         """Take the next token if it is `sign`; lines may end behind one."""
@@ -251,10 +254,10 @@ def _module(
 ) -> tuple[str, ForgeModule | GitModule | None]:
     match = _MODULE.fullmatch(values[0].text) if values and values[0].kind == "text" else None
     if match is None or len(values) > 2:
-        raise _wrong(word, "mod is followed by 'AUTHOR/NAME' or 'NAME' (a-z, 0-9 and _), and at most a version")
+        raise _wrong(word, "mod takes 'AUTHOR/NAME' or 'NAME' (a-z, 0-9 and _) and at most a version")
     author, name = match.groups()
     if name in RESERVED_MODULES:
-        raise _wrong(word, f"Puppet keeps the name {name} to itself: no catalog compiles with a module of this name")
+        raise _wrong(word, f"Puppet reserves the name {name}: no catalog compiles with a module called this")
     wanted = {key: value for key, value in options.items() if key not in _LEFT_OUT}
     kind = wanted.pop("type", None)
     if kind is not None and kind.text in ("git", "forge"):
@@ -262,14 +265,14 @@ def _module(
             if kind.text == "git" and long in wanted and short not in wanted:
                 wanted[short] = wanted.pop(long)
     elif kind is not None:
-        raise _wrong(kind, f"modules of type {kind.text[:40]!r} are not fetched; git and forge are")
+        raise _wrong(kind, f"modules of type {kind.text[:40]!r} are not fetched, only git and forge")
     if "local" in wanted and wanted["local"].text == "true" and len(wanted) == 1 and len(values) == 1:
         return name, None
     if "git" in wanted:
         return name, _git_module(word, name, values, wanted, sources)
     version = values[1] if len(values) == 2 else wanted.pop("version", None)
     if wanted:
-        raise _wrong(word, f"the option {min(wanted)} is not followed")
+        raise _wrong(word, f"the option {min(wanted)} is not supported")
     return name, _forge_module(word, author, name, version, sources)
 
 
@@ -277,11 +280,11 @@ def _forge_module(word: _Token, author: str | None, name: str, version: _Token |
     if sources.forge is None:
         raise _wrong(word, "modules of a Forge are not fetched here (branches.puppetfile.forge)")
     if author is None or not author.isalnum():
-        raise _wrong(word, "a module of the Forge is called 'AUTHOR/NAME'")
+        raise _wrong(word, "a Forge module must be written 'AUTHOR/NAME'")
     if version is None or (version.kind, version.text) == ("symbol", "latest") or version.text == "latest":
         return ForgeModule(author, name, None)
     if version.kind != "text" or not _VERSION.fullmatch(version.text):
-        raise _wrong(version, "a version is '1.2.3' or :latest")
+        raise _wrong(version, "a version must be '1.2.3' or :latest")
     return ForgeModule(author, name, version.text)
 
 
@@ -291,18 +294,18 @@ def _git_module(
     url = wanted.pop("git")
     named = [kind for kind in _REVISIONS if kind in wanted]
     if len(values) > 1 or len(named) != 1:
-        raise _wrong(word, "a module in git has one of :branch, :tag, :commit and :ref")
+        raise _wrong(word, "a module from git needs one of :branch, :tag, :commit and :ref")
     kind = named[0]
     revision = wanted.pop(kind)
     if wanted:
-        raise _wrong(word, f"the option {min(wanted)} is not followed")
+        raise _wrong(word, f"the option {min(wanted)} is not supported")
     if url.kind != "text" or not _allowed(url.text, sources):
         raise _wrong(
-            url, f"{url.text[:200]!r} does not begin with one of branches.puppetfile.sources, or is no address"
+            url, f"{url.text[:200]!r} does not begin with one of branches.puppetfile.sources, or is not an address"
         )
     sound = _COMMIT if kind == "commit" else _REVISION
     if revision.kind != "text" or not sound.fullmatch(revision.text) or revision.text.endswith(".lock"):
-        raise _wrong(revision, f"{revision.text[:200]!r} is no name of a {kind}, as a quoted text")
+        raise _wrong(revision, f"{revision.text[:200]!r} is not the name of a {kind} as a quoted text")
     return GitModule(name, url.text, kind, revision.text)
 
 
@@ -313,7 +316,7 @@ def _allowed(url: str, sources: Sources) -> bool:
 def _check_forge(value: _Token, sources: Sources) -> None:
     own = sources.forge is not None and value.text.rstrip("/") == sources.forge.rstrip("/")
     if not own and not _FORGES.fullmatch(value.text):
-        raise _wrong(value, f"{value.text[:200]!r} is not the Forge of this site (branches.puppetfile.forge)")
+        raise _wrong(value, f"{value.text[:200]!r} is not this site's Forge (branches.puppetfile.forge)")
 
 
 def _wrong(token: _Token, what: str) -> UnsoundPuppetfile:

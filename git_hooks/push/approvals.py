@@ -69,7 +69,7 @@ class Approvals:
         except OSError as error:
             raise ToolkitError(reason(error), where=str(self._file)) from error
         except (ValueError, TypeError) as error:
-            raise ToolkitError("holds no approvals; put it right, or take it away", where=str(self._file)) from error
+            raise ToolkitError("does not hold approvals; correct or remove it", where=str(self._file)) from error
 
     def add(self, approval: Approval) -> None:
         """Keep one, in the place of an earlier one for the same file."""

@@ -40,7 +40,7 @@ class CodeReader:
     def read(self, name: str, kind: Kind, content: Callable[[], bytes]) -> Reading:
         """Return what the code calls; raise `ParserMissing` if nobody can tell."""
         if self._took > self._longest:
-            words = f"the push brings more Puppet code than is read in {self._longest:.0f} s; push it in parts"
+            words = f"the push has more Puppet code than can be read in {self._longest:.0f} s; push it in parts"
             return Reading((), words)
         reading, took = _parser(self._ruby).read(self._who, name, kind, content)
         self._took += took

@@ -59,7 +59,7 @@ class Event(NamedTuple):
 def read(words: Sequence[str]) -> Event:
     """Return what the arguments of a hook say; those that are not needed are passed over. Pure."""
     if len(words) % 2 or not all(name.startswith("--") for name in words[::2]):
-        raise UsageError("these are no arguments of a Gerrit hook: --NAME VALUE …")
+        raise UsageError("these are not the arguments of a Gerrit hook: --NAME VALUE …")
     found = dict(zip(words[::2], words[1::2], strict=True))
     missing = [name for name in ("--refname", "--oldrev", "--newrev") if name not in found]
     if missing:
@@ -74,10 +74,13 @@ def read(words: Sequence[str]) -> Event:
 def concerns(settings: Settings, environ: Mapping[str, str]) -> bool:
     """Tell whether Gerrit means our repository. Raise `ConfigurationError` or `NotAllowed` if that is not clear."""
     if settings.pushes.identity != "gerrit":
-        raise ConfigurationError(f"is {settings.pushes.identity}, so Gerrit is not believed", where="pushes.identity")
+        raise ConfigurationError(
+            f"is {settings.pushes.identity}, so Gerrit's word on who pushes is not accepted; set it to gerrit",
+            where="pushes.identity",
+        )
     directory = environ.get("GIT_DIR")
     if not directory:
-        raise NotAllowed("GIT_DIR is not set, so which repository is meant is not known; is this run by Gerrit?")
+        raise NotAllowed("GIT_DIR is not set, so the repository is unknown; was this run by Gerrit?")
     return os.path.realpath(directory) == os.path.realpath(settings.branches.repository)
 
 
@@ -86,11 +89,11 @@ def before(judge: Judge, event: Event, environ: Mapping[str, str], user: int) ->
     if not event.ours:
         return Answer(True, [])
     if not event.username:
-        raise NotAllowed("who is pushing is not known: Gerrit says no user name")
+        raise NotAllowed("unknown pusher: Gerrit gave no user name")
     try:
         pusher = Pusher(PersonName(event.username), "gerrit")
     except InvalidName as error:
-        raise NotAllowed(f"who is pushing is not known: {error}") from error
+        raise NotAllowed(f"unknown pusher: {error}") from error
     return judge.answer(_line(event.update), environ, user, pusher)
 
 

@@ -61,7 +61,7 @@ class Incoming(Repository):
 
     def _wanted(self, name: str, kind: str, size: int) -> bool:
         if size > _LARGEST:  # a file, too, where a directory should be; of others only the size is asked
-            raise UnsoundTree(f"the {kind} {name} has {size} bytes, and {_LARGEST} are read at most")
+            raise UnsoundTree(f"the {kind} {name} has {size} bytes; at most {_LARGEST} are read")
         return True
 
     def raw_tree(self, tree: str) -> tuple[Entry, ...]:
@@ -77,7 +77,7 @@ class Incoming(Repository):
         if known is None:
             kind, _, content = self._one(commit, self._wanted)
             if kind != "commit" or content is None or not content.startswith(b"tree "):
-                raise NotFound(f"{commit} is no commit", where=self.path)
+                raise NotFound(f"{commit} is not a commit", where=self.path)
             known = self._commits[commit] = tree_and_parents(content)
         return known
 
@@ -222,9 +222,9 @@ class Inspection:
         """Return how the push goes beyond its bounds; empty if it does not."""
         most = self._settings.pushes.push_bytes
         if self._bytes > most:
-            return f"its new files hold together more than {most} bytes, the limit of one push (pushes.push_bytes)"
+            return f"its new files together have more than {most} bytes, the limit of one push (pushes.push_bytes)"
         if self._read > most * len(self._of_files):
-            what = "the same files stand in it so often that its checks would have to read more than"
+            what = "the same files appear in it so often that its checks would have to read more than"
             return f"{what} {most} bytes each, the limit of one push (pushes.push_bytes)"
         return ""
 

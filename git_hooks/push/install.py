@@ -118,7 +118,7 @@ def install(settings: Settings, configuration: Path) -> list[str]:
             _git(repository, "config", "--replace-all", name, wanted)
             done.append(f"set {name} = {wanted}")
     if pusher.make_key(str(repository)):
-        done.append("made the key with which transports say who pushes")
+        done.append("made the key with which transports sign who is pushing")
     for kind in KINDS:
         done += _install_hook(repository, kind, hook_text(kind, settings, configuration))
     return done
@@ -161,7 +161,7 @@ def uninstall(settings: Settings) -> list[str]:
     except FileNotFoundError as error:
         raise NotFound("no hooks of the branch manager are installed", where=str(repository)) from error
     except (ValueError, AttributeError) as error:
-        text = "is damaged: how git was set before cannot be told; make it `{}` if nothing was"
+        text = "is damaged, so git's earlier settings are unknown; make it `{}` if there were none"
         raise InstallError(text, where=str(note)) from error
     done = []
     for kind in KINDS:
@@ -193,9 +193,9 @@ def uninstall(settings: Settings) -> list[str]:
 def _check(repository: Path) -> None:
     """Raise `InstallError` unless git reads hooks of a bare repository from where we put them."""
     if not repository.is_dir():
-        raise InstallError("no such repository; make it with git init --bare", where=str(repository))
+        raise InstallError("no such repository; create it with git init --bare", where=str(repository))
     if _git(repository, "rev-parse", "--is-bare-repository") != "true":
-        what = "is no bare repository that this user may use; make it with git init --bare or git clone --bare"
+        what = "is not a bare repository that this user may use; create it with git init --bare or git clone --bare"
         raise InstallError(what, where=str(repository))
     hooks = _git(repository, "rev-parse", "--git-path", "hooks")
     if os.path.realpath(repository / hooks) != os.path.realpath(repository / "hooks"):
@@ -210,7 +210,7 @@ def _remember(repository: Path) -> list[str]:
     before = {name: _git(repository, "config", "--get-all", name) for name in SETTINGS}
     text = json.dumps(before, indent=1) + "\n"
     whole_file.write(path, text, mode=0o600, survives=Strength.POWER_CUT)
-    return [f"noted in {path} how it was before"]
+    return [f"recorded in {path} how it was before"]
 
 
 def _install_hook(repository: Path, kind: str, text: str) -> list[str]:
@@ -220,10 +220,10 @@ def _install_hook(repository: Path, kind: str, text: str) -> list[str]:
     if path.exists() and not _ours(path):
         legacy = path.with_name(f"{kind}.legacy")
         if legacy.exists():
-            raise InstallError(f"both this and {legacy.name} are foreign hooks; remove one of them", where=str(path))
+            raise InstallError(f"this and {legacy.name} are both foreign hooks; remove one of them", where=str(path))
         # A link, so that at every moment one of the two hooks is in force.
         os.link(path, legacy)
-        done.append(f"kept the {kind} that was there as {legacy.name}")
+        done.append(f"kept the existing {kind} as {legacy.name}")
     if _hook_drift(path, text):
         whole_file.write(path, text, mode=0o755, survives=Strength.POWER_CUT)
         done.append(f"installed {kind}")
@@ -236,9 +236,9 @@ def _hook(repository: Path, kind: str) -> Path:
 
 def _hook_drift(path: Path, text: str) -> str:
     if not path.exists():
-        return "is missing: git takes every push, or nothing is deployed"
+        return "is missing: git accepts every push, or nothing is deployed"
     if not os.access(path, os.X_OK):
-        return "is not executable: git does as if it were not there"
+        return "is not executable, so git ignores it"
     if not _ours(path):
         return "is not ours"
     return "" if path.read_text(encoding="utf-8", errors="replace") == text else "differs from what init writes"

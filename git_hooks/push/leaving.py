@@ -57,7 +57,7 @@ def note(repository: str, leaving: Iterable[Leaving]) -> None:
             name = hashlib.sha256(text).hexdigest()
             whole_file.write(f"{directory}/{name}", text, mode=0o600, survives=Strength.POWER_CUT)
     except OSError as error:
-        raise ToolkitError(f"what the push takes away cannot be noted: {reason(error)}", where=directory) from error
+        raise ToolkitError(f"the commits it removes cannot be recorded: {reason(error)}", where=directory) from error
 
 
 def settle(repository: Repository, now: float, at: Step = nothing) -> tuple[Archived, ...]:

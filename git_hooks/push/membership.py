@@ -67,7 +67,7 @@ class Membership:
             if kept is not None and age <= limit:
                 return kept
             raise DirectoryUnreachable(
-                f"what {name} may push cannot be told, because LDAP cannot be reached: {error}"
+                f"cannot find out what {name} may push, because LDAP cannot be reached: {error}"
             ) from error
         self._keep(name, person)
         return person

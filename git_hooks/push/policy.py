@@ -76,22 +76,22 @@ def read(update: RefUpdate, rules: Rules) -> Move:
     ref = update.ref
     try:
         if ref.startswith(ARCHIVE):
-            return Move(update, refused="deleted branches are kept here; `branch-manager restore` brings one back")
+            return Move(update, refused="deleted branches are kept here; restore one with `branch-manager restore`")
         if ref.startswith(TAGS):
             BranchName(ref.removeprefix(TAGS))  # a tag's name goes the same ways as a branch's
             return Move(update)
         branch = BranchName.of_ref(ref)
         if branch is None:
-            return Move(update, refused="only branches and tags are taken here")
+            return Move(update, refused="only branches and tags are accepted here")
         place = rules.place(branch)
     except InvalidName as error:
         return Move(update, refused=error.message)
     if place is None and (proposal := rules.proposal(branch)) is not None:
         return Move(update, proposal=proposal)
     if place is None:
-        return Move(update, refused="no rule makes an environment of a branch of this name (see branches.rules)")
+        return Move(update, refused="no rule makes an environment from a branch with this name (see branches.rules)")
     if place.project is not None and update.creates and not rules.claims(place.environment):
-        return Move(update, refused=f"it would become environment {place.environment}, which is the site's own")
+        return Move(update, refused=f"it would become environment {place.environment}, which belongs to the site")
     return Move(update, place)
 
 
@@ -113,7 +113,7 @@ def nothing(person: Person) -> str:
     for role in person.table:
         if role.may & PUSHES and (role.held is Held.EVERYBODY or role.name in held):
             return ""
-    return f"{person.name} is in no project and is no operator, and so may push nothing here"
+    return f"{person.name} is neither in a project nor an operator and may not push here"
 
 
 def needs(move: Move, *, rewrites: bool) -> tuple[Action, ProjectName | None]:
@@ -134,23 +134,23 @@ def judge(person: Person, move: Move, facts: Facts, obstacle: str = "") -> RefVe
     if move.refused:
         return RefVerdict(ref, (move.refused,))
     if move.update.deletes and move.place is not None and move.place.project is None:
-        return RefVerdict(ref, ("this branch belongs to no project, and such a branch is not deleted by a push",))
+        return RefVerdict(ref, ("this branch belongs to no project, and such branches cannot be deleted by a push",))
     action, project = needs(move, rewrites=facts.rewrites)
     branch = move.what.branch if move.what is not None else None
     verdict = allowed(person, action, project, branch)
     if not verdict.allowed:
-        hint = "; it would forget commits that the branch has: fetch, rebase or merge, and push again"
+        hint = "; this is a forced push and would drop commits; fetch, rebase or merge, then push again"
         rewrites = action in (Action.BRANCH_FORCE, Action.SITE_BRANCH_FORCE)
         return RefVerdict(ref, (verdict.reason + (hint if rewrites else ""),))
     if move.what is not None and move.update.creates and not facts.project_exists:
         return RefVerdict(ref, (f"there is no project {project} in LDAP, so nobody could use this branch",))
     if move.place is not None and facts.rival is not None:
-        text = f"it would become environment {move.place.environment}, which can be project {facts.rival}'s; "
+        text = f"it would become environment {move.place.environment}, which can also belong to project {facts.rival}; "
         return RefVerdict(ref, (text + "choose another name",))
     if obstacle:
         return RefVerdict(ref, (obstacle,))
     if facts.moved:
-        return RefVerdict(ref, ("the branch is not at the commit that you saw; fetch, and push again",))
+        return RefVerdict(ref, ("the branch has moved since you fetched; fetch and push again",))
     if move.place is not None and move.update.deletes:
         return RefVerdict(ref, _still_used(move.place.environment, facts))
     return RefVerdict(ref)
@@ -158,7 +158,7 @@ def judge(person: Person, move: Move, facts: Facts, obstacle: str = "") -> RefVe
 
 def _still_used(environment: EnvironmentName, facts: Facts) -> tuple[str, ...]:
     if facts.users_unknown:
-        return (f"whether nodes still use environment {environment} cannot be told: {facts.users_unknown}",)
+        return (f"cannot find out whether nodes still use environment {environment}: {facts.users_unknown}",)
     if not facts.used_by:
         return ()
     count = len(facts.used_by)
@@ -183,11 +183,11 @@ class Counts(NamedTuple):
     def excess(self, project: ProjectName, present: int) -> str:
         """Return why `project` cannot have `present` branches; empty: it can."""
         if present > self.most:
-            return f"project {project} may have {self.most} branches at most (branches.project_branches)"
+            return f"project {project} may have at most {self.most} branches (branches.project_branches)"
         if self.archived.get(project, 0) >= ARCHIVED * self.most:
             return (
-                f"too many branches of project {project} were deleted lately and are kept in the archive;"
-                " an operator may shorten branches.archive_kept"
+                f"too many branches of project {project} were deleted recently and are kept in the archive; an "
+                f"operator can shorten branches.archive_kept"
             )
         return ""
 
@@ -228,10 +228,11 @@ def obstacles(
         near = next((BranchName(above) for above in _above(branch) if above in present), below.get(branch))
         if place is not None and rivals:
             found[branch.ref] = (
-                f"it would become environment {place.environment}, which is branch {rivals[0]}'s; choose another name"
+                f"it would become environment {place.environment}, which belongs to branch {rivals[0]}; choose "
+                f"another name"
             )
         elif near is not None:
-            found[branch.ref] = f"git cannot keep it beside branch {near}: one's name is a directory of the other's"
+            found[branch.ref] = f"git cannot store it beside branch {near}: one name is a directory of the other"
         elif counts and what.project and (why := counts.excess(what.project, of_projects[what.project])):
             found[branch.ref] = why
     return found

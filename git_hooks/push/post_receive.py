@@ -94,7 +94,7 @@ class Report(Iterator[str]):
             place = None if refused else self._place(update)
             if refused:
                 self.good = False
-                yield f"{shown(update.ref)}: stored, but NOT live: {refused}"
+                yield f"{shown(update.ref)}: stored, but NOT deployed: {refused}"
             elif place is not None:
                 found.append((update, place))
             elif (proposal := self._proposal(update)) is not None:
@@ -115,9 +115,11 @@ class Report(Iterator[str]):
             if (proposal.branch, update.old) in kept:
                 yield self._way_back(kept.pop((proposal.branch, update.old)), update)
         for one in kept.values():
-            yield f"{one.branch}: what an interrupted push took away is kept as {one.name}"
+            yield f"{one.branch}: the commits that an interrupted push removed are kept as {one.name}"
         if bad and len(found) > 1:
-            yield f"{bad} of {len(found)} environments {'is' if bad == 1 else 'are'} not as this push wants, see above"
+            yield (
+                f"{bad} of {len(found)} environments {'is' if bad == 1 else 'are'} not as this push requires, see above"
+            )
         self.good = self.good and not bad
 
     def _deployed(self, found: list[tuple[RefUpdate, Place]], who: str) -> Iterator[tuple[Told, RefUpdate, Place]]:
@@ -136,7 +138,7 @@ class Report(Iterator[str]):
             found = settle(self._deployer.repository, time.time())
         except (ToolkitError, OSError) as error:
             # The notes stay, and the next push, expire or gc tries again; what was pushed goes live all the same.
-            log.get("hooks").error("what pushes took away is noted, and not yet kept: %s", error)
+            log.get("hooks").error("the commits that pushes removed are recorded, but not kept yet: %s", error)
             return {}
         return {(one.branch, one.commit): one for one in found}
 
@@ -146,7 +148,7 @@ class Report(Iterator[str]):
         if not update.deletes:
             command = f"branch-manager restore {kept.name} --as BRANCH"
         what = "it is" if update.deletes else f"what it had before ({kept.commit.abbreviated}) is"
-        return f"{UNDER}{what} kept until {until}; an operator brings it back with: {command}"
+        return f"{UNDER}{what} kept until {until}; an operator can restore it with: {command}"
 
     def _refused(self, updates: tuple[RefUpdate, ...]) -> dict[str, str]:
         """Return ref → why what was stored must not go live."""
@@ -189,16 +191,19 @@ class Report(Iterator[str]):
     def _ends(self, place: Place) -> Iterator[str]:
         if place.topic is not None:
             ends = ends_at(time.time(), self._settings.branches.topics_unused)
-            yield f"{UNDER}ends on {day(ends)} unless somebody pushes to it before, or a node uses it"
+            yield f"{UNDER}will be archived on {day(ends)} unless somebody pushes to it before then, or a node uses it"
 
     def _read_by(self, update: RefUpdate, proposal: Proposal) -> Iterator[str]:
         if update.deletes:
             yield f"{proposal.branch}: removed"
             return
-        yield f"{proposal.branch}: stored at {update.new.abbreviated}, to be read; it becomes no environment"
-        yield f"{UNDER}an operator sees what of it runs on the master with: branch-manager audit-code {proposal.branch}"
+        yield f"{proposal.branch}: stored at {update.new.abbreviated} for review; it becomes no environment"
+        yield (
+            f"{UNDER}an operator can list what of it runs on the master with: branch-manager audit-code "
+            f"{proposal.branch}"
+        )
         ends = ends_at(time.time(), self._settings.branches.topics_unused)
-        yield f"{UNDER}ends on {day(ends)} unless somebody pushes to it before"
+        yield f"{UNDER}will be archived on {day(ends)} unless somebody pushes to it before then"
 
     def _proposal(self, update: RefUpdate) -> Proposal | None:
         branch = BranchName.of_ref(update.ref) if update.ref.startswith(HEADS) else None

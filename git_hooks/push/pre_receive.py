@@ -84,7 +84,7 @@ class Judge:
             return self._refuse([refusal(error)], moved, pusher, reasons)
         if verdict.allowed:
             return Answer(True, verdict.lines())
-        reasons = {one.ref: "; ".join(one.problems) or "could be taken, without the others" for one in verdict.refs}
+        reasons = {one.ref: "; ".join(one.problems) or "could be accepted without the others" for one in verdict.refs}
         denied = frozenset(one.ref for one in verdict.refs if verdict.checked is None and not one.allowed)
         return self._refuse(verdict.lines(), moved, pusher, reasons, denied)
 

@@ -53,7 +53,7 @@ def identify(identity: str, repository: str, environ: Mapping[str, str], now: fl
     if identity == "transport":
         return _signed(environ.get(VARIABLE, ""), repository, now)
     if identity == "gerrit":
-        raise NotAllowed("who is pushing is not known: this push came past Gerrit (setting pushes.identity)")
+        raise NotAllowed("unknown pusher: this push did not come through Gerrit (setting pushes.identity)")
     if identity == "system":
         import pwd
 
@@ -65,13 +65,13 @@ def identify(identity: str, repository: str, environ: Mapping[str, str], now: fl
         name = environ.get(_VARIABLES[identity], "")
         if environ.get("GITEA_DEPLOY_KEY_ID", "0") not in ("", "0") and identity == "gitea":
             # The name is that of the repository's owner then, whoever holds the key.
-            raise NotAllowed("a deploy key is nobody; push as a person")
+            raise NotAllowed("deploy keys may not push; use a personal account")
     if not name:
-        raise NotAllowed(f"who is pushing is not known: {identity} (setting pushes.identity) says nothing")
+        raise NotAllowed(f"unknown pusher: {identity} (setting pushes.identity) is not set")
     try:
         return Pusher(PersonName(name), identity)
     except InvalidName as error:
-        raise NotAllowed(f"who is pushing is not known: {error}") from error
+        raise NotAllowed(f"unknown pusher: {error}") from error
 
 
 def sign(name: PersonName, via: str, repository: str, now: float) -> str:
@@ -85,17 +85,19 @@ def sign(name: PersonName, via: str, repository: str, now: float) -> str:
 
 def _signed(word: str, repository: str, now: float) -> Pusher:
     if not word:
-        raise NotAllowed("who is pushing is not known: this push came past the transports (setting pushes.identity)")
+        raise NotAllowed(
+            "unknown pusher: this push did not come through branch-manager's HTTPS or ssh (setting pushes.identity)"
+        )
     said, _, mac = word.rpartition(" ")
     parts = said.split(" ")
     import hmac
 
     sound = hmac.compare_digest(mac.encode("utf-8", "replace"), _mac(read_key(repository), said, repository).encode())
     if not sound or len(parts) != 4 or parts[0] != "1":
-        raise NotAllowed("who is pushing is not known: the transport's signature is not sound")
+        raise NotAllowed("unknown pusher: the transport's signature is invalid")
     age = now - int(parts[1])
     if not -_SKEW <= age <= LONGEST_PUSH:
-        raise NotAllowed("who is pushing is not known: the transport's word is too old; push again")
+        raise NotAllowed("unknown pusher: the transport's signature is too old; push again")
     return Pusher(PersonName(parts[3]), parts[2])
 
 
@@ -121,7 +123,7 @@ def read_key(repository: str) -> bytes:
     except OSError as error:
         raise ToolkitError(f"the key cannot be read ({error.strerror}); run branch-manager init", where=path) from error
     if mode & 0o077:
-        raise ToolkitError("others may read this key; remove it and run branch-manager init", where=path)
+        raise ToolkitError("other users can read this key; remove it and run branch-manager init", where=path)
     if len(key) != 32:
         raise ToolkitError("this key is damaged; remove it and run branch-manager init", where=path)
     return key

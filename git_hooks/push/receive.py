@@ -27,7 +27,7 @@ UNDER = "  "
 """What stands before a line that belongs to the one above."""
 
 
-_AGAIN = "the next push tries again, or an operator's: branch-manager deploy {}"
+_AGAIN = "push again, or ask an operator to run: branch-manager deploy {}"
 
 
 class Told(NamedTuple):
@@ -55,19 +55,20 @@ def _lines(deployer: Deployer, place: Place, update: RefUpdate, record: Record, 
         hold = deployer.records.held(name)
         reason = f" by {hold.who}: {hold.reason}" if hold is not None else ""
         return [
-            f"{name}: NOT live, the environment is held{reason}",
-            f"{UNDER}your commit is stored, and goes live when an operator runs: branch-manager release {name}",
+            f"{name}: NOT deployed, the environment is held{reason}",
+            f"{UNDER}your commits are in the repository and go live when an operator runs: branch-manager release "
+            f"{name}",
         ]
     if record.outcome == "failed":
         return [
-            f"{name}: NOT live, nothing was changed: {record.detail}",
-            f"{UNDER}your push is stored; {record.remedy or _AGAIN.format(name)}",
+            f"{name}: NOT deployed, nothing was changed: {record.detail}",
+            f"{UNDER}your commits are in the repository; {record.remedy or _AGAIN.format(name)}",
         ]
     shown = record.new.abbreviated if record.new is not None else "nothing"
     if record.outcome == "not flushed":
         return [
             f"{name}: switched to {shown}, but puppetserver may still serve the old version: {record.detail}",
-            f"{UNDER}the next push tries again, or an operator's: branch-manager deploy {name}",
+            f"{UNDER}push again, or ask an operator to run: branch-manager deploy {name}",
         ]
     notes = [f"{UNDER}{line}" for line in record.note.splitlines()]
     return [_good(deployer, place, update, record, seconds), *notes]
@@ -77,14 +78,16 @@ def _good(deployer: Deployer, place: Place, update: RefUpdate, record: Record, s
     name = place.environment
     if record.new is None and not deployer.shows(name):
         words = "removed" if update.deletes else "stored"
-        return f"{name}: {words}; a server of another domain shows it, as soon as it asks (docs/trust-domains.md)"
+        return f"{name}: {words}; a server of another domain deploys it as soon as it asks (docs/trust-domains.md)"
     if record.new is None:
-        return f"{name}: removed" if update.deletes else f"{name}: removed, since somebody deleted the branch after you"
+        return (
+            f"{name}: removed" if update.deletes else f"{name}: removed, because somebody deleted the branch after you"
+        )
     shown = f"{name}: live at {record.new.abbreviated}"
     if update.deletes:
-        return f"{shown}, since there is a branch again that becomes it"
+        return f"{shown}, because a branch that becomes it exists again"
     if record.new == update.new:
         return f"{shown} in {took(seconds)}"
     if deployer.repository.contains(record.new, update.new):
-        return f"{shown}, a later push that has your commit {update.new.abbreviated} in it"
-    return f"{shown}, a later push; yours was replaced by it"
+        return f"{shown}, a later push that contains your commit {update.new.abbreviated}"
+    return f"{shown}, a later push that replaced yours"

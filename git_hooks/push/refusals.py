@@ -125,7 +125,7 @@ def _bounded(refusals: Sequence[Refusal]) -> Iterator[Refusal]:
         left -= _size(one)
         if left < 0:
             more = counted(len(refusals) - number, "more ref of this push is", "more refs of this push are")
-            text = f"{more} not kept here, because there is too much of it"
+            text = f"{more} not kept here, because there are too many"
             yield one._replace(ref="", old="-", new="-", verdict=text)
             return
         yield one
@@ -167,7 +167,7 @@ def _shortened(kept: list[Refusal], new: int, repository: str) -> list[Refusal]:
 def _added(gone: Refusal | None, one: Refusal) -> Refusal:
     """Return the line about what is not kept any more, with `one` in it."""
     times, first = (gone.times, gone.first) if gone else (0, one.first)
-    text = "refusals of further refs, whose lines had to go"
+    text = "refusals of further refs, whose lines were removed"
     at = max(gone.at, one.at) if gone else one.at
     return one._replace(
         ref=_GONE, old="-", new="-", verdict=text, times=times + one.times, first=min(first, one.first), at=at

@@ -68,7 +68,8 @@ def check_socket_path(store: Path) -> None:
     length = len(os.fsencode(path))
     if length > _LONGEST_PATH:
         raise ConfigurationError(
-            f"{path} has {length} bytes, and a socket's path may have {_LONGEST_PATH}; choose a shorter place",
+            f"{path} has {length} bytes, and the path of a socket may have at most {_LONGEST_PATH}; choose a "
+            f"shorter one",
             where="branches.store",
         )
 
@@ -125,7 +126,7 @@ class Service:
                 ready()
                 if not self._accept(listener, path):
                     return
-            self._log.warning("%s is gone, so the store was taken away or emptied; listening anew", path)
+            self._log.warning("%s is gone, so the store was removed or emptied; listening again", path)
             ready = _nothing
             if not self._waits_for_store():
                 return
@@ -240,7 +241,7 @@ class Service:
         except ToolkitError as error:
             yield _line(refusal(error) if request.kind == "pre-receive" else str(error))
         except OSError as error:
-            self._log.error("a push met a fault of this machine: %s", error)
+            self._log.error("a push failed because of this machine: %s", error)
             yield _line(told(error))
         yield f"={0 if good else 1}\n".encode()
 

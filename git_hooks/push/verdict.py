@@ -45,8 +45,8 @@ class Checked(NamedTuple):
         """Return the sentence for the person who pushes."""
         found = [f"{self.who} may push this"]
         if self.brings:
-            files = {0: "no file is new", 1: "1 new or changed file is sound"}
-            found.append(files.get(self.files, f"{self.files} new or changed files are sound"))
+            files = {0: "no file is new", 1: "1 new or changed file is valid"}
+            found.append(files.get(self.files, f"{self.files} new or changed files are valid"))
         if self.deletes:
             found.append("no node uses what is deleted")
         return f"checked in {took(self.seconds)}: {', '.join(found)}"
@@ -70,11 +70,11 @@ class PushVerdict(NamedTuple):
             return [clean(self.checked.line())] if self.checked is not None else []
         refused = sum(not verdict.allowed for verdict in self.refs)
         because = f", because of {refused} of its {len(self.refs)} refs" if len(self.refs) > 1 else ""
-        found = [f"refused: nothing of this push is taken{because}"]
+        found = [f"refused: nothing of this push was accepted{because}"]
         for verdict in self.refs:
             name = shown(verdict.ref)
             if verdict.allowed:
-                found.append(f"  {name}: could be taken")
+                found.append(f"  {name}: could be accepted")
             found += [f"  {name}: {clean(problem)}" for problem in verdict.problems[:SHOWN]]
             if len(verdict.problems) > SHOWN:
                 found.append(f"  {name}: … and {len(verdict.problems) - SHOWN} more")

@@ -206,4 +206,4 @@ class _Batch:
     def _ended(self) -> _GitEnded:
         """Clean up after a git that has ended by itself; the next question starts another."""
         self.close()
-        return _GitEnded("git cat-file ended; its own words stand above", where=self._path)
+        return _GitEnded("git cat-file ended; see its message above", where=self._path)

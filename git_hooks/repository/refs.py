@@ -61,6 +61,6 @@ def parse_updates(stdin: bytes) -> tuple[RefUpdate, ...]:
         # A ref may hold any bytes; what is no UTF-8 stays recognisable and is refused as a branch name later.
         parts = line.decode("utf-8", "surrogateescape").split(" ", 2)
         if len(parts) != 3 or not parts[2]:
-            raise InvalidName("a line of the hook's input is not 'OLD NEW REF'; is this run by git?")
+            raise InvalidName("a line of the hook's input is not 'OLD NEW REF'; was this run by git?")
         updates.append(RefUpdate(ObjectId(parts[0]), ObjectId(parts[1]), parts[2]))
     return tuple(updates)

@@ -142,7 +142,7 @@ def check_entries(entries: Iterable[Entry], path: str) -> None:
         seen.add(entry.name)
 
 
-TWICE = "stands twice in its tree"
+TWICE = "appears twice in its tree"
 """What is wrong with the second entry of one name."""
 
 

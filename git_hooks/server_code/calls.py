@@ -86,9 +86,9 @@ def carried(call: Call) -> bool:
 
 def _path(name: str, path: str | None) -> str:
     if path is None:
-        return f"{name}() of a path that is computed can read any file of the master; write MODULE/FILE"
+        return f"{name}() of a computed path can read any file of the master; write MODULE/FILE"
     if not _IN_MODULE.fullmatch(path):
         return f"{name}() of {path[:80]!r} reads a file of the master; write MODULE/FILE, without '..'"
     if name == "template" and path.endswith(".epp"):
-        return "template() makes ERB of an EPP file, which is Ruby; use epp()"
+        return "template() evaluates an EPP file as ERB, which is Ruby; use epp()"
     return ""

@@ -21,7 +21,7 @@ _WORDS = {
     Role.RUBY: "puppetserver loads what is below lib/ as Ruby",
     Role.ERB: "puppetserver evaluates what is below templates/ as ERB, which is Ruby; use EPP (NAME.epp)",
     Role.LOCALE: "gettext evaluates the rule of plurals in translations as Ruby",
-    Role.TYPES: "is made by the master itself; take it out of the tree",
+    Role.TYPES: "is made by the master itself; remove it from the tree",
 }
 
 

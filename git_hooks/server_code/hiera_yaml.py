@@ -64,7 +64,7 @@ def faults(content: bytes, limited: Collection[str] = ()) -> Iterator[str]:
     if found is None:
         return
     if not isinstance(found, dict) or found.get("version") != 5:
-        yield "is not of version 5"
+        yield "is not version 5"
         return
     for key, value in found.items():
         if key == "defaults":
@@ -73,14 +73,14 @@ def faults(content: bytes, limited: Collection[str] = ()) -> Iterator[str]:
             for number, level in enumerate(value if isinstance(value, list) else (), 1):
                 yield from _level(f"level {number} of {key}", level, limited)
             if value is not None and not isinstance(value, list):
-                yield f"{key} is no list"
+                yield f"{key} is not a list"
         elif key != "version":
             yield f"sets {str(key)[:50]}"
 
 
 def _level(where: str, level: object, limited: Collection[str]) -> Iterator[str]:
     if not isinstance(level, dict):
-        yield f"{where} is no mapping"
+        yield f"{where} is not a mapping"
         return
     for key, value in level.items():
         if key == "name":
@@ -106,7 +106,7 @@ def _ours(name: object, limited: Collection[str]) -> bool:
 
 def _path(where: str, path: object) -> Iterator[str]:
     if not isinstance(path, str):
-        yield f"{where} has a path that is no text"
+        yield f"{where} has a path that is not a text"
         return
     plain = _FILLED.sub("x", path)
     if path.startswith(("/", "~")) or ".." in plain.split("/") or "\0" in path or "%{" in plain or "{" in plain:

@@ -26,7 +26,7 @@ _AGENTS = ("facter", "augeas")
 class Role(Enum):
     """What puppetserver does with a file."""
 
-    NOTHING = "hands it out at most, or reads it as data of its own environment"
+    NOTHING = "only serves it as a file, or reads it as data of its own environment"
     RUBY = "loads it as Ruby"
     ERB = "evaluates it as ERB, which is Ruby"
     MANIFEST = "evaluates it as Puppet code"
@@ -77,7 +77,7 @@ def misleads(path: str, target: str) -> str:
                 return "leaves the tree"
             directories = directories[:-1]
     if any(word in ("", ".", "..") for word in words):
-        return "goes back on its way, so that it cannot be told where it ends"
+        return "goes back up on its way, so its end cannot be determined"
     where = [*directories, *words]
     there = _of_link(where[:-1], where[-1]) if where else ""
     return "" if there == here else f"makes puppetserver read {'/'.join(where) or 'the tree'} as {here}"

@@ -139,7 +139,7 @@ class Arranger:
         try:
             return self._top(_Root(tree, is_part=False))
         except RecursionError as error:
-            text = "hundreds of directories in each other, or links that lead on from one to the next"
+            text = "hundreds of nested directories, or long chains of links"
             raise UnsoundTree(text) from error
 
     def _top(self, root: _Root) -> Unit:

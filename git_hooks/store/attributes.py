@@ -65,7 +65,7 @@ def change(content: bytes, attributes: Mapping[str, str]) -> str:
     """
     filtered = attributes.get("filter", "unspecified")
     if filtered not in ("set", "unset", "unspecified"):
-        what = "a pointer to it is in the commit" if is_pointer(content) else "what that makes is not known"
+        what = "a pointer to it is in the commit" if is_pointer(content) else "its result is unknown"
         return f"filter={filtered}: {what}"
     found = []
     encoding = attributes.get("working-tree-encoding", "unspecified")
@@ -134,11 +134,11 @@ class CheckoutOf:
         asked = dict(list(files.items())[:_MOST])
         told = self._attributes(attributes, list(asked))
         if told is None:
-            return dict.fromkeys(asked, f"{NAME}: what it says could not be found out")
+            return dict.fromkeys(asked, f"{NAME}: its effect could not be determined")
         concerned = {path: said for path, said in told.items() if path in asked and _concerns(said)}
         contents = self._objects.blobs(asked[path] for path in concerned)
         found = {path: change(content, concerned[path]) for path, content in zip(concerned, contents, strict=True)}
-        found |= dict.fromkeys(list(files)[_MOST:], f"{NAME}: more than {_MOST} files to look at")
+        found |= dict.fromkeys(list(files)[_MOST:], f"{NAME}: more than {_MOST} files to check")
         return {path: what for path, what in found.items() if what}
 
     def _attributes(self, attributes: Mapping[str, str], files: list[str]) -> dict[str, dict[str, str]] | None:

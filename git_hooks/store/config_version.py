@@ -18,7 +18,7 @@ from git_hooks.store.survey import Remark, Trees
 
 _LARGEST = 65_536
 _SPEAKS = re.compile(rb"\bgit\b|\.[rg]10k-deploy\.json")
-_INSTEAD = f"config_version = {OUR_PROGRAMS[0]} $environment tells the commit"
+_INSTEAD = f"use config_version = {OUR_PROGRAMS[0]} $environment to show the commit"
 
 
 def remarks(objects: Trees, tree: str) -> Iterator[Remark]:
@@ -45,7 +45,7 @@ def remarks(objects: Trees, tree: str) -> Iterator[Remark]:
             where = "its .git is not" if word == "git" else "that file is not"
             yield Remark(NAME, found.id, "program", f"{says} needs {word}: {where} in an environment; {_INSTEAD}")
     else:
-        yield Remark(NAME, found.id, "program", f"{says} is no program; {_INSTEAD}")
+        yield Remark(NAME, found.id, "program", f"{says} is not a program; {_INSTEAD}")
 
 
 def _at(objects: Trees, tree: str, path: str) -> tuple[Entry | None, bool]:

@@ -1,4 +1,4 @@
-"""Where things stand in the store. Paths only, no effects.
+"""The paths in the store. No effects.
 
     units/AB/TREE        one git tree as real files, named after the tree ("leaf")
     units/AB/TREE.s      one git tree as a directory of links to the units of its directories ("split")

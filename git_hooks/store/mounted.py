@@ -1,4 +1,4 @@
-"""Is the store there at all? Tells one that somebody emptied from one whose file system is not mounted.
+"""Checks that the store exists, and tells an emptied store from one whose file system is not mounted.
 
 A store that was emptied is made anew from git. One that is only not mounted
 must not be: what is made would fill the disk below it, be hidden when the
@@ -25,7 +25,7 @@ from enc.terms.errors import ToolkitError
 if TYPE_CHECKING:
     from git_hooks.store.layout import Layout
 
-_TEXT = "This directory is the branch manager's store. What is in it comes from the repository (docs/branches.md).\n"
+_TEXT = "This directory is the branch manager's store. Its contents come from the repository (docs/branches.md).\n"
 
 
 class StoreAway(ToolkitError):
@@ -49,7 +49,7 @@ class Mount:
         if place is not None and not os.path.exists(self._mark) and not os.path.ismount(place):
             text = (
                 f"the file system of the store is not mounted at {place}; mount it, then branch-manager deploy. "
-                f"If it is gone for good: remove {self._note}, then branch-manager deploy makes all of it anew"
+                f"If it is gone for good, remove {self._note}, then branch-manager deploy builds everything again"
             )
             raise StoreAway(text, where=self._root)
 

@@ -1,4 +1,4 @@
-"""Is what an environment shows there? Looked at on the disk, not read off the names of links and commits.
+"""Checks on disk that an environment's files exist, instead of trusting names of links and commits.
 
 A disk that was not mounted, a hand that removed too much, a power cut: what a
 link names need not be there. Looked at is what can be seen without reading

@@ -207,7 +207,7 @@ def sentences(remarks: Sequence[Remark]) -> list[str]:
     contents = [f"{one.path} ({one.what})" for one in remarks if one.kind == "content"]
     if contents:
         count = "1 file is" if len(contents) == 1 else f"{len(contents)} files are"
-        told.append(f"{count} as in the commit, and otherwise in a checkout: {some(contents)}")
+        told.append(f"{count} as in the commit, but different in a checkout: {some(contents)}")
     return [*told, *(f"{one.path} {one.what}" for one in remarks if one.kind == "program")]
 
 

@@ -57,10 +57,10 @@ class Versions:
         except OSError as error:
             if _is_empty(path):
                 return None
-            raise ForeignEnvironment("is not a link of the branch manager's; move it away", where=path) from error
+            raise ForeignEnvironment("is not one of the branch manager's links; move it away", where=path) from error
         directory, commit = os.path.split(target)
         if directory != f"{self._layout.versions}/{environment}" or not ObjectId.accepts(commit):
-            raise ForeignEnvironment(f"leads to {target}, not into the store; move it away", where=path)
+            raise ForeignEnvironment(f"points to {target}, not into the store; move it away", where=path)
         return ObjectId(commit)
 
     def environments(self) -> tuple[EnvironmentName, ...]:

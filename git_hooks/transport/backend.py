@@ -135,7 +135,7 @@ class Answer:
         while not head.endswith(b"\r\n\r\n"):
             byte = os.read(self._process.stdout.fileno(), 1)
             if not byte or len(head) > _LONGEST_HEAD:
-                raise GitFailed("git gave no answer; its words are in the log")
+                raise GitFailed("git gave no answer; see the log for its message")
             head += byte
         status, headers = "200 OK", []
         for line in head.decode("latin-1").splitlines():

@@ -1,4 +1,4 @@
-"""A name that does not exist is answered as late as a wrong password is. Pure but for `sleep` and the clock.
+"""Answers an unknown name as late as a wrong password. Pure but for `sleep` and the clock.
 
 A password is tried by binding to LDAP, which hashes it; where there is nobody
 to bind as, the answer would come in a tenth of the time and tell a stranger

@@ -1,4 +1,4 @@
-"""What stands in a person's `sshPublicKey`: lines of an authorized_keys file, read as sshd reads them. Pure.
+"""Reads the values of a person's `sshPublicKey`, lines of authorized_keys, the way sshd does. Pure.
 
 A line is a key, or options and then a key (sshd(8), "AUTHORIZED_KEYS FILE
 FORMAT"). What limits a key there must limit it here, and our own line for sshd
@@ -74,7 +74,7 @@ class PublicKey(Name):
 
     __slots__ = ()
     kind = "an ssh public key"
-    rule = "a type of key that is taken here, then its base64"
+    rule = "a type of key that is accepted here, then its base64"
     pattern = re.compile(r"[a-z0-9@.-]{1,60} [A-Za-z0-9+/]{40,16000}={0,2}", re.ASCII)
     longest = 16_100
 
@@ -111,7 +111,9 @@ class Limits(NamedTuple):
     def options(self) -> list[str]:
         """Return the options for sshd; raise `Unusable` if its format has no way to say them."""
         if len(self.sources) > 1:
-            raise Unusable("it stands several times with different from=; sshd knows one list: write one")
+            raise Unusable(
+                "the key is listed several times with different from=, but sshd knows only one list: write one"
+            )
         found = [f"expiry-time={quoted(text)}" for text in sorted(self.expiry)]
         found += [f"from={quoted(text)}" for text in sorted(self.sources)]
         return found + (["verify-required"] if self.verify else [])
@@ -137,7 +139,7 @@ def lines_of(value: str) -> list[KeyLine]:
             continue
         likely = _likely(text)
         if text.startswith("#"):
-            found += [KeyLine(key, trouble="it stands in a comment (#)", comment=True) for key in likely]
+            found += [KeyLine(key, trouble="it is in a comment (#)", comment=True) for key in likely]
             continue
         try:
             found.append(_read(text))
@@ -145,7 +147,7 @@ def lines_of(value: str) -> list[KeyLine]:
             found += [KeyLine(key, trouble=str(error)) for key in likely]
             halves = halves or not (_KEY_LIKE.match(text) or _KEY_LIKE.match(_split(text)[1]))
     if halves:
-        trouble = "beside it in the same value stands a line that is no key, and might limit it"
+        trouble = "the same value has a line beside it that is not a key and might limit it"
         found = [line if line.trouble else line._replace(trouble=trouble) for line in found]
     return found
 
@@ -157,7 +159,7 @@ def together(lines: Iterable[KeyLine]) -> tuple[Limits, str]:
         limits = limits.and_also(line.limits)
         only_comments = only_comments and line.comment
         trouble = trouble or ("" if line.comment else line.trouble)
-    return limits, "it stands in a comment (#)" if only_comments else trouble
+    return limits, "it is in a comment (#)" if only_comments else trouble
 
 
 def instant(text: str) -> float:
@@ -182,7 +184,7 @@ def quoted(text: str) -> str:
     sshd knows one escape, `\\"`, so a backslash stands for itself, but not at the end.
     """
     if not text.isprintable() or text.endswith("\\"):
-        raise Unusable(f"sshd's options cannot hold {_shown(text)}")
+        raise Unusable(f"sshd's options cannot contain {_shown(text)}")
     return '"' + text.replace('"', '\\"') + '"'
 
 
@@ -194,12 +196,12 @@ def _read(text: str) -> KeyLine:
         options, rest = _split(text)
         key = PublicKey.of(rest)
         if key is None:
-            raise Unusable("no key of a type that is taken here stands after the options, or it is damaged")
+            raise Unusable("there is no key of an accepted type after the options, or it is damaged")
         limits = _limits(options)
     else:
         limits = Limits()
     if any(char < " " and char != "\t" for char in text) or "\x7f" in text:
-        raise Unusable("a control character stands in its line")
+        raise Unusable("its line contains a control character")
     return KeyLine(key, limits)
 
 
@@ -223,14 +225,14 @@ def _limits(options: str) -> Limits:
             limits = limits._replace(expiry=limits.expiry | {re.sub("UTC|z", "Z", value, flags=re.IGNORECASE)})
         elif name == "from" and value is not None:
             if limits.sources:
-                raise Unusable("from= stands there twice")
+                raise Unusable("from= appears twice")
             if value and not _PATTERNS.fullmatch(value):
                 raise Unusable(f"from={_shown(value)}: a list of names, addresses and networks without spaces")
             limits = limits._replace(sources=frozenset({value}))
         elif name == "verify-required" and value is None:
             limits = limits._replace(verify=True)
         elif not (name in _HELD and value is None) and not (name in _FORWARDING and value is not None):
-            raise Unusable(f"its option {_shown(name)} cannot be kept here")
+            raise Unusable(f"its option {_shown(name)} is not supported here")
     return limits
 
 

@@ -90,8 +90,8 @@ def _owner(key: PublicKey, names: Sequence[PersonName], known: KnownKeys) -> Per
     if len(names) == 1:
         return names[0]
     owner = known.first(key, names)
-    whose = f"it is taken from {owner}, who used it first" if owner else "it is taken from nobody"
-    text = f"one ssh key stands in the entries of {', '.join(names)}; {whose}: {_brief(key)}"
+    whose = f"it is accepted from {owner}, who used it first" if owner else "so it is not accepted from anybody"
+    text = f"the same ssh key is in the entries of {', '.join(names)}; {whose}: {_brief(key)}"
     note(text, syslog.LOG_WARNING if owner else syslog.LOG_ERR)
     return owner
 

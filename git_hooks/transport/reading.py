@@ -21,4 +21,4 @@ def refusal(person: Person | None, rule: Rule) -> str:
         return "sign in to read this repository"
     if rule == "authenticated" or person.holds:
         return ""
-    return f"{person.name} is in no project, and this repository is for members of projects"
+    return f"{person.name} is in no project, and only members of projects may read this repository"

@@ -1,4 +1,4 @@
-"""Who somebody is that shows a name and a password or token (HTTP Basic, RFC 7617).
+"""Finds out who signs in with a name and a password or token (HTTP Basic, RFC 7617).
 
 A password is tried by binding to LDAP as the person; nothing of it is kept, and
 none is sent anywhere if it has the form of a token. A token is looked up
@@ -87,14 +87,14 @@ class SignIn:
             if looks_like_one(secret):
                 return self._by_token(name, secret)
             if not self._transport.passwords:
-                return NotSignedIn(401, "passwords are not taken here; use a token")
+                return NotSignedIn(401, "passwords are not accepted here; use a token")
             return self._by_password(name, secret, address)
         except DirectoryUnreachable as error:
             self._log.error("nobody can sign in: %s", error)
             return _AWAY
         except ToolkitError as error:
             self._log.error("nobody can sign in: %s", error)
-            return NotSignedIn(503, "signing in does not work; an operator finds the reason in the log")
+            return NotSignedIn(503, "signing in does not work at the moment; an operator finds the reason in the log")
 
     def _by_token(self, name: PersonName, word: str) -> SignedIn | NotSignedIn:
         token = self._tokens.check(name, word, self._clock())

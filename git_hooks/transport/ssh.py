@@ -33,7 +33,7 @@ def asked(command: str, repository: str) -> Service:
     """
     match = _COMMAND.fullmatch(command.strip())
     if match is None:
-        raise UsageError("only git fetch and git push are possible here")
+        raise UsageError("only git fetch and git push are allowed here")
     called = match[2].strip("/").removeprefix("~/").removesuffix(".git")
     path = repository.strip("/").removesuffix(".git")
     if called not in (path, path.rpartition("/")[2]):
@@ -51,13 +51,13 @@ def shell(name: PersonName, settings: Settings, environ: Mapping[str, str]) -> N
     """Become git for `name`, if they may read and asked for nothing else; raise what says why not."""
     command = environ.get("SSH_ORIGINAL_COMMAND", "")
     if not command:
-        raise UsageError(f"hello {name}, you are known here; there is no shell, only git fetch and git push")
+        raise UsageError(f"hello {name}, your key works; there is no shell here, only git fetch and git push")
     service = asked(command, str(settings.branches.repository))
     membership = Membership(settings, time.time)
     try:
         person = membership.person(name)
     except NotFound as error:
-        raise NotAllowed(f"{name} has no entry in LDAP any more") from error
+        raise NotAllowed(f"{name} no longer has an entry in LDAP") from error
     finally:
         membership.close()
     reason = refusal(person, settings.branches.transport.read)

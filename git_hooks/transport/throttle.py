@@ -1,4 +1,4 @@
-"""Slows down who guesses passwords. Keeps everything in memory, bounded; no effects but that.
+"""Slows down people who guess passwords. Keeps everything in memory, bounded; no other effects.
 
 Wrong passwords are counted for the name from that address, for the name from
 everywhere, for the address, and for all together. After some, the next attempt

@@ -141,9 +141,9 @@ class Tokens:
         except FileNotFoundError:
             return False
         if status.st_mode & 0o022:
-            raise ToolkitError("others may write here, and so make tokens; chmod 0700 it", where=str(self._directory))
+            raise ToolkitError("others can write here and so make tokens; chmod 0700 it", where=str(self._directory))
         if os.geteuid() not in (0, status.st_uid) and status.st_uid != 0:
-            raise ToolkitError("belongs to another account, which makes tokens here", where=str(self._directory))
+            raise ToolkitError("belongs to another account, which could make tokens here", where=str(self._directory))
         return True
 
     def _read_all(self) -> Iterator[Token]:
@@ -163,7 +163,7 @@ class Tokens:
                     return None
                 return _token(name, json.load(stream))
         except PermissionError as error:
-            raise ToolkitError("cannot be read; it belongs to somebody else", where=str(self._path(name))) from error
+            raise ToolkitError("cannot be read; it belongs to another account", where=str(self._path(name))) from error
         except (OSError, ValueError, TypeError, KeyError, InvalidName):
             return None
 

@@ -1,1 +1,1 @@
-"""What the branch manager does by itself, and when."""
+"""The branch manager's periodic work, and when it is done."""

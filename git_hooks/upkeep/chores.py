@@ -1,4 +1,4 @@
-"""What the branch manager does by itself, beside pushes: each chore is what a command does, without being asked.
+"""The branch manager's periodic chores; each does what a command does.
 
 Owns: the chores, and which of them a site has (`intervals`). A chore yields a
 remark about each thing that it did or could not do. It takes the locks that
@@ -67,7 +67,7 @@ def projects(place: Workplace, now: float) -> Iterator[Remark]:
             except (Conflict, NotFound) as error:
                 problem = str(error)
             else:
-                text = f"project {one.project} has branch {one.place.branch} now; {told(record)}"
+                text = f"project {one.project} now has branch {one.place.branch}; {told(record)}"
                 yield Remark(one.project, text, wrong=not record.good)
                 continue
         yield Remark(one.project, f"project {one.project} has no branch: {problem}", wrong=True)
@@ -79,7 +79,7 @@ def flushes(place: Workplace, now: float) -> Iterator[Remark]:
     for environment in place.deployer.records.owing():
         try:
             if place.deployer.make_up_flush(environment):
-                yield Remark(environment, f"{environment}: puppetserver has forgotten the old version at last")
+                yield Remark(environment, f"{environment}: puppetserver has now dropped the old version")
         except FlushFailed as failure:
             failures.append(failure)
             if len(failures) >= _FLUSHES_FAILED:
@@ -97,10 +97,10 @@ def reconciliation(place: Workplace, now: float) -> Iterator[Remark]:
         if record.outcome not in ("unchanged", "held"):
             yield Remark(record.environment, told(record), wrong=not record.good)
     for environment, rivals in found.collisions.items():
-        text = f"{environment}: stays as it is, because several branches want it: {', '.join(rivals)}"
+        text = f"{environment}: stays as it is, because several branches would become it: {', '.join(rivals)}"
         yield Remark(environment, text, wrong=True)
     for environment in found.orphans:
-        text = f"{environment}: has no branch and stays; `branch-manager deploy --gone` removes it if no node uses it"
+        text = f"{environment}: has no branch but stays; `branch-manager deploy --gone` removes it if no node uses it"
         yield Remark(environment, text, wrong=True)
 
 
@@ -122,7 +122,7 @@ def expiry(place: Workplace, now: float) -> Iterator[Remark]:
         else:
             then = f"; {told(record)}" if record is not None else ""
             wrong = record is not None and not record.good
-            yield Remark(branch, f"{branch}: ended, and is kept as {kept.ref}{then}", wrong=wrong)
+            yield Remark(branch, f"{branch}: archived as {kept.ref}{then}", wrong=wrong)
 
 
 def collection(place: Workplace, now: float) -> Iterator[Remark]:
@@ -132,22 +132,22 @@ def collection(place: Workplace, now: float) -> Iterator[Remark]:
     """
     settings = place.settings.branches
     for one in settle(place.deployer.repository, now):
-        yield Remark(one.branch, f"{one.branch}: what an interrupted push took away is kept as {one.name}")
+        yield Remark(one.branch, f"{one.branch}: the commits that an interrupted push removed are kept as {one.name}")
     place.deployer.ready()
     surplus: Counter[BranchName] = Counter()
     for one in forget(place.deployer, RefStore(str(settings.repository)), settings, now):
         if one.at >= now - settings.archive_kept:
             surplus[one.branch] += 1
             continue
-        yield Remark(one.name, f"{one.name}: was archived longer ago than branches.archive_kept, and is forgotten")
+        yield Remark(one.name, f"{one.name}: was archived longer ago than branches.archive_kept and is deleted")
     for branch, count in surplus.items():
-        yield Remark(branch, f"{branch}: {count} of its archived states are forgotten (branches.archive_most)")
+        yield Remark(branch, f"{branch}: {count} of its archived states are deleted (branches.archive_most)")
     found = collect(place.deployer.layout, settings.retain, now)
     tokens = Tokens(settings.transport.tokens).remove_old(now - KEPT)
     if found.versions or found.units or found.puppetfiles or found.leftovers or tokens:
         yield Remark("gc", f"removed {found.told()}, {counted(tokens, 'token')}")
     for name in found.skipped:
-        yield Remark(name, f"{name}: its versions stay, because it is not our link any more; move it away", wrong=True)
+        yield Remark(name, f"{name}: its versions stay, because it is no longer our link; move it away", wrong=True)
 
 
 CHORES: dict[str, Chore] = {

@@ -1,4 +1,4 @@
-"""When the branch manager looks after itself: one thread that does the chores, each at its time.
+"""The thread that runs the branch manager's chores, each at its time.
 
 The times are pure (`Turn`, `after`, `earliest`); `Upkeep` waits and calls. One
 chore's failure is a line in the log and another try after a pause; it stops
@@ -111,16 +111,16 @@ class Upkeep:
                     if self._ended.is_set():
                         return True
         except (ToolkitError, OSError) as error:
-            text = f"{name} cannot be done, and is tried again: {told(error)}"
+            text = f"{name} failed and will be tried again: {told(error)}"
             self._say(name, Remark("", text, wrong=True), before)
             # What was wrong before is not known to be mended.
             self._wrong[name] = before | self._wrong[name]
             return False
         except Exception:  # one iteration of the loop
-            self._log.exception("a bug stopped %s, which is tried again", name)
+            self._log.exception("a bug stopped %s, which will be tried again", name)
             return False
         if "" in before:
-            self._log.info("%s can be done again", name)
+            self._log.info("%s works again", name)
         return True
 
     def _say(self, name: str, remark: Remark, before: Mapping[str, str]) -> None:

@@ -46,7 +46,7 @@ def taken(
     disk, and what `room` raises.
     """
     if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise UnsupportedMediaType("this Content-Encoding is not taken, only gzip")
+        raise UnsupportedMediaType("this Content-Encoding is not accepted, only gzip")
     if length is not None and length > limit:
         raise RequestEntityTooLarge(f"the request is larger than {limit} bytes")
     with tempfile.TemporaryFile(prefix="puppetmaster-push-") as stream:
@@ -84,11 +84,11 @@ def _unpack(pieces: Iterator[bytes], kept: _File) -> None:
                 kept.write(unpacker.decompress(piece, _PIECE))
                 piece = unpacker.unconsumed_tail
     except zlib.error as error:
-        raise BadRequest("the request is no sound gzip") from error
+        raise BadRequest("the request is not valid gzip") from error
     # At the bound of its own input, zlib may still hold what it has unpacked.
     kept.write(unpacker.flush(_PIECE))
     if not unpacker.eof or unpacker.unused_data:
-        raise BadRequest("the request is no sound gzip")
+        raise BadRequest("the request is not valid gzip")
 
 
 class _File:
@@ -110,4 +110,4 @@ class _File:
             self._stream.write(piece)
             self._stream.flush()
         except OSError as error:
-            raise ServiceUnavailable(f"the request cannot be kept here: {error.strerror}") from error
+            raise ServiceUnavailable(f"the request cannot be stored here: {error.strerror}") from error

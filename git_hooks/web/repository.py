@@ -67,7 +67,7 @@ def repository(settings: Settings) -> Part:
             if request.query_string == f"service={service}".encode():
                 return served.advertise(service)
         if not request.query_string:
-            raise Forbidden("this repository speaks git's smart protocol only; use git 1.6.6 or later")
+            raise Forbidden("this repository speaks only git's smart protocol; use git 1.6.6 or later")
         raise NotFound
 
     @blueprint.post("/<repository:name>/git-upload-pack")
@@ -110,7 +110,7 @@ class _Repository:
         asked = self._allowed(service, advertise=False)
         # Also what keeps a web page in somebody's browser from posting here: it cannot send this type.
         if request.content_type != f"application/x-{service}-request":
-            raise UnsupportedMediaType("this is not a request of git's smart protocol")
+            raise UnsupportedMediaType("this is not a request in git's smart protocol")
         encoding = request.headers.get("Content-Encoding", "").lower()
         limit = self._transport.upload_bytes
         if service == "git-upload-pack":
@@ -148,7 +148,7 @@ class _Repository:
         if reason:
             raise Forbidden(reason)
         if pushes and signed_in is not None and not signed_in.may_push:
-            raise Forbidden("this token is for reading only")
+            raise Forbidden("this token may only read")
         if pushes and signed_in is not None and (reason := policy.nothing(signed_in.person)):
             raise Forbidden(reason)
         protocol = request.headers.get("Git-Protocol", "")
@@ -160,7 +160,9 @@ class _Repository:
         if not header:
             return None
         if not request.is_secure and not _local(request.remote_addr or ""):
-            raise Forbidden("passwords and tokens are taken over HTTPS only; change this one, it went in clear")
+            raise Forbidden(
+                "passwords and tokens are accepted over HTTPS only; this one was sent unencrypted: change it now"
+            )
         found = self._sign_in.check(header, address)
         return found if isinstance(found, SignedIn) else _refuse(found)
 

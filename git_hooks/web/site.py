@@ -54,7 +54,7 @@ def serve(settings: Settings) -> None:
     transport = settings.branches.transport
     if transport.certificate_file is None and not web_server.is_local(transport.listen):
         raise ConfigurationError(
-            "without a certificate, people's passwords would cross the network in clear: set certificate_file and "
+            "without a certificate, people's passwords would cross the network unencrypted: set certificate_file and "
             "key_file, or listen on 127.0.0.1 behind a proxy that speaks TLS",
             where="branches.transport.listen",
         )

@@ -41,7 +41,7 @@ def webhooks(settings: Settings, receiver: Receiver) -> Part:
     def take(secret: str = "") -> tuple[Response, int]:
         expected = receiver.secret()
         if not expected:
-            raise ServiceUnavailable("no secret is configured, so nothing is taken")
+            raise ServiceUnavailable("no secret is configured, so no webhook is accepted")
         address = client_of(request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), proxies)
         who = customer(address, proxies) or f"connection {id(request.environ)}"  # of a proxy, each by itself
         with shares.one("all"), room.of(who) as take_room:

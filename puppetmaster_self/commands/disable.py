@@ -23,14 +23,16 @@ SUMMARY = "go back to the central master; local commits are kept"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--unverified", action="store_true", help="also if the central master does not serve us now")
-    parser.add_argument("--leave-clients", action="store_true", help="also if others have this master")
+    parser.add_argument(
+        "--unverified", action="store_true", help="even if the central master does not serve this instance now"
+    )
+    parser.add_argument("--leave-clients", action="store_true", help="even if other instances use this master")
     parser.add_argument(
         "--assigned",
         action="store_true",
-        help="asked for in LDAP: after the agent's run; where the central master serves already, done",
+        help="for the Puppet class: wait for the agent's run to end; succeed if the central master already serves",
     )
-    parser.add_argument("--dry-run", action="store_true", help="show what would be undone, and undo nothing")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be undone and undo nothing")
     json_option(parser)
 
 
@@ -42,7 +44,7 @@ def run(call: Call) -> int:
     with alone_here(call) as (journal, machine):
         settle(call, journal, machine)
         if call.arguments.assigned and journal.state == "client":
-            call.show(_document(call, journal, ()), "the central master serves this instance already")
+            call.show(_document(call, journal, ()), "the central master already serves this instance")
             return ExitStatus.DONE
         after(journal.state, "disable")
         steps = [begun.step for begun in journal.standing()]
@@ -71,6 +73,6 @@ def _refuse_with_clients(call: Call, journal: Journal) -> None:
     server = Certname(journal.opened["certname"])
     if found := clients(call.settings, places(call).authority, server):
         raise ToolkitError(
-            f"others have this master: {', '.join(found)}; let them go back first (puppetmaster-self invite NODE tells "
-            "how), or go with --leave-clients: then they go back by themselves, each after its give_up_after"
+            f"other instances use this master: {', '.join(found)}; let them go back first (puppetmaster-self invite "
+            f"NODE shows how), or use --leave-clients: each then goes back on its own after its give_up_after"
         )

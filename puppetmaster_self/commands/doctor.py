@@ -18,7 +18,7 @@ from puppetmaster_self.transaction.journal import Journal
 from puppetmaster_self.transaction.plan import Wish, branch_of, upstream_of
 from puppetmaster_self.transaction.steps.master import answers
 
-SUMMARY = "say whether this instance could be its own master, or whether it is a sound one"
+SUMMARY = "check whether this instance could be its own master, or whether it works as one"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,9 @@ def _examine(call: Call) -> Iterator[Finding]:
     if journal.state == "serving":
         yield from _serving(call, machine, journal)
     elif journal.state != "client":
-        yield fault("state", f"the instance is {journal.state}", "puppetmaster-self recover, unless it is under way")
+        yield fault(
+            "state", f"the instance is {journal.state}", "puppetmaster-self recover, unless it is still running"
+        )
     else:
         said = of_this_node(call.settings, machine, call.say)
         wish = Wish(environment=said.environment, project=said.project)
@@ -53,9 +55,9 @@ def _examine(call: Call) -> Iterator[Finding]:
 
 def _serving(call: Call, machine: Machine, journal: Journal) -> Iterator[Finding]:
     if answers(machine, call.settings.self_master.port):
-        yield ok("master", "the own puppetserver answers")
+        yield ok("master", "this instance's puppetserver answers")
     else:
-        yield fault("master", "the own puppetserver does not answer", "systemctl status puppetserver")
+        yield fault("master", "this instance's puppetserver does not answer", "systemctl status puppetserver")
     environment = machine.places.environments / str(journal.opened.get("environment"))
     needed = readable.of_configuration(call.settings, call.config_path.absolute())
     found = readable.in_the_way((*needed, *readable.of_environment(environment)))

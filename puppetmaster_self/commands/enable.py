@@ -32,15 +32,15 @@ SUMMARY = "make this instance its own Puppet master, or leave everything as it w
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--for-project", action="store_true", help="other instances of the project may use it, too")
+    parser.add_argument("--for-project", action="store_true", help="let other instances of the project use it too")
     parser.add_argument("--upstream", metavar="URL", help="the central repository; default: self_master.upstream")
-    parser.add_argument("--branch", metavar="BRANCH", help="what to build on; default: the project's branch")
+    parser.add_argument("--branch", metavar="BRANCH", help="the branch to build on; default: the project's")
     parser.add_argument(
         "--assigned",
         action="store_true",
-        help="asked for in LDAP: after the agent's run; where the instance is its own master already, done",
+        help="for the Puppet class: wait for the agent's run to end; succeed if already enabled",
     )
-    parser.add_argument("--dry-run", action="store_true", help="show the very steps that would be taken, and take none")
+    parser.add_argument("--dry-run", action="store_true", help="show the steps that would be taken, and take none")
     json_option(parser)
 
 
@@ -52,7 +52,7 @@ def run(call: Call) -> int:
         settle(call, journal, machine)
         if call.arguments.assigned and journal.state == "serving":
             there = document(journal, None, None, dry_run=call.arguments.dry_run)
-            call.show(there, "this instance is its own master already")
+            call.show(there, "this instance is already its own master")
             return ExitStatus.DONE
         after(journal.state, "enable")
         if call.arguments.assigned:
@@ -75,7 +75,8 @@ def run(call: Call) -> int:
         done = document(journal, plan, wish, dry_run=False)
     call.show(
         done,
-        f"this instance is its own master; edit {call.settings.self_master.working_copy}, commit, run the agent",
+        f"this instance is now its own master; edit {call.settings.self_master.working_copy}, commit, and run the "
+        f"agent",
     )
     return ExitStatus.DONE
 
@@ -89,8 +90,8 @@ def refuse_soon(ended: Ended | None, now: float) -> None:
         return
     when = iso(ended.at)
     raise ToolkitError(
-        f"it went back at {when}, because: {ended.reason}; what LDAP asks for is tried again an hour later, "
-        "and `puppetmaster-self enable` tries at once"
+        f"it went back at {when}, because: {ended.reason}; what LDAP asks for is tried again an hour later; "
+        f"`puppetmaster-self enable` tries at once"
     )
 
 
@@ -111,7 +112,7 @@ def _check(call: Call, facts: Facts) -> None:
         return
     for line in lines([finding for finding in found if finding.level == "fault"]):
         call.say(line)
-    raise ToolkitError("not now; nothing was changed", where="preflight")
+    raise ToolkitError("not ready (see above); nothing was changed", where="preflight")
 
 
 def _opening(plan: Plan, wish: Wish) -> dict[str, Any]:

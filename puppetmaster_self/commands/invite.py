@@ -26,7 +26,7 @@ def run(call: Call) -> int:
     journal, where = read_journal(call), places(call)
     opened = journal.opened
     if journal.state != "serving" or not opened.get("for_project"):
-        raise ToolkitError("this instance serves no others; puppetmaster-self enable --for-project")
+        raise ToolkitError("this instance serves no others; run puppetmaster-self enable --for-project")
     node, server = Certname(call.arguments.node), Certname(opened["certname"])
     if node == server:
         raise ToolkitError(f"{server} is this master itself")
@@ -44,9 +44,9 @@ def _check(call: Call, node: Certname, project: str) -> None:
     try:
         said = classification(call.settings, node)
     except (DirectoryUnreachable, DirectoryRefused) as error:
-        call.say(f"what LDAP says about {node} is not known: {error}")
+        call.say(f"LDAP cannot be asked about {node}: {error}")
         return
     if said.project != project:
-        raise ToolkitError(f"{node} is of project {said.project or '(none)'}, and this master signs for {project} only")
+        raise ToolkitError(f"{node} is in project {said.project or '(none)'}, and this master signs only for {project}")
     if said.environment is None or not (places(call).environments / said.environment).exists():
-        raise ToolkitError(f"the environment of {node} is {said.environment}, which this master does not have")
+        raise ToolkitError(f"{node} has the environment {said.environment}, which this master does not have")

@@ -20,7 +20,9 @@ _WAIT = 600.0
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--watch", action="store_true", help="also go back if the own master is dead for too long")
+    parser.add_argument(
+        "--watch", action="store_true", help="also go back if this instance's master has been down too long"
+    )
     json_option(parser)
 
 

@@ -9,12 +9,12 @@ from enc.terms.errors import ExitStatus
 from puppetmaster_self.commands.session import alone_here
 from puppetmaster_self.commands.syncing import queue_here
 
-SUMMARY = "push one local patch, alone, to the project's branch or for review"
+SUMMARY = "push a single local patch to the project's branch or for review"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("number", metavar="N", type=int, help="its place in `sync --dry-run`, from 1")
+    parser.add_argument("number", metavar="N", type=int, help="its number in `sync --dry-run`, from 1")
     parser.add_argument("--review", action="store_true", help="to self_master.sync.review_ref instead of the branch")
     json_option(parser)
 

@@ -27,7 +27,7 @@ def read_journal(call: Call) -> Journal:
 def settle(call: Call, journal: Journal, machine: Machine) -> None:
     """Finish or undo what was interrupted, before something else begins; only looking changes nothing."""
     if journal.state not in SETTLED and not call.arguments.dry_run:
-        call.say(f"{journal.state} was interrupted; first that")
+        call.say(f"{journal.state} was interrupted; recovering first")
         recover(journal, machine, call.say)
 
 

@@ -13,7 +13,7 @@ from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.standing.presence import standing
 from puppetmaster_self.sync import results as sync_results
 
-SUMMARY = "tell who serves this instance, since when, how far ahead and behind, and what is kept"
+SUMMARY = "show who serves this instance and since when, commits ahead and behind, and what is kept"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ from puppetmaster_self.sync.sync import Result, Sync
 from puppetmaster_self.sync.upstream import GOOD
 from puppetmaster_self.transaction.journal import Busy
 
-SUMMARY = "bring the local patches onto what the central branch shows now, or leave everything as it is"
+SUMMARY = "rebase the local patches onto the present central branch, or leave everything as it is"
 _NEWEST = ""
 _WAIT = 300.0
 """Seconds that the timer waits for others; it comes again much later."""
@@ -27,13 +27,15 @@ _WAIT = 300.0
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--dry-run", action="store_true", help="fetch, and tell what would become of each patch")
+    parser.add_argument("--dry-run", action="store_true", help="fetch, and show what would happen to each patch")
     parser.add_argument("--unpark", action="store_true", help="also try the patches that were set aside")
-    parser.add_argument("--forecast", metavar="BRANCH", help="which patches would conflict with this central branch")
     parser.add_argument(
-        "--back", metavar="SNAPSHOT", nargs="?", const=_NEWEST, help="return to a snapshot, the newest one by default"
+        "--forecast", metavar="BRANCH", help="show which patches would conflict with this central branch"
     )
-    parser.add_argument("--scheduled", action="store_true", help="by the timer: not after --back, or if busy")
+    parser.add_argument(
+        "--back", metavar="SNAPSHOT", nargs="?", const=_NEWEST, help="return to a snapshot, by default the newest"
+    )
+    parser.add_argument("--scheduled", action="store_true", help="for the timer: do nothing after --back or while busy")
     json_option(parser)
 
 
@@ -47,7 +49,7 @@ def run(call: Call) -> int:
             if arguments.forecast is not None:
                 return _forecast(call, queue)
             if arguments.scheduled and sync_results.paused(place):
-                why = "paused since `sync --back`; `puppetmaster-self sync` goes on"
+                why = "paused since `sync --back`; resume with `puppetmaster-self sync`"
                 call.show({**_document(call, Result("paused", why), queue.now()), "behind": None}, why)
                 return ExitStatus.DONE
             if arguments.back is not None:
@@ -65,7 +67,7 @@ def run(call: Call) -> int:
                 announce(call.settings, machine, journal, call.say)
     except Busy:
         if arguments.scheduled:  # somebody is at work, and the timer comes again
-            said = _document(call, Result("blocked", "another puppetmaster-self works here"), time.time())
+            said = _document(call, Result("blocked", "another puppetmaster-self is running here"), time.time())
             call.show(said, ())
             return ExitStatus.DONE
         raise

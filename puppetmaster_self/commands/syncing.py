@@ -23,7 +23,7 @@ from puppetmaster_self.transaction.steps.base import PUPPETS
 def queue_here(call: Call, journal: Journal, machine: Machine) -> Sync:
     """Return this instance's patch queue; raise `WrongState` if it is not its own master."""
     if journal.state != "serving":
-        raise WrongState(f"this instance is {journal.state}; only a self-master has local patches")
+        raise WrongState(f"this instance is {journal.state}, and only a self-master has local patches")
     own, places = call.settings.self_master, machine.places
     branches = config.load(places.configuration).branches
     environment = EnvironmentName(journal.opened["environment"])
@@ -71,4 +71,4 @@ def refuse_together(call: Call, *names: str) -> None:
     given = [name for name in names if getattr(call.arguments, name) not in (None, False)]
     if len(given) > 1:
         words = " and ".join("--" + name.replace("_", "-") for name in given)
-        raise ToolkitError(f"{words} do not go together")
+        raise ToolkitError(f"{words} cannot be combined")

@@ -78,7 +78,7 @@ def git(machine: Machine, repository: Path, *words: str, timeout: float = _LOCAL
 
 def reason(words: str) -> str:
     """Return in one line why git failed, without credentials, and what to do where that can be told."""
-    hint = " (nobody can be asked for a password here: give git a key or a credential helper)"
+    hint = " (git cannot ask for a password here: give it a key or a credential helper)"
     return why(words) + (hint if _REFUSED.search(words) else "")
 
 
@@ -190,7 +190,7 @@ def set_aside(path: Path, place: Path) -> str:
             raise
         return f"{path} holds local work and stays where it is"
     whole_file.sync(place)
-    return f"{path} holds local work; it is {target} now"
+    return f"{path} holds local work and was moved to {target}"
 
 
 def removed(path: Path) -> None:

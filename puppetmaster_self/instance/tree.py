@@ -1,4 +1,4 @@
-"""What files are like, kept and brought back: content, links, owners, modes, extended attributes.
+"""Saves and restores files: content, links, owners, modes, extended attributes.
 
 `look` describes trees, `keep` also copies what files hold, `restoration`
 decides what has to be done so that things are as they were, `restore` does it.
@@ -90,7 +90,7 @@ def keep(described: Look, directory: Path) -> None:
             with whole_file.filled(place, mode=0o600, survives=Strength.ORDER) as aside:
                 shutil.copyfile(path, aside)
                 if _digest(str(aside)) != entry.content:
-                    raise ToolkitError("changed while it was copied; try again when nobody writes there", where=path)
+                    raise ToolkitError("changed while being copied; try again when nothing writes there", where=path)
     whole_file.sync(directory)
 
 
@@ -122,12 +122,12 @@ def restore(tasks: Iterable[Task], before: Look, copies: Path, kept: Path) -> li
     told = []
     for act, path in tasks:
         if act == "leave":
-            told.append(f"{path} was changed by somebody else and stays")
+            told.append(f"{path} was changed by somebody else and is kept")
             continue
         if act == "replace" and os.path.lexists(path):
             place = kept / path.lstrip("/")
             _set_aside(path, place)
-            told.append(f"{path} had been changed since; that version is {place}")
+            told.append(f"{path} had been changed since; the changed version is kept as {place}")
         entry = before.get(path)
         if entry is None:
             told += _removed(path)
@@ -205,7 +205,7 @@ def _removed(path: str) -> list[str]:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-        return [f"{path} stays: there is something in it that is not ours"]
+        return [f"{path} is kept, because it contains something that is not ours"]
     return []
 
 

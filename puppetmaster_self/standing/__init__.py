@@ -1,1 +1,1 @@
-"""What an instance is now, for whom, and whether it should stay so."""
+"""An instance's present role, whom it serves, and whether it should keep that role."""

@@ -59,7 +59,7 @@ def clients(settings: Settings, authority: Path, server: Certname) -> list[str]:
         except NotFound:
             continue  # it is deleted
         except ToolkitError as error:
-            found.append(f"{node} (perhaps; what LDAP says is not known: {error})")
+            found.append(f"{node} (perhaps; LDAP could not be asked: {error})")
     return found
 
 

@@ -81,19 +81,19 @@ def announce(settings: Settings, machine: Machine, journal: Journal, tell: Tell)
         certname = Certname(machine.run(*words, timeout=60).output.strip().rpartition("\n")[2])
         _write(settings, certname, None if value == _NOBODY else value)
     except ToolkitError as error:
-        tell(f"LDAP does not know yet that this instance is {journal.state}: {error}")
+        tell(f"LDAP has not been told yet that this instance is {journal.state}: {error}")
         return
     try:
         whole_file.write(memory, f"{value}\n".encode(), mode=0o600, survives=Strength.POWER_CUT)
     except NotWritten as error:
-        tell(f"LDAP knows that this instance is {journal.state}, and is told again: {error}")
+        tell(f"LDAP knows that this instance is {journal.state} and is told again: {error}")
 
 
 def _write(settings: Settings, certname: Certname, value: str | None) -> None:
     with DirectoryEditor(settings) as editor:
         found = editor.find(settings.nodes_base, NodeFilter(settings.nodes.filter).for_name(certname))
         if len(found) != 1:
-            raise ToolkitError(f"{len(found)} entries answer to the name {certname}")
+            raise ToolkitError(f"{len(found)} entries have the name {certname}")
         record = found[0]
         present = record.first(ATTRIBUTE)
         if present == value:

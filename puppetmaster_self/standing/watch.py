@@ -65,7 +65,7 @@ def _let_go(journal: Journal, machine: Machine, settings: Settings, tell: Tell) 
     if not journal.opened.get("assigned") or rests(machine.now(), journal.since or 0.0, journal.reason):
         return
     if taken_back(settings, Certname(journal.opened["certname"])):
-        tell(f"the class {SELF} was taken away from this node in LDAP")
+        tell(f"the class {SELF} was removed from this node in LDAP")
         depart(journal, machine, settings, tell, verified=True)
 
 
@@ -85,12 +85,13 @@ def _lives(journal: Journal, machine: Machine, settings: SelfMasterSettings, tel
         return True
     dead = Dead.seen(_read(mark), float(journal.opened["at"]), time.monotonic())
     if dead.seconds >= settings.dead_after:
-        leave(journal, machine, f"the own puppetserver has been dead for {dead.seconds:.0f} s", tell)
+        leave(journal, machine, f"this instance's puppetserver has been down for {dead.seconds:.0f} s", tell)
         mark.unlink(missing_ok=True)
         return False
     whole_file.write(mark, json.dumps(dead._asdict()), mode=0o600, survives=Strength.KILL)
     tell(
-        f"the own puppetserver has not answered for {dead.seconds:.0f} s; after {settings.dead_after:.0f} s we go back"
+        f"this instance's puppetserver has not answered for {dead.seconds:.0f} s; after {settings.dead_after:.0f} s "
+        f"the instance goes back"
     )
     return False
 

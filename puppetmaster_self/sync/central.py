@@ -44,7 +44,7 @@ class Central:
                 self.git.ask("ls-remote", "--exit-code", REMOTE, branch.ref, timeout=self.timeout).status
                 == _NO_SUCH_REF
             ):
-                raise GitFailed(f"the central repository has no branch {branch} any more")
+                raise GitFailed(f"the central repository no longer has branch {branch}")
             raise GitFailed(f"the central repository cannot be fetched: {reason(answer.words)}")
         found = self.tip(branch)
         if found is None:
@@ -58,7 +58,7 @@ class Central:
             said = [line.strip() for line in answer.words.splitlines() if line.strip()]
             refused = [line.removeprefix("remote: ") for line in said if line.startswith(("remote: ", "! ["))]
             words = reason("\n".join(refused) or answer.words)
-            raise GitFailed(f"the central repository did not take it: {words}")
+            raise GitFailed(f"the central repository refused it: {words}")
 
     def tip(self, branch: BranchName) -> ObjectId | None:
         """Return where a branch was when it was fetched last; None: there was none."""

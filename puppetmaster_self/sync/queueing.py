@@ -41,7 +41,9 @@ class Queueing:
         once = (f"^{commit}" for commit in self._once(branch))
         new = self.commits.listed("--topo-order", f"--max-count={LONGEST + 1}", tip, f"^{theirs}", *once)
         if len(new) > LONGEST:
-            raise ToolkitError(f"{local} has more than {LONGEST} commits that {branch} never had; is that its branch?")
+            raise ToolkitError(
+                f"{local} has more than {LONGEST} commits that {branch} never had; is {branch} the right branch?"
+            )
         all_new = int(self.git.text("rev-list", "--count", tip, f"^{theirs}"))
         behind = int(self.git.text("rev-list", "--count", theirs, f"^{tip}"))
         patches = []
@@ -68,8 +70,8 @@ class Queueing:
         merged = self.merging.merge_commits(parents[0], parents[1]) if len(parents) == 2 else None
         if merged is None or merged.conflicts or merged.tree != self.commits.tree(commit):
             raise ToolkitError(
-                f"the merge {self.commits.told(commit)} holds changes of its own, which no patch has; "
-                "make a line of commits of it (git rebase), then sync again"
+                f"the merge {self.commits.told(commit)} has changes of its own that are in no patch; turn it into a "
+                f"line of commits (git rebase), then sync again"
             )
 
     def _taken_as(self, queue: Queue, patch: Patch) -> Commit | None:

@@ -75,7 +75,7 @@ def alone(repository: PatchRepository, queue: Queue, number: int) -> tuple[Patch
         needed = blames(earlier, merged.conflicts)
         hint = f"it builds on {needed}; send that first" if needed else "sync first"
         where = ", ".join(merged.conflicts)
-        raise Conflict(f"patch {number}, {patch.told}, cannot go alone, it conflicts in {where}: {hint}")
+        raise Conflict(f"patch {number}, {patch.told}, cannot be sent alone, because it conflicts in {where}: {hint}")
     if merged.tree == commits.tree(queue.upstream):
         raise ToolkitError(f"patch {number}, {patch.told}: upstream has it already")
     return patch, merging.write(patch, merged.tree, queue.upstream)

@@ -84,10 +84,10 @@ def metrics(document: Mapping[str, Any], at: float) -> str:
     """Return the numbers in Prometheus's text format. Pure."""
     standing = sum(one["fortune"] in ("kept", "moved") for one in document["patches"])
     values = (
-        ("success", "1 if the last sync was good, else 0", int(document["outcome"] in GOOD)),
+        ("success", "1 if the last sync succeeded, else 0", int(document["outcome"] in GOOD)),
         ("time_seconds", "When the last sync ended, in seconds since 1970", int(at)),
-        ("patches", "Local patches that stand on the central branch", standing),
-        ("parked", "Patches that are set aside", len(document["parked"])),
+        ("patches", "Local patches on top of the central branch", standing),
+        ("parked", "Patches that are set aside (parked)", len(document["parked"])),
         ("behind", "Commits of the central branch that are not here", document["behind"]),
     )
     return prometheus.text(_PREFIX, (prometheus.single(*said) for said in values if said[2] is not None))

@@ -123,12 +123,12 @@ class Sync:
         chosen = self._snapshots.find(name, tip)
         self.repository.refs.point(NEXT, chosen.commit)
         if chosen.commit != tip and (obstacle := self.working_copy.obstacle(chosen.commit)):
-            return Result("blocked", f"the present state stays: {obstacle}")
+            return Result("blocked", f"nothing was changed: {obstacle}")
         kept = self._move(tip, chosen.commit)
         done = self.deploy()
         if not done.good:
             self.repository.refs.point(self.local.ref, tip, chosen.commit)
-            return Result("failed", f"the present state stays: {done.detail}")
+            return Result("failed", f"nothing was changed: {done.detail}")
         left = self.working_copy.bring(chosen.commit)
         told = f"{self.local} is at {chosen.commit.abbreviated} again, as it was before {chosen.name}"
         return Result("paused", "; ".join(filter(None, (told, left))), snapshot=kept)
@@ -171,7 +171,7 @@ class Sync:
                 except Conflict:
                     continue  # somebody pushed meanwhile
             return self._finish(outcome, queue, replayed, snapshot)
-        raise Conflict(f"{self.local} was moved again and again meanwhile; it stays as it is")
+        raise Conflict(f"{self.local} kept moving in the meantime; it stays as it is")
 
     def _refusal(self, queue: Queue, replayed: Replayed) -> Result | None:
         self.at("next")
@@ -203,7 +203,7 @@ class Sync:
                 self.repository.refs.point(self.local.ref, queue.local, replayed.tip)
                 for fate in replayed.of("parked"):
                     self.repository.refs.unpark(fate.patch)
-            return self._result("failed", queue, replayed, f"the old state stays: {done.detail}")
+            return self._result("failed", queue, replayed, f"nothing was changed: {done.detail}")
         self.at("base")
         self.repository.refs.point(BASE, queue.upstream)
         self.repository.refs.point(NEXT, replayed.tip)

@@ -48,7 +48,7 @@ class TreeCheck:
                 version = deployer.prepare(self.environment, commit)
             return self._compile(version) if self.settings.compile else ""
         except (ToolkitError, OSError) as error:
-            return f"the new tree cannot be tried: {told(error)}"
+            return f"the new tree cannot be tested: {told(error)}"
 
     def _compile(self, version: str) -> str:
         self.directory.mkdir(exist_ok=True)

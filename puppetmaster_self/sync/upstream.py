@@ -101,13 +101,13 @@ class Fate(NamedTuple):
         if self.fortune == "taken":
             return f"{head}: upstream has it" + (f" as {self.taken_as.commit.abbreviated}" if self.taken_as else "")
         if self.fortune == "empty":
-            return f"{head}: dropped, for nothing of it is left to do"
+            return f"{head}: dropped, because nothing of it is left"
         if self.fortune == "parked":
             return f"{head}: parked; it conflicts in {self.clash}"
         if self.fortune == "conflict":
             return f"{head}: conflicts in {self.clash}"
         if self.fortune == "waiting":
-            return f"{head}: not tried, for an earlier one conflicts"
+            return f"{head}: not tried, because an earlier one conflicts"
         return head
 
 
@@ -161,7 +161,7 @@ def parse_merge(status: int, output: bytes) -> Merged:
     if status == 0:
         return Merged(tree)
     if status != 1 or b"" not in fields[1:]:
-        raise ValueError("this is no answer of git merge-tree")
+        raise ValueError("this is not an answer of git merge-tree")
     end = fields.index(b"", 1)
     paths = tuple(dict.fromkeys(_text(path) for path in fields[1:end]))
     rest, kinds = fields[end + 1 :], []
@@ -223,9 +223,9 @@ def blames(parked: Iterable[tuple[Commit, frozenset[str]]], paths: Iterable[str]
 def message(outcome: Outcome, queue: Queue | None, replayed: Replayed | None, detail: str = "") -> str:
     """Return the one line that stands for a sync."""
     if outcome == "conflict" and replayed is not None and replayed.stopped is not None:
-        return f"the old state stays: {replayed.stopped}"
+        return f"nothing was changed: {replayed.stopped}"
     if outcome in ("unsound", "blocked"):
-        return f"the old state stays: {detail}"
+        return f"nothing was changed: {detail}"
     if outcome in ("failed", "paused") or queue is None:
         return detail
     standing = len(replayed.of("kept", "moved")) if replayed else len(queue.patches)

@@ -91,9 +91,9 @@ class WorkingCopy:
             return ""
         for name, what in _UNDER_WAY.items():
             if (self._dot_git / name).exists():
-                return f"{what} is under way in {self.path}; finish it, or give it up"
+                return f"{what} is under way in {self.path}; finish or abort it"
         if not self._repository.refs.hold(tip):
-            return f"{self.path} holds commits that were not pushed; git push, or git pull --rebase"
+            return f"{self.path} has commits that were not pushed; git push, or git pull --rebase"
         self._fetch()
         if not self._checked_out():
             return ""
@@ -101,7 +101,7 @@ class WorkingCopy:
         tried = self._git.ask("read-tree", "-n", "-m", "-u", tip, target)
         if tried.status == 0:
             return ""
-        return f"uncommitted work in {self.path} is in the way: {_paths(tried)}; commit it or put it away (git stash)"
+        return f"uncommitted work in {self.path} is in the way: {_paths(tried)}; commit it or stash it (git stash)"
 
     def bring(self, target: ObjectId) -> str:
         """Move it to `target`; return why that was not possible, empty if it was."""

@@ -1,4 +1,4 @@
-"""The orderly way back to the central master, wanted by somebody: `disable`, or the class taken away in LDAP.
+"""The orderly way back to the central master: by `disable`, or after the class was removed in LDAP.
 
 First the local commits are bundled and pushed, and what became of them is
 written down. Not here: going back because something is broken (transaction.py).
@@ -41,7 +41,7 @@ def depart(journal: Journal, machine: Machine, settings: Settings, tell: Tell, *
         if not verified:
             return
         output = agent.run(machine, "--noop", timeout=float(settings.self_master.run_timeout))
-        for line in ("the central master serves us; what its catalog changes:", *agent.would_change(output)):
+        for line in ("the central master serves this instance; its catalog would change:", *agent.would_change(output)):
             tell(line)
 
     disable(journal, machine, before, verify, tell)
@@ -52,7 +52,7 @@ def last_run(machine: Machine, settings: SelfMasterSettings, tell: Tell) -> None
     try:
         agent.run(machine, timeout=float(settings.run_timeout))
     except ToolkitError as error:
-        tell(f"the agent's run failed, and will be tried again as always: {error}")
+        tell(f"the agent's run failed and will be repeated at the usual time: {error}")
 
 
 def keep_commits(journal: Journal, machine: Machine, settings: Settings) -> list[str]:
@@ -88,11 +88,11 @@ def branch_to_keep(settings: Settings, project: str | None, certname: Certname, 
     pattern, where = settings.self_master.keep_as, "self_master.keep_as"
     moment = compact(now)
     if project is None and (pattern is None or "%{project}" in pattern):
-        raise ToolkitError("the project is not known", where=where)
+        raise ToolkitError("the project is unknown", where=where)
     if pattern is None:
         place = Rules(settings.branches.rules).topic_branch(ProjectName(project or ""), f"{certname.short}-{moment}")
         if place is None:
-            raise ToolkitError("names no branch, and no rule of branches.rules has <name> and <topic>", where=where)
+            raise ToolkitError("names no branch, and no rule in branches.rules has <name> and <topic>", where=where)
         return place.branch
     words = {"project": project or "", "name": certname.short, "time": moment}
     return BranchName(re.sub(r"%\{(project|name|time)\}", lambda match: words[match[1]], pattern))

@@ -258,5 +258,5 @@ def _hidden(machine: Machine, environmentpath: str) -> list[str]:
                 commits = counted(int(ahead), "commit that was", "commits that were")
                 found.append(f"{environment} holds {commits} not pushed")
         except ProgramFailed as error:
-            found.append(f"{environment} cannot be looked at: {error}")
+            found.append(f"{environment} cannot be checked: {error}")
     return found

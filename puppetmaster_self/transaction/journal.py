@@ -112,7 +112,7 @@ class Journal:
     def open(self, state: State, at: float, **facts: Any) -> None:
         """Begin the journal; nothing has been changed before this is on disk."""
         if self.entries:
-            raise ToolkitError("there is one already; `puppetmaster-self recover` first", where=str(self.path))
+            raise ToolkitError("there already is one; run `puppetmaster-self recover` first", where=str(self.path))
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._history.mkdir(mode=0o700, exist_ok=True)
         self._set_aside()
@@ -178,7 +178,7 @@ class Journal:
         Raise `NotWritten` if it has to stay where it is.
         """
         if self.standing():  # no `assert`, which Python may be told to leave out
-            raise AssertionError("evidence stays until the undo is complete")
+            raise AssertionError("the journal is kept until the undo is complete")
         if self._owed:
             with contextlib.suppress(NotWritten):
                 self._lines.append(*self._owed)
@@ -265,7 +265,9 @@ def alone(lock: Path, *, wait: float = 0.0) -> Iterator[int]:
                 break
             except BlockingIOError as error:
                 if time.monotonic() >= deadline:
-                    raise Busy("another puppetmaster-self works here; wait for it", where=str(lock)) from error
+                    raise Busy(
+                        "another puppetmaster-self is running here; wait for it to end", where=str(lock)
+                    ) from error
                 time.sleep(0.1)
         yield handle
     finally:
@@ -285,7 +287,7 @@ def _entries(lines: JsonLines) -> list[dict[str, Any]]:
             continue
         if entry is None or entry.get("state", "client") not in STATES:
             raise JournalDamaged(
-                f"line {line.number} cannot be read; the snapshot beside it shows how things were", where=lines.file
+                f"line {line.number} cannot be read; the snapshot beside it has the earlier state", where=lines.file
             )
         entries.append(entry)
     return entries

@@ -1,4 +1,4 @@
-"""What a run of the agent in noop said that it would change, for people. Pure.
+"""Shows people what an agent's noop run would change. Pure.
 
 Puppet writes a message for each property, `PATH/content: current_value '{sha256}…',
 should be '{sha256}…' (noop)`, and before that of a file's content, where it may
@@ -38,7 +38,11 @@ def differences(output: str, shown: Callable[[str], bool]) -> list[list[str]]:
     for message in _messages(output):
         if content := _CONTENT.match(message):
             what, path = content.groups()
-            contents[what] = _told(message) if shown(path) else ["not everybody may read it, so it is not shown"]
+            contents[what] = (
+                _told(message)
+                if shown(path)
+                else ["the file is not readable by everybody, so its contents are not shown"]
+            )
         elif noop := _NOOP.match(message):
             hashes = _HASHES.fullmatch(noop[1])
             lines = contents.pop(hashes[1], []) if hashes else []

@@ -88,7 +88,7 @@ def site_branch(settings: Settings, environment: EnvironmentName) -> BranchName 
         return None
     site, local = Rules(settings.branches.rules).branch_of(PUPPETS), LOCAL
     if site is not None and (f"{site}/".startswith(f"{local}/") or f"{local}/".startswith(f"{site}/")):
-        raise ToolkitError(f"{local} is in the way of {site}, which is {PUPPETS}", where="branches.rules")
+        raise ToolkitError(f"{local} conflicts with {site}, which is {PUPPETS}", where="branches.rules")
     return site
 
 
@@ -187,7 +187,7 @@ def _autosign(places: Places, wish: Wish) -> str | None:
     if not wish.for_project:
         return None
     if wish.project is None:
-        raise ToolkitError("LDAP does not tell this instance's project, whose others may use it", where="--for-project")
+        raise ToolkitError("LDAP does not name the project of this instance", where="--for-project")
     program = Path(sys.prefix) / "bin/enc-autosign"
     words = {"configuration": places.configuration, "program": program, "journals": _journals(places)}
     return _AUTOSIGN.format(**{key: shlex.quote(str(path)) for key, path in words.items()})

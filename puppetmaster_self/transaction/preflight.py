@@ -1,4 +1,4 @@
-"""May this instance become its own master now? Facts in, findings out. Pure.
+"""Decides whether this instance may become its own master now: facts in, findings out. Pure.
 
 A fault stops `enable` before anything is changed. `doctor` shows the same.
 """
@@ -41,8 +41,8 @@ def _machine(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
         ("disk", facts.disk, settings.disk),
     ):
         if has < needs:
-            words = f"{has // 1_000_000} MB are free, {needs // 1_000_000} are needed"
-            yield fault(check, words, f"make room, or lower self_master.{check}")
+            words = f"{has // 1_000_000} MB are free, but {needs // 1_000_000} are needed"
+            yield fault(check, words, f"free some space, or lower self_master.{check}")
         else:
             yield ok(check, f"{has // 1_000_000} MB are free")
     if facts.certificate is not None and facts.now < facts.certificate - _CLOCK:
@@ -50,22 +50,30 @@ def _machine(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
     else:
         yield ok("clock", "is after the time of the agent's certificate")
     if facts.master_runs:
-        yield fault("port", "a puppetserver runs here already", "an instance that is a master needs no self-master")
+        yield fault(
+            "port",
+            "a puppetserver already runs here",
+            "an instance that is already a master cannot become a self-master",
+        )
     elif facts.port_taken:
-        yield fault("port", f"somebody listens on port {settings.port}", "end that, or set self_master.port")
+        yield fault("port", f"another program listens on port {settings.port}", "stop it, or set self_master.port")
     else:
         yield ok("port", f"port {settings.port} is free")
 
 
 def _packages(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
     if facts.new_packages is None:
-        yield fault("packages", f"cannot be had: {facts.packages_said}", f"needed: {', '.join(settings.packages)}")
+        yield fault(
+            "packages", f"cannot be installed: {facts.packages_said}", f"needed: {', '.join(settings.packages)}"
+        )
     else:
         yield ok("packages", f"{facts.new_packages} would be installed")
     if facts.upstream_said:
-        yield fault("repository", f"cannot be read: {facts.upstream_said}", "see self_master.upstream and branch")
+        yield fault(
+            "repository", f"cannot be read: {facts.upstream_said}", "see self_master.upstream and self_master.branch"
+        )
     elif facts.upstream_named:
-        yield ok("repository", "nothing is wrong with it so far")
+        yield ok("repository", "no fault found (it is asked only where git is installed)")
 
 
 def _agent(facts: Facts) -> Iterator[Finding]:
@@ -76,9 +84,9 @@ def _agent(facts: Facts) -> Iterator[Finding]:
     elif facts.agent_disabled:
         yield fault("agent", "is disabled", "puppet agent --enable")
     elif facts.last_run is None:
-        yield fault("agent", "nothing is known of a run", "run it: puppet agent --test")
+        yield fault("agent", "no run is known", "run it: puppet agent --test")
     elif facts.last_run[1]:
-        yield fault("agent", f"{counted(facts.last_run[1], 'resource')} failed in its last run", "mend that first")
+        yield fault("agent", f"{counted(facts.last_run[1], 'resource')} failed in its last run", "fix that first")
     elif facts.now - facts.last_run[0] > _OLD_RUN:
         yield warning("agent", "its last run was more than a day ago", "puppet agent --test")
     else:
@@ -87,14 +95,18 @@ def _agent(facts: Facts) -> Iterator[Finding]:
 
 def _places(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
     if not _PATH.fullmatch(str(settings.base)):
-        words = f"self_master.base is {str(settings.base)!r}, which puppet.conf and units cannot hold"
-        yield fault("places", words, "name one of letters, digits and . _ + @ - only, from / on")
+        words = f"self_master.base is {str(settings.base)!r}, which cannot be written in puppet.conf and units"
+        yield fault("places", words, "use an absolute path of letters, digits and . _ + @ - only")
     for path in facts.occupied:
-        yield fault("places", f"{path} is there already", "move it away; it may be of an earlier time")
+        yield fault("places", f"{path} already exists", "move it away; it may be left over from an earlier run")
     for words in facts.hidden:
-        yield fault("work", f"{words}, and would be out of sight", "push it, or move it away")
+        yield fault("work", f"{words} and would be hidden", "push it, or move it away")
     if not facts.own_name_is_local:
-        yield note("name", f"{facts.certname} does not lead to this machine", "the own master is called localhost here")
+        yield note(
+            "name",
+            f"{facts.certname} does not resolve to this machine",
+            "this instance's master is called localhost here",
+        )
 
 
 def _reading(facts: Facts) -> Iterator[Finding]:
@@ -103,4 +115,6 @@ def _reading(facts: Facts) -> Iterator[Finding]:
     if not facts.unreadable:
         yield ok("reading", "puppetserver's account can read what it will need")
     if facts.upstream_named and not facts.hiera_known and not facts.upstream_said:
-        yield note("reading", "where hiera.yaml leads is not known yet", "it is looked at when environments are made")
+        yield note(
+            "reading", "what hiera.yaml refers to is not known yet", "it is checked when the environments are made"
+        )

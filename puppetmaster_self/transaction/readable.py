@@ -1,4 +1,4 @@
-"""What puppetserver's account has to read on this instance, and what is in its way. Looks only.
+"""Checks what puppetserver's account must read on this instance and what prevents it. Changes nothing.
 
 A classifier that cannot read its password, and hiera data behind a directory
 that nobody may pass, are found otherwise when everything is up: the first as a
@@ -76,7 +76,7 @@ def of_configuration(settings: Settings, config: Path) -> Iterator[Needed]:
     if password is not None and settings.domains.serves != "projects":
         yield Needed(str(password), "the password for LDAP", secret=True)
     if settings.directory.tls.ca_file is not None:
-        yield Needed(str(settings.directory.tls.ca_file), "the certificate that LDAP's is checked with")
+        yield Needed(str(settings.directory.tls.ca_file), "the certificate that verifies LDAP's")
     yield Needed(str(settings.answers.directory), "the answers")
 
 
@@ -116,10 +116,10 @@ def _told(one: Needed, at: str, why: str) -> InTheWay:
     name = PUPPETSERVER_USER
     words = f"{name} cannot read {one.path} ({one.what}): {'it' if at == one.path else at} {why}"
     if why == HIDDEN:
-        instead = "name a place elsewhere, or have self_master.code say confined => false"
-        return InTheWay(f"{words}, for puppetserver's unit is confined", instead)
+        instead = "use another place, or set confined => false in self_master.code"
+        return InTheWay(f"{words}, because puppetserver's unit is confined", instead)
     if Path(at).is_dir():
-        return InTheWay(words, f"chmod o+x {shlex.quote(at)}, or name a place that {name} can reach")
+        return InTheWay(words, f"chmod o+x {shlex.quote(at)}, or use a place that {name} can reach")
     path = shlex.quote(at)
     if one.secret:
         group = READERS if _group(READERS) is not None else name

@@ -46,8 +46,8 @@ SETTLED: frozenset[State] = frozenset({"client", "serving"})
 
 _INSTEAD: MappingProxyType[tuple[State, Event], str] = MappingProxyType(
     {
-        ("serving", "enable"): "this instance is its own master already",
-        ("client", "disable"): "this instance is not its own master; there is nothing to go back from",
+        ("serving", "enable"): "this instance is already its own master",
+        ("client", "disable"): "this instance is not its own master, so there is nothing to disable",
     }
 )
 
@@ -62,5 +62,5 @@ def after(state: State, event: Event) -> State:
         return TRANSITIONS[state, event]
     except KeyError:
         said = _INSTEAD.get((state, event), f"{event} is not possible while the instance is {state}")
-        hint = "" if state in SETTLED else "; `puppetmaster-self recover` first"
+        hint = "" if state in SETTLED else "; run `puppetmaster-self recover` first"
         raise WrongState(said + hint) from None

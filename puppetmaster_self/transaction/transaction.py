@@ -54,7 +54,7 @@ def enable(journal: Journal, machine: Machine, steps: Iterable[Step], tell: Tell
         tell(f"going back: {reason}")
         go_back(journal, machine, tell)
 
-    _attempt(journal, "enabling", forwards, back, "everything is as before")
+    _attempt(journal, "enabling", forwards, back, "everything is as it was before")
 
 
 def disable(
@@ -85,7 +85,7 @@ def disable(
         _stay(journal, machine, tell)
         journal.enter(after("disabling", "refused"), machine.now(), reason)
 
-    _attempt(journal, "disabling", forwards, back, "this instance goes on being its own master")
+    _attempt(journal, "disabling", forwards, back, "this instance remains its own master")
     with uninterrupted(), journal.owing():
         go_back(journal, machine, tell)
 
@@ -133,14 +133,14 @@ def go_back(journal: Journal, machine: Machine, tell: Tell) -> None:
     if failed is not None:
         step, error = failed
         raise Stuck(
-            f"{step} could not be undone: {_said(error)}; mend that, then run `puppetmaster-self recover`",
+            f"{step} could not be undone: {_said(error)}; fix that, then run `puppetmaster-self recover`",
             where=str(journal.path),
         ) from error
     journal.close(machine.now())
     try:
         _sweep(machine)
     except OSError as error:
-        tell(f"copies of how things were are left, until the next enable: {told(error)}")
+        tell(f"backup copies of the earlier state are left until the next enable: {told(error)}")
 
 
 def _attempt(
@@ -190,7 +190,9 @@ def _carry_out(journal: Journal, machine: Machine, step: Step, tell: Tell) -> No
 def _undo(begun: Begun, machine: Machine) -> list[str]:
     """Undo one step; raise `ToolkitError` also for one that this version does not know."""
     if begun.step not in STEPS:
-        raise ToolkitError("is no step of this version; go back with the one that wrote the journal", where=begun.step)
+        raise ToolkitError(
+            "is not a step of this version; go back with the version that wrote the journal", where=begun.step
+        )
     return STEPS[begun.step].undo(machine, begun.undo)
 
 
@@ -206,7 +208,7 @@ def _stay(journal: Journal, machine: Machine, tell: Tell) -> None:
     """Give the agent the own master again: from the old one, as enable did."""
     switch, resume = journal.last(Switch.name), journal.last(Resume.name)
     if switch is None or resume is None:
-        raise JournalDamaged("tells of no agent that was switched, nor how to do that", where=str(journal.path))
+        raise JournalDamaged("does not say how to switch the agent back", where=str(journal.path))
     try:
         for begun in journal.standing():
             if begun.step in (Switch.name, Resume.name):

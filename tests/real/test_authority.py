@@ -282,7 +282,7 @@ def test_the_revocation_list_comes_to_this_master_and_never_an_older_one(site: S
     crl = x509.load_pem_x509_crl(file.read_bytes())
     assert crl.get_revoked_certificate_by_serial_number(old) is not None
     assert before != file.read_bytes()
-    assert "is so already" in admin("certificate", "crl")[1]
+    assert "already up to date" in admin("certificate", "crl")[1]
     fetched = crl_files.fetch(site.authority)
     stale = crl_files.Fetched(before, lists(before, crl_files.trusted(site.authority)))
     with pytest.raises(NotTrusted, match="older"):

@@ -73,7 +73,7 @@ def test_list_shows_every_environment_with_its_distance(managed: Managed) -> Non
 @pytest.mark.parametrize("name", ["agent", "MAIN"])
 def test_no_commit_becomes_an_environment_of_a_name_that_puppet_keeps(managed: Managed, name: str) -> None:
     done = managed.branch_manager("deploy", name, "--commit", str(managed.tip("project/red")))
-    assert done.returncode == 2 and f"keeps {name} from environments" in done.stderr
+    assert done.returncode == 2 and f"forbids {name} as an environment" in done.stderr
     assert name not in listed(managed)
 
 
@@ -107,7 +107,7 @@ def test_a_rollback_holds_until_the_release(managed: Managed) -> None:
     managed.branch_manager("deploy")
     bad = managed.tip("project/red") or ""
     told = managed.branch_manager("rollback", "project_red", "--dry-run", *WHY).stdout
-    assert told == f"project_red would show {sound[:10]} in place of {bad[:10]}, and be held there\n"
+    assert told == f"project_red would show {sound[:10]} in place of {bad[:10]} and be held there\n"
     (would,) = data(managed, "rollback", "project_red", *WHY, "--dry-run")["deploys"]
     (done,) = data(managed, "rollback", "project_red", *WHY)["deploys"]
     assert {key: would[key] for key in ("from", "to", "outcome", "why")} == {
@@ -125,7 +125,7 @@ def test_a_rollback_holds_until_the_release(managed: Managed) -> None:
 
 def test_an_unused_topic_is_archived_and_comes_back(managed: Managed, slapd: Slapd) -> None:
     tip = managed.tip("topic/red/x")
-    assert "not long ago" in managed.branch_manager("expire").stdout
+    assert "pushed to recently" in managed.branch_manager("expire").stdout
     _long_ago(managed, "red__x")
     assert "would be archived" in managed.branch_manager("expire", "--dry-run").stdout
     assert data(managed, "restore")["archived"] == []
@@ -173,7 +173,7 @@ def test_gc_and_verify_store(managed: Managed) -> None:
     site = managed.settings.branches.environments / "project_red/manifests/site.pp"
     site.write_text("# somebody was here\n")
     done = managed.branch_manager("verify-store")
-    assert done.returncode == 4 and "holds something else" in done.stdout
+    assert done.returncode == 4 and "differs from its commit" in done.stdout
     counts = dict.fromkeys(("versions", "units", "leftovers", "puppetfiles", "token_count"), 0)
     assert data(managed, "gc") == {**counts, "skipped": [], "archived": []}
 
@@ -195,7 +195,7 @@ def test_a_store_that_lost_something_is_not_said_to_be_well(managed: Managed, lo
     assert "are not whole" in managed.branch_manager("doctor").stdout
     assert "mend" in managed.branch_manager("deploy", "--dry-run").stdout
     done = managed.branch_manager("deploy")
-    assert done.returncode == 0 and "laid out again" in done.stdout
+    assert done.returncode == 0 and "restored" in done.stdout
     assert shown(managed, "project_red")
     assert {row["state"] for row in listed(managed).values()} == {"live"}
     assert data(managed, "verify-store") == {"faults": []}

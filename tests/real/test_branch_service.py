@@ -185,6 +185,6 @@ def test_a_store_that_cannot_be_written_is_told_in_one_line(site: Site, warm: bo
         said = site.push("two")
         service.stop()
         thread.join()
-    assert "test: NOT live, nothing was changed: " in said and ": Is a directory" in said and "[Errno" not in said
-    assert "your push is stored" in said
+    assert "test: NOT deployed, nothing was changed: " in said and ": Is a directory" in said and "[Errno" not in said
+    assert "your commits are in the repository" in said
     assert "bug" not in said

@@ -300,7 +300,7 @@ def test_a_push_onto_a_puppetfile_that_keeps_the_tree_from_going_live_is_refused
     good = "mod 'a', :git => 'https://example.org/a', :tag => '1'\n"
     for puppetfile, said in (
         ("system('x')\n", "Puppetfile line 1: only moduledir"),
-        (good, "Puppetfile: module a is in the tree, too (modules/a); remove one"),
+        (good, "Puppetfile: module a is also in the tree (modules/a); remove one of the two"),
         ("moduledir 'other'\n" + good, None),
     ):
         tree: Content = {"Puppetfile": puppetfile, "modules": {"a": {"x": ""}}}
@@ -376,7 +376,7 @@ def test_a_push_tells_of_the_files_that_it_changes_and_of_all_if_it_changes_the_
     assert pushed("") == ""
     note = pushed("*.txt eol=crlf")
     assert note == (
-        "2 files are as in the commit, and otherwise in a checkout: d/one.txt (eol=crlf), d/two.txt (eol=crlf)"
+        "2 files are as in the commit, but different in a checkout: d/one.txt (eol=crlf), d/two.txt (eol=crlf)"
     )
     assert "1 file is" in pushed("*.txt eol=crlf", three="x", **{"four.txt": "4\n"})
     assert pushed("*.txt eol=crlf", three="y", **{"four.txt": "4\n"}) == ""
@@ -411,7 +411,7 @@ def test_an_attribute_that_keeps_git_busy_keeps_no_deploy(bare: Bare, deployer: 
         ),
         ("scripts/v.sh", "exec date\n", "is not executable: git update-index --chmod=+x scripts/v.sh"),
         ("scripts/other.sh", "#!/bin/sh\n", "which is not in this tree"),
-        ("scripts", "#!/bin/sh\n", "is no program"),
+        ("scripts", "#!/bin/sh\n", "is not a program"),
         ("scripts/v.sh", "#!/bin/sh\n# git would say more\ndate\n", ""),
         ("/usr/bin/puppetmaster-config-version $environment", "#!/bin/sh\n", ""),
     ],
@@ -433,7 +433,7 @@ def test_a_puppetfile_that_is_not_followed_is_told_when_it_comes_or_changes(bare
     for text, other in (("a", "1"), ("a", "2"), ("b", "2"), (None, "2"), ("b", "3")):
         own: Content = {"Puppetfile": text} if text is not None else {}
         bare.commit("test", {**own, "x": other})
-        notes.append("its Puppetfile is not followed" in show(deployer).note)
+        notes.append("its Puppetfile is ignored" in show(deployer).note)
     assert notes == [True, False, True, False, True]
 
 
@@ -450,7 +450,7 @@ def test_who_can_mend_a_failed_deploy_is_told(bare: Bare) -> None:
         record = deployer.deploy(TEST, Tip(BranchName("test")), "me")
     assert record.outcome == "failed"
     assert record.remedy == (
-        "no push helps before an operator has mended the repository (git fsck), then: branch-manager deploy test"
+        "no push helps until an operator has repaired the repository (git fsck) and run: branch-manager deploy test"
     )
     bare.live("test").mkdir()
     (bare.live("test") / "x").touch()

@@ -121,7 +121,7 @@ def test_sizes_are_known_and_within_bounds_before_any_content_is_read(bare: Bare
         "the top's, the directory's, its files'"
     )
     objects, found = look(bare, commit, push_bytes=3_000)
-    assert len(found) == 1 and "hold together more than 3000 bytes" in found[0]
+    assert len(found) == 1 and "together have more than 3000 bytes" in found[0]
     assert "content" not in dict(objects.asked)
 
 

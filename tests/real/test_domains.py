@@ -82,7 +82,7 @@ def test_each_server_answers_its_domain_and_has_nothing_of_the_other(
 
     status, line = site.enc(WEB)
     assert status == 1
-    said = f"{WEB} is of the domain projects, which p.example.org serves; this server serves the domain site only"
+    said = f"{WEB} belongs to the domain projects, which p.example.org serves; this server serves the domain site only"
     assert line == f"enc: {said} (domains.serves)\n"
     assert answer(Certname(WEB), site.settings) == (ExitStatus.FAILED, line.removeprefix("enc: "))
     for name in (DB, "bare.example.org", "nobody.example.org"):
@@ -153,8 +153,8 @@ def test_nothing_is_inherited_across_domains(slapd: Slapd, following: dict[str, 
     slapd.modify(node_dn(WEB, "red"), {"parentNode": [(REPLACE, [DB])]})
     slapd.modify(node_dn(DB, "ops"), {"parentNode": [(REPLACE, ["web2.example.org"])]})
     site, projects = following["site"], following["projects"]
-    eventually(lambda: "parent is of another domain" in projects.log.read_text(), "the project's node is told")
-    eventually(lambda: "parent is of another domain" in site.log.read_text(), "the site's node is told")
+    eventually(lambda: "parent belongs to another domain" in projects.log.read_text(), "the project's node is told")
+    eventually(lambda: "parent belongs to another domain" in site.log.read_text(), "the site's node is told")
     assert SECRET.encode() not in held(projects.layout.root)
     for node, project in ((WEB, "red"), (DB, "ops")):
         slapd.modify(node_dn(node, project), {"parentNode": [(REPLACE, [])]})
@@ -224,7 +224,7 @@ def test_a_site_server_shows_no_environment_of_a_project(
     assert branch_manager(repository, "deploy") == 0
     assert environments(repository) == {"production", "test"}
     done = repository.push([{"ref": "project/red", "files": {"manifests/site.pp": "new"}}])
-    assert done.status == 0 and "project_red: stored; a server of another domain shows it" in done.output
+    assert done.status == 0 and "project_red: stored; a server of another domain deploys it" in done.output
     done = repository.push([{"ref": "topic/red/new", "files": {"x": "new"}}])
     assert done.status == 0 and environments(repository) == {"production", "test"}
     capsys.readouterr()

@@ -242,7 +242,7 @@ def test_a_person_is_refused_by_our_table_and_by_slapd_alone(settings: Settings)
         with open_desk(settings, PersonName(who), f"pw-{who}") as desk:
             with pytest.raises(NotAllowed, match=who):
                 setting(desk, "a", "2")
-            with pytest.raises(NotAllowed, match="the directory does not let"):
+            with pytest.raises(NotAllowed, match="this account lacks the rights"):
                 desk.editor.modify(PLACE, [ValueChange("puppetVar", ("a=1",), ("a=2",))])
     with pytest.raises(ToolkitError, match="password is wrong"), open_desk(settings, PersonName("anna"), "x"):
         pass
@@ -270,13 +270,13 @@ def test_undo_brings_back_and_can_be_undone(settings: Settings) -> None:
         history.undo(desk, back.id, reason=WHY)
         assert variables(settings) == {"a=2", "b=1"}
         setting(desk, "a", "3")
-        with pytest.raises(Conflict, match="changed again since"):
+        with pytest.raises(Conflict, match="has since been changed again"):
             history.undo(desk, second.id, reason=WHY)
 
 
 def test_a_refused_undo_names_the_later_edit(settings: Settings, admin: Run) -> None:
     def refused(identity: str | None) -> str:
-        with open_desk(settings) as desk, pytest.raises(Conflict, match="changed again since") as failure:
+        with open_desk(settings) as desk, pytest.raises(Conflict, match="has since been changed again") as failure:
             history.undo(desk, str(identity), reason=WHY)
         return failure.value.message
 
@@ -497,7 +497,7 @@ def test_what_surprises_is_told_and_taken(config: Path, admin: Run, tmp_path: Pa
     status, _, err = admin("node", "set", WEB1, *words, "--reason", WHY)
     assert status == 0
     assert [line.partition(":")[0] for line in err.splitlines()[:3]] == ["class ntp", "variable fqdn", "data motd"]
-    assert "no file was found for it in environment red" in err
+    assert "no file found for it in environment red" in err
     words = ("--class", "sudo", "--environment", "blue", "--json")
     status, out, _ = admin("project", "set", "red", *words, "--reason", WHY)
     assert status == 0
@@ -512,9 +512,9 @@ def test_what_surprises_is_told_and_taken(config: Path, admin: Run, tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("red--x", "stand singly"),
-        ("red-", "stand singly"),
-        ("a_-b", "stand singly"),
+        ("red--x", "must be single"),
+        ("red-", "must be single"),
+        ("a_-b", "must be single"),
         ("wiki-a", "project wiki-a and of project wiki_a could become one environment (project_wiki_a)"),
         ("production", ""),
     ],
@@ -539,7 +539,7 @@ def test_the_rules_say_which_names_meet(config: Path, admin: Run) -> None:
 def test_no_project_gives_its_nodes_what_puppet_keeps(config: Path, admin: Run) -> None:
     config.write_text(f"{config.read_text()}projects: {{environment: '%s'}}\n")
     status, _, err = admin("project", "add", "user", "--admin", "anna", "--reason", WHY)
-    assert status == 1 and "(projects.environment): Puppet's documentation keeps user" in err
+    assert status == 1 and "(projects.environment): Puppet's documentation forbids user" in err
     assert admin("project", "add", "users", "--admin", "anna", "--reason", WHY)[0] == 0
 
 
@@ -556,10 +556,13 @@ def test_an_environment_of_another_project_takes_its_admins_word(admin: Run, con
                   ("node", "try", WEB1, "topic/blue/x")):  # fmt: skip
         for (who,) in everybody:
             status, err = tried(*words, who=who)
-            assert status == 1 and "project blue's, and project red is none of its guests" in err, (words, err)
+            assert status == 1 and "belongs to project blue, and project red is not one of its guests" in err, (
+                words,
+                err,
+            )
     assert tried("node", "try", WEB1, "topic/blue/x", who="mia")[0] == 1
     local = admin(*node, "--reason", WHY)
-    assert local[0] == 1 and "none of its guests" in local[2], "the local operator's is refused, too"
+    assert local[0] == 1 and "not one of its guests" in local[2], "the local operator's is refused, too"
     assert tried("project", "set", "blue", "--guest", "red")[0] == 1, "anna is no admin of blue"
     assert tried("project", "set", "red", "--guest", "blue", who="mia")[0] == 1
     for place in (("blue", "--prefix", "web"), ("--site",), ("--group", "g")):
@@ -571,7 +574,7 @@ def test_an_environment_of_another_project_takes_its_admins_word(admin: Run, con
     number = json.loads(admin("node", "history", WEB1, "--json")[1])["edits"][-1]["id"]
     assert tried("project", "unset", "blue", "--guest", "red", who="bert")[0] == 0
     status, err = tried("node", "undo", number)
-    assert status == 1 and "none of its guests" in err, "an undo is an edit like any other"
+    assert status == 1 and "not one of its guests" in err, "an undo is an edit like any other"
     status, _, err = admin("node", "show", WEB1)
     assert status == 0, err
 

@@ -77,8 +77,8 @@ def test_a_prefix_that_somebody_else_changed_is_a_conflict_too(editor: Directory
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        (ValueChange("puppetVar", remove=("zz=1",)), Conflict, "not there any more"),
-        (ValueChange("puppetVar", add=("b=2",)), Conflict, "there already"),
+        (ValueChange("puppetVar", remove=("zz=1",)), Conflict, "no longer there"),
+        (ValueChange("puppetVar", add=("b=2",)), Conflict, "already there"),
         (ValueChange("puppetClass", add=("ümlaut",)), DirectoryRefused, "syntax"),
         (ValueChange("sn", add=("x",)), DirectoryRefused, "schema"),
         (ValueChange("noSuchAttribute", add=("x",)), DirectoryRefused, "schema"),
@@ -159,5 +159,5 @@ def test_no_answer_to_a_change_says_that_it_may_have_been_made(slapd: Slapd, set
     impatient = replace(settings, directory=replace(settings.directory, timeout=Duration(0.3)))
     with DirectoryEditor(impatient) as editor:
         editor.sign_in()
-        with slapd.hung(), pytest.raises(DirectoryUnreachable, match="look whether"):
+        with slapd.hung(), pytest.raises(DirectoryUnreachable, match="check whether"):
             editor.add(PLACE, {"objectClass": KIND, "cn": ("web1",)})

@@ -81,7 +81,7 @@ class Act:
         raise NotImplementedError
 
     def made(self) -> bool | None:
-        """Tell whether all is as it should be; None: neither as before nor as it should be."""
+        """Tell whether everything is in place; None: neither as before nor as it should be."""
         raise NotImplementedError
 
     def finish(self) -> int:
@@ -165,7 +165,9 @@ def test_what_fails_at_any_step_leaves_old_or_new_and_the_next_call_finishes(
         if status == 0:
             assert half, told
         if half is None:  # then it is known, and what to do is told
-            assert "`enc-admin instance resume`" in said.err or "the same command makes the rest" in said.err, told
+            assert "`enc-admin instance resume`" in said.err or "run the same command again for the rest" in said.err, (
+                told
+            )
         assert one.finish() == 0, (told, capsys.readouterr().err)
         assert one.made(), told
         assert (site.journal(), site.damaged()) == ([], []), told

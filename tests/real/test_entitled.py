@@ -49,7 +49,7 @@ def test_an_edit_past_our_commands_opens_no_other_projects_environment(following
     assert said(following) == "project_a", "no trial"
     assert usage.nodes(theirs) == (), "so b's branch can be deleted, and ends"
     slapd.modify(node_dn(WEB, "a"), {"puppetmasterTrial": [(DELETE, [])], "environment": [(ADD, ["project_b"])]})
-    eventually(lambda: any("none of its guests" in one.message for one in following.status().problems), "told")
+    eventually(lambda: any("not one of its guests" in one.message for one in following.status().problems), "told")
     assert said(following) == "project_a", "the last good answer is its own, and goes on"
     assert usage.nodes(theirs) == ()
     slapd.modify(project("b"), {"puppetmasterGuest": [(ADD, ["a"])]})
@@ -76,7 +76,7 @@ def test_a_project_that_comes_later_gets_nobodys_nodes_and_loses_none(following:
     slapd.modify(project("c-d"), {"puppetmasterGuest": [(ADD, ["c_d"])]})
     eventually(lambda: said(following, CACHE) == said(following, "other.example.org") == "project_c_d", "shared")
     slapd.modify(project("c-d"), {"puppetmasterGuest": [(DELETE, [])]})
-    eventually(lambda: "neither's nodes" in said(following, CACHE), "not shared any more")
+    eventually(lambda: "so nodes of neither" in said(following, CACHE), "not shared any more")
     for place in (node_dn("other.example.org", "c_d"), f"ou=c_d,ou=hosts,{SUFFIX}", project("c_d")):
         slapd.delete(place)
     eventually(lambda: said(following, CACHE) == "project_c_d", "there is one again")
@@ -94,7 +94,7 @@ def test_what_a_project_that_is_gone_has_left_is_nobodys(following: Following) -
     assert Usage(load(following.configuration)).nodes(EnvironmentName("project_b__x")) == ()
     slapd.delete(f"ou=b,ou=hosts,{SUFFIX}")
     add_project(slapd, "b")
-    eventually(lambda: "is project b's" in said(following), "b's again")
+    eventually(lambda: "belongs to project b" in said(following), "b's again")
     slapd.modify(node_dn(WEB, "a"), {"environment": [(DELETE, [])]})
     eventually(lambda: said(following) == "project_a", "its own")
     slapd.modify(node_dn(WEB, "a"), {"puppetmasterTrial": [(ADD, ["project_b until 9999999999 mine"])]})
@@ -110,7 +110,7 @@ def test_without_a_follower_it_is_the_same(following: Following) -> None:
     following.end()
     following.layout.contact.unlink()
     following.slapd.modify(node_dn(WEB, "a"), {"environment": [(ADD, ["project_c_d"])]})
-    assert "is project c-d's, and project a is none of its guests" in said(following)
+    assert "belongs to project c-d, and project a is not one of its guests" in said(following)
     following.slapd.modify(project("c-d"), {"puppetmasterGuest": [(ADD, ["a"])]})
     assert said(following) == "project_c_d"
     add_project(following.slapd, "c_d")

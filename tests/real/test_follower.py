@@ -363,10 +363,10 @@ def test_status_says_what_a_server_said_that_does_not_give_all(following: Follow
         [BIN / "enc-admin", "--config", following.configuration, "status"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 4
-    assert "LDAP answers and does not give all" in done.stdout
+    assert "LDAP answers but does not return everything" in done.stdout
     assert "raise its size limit" in done.stdout and "cannot be reached" not in done.stdout
     done = subprocess.run(
         [BIN / "enc-admin", "--config", following.configuration, "doctor"], capture_output=True, text=True, check=False
     )
-    assert "LDAP answers and does not give all" in done.stdout + done.stderr
+    assert "LDAP answers but does not return everything" in done.stdout + done.stderr
     assert following.enc(WEB)[0] == 0

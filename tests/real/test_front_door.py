@@ -126,7 +126,7 @@ def test_who_may_push_nothing_is_told_before_git_starts(managed: Managed, tmp_pa
     clone = Clone(tmp_path / "clone")
     assert clone.clone(managed.url("carol")).returncode == 0
     done = clone.push("by carol")
-    assert done.returncode != 0 and "carol is in no project and is no operator" in done.stderr
+    assert done.returncode != 0 and "carol is neither in a project nor an operator" in done.stderr
 
 
 def test_a_delta_that_becomes_gigabytes_ends_git_and_nothing_else(managed: Managed) -> None:
@@ -147,7 +147,7 @@ def test_one_project_has_a_bounded_number_of_branches(managed: Managed, tmp_path
     try:  # a hook without a service reads it at each push
         assert clone.git("push", "origin", *many).returncode == 0
         done = clone.git("push", "origin", "HEAD:refs/heads/topic/red/one-more")
-        assert done.returncode != 0 and "project red may have 5 branches at most" in done.stderr
+        assert done.returncode != 0 and "project red may have at most 5 branches" in done.stderr
         assert clone.push("what is there moves", "origin", "HEAD:refs/heads/topic/red/t1").returncode == 0
     finally:
         managed.configuration.write_text(text)

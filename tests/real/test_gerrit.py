@@ -147,7 +147,7 @@ def test_arguments_that_say_too_little_refuse(gerrit: Gerrit, words: tuple[str, 
 
 def test_nobody_is_believed_past_gerrit_or_without_the_setting(gerrit: Gerrit) -> None:
     pushed = gerrit.site.push([{"ref": "project/red", "files": {"a": "b"}}], who="olga")
-    assert pushed.moved == {} and "this push came past Gerrit" in pushed.output
+    assert pushed.moved == {} and "this push did not come through Gerrit" in pushed.output
     gerrit.site.configure(identity="gitolite")
     status, said = gerrit.push(RED, gerrit.commit({"a": "new"}, gerrit.site.refs()[RED]), "olga")
-    assert status == 2 and "Gerrit is not believed" in said
+    assert status == 2 and "Gerrit's word on who pushes is not accepted" in said

@@ -145,7 +145,7 @@ def test_root_does_not_use_what_somebody_else_can_exchange(tmp_path: Path, what:
         place.rename(tmp_path / "there/repository.git")
         (tmp_path / "repository.git").mkdir()
         place = tmp_path / "there/repository.git"
-        with pytest.raises(NotSafe, match="could let it be something else"):
+        with pytest.raises(NotSafe, match="could replace it"):
             owner_of([parent / "link/../../repository.git"])
         assert owner_of([tmp_path / "there/deeper/../../repository.git"]) is None
         places = [parent / "link/../repository.git"]
@@ -153,7 +153,7 @@ def test_root_does_not_use_what_somebody_else_can_exchange(tmp_path: Path, what:
         os.chown(parent, ACCOUNT, ACCOUNT)
         (tmp_path / "link").symlink_to(parent)
         places = [tmp_path / "link/repository.git"]
-    with pytest.raises(NotSafe, match="could let it be something else"):
+    with pytest.raises(NotSafe, match="could replace it"):
         owner_of(places)
     os.chown(place, ACCOUNT, ACCOUNT)
     if what != "open":

@@ -67,7 +67,7 @@ def test_all_others_keep_up_while_it_is_there_and_it_comes_back(following: Follo
     problems = named(following)
     assert "description has 180" in problems[f"entry {place}"] and "entryUUID" in problems[f"entry {place}"]
     assert "cannot be read" in problems[POISON]
-    assert "the last good answer goes on" in problems[POISON] and following.classes(POISON) == ["ntp"]
+    assert "the last good answer stays in use" in problems[POISON] and following.classes(POISON) == ["ntp"]
     told = following.log.read_text().count("entryUUID")
     for _ in range(3):  # comparisons
         time.sleep(0.3)

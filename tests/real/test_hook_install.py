@@ -109,17 +109,17 @@ def test_drift_is_found_and_put_right(site: ManagedRepository) -> None:
     (site.bare.path / "puppetmaster/pusher.key").chmod(0o640)
     found = {drift.where.rpartition("/")[2]: drift.what for drift in verify(site.settings, site.configuration)}
     assert found == {
-        "pre-receive": "is not executable: git does as if it were not there",
+        "pre-receive": "is not executable, so git ignores it",
         "post-receive": "differs from what init writes",
         "config": "receive.fsckObjects is false, should be true",
-        "pusher.key": "others may read this key; remove it and run branch-manager init",
+        "pusher.key": "other users can read this key; remove it and run branch-manager init",
     }
     (site.bare.path / "puppetmaster/pusher.key").unlink()
     install(site.settings, site.configuration)
     assert verify(site.settings, site.configuration) == []
     (hooks / "pre-receive").unlink()
     assert [drift.what for drift in verify(site.settings, site.configuration)] == [
-        "is missing: git takes every push, or nothing is deployed"
+        "is missing: git accepts every push, or nothing is deployed"
     ]
 
 
@@ -161,7 +161,7 @@ def test_what_cannot_be_managed_is_refused_before_anything_is_changed(site: Mana
         install(site.settings, site.configuration)
     git(site.bare.path, "config", "--unset", "core.hooksPath")
     git(site.bare.path, "config", "core.bare", "false")
-    with pytest.raises(InstallError, match="no bare repository"):
+    with pytest.raises(InstallError, match="is not a bare repository"):
         install(site.settings, site.configuration)
     assert set(files(site.bare.path)) == set(before)
     with pytest.raises(NotFound):

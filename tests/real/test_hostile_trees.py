@@ -87,7 +87,7 @@ def test_a_directory_of_any_size_is_refused_before_it_is_read(bare: Bare, kind: 
     with Incoming(str(bare.path), os.environ) as objects:
         examination = Examination(objects, Settings())
         (problem,) = examination.problems(unsound, sound, None, {})
-        assert f"the {kind} {large} has {len(content)} bytes, and 16777216 are read at most" in problem
+        assert f"the {kind} {large} has {len(content)} bytes; at most 16777216 are read" in problem
         assert examination.problems(sound, None, None, {}) == ()
 
 

@@ -130,7 +130,7 @@ def test_ldif_brings_over_what_is_sound_and_tells_the_rest(admin: Run, ldif: Pat
     assert f"{ldif}:33: " in err
     assert "web1.example.org is that of" in err
     assert f"uid=mallory,ou=people,{S} is not below" in err
-    assert "puppetVar: 'name=web1': Puppet keeps the variable name to itself" in err
+    assert "puppetVar: 'name=web1': Puppet reserves the variable name" in err
     assert "4 added, 0 changed, 0 as they were, 3 skipped, 2 with problems" in err
     found = _answers(admin)
     assert found.keys() == {"web1.example.org", "web2.example.org"}
@@ -295,7 +295,7 @@ def test_an_import_loses_only_what_cannot_be_held_and_a_dry_run_is_the_very_plan
     for told in ("red/_.roles:2: 'bad:class::'", "red/_.yaml:4: when: a date", "blue/_.yaml:1: a mapping"):
         assert f"{tree}/{told}" in err
     assert "6 added, 0 changed, 0 as they were, 3 with problems" in err
-    assert f"note: {tree}/blue: says nothing that can be set; the project is made" in err
+    assert f"note: {tree}/blue: says nothing that can be set; the project is created" in err
     assert _entries(admin) == {
         "cn=blue": {},
         "cn=green": {},
@@ -422,7 +422,7 @@ def test_set_and_unset_in_one_edit(admin: Run, tmp_path: Path) -> None:
     assert len(history) == edits + 1
     assert [step["do"] for step in history[-1]["steps"]] == ["modify"]
     status, _, err = admin("project", "set", "red", "--class", "a", "--unset-class", "A", *WHY)
-    assert (status, "is to be set and to be taken away" in err) == (2, True)
+    assert (status, "the same edit sets and removes" in err) == (2, True)
     admin("node", "undo", history[-1]["id"], *WHY)
     assert _entries(admin)["cn=red"]["puppetclass"] == ["old"]
     admin("node", "add", "web1.example.org", "--project", "red", "--environment", "a", *WHY)
@@ -443,7 +443,7 @@ def test_an_ldif_tells_which_entry_is_missing_and_counts_the_same_dry(admin: Run
     status, out, err = admin("import", "ldif", file, *WHY)
     assert (dry[0], dry[1], dry[2].replace("dry run, nothing was written: ", "")) == (status, out, err)
     assert status == 1
-    assert f"there is no entry ou=gone,ou=hosts,{S}, below which it is to stand" in err
+    assert f"its parent entry ou=gone,ou=hosts,{S} does not exist" in err
     assert "2 added, 1 changed, 0 as they were, 2 with problems" in err
 
 

@@ -254,9 +254,9 @@ def test_an_admin_gets_no_name_of_another_projects_instances(settings: Settings)
     name = Certname("web-1.blue.example.org")
     with open_desk(settings, PersonName("anna"), "pw-anna") as desk:
         work = Lifecycle(desk, (), Journal(settings.instances.journal))
-        with pytest.raises(NotAllowed, match="a name of instances of project blue"):
+        with pytest.raises(NotAllowed, match="a name for instances of project blue"):
             nodes.add(desk, name, RED, Wish(), reason=WHY)
-        with pytest.raises(NotAllowed, match="a name of instances of project blue"):
+        with pytest.raises(NotAllowed, match="a name for instances of project blue"):
             work.create(name, RED, Wish(), reason=WHY)
         assert found(settings, name) is None and list(settings.instances.journal.glob("*.json")) == []
         nodes.add(desk, Certname("web-1.green.example.org"), RED, Wish(), reason=WHY)  # there is no such project

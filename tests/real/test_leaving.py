@@ -61,7 +61,7 @@ def test_a_branch_that_a_push_deletes_is_kept_and_comes_back(slapd: Slapd, tmp_p
         pushed = site.push(DELETE, who="anna")
     assert pushed.kept == {IDLE: old} and notes(site) == []
     until = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 90 * 86400))
-    assert f"it is kept until {until}; an operator brings it back with: branch-manager restore {IDLE}" in pushed.output
+    assert f"it is kept until {until}; an operator can restore it with: branch-manager restore {IDLE}" in pushed.output
     assert branch_manager(site, "restore", IDLE) == 0
     assert (site.refs()[IDLE.ref], site.shown("project_red__idle", "manifests/site.pp")) == (old, "idle")
     assert RefStore(str(site.bare.path)).archived() == ()
@@ -77,7 +77,7 @@ def test_what_a_forced_push_threw_away_comes_back_as_another_branch(
     assert f"what it had before ({old[:10]}) is kept until" in pushed.output
     assert f"branch-manager restore {kept.name} --as BRANCH" in pushed.output
     assert branch_manager(site, "restore", RED) == 1
-    assert "--as brings it back under another" in capsys.readouterr().err
+    assert "--as restores it under another" in capsys.readouterr().err
     assert branch_manager(site, "restore", kept.name, "--as", "topic/red/old") == 0
     assert (site.refs()["refs/heads/topic/red/old"], site.refs()[RED.ref]) == (old, pushed.moved[RED.ref])
     assert site.shown("project_red__old", "manifests/site.pp") == "red"
@@ -93,7 +93,7 @@ def test_a_push_that_is_killed_before_its_end_loses_nothing(site: ManagedReposit
     after.chmod(0o755)
     if who_settles == "push":
         again = site.push([{"ref": "topic/red/new", "files": {"a": "b"}}])
-        assert "project/red: what an interrupted push took away is kept as project/red@" in again.output
+        assert "project/red: the commits that an interrupted push removed are kept as project/red@" in again.output
     else:
         branch_manager(site, who_settles)
     archived = {one.branch: one.commit for one in RefStore(str(site.bare.path)).archived()}
@@ -121,7 +121,7 @@ def test_a_branch_that_came_back_by_a_push_is_kept_as_long_when_it_goes_again(si
     long_ago = f"refs/archive/{IDLE}@{first.at - 80 * 86400}"
     git(site.bare.path, "update-ref", "--stdin", stdin=f"create {long_ago} {commit}\ndelete {first.ref}\n".encode())
     assert site.push([{"ref": IDLE, "to": commit}], who="anna").status == 0
-    assert "an operator brings it back with" in site.push(DELETE, who="anna").output
+    assert "an operator can restore it with" in site.push(DELETE, who="anna").output
     refs = RefStore(str(site.bare.path))
     refs.forget([one for one in refs.archived() if one.at < time.time() - 70 * 86400])
     assert [one.commit for one in RefStore(str(site.bare.path)).archived()] == [commit]
@@ -161,13 +161,13 @@ def test_a_branch_is_not_deleted_by_who_says_that_it_was_elsewhere(site: Managed
     # git deletes without a look at the branch if it does not have the commit that the client says it saw.
     told = site.send([f"{claimed} {'0' * 40} {IDLE.ref}"], who="anna")
     assert IDLE.ref in site.refs()
-    assert f"{IDLE}: the branch is not at the commit that you saw" in told
+    assert f"{IDLE}: the branch has moved since you fetched" in told
 
 
 def test_what_cannot_be_noted_is_not_taken_away(site: ManagedRepository) -> None:
     (site.bare.path / "puppetmaster/leaving").write_text("in the way")
     refused = site.push(DELETE, who="anna")
-    assert refused.moved == {} and "cannot be noted" in refused.output
+    assert refused.moved == {} and "cannot be recorded" in refused.output
 
 
 @pytest.fixture

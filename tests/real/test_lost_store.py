@@ -122,7 +122,7 @@ def _lose_and_mend(bare: Bare, damage: str, deployer: Deployer) -> None:
         assert TEST in [place.environment for place in look(deployer, rules).deploy]
         assert deployer.plan(TEST, Tip(BranchName("test"))).decision == "mend"
         record = deployer.deploy(TEST, Tip(BranchName("test")), "me")
-        assert (record.outcome, "laid out again" in record.note) == ("live", True), record
+        assert (record.outcome, "restored" in record.note) == ("live", True), record
         assert contents(bare.live("test")) == shown
         assert sorted(remark.what for remark in deployer.inspection.remarks(TEST, commit)) == sorted(left)
         assert deployer.deploy(TEST, Tip(BranchName("test")), "me").outcome == "unchanged"

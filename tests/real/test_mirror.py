@@ -277,9 +277,9 @@ def test_a_fetched_tree_passes_the_checks_of_a_push_or_does_not_go_live(
     with Deployer(forge.settings.branches) as deployer:
         last = deployer.records.of(EnvironmentName("project_red"))[0]
     assert (last.outcome, last.old, last.new, last.who) == ("failed", good, bad, "mirror")
-    assert "differs only in case" in last.detail and "environment.conf" in last.detail
+    assert "only in upper/lower case" in last.detail and "environment.conf" in last.detail
     told = [said for path, _, said in forge.statuses if path.endswith(bad)]
-    assert [one["state"] for one in told] == ["failure"] and "differs only in case" in told[0]["description"]
+    assert [one["state"] for one in told] == ["failure"] and "only in upper/lower case" in told[0]["description"]
     forge.push("project/red", "# mended")
     assert look() == ["live"]
     assert forge.shows("project_red") == "# mended"
@@ -453,7 +453,7 @@ def test_a_removal_that_is_killed_is_finished(forge: Forge) -> None:
     process.join()
     assert process.exitcode == -signal.SIGKILL and forge.shows("project_alpha") == "# a"
     assert "project/alpha" not in git(forge.here.path, "for-each-ref", "refs/heads")
-    assert "has still to go" in failing(forge)["project/alpha"]
+    assert "has yet to be removed" in failing(forge)["project/alpha"]
     with Deployer(forge.settings.branches) as deployer:
         catch_up = CatchUp(forge.settings, deployer)
         forge.follower_says((("web1", "project_alpha"),))
@@ -733,7 +733,7 @@ def test_status_tells_of_what_fails_when_it_is_tried_next_and_why(forge: Forge) 
     for words in ((), ("project/bad",)):
         told = status(*words)
         assert told.returncode == 4, told.stderr
-        assert f"project/bad as the forge has it ({bad[:10]}): failed once since" in told.stdout
+        assert f"project/bad as at the forge ({bad[:10]}): failed once since" in told.stdout
         assert "link that leaves the tree" in told.stdout and "next try: 20" in told.stdout
     assert status("project/none").returncode == 1 and "no branch project/none" in status("project/none").stderr
     found = json_contract.held("branch-manager", ["status"], status("--json").stdout)
@@ -749,4 +749,4 @@ def test_status_tells_of_what_fails_when_it_is_tried_next_and_why(forge: Forge) 
     with Deployer(branches) as deployer:
         assert deployer.deploy(EnvironmentName("project_bad"), Tip(BranchName("project/bad")), "olga").good
     told = status()
-    assert told.returncode == 0 and "as the forge has it" not in told.stdout, "what is live by now does not fail"
+    assert told.returncode == 0 and "as at the forge" not in told.stdout, "what is live by now does not fail"

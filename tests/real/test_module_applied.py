@@ -246,7 +246,7 @@ def test_a_member_does_their_worst_on_the_projects_server(site: CentralSite, fir
     assert SECRET in own and ADDED not in own
     done(first, "systemctl", "start", "puppetmaster-crl.service")
     said = done(first, f"{PREFIX}/bin/enc-admin", "doctor")
-    assert re.search("ok +trust-authority +the authority is apart", said), said
+    assert re.search("ok +trust-authority +the authority is a separate server", said), said
 
     revoked(first, second)
     apply(second, ABSENT, good=(2,))

@@ -237,7 +237,7 @@ def test_a_name_counts_in_one_domain_only(stack: OpenStack, tmp_path: Path) -> N
 
     plain = Site(_settings(stack, tmp_path))
     refusal = plain.post(token, {**POSTED, "project-id": theirs})
-    assert refusal[0] == 403 and "is of domain 'customers'" in refusal[1]["error"]
+    assert refusal[0] == 403 and "is in domain 'customers'" in refusal[1]["error"]
     assert [asked(plain, one) for one in (PROJECT, ours, domain, likened)] == [200, 200, 403, 403]
     plain.close()
     # A name in the table is a name of that domain; an id is nobody else's, also where another is named like it.

@@ -136,10 +136,10 @@ def test_what_is_over_or_closed_is_told_and_opens_nothing(settings: Settings) ->
     instance = found(settings, WEB1)
     assert instance is not None
     _set(settings, instance.enrolment._replace(until=instance.enrolment.since).text())
-    with pytest.raises(Conflict, match="is over"):
+    with pytest.raises(Conflict, match="has expired"):
         allot(SERVER)
     _set(settings, "closed since 1")
-    with pytest.raises(Conflict, match="nobody is signed"):
+    with pytest.raises(Conflict, match="nothing can be signed"):
         allot(SERVER)
 
 

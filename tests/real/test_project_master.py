@@ -182,7 +182,7 @@ def test_an_instance_becomes_a_client_of_the_projects_master_and_both_return(sit
     key = f"private_keys/{CLIENT}.pem"
     done(client, "cmp", f"{SSL}/{key}", f"{there[1]}/{key}")
     assert verdicts(master) == [(CLIENT, "known-key")]
-    assert f"others have this master: {CLIENT};" in done(master, SELF, "disable", good=(1,))
+    assert f"other instances use this master: {CLIENT};" in done(master, SELF, "disable", good=(1,))
 
     # Who is not of this project, or has not the key, gets no certificate.
     ca = f"mkdir -p $1/certs && cp {there[1]}/certs/ca.pem $1/certs/ && cp -r {there[1]}/private_keys $1/ && cd $1"
@@ -281,8 +281,8 @@ def test_a_dead_master_ends_it(site: Site, master: Machine) -> None:
     assert in_ldap(site)
     done(master, "systemctl", "mask", "--runtime", "--now", "puppetserver")
     until(master, "client")
-    assert "the own puppetserver has been dead for" in status(master)["ended"]["reason"]
-    assert "has been dead for" in done(master, SELF, "status")
+    assert "this instance's puppetserver has been down for" in status(master)["ended"]["reason"]
+    assert "has been down for" in done(master, SELF, "status")
     wait(master, "LDAP", lambda: not in_ldap(site), 60)
     done(master, "systemctl", "unmask", "--runtime", "puppetserver")
     agent(master)

@@ -185,7 +185,7 @@ def test_what_moves_on_comes_with_a_later_commit_and_versions_stay_as_they_are(s
     puppetfile = site.mod("moving", ":branch => 'main'")
     first = site.commit(puppetfile)
     record = site.deploy()
-    assert "fetched anew at times" in record.note
+    assert "fetched again from time to time" in record.note
     site.server.module("moving", {"files": {"a": "new"}})
     assert site.deploy(now=9e6).outcome == "unchanged"
     site.commit(puppetfile, modules=OWN)
@@ -216,7 +216,7 @@ def test_modules_that_are_lost_are_fetched_again(site: Site, lost: str) -> None:
     place = {"puppetfiles": store / "puppetfiles", "a module": store / "puppetfiles" / site.sets()[0] / "thing"}
     shutil.rmtree(place.get(lost, site.bare.live("test").resolve() / ".puppetfile-modules"))
     record = site.deploy()
-    assert (record.outcome, "laid out again" in record.note) == ("live", True), record
+    assert (record.outcome, "restored" in record.note) == ("live", True), record
     assert site.shown() == shown
     assert site.deploy().outcome == "unchanged"
     site.gc()
@@ -271,7 +271,7 @@ def test_verify_store_sees_what_was_changed_afterwards(site: Site) -> None:
     file.chmod(0o644)
     file.write_text("2")
     (fault,) = site.faults()
-    assert "than was fetched for its Puppetfile" in fault
+    assert "from what was fetched for its Puppetfile" in fault
     file.unlink()
     assert len(site.faults()) == 1
 
@@ -281,7 +281,7 @@ def test_verify_store_sees_what_was_changed_afterwards(site: Site) -> None:
     [
         ("system('touch PWNED')\n", {}, "Puppetfile line 1: only moduledir"),
         ("mod 'b', :git => 'file:///etc', :tag => 'v1'\n", {}, "branches.puppetfile.sources"),
-        ("THING", {"thing": {"files": {"a": "mine"}}}, "module thing is in the tree, too (modules/thing)"),
+        ("THING", {"thing": {"files": {"a": "mine"}}}, "module thing is also in the tree (modules/thing)"),
         ("mod 'thing', :git => 'THE_URLthing/repository.git', :tag => 'nosuch'\n", OWN, "nosuch"),
         ("mod 'none', :git => 'THE_URLnone/repository.git', :tag => 'v1'\n", OWN, "none"),
         ("mod 'leaving', :git => 'THE_URLleaving/repository.git', :tag => 'v1'\n", OWN, "is a link that leaves"),
@@ -400,7 +400,7 @@ def test_without_a_program_a_puppetfile_is_not_followed_and_that_is_said(tmp_pat
     site = Site(tmp_path / "site", modules, "g10k")
     site.commit("system('touch PWNED')\n", modules=OWN)
     record = site.deploy(settings=site.bare.settings)
-    assert record.outcome == "live" and "is not followed" in record.note, record
+    assert record.outcome == "live" and "its Puppetfile is ignored" in record.note, record
     assert site.shown() == {"own/manifests/init.pp": "class own {}"}
 
 
@@ -523,7 +523,7 @@ def test_a_push_is_told_what_was_fetched_and_refused_if_the_puppetfile_is_not_so
     managed = ManagedRepository(tmp_path / "managed", slapd)
     puppetfile = f"mod 'thing', :git => '{modules.url}thing/repository.git', :tag => 'v1'\n"
     pushed = managed.push([{"ref": "project/red", "files": {"Puppetfile": puppetfile}}])
-    assert pushed.status == 0 and "its Puppetfile is not followed" in pushed.output, pushed.output
+    assert pushed.status == 0 and "its Puppetfile is ignored" in pushed.output, pushed.output
     document = yaml.safe_load(managed.configuration.read_text())
     document["branches"]["puppetfile"] = {"program": "/usr/bin/g10k", "sources": [modules.url]}
     managed.configuration.write_text(yaml.safe_dump(document))
@@ -532,7 +532,7 @@ def test_a_push_is_told_what_was_fetched_and_refused_if_the_puppetfile_is_not_so
     assert refused.status != 0 and "Puppetfile line 1: only moduledir, forge and mod" in refused.output
     own = f"mod 'a', :git => '{modules.url}thing/repository.git', :tag => 'v1'\n"
     refused = managed.push([{"ref": "project/blue", "files": {"Puppetfile": own}}], "bert")
-    assert "Puppetfile: module a is in the tree, too (modules/a); remove one" in refused.output
+    assert "Puppetfile: module a is also in the tree (modules/a); remove one of the two" in refused.output
     pushed = managed.push([{"ref": "project/blue", "files": {"Puppetfile": puppetfile}}], "bert")
     assert pushed.status == 0 and "g10k fetched the module of its Puppetfile in" in pushed.output, pushed.output
     assert managed.shown("project_blue", "modules/thing/files/a") == "1"

@@ -247,7 +247,7 @@ def test_code_is_proposed_where_puppetserver_does_not_see_it(
         ("olga", "review/none/x", {SITE: "x"}, "there is no project none in LDAP"),
         ("mia", "review/red/a/b", {SITE: "x"}, "no rule makes an environment"),
         ("mia", REVIEW, {"x": "-> /etc/passwd"}, "x: is a link that leaves the tree"),
-        ("mia", REVIEW, {"a": "1", "A": "2"}, "differs only in case"),
+        ("mia", REVIEW, {"a": "1", "A": "2"}, "only in upper/lower case"),
     ],
 )
 def test_all_other_checks_stand_for_a_proposal(
@@ -265,7 +265,7 @@ def test_a_proposal_ends_and_comes_back_as_one(site: ManagedRepository, capsys: 
     seen = site.bare.path / "puppetmaster/proposals.json"
     seen.unlink(missing_ok=True)
     assert branch_manager(site, "expire") == 0
-    assert "was pushed to not long ago" in capsys.readouterr().out
+    assert "was pushed to recently" in capsys.readouterr().out
     ((branch, (commit, since)),) = json.loads(seen.read_text()).items()
     assert branch == REVIEW and abs(since - time.time()) < 60
     seen.write_text(json.dumps({REVIEW: [commit, since - 40 * 86400]}))
@@ -273,7 +273,7 @@ def test_a_proposal_ends_and_comes_back_as_one(site: ManagedRepository, capsys: 
     assert f"archived as refs/archive/{REVIEW}@" in capsys.readouterr().out
     assert site.bare.path.exists() and REVIEW not in git(site.bare.path, "branch", "--list", REVIEW)
     assert branch_manager(site, "restore", REVIEW, "--as", "topic/red/sum") == 1
-    assert "was proposed, and not judged" in capsys.readouterr().err
+    assert "was a proposal and was not checked" in capsys.readouterr().err
     assert branch_manager(site, "restore", REVIEW) == 0
     assert f"{REVIEW} is back at" in capsys.readouterr().out
     done = site.push(delete, who="anna")

@@ -144,7 +144,7 @@ def test_the_class_in_ldap_makes_it_a_self_master_and_taking_it_away_ends_that(s
 
     assign(site, name="")
     until(machine, "client")
-    assert "taken away from this node in LDAP" in told(machine, "puppetmaster-self-watch.service")
+    assert "removed from this node in LDAP" in told(machine, "puppetmaster-self-watch.service")
     assert status(machine)["ended"]["reason"] is None
     agent(machine)
     assert machine.read("/etc/red") == f"central for {NAME}\n"

@@ -70,7 +70,7 @@ def test_the_place_that_cannot_be_passed_is_named_however_one_gets_there(place: 
         assert as_account(account(), lambda path=path: blocked(str(path)))[0] == str(closed), path  # type: ignore[misc]
     (found,) = in_the_way([Needed(str(file), "the answers")])
     assert found.words == f"puppet cannot read {file} (the answers): {closed} cannot be passed: Permission denied"
-    assert found.cure == f"chmod o+x {closed}, or name a place that puppet can reach"
+    assert found.cure == f"chmod o+x {closed}, or use a place that puppet can reach"
     # Nobody needs to list it.
     closed.chmod(0o711)
     assert told(file, closed) == []
@@ -90,7 +90,7 @@ def test_what_a_confined_puppetserver_does_not_see_is_named(place: Path) -> None
     tried = {"/root/nothing": "/root", str(place): "/tmp", "/var/../home/x": "/home", "/run/user": "it"}
     for path, at in tried.items():
         (found,) = in_the_way([Needed(path, "a file")], hidden)
-        assert f" {at} is hidden from it, for puppetserver's unit is confined" in found.words
+        assert f" {at} is hidden from it, because puppetserver's unit is confined" in found.words
     assert in_the_way([Needed("/var/lib/nothing", "a file"), Needed("/homes", "a file")], hidden) == ()
 
 

@@ -85,7 +85,7 @@ def test_taken_back_in_ldap(watched: Watched) -> None:
     watched.follow()
     assert watched.look() == "client"
     assert watched.scripted.served_by == "central"
-    assert any("taken away from this node in LDAP" in line for line in watched.told)
+    assert any("removed from this node in LDAP" in line for line in watched.told)
     assert any(line.startswith("and pushed as topic/demo/") for line in watched.told)
     ended = watched.scripted.journal.ended()
     assert ended is not None and ended.reason == ""
@@ -152,7 +152,7 @@ def test_without_the_central_master_it_stays_and_tries_later(watched: Watched) -
     watched.assign("other")
     watched.follow()
     (watched.scripted.root / "central-is-away").touch()
-    with pytest.raises(WentBack, match="goes on being its own master"):
+    with pytest.raises(WentBack, match="remains its own master"):
         watched.look()
     entries = len(watched.scripted.journal.entries)
     assert watched.look() == "serving"
@@ -162,7 +162,7 @@ def test_without_the_central_master_it_stays_and_tries_later(watched: Watched) -
 def test_a_dead_master_is_left_after_its_time(watched: Watched) -> None:
     dead = free_port()
     assert watched.look(port=dead) == "serving"
-    assert any("has not answered for 0 s; after 900 s we go back" in line for line in watched.told)
+    assert any("has not answered for 0 s; after 900 s the instance goes back" in line for line in watched.told)
     mark = watched.scripted.places.dead
     assert watched.look() == "serving" and not mark.exists(), "one answer is enough"
     # A mark of an earlier self-master does not count.
@@ -171,7 +171,7 @@ def test_a_dead_master_is_left_after_its_time(watched: Watched) -> None:
     assert watched.look(port=dead, dead_after=Duration(0)) == "client"
     assert (watched.scripted.served_by, mark.exists()) == ("central", False)
     ended = watched.scripted.journal.ended()
-    assert ended is not None and "the own puppetserver has been dead for" in ended.reason
+    assert ended is not None and "this instance's puppetserver has been down for" in ended.reason
 
 
 def test_units_that_wait_for_the_recovery_are_stopped_too(watched: Watched) -> None:

@@ -77,7 +77,7 @@ def test_which_branch_becomes_production_beside_a_local_one(rules: tuple[str, ..
 def test_the_sites_branch_must_not_be_where_the_local_one_is(site: str, refused: bool) -> None:
     settings = Settings(branches=BranchSettings(rules=(f"{site} = production",)))
     if refused:
-        with pytest.raises(ToolkitError, match=rf"branches\.rules: local is in the way of {site}"):
+        with pytest.raises(ToolkitError, match=rf"branches\.rules: local conflicts with {site}"):
             site_branch(settings, EnvironmentName("project_red"))
     else:
         assert site_branch(settings, EnvironmentName("project_red")) == site
@@ -108,7 +108,7 @@ def test_local_commits_are_kept_where_the_rules_have_topics(rules: tuple[str, ..
 
 def test_without_a_rule_for_topics_the_branch_must_be_named() -> None:
     settings = Settings(branches=BranchSettings(rules=("main = production", "project/<name> = p_<name>")))
-    with pytest.raises(ToolkitError, match=r"self_master\.keep_as: .*no rule of .* has <name> and <topic>"):
+    with pytest.raises(ToolkitError, match=r"self_master\.keep_as: .*no rule in .* has <name> and <topic>"):
         branch_to_keep(settings, "red", Certname("web-1.example.org"), 0.0)
     named = replace(settings, self_master=SelfMasterSettings(keep_as="kept/%{name}"))
     assert branch_to_keep(named, None, Certname("web-1.example.org"), 0.0) == "kept/web-1"
@@ -128,7 +128,7 @@ def test_a_project_begins_where_the_rules_or_the_setting_say(bare: Bare) -> None
     git(bare.path, "update-ref", "-d", "refs/heads/staging")
     with (
         Deployer(bare.settings) as deployer,
-        pytest.raises(NotFound, match="no branch staging that projects' branches"),
+        pytest.raises(NotFound, match="no branch staging from which projects' branches"),
     ):
         (one,) = missing([ProjectName("late")], deployer.repository.branches(), RULES)
         make(one, deployer, RefStore(str(bare.path)), "me")
@@ -174,8 +174,8 @@ def test_the_doctor_says_why_an_environment_is_not_live_and_what_helps(bare: Bar
         found = list(environments(bare.settings, DomainSettings(), branches, repository))
     damaged = "1 does not show its branch (production): a tree object is damaged; run git fsck in the repository"
     left = "home/.my.cnf is a link that leaves the tree: its target must be a relative path"
-    mended = "no push helps before an operator has mended the repository (git fsck), then: branch-manager deploy "
-    known = "right if you know of it (docs/branches.md); branch-manager status BRANCH names all"
+    mended = "no push helps until an operator has repaired the repository (git fsck) and run: branch-manager deploy "
+    known = "harmless if you know about it (docs/branches.md); branch-manager status BRANCH lists all"
     assert [(one.id, one.level, one.found, one.do) for one in found] == [
         ("environments", "fault", damaged, mended + "ENVIRONMENT"),
         ("environments", "fault", "1 does not show its branch (p_a)", "branch-manager deploy"),

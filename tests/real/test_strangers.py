@@ -84,7 +84,7 @@ def test_what_comes_past_our_commands_is_told_with_who_and_what(following: Follo
     *_, last = history(following, WEB)
     assert "while nobody looked" in str(last["steps"]) and "manager" in last["who"]
     text = enc_admin(following, "node", "history", WEB)
-    assert "not by a command here" in text
+    assert "not by a command on this machine" in text
 
 
 def test_our_own_edits_are_told_once(following: Following) -> None:

@@ -88,7 +88,7 @@ def test_who_may_push_nothing_is_told_before_git_starts(place: Place, tmp_path: 
         done = clone.push("by carol")
     finally:
         place.managed.configuration.write_text(text)
-    assert done.returncode != 0 and "carol is in no project and is no operator" in done.stderr
+    assert done.returncode != 0 and "carol is neither in a project nor an operator" in done.stderr
 
 
 def test_a_delta_that_becomes_gigabytes_ends_git(place: Place) -> None:

@@ -112,7 +112,7 @@ def test_without_ldap_nothing_happens_and_with_it_again_everything_does(kept: Ke
         soon(lambda: kept.shows("project_red", "# red\n"))
         before = git(kept.bare.path, "for-each-ref")
         slapd.stop()
-        soon(lambda: "projects cannot be done, and is tried again" in kept.words)
+        soon(lambda: "projects failed and will be tried again" in kept.words)
         time.sleep(2.5)  # two more tries
         assert kept.words.count("projects cannot be done") == 1, "what stays wrong is said once"
         assert (git(kept.bare.path, "for-each-ref"), kept.shows("project_red", "# red\n")) == (before, True)
@@ -128,7 +128,7 @@ def test_a_project_whose_branch_cannot_be_made_stops_no_other(kept: Kept, slapd:
         project(slapd, "a-b")
         project(slapd, "blue")
         soon(lambda: kept.shows("project_blue"))
-        soon(lambda: "project a-b has no branch: environment project_a_b is branch project/a_b's" in kept.words)
+        soon(lambda: "project a-b has no branch: environment project_a_b belongs to branch project/a_b" in kept.words)
     assert kept.words.count("project a-b has no branch") == 1
 
 
@@ -187,7 +187,7 @@ def test_a_store_that_is_emptied_comes_back_by_itself_and_hooks_find_the_process
         for place in (kept.base / "store").iterdir():  # not removed in place: it is filled again meanwhile
             place.rename(away / place.name)
         soon(lambda: kept.shows("test") and socket_path.exists() and hold.is_dir())
-        assert "listening anew" in kept.words
+        assert "listening again" in kept.words
         kept.bare.commit("project/red", {"manifests": {"site.pp": "# later\n"}}, parent=kept.tip("project/red"))
         soon(lambda: kept.shows("project_red", "# later\n"))
     assert "Traceback" not in kept.words
@@ -211,7 +211,7 @@ def test_a_store_whose_path_is_too_long_for_a_socket_is_told_and_hooks_go_on(kep
     kept.configuration.write_text(yaml.safe_dump(document))
     done = kept.branch_manager("hooks")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
-    assert "branches.store: " in done.stderr and "107; choose a shorter place" in done.stderr
+    assert "branches.store: " in done.stderr and "107; choose a shorter one" in done.stderr
 
 
 def test_systemd_is_told_that_it_is_ready(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:

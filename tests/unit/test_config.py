@@ -160,7 +160,7 @@ def test_all_faults_are_found_at_once_and_what_is_sound_counts() -> None:
     """
     found = config.examine(text, "/etc/x.yaml")
     assert [fault.partition(" (")[0] for fault in found.faults] == [
-        "line 5: nodes stands twice in this mapping",
+        "line 5: nodes appears twice in this mapping",
         "unknown key nodez; did you mean nodes?",
         "directory.timeout: 'soon' is not a duration such as 500ms, 3s, 15m, 24h or 7d",
         "directory.tls must be a mapping of settings",
@@ -177,7 +177,7 @@ def test_all_faults_are_found_at_once_and_what_is_sound_counts() -> None:
     with pytest.raises(ConfigurationError) as refusal:
         found.sound()
     assert str(refusal.value) == (
-        "/etc/x.yaml: line 5: nodes stands twice in this mapping; and 11 more: `enc-admin config check` lists all"
+        "/etc/x.yaml: line 5: nodes appears twice in this mapping; and 11 more: `enc-admin config check` lists all"
     )
 
 
@@ -188,8 +188,8 @@ def test_a_setting_that_is_gone_is_told_and_the_file_counts() -> None:
     assert (found.faults, found.gone) == ((), ("follow.beat", "branches.upkeep", "self_master.sync.snapshots"))
     assert config.parse(text).follow.poll_interval == 7
     assert found.remark == (
-        "/etc/x.yaml: follow.beat, branches.upkeep, self_master.sync.snapshots: these settings are gone since version "
-        "0.1.0 and passed over; remove them (`enc-admin config check` says what holds instead)"
+        "/etc/x.yaml: follow.beat, branches.upkeep, self_master.sync.snapshots: these settings are no longer used "
+        "since version 0.1.0 and ignored; remove them (`enc-admin config check` says what holds instead)"
     )
     assert config.examine("follow: {poll_interval: 7s}", "x").remark == ""
 
@@ -225,7 +225,7 @@ def test_what_a_merge_of_a_merge_brings_stands_twice_nowhere() -> None:
     ],
 )
 def test_a_key_that_stands_twice_is_refused(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="stands twice"):
+    with pytest.raises(ConfigurationError, match="appears twice"):
         config.parse(text)
 
 
@@ -270,7 +270,7 @@ def test_config_check_lists_every_fault_and_what_is_gone(tmp_path: Path, capsys:
         ("config-file", "fault"),
         ("config-file", "fault"),
     ]
-    assert found[0]["found"] == "follow.beat is gone since version 0.1.0 and passed over: it is 2s"
+    assert found[0]["found"] == "follow.beat was removed in version 0.1.0 and is ignored: it is 2s"
 
 
 def test_people_are_told_what_is_gone_and_what_answers_machines_is_silent(
@@ -282,7 +282,9 @@ def test_people_are_told_what_is_gone_and_what_answers_machines_is_silent(
     assert cli.main(["--config", str(file), "config", "show", "--json"]) == ExitStatus.DONE
     output, words = capsys.readouterr()
     assert "beat" not in output
-    assert words.count("\n") == 1 and f"{file}: follow.beat: this setting is gone since version 0.1.0" in words
+    assert (
+        words.count("\n") == 1 and f"{file}: follow.beat: this setting is no longer used since version 0.1.0" in words
+    )
     assert direct.main(["web1.example.org"], file) == ExitStatus.FAILED
     output, words = capsys.readouterr()
     assert "LDAP" in output and words == ""

@@ -154,7 +154,7 @@ TIME_OF_DAY = {
     "enc.doctor.authority": "until when a list of revocations counts",
     "enc.doctor.follower": "when the follower began, and how its clock stands to LDAP's",
     "enc.doctor.directory": "how the clock stands to LDAP's",
-    "enc.systemd.notify": "how old answers are, in words for people; life is told by the monotonic clock",
+    "enc.systemd.notify": "how old answers are, in free text for people; life is told by the monotonic clock",
     "enc.edits.audit": "when an edit was made",
     "enc.instances.collector": "whether a file's time can be trusted to change",
     "enc.instances.lifecycle": "until when tokens count, and since when, in LDAP",

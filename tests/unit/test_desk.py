@@ -45,6 +45,6 @@ def test_the_error_stays_what_it_is_and_says_how_far_the_edit_came(error: Toolki
     assert caught.value is error
     (edit,) = desk.trail.read()[0]
     assert str(error) == (
-        f"{before} (1 of 2 steps were made; the same command makes the rest, and enc-admin node undo {edit.id} takes "
-        "back what was made)"
+        f"{before} (1 of 2 steps were done; run the same command again for the rest, and enc-admin node undo {edit.id} "
+        "takes back what was made)"
     )

@@ -99,8 +99,8 @@ def test_new_instances_go_to_the_master_of_their_domain_and_to_one_authority() -
         ("domains: {servers: [x = y]}", "domains.servers: 'x = y' is not site|projects = HOST"),
         ("domains: {servers: ['site = a:0']}", "domains.servers: 'site = a:0' is not"),
         ("domains: {servers: ['site = a:65536']}", "domains.servers: 'site = a:65536' is not"),
-        ("domains: {servers: [site = a, site = b]}", "domains.servers: the domain site stands twice"),
-        ("domains: {serves: site}\nnodes: {semantics: terminus}", "domains.serves: which project"),
+        ("domains: {servers: [site = a, site = b]}", "domains.servers: the domain site is listed twice"),
+        ("domains: {serves: site}\nnodes: {semantics: terminus}", "domains.serves: a node's project is known only"),
     ],
 )
 def test_what_cannot_be_set_is_said(text: str, said: str) -> None:

@@ -52,7 +52,7 @@ def test_the_projects_own_and_the_sites_are_free() -> None:
 @pytest.mark.parametrize("name", ["project_c", "project_c__x", "PROJECT_C"])
 def test_what_a_project_that_is_gone_has_left_is_for_its_own_nodes(name: str) -> None:
     for of in ("a", ""):
-        with pytest.raises(NotEntitled, match=r"a project c\b.* not in LDAP"):
+        with pytest.raises(NotEntitled, match=r"of project c\b.* not in LDAP"):
             classify(of, project("a", "c"), project("b"), environment=name)
     tried: dict[str, Any] = {"puppetmasterTrial": f"{name} until 99 because"}
     found = classify("a", project("a"), **tried)
@@ -70,7 +70,7 @@ def test_what_a_gone_project_of_a_like_name_has_left_is_free_for_the_other() -> 
 @pytest.mark.parametrize("name", ["project_b", "project_b__x", "Project_B", "PROJECT_b__X_1"])
 def test_anothers_environment_takes_an_invitation(name: str) -> None:
     for of in ("a", ""):
-        with pytest.raises(NotEntitled, match="is project b's"):
+        with pytest.raises(NotEntitled, match="belongs to project b"):
             classify(of, project("a"), project("b"), environment=name)
         with pytest.raises(NotEntitled):
             classify(of, project("a", "b"), project("b", "c", "A", "../a", "a "), environment=name)
@@ -110,7 +110,7 @@ def test_whoever_says_it(layer: str) -> None:
 def test_what_two_can_have_is_neithers(one: str, other: str, environment: str) -> None:
     for mine, theirs in ((one, other), (other, one)):
         for guests in ((), (theirs,)):
-            with pytest.raises(NotEntitled, match="can be that of branches of project"):
+            with pytest.raises(NotEntitled, match="can both become environment"):
                 classify(mine, project(mine, *guests), project(theirs), environment=environment)
         with pytest.raises(NotEntitled):
             classify(mine, project(mine), project(theirs, mine), environment=environment)
@@ -123,7 +123,11 @@ def test_a_trial_of_anothers_does_not_count_and_stops_nothing() -> None:
     tried = {"puppetmasterTrial": "project_b__x until 99 because"}
     found = classify("a", project("a"), project("b"), **tried)
     assert (found.environment, found.trial) == ("project_a", None)
-    assert [note for note in found.notes if "the trial does not count: environment project_b__x is project b's" in note]
+    assert [
+        note
+        for note in found.notes
+        if "the trial does not count: environment project_b__x belongs to project b" in note
+    ]
     assert found.at(5).environment == "project_a"
     assert classify("a", project("a"), project("b", "a"), **tried).at(5).environment == "project_b__x"
 

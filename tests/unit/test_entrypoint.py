@@ -124,7 +124,8 @@ def test_the_version_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "words"), [(errno.ENOSPC, "No space left on device; make room"), (errno.EROFS, "; mount it for writing")]
+    ("number", "words"),
+    [(errno.ENOSPC, "No space left on device; make room"), (errno.EROFS, "; remount it for writing")],
 )
 def test_a_disk_that_cannot_be_written_is_no_bug(number: int, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     error = OSError(number, os.strerror(number), "/store/\nlocks")
@@ -174,7 +175,7 @@ def test_a_stdout_that_is_full_is_told_on_stderr(work: str, as_json: bool) -> No
         (
             PermissionError(errno.EACCES, "Permission denied", "/x"),
             1,
-            {"message": "Permission denied", "where": "/x", "cure": "run this as the user to whom it belongs"},
+            {"message": "Permission denied", "where": "/x", "cure": "run this as the user who owns it"},
         ),
     ],
 )

@@ -19,9 +19,9 @@ def test_what_nobody_pushed_to_and_nobody_uses_ends() -> None:
 @pytest.mark.parametrize(
     ("topic", "reason"),
     [
-        (OLD._replace(touched=1.0), "not long ago"),
+        (OLD._replace(touched=1.0), "pushed to recently"),
         (OLD._replace(used_by=(Certname("web1"),)), "1 node uses it, for example web1"),
-        (OLD._replace(unknown="LDAP is away"), "cannot be told: LDAP is away"),
+        (OLD._replace(unknown="LDAP is away"), "cannot find out whether nodes use it: LDAP is away"),
         (OLD._replace(held=True), "is held"),
     ],
 )

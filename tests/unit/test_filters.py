@@ -70,7 +70,7 @@ def test_all_nodes_are_asked_for_by_presence() -> None:
         ("(cn>=%s)", "ATTRIBUTE=VALUE"),
         ("(&(cn=%s)(!(cn=%s)))", "below a '!'"),
         ("(cn=%s", r"'\)' is missing"),
-        ("(cn=%s))", "follows"),
+        ("(cn=%s))", "unexpected text after"),
         ("(cn:dn:=%s)", "not supported"),
         (r"(cn=\zz%s)", "hex"),
         ("(!(a=1)(b=%s))", "exactly one"),

@@ -81,7 +81,7 @@ def test_capitals_of_a_prefix_are_lowered_as_its_database_does_not_tell_them(tmp
     assert scope(tree, "p", "web1").data == {"k": 2, "l": 1}
     told = "\n".join(map(str, tree.notes))
     assert "Web1.roles: is read as web1" in told
-    assert "web1.yaml: k: another file of this prefix says it too" in told
+    assert "web1.yaml: k: another file of this prefix sets it too" in told
     assert tree.problems == []
 
 
@@ -120,11 +120,11 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     [
         ("good: 1\nb: 2012-05-30\n", 2, "b: a date"),
         ("b: [1, {c: 2012-05-30 10:00:00}]\ngood: 1\n", 1, "b: a date"),
-        ("good: 1\n1: x\n", 2, "no text"),
-        ("~: x\ngood: 1\n", 1, "no text"),
-        ("true: x\ngood: 1\n", 1, "no text"),
-        ("[1]: x\ngood: 1\n", 1, "a sequence as a key: no text"),
-        ("? {a: 1}\n: x\ngood: 1\n", 1, "a mapping as a key: no text"),
+        ("good: 1\n1: x\n", 2, "not a text"),
+        ("~: x\ngood: 1\n", 1, "not a text"),
+        ("true: x\ngood: 1\n", 1, "not a text"),
+        ("[1]: x\ngood: 1\n", 1, "a sequence as a key: not a text"),
+        ("? {a: 1}\n: x\ngood: 1\n", 1, "a mapping as a key: not a text"),
         ("b:\n  true: x\ngood: 1\n", 1, "the key true of a mapping"),
         ("b:\n  ~: x\ngood: 1\n", 1, "the key null of a mapping"),
         ("b: {[1]: x}\ngood: 1\n", 1, "key"),
@@ -186,7 +186,7 @@ def test_what_hiera_serves_is_taken(text: str, found: dict[str, object] | None) 
 
 def test_a_key_that_stands_twice_is_told() -> None:
     assert [str(note) for note in data("a: 1\nb: 1\na: 2\n", FILE).notes] == [
-        f"{FILE}:1: a: stands again below, and that counts"
+        f"{FILE}:1: a: appears again below, and the last one counts"
     ]
     assert data("<<: {a: 1}\na: 2\n", FILE).notes == []
 

@@ -59,11 +59,11 @@ def test_errors_of_the_system_are_told_in_words() -> None:
     [
         (
             PermissionError(errno.EACCES, "Permission denied", "/x"),
-            "/x: Permission denied; run this as the user to whom it belongs",
+            "/x: Permission denied; run this as the user who owns it",
         ),
         (
             PermissionError(errno.EACCES, "Permission denied", b"/x\xff"),
-            "/x\\udcff: Permission denied; run this as the user to whom it belongs",
+            "/x\\udcff: Permission denied; run this as the user who owns it",
         ),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; make room"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "/a\nb"), "/a\\nb: No such file or directory"),

@@ -162,12 +162,12 @@ def test_doctor_and_prometheus_tell(tmp_path: Path, clock: Clock) -> None:
     found: list[Finding] = list(tried(BranchSettings(store=tmp_path, environments=tmp_path, mirror=mirror)))
     said = [f"{one}" for one in found]
     assert "Host key verification failed" in said[0] and "no room for 0" in said[1] and "3 more" in said[-1]
-    assert all("tried again" in line for line in said[:-1])
+    assert all("the next try is at" in line for line in said[:-1])
     text = gauges.text(5.0, mine.all())
     assert "puppetmaster_mirror_failing_branches 7\n" in text and "puppetmaster_mirror_forge_failures 1\n" in text
     assert 'puppetmaster_mirror_branch_failures{branch="project/p6"} 1\n' in text
     nothing = BranchSettings(store=tmp_path / "none", mirror=mirror)
-    assert [one for one in tried(nothing) if "live, or held" in f"{one}"]
+    assert [one for one in tried(nothing) if "live or held" in f"{one}"]
 
 
 def test_a_flood_costs_little_and_nothing_is_forgotten() -> None:

@@ -35,7 +35,7 @@ NODE = Record("cn=a,ou=hosts,dc=example", {"cn": ("a",)})
 @pytest.mark.parametrize("name", [*VARIABLES, "settings::vardir"])
 def test_a_variable_that_stops_every_catalog_is_refused_at_the_edit(name: str) -> None:
     for wish in (Wish(variables={VariableName(name): "x"}), Wish(typed_variables={VariableName(name): None})):
-        with pytest.raises(UsageError, match=f"variable {name}: .*keeps"):
+        with pytest.raises(UsageError, match=f"variable {name}: .*reserves"):
             to_set(NODE, wish, NodeSettings())
 
 
@@ -57,7 +57,7 @@ def test_other_variables_are_taken(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["class", "default", "main", "settings", "::Default", "string", "component"])
 def test_a_word_of_puppets_is_no_class(name: str) -> None:
-    with pytest.raises(InvalidName, match="Puppet keeps the word to itself"):
+    with pytest.raises(InvalidName, match="Puppet reserves this word"):
         ClassName.from_directory(name)
     assert not ClassName.accepts(name.lower().removeprefix("::"))
 
@@ -201,8 +201,8 @@ def test_doctor_tells_what_nodes_have_that_is_not_here(places: Environments) -> 
     ]
     assert found[2][2].endswith("hides the fact fqdn: $fqdn is no longer what the node found (2 nodes: a, b)")
     assert found[3][2].startswith("environment gone: is not deployed on this machine")
-    assert found[4][2].startswith("environment main: Puppet's documentation keeps main from environments")
-    assert found[5][2].startswith("class role::none: no file was found for it in environment production")
+    assert found[4][2].startswith("environment main: Puppet's documentation forbids main as an environment")
+    assert found[5][2].startswith("class role::none: no file found for it in environment production")
 
 
 def test_doctor_has_nothing_to_say_about_what_is_sound(places: Environments) -> None:
@@ -223,14 +223,14 @@ def test_the_edit_tells_it_too(places: Environments) -> None:
     # A node that gets another environment has all of its classes looked for there.
     before, after = said("a", "production", "role::web"), said("a", "own", "role::web")
     (line,) = advice.on_plan(Wish(), None, [Effect(Certname("a"), before, after)], settings)
-    assert line.startswith("class role::web: no file was found for it in environment own")
+    assert line.startswith("class role::web: no file found for it in environment own")
     (line,) = advice.on_plan(Wish(environment=EnvironmentName("gone")), EnvironmentName("gone"), (), settings)
     assert line.startswith("environment gone: is not deployed")
 
 
 def test_a_class_parameter_that_is_puppets_is_none() -> None:
     for name in ("name", "title", "facts", "module_name"):
-        with pytest.raises(InvalidName, match="Puppet keeps the word"):
+        with pytest.raises(InvalidName, match="Puppet reserves this word"):
             ParameterName(name)
 
 

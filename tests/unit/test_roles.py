@@ -78,7 +78,7 @@ def test_words_about_a_role_in_a_project() -> None:
         "kim is not a member of project blue and may not add a node to it; its keepers, its admins and operators may"
     )
     alone = Person("zoe", table=(KEEPER, ROLES[-1]))
-    assert allowed(alone, Action.TAG_PUSH, None).reason == "zoe may not make, move or delete tags; nobody may"
+    assert allowed(alone, Action.TAG_PUSH, None).reason == "zoe may not create, move or delete tags; nobody may"
 
 
 def test_who_has_a_role_may_read_and_who_has_none_may_not() -> None:

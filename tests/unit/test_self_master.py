@@ -376,7 +376,7 @@ def _named(key: str, value: Any) -> Any:
 def test_units_hold_the_program_and_refuse_what_they_cannot_hold() -> None:
     made = units.texts(("/opt/p/bin/python3", "-m", "x"))
     assert all("/opt/p/bin/python3 -m x recover" in made[name] for name in (units.RECOVER, units.WATCH))
-    with pytest.raises(Exception, match="cannot stand in a unit"):
+    with pytest.raises(Exception, match="cannot be used in a unit"):
         units.texts(("/a b",))
 
 
@@ -419,7 +419,7 @@ def test_a_rehearsal_tells_what_changes_and_no_secret() -> None:
         [f"{here}/File[/etc/a]/mode: current_value '0644', should be '0600' (noop)"],
         [f"{here}/File[/etc/b]/content: current_value '{{sha256}}2c8b', should be '{{sha256}}27dd' (noop)"],
         [f"{here}/File[/etc/c]/content: current_value [redacted], should be [redacted] (noop)"],
-        [f"{here}/File[/root/d]/content", "not everybody may read it, so it is not shown"],
+        [f"{here}/File[/root/d]/content", "the file is not readable by everybody, so its contents are not shown"],
         [f"{here}/Notify[n]/message: current_value 'absent', should be 'two\\nlines' (noop)"],
     ]
 
@@ -453,7 +453,7 @@ def test_the_value_in_ldap() -> None:
 def test_the_branch_for_local_commits() -> None:
     kept = branch_to_keep(SETTINGS, "red", Certname("web-1.example.org"), 0.0)
     assert kept == "topic/red/web-1-19700101T000000"
-    with pytest.raises(Exception, match="project is not known"):
+    with pytest.raises(Exception, match="project is unknown"):
         branch_to_keep(SETTINGS, None, Certname("web-1.example.org"), 0.0)
 
 

@@ -31,11 +31,11 @@ def found(reach: Reach, more: str = "") -> dict[str, tuple[str, str]]:
     ("reach", "more", "level", "said"),
     [
         (ONE, "", "ok", "one process: puppet, which compiles catalogs, reads /ca/ca_key.pem"),
-        (ONE, TRUSTED, "warning", "members' code gets it (branches.members_code: trusted)"),
+        (ONE, TRUSTED, "warning", "members' code can take it over (branches.members_code: trusted)"),
         (Reach("puppet", authority_service=True), "", "ok", "runs the authority"),
         (Reach("puppet", keys=(KEY,)), TRUSTED, "warning", "reads /ca/ca_key.pem"),
-        (APART, TRUSTED, "ok", "the authority is apart: puppet has no key of it, and cannot command it"),
-        (Reach("puppet", commands="it has pp_cli_auth"), "", "fault", "obeys puppet all the same: it has pp_cli_auth"),
+        (APART, TRUSTED, "ok", "the authority is a separate server: puppet cannot read its key or give it orders"),
+        (Reach("puppet", commands="it has pp_cli_auth"), "", "fault", "yet obeys puppet: it has pp_cli_auth"),
         (Reach("puppet", asked="it is away"), "", "note", "it is away"),
     ],
 )

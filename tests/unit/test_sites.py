@@ -23,7 +23,7 @@ from enc.web.site import assemble
 from enc.web.vendordata import LONGEST, create_vendordata
 from git_hooks.web.site import create_site
 
-AWAY = "this does not work now; an operator finds the reason in the log"
+AWAY = "this does not work at the moment; an operator finds the reason in the log"
 BUG = "a bug stopped this; an operator finds it in the log"
 UPLOAD = "application/x-git-upload-pack-request"
 
@@ -177,7 +177,7 @@ def _failing(error: Exception, form: Form = forms.text) -> FlaskClient:
         (
             DirectoryUnreachable("of no interest"),
             503,
-            "this does not work now; an operator finds the reason in the log",
+            "this does not work at the moment; an operator finds the reason in the log",
         ),
         (ValueError("of no interest"), 500, "a bug stopped this; an operator finds it in the log"),
         (RecursionError("of no interest"), 500, "a bug stopped this; an operator finds it in the log"),

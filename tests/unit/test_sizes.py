@@ -40,5 +40,5 @@ def test_names_of_two_known_directories_may_be_rivals_together() -> None:
         merged = Look("x", entries, (), lambda _: 0, Settings(), before)
         return [problem.text for problem in names.check(merged)]
 
-    assert problems({"A", "b"}, {"a"}) == ["x/a: differs only in case or composition from A"]
+    assert problems({"A", "b"}, {"a"}) == ["x/a: differs from A only in upper/lower case or accents"]
     assert problems({"A", "b"}, {"a", "A"}) == [], "they stand together already"

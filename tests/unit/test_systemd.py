@@ -244,7 +244,7 @@ def test_a_clock_that_is_set_kills_no_follower_that_works(tmp_path: Path, jump: 
     layout.contact.write_text(Contact(old, old, 100, "current").line())  # another process's
     notifier = Notifier(layout, 1)
     notifier.state(0)
-    assert "not read to its end yet" in notifier.state(1)
+    assert "not been read completely yet" in notifier.state(1)
     for beat in range(1, 21):
         day = old + 5 * beat + (jump if beat > 10 else 0)
         layout.contact.write_text(Contact(day, day, 100, "current").line())

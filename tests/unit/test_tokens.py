@@ -76,7 +76,7 @@ def test_tokens_that_another_account_makes_are_not_taken(
 def test_where_others_write_there_are_no_tokens(tokens: Tokens, tmp_path: Path) -> None:
     word = tokens.create(ALICE, TokenPurpose("a"), 100, read_only=False, by="op", now=0)[1]
     (tmp_path / "tokens").chmod(0o770)
-    with pytest.raises(ToolkitError, match="others may write"):
+    with pytest.raises(ToolkitError, match="others can write"):
         tokens.check(ALICE, word, 0)
 
 

@@ -194,11 +194,11 @@ def test_vendor_data_is_one_script_that_writes_the_same_files(token: str, region
 
 def test_what_the_cloud_would_cut_off_is_refused() -> None:
     long = PLAIN._replace(profile=PROFILE._replace(authority=PEM * 200))
-    with pytest.raises(ToolkitError, match="the cloud takes 16384"):
+    with pytest.raises(ToolkitError, match="the cloud accepts at most 16384"):
         user_data.render(long)
     packed = user_data.render_compressed(long)
     assert gzip.decompress(packed).startswith(b"#cloud-config\n")
-    with pytest.raises(ToolkitError, match="the cloud takes 100;"):
+    with pytest.raises(ToolkitError, match="the cloud accepts at most 100;"):
         user_data.render_compressed(long._replace(profile=PROFILE._replace(longest=100)))
 
 
@@ -240,7 +240,7 @@ def test_the_profile_comes_from_the_settings(tmp_path: Path) -> None:
         ("server: 'a b'", "server: 'a b' is not a host name"),
         ("server: -x", "server: '-x' is not a host name"),
         ("ca_server: 'a;b'", "ca_server: 'a;b' is not a host name"),
-        ("port: 70000", "port: 70000 is no port"),
+        ("port: 70000", "port: 70000 is not a port"),
         ("packages: ['-y']", "packages: '-y' is not"),
         ("packages: ['a b']", "packages: 'a b' is not"),
         ("apt_repository: 'https://x [trusted=yes] y z'", "apt_repository"),
@@ -264,9 +264,9 @@ def test_an_authority_is_certificates_with_the_pinned_fingerprint(tmp_path: Path
         ("", (), "holds no certificate"),
         (text + one.key.read_text(), (), "holds a private key"),
         (text, ("ab" * 32,), "has no certificate with the fingerprint"),
-        (PEM, (), "holds something else than certificates"),
-        (text + PEM.replace("AAAA", "A"), (), "holds something else than certificates"),
-        (text + text.replace("MII", "MIJ", 1), (), "holds something else than certificates"),
+        (PEM, (), "contains something other than certificates"),
+        (text + PEM.replace("AAAA", "A"), (), "contains something other than certificates"),
+        (text + text.replace("MII", "MIJ", 1), (), "contains something other than certificates"),
     ):
         with pytest.raises(ConfigurationError, match=problem):
             agent_profile.authority(content, pinned, file)

@@ -87,7 +87,7 @@ def open_configuration(uri: str, timeout: float) -> Connection:
     except LDAPException as error:
         raise DirectoryUnreachable(str(error), where=uri) from error
     if not bound:
-        raise DirectoryRefused(f"does not take us as the socket's owner: {connection.result['message']}", where=uri)
+        raise DirectoryRefused(f"does not accept us as the socket's owner: {connection.result['message']}", where=uri)
     return connection
 
 

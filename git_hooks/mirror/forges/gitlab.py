@@ -43,7 +43,7 @@ class GitLab(Forge):
         stamp = _stamp(delivery)
         if stamp is None or not self.genuine(secret, delivery, stamp):
             return ""
-        return f"its time is {abs(now - stamp):.0f} s off: it was kept back, or one of the two clocks is wrong"
+        return f"its time is {abs(now - stamp):.0f} s off: it was delayed, or one of the two clocks is wrong"
 
     def asked(self, delivery: Delivery) -> Look | None:
         """See Forge."""

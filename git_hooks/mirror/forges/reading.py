@@ -43,10 +43,10 @@ def document(delivery: Delivery) -> dict[str, Any]:
     try:
         found = json.loads(content(delivery))
     except (ValueError, RecursionError) as error:
-        raise ValueError("the body is no JSON") from error
+        raise ValueError("the body is not JSON") from error
     if isinstance(found, dict):
         return found
-    raise ValueError("the body is no JSON object")
+    raise ValueError("the body is not JSON object")
 
 
 def moved(ref: object) -> Look | None:

@@ -36,7 +36,7 @@ class Pause(Step):
     vital: ClassVar[bool] = True
 
     def summary(self) -> str:
-        return "stop the agent's service for the time being"
+        return "stop the agent's service for now"
 
     def remember(self, machine: Machine) -> Mapping[str, Any]:
         return {"active": is_active(machine)}
@@ -63,7 +63,7 @@ class Rehearsal(StepWithoutUndo):
     name: ClassVar[str] = "rehearsal"
 
     def summary(self) -> str:
-        return "run the agent in noop against the own master, and show the differences"
+        return "run the agent in noop mode against this instance's master and show the differences"
 
     def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
         del remembered

@@ -36,7 +36,7 @@ class Base(Step):
     name: ClassVar[str] = "base"
 
     def summary(self) -> str:
-        return "make the self-master's directory and configuration"
+        return "create the self-master's directory and configuration"
 
     def remember(self, machine: Machine) -> Mapping[str, Any]:
         made = [str(path) for path in self.made if not path.exists()]
@@ -68,7 +68,7 @@ class Base(Step):
         if remembered["base"] != str(places.base):
             was = remembered["base"]
             raise ToolkitError(
-                f"was {was} when this began; set it so again until that is undone", where="self_master.base"
+                f"was {was} when this began; set it back to that until this is undone", where="self_master.base"
             )
         ours = (places.transaction, places.kept)
         for path in (*places.base.iterdir(), *map(Path, remembered["made"])):

@@ -51,7 +51,7 @@ class Apply(Step):
     name: ClassVar[str] = "apply"
 
     def summary(self) -> str:
-        return "puppet apply what makes this machine a master"
+        return "apply the Puppet code that makes this machine a master"
 
     def remember(self, machine: Machine) -> Mapping[str, Any]:
         return {"active": sorted(_active(machine))}
@@ -83,7 +83,7 @@ class Answering(StepWithoutUndo):
     name: ClassVar[str] = "answering"
 
     def summary(self) -> str:
-        return f"wait until the own puppetserver answers on port {self.port}"
+        return f"wait until this instance's puppetserver answers on port {self.port}"
 
     def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
         del remembered
@@ -112,7 +112,7 @@ class Classifier(StepWithoutUndo):
     name: ClassVar[str] = "classifier"
 
     def summary(self) -> str:
-        return f"ask the own classifier about {self.certname}, as {self.user}"
+        return f"ask this instance's classifier about {self.certname}, as {self.user}"
 
     def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
         del remembered

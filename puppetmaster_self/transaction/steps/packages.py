@@ -87,7 +87,7 @@ class Packages(Step):
             machine.run(*REMOVE[tool], *new["packages"], timeout=timeout, environment=_WITHOUT_QUESTIONS)
         if staying:
             names, others = ", ".join(sorted(staying)), ", ".join(sorted(needed_by))
-            told.append(f"{names} and all new accounts stay: without them {others} would go, which came later")
+            told.append(f"{names} and all new accounts stay: removing them would also remove {others}, installed later")
             # Nobody knows which package an account is of.
             new |= {kind: [] for kind in ("overrides", "users", "groups")}
         # An override that names an account which is gone would stop dpkg for good, so it goes first.
@@ -136,4 +136,4 @@ def _without_half(machine: Machine, before: Sequence[str], timeout: float) -> li
     doomed = sorted(accounts.half_there(machine) - set(before))
     if doomed:
         machine.run(*_PURGE_HALF, *doomed, timeout=timeout)
-    return [f"of {name}, new files may be left: it was being unpacked, and its archive is gone" for name in doomed]
+    return [f"new files of {name} may be left: it was being unpacked, and its archive is gone" for name in doomed]

@@ -24,7 +24,7 @@ class Reading(StepWithoutUndo):
     name: ClassVar[str] = "reading"
 
     def summary(self) -> str:
-        return "look whether puppetserver's account can read its configuration, and hiera's data"
+        return "check that puppetserver's account can read its configuration and hiera's data"
 
     def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
         del machine, remembered

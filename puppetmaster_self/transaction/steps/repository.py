@@ -66,7 +66,7 @@ class Repository(Step):
     def remember(self, machine: Machine) -> Mapping[str, Any]:
         if self.working_copy.exists():
             where = str(self.working_copy)
-            raise ToolkitError("is there already; move it away, or set self_master.working_copy", where=where)
+            raise ToolkitError("already exists; move it away, or set self_master.working_copy", where=where)
         return {
             "repository": str(machine.places.repository),
             "working_copy": str(self.working_copy),
@@ -151,7 +151,7 @@ def _bring_back(machine: Machine, place: Path) -> list[str]:
         also = [f"+refs/{name}/*:{ref}/{name}/*" for name in ("parked", "snapshots")]
         try:
             git(machine, place, "fetch", "--quiet", str(source), f"+refs/heads/*:{ref}/*", *also)
-            told.append(f"commits of an earlier time are {ref}")
+            told.append(f"commits of an earlier run are in {ref}")
         except ProgramFailed as error:
-            told.append(f"commits of an earlier time stay in {source} only: {error}")
+            told.append(f"commits of an earlier run stay only in {source}: {error}")
     return told

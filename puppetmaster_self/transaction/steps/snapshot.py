@@ -28,7 +28,7 @@ class Snapshot(Step):
     name: ClassVar[str] = "snapshot"
 
     def summary(self) -> str:
-        return f"keep how things are: {', '.join(map(str, self.roots))}"
+        return f"back up the present state: {', '.join(map(str, self.roots))}"
 
     def remember(self, machine: Machine) -> Mapping[str, Any]:
         return {
@@ -69,7 +69,7 @@ class Mark(StepWithoutUndo):
     name: ClassVar[str] = "mark"
 
     def summary(self) -> str:
-        return "note what was changed"
+        return "record what was changed"
 
     def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
         del remembered

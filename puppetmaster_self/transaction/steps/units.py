@@ -130,11 +130,11 @@ _SHORTEST = 60.0
 def texts(program: tuple[str, ...], interval: float = 3600.0) -> dict[str, str]:
     """Return unit → text, running `program`, with a sync every `interval` seconds. Pure.
 
-    Raise `UsageError` for a path that cannot stand in a unit.
+    Raise `UsageError` for a path that cannot be used in a unit.
     """
     for word in program:
         if not word.isprintable() or any(character in word for character in " \"'\\%$;"):
-            raise UsageError(f"{word!r} cannot stand in a unit; use a path without spaces and quotes")
+            raise UsageError(f"{word!r} cannot be used in a unit; use a path without spaces and quotes")
     every = f"{max(interval, _SHORTEST):.0f}"
     values = {"%a": _AS, "%b": _BESIDES, "%s": " ".join(program), "%i": every, "%l": f"{INTERVAL:.0f}"}
     return {name: re.sub("%[absil]", lambda match: values[match[0]], text) for name, text in _TEXTS.items()}
