@@ -17,6 +17,7 @@ from enc.directory.ldap_store import LdapSource
 from enc.doctor.findings import Finding, note, ok, warning
 from enc.doctor.puppet import PuppetFacts
 from enc.puppet.deployed import Environments
+from enc.rights.domains import serves
 from enc.service import advice, export
 from enc.service.survey import Snapshot
 from enc.settings import Settings
@@ -37,7 +38,9 @@ def check(facts: PuppetFacts | str, settings: Settings) -> Iterator[Finding]:
     except ToolkitError as error:
         yield note("contents", f"the entries' contents cannot be checked: {error}")
         return
-    yield from judge((answer.classification for answer in answers if answer.classification is not None), places)
+    found = (answer.classification for answer in answers if answer.classification is not None)
+    # What nodes of another trust domain need, is on the server of that one.
+    yield from judge((one for one in found if serves(one.project, settings)), places)
 
 
 @dataclass(slots=True)

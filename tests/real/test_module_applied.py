@@ -247,6 +247,7 @@ def test_a_member_does_their_worst_on_the_projects_server(site: CentralSite, fir
     done(first, "systemctl", "start", "puppetmaster-crl.service")
     said = done(first, f"{PREFIX}/bin/enc-admin", "doctor")
     assert re.search("ok +trust-authority +the authority is a separate server", said), said
+    assert "project_red" not in said, "what a server of another domain has is no matter of this one"
 
     revoked(first, second)
     apply(second, ABSENT, good=(2,))
