@@ -227,7 +227,7 @@ def test_a_member_does_their_worst_on_the_projects_server(site: CentralSite, fir
 
     wanted = parted.wanted()
     said = parted.push(site, first, worst_member.branch(wanted))
-    assert "a server of another domain shows it" in said
+    assert "a server of another domain deploys it" in said
     place = "/etc/puppet/code/environments/project_red/worst"
     awaited("the member's branch", lambda: second.run("test", "-e", place).returncode == 0)
     agent(node)

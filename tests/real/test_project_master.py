@@ -167,7 +167,7 @@ def test_an_instance_becomes_a_client_of_the_projects_master_and_both_return(sit
     done(master, "sh", "-c", edit)
 
     # Invited by what the master prints; the central master's run brings it there, the next is served there.
-    assert "of project blue" in done(master, SELF, "invite", FOREIGN, good=(1,))
+    assert "is in project blue" in done(master, SELF, "invite", FOREIGN, good=(1,))
     printed = json.loads(done(master, SELF, "invite", CLIENT, "--json"))
     give_up = ["--parameter", "puppetmaster::client::give_up_after=30"]
     enc_admin = f"{toolkit.PREFIX}/bin/enc-admin"
