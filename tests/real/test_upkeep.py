@@ -102,7 +102,7 @@ def test_a_project_that_is_added_has_its_branch_at_once_and_it_is_live(kept: Kep
         kept.enc_admin("project", "add", "blue", "--admin", "alice")
         soon(lambda: kept.shows("project_blue"))
         assert kept.tip("project/blue") == kept.tip("test")
-        soon(lambda: "project blue has branch project/blue now; project_blue: live at" in kept.words)
+        soon(lambda: "project blue now has branch project/blue; project_blue: live at" in kept.words)
     records = Records(Layout(str(kept.settings.branches.store), "").root).of(EnvironmentName("project_blue"))
     assert (records[0].who, records[0].why) == ("upkeep", "new project")
 
