@@ -69,7 +69,7 @@ def its_own_master(lab: str, base: Path) -> None:
     # What the way back changes is told before.
     assert re.search(r"^ +-code +third .*\n +\+code +second ", back, re.MULTILINE), back
     assert re.search(r"topic/demo/lab-1-\d{8}T\d{6} ", back), back
-    assert "LDAP does not know" not in lab
+    assert "LDAP has not been told" not in lab
     own = base / "machines/lab-1/own"
     assert not (own / "srv/puppet").exists()
     assert [path.name for path in (own / "var/lib/puppetmaster/self").iterdir()].count("kept") == 1
@@ -96,7 +96,7 @@ def test_the_whole_story(base: Path) -> None:
     before, first, edit, push, gone, lab = split(told.stdout, *marks)
     for project in ("demo", "shop"):
         assert re.search(rf"^ +project_{project} +project/{project} +\w{{10}} +live", before, re.MULTILINE), before
-        assert f"project {project} has branch project/{project} now" in (base / "hooks.log").read_text()
+        assert f"project {project} now has branch project/{project}" in (base / "hooks.log").read_text()
     assert "Hello from LDAP" in first and "Hello again" not in first
     assert len(re.findall(r" built \d+ took \d+$", first, re.MULTILINE)) == 3
     assert len(re.findall(r"^ +\S+\.example\.org .* built ", first, re.MULTILINE)) == 3, first
