@@ -147,7 +147,7 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(admin: Run, settings: Setti
         (("project", "delete", "red"), 1, str(WEB1)),
         (("project", "member", "remove", "blue", "bert"), 1, "no member left"),
         (("project", "member", "add", "blue", "nobody"), 1, "no person nobody"),
-        (("project", "add", "red", "--admin", "bert"), 1, "different"),
+        (("project", "add", "red", "--admin", "bert"), 1, "differs"),
         (("project", "set", "red", "--site", "--class", "a"), 2, "--site"),
     ],
 )
@@ -191,7 +191,7 @@ def test_of_two_edits_of_one_part_the_second_is_a_conflict(settings: Settings) -
         with pytest.raises(Conflict):
             second.submit(Plan("node set", f"node {WEB1}", RED, (stale,)), reason=WHY)
     assert variables(settings) == {"a=1"}
-    assert Trail(settings.audit.file).read()[0][-1].outcome.startswith("failed: 0 of 1 steps made")
+    assert Trail(settings.audit.file).read()[0][-1].outcome.startswith("failed: 0 of 1 step made")
 
 
 @pytest.mark.parametrize("written", [False, True])
