@@ -93,10 +93,10 @@ def _explain(call: Call) -> int:
 
 
 def _log(call: Call) -> int:
-    from enc.signing.refusals import Journal
+    from enc.signing.refusals import SigningJournal
 
     wanted = _wanted(call)
-    journal = Journal(call.settings.signing.journal)
+    journal = SigningJournal(call.settings.signing.journal)
     if call.arguments.follow:
         for new in journal.follow():
             _print(call, [line for line in new if wanted(line)])

@@ -42,7 +42,7 @@ _EMPTY_PAGES = 100
 _GOOD_BYE = 0.1
 """Seconds for telling a server that we go."""
 
-Person = tuple[str, str]
+Credentials = tuple[str, str]
 """DN and password of somebody who signs in as themselves."""
 
 
@@ -195,7 +195,7 @@ class Connection(Closing):
 
 
 def open_connection(
-    settings: DirectorySettings, *, for_writing: bool = False, as_person: Person | None = None
+    settings: DirectorySettings, *, for_writing: bool = False, as_person: Credentials | None = None
 ) -> Connection:
     """Return a connection to the first of `settings.uris` that takes us.
 
@@ -227,7 +227,7 @@ def nobody(failures: Sequence[DirectoryUnreachable | DirectoryRefused]) -> Direc
     return error
 
 
-def _open(address: Address, settings: DirectorySettings, for_writing: bool, person: Person | None) -> Connection:
+def _open(address: Address, settings: DirectorySettings, for_writing: bool, person: Credentials | None) -> Connection:
     timeout = float(settings.timeout)
     who = _credentials(address, settings, for_writing, person)
     wire = _wire(address, who, settings)
@@ -257,7 +257,7 @@ def _open(address: Address, settings: DirectorySettings, for_writing: bool, pers
     return Connection(wire, timeout)
 
 
-def _wire(address: Address, who: Person | bool, settings: DirectorySettings) -> Bounded:
+def _wire(address: Address, who: Credentials | bool, settings: DirectorySettings) -> Bounded:
     """Return what speaks for `who` (see `_credentials`), not yet connected."""
     # Where the server is and whether it speaks TLS is known to `address` alone; ldap3 wants a name to show.
     server = ldap3.Server("ldapi:///" if address.scheme == "ldapi" else "ldap://host", get_info=ldap3.NONE)
@@ -286,8 +286,8 @@ def _refuse_clear_text(wire: Bounded) -> None:
 
 
 def _credentials(
-    address: Address, settings: DirectorySettings, for_writing: bool, person: Person | None
-) -> Person | bool:
+    address: Address, settings: DirectorySettings, for_writing: bool, person: Credentials | None
+) -> Credentials | bool:
     """Return (DN, password), or True for EXTERNAL, or False for anonymous."""
     if person is not None:
         return person

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from enc.directory import entries, messages, results, server_facts
-from enc.directory.connection import Closing, Connection, Person, open_connection
+from enc.directory.connection import Closing, Connection, Credentials, open_connection
 from enc.directory.messages import Control, Message, Request, Result, Scope
 from enc.settings import Settings
 from enc.terms import dn, filters
@@ -40,7 +40,7 @@ class ValueChange:
 class DirectoryEditor(Closing):
     """Writes over one connection, opened when first needed. Use it in a `with`."""
 
-    def __init__(self, settings: Settings, as_person: Person | None = None) -> None:
+    def __init__(self, settings: Settings, as_person: Credentials | None = None) -> None:
         """Write as the writing account, or as a person who gave (DN, password)."""
         self._settings = settings.directory
         self._person = as_person

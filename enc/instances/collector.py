@@ -24,7 +24,7 @@ from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.instances import reports, states
 from enc.instances.enrolment import BUILT_ATTRIBUTE, Built
 from enc.instances.entry import instance_of
-from enc.instances.runs import Record, RunRecords
+from enc.instances.runs import RunRecord, RunRecords
 from enc.instances.states import Run
 from enc.instances.traces import Places
 from enc.rights.domains import serves
@@ -70,7 +70,7 @@ class Collector:
         self._settings = settings
         self._editor = editor
         self._records = RunRecords(settings.instances.runs)
-        self._known: dict[str, Record] = {}
+        self._known: dict[str, RunRecord] = {}
 
     def look(self) -> Iterator[Event]:
         """Yield what is new since the last look; raise `ToolkitError` if the reports or LDAP cannot be had."""
@@ -95,7 +95,7 @@ class Collector:
                     yield event
 
     def _look_at(self, certname: Certname, changed: int) -> Event | None:
-        record = self._known.get(certname) or self._records.read(certname) or Record(None, 0, 0)
+        record = self._known.get(certname) or self._records.read(certname) or RunRecord(None, 0, 0)
         if record.directory == changed:
             self._known[certname] = record
             return None
@@ -103,7 +103,7 @@ class Collector:
         built = self._record_built(certname, runs)
         # A file that comes within the same tick of the clock would not change the directory's time.
         settled = changed if time.time_ns() - changed > _TICK else 0
-        record = Record(runs[-1] if runs else record.run, seen, settled)
+        record = RunRecord(runs[-1] if runs else record.run, seen, settled)
         if record != self._known.get(certname):
             self._records.write(certname, record)
         self._known[certname] = record

@@ -18,7 +18,7 @@ from enc.terms.errors import ToolkitError
 from enc.terms.names import Certname
 
 
-class Record(NamedTuple):
+class RunRecord(NamedTuple):
     """What is known of one instance's reports."""
 
     run: Run | None
@@ -34,16 +34,16 @@ class RunRecords:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def read(self, certname: Certname) -> Record | None:
+    def read(self, certname: Certname) -> RunRecord | None:
         """Return what is known; None: nothing, or nothing that can be read."""
         try:
             document = json.loads(self._place(certname).read_text(encoding="utf-8"))
             run = document["run"]
-            return Record(None if run is None else Run(**run), int(document["seen"]), int(document["directory"]))
+            return RunRecord(None if run is None else Run(**run), int(document["seen"]), int(document["directory"]))
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
-    def write(self, certname: Certname, record: Record) -> None:
+    def write(self, certname: Certname, record: RunRecord) -> None:
         """Keep what is known; raise `ToolkitError`. Not synced: what a crash takes away is read again."""
         document = {**record._asdict(), "run": None if record.run is None else record.run._asdict()}
         place = self._place(certname)

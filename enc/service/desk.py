@@ -20,7 +20,7 @@ from typing import Any
 
 from enc.classify import entitled
 from enc.classify.extended import template_environment
-from enc.directory.connection import Person as Credentials
+from enc.directory.connection import Credentials
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.directory.ldap_store import LdapSource
 from enc.edits import audit, differences

@@ -114,7 +114,7 @@ def _answer(certname: str, octets: bytes, config_path: Path) -> Outcome:
         settings = load(config_path)
     except ToolkitError as error:
         return Outcome(Verdict("configuration", str(error)))
-    journal = refusals.Journal(settings.signing.journal)
+    journal = refusals.SigningJournal(settings.signing.journal)
     try:
         journal.check()
         outcome = decide(certname, octets, lambda read: _with_ldap(settings, read), settings)

@@ -68,7 +68,7 @@ LONGEST = 10_485_760
 """Octets of the journal; a longer one is moved to `….1` (one generation) before the next line."""
 
 
-class Journal:
+class SigningJournal:
     """The journal in one file. Making the object does nothing."""
 
     def __init__(self, file: Path, longest: int = LONGEST) -> None:

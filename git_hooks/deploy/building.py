@@ -30,7 +30,7 @@ from git_hooks.repository.refs import ObjectId
 from git_hooks.store.build import Order
 from git_hooks.store.layout import Layout
 from git_hooks.store.locks import locked
-from git_hooks.store.steps import Step
+from git_hooks.store.steps import DiskStep
 from git_hooks.store.store import Store
 from git_hooks.store.surveys import Surveys
 from git_hooks.store.versions import ForeignEnvironment, Versions
@@ -53,7 +53,7 @@ class Building:
         repository: Repository,
         versions: Versions,
         types: ResourceTypes | None,
-        at: Step,
+        at: DiskStep,
         clock: Callable[[], float],
     ) -> None:
         """`types`: see inspection.py."""

@@ -27,7 +27,7 @@ from git_hooks import puppetfile
 from git_hooks.puppetfile import JOINED
 from git_hooks.store.layout import Layout, is_part, is_split
 from git_hooks.store.locks import locked
-from git_hooks.store.steps import Step, nothing
+from git_hooks.store.steps import DiskStep, nothing
 from git_hooks.store.surveys import Surveys
 from git_hooks.store.versions import ForeignEnvironment, Versions
 
@@ -57,14 +57,14 @@ class Collected(NamedTuple):
         return ", ".join(parts)
 
 
-def collect(layout: Layout, retain: float, now: float, at: Step = nothing) -> Collected:
+def collect(layout: Layout, retain: float, now: float, at: DiskStep = nothing) -> Collected:
     """Remove what is not needed at `now` (seconds since 1970), versions `retain` seconds after they were live."""
     with locked(layout.collector_lock):
         return _Collector(layout, at).run(now - retain)
 
 
 class _Collector:
-    def __init__(self, layout: Layout, at: Step) -> None:
+    def __init__(self, layout: Layout, at: DiskStep) -> None:
         self._layout = layout
         self._at = at
         self._versions = Versions(layout)

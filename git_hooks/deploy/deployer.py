@@ -44,7 +44,7 @@ from git_hooks.repository.refs import ObjectId
 from git_hooks.store.layout import Layout
 from git_hooks.store.locks import locked
 from git_hooks.store.mounted import StoreAway
-from git_hooks.store.steps import Step, nothing
+from git_hooks.store.steps import DiskStep, nothing
 from git_hooks.store.store import Store
 from git_hooks.store.versions import ForeignEnvironment, Versions
 
@@ -63,7 +63,7 @@ class Deployer:
         settings: BranchSettings,
         *,
         domains: DomainSettings = ALL,
-        at: Step = nothing,
+        at: DiskStep = nothing,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         trees: RememberedTrees | None = None,

@@ -46,7 +46,7 @@ from git_hooks.repository.trees import UnsoundTree, climb
 from git_hooks.store.attributes import LONGEST_POINTER, is_pointer
 from git_hooks.store.layout import Layout, is_part, is_split
 from git_hooks.store.locks import locked
-from git_hooks.store.steps import Step
+from git_hooks.store.steps import DiskStep
 from git_hooks.store.survey import some
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Sets:
         layout: Layout,
         settings: PuppetfileSettings,
         repository: Repository,
-        at: Step,
+        at: DiskStep,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._layout = layout

@@ -22,7 +22,7 @@ from enc.terms.names import EnvironmentName
 from git_hooks.deploy.puppetserver import FlushFailed, Puppetservers
 from git_hooks.deploy.records import Records
 from git_hooks.repository.refs import ObjectId
-from git_hooks.store.steps import Step
+from git_hooks.store.steps import DiskStep
 from git_hooks.store.store import Store
 from git_hooks.store.versions import Versions
 
@@ -39,7 +39,7 @@ class Switching:
         versions: Versions,
         records: Records,
         servers: Puppetservers,
-        at: Step,
+        at: DiskStep,
         sleep: Callable[[float], None],
     ) -> None:
         self._store = store

@@ -31,7 +31,7 @@ from enc.terms.names import BranchName
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store.locks import locked
-from git_hooks.store.steps import Step, nothing
+from git_hooks.store.steps import DiskStep, nothing
 
 if TYPE_CHECKING:
     from git_hooks.repository.refstore import Archived
@@ -60,7 +60,7 @@ def note(repository: str, leaving: Iterable[Leaving]) -> None:
         raise ToolkitError(f"the commits it removes cannot be recorded: {reason(error)}", where=directory) from error
 
 
-def settle(repository: Repository, now: float, at: Step = nothing) -> tuple[Archived, ...]:
+def settle(repository: Repository, now: float, at: DiskStep = nothing) -> tuple[Archived, ...]:
     """Keep what left its branch, and return it; `now` in seconds since 1970. Costs nothing if there are no notes."""
     directory = _directory(repository.path)
     if not _notes(directory):
@@ -69,7 +69,7 @@ def settle(repository: Repository, now: float, at: Step = nothing) -> tuple[Arch
         return tuple(_settle(repository, directory, now, at))
 
 
-def _settle(repository: Repository, directory: str, now: float, at: Step) -> Iterator[Archived]:
+def _settle(repository: Repository, directory: str, now: float, at: DiskStep) -> Iterator[Archived]:
     from git_hooks.repository.refstore import (
         RefStore,  # most pushes take nothing away, and need not wait for its imports
     )

@@ -36,7 +36,7 @@ from git_hooks.store.layout import Layout
 from git_hooks.store.parts import WithParts
 from git_hooks.store.presence import Presence
 from git_hooks.store.sound import Sound
-from git_hooks.store.steps import Step
+from git_hooks.store.steps import DiskStep
 from git_hooks.store.unit_links import UnitLinks
 
 
@@ -61,7 +61,7 @@ class Order(NamedTuple):
 class Build:
     """One build in the directory `work`, which is its own."""
 
-    def __init__(self, layout: Layout, sound: Sound, work: str, at: Step) -> None:
+    def __init__(self, layout: Layout, sound: Sound, work: str, at: DiskStep) -> None:
         self.objects = WithParts(sound)
         """Those of the repository, and what the units of this build need beside them."""
         self._layout = layout

@@ -27,7 +27,7 @@ from git_hooks.repository.trees import DIRECTORY, LINK, PROGRAM, SUBMODULE, Entr
 from git_hooks.store.arrange import entries_of
 from git_hooks.store.parts import WithParts
 from git_hooks.store.sound import Sound
-from git_hooks.store.steps import Step
+from git_hooks.store.steps import DiskStep
 
 _FSYNC_EACH = 8
 """Up to so many new files are synced one by one (1.3 ms each on a cloud disk); more by one of their file system."""
@@ -36,7 +36,7 @@ _FSYNC_EACH = 8
 class Files:
     """The files of one build."""
 
-    def __init__(self, objects: WithParts, sound: Sound, at: Step) -> None:
+    def __init__(self, objects: WithParts, sound: Sound, at: DiskStep) -> None:
         """`objects` has the trees, those of parts too; `sound` the contents."""
         self._objects = objects
         self._sound = sound

@@ -1,6 +1,6 @@
 """The moments at which a process may be killed: each change of the disk is announced before it is made.
 
-Owns nothing. Whoever changes the store takes a `Step` and calls it with a few words before each change; production
+Owns nothing. Whoever changes the store takes a `DiskStep` and calls it with a few words before each change; production
 hears nothing, a test ends the process there.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-Step = Callable[[str], None]
+DiskStep = Callable[[str], None]
 """Told before each change of the disk what comes next."""
 
 

@@ -39,7 +39,7 @@ from git_hooks.store.parts import Surveyor
 from git_hooks.store.presence import Presence
 from git_hooks.store.sound import Sound
 from git_hooks.store.splitting import Splitting, splitting
-from git_hooks.store.steps import Step, nothing
+from git_hooks.store.steps import DiskStep, nothing
 from git_hooks.store.surveys import Surveys
 
 _numbers = count()
@@ -49,7 +49,7 @@ class Store:
     """The units and versions of one master; for one deploy at a time (locks are the deploy's business)."""
 
     def __init__(
-        self, layout: Layout, repository: str, at: Step = nothing, *, split_large: bool = True
+        self, layout: Layout, repository: str, at: DiskStep = nothing, *, split_large: bool = True
     ) -> None:
         """Touch nothing yet. `split_large`: see splitting.py; what is remembered is in the `repository`."""
         self.layout = layout

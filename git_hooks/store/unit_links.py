@@ -19,13 +19,13 @@ import os
 from contextlib import suppress
 
 from git_hooks.store.layout import Layout
-from git_hooks.store.steps import Step
+from git_hooks.store.steps import DiskStep
 
 
 class UnitLinks:
     """Links to units for one build, which works in the directory `work`."""
 
-    def __init__(self, layout: Layout, work: str, at: Step) -> None:
+    def __init__(self, layout: Layout, work: str, at: DiskStep) -> None:
         self._layout = layout
         self._work = work
         self._at = at

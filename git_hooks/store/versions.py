@@ -20,7 +20,7 @@ from enc.terms.errors import ToolkitError
 from enc.terms.names import EnvironmentName
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store.layout import Layout
-from git_hooks.store.steps import Step, nothing
+from git_hooks.store.steps import DiskStep, nothing
 
 
 class ForeignEnvironment(ToolkitError):
@@ -40,7 +40,7 @@ class Version(NamedTuple):
 class Versions:
     """The versions of all environments of one store."""
 
-    def __init__(self, layout: Layout, at: Step = nothing) -> None:
+    def __init__(self, layout: Layout, at: DiskStep = nothing) -> None:
         self._layout = layout
         self._at = at
 

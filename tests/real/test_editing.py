@@ -149,7 +149,7 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(admin: Run, settings: Setti
         (("project", "delete", "red"), 1, str(WEB1)),
         (("project", "member", "remove", "blue", "bert"), 1, "no member left"),
         (("project", "member", "add", "blue", "nobody"), 1, "no person nobody"),
-        (("project", "add", "red", "--admin", "bert"), 1, "different"),
+        (("project", "add", "red", "--admin", "bert"), 1, "differs"),
         (("project", "set", "red", "--site", "--class", "a"), 2, "--site"),
     ],
 )

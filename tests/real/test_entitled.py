@@ -114,7 +114,7 @@ def test_without_a_follower_it_is_the_same(following: Following) -> None:
     following.slapd.modify(project("c-d"), {"puppetmasterGuest": [(ADD, ["a"])]})
     assert said(following) == "project_c_d"
     add_project(following.slapd, "c_d")
-    assert "project c_d's" in said(following)
+    assert "belongs to project c_d" in said(following)
     assert "project c-d and of project c_d" in said(following, CACHE)
 
 

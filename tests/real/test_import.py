@@ -128,10 +128,10 @@ def test_ldif_brings_over_what_is_sound_and_tells_the_rest(admin: Run, ldif: Pat
     assert f"{ldif}:28: cn=bad.example.org" in err
     assert "not a class name" in err
     assert f"{ldif}:33: " in err
-    assert "web1.example.org is that of" in err
+    assert "web1.example.org already belongs to" in err
     assert f"uid=mallory,ou=people,{S} is not below" in err
     assert "puppetVar: 'name=web1': Puppet reserves the variable name" in err
-    assert "4 added, 0 changed, 0 as they were, 3 skipped, 2 with problems" in err
+    assert "4 added, 0 changed, 0 unchanged, 3 skipped, 2 with problems" in err
     found = _answers(admin)
     assert found.keys() == {"web1.example.org", "web2.example.org"}
     assert found["web1.example.org"]["classes"] == {"base": {}, "apache": {}}
@@ -141,7 +141,7 @@ def test_ldif_brings_over_what_is_sound_and_tells_the_rest(admin: Run, ldif: Pat
 def test_a_second_import_does_nothing_and_a_changed_file_changes_what_it_names(admin: Run, ldif: Path) -> None:
     admin("import", "ldif", ldif, *WHY)
     admin("node", "set", "web1.example.org", "--environment", "kept", *WHY)
-    assert "0 added, 0 changed, 4 as they were" in admin("import", "ldif", ldif, *WHY)[2]
+    assert "0 added, 0 changed, 4 unchanged" in admin("import", "ldif", ldif, *WHY)[2]
     ldif.write_text(LDIF.replace("puppetVar: a=1", "puppetVar: a=2"))
     document = json.loads(admin("import", "ldif", ldif, *WHY, "--json")[1])
     assert (document["added"], document["changed"], document["unchanged"]) == (0, 1, 3)
@@ -292,9 +292,9 @@ def test_an_import_loses_only_what_cannot_be_held_and_a_dry_run_is_the_very_plan
     assert (dry[0], dry[1]) == (status, out)
     assert dry[2] == err.replace("6 added", "dry run, nothing was written: 6 added")
     assert status == 1
-    for told in ("red/_.roles:2: 'bad:class::'", "red/_.yaml:4: when: a date", "blue/_.yaml:1: a mapping"):
+    for told in ("red/_.roles:2: 'bad:class::'", "red/_.yaml:4: when: a date", "blue/_.yaml:1: expected a mapping"):
         assert f"{tree}/{told}" in err
-    assert "6 added, 0 changed, 0 as they were, 3 with problems" in err
+    assert "6 added, 0 changed, 0 unchanged, 3 with problems" in err
     assert f"note: {tree}/blue: says nothing that can be set; the project is created" in err
     assert _entries(admin) == {
         "cn=blue": {},
@@ -307,7 +307,7 @@ def test_an_import_loses_only_what_cannot_be_held_and_a_dry_run_is_the_very_plan
         "cn=web,cn=red": {"puppetclass": ["role::web"], "puppetmasterdata": ["k=1"]},
         "cn=web1,cn=green": {"puppetmasterdata": ["fine=true"]},
     }
-    assert "0 added, 0 changed, 6 as they were" in admin("import", "wikimedia", tree, "--admin", "anna", *WHY)[2]
+    assert "0 added, 0 changed, 6 unchanged" in admin("import", "wikimedia", tree, "--admin", "anna", *WHY)[2]
 
 
 def test_a_mirroring_import_makes_equal_and_touches_only_what_is_the_trees(admin: Run, tmp_path: Path) -> None:
@@ -329,7 +329,7 @@ def test_a_mirroring_import_makes_equal_and_touches_only_what_is_the_trees(admin
     assert document["writes"] == plan.splitlines()
     status, out, err = admin(*mirror, "--most-removed", 100)
     assert (status, out) == (1, plan)
-    assert "0 added, 3 changed, 1 as they were, 3 deleted, 8 classes and keys taken away" in err
+    assert "0 added, 3 changed, 1 unchanged, 3 deleted, 8 classes and keys removed" in err
     assert _entries(admin) == {
         "cn=blue": {"puppetmasterdata": ["now=1"]},
         "cn=green": {},
@@ -444,7 +444,7 @@ def test_an_ldif_tells_which_entry_is_missing_and_counts_the_same_dry(admin: Run
     assert (dry[0], dry[1], dry[2].replace("dry run, nothing was written: ", "")) == (status, out, err)
     assert status == 1
     assert f"its parent entry ou=gone,ou=hosts,{S} does not exist" in err
-    assert "2 added, 1 changed, 0 as they were, 2 with problems" in err
+    assert "2 added, 1 changed, 0 unchanged, 2 with problems" in err
 
 
 def test_number_keys_and_odd_keys_go_all_the_way(

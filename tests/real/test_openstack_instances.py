@@ -139,7 +139,7 @@ def test_what_is_over_or_closed_is_told_and_opens_nothing(settings: Settings) ->
     with pytest.raises(Conflict, match="has expired"):
         allot(SERVER)
     _set(settings, "closed since 1")
-    with pytest.raises(Conflict, match="nothing can be signed"):
+    with pytest.raises(Conflict, match="has no pending certificate"):
         allot(SERVER)
 
 

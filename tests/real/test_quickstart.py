@@ -69,7 +69,7 @@ def its_own_master(lab: str, base: Path) -> None:
     # What the way back changes is told before.
     assert re.search(r"^ +-code +third .*\n +\+code +second ", back, re.MULTILINE), back
     assert re.search(r"topic/demo/lab-1-\d{8}T\d{6} ", back), back
-    assert "LDAP does not know" not in lab
+    assert "LDAP has not been told" not in lab
     own = base / "machines/lab-1/own"
     assert not (own / "srv/puppet").exists()
     assert [path.name for path in (own / "var/lib/puppetmaster/self").iterdir()].count("kept") == 1

@@ -232,7 +232,7 @@ def test_code_is_proposed_where_puppetserver_does_not_see_it(
     assert push(site, {RUBY: CODE + "# evil\n"}, ref=REVIEW, who="anna").status == 0
     for moves in (REVIEW, f"refs/heads/{REVIEW}", f"heads/{REVIEW}", f"{REVIEW}~0", f"{REVIEW}^{{commit}}", "HEAD"):
         assert branch_manager(site, "approve", RUBY, "--on", moves, "--reason", "read it") == 2, moves
-    assert f"{REVIEW}: is no branch of the site" in capsys.readouterr().err
+    assert f"{REVIEW}: is not a branch of the site" in capsys.readouterr().err
     assert branch_manager(site, "approve", RUBY, "--on", str(tip), "--reason", "read it") == 0
     assert push(site, {RUBY: CODE}).status == 0
     assert site.push([{"ref": "test", "to": tip}], who="olga").status == 0

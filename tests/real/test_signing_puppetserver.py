@@ -21,7 +21,7 @@ import pytest
 import yaml
 from cryptography import x509
 
-from enc.signing.refusals import Journal, lines
+from enc.signing.refusals import SigningJournal, lines
 from enc.terms.names import Certname
 from puppetmaster_quickstart.auth_conf import AuthRule
 from puppetmaster_quickstart.owned_process import OwnedProcess
@@ -253,7 +253,7 @@ def test_strangers_are_turned_away_before_anything_is_read(site: Site) -> None:
         assert site.certificate(FLOODED) is not None
     assert site.codes()[len(before) :] == ["signed"]
     assert flood.most <= 1
-    journal = Journal(site.journal)
+    journal = SigningJournal(site.journal)
     told = [line for line in lines(journal.strangers.read_bytes()) if "stranger-" in line.certname]
     assert {line.code for line in told} == {"stranger"}
     more = [re.search(r"(\d+) more", line.reason) for line in told]
@@ -271,7 +271,7 @@ def test_who_knows_names_makes_few_judges_work_and_takes_no_turn_of_who_is_waite
         found = site.certificate(FLOODED)
         assert found is not None and found.public_key() == make.OTHER.public_key()
     assert 1 <= flood.most <= 2
-    assert "crowded" in {line.code for line in Journal(site.journal).read()}
+    assert "crowded" in {line.code for line in SigningJournal(site.journal).read()}
 
 
 def test_a_judge_that_is_killed_gives_its_turn_back(site: Site) -> None:

@@ -114,12 +114,12 @@ def test_without_ldap_nothing_happens_and_with_it_again_everything_does(kept: Ke
         slapd.stop()
         soon(lambda: "projects failed and will be tried again" in kept.words)
         time.sleep(2.5)  # two more tries
-        assert kept.words.count("projects cannot be done") == 1, "what stays wrong is said once"
+        assert kept.words.count("projects failed and will be tried again") == 1, "what stays wrong is said once"
         assert (git(kept.bare.path, "for-each-ref"), kept.shows("project_red", "# red\n")) == (before, True)
         slapd.start()
         project(slapd, "blue")
         soon(lambda: kept.shows("project_blue"))
-        soon(lambda: "projects can be done again" in kept.words)
+        soon(lambda: "projects works again" in kept.words)
 
 
 def test_a_project_whose_branch_cannot_be_made_stops_no_other(kept: Kept, slapd: Slapd) -> None:
@@ -172,7 +172,7 @@ def test_what_is_held_stays_and_short_lived_branches_end(kept: Kept) -> None:
 def test_a_repository_that_is_away_for_a_while_is_waited_for(kept: Kept) -> None:
     kept.bare.path.joinpath("HEAD").rename(kept.base / "HEAD")  # git finds no repository
     with kept.looked_after() as process:
-        soon(lambda: "projects cannot be done" in kept.words)
+        soon(lambda: "projects failed and will be tried again" in kept.words)
         (kept.base / "HEAD").rename(kept.bare.path / "HEAD")
         soon(lambda: kept.shows("project_red", "# red\n"))
         assert process.poll() is None

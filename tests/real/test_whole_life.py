@@ -49,7 +49,7 @@ from pathlib import Path
 from enc.signing import autosign, refusals
 if Path({mark!r}).exists():
     Path({mark!r}).unlink()
-    refusals.Journal.append = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    refusals.SigningJournal.append = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 sys.exit(autosign.main(sys.argv[1], Path({config!r}), sys.stdin.buffer))
 """
 Admin = Callable[..., tuple[int, str, str]]
