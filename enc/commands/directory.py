@@ -8,6 +8,7 @@ from pathlib import Path
 from enc.commands.call import Call, json_option
 from enc.directory.embedded import EmbeddedDirectory
 from enc.directory.embedded_config import StartOptions, TlsFiles
+from enc.directory.listening import Listening
 from enc.terms.errors import ExitStatus, UsageError
 from enc.terms.names import ProjectName
 
@@ -24,6 +25,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     start.add_argument("--suffix", help="top of a new tree; default: directory.suffix")
     start.add_argument("--port", type=int, help="on 127.0.0.1; default: the one of last time, else a free one")
     start.add_argument("--ldif", type=Path, action="append", default=[], metavar="FILE", help="load into a new one")
+    start.add_argument(
+        "--listen",
+        action="append",
+        default=[],
+        metavar="ADDRESS[:PORT]",
+        help="offer ldaps:// at this address of the machine, too (0.0.0.0: at each; again for further ones);"
+        " default: on 127.0.0.1 only. Needs a certificate",
+    )
     start.add_argument("--tls-certificate", type=Path, metavar="FILE", help="offer StartTLS and ldaps:// (PEM)")
     start.add_argument("--tls-key", type=Path, metavar="FILE", help="the certificate's key (PEM)")
     start.add_argument("--tls-authority", type=Path, metavar="FILE", help="the chain above the certificate (PEM)")
@@ -51,8 +60,12 @@ def run(call: Call) -> int:
     directory = _directory(call)
     place = directory.home.data_dir
     if arguments.action == "start":
+        listen = tuple(Listening.parse(text) for text in arguments.listen)
+        options = StartOptions(arguments.port, _tls(arguments), listen, site_projects=_site_projects(call))
         directory.init(ldif=arguments.ldif, port=arguments.port)
-        directory.start(StartOptions(arguments.port, _tls(arguments), site_projects=_site_projects(call)))
+        status = directory.start(options)
+        if away := [one.uri for one in listen if one.uri not in status.uris]:
+            raise UsageError(f"it runs already, and not at {', '.join(away)}; stop it first", where=str(place))
         return _show(call, directory)
     if arguments.action == "status":
         return _show(call, directory)
