@@ -31,7 +31,8 @@ from puppetmaster_quickstart.owned_process import ProcessFailed
 from puppetmaster_quickstart.private_instance import MASTER_ADDRESS, PrivateInstance
 from puppetmaster_quickstart.storytelling import until
 
-_ADDRESS = "10.79.0.2"
+ADDRESS = "10.79.0.2"
+"""Its own, in the network of its cable."""
 _CGROUPS = Path("/sys/fs/cgroup")
 _TARGET = "basic.target"
 """What its systemd begins with: none of what the machine's packages want to start."""
@@ -90,7 +91,7 @@ class WholeInstance(PrivateInstance):
             *("--register=no", "--keep-unit", "--network-namespace-path=/run/netns/instance"),
             *("--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe", f"systemd.unit={_TARGET}"),
         ]
-        words = (MASTER_ADDRESS, _ADDRESS, " ".join(map(str, groups(self.base))), *ways, "--", *boot)
+        words = (MASTER_ADDRESS, ADDRESS, " ".join(map(str, groups(self.base))), *ways, "--", *boot)
         namespaces = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
         log = self.base / "instance.log"
         # What is put below its /tmp stays seen.

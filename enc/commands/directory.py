@@ -8,6 +8,7 @@ from pathlib import Path
 from enc.commands.call import Call, json_option
 from enc.directory.embedded import EmbeddedDirectory
 from enc.directory.embedded_config import StartOptions, TlsFiles
+from enc.directory.listening import Listening
 from enc.terms.errors import ExitStatus, UsageError
 from enc.terms.names import ProjectName
 
@@ -25,6 +26,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     start.add_argument("--port", type=int, help="port on 127.0.0.1; default: the last one, else a free one")
     start.add_argument(
         "--ldif", type=Path, action="append", default=[], metavar="FILE", help="LDIF to load into a new directory"
+    )
+    start.add_argument(
+        "--listen",
+        action="append",
+        default=[],
+        metavar="ADDRESS[:PORT]",
+        help="also offer ldaps:// on this address of the machine (0.0.0.0: on all; may be repeated); default: on"
+        " 127.0.0.1 only. Needs a certificate",
     )
     start.add_argument("--tls-certificate", type=Path, metavar="FILE", help="offer StartTLS and ldaps:// (PEM)")
     start.add_argument("--tls-key", type=Path, metavar="FILE", help="the certificate's key (PEM)")
@@ -53,8 +62,12 @@ def run(call: Call) -> int:
     directory = _directory(call)
     place = directory.home.data_dir
     if arguments.action == "start":
+        listen = tuple(Listening.parse(text) for text in arguments.listen)
+        options = StartOptions(arguments.port, _tls(arguments), listen, site_projects=_site_projects(call))
         directory.init(ldif=arguments.ldif, port=arguments.port)
-        directory.start(StartOptions(arguments.port, _tls(arguments), site_projects=_site_projects(call)))
+        status = directory.start(options)
+        if away := [one.uri for one in listen if one.uri not in status.uris]:
+            raise UsageError(f"it runs already, and not at {', '.join(away)}; stop it first", where=str(place))
         return _show(call, directory)
     if arguments.action == "status":
         return _show(call, directory)

@@ -2,7 +2,7 @@
 
 Owns what people do with it (`init`, `start`, `stop`, `backup`, `restore`) and
 what stands in a new one. Runs as whoever owns the data directory, and listens
-on a unix socket and on 127.0.0.1 only.
+on a unix socket and on 127.0.0.1; elsewhere only if asked to, over TLS (listening.py).
 
 Everything may be killed and done again: the database is the old or the new one
 (embedded_database.py), there is never a second slapd on the same data
@@ -108,7 +108,7 @@ class EmbeddedDirectory:
         if "ldap" in ports:
             uris.append(home.ldap_uri)
         if running and "ldaps" in ports:
-            uris.append(home.ldaps_uri)
+            uris += [home.ldaps_uri, *home.elsewhere()]
         return DirectoryStatus(
             initialised=initialised,
             pid=self.process.pid if running else None,

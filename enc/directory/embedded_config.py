@@ -20,6 +20,7 @@ from enc.classify.kinds import KINDS, attributes_of
 from enc.classify.statements import PROJECT
 from enc.directory import deletions, limits
 from enc.directory.access import ADMINS_ATTRIBUTES, access_rules, everything_editors
+from enc.directory.listening import Listening
 from enc.directory.name_rules import name_rules
 from enc.directory.projects_access import projects_rules
 from enc.directory.service_accounts import READER, SIGNER
@@ -57,6 +58,8 @@ class StartOptions:
     """On 127.0.0.1. None or 0: the one of last time, else a free one, which is then kept."""
     tls: TlsFiles | None = None
     """Given: StartTLS on the plain port, and ldaps:// on a port of its own."""
+    listen: tuple[Listening, ...] = ()
+    """Where else than on the loopback it offers ldaps://; needs `tls`."""
     session_log: int = 100_000
     """Writes that syncprov remembers in memory, so that followers get changes and not everything. 0: none."""
     max_size: int = 4 << 30
@@ -71,6 +74,14 @@ class StartOptions:
     """Projects of the site's own nodes, for the account of a projects' server. None: those of last time."""
     limits: bool = True
     """Refuse what is too long or too many (limits.py)."""
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` if other machines were to speak to it in clear."""
+        if self.listen and self.tls is None:
+            raise UsageError(
+                f"{self.listen[0].uri}: other machines are answered over TLS only; "
+                "give --tls-certificate and --tls-key, too"
+            )
 
 
 @dataclass(frozen=True)

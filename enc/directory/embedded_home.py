@@ -1,6 +1,6 @@
 """The data directory of one embedded slapd: its files' names, its addresses, what is kept from start to start.
 
-Owns the names of files below it, `state.json` (the suffix, the ports, the site's projects), the
+Owns the names of files below it, `state.json` (the suffix, the ports, where else it listens, the site's projects), the
 unix socket's place, and who may work in it: one program at a time, run by
 whoever owns the directory. Making the object does nothing.
 
@@ -109,7 +109,7 @@ class Home:
     # What is kept
 
     def kept(self) -> dict[str, object]:
-        """Return what is kept from start to start: `suffix`, the ports `ldap` and `ldaps`, and `site_projects`."""
+        """Return what is kept: `suffix`, the ports `ldap` and `ldaps`, `listen`, and `site_projects`."""
         try:
             state = json.loads((self.data_dir / "state.json").read_text())
         except FileNotFoundError:
@@ -117,6 +117,11 @@ class Home:
         except (OSError, ValueError) as error:
             raise ToolkitError(f"cannot be read: {reason(error)}", where=str(self.data_dir / "state.json")) from error
         return state if isinstance(state, dict) else {}
+
+    def elsewhere(self) -> tuple[str, ...]:
+        """Return where it listens besides its socket and the loopback, as at the last start."""
+        kept = self.kept().get("listen")
+        return tuple(map(str, kept)) if isinstance(kept, list) else ()
 
     def site_projects(self) -> tuple[str, ...]:
         """Return the projects of the site's own nodes, which the account of a projects' server does not see."""

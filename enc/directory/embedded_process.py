@@ -19,9 +19,10 @@ import os
 import time
 
 from enc.directory import embedded_database, place, slapd_process
-from enc.directory.embedded_config import StartOptions
+from enc.directory.embedded_config import StartOptions, TlsFiles
 from enc.directory.embedded_home import Home
 from enc.programs import whole_file
+from enc.programs.machine_trouble import reason
 from enc.programs.whole_file import Strength
 from enc.terms.errors import DirectoryUnreachable, ToolkitError
 
@@ -112,6 +113,7 @@ class EmbeddedProcess:
 
     def _launch(self, options: StartOptions, alive: int, timeout: float) -> None:
         home = self._home
+        _check_readable(options.tls)
         uris = self._uris(options)
         socket_directory = home.socket_path.parent
         if socket_directory != home.run:
@@ -150,9 +152,22 @@ class EmbeddedProcess:
                 place.check_free(port)
                 self._home.keep(**{kind: port})
                 uris.append(f"{kind}://127.0.0.1:{port}")
-        return uris
+        for one in options.listen:
+            place.check_free(one.port, one.address)
+        self._home.keep(listen=[one.uri for one in options.listen])
+        return [*uris, *self._home.elsewhere()]
 
     def _reap(self) -> None:
         if self._child is not None:
             slapd_process.reap(self._child)
             self._child = None
+
+
+def _check_readable(tls: TlsFiles | None) -> None:
+    """Raise `ToolkitError` with the file's name, which slapd's own words about a certificate lack."""
+    for file in (tls.certificate, tls.key, tls.authority) if tls else ():
+        try:
+            if file is not None:
+                file.open("rb").close()
+        except OSError as error:
+            raise ToolkitError(f"cannot be read: {reason(error)}", where=str(file)) from error

@@ -5,10 +5,12 @@ Nothing here knows LDAP. Failure modes: `ToolkitError` for a place or port that 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import secrets
 import socket
 from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from enc.programs.machine_trouble import said
@@ -16,6 +18,7 @@ from enc.terms.errors import ToolkitError
 
 _PORTS = range(20_000, 32_000)
 """Below the ports that the kernel gives to outgoing connections, which would take ours while we are down."""
+_LOOPBACK = IPv4Address("127.0.0.1")
 
 
 def locked(descriptor: int, *, wait: bool) -> bool:
@@ -55,12 +58,20 @@ def free_port() -> int:
     raise ToolkitError(f"no free port between {_PORTS[0]} and {_PORTS[-1]} on 127.0.0.1")
 
 
-def check_free(port: int) -> None:
-    """Raise `ToolkitError` if `port` on 127.0.0.1 cannot be listened on."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+def check_free(port: int, address: IPv4Address | IPv6Address = _LOOPBACK) -> None:
+    """Raise `ToolkitError` if `port` cannot be listened on at an address of this machine."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection that lingers is no program
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((str(address), port))
+        except PermissionError as error:
+            what = f"port {port}: this account may not listen there (below 1024: CAP_NET_BIND_SERVICE)"
+            raise ToolkitError(what, where=str(address)) from error
         except (OSError, OverflowError) as error:
-            what = f"port {port} cannot be used: {said(error)}; choose another"
-            raise ToolkitError(what, where="127.0.0.1") from error
+            choose = (
+                "choose one of this machine's"
+                if getattr(error, "errno", 0) == errno.EADDRNOTAVAIL
+                else "choose another"
+            )
+            raise ToolkitError(f"port {port} cannot be used: {said(error)}; {choose}", where=str(address)) from error

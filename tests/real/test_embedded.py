@@ -16,13 +16,17 @@ from pathlib import Path
 
 import pytest
 from ldap3 import AUTO_BIND_TLS_BEFORE_BIND, NONE, Connection, Server, Tls
+from ldap3.core.exceptions import LDAPException
 
+from enc.directory import place
 from enc.directory.edits import DirectoryEditor, ValueChange
 from enc.directory.embedded import EmbeddedDirectory
 from enc.directory.embedded_config import StartOptions, TlsFiles
+from enc.directory.listening import Listening
 from enc.settings import config
 from enc.terms.errors import DirectoryUnreachable, ToolkitError, UsageError
 from tests.real.conftest import SlapdMaker
+from tests.support.certificates import Authority
 from tests.support.disks import Disk
 from tests.support.slapd import ADD, Refused, Slapd
 
@@ -326,6 +330,42 @@ def test_tls_is_offered_with_the_given_certificate(make_slapd: SlapdMaker, tmp_p
     starting = Connection(Server(slapd.ldap_uri, tls=trusting), auto_bind=AUTO_BIND_TLS_BEFORE_BIND)
     assert starting.tls_started
     assert Connection(Server(slapd.directory.home.ldaps_uri, tls=trusting)).bind()
+
+
+def test_other_machines_are_answered_over_tls_only(make_slapd: SlapdMaker, tmp_path: Path) -> None:
+    """Asked to listen elsewhere, here at another address of the loopback: nothing but TLS is spoken there."""
+    certificate, key = Authority.make(tmp_path / "ca").issue("127.0.0.2")
+    trusting = Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=str(tmp_path / "ca/ca.pem"))
+    with pytest.raises(UsageError, match="over TLS only"):
+        StartOptions(listen=(Listening.parse("127.0.0.2:20100"),))
+    port = place.free_port()
+    tls = TlsFiles(certificate, key)
+    slapd = make_slapd(options=StartOptions(tls=tls, listen=(Listening.parse(f"127.0.0.2:{port}"),)))
+    home, password = slapd.directory.home, slapd.directory.home.reader_password_file.read_text().strip()
+    assert f"ldaps://127.0.0.2:{port}" in slapd.directory.status().uris
+    reading = Connection(Server("127.0.0.2", port, use_ssl=True, tls=trusting), home.reader_dn, password)
+    assert reading.bind()
+    assert reading.search(S, "(objectClass=*)")
+    for wanted in (port, int(home.ldap_uri.rpartition(":")[2])):
+        plain = Connection(Server("127.0.0.2", wanted, connect_timeout=5), home.reader_dn, password, receive_timeout=5)
+        with pytest.raises(LDAPException):
+            plain.bind()
+    asked = ("directory", "--data-directory", str(home.data_dir), "start", "--listen", "127.0.0.3")
+    given = ("--tls-certificate", str(certificate), "--tls-key", str(key))
+    for words, said in ((asked, "over TLS only"), ((*asked, *given), "it runs already, and not at ldaps://127.0.0.3:636")):
+        done = subprocess.run([sys.executable, "-m", "enc.cli", *words], capture_output=True, text=True, check=False)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    # The next start decides anew; what cannot be is one line, and changes nothing.
+    slapd.restart(listen=())
+    assert f"ldaps://127.0.0.2:{port}" not in slapd.directory.status().uris
+    slapd.stop()
+    with socket.create_server(("127.0.0.2", port)), pytest.raises(ToolkitError, match=r"127\.0\.0\.2: port .* in use"):
+        slapd.start(listen=(Listening.parse(f"127.0.0.2:{port}"),))
+    with pytest.raises(ToolkitError, match=r"192\.0\.2\.1: port 636 .* one of this machine's"):
+        slapd.start(listen=(Listening.parse("192.0.2.1"),))
+    with pytest.raises(ToolkitError, match=r"nothing\.pem: cannot be read"):
+        slapd.start(listen=(), tls=TlsFiles(tmp_path / "nothing.pem", key))
+    slapd.start(tls=tls)
 
 
 def test_a_taken_port_is_named(slapd: Slapd) -> None:

@@ -6,8 +6,8 @@ The machine is set up by the commands of the documentation (tests/support/unit_s
 from __future__ import annotations
 
 import json
-import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +17,11 @@ import yaml
 
 from enc.systemd import units
 from git_hooks import systemd
+from puppetmaster_quickstart.whole_instance import ADDRESS
 from tests.support import looks
 from tests.support.machines import needs_root
-from tests.support.unit_site import LOOKS, SERVICES, TIMERS, UnitSite
+from tests.support.pages import block
+from tests.support.unit_site import ALICE, LOOKS, PASSWORD, SERVICES, TIMERS, UnitSite
 
 ID = "5f6a1c3e-0b5d-4c58-9a51-3d7a4f0a7c11"
 WEB1 = "web-1.red.example.org"
@@ -137,6 +139,26 @@ def test_a_push_is_live_and_a_projects_branch_is_made(site: UnitSite) -> None:
     site.sh("branch-manager gc && branch-manager verify-store")
 
 
+def test_another_machine_reads_the_directory_over_tls_only(site: UnitSite, tmp_path: Path) -> None:
+    given = {"CERTIFICATE": "/srv/stubs/directory.pem", "KEY": "/srv/stubs/directory.key", "192.0.2.0": "10.79.0.0"}
+    said = site.reader.follow("directory.md", "install -o puppetmaster-directory", given)
+    assert "ldaps://0.0.0.0:636" in said
+    own = site.machine.own
+    document = yaml.safe_load((own / "etc/puppetmaster/config.yaml").read_text())["directory"]
+    document |= {"uris": [f"ldaps://{ADDRESS}"], "tls": {"ca_file": str(own / "srv/stubs/ca.pem")}}
+    document |= {"bind_password_file": str(own / "etc/puppetmaster/ldap.secret")}
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({"directory": document}))
+    asked = site.elsewhere(sys.executable, "-m", "enc.cli", "--config", config, "project", "list", "--json")
+    assert "red" in asked.stdout, asked
+    port = json.loads((own / "var/lib/puppetmaster/directory/state.json").read_text())["ldap"]
+    who = ("-x", "-D", document["bind_dn"], "-w", (own / "etc/puppetmaster/ldap.secret").read_text().strip())
+    assert site.elsewhere("ldapwhoami", *who, "-H", f"ldaps://{ADDRESS}", "-o", "TLS_REQCERT=never").returncode == 0
+    for plain in (f"ldap://{ADDRESS}:636", f"ldap://{ADDRESS}:{port}"):
+        asked = site.elsewhere("ldapwhoami", *who, "-H", plain, "-o", "nettimeout=5")
+        assert "Can't contact LDAP server" in asked.stderr, asked
+
+
 DOCTORS = ("enc-admin", "branch-manager")
 UNITS = tuple(f"{one}.service" for one in SERVICES)
 WRITTEN = {
@@ -156,7 +178,7 @@ READ = {
     "puppetmaster-vendordata.service": "/etc/puppetmaster/ca.pem",
     "puppetmaster-hooks.service": "/etc/puppetmaster/deploy/puppet.example.org-deploy.key",
     "puppetmaster-serve.service": "/etc/puppetmaster/deploy/ca.pem",
-    "puppetmaster-crl.service": "/etc/puppetmaster/authority/puppet.example.org-instances.key",
+    "puppetmaster-crl.service": "/etc/puppetmaster/authority/instances.key",
 }
 
 
@@ -223,18 +245,12 @@ def test_a_service_that_cannot_write_or_read_is_found(site: UnitSite) -> None:
     site.sh(f"rm {drop_in}; systemctl daemon-reload; systemctl restart {FOLLOW}")
 
 
-TRANSPORT = Path(__file__).parents[2] / "docs/transport.md"
-(DROP_IN,) = re.findall(r"```sh\n(install -d .*?)```", TRANSPORT.read_text(), re.DOTALL)
-
-
 def test_a_port_below_1024_and_a_forge(site: UnitSite) -> None:
     """docs/transport.md's drop-in; then docs/mirror.md: fetched without a webhook, and looked at by root's doctor."""
     site.sh(
         "install -o git -m 0400 /srv/stubs/server.pem /srv/stubs/server.key -t /etc/puppetmaster/deploy; "
         "cat /srv/stubs/ca.pem >>/etc/ssl/certs/ca-certificates.crt; "
-        "printf 'https://mirror:a%%20token@localhost:8140\\n' >/tmp/c; printf secret >/tmp/s; "
-        "install -o git -m 0600 /tmp/c /etc/puppetmaster/forge.credentials; "
-        "install -o git -m 0600 /tmp/s /etc/puppetmaster/webhook.secret; "
+        "printf 'https://mirror:a%%20token@localhost:8140\\n' >/srv/c; printf secret >/srv/s; "
         "git clone -q --bare /srv/work /srv/stubs/forge.git; cd /srv/work; "
         "echo '# at the forge' >manifests/site.pp; git commit -qam forge; git push -q /srv/stubs/forge.git HEAD:test"
     )
@@ -245,23 +261,43 @@ def test_a_port_below_1024_and_a_forge(site: UnitSite) -> None:
         "certificate_file": f"{place}/server.pem",
         "key_file": f"{place}/server.key",
     }
-    document["branches"]["mirror"] = {
-        "forge": "gitea",
-        "url": "https://localhost:8140/forge.git",
-        "credentials_file": "/etc/puppetmaster/forge.credentials",
-        "secret_file": "/etc/puppetmaster/webhook.secret",
-    }
     site.machine.put("/etc/puppetmaster/config.yaml", yaml.safe_dump(document))
     site.sh("systemctl restart puppetmaster-serve", status=None)
     assert "0.0.0.0:443: this account may not listen there" in site.journal("puppetmaster-serve")
-    site.sh(DROP_IN)
+    site.reader.follow("transport.md", "install -d /etc/systemd/system/puppetmaster-serve.service.d")
     assert site.sh("curl -sS https://localhost/healthz") == "ok\n"
+    the_id = "$(branch-manager token list --for alice --json | grep -o '\"id\": *\"[^\"]*' | cut -d'\"' -f4)"
+    given = {"bob": "alice", "revoke ID ": f"revoke {the_id} "}
+    site.reader.follow("transport.md", "branch-manager token create", given)
+    mirror = yaml.safe_load(block("mirror.md", "branches:", "yaml").text)["branches"]["mirror"]
+    mirror |= {"forge": "gitea", "url": "https://localhost:8140/forge.git"}
+    document["branches"]["mirror"] = {name: value for name, value in mirror.items() if name not in ("api", "project")}
+    site.machine.put("/etc/puppetmaster/config.yaml", yaml.safe_dump(document))
+    given = {"CREDENTIALS": "/srv/c", "SECRET": "/srv/s", "TOKEN": "/srv/s"}
+    site.reader.follow("mirror.md", "install -o git -m 0600 CREDENTIALS", given)
     live = "/etc/puppet/code/environments/test/manifests/site.pp"
+    site.machine.put("/etc/puppetmaster/old-objects", "")
+    site.reader.follow("mirror.md", "runuser -u git -- git --git-dir=")
     site.until(lambda: "at the forge" in site.sh(f"cat {live}"), "what the forge has is live")
     look = "stat -c '%i %u %g %a %Y' /etc/puppetmaster/forge.credentials"
     before = site.sh(look)
     assert "mirror-url" not in site.doctor("branch-manager")
     assert site.sh(look) == before
+
+
+def test_the_readmes_tour_and_the_pages_about_editing(site: UnitSite) -> None:
+    follow = site.reader.follow
+    awaited = "timeout 20 sh -c 'until enc web-1.example.org; do sleep 0.1; done' "
+    there = ("enc-admin directory start ", "install -D -t /etc/puppetmaster ", "ldapadd …  ", "enc-admin follow ")
+    given = dict.fromkeys(there, "true ")
+    said = follow("README.md", "enc-admin directory start", given | {"enc web-1.example.org ": awaited})
+    assert '"role::web": {"port": 8080}' in said, said
+    site.sh(f"test $(stat -c %a {site.reader.left}/user-data) = 600")
+    follow("instances.md", "enc-admin instance create")
+    for who in ("anna", "mia"):
+        follow("directory.md", "ldapi=", {ALICE: PASSWORD.format("alice"), "alice": who})
+    newest = """$(enc-admin node history web1.example.org --json | grep -o '"id": *"[^"]*' | tail -1 | cut -d'"' -f4)"""
+    follow("editing.md", "enc-admin project add alpha", {"20250101-120000-a1b2c3": newest})
 
 
 def test_a_look_changes_nothing(site: UnitSite) -> None:
@@ -273,3 +309,18 @@ def test_a_look_changes_nothing(site: UnitSite) -> None:
     said = site.sh("bash /srv/looks.sh", status=None, timeout=300)
     assert [line for line in said.splitlines() if not line.startswith("same ")] == []
     assert len(said.splitlines()) > 50
+
+
+def test_a_backup_is_brought_back(site: UnitSite) -> None:
+    site.sh("mkdir /etc/cron.d")  # cron's package makes it
+    site.reader.follow("operation.md", "install -d -o puppetmaster-directory -m 0700 /var/backups/puppetmaster")
+    (line,) = site.sh("cat /etc/cron.d/puppetmaster-directory").splitlines()
+    account, command = line.split(maxsplit=6)[5:]
+    command = command.replace("\\%", "%")
+    site.sh(f"runuser -u {account} -- sh -c '{command}'")
+    site.sh("enc-admin project add late --admin alice --reason 'after the backup'")
+    given = {"directory-1.ldif": site.sh("ls /var/backups/puppetmaster").strip()}
+    site.reader.follow("operation.md", "systemctl stop puppetmaster-directory\n", given)
+    assert "Failed with result" not in site.journal("puppetmaster-directory")
+    assert site.try_("enc-admin project show late").status != 0
+    assert "red" in site.sh("enc-admin project list")

@@ -27,6 +27,7 @@ from tests.support import toolkit
 from tests.support.certificates import Authority
 from tests.support.layers import prepared
 from tests.support.machines import Machine, Network
+from tests.support.pages import Reader
 from tests.support.puppet_module import PARTS, ROOT
 from tests.support.puppetserver import MakeMaster
 from tests.support.slapd import ADD, Slapd
@@ -113,7 +114,10 @@ class Site:
         machine = Machine(place, certname.short, network, wanted, prepared=None if plain else prepared())
         self._stack.callback(machine.stop)
         machine.boot()
-        done(machine, "sh", "-c", toolkit.INSTALL + "chgrp puppet /etc/puppetmaster/ldap.secret\n", timeout=300)
+        done(machine, "sh", "-c", toolkit.PACKAGES, timeout=300)
+        reader = pasting(machine)
+        reader.follow("self-master.md", "apt-get install python3-venv", toolkit.INSTALLED)
+        reader.follow("self-master.md", "install -m 0644 CA", _differing(plain=plain))
         agent(machine, "--waitforcert", "5", "--http_keepalive_timeout", "0")
         done(machine, "systemctl", "enable", "--now", "puppet.service")
         agent(machine)
@@ -163,20 +167,33 @@ def _toolkit(base: Path) -> bytes:
     return file.read_bytes()
 
 
+def _differing(*, plain: bool) -> dict[str, str]:
+    """Return what of the configuration on the page is otherwise here: LDAP's and git's addresses, and the account."""
+    return {
+        "0644 CA ": "0644 /ca.pem ",
+        "PASSWORD": "/password",
+        "0600 CREDENTIALS ": "0600 /credentials ",
+        "ldaps://ldap.example.org": f"ldap://{CENTRAL}",
+        f"cn=enc,ou=services,{S}": f"uid=olga,ou=people,{S}",
+        "{ca_file:": "{start: true, ca_file:",
+        "projects: {environment: project_%s}\n": (
+            "branches: {rules: ['main = production', 'project/<name> = project_<name>',"
+            " 'topic/<name>/<topic> = project_<name>__<topic>']}\n"
+        ),
+        "https://puppet.example.org:8418/repository.git\n": (
+            f"git://{ADDRESS}/central.git\n{'' if plain else QUICKLY}"
+        ),
+        "puppetmaster-self doctor\n": "puppetmaster-self doctor --json >/dev/null || test $? = 4\n",
+    }
+
+
 def _files(base: Path, certname: Certname, *, plain: bool) -> dict[str, str | bytes]:
     return {
         "/toolkit.tar": _toolkit(base),
         "/etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {certname}\n{ADDRESS} {CENTRAL} puppet\n",
-        "/etc/puppetmaster/ldap.secret": "secret-olga\n",
-        "/etc/puppetmaster/ldap-ca.pem": (base / "authority/ca.pem").read_text(),
-        "/etc/puppetmaster/config.yaml": (
-            f"directory:\n  uris: [ldap://{CENTRAL}]\n  bind_dn: uid=olga,ou=people,{S}\n"
-            "  tls: {start: true, ca_file: /etc/puppetmaster/ldap-ca.pem}\n"
-            "  bind_password_file: /etc/puppetmaster/ldap.secret\n"
-            "branches: {rules: ['main = production', 'project/<name> = project_<name>',"
-            " 'topic/<name>/<topic> = project_<name>__<topic>']}\n"
-            f"self_master:\n  upstream: git://{ADDRESS}/central.git\n{'' if plain else QUICKLY}"
-        ),
+        "/password": "secret-olga\n",
+        "/ca.pem": (base / "authority/ca.pem").read_text(),
+        "/credentials": "https://olga:token@puppet.example.org:8418\n",
         "/etc/puppet/puppet.conf": f"{SMALL_KEYS}[agent]\nserver = {CENTRAL}\ncertname = {certname}\n",
     }
 
@@ -211,6 +228,12 @@ def done(machine: Machine, *command: str, timeout: float = 120, good: tuple[int,
     print(f"$ {' '.join(command)[:100]}  # {time.monotonic() - began:.1f} s\n{said[-90000:]}")
     assert ended.returncode in good, f"{command}: {ended.returncode}: {said[-6000:]}"
     return said
+
+
+def pasting(machine: Machine, before: str = "") -> Reader:
+    """Return somebody who pastes into a shell of root's there, after some words of their own."""
+    path = "PATH=/usr/local/sbin:/usr/local/bin:$PATH"
+    return Reader(lambda script: done(machine, "bash", "-c", f"{path}\n{before}\n{script}", timeout=300))
 
 
 def agent(machine: Machine, *words: str) -> str:

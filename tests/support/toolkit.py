@@ -14,17 +14,23 @@ LOCK = ROOT / "files/requirements.lock"
 PREFIX = "/opt/puppetmaster-toolkit"
 _LEFT_OUT = shutil.ignore_patterns(".*", "tests", "docs", "build", "*.egg-info", "__pycache__")
 
-INSTALL = f"""set -e
+PACKAGES = """set -e
 export DEBIAN_FRONTEND=noninteractive
 apt-get -q update
 install="apt-get -q -y -o Dpkg::Options::=--force-confold install --no-install-recommends"
-$install puppet-agent python3 python3-cryptography python3-ldap3 python3-yaml
-python3 -m venv --without-pip --system-site-packages {PREFIX}
-tar -C {PREFIX} -xf /toolkit.tar
-rm /toolkit.tar
-chmod 0640 /etc/puppetmaster/*.secret
+$install puppet-agent python3 python3-venv python3-cryptography python3-ldap3 python3-yaml
 """
-"""Run by a shell on a machine that was given `tar_file` as /toolkit.tar."""
+"""Run by a shell on a machine: the agent, and what the toolkit needs."""
+INSTALLED = {
+    "apt-get install python3-venv\n": "",
+    "python3 -m venv /opt/puppetmaster\n": f"python3 -m venv --without-pip --system-site-packages {PREFIX}\n",
+    "/opt/puppetmaster/bin/pip install --require-hashes -r puppetmaster-toolkit/files/requirements.lock\n": (
+        f"tar -C {PREFIX} -xf /toolkit.tar\n"
+    ),
+    "/opt/puppetmaster/bin/pip install --no-deps --no-build-isolation ./puppetmaster-toolkit\n": "rm /toolkit.tar\n",
+    "ln -s /opt/puppetmaster/bin/": f"ln -s {PREFIX}/bin/",
+}
+"""What of a page's block about installing is otherwise on a machine that was given `tar_file` as /toolkit.tar."""
 
 
 def tar_file(place: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""One whole machine on which every unit that we ship runs at once, set up by the commands of the documentation.
+"""One whole machine on which every unit that we ship runs at once, set up by following the documentation (pages.py).
 
 Its systemd is its own, its software this machine's (whole_instance.py). What is not ours is played: puppetserver, a
 forge and OpenStack answer as far as they are asked (forge.py, openstack.py).
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -21,13 +22,13 @@ from enc.terms.names import Certname
 from puppetmaster_quickstart.instance_system import PREFIX, readable
 from puppetmaster_quickstart.private_agent import AgentRun
 from puppetmaster_quickstart.private_instance import end
-from puppetmaster_quickstart.whole_instance import WholeInstance, forget_groups
+from puppetmaster_quickstart.whole_instance import ADDRESS, WholeInstance, forget_groups
 from tests.support.bare import Bare, git
 from tests.support.certificates import Authority
+from tests.support.pages import Reader, block, differing
 
 NAME = Certname("puppet.example.org")
 PORT = 8140
-SUFFIX = "dc=example,dc=org"
 SERVICES = (
     *("puppetmaster-directory", "puppetmaster-follow", "puppetmaster-collect", "puppetmaster-vendordata"),
     *("puppetmaster-hooks", "puppetmaster-serve"),
@@ -35,125 +36,66 @@ SERVICES = (
 TIMERS = ("puppetmaster-instances", "puppetmaster-crl")
 _HERE = Path(__file__).parent
 
-ACCOUNTS = """
-cd "$(mktemp -d)" && enc-admin config units . && branch-manager units .
-install -D -m 0644 -t /etc/sysusers.d puppetmaster.conf puppetmaster-git.conf && systemd-sysusers
-install -m 0644 -t /etc/systemd/system puppetmaster-*.service puppetmaster-*.timer
-systemctl daemon-reload
+OWN_PROGRAMS = """
+mkdir -p /run/programs/{up,work}
+mount -t overlay overlay -o lowerdir=/usr/local/bin,upperdir=/run/programs/up,workdir=/run/programs/work /usr/local/bin
 """
-"""docs/operation.md, "Installing"."""
+"""The machine's /usr is this machine's, and links in /usr/local/bin must be its own."""
 
-DIRECTORY = """
-systemctl enable --quiet --now puppetmaster-directory
-install -g puppetmaster-readers -m 0640 /var/lib/puppetmaster/directory/reader-password /etc/puppetmaster/ldap.secret
-install -g puppetmaster-signer -m 0640 /var/lib/puppetmaster/directory/signer-password /etc/puppetmaster/signer.secret
-sed -e 's,/.*/reader-password,/etc/puppetmaster/ldap.secret,' \
-    -e 's,/.*/signer-password,/etc/puppetmaster/signer.secret,' \
-    /var/lib/puppetmaster/directory/config.yaml > /etc/puppetmaster/config.yaml
-chmod 0644 /etc/puppetmaster/config.yaml
-cat /srv/more.yaml >> /etc/puppetmaster/config.yaml
+INSTALLED = {
+    "apt-get install puppetserver git python3-venv ldap-utils\n": "",
+    "python3 -m venv /opt/puppetmaster\n": f"ln -s {PREFIX} /opt/puppetmaster\n",
+    "/opt/puppetmaster/bin/pip install --require-hashes -r puppetmaster-toolkit/files/requirements.lock\n": "",
+    "/opt/puppetmaster/bin/pip install --no-deps --no-build-isolation ./puppetmaster-toolkit\n": "",
+}
+"""Software is there, and no network that it could come from."""
+
+PLAYED = {"https://puppet.example.org:8140": f"https://localhost:{PORT}"}
+
+ALICE = "-S uid=alice,ou=people,dc=example,dc=org    # asks for the new password"
+PASSWORD = "-s secret-of-{0} uid={0},ou=people,dc=example,dc=org"
+
+AUTHORITY = """
+install -d -o puppet -g puppet -m 0750 $ssl
+for place in certs private_keys public_keys; do install -d -o puppet -g puppet -m 0750 $ssl/$place; done
+install -m 0644 /srv/stubs/ca.pem $ssl/certs/ca.pem
+install -m 0644 /srv/stubs/client.pem $ssl/certs/$name.pem
+install -m 0640 /srv/stubs/client.key $ssl/private_keys/$name.pem
+touch $ssl/public_keys/$name.pem
 """
+"""What `puppetserver ca generate` leaves."""
 
-PEOPLE = f"""
-ldapadd -Q -Y EXTERNAL -H ldapi://%2Fvar%2Flib%2Fpuppetmaster%2Fdirectory%2Frun%2Fldapi <<'END'
-dn: uid=alice,ou=people,{SUFFIX}
-objectClass: inetOrgPerson
-uid: alice
-cn: Alice Example
-sn: Example
-userPassword: secret-of-alice
+FIND_RULES = "sed -i '/^ *rules: \\[/r /srv/rule' /etc/puppet/puppetserver/conf.d/auth.conf"
+READ_RULES = """ruby -rhocon -e 'puts Hocon.load(ARGV[0])["authorization"]["rules"].map { |rule| rule["name"] }' \
+  /etc/puppet/puppetserver/conf.d/auth.conf"""
 
-dn: uid=openstack,ou=people,{SUFFIX}
-objectClass: inetOrgPerson
-uid: openstack
-cn: OpenStack
-sn: OpenStack
-userPassword: secret-of-openstack
-END
-ldapmodify -Q -Y EXTERNAL -H ldapi://%2Fvar%2Flib%2Fpuppetmaster%2Fdirectory%2Frun%2Fldapi <<'END'
-dn: cn=operators,ou=groups,{SUFFIX}
-changetype: modify
-add: member
-member: uid=alice,ou=people,{SUFFIX}
-member: uid=openstack,ou=people,{SUFFIX}
-END
-enc-admin project add red --admin alice --reason "the first one"
-"""
-
-CERTIFICATES = """
-install -D -m 0644 /srv/stubs/ca.pem /etc/puppetmaster/ca.pem
-deploy=/etc/puppetmaster/deploy
-install -d -m 0711 $deploy
-install -o git -m 0400 /srv/stubs/ca.pem $deploy/ca.pem
-install -o git -m 0400 /srv/stubs/client.pem $deploy/puppet.example.org-deploy.pem
-install -o git -m 0400 /srv/stubs/client.key $deploy/puppet.example.org-deploy.key
-install -d -o puppet -g puppet -m 0750 /var/lib/puppetmaster/signing /var/lib/puppet/ssl
-"""
-"""docs/branches.md, "What must be set"; docs/signing.md."""
-
-OPENSTACK = """
+VENDORDATA = """
+printf %s secret-of-openstack >/srv/openstack.secret
 sed -i '/^  bind_password_file: .*ldap.secret/a\\  write_bind_dn: uid=openstack,ou=people,dc=example,dc=org\\n\\
   write_bind_password_file: /etc/puppetmaster/writer.secret' /etc/puppetmaster/config.yaml
-cd /etc/puppetmaster
-umask 027
-test -s token.key || openssl rand -hex 32 >token.key
-install -m 0640 /srv/stubs/clouds.yaml clouds.yaml
-printf %s secret-of-openstack >writer.secret
-install -d -m 0755 authority
-install -m 0640 /srv/stubs/client.pem authority/puppet.example.org-instances.pem
-install -m 0640 /srv/stubs/client.key authority/puppet.example.org-instances.key
-chgrp puppetmaster-vendordata token.key clouds.yaml writer.secret authority/*
-chown puppet authority/*    # only because puppetmaster-crl runs here as well
-install -d /etc/systemd/system/puppetmaster-instances.service.d
-cat >/etc/systemd/system/puppetmaster-instances.service.d/openstack.conf <<'END'
-[Service]
-ExecStart=
-ExecStart=/opt/puppetmaster-toolkit/bin/enc-admin instance reconcile --openstack --delete-missing
-END
+cat /srv/more.yaml >>/etc/puppetmaster/config.yaml
+"""
+
+TIMED = """
+chown puppet /etc/puppetmaster/authority/*    # only because puppetmaster-crl runs here as well
+cd "$(mktemp -d)" && enc-admin config units .
+install -m 0644 -t /etc/systemd/system puppetmaster-*.timer puppetmaster-{collect,instances,crl}.service
 systemctl daemon-reload
 """
-"""docs/openstack.md, "The service"."""
-
-PUPPET = """
-cat >/etc/puppet/puppet.conf <<'END'
-[server]
-node_terminus = exec
-external_nodes = /opt/puppetmaster-toolkit/bin/enc
-trusted_external_command = /opt/puppetmaster-toolkit/bin/enc-trusted
-versioned_environment_dirs = true
-environment_timeout = unlimited
-reports = puppetmaster, store
-END
-"""
-"""docs/operation.md."""
-
-REPOSITORY = """
-install -d -o git -g puppetmaster-readers -m 0750 /var/lib/puppetmaster/store /etc/puppet/code/environments
-install -d -o git -m 0700 /var/lib/puppetmaster/{repository.git,tokens}
-runuser -u git -- git clone --quiet --bare /srv/first.bundle /var/lib/puppetmaster/repository.git
-branch-manager init
-"""
-"""docs/operation.md."""
 
 MORE = """
-projects: {environment: project_%s}
-branches:
-  puppetserver:
-    urls: ["https://localhost:8140"]
-    ca_file: /etc/puppetmaster/deploy/ca.pem
-    certificate_file: /etc/puppetmaster/deploy/puppet.example.org-deploy.pem
-    key_file: /etc/puppetmaster/deploy/puppet.example.org-deploy.key
 authorities:
   servers:
     - name: central
       url: https://localhost:8140
       ca_file: /etc/puppetmaster/ca.pem
-      certificate_file: /etc/puppetmaster/authority/puppet.example.org-instances.pem
-      key_file: /etc/puppetmaster/authority/puppet.example.org-instances.key
+      certificate_file: /etc/puppetmaster/authority/instances.pem
+      key_file: /etc/puppetmaster/authority/instances.key
   crl_files: [/var/lib/puppet/ssl/crl.pem]
 instances:
   name: "%{name}.%{project}.example.org"
   agent: {server: puppet.example.org, ca_file: /etc/puppetmaster/ca.pem}
+  reserved: [puppet.example.org]    # as branches.puppetserver does where it is not played
 openstack: {cloud: site, region: north, caller_users: [nova]}
 """
 
@@ -242,6 +184,7 @@ class UnitSite:
         self._base = base
         (base / "lab").mkdir(parents=True)
         self.machine = WholeInstance(base / "lab", NAME, NAME, {PORT: base / "nothing"})
+        self.reader = Reader(self.sh)
         self.nova = ""
         """A token of Nova's."""
 
@@ -258,16 +201,63 @@ class UnitSite:
             for file in ("forge.py", "openstack.py"):
                 shutil.copy(_HERE / file, stubs)
             self._certificates(stubs)
-        self.machine.put("/srv/more.yaml", MORE)
-        python = f"{PREFIX}/bin/python3"
         self.play_puppetserver()
-        self.sh(f"systemd-run --quiet --unit=played-openstack {python} /srv/stubs/openstack.py /srv/stubs")
+        self.sh(f"systemd-run --quiet --unit=played-openstack {PREFIX}/bin/python3 /srv/stubs/openstack.py /srv/stubs")
         self.until(lambda: (stubs / "nova").exists(), "OpenStack is played")
         self.nova = (stubs / "nova").read_text()
         self._bundle(own / "srv/first.bundle")
-        for script in (ACCOUNTS, DIRECTORY, PEOPLE, CERTIFICATES, PUPPET, REPOSITORY, OPENSTACK):
-            self.sh(script)
+        self.sh(OWN_PROGRAMS)
+        self._operation()
+        self.sh("enc-admin project add red --admin alice --reason 'the first one'")
+        self._instances()
+        self.sh("systemctl restart puppetmaster-follow puppetmaster-hooks puppetmaster-serve")  # read the new settings
         self.sh(f"systemctl enable --quiet --now {' '.join(SERVICES[1:])} {' '.join(f'{one}.timer' for one in TIMERS)}")
+
+    def _operation(self) -> None:
+        """Follow docs/operation.md and what it leads to."""
+        follow = self.reader.follow
+        follow("operation.md", "apt-get install puppetserver git", INSTALLED)
+        off = "apt-get install slapd && systemctl disable slapd && systemctl stop slapd "
+        follow("operation.md", "apt-get install slapd", {off: "true "})
+        configuration = differing(block("branches.md", "projects:", "yaml"), PLAYED)
+        self._append("/etc/puppetmaster/config.yaml", configuration)
+        self.sh("enc-admin config check")
+        follow("operation.md", "install -m 0644 puppetmaster-follow.service")
+        for who in ("alice", "openstack"):
+            follow("directory.md", "ldapi=", {ALICE: PASSWORD.format("alice"), "alice": who})
+        self._append("/etc/puppet/puppet.conf", block("operation.md", "[server]\nnode_terminus", "ini").text)
+        self._append("/srv/rule", block("branches.md", "{ name:", "hocon").text)
+        assert "flush environments\n" in self.sh(f"{FIND_RULES}; {READ_RULES}")
+        started = "systemctl enable puppetserver && systemctl restart puppetserver"
+        follow("operation.md", "systemctl enable puppetserver", {started: "systemctl restart played-puppetserver"})
+        follow("branches.md", "ssl=", {"puppetserver ca generate --certname $name\n": AUTHORITY})
+        follow("operation.md", "install -d -o git -g puppetmaster-readers", {"ADDRESS": "/srv/first.bundle"})
+
+    def _instances(self) -> None:
+        """Follow docs/signing.md and docs/openstack.md, and start what comes with instances."""
+        self.machine.put("/srv/more.yaml", MORE)
+        follow = self.reader.follow
+        follow("signing.md", "install -g puppetmaster-signer")
+        for page, setting in (("signing.md", "autosign"), ("instances.md", "reports")):
+            lines = block(page, f"[server]\n{setting} = ", "ini").text
+            self._append("/etc/puppet/puppet.conf", lines.removeprefix("[server]\n"))
+        follow("instances.md", "install -D -m 0644 lib/puppet/reports", {" lib/": f" {PREFIX}/code/lib/"})
+        self.sh(VENDORDATA)
+        given = {
+            '"$(puppet config print --section server localcacert)"': "/srv/stubs/ca.pem",
+            "CLOUDS": "/srv/stubs/clouds.yaml",
+            "SECRET": "/srv/openstack.secret",
+            "CERTIFICATE": "/srv/stubs/client.pem",
+            "KEY": "/srv/stubs/client.key",
+        }
+        follow("openstack.md", "cd /etc/puppetmaster", given)
+        follow("openstack.md", "install -d /etc/systemd/system/puppetmaster-instances.service.d")
+        self.sh(TIMED)
+
+    def _append(self, path: str, text: str) -> None:
+        """Put text at the end of a file there, as with an editor."""
+        self.machine.put("/srv/text", text)
+        self.sh(f"cat /srv/text >>{path}")
 
     def play_puppetserver(self) -> None:
         """Let something answer in the place of puppetserver, and of a forge."""
@@ -303,6 +293,11 @@ class UnitSite:
             assert time.monotonic() < deadline, f"not so: {what}\n{self.journal()}"
             time.sleep(0.1)
 
+    def elsewhere(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a command on another machine of its network: this one's software, and that one address."""
+        network = f"--net=/proc/{self.machine.process.pid}/ns/net"
+        return subprocess.run(["nsenter", network, *words], capture_output=True, text=True, timeout=60, check=False)
+
     def doctor(self, program: str = "enc-admin", *words: str) -> dict[str, list[tuple[str, str]]]:
         """Return what a doctor found that is not well: check → (level, text) each."""
         said = self.machine.run(program, "doctor", "--json", *words).output
@@ -325,6 +320,7 @@ class UnitSite:
         for name, (certificate, key) in (
             ("server", authority.issue("localhost")),
             ("client", authority.issue("client.example.org")),
+            ("directory", authority.issue(ADDRESS)),
         ):
             shutil.copy(certificate, stubs / f"{name}.pem")
             shutil.copy(key, stubs / f"{name}.key")

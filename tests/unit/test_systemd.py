@@ -48,6 +48,8 @@ SERVICES = (
 """What every service of the units' files has besides."""
 BESIDES = {
     "puppetmaster-instances.service": {"CapabilityBoundingSet=": "CapabilityBoundingSet=CAP_DAC_OVERRIDE"},
+    # It must see the slapd that its ExecStop= ends.
+    "puppetmaster-directory.service": {"ProtectProc=invisible": "ProtectProc=default"},
 }
 LIMITED = ("MemoryMax=", "TasksMax=", "OOMPolicy=")
 """Each unit by its work. puppetmaster-serve has its own with what bounds pushes."""
