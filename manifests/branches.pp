@@ -49,6 +49,7 @@ class puppetmaster::branches (
   $environmentpath = lookup('puppetmaster::environmentpath')
   $versioned_code = "${server_confdir}/conf.d/versioned-code.conf"
   $owned_by = file('puppetmaster/owned-by.sh')
+  $own_production = file('puppetmaster/own-production.sh')
   $in_the_way = file('puppetmaster/first-environment.sh')
 
   if $ensure == 'present' {
@@ -152,9 +153,9 @@ class puppetmaster::branches (
     }
     # puppetserver makes itself an empty production, or does not start; and here it may write nothing.
     -> exec { 'a production for puppetserver':
-      command => ['/bin/mkdir', '--', "${environmentpath}/production"],
-      unless  => [['/bin/sh', '-c', file('puppetmaster/is-there.sh'), 'sh', "${environmentpath}/production"]],
-      user    => 'git',
+      command => ['/bin/sh', '-c', $own_production, 'sh', "${environmentpath}/production", 'make'],
+      unless  => [['/bin/sh', '-c', $own_production, 'sh', "${environmentpath}/production"]],
+      path    => ['/usr/bin', '/bin', '/usr/sbin', '/sbin'],
     }
     # Puppet may have made one with directories in it; the branch manager replaces nothing of others.
     -> exec { 'production shows its branch':

@@ -99,13 +99,13 @@ sed 's/ *=.*//' /etc/puppet/puppet.conf | awk '/^\\[/ {section = $0} NF {print s
 """Prints accounts, groups and settings that are there more than once."""
 KILLED = r"""
 code=$1 changes=$2 seconds=$3
-systemd-run --quiet --collect --scope --unit=killed \
+systemd-run --quiet --collect --scope --unit="killed-$$" \
     puppet apply --detailed-exitcodes --color false -e "$code" >/tmp/killed.log 2>&1 &
 process=$!
 made() { grep -c '^Notice: /Stage' /tmp/killed.log; }
 while kill -0 $process 2>/dev/null && [ "$(made)" -lt "$changes" ]; do sleep 0.05; done
 sleep "$seconds"
-systemctl kill --kill-whom=all --signal=KILL killed.scope
+systemctl kill --kill-whom=all --signal=KILL "killed-$$.scope"
 wait $process; status=$?
 echo "$(made) changes, then $status: $(tail -n 1 /tmp/killed.log)"
 """
