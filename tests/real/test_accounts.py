@@ -201,4 +201,4 @@ def test_doctor_names_a_process_that_has_the_group_still(master: Master) -> None
     uid, group = master.number("passwd", "git"), master.number("group", "puppet")
     beside = f"setpriv --reuid={uid} --regid={uid} --groups={group} sleep 60"
     (warned,) = [found for level, found, _ in master.doctor(beside=beside) if level == "warning"]
-    assert re.fullmatch("process [0-9]+ of git has the group puppet since it started", warned)
+    assert re.fullmatch("process [0-9]+ of git has had the group puppet since it started", warned)
