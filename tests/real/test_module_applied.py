@@ -212,7 +212,9 @@ def test_a_member_does_their_worst_on_the_projects_server(site: CentralSite, fir
     plain = look(second)
     token = domains_apart(site, first, second, node)
     for secret, name, project in ((SECRET, FIRST, "ops"), (OTHERS, OTHER, "blue")):
-        wish = ("--project", project, "--variable", f"secret={secret}", "--data", f'key="{secret}"')
+        # The site's server shows no project's environment, also not that of one whose nodes it serves.
+        wish = ("--project", project, "--environment", "production", "--variable", f"secret={secret}")
+        wish += ("--data", f'key="{secret}"')
         enc_admin(first, "node", "add", name, *wish, "--reason", "x")
     parted.issue(first, second, OTHER)
     awaited("what LDAP says", lambda: OTHERS in second.run(f"{PREFIX}/bin/enc", OTHER).stdout)
