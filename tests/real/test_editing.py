@@ -615,7 +615,7 @@ def test_many_nodes_are_one_edit_and_one_undo(dozen: Settings, admin: Run) -> No
     assert [one["certname"] for one in told["effects"]] == sorted(WEBS)
     assert with_class(dozen, "ntp") == set(WEBS)
     assert len(edits(dozen)) == before + 1
-    assert admin(*words, "--nodes", "12")[2].count("it is so already") == 1, "the same can be given twice"
+    assert admin(*words, "--nodes", "12")[2].count("already up to date") == 1, "the same can be given twice"
     for name in ("web7.example.org", "web12.example.org"):
         seen = json.loads(admin("node", "history", name, "--json")[1])["edits"]
         assert [one["id"] for one in seen if one["action"] == "node set"] == [told["id"]]
@@ -727,7 +727,7 @@ def test_a_failure_in_the_middle_can_be_taken_back_or_completed(dozen: Settings,
             desk.submit(plan, reason=WHY)
     failed = edits(dozen)[-1]
     assert failed.outcome.startswith("failed: 2 of 5 steps made") and failed.made == 2
-    assert f"(2 of 5 steps were made; the same command makes the rest, and enc-admin node undo {failed.id}" in str(
+    assert f"(2 of 5 steps were done; run the same command again for the rest, and enc-admin node undo {failed.id}" in str(
         caught.value
     )
     assert admin("node", "undo", failed.id, "--reason", WHY)[0] == 0
