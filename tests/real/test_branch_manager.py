@@ -339,9 +339,9 @@ def test_a_job_ends_as_soon_as_its_commit_cannot_go_live(managed: Managed) -> No
     (managed.settings.branches.environments / "project_red").unlink()
     (managed.settings.branches.environments / "project_red").mkdir()
     (managed.settings.branches.environments / "project_red" / "theirs").touch()
-    assert "is not a link of the branch manager's" in waited(managed, bad, status=1)
+    assert "is not one of the branch manager's links" in waited(managed, bad, status=1)
     document = data(managed, "wait", bad, status=1)
-    assert "is not a link" in document["error"]["message"]
+    assert "is not one of" in document["error"]["message"]
 
 
 CANNOT_WAIT: tuple[tuple[tuple[str, ...], str], ...] = (
