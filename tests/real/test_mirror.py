@@ -735,7 +735,8 @@ def test_status_tells_of_what_fails_when_it_is_tried_next_and_why(forge: Forge) 
         assert told.returncode == 4, told.stderr
         assert f"project/bad as at the forge ({bad[:10]}): failed once since" in told.stdout
         assert "link that leaves the tree" in told.stdout and "next try: 20" in told.stdout
-    assert status("project/none").returncode == 1 and "no branch or environment project/none" in status("project/none").stderr
+    none = status("project/none")
+    assert none.returncode == 1 and "no branch or environment project/none" in none.stderr
     found = json_contract.held("branch-manager", ["status"], status("--json").stdout)
     assert [(one["branch"], one["failures"]) for one in found["tries"]] == [("project/bad", 1)]
     assert "refused" in status("project/bad").stdout
