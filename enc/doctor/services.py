@@ -237,11 +237,11 @@ def _files_of(all_of_them: Iterable[Service], states: Mapping[str, UnitState]) -
 
 def _tried(service: Service, who: Account, pid: int) -> Mapping[str, Mapping[str, str]]:
     def look() -> dict[str, dict[str, str]]:
-        there = [str(path) for path in service.reads if os.path.lexists(path)]
-        missing = {str(path): "it does not exist" for path in service.reads if not os.path.lexists(path)}
-        missing.pop(str(service.reads[0]) if service.reads else "", None)  # the configuration may be left out
+        unread = unreadable([str(path) for path in service.reads[1:]])
+        # The configuration may be left out.
+        unread |= unreadable([str(path) for path in service.reads[:1] if os.path.lexists(path)])
         readonly, closed = unwritable(service.writes)
-        return {"read": {**missing, **unreadable(there)}, "readonly": readonly, "closed": closed}
+        return {"read": unread, "readonly": readonly, "closed": closed}
 
     root = f"/proc/{pid}/root" if pid else None
     found: Mapping[str, Mapping[str, str]] = as_account(who, look, root=root)

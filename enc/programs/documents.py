@@ -5,7 +5,7 @@ from the values that it has: what is inside may change, the document does not.
 Only what JSON can hold goes in, so that nothing gets out by its `str` or its
 fields; a value of another type is a bug, and a test meets it.
 
-Not here: text for people (times.py, words.py), files of ours (json_lines.py).
+Not here: text for people (times.py, enc/terms/counted.py), files of ours (json_lines.py).
 """
 
 from __future__ import annotations

@@ -178,10 +178,10 @@ def _carry_out(journal: Journal, machine: Machine, step: Step, tell: Tell) -> No
     began = time.monotonic()
     remembered = step.remember(machine)
     number = journal.begin(step.name, remembered, machine.now())
-    told = step.act(machine, remembered)
+    found = step.act(machine, remembered)
     took = time.monotonic() - began
-    journal.done(number, machine.now(), told)
-    lines = told.splitlines() or [""]
+    journal.done(number, machine.now(), found)
+    lines = found.splitlines() or [""]
     tell(f"  {lines[0]} ({took:.1f} s)")
     for line in lines[1:]:
         tell(f"    {line}")
@@ -201,7 +201,7 @@ def _is_vital(begun: Begun) -> bool:
 
 
 def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return told(error) if isinstance(error, OSError) else str(error) or type(error).__name__
 
 
 def _stay(journal: Journal, machine: Machine, tell: Tell) -> None:

