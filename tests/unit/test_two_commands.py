@@ -69,7 +69,9 @@ def test_a_failing_test_is_named_when_it_fails(tmp_path: Path) -> None:
         f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom tests.conftest import pytest_configure\n"
     )
     (tmp_path / "test_x.py").write_text("def test_bad():\n    assert False\n\n\ndef test_good():\n    pass\n")
-    options = ("-q", "-p", "no:cacheprovider", "--no-header", "--rootdir", str(tmp_path), str(tmp_path))
+    # Without a directory of its own it would, when it ends, clear away what whole runs of these tests left behind.
+    own = (f"--basetemp={tmp_path / 'base'}", "--rootdir", str(tmp_path))
+    options = ("-q", "-p", "no:cacheprovider", "--no-header", *own, str(tmp_path))
     for workers in ((), ("--numprocesses", "1")):
         command = [sys.executable, "-m", "pytest", *workers, *options]
         said = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False).stdout
