@@ -19,6 +19,7 @@ from enc.terms.program_words import why
 from puppetmaster_quickstart.branches import Repository
 from puppetmaster_quickstart.instances import Instances
 from puppetmaster_quickstart.owned_process import ProcessFailed
+from puppetmaster_quickstart.puppetserver_files import QUICK_JVM
 from puppetmaster_quickstart.storytelling import Speaker, tell
 
 _CONFIGURATION = "/etc/puppetmaster/config.yaml"
@@ -29,10 +30,10 @@ _ANSWERS = "/var/lib/puppetmaster/answers"
 _LDAPS, _HTTP = 636, 80
 _HELLO = "modules/hello/manifests/init.pp"
 _PATIENCE = 600.0
-SMALL_CLASSES = """\
-class { 'puppetmaster::toolkit': directory => regsubst($commands, '/[^/]+\\z', '') }
-class { 'puppetmaster': heap => '512m', java_args => ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'], * => $master }
-class { 'puppetmaster::enc': * => $classifier }
+SMALL_CLASSES = f"""\
+class {{ 'puppetmaster::toolkit': directory => regsubst($commands, '/[^/]+\\z', '') }}
+class {{ 'puppetmaster': heap => '512m', java_args => {list(QUICK_JVM)}, * => $master }}
+class {{ 'puppetmaster::enc': * => $classifier }}
 """
 """The classes that would be applied in any case, for a puppetserver that starts quickly and never gets much to do."""
 _OWN_CLASSES = SMALL_CLASSES.replace("heap =>", "confined => false, heap =>")

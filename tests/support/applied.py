@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from puppetmaster_quickstart.puppetserver_files import QUICK_JVM
 from tests.support.central_site import CentralSite, S
 from tests.support.machines import Machine
 from tests.support.puppet_module import ROOT
@@ -49,7 +50,7 @@ def documented(site: CentralSite, number: int, *beside: Mapping[str, Any]) -> di
     data["puppetmaster::toolkit::source"] = "/srv/wheels/puppetmaster_toolkit-0.1.0-py3-none-any.whl"
     # Small, and quick to start
     data["puppetmaster::heap"] = "512m"
-    data["puppetmaster::java_args"] = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+    data["puppetmaster::java_args"] = list(QUICK_JVM)
     data["puppetmaster::settings"] = {"main/keylength": 2048}
     for more in beside:
         data = merged(data, more)

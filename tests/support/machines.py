@@ -67,6 +67,9 @@ cloud_init_modules: [migrator, seed_random, bootcmd, write-files, set_hostname, 
 cloud_config_modules: [runcmd]
 """
 
+_FACTER = 'facts : { blocklist : [ "augeas", "augeasversion" ] }\n'
+"""Without the version of Augeas, a quarter of what a run of Puppet's agent costs: it reads all lenses for that."""
+
 _BOOT = r"""set -eu
 work=$1 lower=$2 seed=$3 cgroups=$4; shift 4
 if [ ! -e "$work/root" ]; then
@@ -240,7 +243,7 @@ class Machine:
         """Handle of the mounts that a power cut has left: an open one keeps them."""
         self.console = directory / "console.log"
         seed = directory / "seed"
-        for path, content in {"etc/hostname": f"{name}\n", **files}.items():
+        for path, content in {"etc/hostname": f"{name}\n", "etc/facter/facter.conf": _FACTER, **files}.items():
             file = seed / path.lstrip("/")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content.encode() if isinstance(content, str) else content)
