@@ -206,6 +206,25 @@ def test_no_account_of_ours_is_in_the_group_that_reads_keys(compiled: dict[str, 
         assert compiled[f"puppetmaster::self present {layout}"].of("Group") == {}
 
 
+def test_puppetserver_is_started_anew_once_for_all_the_groups_that_it_joins(compiled: dict[str, Compiled]) -> None:
+    for layout in LAYOUTS:
+        made = compiled[f"together present {layout}"]
+        restarts = {title for title, it in made.of("Exec").items() if "restart" in str(it["command"])}
+        assert restarts == {"puppetserver runs with the groups of its account"}
+        it = made.of("Exec")["puppetserver runs with the groups of its account"]
+        assert it["unless"][0][-4:] == ["puppet", "puppetserver", "puppetmaster-readers", "puppetmaster-signer"]
+        # After the last group; before anything that puppetserver reads now is given to one of them.
+        joins = made.of("Puppetmaster::Readers")
+        assert set(joins) == {"puppetmaster-readers", "puppetmaster-signer"}
+        assert all("Class[Puppetmaster::Joined]" in it["before"] for it in joins.values())
+        given = (
+            made.of("File")["/etc/puppetmaster/signer.secret"],
+            made.of("Exec")["readers of LDAP read its password"],
+            made.of("Puppetmaster::Directory")["/var/lib/puppetmaster/store"],
+        )
+        assert all("Class[Puppetmaster::Joined]" in it["require"] for it in given)
+
+
 def test_the_report_processor_stands_where_puppetserver_looks(compiled: dict[str, Compiled]) -> None:
     upstream = "/opt/puppetlabs/server/data/puppetserver"
     for layout, vardir in (("debian", "/var/lib/puppetserver"), ("openvox-redhat", upstream)):
