@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +28,7 @@ def running(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     process = subprocess.Popen(("setpriv", *groups, "sleep", "600"))
     try:
         # Until then it is still root's.
-        while os.stat(f"/proc/{process.pid}").st_uid == 0 and ACCOUNT in groups:
+        while Path(f"/proc/{process.pid}").stat().st_uid == 0 and ACCOUNT in groups:
             assert process.poll() is None
         (tmp_path / "pid").write_text(f"{process.pid}\n")
         yield f"{tmp_path}:/usr/bin:/bin"
