@@ -6,7 +6,9 @@
 # certificate that commands nothing. With `ensure => absent` the authority goes
 # back to where puppetserver has it (docs/trust-domains.md tells the order).
 #
-# Only for Debian's packages, with which it was tried.
+# Only for Debian's packages, whose code is root's. Those of Puppet and OpenVox have gems and jars that puppetserver
+# loads below its own vardir (`/opt/puppetlabs/server/data/puppetserver`), which is the account `puppet`'s: an authority
+# on the same machine would run what the one that compiles puts there. With them the authority needs a machine of its own.
 #
 # @example The class `puppetmaster` of the compile server on the same machine names it
 #   class { 'puppetmaster':
@@ -67,7 +69,7 @@ class puppetmaster::authority (
 
   if $ensure == 'present' {
     if $facts['puppetmaster_layout'] != 'debian' {
-      fail("puppetmaster::authority: only for Debian's packages; else give the authority a machine of its own")
+      fail("puppetmaster::authority: only for Debian's packages; others load code from directories of puppetserver's own account, so give the authority a machine of its own (docs/trust-domains.md)")
     }
     if $puppetmaster::ca {
       fail('puppetmaster::authority: puppetserver itself must be none (puppetmaster: ca => false, ca_server, ca_port)')

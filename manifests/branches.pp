@@ -108,10 +108,7 @@ class puppetmaster::branches (
       [$store, $environmentpath]:
         group   => $readers,
         mode    => '0750',
-        require => [
-          Class['puppetmaster::install', 'puppetmaster::state'],
-          Puppetmaster::Readers[$readers],
-        ],
+        require => Class['puppetmaster::install', 'puppetmaster::state', 'puppetmaster::joined'],
         ;
       $tokens:
         mode => '0700',

@@ -64,7 +64,7 @@ class puppetmaster::enc (
       command => $give + ['change'],
       unless  => [$give],
       path    => ['/usr/bin', '/bin'],
-      require => [Puppetmaster::Readers[$readers], Class['puppetmaster::toolkit']],
+      require => Class['puppetmaster::joined', 'puppetmaster::toolkit'],
     }
     # Members' code may have puppetserver's account there.
     if $puppetmaster::toolkit::serves == 'projects' {

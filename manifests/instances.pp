@@ -37,7 +37,7 @@ class puppetmaster::instances (
   include puppetmaster::toolkit
 
   $config_directory = $puppetmaster::toolkit::config_directory
-  $signers = 'puppetmaster-signer'
+  $signers = $puppetmaster::toolkit::signers
   $account = 'puppetmaster-collect'
   $secrets = {
     'signer' => [$signer_secret, $signers, '0640'],
@@ -83,7 +83,7 @@ class puppetmaster::instances (
         mode      => $secret[2],
         content   => $secret[0],
         show_diff => false,
-        require   => [Puppetmaster::Directory[$config_directory], Puppetmaster::Readers[$signers]],
+        require   => [Puppetmaster::Directory[$config_directory], Class['puppetmaster::joined']],
         before    => Class['puppetmaster::service'],
       }
     }

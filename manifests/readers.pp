@@ -2,6 +2,8 @@
 #
 # It is this way round because the group `puppet` reads the authority's key and
 # every private key below puppetserver's ssldir: none of our accounts is in it.
+# What needs that puppetserver itself reads by the group requires
+# `Class['puppetmaster::joined']`.
 #
 # @param group
 #   The group's name.
@@ -12,13 +14,13 @@ define puppetmaster::readers (
 ) {
   puppetmaster::assert_private($caller_module_name)
 
+  include puppetmaster::joined
+
   # Not the type `user`: the account is its package's, and other modules may declare it.
-  $words = ['/bin/sh', '-c', file('puppetmaster/join-group.sh'), 'sh', 'puppet', $group, $puppetmaster::service_name]
   exec { "puppet is in ${group}":
-    command => $words + ['change'],
-    unless  => [$words],
-    path    => ['/usr/bin', '/bin', '/usr/sbin', '/sbin'],
-    timeout => 600,
+    command => ['/usr/sbin/usermod', '--append', '--groups', $group, 'puppet'],
+    unless  => [['/bin/sh', '-c', file('puppetmaster/in-group.sh'), 'sh', 'puppet', $group]],
+    path    => ['/usr/bin', '/bin'],
     require => [Group[$group], Class['puppetmaster::install']],
   }
 }

@@ -50,6 +50,7 @@ class puppetmaster::toolkit (
   $config_directory = '/etc/puppetmaster'
   $shipped_lock = "${config_directory}/requirements.lock"
   $readers = 'puppetmaster-readers'
+  $signers = 'puppetmaster-signer'
   # The trust domain that the configuration binds this machine to, if it does.
   $serves = if $config and $config['domains'] { $config['domains']['serves'] }
 

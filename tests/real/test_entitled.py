@@ -2,20 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml
 
+from enc.classify.classify import Classifier
+from enc.classify.entitled import NotEntitled
 from enc.directory.ldap_store import LdapSource
 from enc.settings.config import load
-from enc.terms.names import EnvironmentName, ProjectName
+from enc.terms.names import Certname, EnvironmentName, ProjectName
 from git_hooks.branches.usage import Usage
-from tests.support.following import SUFFIX, Following, add_node, add_project, eventually, node_dn
+from tests.support.following import HOSTS, SUFFIX, Following, add_node, add_project, eventually, node_dn
 from tests.support.slapd import ADD, DELETE, REPLACE, Slapd
 
 WEB, CACHE = "web.a.example.org", "cache.c-d.example.org"
+THEIRS = "theirs.example.org"
+
+
+def project(name: str) -> str:
+    return f"cn={name},ou=projects,{SUFFIX}"
+
+
+class Way(NamedTuple):
+    """A place where b's environment is written past our commands, and the node that it comes to from there."""
+
+    node: str
+    dn: str
+    attribute: str = "environment"
+    value: str = "project_b"
+    entry: Mapping[str, object] | None = None
+    """The rest of an entry that is added with it; None: the entry is there."""
+
+    def open(self, slapd: Slapd) -> None:
+        if self.entry is None:
+            slapd.modify(self.dn, {self.attribute: [(ADD, [self.value])]})
+        else:
+            slapd.add(self.dn, {**self.entry, self.attribute: self.value})
+
+    def close(self, slapd: Slapd) -> None:
+        if self.entry is None:
+            slapd.modify(self.dn, {self.attribute: [(DELETE, [])]})
+        else:
+            slapd.delete(self.dn)
+
+
+SCOPE = {"objectClass": ["puppetmasterScope", "puppetClient", "puppetmasterClassification"]}
+GROUP = {
+    "objectClass": ["groupOfURLs", "puppetClient", "puppetmasterClassification"],
+    "memberURL": f"ldap:///{HOSTS}??sub?(cn=grouped)",
+}
+WAYS = (
+    Way("own", node_dn("own", "a")),
+    Way("letters", node_dn("letters", "a"), value="Project_B"),
+    Way("topic", node_dn("topic", "a"), value="project_b__x"),
+    Way("child", node_dn("child", "a"), "parentNode", THEIRS),
+    Way("tries", node_dn("tries", "a"), "puppetmasterTrial", "project_b until 9999999999 mine"),
+    Way("prefixed", f"cn=pre,{project('a')}", entry=SCOPE),
+    Way("grouped", f"cn=some,ou=groups,{SUFFIX}", entry=GROUP),
+    Way("its-project", project("c")),
+    Way("its-site", f"cn=site,{SUFFIX}"),
+)
+"""Every place from which the classification takes an environment (enc/classify/extended.py)."""
+NODES = {**{way.node: "a" for way in WAYS}, "its-project": "c", "its-site": "d", THEIRS: "b"}
 
 
 @pytest.fixture
@@ -37,8 +90,60 @@ def said(following: Following, name: str = WEB) -> str:
     return str(yaml.safe_load(text)["environment"]) if status == 0 else text
 
 
-def project(name: str) -> str:
-    return f"cn={name},ou=projects,{SUFFIX}"
+def asked(following: Following) -> dict[str, str | None]:
+    """The environment that each node has by LDAP, as `enc` says it without a follower; None: it gets no answer."""
+    classifier, found = Classifier(following.settings), dict[str, str | None]()
+    with LdapSource(following.settings) as source:
+        for name in NODES:
+            try:
+                found[name] = str(classifier.classify(Certname(name), source).at(time.time()).environment)
+            except NotEntitled:
+                found[name] = None
+    return found
+
+
+def theirs(environments: Mapping[str, object]) -> set[str]:
+    """The nodes that have an environment of b's."""
+    return {name for name, one in environments.items() if str(one).lower().startswith("project_b")}
+
+
+@pytest.mark.parametrize("template", [True, False], ids=["a project has its environment", "a project has none"])
+def test_no_way_leads_a_node_into_another_projects_environment(slapd: Slapd, tmp_path: Path, template: bool) -> None:
+    """With a follower, one that starts anew, and without; what a group and the site say counts only in the second."""
+    for name in ("a", "b", "c", "d"):
+        add_project(slapd, name)
+    for name, its_project in NODES.items():
+        add_node(slapd, name, its_project)
+    slapd.modify(node_dn(THEIRS, "b"), {"environment": [(ADD, ["project_b"])]})
+    own: dict[str, object] = {"environment": "project_%s"} if template else {}
+    following = Following(tmp_path / "f", slapd, projects=own)
+
+    def there() -> set[str]:
+        following.current()
+        found = theirs({name: (following.answer(name) or {}).get("environment") for name in NODES})
+        assert found == theirs(asked(following)), "a follower makes no difference"
+        usage = Usage(load(following.configuration))
+        assert found == {name for one in ("project_b", "project_b__x") for name in usage.nodes(EnvironmentName(one))}
+        return found
+
+    following.start()
+    for way in WAYS:
+        way.open(slapd)
+    assert there() == {THEIRS}
+    # That these are ways at all: where b lets them in, they lead there.
+    slapd.modify(project("b"), {"puppetmasterGuest": [(ADD, ["a", "c", "d"])]})
+    assert there() == NODES.keys() - ({"grouped", "its-site"} if template else set())
+    slapd.modify(project("b"), {"puppetmasterGuest": [(DELETE, [])]})
+    assert there() == {THEIRS}
+    # All is there before there is any answer.
+    following.end()
+    shutil.rmtree(following.layout.root)
+    following.start()
+    assert there() == {THEIRS}
+    for way in WAYS:
+        way.close(slapd)
+    assert there() == {THEIRS}
+    following.end()
 
 
 def test_an_edit_past_our_commands_opens_no_other_projects_environment(following: Following) -> None:

@@ -126,11 +126,22 @@ def compiled(modulepath: Path) -> dict[str, Compiled]:
             f"class {{ 'puppetmaster::authority': ensure => {ensure}, certname => 'ca.example.org', "
             "signer_secret => Sensitive('secret'), config => { 'log' => { 'level' => 'debug' } } }",
         )
-    cases["the authority apart with Puppet's packages"] = (
-        "puppet-redhat",
-        "class { 'puppetmaster': ca => false, ca_server => 'ca.example.org' }\n"
-        "class { 'puppetmaster::authority': certname => 'ca.example.org' }",
-    )
+    for layout in LAYOUTS:
+        cases[f"the authority alone on {layout}"] = (
+            layout,
+            "class { 'puppetmaster': compiles => false, autosign => '/opt/puppetmaster-toolkit/bin/enc-autosign', "
+            "confined => true }\nclass { 'puppetmaster::instances': collect => false }",
+        )
+        cases[f"a compile server on {layout}"] = (
+            layout,
+            "class { 'puppetmaster': ca => false, ca_server => 'ca.example.org', confined => true, port => 443, "
+            "ssldir => '/etc/puppetmaster-keys/ssl', writable => ['/etc/more'] }",
+        )
+        cases[f"the authority apart on {layout}"] = (
+            layout,
+            "class { 'puppetmaster': ca => false, ca_server => 'ca.example.org' }\n"
+            "class { 'puppetmaster::authority': certname => 'ca.example.org' }",
+        )
     for serves in ("site", "projects"):
         cases[f"serves {serves}"] = (
             "debian",
@@ -206,6 +217,25 @@ def test_no_account_of_ours_is_in_the_group_that_reads_keys(compiled: dict[str, 
         assert compiled[f"puppetmaster::self present {layout}"].of("Group") == {}
 
 
+def test_puppetserver_is_started_anew_once_for_all_the_groups_that_it_joins(compiled: dict[str, Compiled]) -> None:
+    for layout in LAYOUTS:
+        made = compiled[f"together present {layout}"]
+        restarts = {title for title, it in made.of("Exec").items() if "restart" in str(it["command"])}
+        assert restarts == {"puppetserver runs with the groups of its account"}
+        it = made.of("Exec")["puppetserver runs with the groups of its account"]
+        assert it["unless"][0][-4:] == ["puppet", "puppetserver", "puppetmaster-readers", "puppetmaster-signer"]
+        # After the last group; before anything that puppetserver reads now is given to one of them.
+        joins = made.of("Puppetmaster::Readers")
+        assert set(joins) == {"puppetmaster-readers", "puppetmaster-signer"}
+        assert all("Class[Puppetmaster::Joined]" in it["before"] for it in joins.values())
+        given = (
+            made.of("File")["/etc/puppetmaster/signer.secret"],
+            made.of("Exec")["readers of LDAP read its password"],
+            made.of("Puppetmaster::Directory")["/var/lib/puppetmaster/store"],
+        )
+        assert all("Class[Puppetmaster::Joined]" in it["require"] for it in given)
+
+
 def test_the_report_processor_stands_where_puppetserver_looks(compiled: dict[str, Compiled]) -> None:
     upstream = "/opt/puppetlabs/server/data/puppetserver"
     for layout, vardir in (("debian", "/var/lib/puppetserver"), ("openvox-redhat", upstream)):
@@ -276,10 +306,60 @@ def test_an_authority_apart_gives_no_catalogs_and_files(compiled: dict[str, Comp
     assert set(re.findall(r'path: "([^"]+)"', whole)) > named
 
 
+SERVERS = {
+    "debian": ("/etc/puppet/puppetserver", "/etc/puppet/code/environments", "/etc/default/puppetserver"),
+    "puppet-debian": ("/etc/puppetlabs/puppetserver", "/etc/puppetlabs/code/environments", "/etc/default/puppetserver"),
+    "puppet-redhat": (
+        *("/etc/puppetlabs/puppetserver", "/etc/puppetlabs/code/environments"),
+        "/etc/sysconfig/puppetserver",
+    ),
+    "openvox-redhat": (
+        *("/etc/puppetlabs/puppetserver", "/etc/puppetlabs/code/environments"),
+        "/etc/sysconfig/puppetserver",
+    ),
+}
+"""Where each packaging has puppetserver's configuration, with the authority in it, environments, and JAVA_ARGS."""
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_authority_and_compile_server_on_machines_of_their_own(compiled: dict[str, Compiled], layout: str) -> None:
+    confdir, environments, defaults = SERVERS[layout]
+    authority, compiles = compiled[f"the authority alone on {layout}"], compiled[f"a compile server on {layout}"]
+    assert authority.error is None and compiles.error is None
+    settings = authority.of("Puppetmaster_setting")
+    assert settings["server/autosign"]["value"] == "/opt/puppetmaster-toolkit/bin/enc-autosign"
+    assert "/puppet/v3" not in authority.of("File")[f"{confdir}/conf.d/auth.conf"]["content"]
+    assert f"{confdir}/services.d/ca.cfg" not in authority.of("File"), "the package's own has an authority"
+    assert "authority-disabled-service" in compiles.of("File")[f"{confdir}/services.d/ca.cfg"]["content"]
+    for made in (authority, compiles):
+        assert f"Exec[JAVA_ARGS in {defaults}]" in made.resources
+        assert list(made.of("Puppetmaster::Readers"))[:1] in ([], ["puppetmaster-readers"])
+        assert set(made.of("Service")) >= {"puppetserver"}
+
+    # Confined: what is read-only is the rest of /etc, /usr and /boot, so these must be named (systemd.exec(5)).
+    unit = "/etc/systemd/system/puppetserver.service.d/puppetmaster.conf"
+    drop_ins = {name: str(made.of("File")[unit]["content"]) for name, made in (("ca", authority), ("no", compiles))}
+    for name, text in drop_ins.items():
+        lines = text.splitlines()
+        # Debian's unit has a race at the start; Puppet's forks and OpenVox's notifies, and must go on doing so.
+        assert [line for line in lines if line.startswith("Type=")] == (["Type=exec"] if layout == "debian" else [])
+        assert {"ProtectSystem=full", "NoNewPrivileges=yes"} <= set(lines)
+        opened = {line.partition("=-")[2] for line in lines if line.startswith("ReadWritePaths=")}
+        ssldirs = {"/etc/puppet/ssl", "/etc/puppetlabs/puppet/ssl"}
+        more = {"/etc/puppetmaster-keys/ssl", "/etc/puppetmaster-keys/ca", "/etc/more"} if name == "no" else set()
+        assert opened == {confdir, environments} | ssldirs | more
+        closed = {line.partition("=-")[2] for line in lines if line.startswith("ReadOnlyPaths=")}
+        assert closed == {f"{confdir}/conf.d", f"{confdir}/services.d"}
+    assert "CapabilityBoundingSet=CAP_NET_BIND_SERVICE" in drop_ins["no"].splitlines()
+    assert "CapabilityBoundingSet=" in drop_ins["ca"].splitlines()
+
+
 def test_an_authority_apart_on_the_same_machine(compiled: dict[str, Compiled]) -> None:
     made = compiled["the authority apart, present"]
     files = made.of("File")
-    assert "Debian's packages" in str(compiled["the authority apart with Puppet's packages"].error)
+    for layout in LAYOUTS:
+        refused = compiled[f"the authority apart on {layout}"].error
+        assert refused is None if layout == "debian" else "a machine of its own" in str(refused), layout
     assert files["/etc/puppetmaster-authority/signer.secret"]["mode"] == "0400"
     assert files["/var/lib/puppetmaster-authority"]["owner"] == "puppet-ca"
     assert "authority-disabled-service" in files["/etc/puppet/puppetserver/services.d/ca.cfg"]["content"]

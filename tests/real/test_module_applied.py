@@ -87,6 +87,7 @@ groups=$(runuser -u git -- id -nG)
 [ "$(stat -c %G /var/lib/puppetmaster/answers)" = puppet ] && [ "$groups" = "puppet puppetmaster-readers" ]
 """
 """The groups of an installation before there were any of ours."""
+STARTS = "journalctl --unit puppetserver --output cat | grep -c '^Started '"
 SERVED, OWN = parted.SERVED, parted.OWN
 KILLS = 3
 """On the way there, and on the way back."""
@@ -177,8 +178,11 @@ def test_a_central_master_and_an_instance_of_it(
     assert done(first, "sh", "-c", TWICE) == ""
     nobody_reads_keys(first)
     done(first, "bash", "-c", EARLIER, timeout=300)
+    started = int(done(first, "bash", "-c", STARTS))
     apply(first, CENTRAL, good=(2,))
+    assert int(done(first, "bash", "-c", STARTS)) == started + 1, "once, for both groups"
     apply(first, CENTRAL, good=(0,))
+    assert int(done(first, "bash", "-c", STARTS)) == started + 1
     assert set(active(first, "puppetserver", *UNITS, "puppetmaster-instances.timer")) == {"active"}
     nobody_reads_keys(first)
 

@@ -142,17 +142,56 @@ def catalog(site: Site, certname: str) -> tuple[int, str]:
         connection.close()
 
 
-def test_reviewed_code_lets_none_of_it_in(site: Site) -> None:
-    """The default: the push is refused, with file and line."""
-    document = yaml.safe_load(site.repository.configuration.read_text())
+KEY, LDAP, THEIRS = "/var/lib/puppet/ca/ca_key.pem", "/etc/puppetmaster/ldap.secret", "/var/lib/puppetmaster/answers"
+TAKES = {
+    "modules/m/lib/puppet/functions/own.rb": OWN,
+    "modules/m/lib/puppet/type/own.rb": OWN,
+    "modules/m/lib/puppet/reports/own.rb": OWN,
+    "environment.conf": f"config_version = get\nmodulepath = {THEIRS}/../project_blue/modules\n",
+    "manifests/program.pp": f"$a = generate('/bin/cat', '{KEY}')",
+    "modules/m/templates/a.erb": f"<%= File.read('{KEY}') %>",
+    "manifests/template.pp": f"$a = inline_template(\"<%= File.read('{KEY}') %>\")",
+    "manifests/key.pp": f"notify {{ file('{KEY}'): }}",
+    "manifests/password.pp": f"notify {{ \"${{binary_file('{LDAP}')}}\": }}",
+    "manifests/first.pp": f"notify {{ find_file(['/x', '{LDAP}']): }}",
+    "manifests/epp.pp": f"notify {{ epp('{LDAP}'): }}",
+    "manifests/computed.pp": "$from = $facts['from']\nnotify { file($from): }",
+    "hiera.yaml": f"version: 5\nhierarchy: [{{name: a, datadir: {THEIRS}/hiera/nodes, path: {DB}.yaml}}]\n",
+    "modules/m/hiera.yaml": "version: 5\nhierarchy: [{name: a, path: '%{facts.whose}.yaml'}]\n",
+}
+"""Files of a member's branch, each of which takes what the last test here takes, or data of others' nodes."""
+
+
+@pytest.fixture
+def by_default(site: Site) -> Iterator[ManagedRepository]:
+    """The repository as it is where nobody has set `members_code`, with a branch of the member's."""
     trusted = site.repository.configuration.read_text()
+    document = yaml.safe_load(trusted)
     del document["branches"]["members_code"]
     site.repository.configuration.write_text(yaml.safe_dump(document))
+    site.repository.reset()
     try:
-        with pytest.raises(AssertionError, match="puppetserver loads what is below lib/ as Ruby"):
-            attack(site, site.repository.configuration, [])
+        yield site.repository
     finally:
         site.repository.configuration.write_text(trusted)
+
+
+def test_reviewed_code_lets_none_of_it_in(by_default: ManagedRepository) -> None:
+    """The default: the push is refused, whole, and each file is named with the reason."""
+    harmless = {"manifests/site.pp": "include m", "modules/m/manifests/init.pp": "class m {}", "get": "#!/bin/sh\n"}
+    before = by_default.refs()
+    named, left = set[str](), dict(TAKES)
+    while left:
+        done = by_default.push([{"ref": "project/red", "files": harmless | left}], who="mia")
+        assert done.status and by_default.refs() == before, (left.keys(), done.output)
+        new = {path for path in left if f" {path}: " in done.output}
+        assert new, (left.keys(), done.output)
+        assert not [path for path in harmless if f" {path}: " in done.output], done.output
+        left = {path: text for path, text in left.items() if path not in new}
+        named |= new
+    assert named == TAKES.keys()
+    done = by_default.push([{"ref": "project/red", "files": harmless}], who="mia")
+    assert done.status == 0, done.output
 
 
 def test_in_one_process_members_have_the_authority_and_everybodys_catalogs(site: Site) -> None:
