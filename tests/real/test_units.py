@@ -1,11 +1,13 @@
 """Every unit that we ship runs under a real systemd, all of them on one machine, and does its work there.
 
-The machine is set up by the commands of the documentation (tests/support/unit_site.py), once for this file.
+The machine is set up by the commands of the documentation (tests/support/unit_site.py), once for this file. People work
+on it for some seconds; with UNITS_MINUTES=60 for an hour (`pytest tests/real/test_units.py -k 'run or busy' -s`).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from enc.systemd import units
 from git_hooks import systemd
 from puppetmaster_quickstart.whole_instance import ADDRESS
 from tests.support import looks
+from tests.support.busy_site import Busy
 from tests.support.machines import needs_root
 from tests.support.pages import block
 from tests.support.unit_site import ALICE, LOOKS, PASSWORD, SERVICES, TIMERS, UnitSite
@@ -157,6 +160,16 @@ def test_another_machine_reads_the_directory_over_tls_only(site: UnitSite, tmp_p
     for plain in (f"ldap://{ADDRESS}:636", f"ldap://{ADDRESS}:{port}"):
         asked = site.elsewhere("ldapwhoami", *who, "-H", plain, "-o", "nettimeout=5")
         assert "Can't contact LDAP server" in asked.stderr, asked
+
+
+def test_a_busy_site_goes_well_and_its_doctors_are_quiet(site: UnitSite) -> None:
+    """Edits, pushes, instances and what agents ask, and the timers; afterwards everything is as it was asked for."""
+    minutes = float(os.environ.get("UNITS_MINUTES", "0.1"))
+    busy = Busy(site)
+    busy.run(minutes, pause=min(5.0, minutes / 2), between=max(3.0, min(60.0, minutes * 20)))
+    wrong = busy.wrong()
+    print(busy.words())
+    assert wrong == [], busy.words()
 
 
 DOCTORS = ("enc-admin", "branch-manager")
