@@ -166,7 +166,7 @@ def test_a_busy_site_goes_well_and_its_doctors_are_quiet(site: UnitSite) -> None
     """Edits, pushes, instances and what agents ask, and the timers; afterwards everything is as it was asked for."""
     minutes = float(os.environ.get("UNITS_MINUTES", "0.1"))
     busy = Busy(site)
-    busy.run(minutes, pause=min(5.0, minutes / 2), between=max(3.0, min(60.0, minutes * 20)))
+    busy.run(minutes, pause=min(5.0, minutes / 2), between=max(10.0, min(60.0, minutes * 20)))
     wrong = busy.wrong()
     print(busy.words())
     assert wrong == [], busy.words()
