@@ -33,7 +33,7 @@ noop: false
 configuration_version: 1
 """
 _UNDO = re.compile(r"enc-admin node undo (\S+)")
-_NOT_YET = 20.0
+_NOT_YET = 60.0
 """Seconds that the follower has for an edit's answer."""
 
 

@@ -68,11 +68,11 @@ class Busy:
         self.look()
 
     def look(self) -> None:
-        """Look at everything. What a doctor goes on finding for ten seconds is not under way any more: it stays."""
+        """Look at everything. What a doctor goes on finding for half a minute is not under way any more: it stays."""
         self.looks += 1
         stays = self._doctors()
         self.told.update(stays)
-        for _ in range(5):
+        for _ in range(15):
             if not stays:
                 break
             time.sleep(2)
