@@ -38,7 +38,7 @@ _NOT_YET = 60.0
 
 
 class Line:
-    """One line of work; `begin` it, then each kind of its work is one of `kinds`."""
+    """One line of work: `work` does each of its `kinds` in turn."""
 
     def __init__(self, site: UnitSite) -> None:
         self.site = site
@@ -339,7 +339,7 @@ class Developers(Line):
         self._refused("HEAD:project/red", "Syntax error")
 
     def _stranger(self) -> None:
-        # `openstack` is an operator here; a wrong password is nobody.
+        # Everybody here is an operator: who has a wrong password is nobody.
         where = REPOSITORY.replace("secret-of-alice", "wrong")
         self._commit("project/red")
         self._refused("HEAD:project/red", "Authentication failed", where)
