@@ -137,8 +137,9 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
         *(f"moduleload {name}{f' {limits.ARGON2}' if name == 'argon2' else ''}" for name in place.modules),
         f"pidfile {_path(place.pid_file)}",
         f"argsfile {_path(place.arguments_file)}",
-        # To syslog; -d is for stderr alone. slapd would write every operation of everybody there.
-        f"loglevel {options.log_level}",
+        # To syslog: nothing, not even what `none` stands for, which is a line for each write. Its messages go to stderr
+        # at -d's level, and from there into a log that leaves these lines out (slapd_log.py).
+        "loglevel 0",
         # People choose weak passwords; the reading account's is random and stays with a fast hash.
         f"password-hash {scheme}",
         *([f"sockbuf_max_incoming_auth {limits.REQUEST}"] if options.limits else []),

@@ -27,6 +27,13 @@ from enc.terms.puppet_names import hidden_by
 
 _NAMED = 5
 """So many of a kind are named, and so many nodes of each."""
+_SERIAL = "serialnumber"
+"""What an instance's `serialNumber` becomes, in which our own commands keep the id of its server.
+
+Nova gives that id to the server as the serial number of its hardware
+(`libvirt.sysinfo_serial`, docs.openstack.org/nova/latest/configuration/config.html),
+so the fact says the same, and nobody is to do anything.
+"""
 
 
 def check(facts: PuppetFacts | str, settings: Settings) -> Iterator[Finding]:
@@ -83,10 +90,13 @@ def _variables(tally: _Tally) -> Iterator[Finding]:
         first, *rest = tally.passed_over
         more = f" (and {len(rest)} more)" if rest else ""
         yield note("variables", first + more, "nodes.attributes lists the attributes that become variables")
+    if serial := tally.hidden.pop(_SERIAL, None):
+        said = f"variable {_SERIAL} is the server's id, and hides the fact of that name"
+        yield note("variables", f"{said} ({_nodes(serial)})")
     hidden = [f"variable {name} {hidden_by(name)} ({_nodes(nodes)})" for name, nodes in sorted(tally.hidden.items())]
     do = "give the variable another name; for an attribute, list in nodes.attributes those that become variables"
     yield from _few("variables", hidden, do)
-    if not (tally.lost or tally.passed_over or tally.hidden):
+    if not (tally.lost or tally.passed_over or tally.hidden or serial):
         yield ok("variables", "no variable is Puppet's own or hides a fact")
 
 

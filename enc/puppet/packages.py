@@ -38,9 +38,12 @@ class Fix:
 
 
 FIXES = (
-    # Debian's changelogs of 2026-11-04 and -05, suite bookworm-security.
+    # Debian's changelogs of 2026-11-03 to -05, suites bookworm-security and trixie-security.
     Fix("libtrapperkeeper-authorization-clojure", "1.0.0-", "1.0.0-4+deb12u1", AUTHORIZATION),
     Fix("puppet-agent", "7.23.0-", "7.23.0-1+deb12u1", AGENT),
+    # Debian's revisions only: Puppet's own packages have this version of Puppet, too.
+    Fix("libtrapperkeeper-authorization-clojure", "2.0.1-2", "2.0.1-2+deb13u1", AUTHORIZATION),
+    Fix("puppet-agent", "8.10.0-5", "8.10.0-5+deb13u1", AGENT),
     # OpenVox's release pages of 2026-11-03; the server needs that agent, too.
     Fix("openvox-server", "8.", "8.18.0", AUTHORIZATION),
     Fix("openvox-server", "9.", "9.2.0", AUTHORIZATION),

@@ -156,7 +156,8 @@ class Examination:
                     return True
             return self._approvals.has(path, entry.id)
 
-        shown, proposed = not isinstance(place, Proposal), self._rules.proposed(place.project)
+        shown = not isinstance(place, Proposal)
+        proposed = self._rules.proposed(place.project) if shown else ""  # what is there for review needs no way to it
         return Site(
             False, at, lambda entry: objects.blob(entry.id), reviewed, self._code.read, versions, shown, proposed
         )

@@ -33,6 +33,7 @@ from tests.support.applied import (
 from tests.support.central_site import CentralSite, central_site
 from tests.support.machine_look import differing, look
 from tests.support.machines import NEXT_SUITE, SUITE, Machine, needs_root
+from tests.support.pages import Reader
 from tests.support.self_master_site import done
 from tests.support.toolkit import PREFIX
 from tests.support.worst_member import ADDED, WAYS
@@ -42,6 +43,12 @@ NODE, OTHER, SECRET, OTHERS = parted.NODE, parted.OTHER, parted.SECRET, parted.O
 FIRST_SUITE = os.environ.get("MODULE_APPLIED_ON", SUITE)
 CENTRAL = "include puppetmaster::enc, puppetmaster::branches, puppetmaster::instances"
 WITH_AUTHORITY = f"{CENTRAL}, puppetmaster::authority"
+FOLLOWED = {
+    "git clone https://git.example.org/puppetmaster-toolkit ": "test -d ",
+    "DATA": "/etc/puppet/data/site.yaml",
+    CENTRAL: CENTRAL,
+}
+"""What of the page's first run is otherwise here, where module and data are already."""
 ABSENT = """class { ['puppetmaster', 'puppetmaster::toolkit', 'puppetmaster::enc', 'puppetmaster::branches',
   'puppetmaster::instances']: ensure => absent }"""
 UNITS = tuple(
@@ -178,9 +185,11 @@ def test_a_central_master_and_an_instance_of_it(
     assert done(first, "sh", "-c", TWICE) == ""
     nobody_reads_keys(first)
     done(first, "bash", "-c", EARLIER, timeout=300)
-    started = int(done(first, "bash", "-c", STARTS))
-    apply(first, CENTRAL, good=(2,))
+started = int(done(first, "bash", "-c", STARTS))
+    reader = Reader(lambda script: done(first, "bash", "-c", script, timeout=580))
+    reader.follow("module.md", "apt-get install puppet-agent git", FOLLOWED)
     assert int(done(first, "bash", "-c", STARTS)) == started + 1, "once, for both groups"
+    done(first, "rm", "-r", "/root/puppetmaster")
     apply(first, CENTRAL, good=(0,))
     assert int(done(first, "bash", "-c", STARTS)) == started + 1
     assert set(active(first, "puppetserver", *UNITS, "puppetmaster-instances.timer")) == {"active"}

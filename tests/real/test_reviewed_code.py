@@ -220,6 +220,7 @@ def test_code_is_proposed_where_puppetserver_does_not_see_it(
     assert branch_manager(site, "audit-code", REVIEW) == 4
     found = capsys.readouterr().out
     assert f"{REVIEW}: {RUBY}: puppetserver loads" in found and f"{REVIEW} is at {tip}" in found
+    assert "it needs review" in found and "push it to" not in found, "it is there already"
     assert branch_manager(site, "audit-code") == 0, "what members show has none of it"
     capsys.readouterr()
     assert branch_manager(site, "list") == 0

@@ -1,11 +1,13 @@
 """Every unit that we ship runs under a real systemd, all of them on one machine, and does its work there.
 
-The machine is set up by the commands of the documentation (tests/support/unit_site.py), once for this file.
+The machine is set up by the commands of the documentation (tests/support/unit_site.py), once for this file. People work
+on it for some seconds; with UNITS_MINUTES=60 for an hour (`pytest tests/real/test_units.py -k 'run or busy' -s`).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from enc.systemd import units
 from git_hooks import systemd
 from puppetmaster_quickstart.whole_instance import ADDRESS
 from tests.support import looks
+from tests.support.busy_site import Busy
 from tests.support.machines import needs_root
 from tests.support.pages import block
 from tests.support.unit_site import ALICE, LOOKS, PASSWORD, SERVICES, TIMERS, UnitSite
@@ -139,6 +142,28 @@ def test_a_push_is_live_and_a_projects_branch_is_made(site: UnitSite) -> None:
     site.sh("branch-manager gc && branch-manager verify-store")
 
 
+def test_a_branch_is_tried_and_code_for_the_master_is_approved(site: UnitSite) -> None:
+    """What the pages about pipelines, trials and review tell to do with a branch, each with one that was pushed."""
+    pushed = """enc-admin node add try.red.example.org --project red --reason x; cd /srv/work
+      git push -q origin HEAD:topic/red/fix; place=modules/m/lib/puppet/functions/m; mkdir -p $place
+      echo "Puppet::Functions.create_function(:'m::sum') { }" | tee /srv/sum.rb >$place/sum.rb
+      git checkout -q -b sum; git add .; git commit -qm sum; git push -q origin HEAD:review/red/sum
+      git checkout -q test"""
+    site.sh(pushed)
+    follow = site.reader.follow
+    given = {"$CI_COMMIT_SHA": "$(git -C /srv/work rev-parse test)", "project_demo": "project_red__fix"}
+    follow("branch-manager.md", "branch-manager wait", given)
+    given = {"web1.example.org": "try.red.example.org", "topic/alpha/fix": "topic/red/fix"}
+    follow("editing.md", "enc-admin node try", given)
+    given = {
+        "review/alpha/sum  ": "review/red/sum || test $? = 4  ",
+        "4be1d2a0c9…": "$(git -C /srv/work rev-parse sum)",
+        "--file sum.rb": "--file /srv/sum.rb",
+        "2027-06-30": "$(date -d '+1 month' +%F)",
+    }
+    follow("pushing.md", "branch-manager audit-code", given)
+
+
 def test_another_machine_reads_the_directory_over_tls_only(site: UnitSite, tmp_path: Path) -> None:
     given = {"CERTIFICATE": "/srv/stubs/directory.pem", "KEY": "/srv/stubs/directory.key", "192.0.2.0": "10.79.0.0"}
     said = site.reader.follow("directory.md", "install -o puppetmaster-directory", given)
@@ -157,6 +182,16 @@ def test_another_machine_reads_the_directory_over_tls_only(site: UnitSite, tmp_p
     for plain in (f"ldap://{ADDRESS}:636", f"ldap://{ADDRESS}:{port}"):
         asked = site.elsewhere("ldapwhoami", *who, "-H", plain, "-o", "nettimeout=5")
         assert "Can't contact LDAP server" in asked.stderr, asked
+
+
+def test_a_busy_site_goes_well_and_its_doctors_are_quiet(site: UnitSite) -> None:
+    """Edits, pushes, instances and what agents ask, and the timers; afterwards everything is as it was asked for."""
+    minutes = float(os.environ.get("UNITS_MINUTES", "0.1"))
+    busy = Busy(site)
+    busy.run(minutes, pause=min(5.0, minutes / 2), between=max(10.0, min(60.0, minutes * 20)))
+    wrong = busy.wrong()
+    print(busy.words())
+    assert wrong == [], busy.words()
 
 
 DOCTORS = ("enc-admin", "branch-manager")
@@ -300,6 +335,15 @@ def test_the_readmes_tour_and_the_pages_about_editing(site: UnitSite) -> None:
         follow("directory.md", "ldapi=", {ALICE: PASSWORD.format("alice"), "alice": who})
     newest = """$(enc-admin node history web1.example.org --json | grep -o '"id": *"[^"]*' | tail -1 | cut -d'"' -f4)"""
     follow("editing.md", "enc-admin project add alpha", {"20250101-120000-a1b2c3": newest})
+    site.sh(
+        "for node in web-3 web-4; do enc-admin node add $node.example.org --project alpha --reason x; done; "
+        "enc-admin project add blue --admin alice --reason x; "
+        "enc-admin node add web1.red.example.org --project red --reason x"
+    )
+    asks = "enc-admin node set --project alpha --named 'web-*' --class ntp --reason \"T123: time\"             # asks"
+    follow("editing.md", "enc-admin node set --project", {asks: "true # asks", "--nodes 12": "--nodes 2"})
+    follow("editing.md", "enc-admin project set blue", {"…": "--reason x"})
+    follow("self-master.md", "enc-admin node set")
 
 
 def test_a_look_changes_nothing(site: UnitSite) -> None:

@@ -5,7 +5,7 @@ v2.1 (docs.openstack.org/api-ref); the client is the real openstacksdk. A test
 changes the public attributes; `requests` holds what was asked.
 
 `python openstack.py DIRECTORY` serves by itself, inside a whole machine: `clouds.yaml` and `nova`, a token of Nova's,
-are in DIRECTORY then.
+are in DIRECTORY then. Whoever wants other servers than the first writes their names and ids into its `servers.json`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class OpenStack:
         self.domains: dict[str, str | None] = {}
         """Id of a project → id of its domain, where that is another than `default`; None: it is a domain."""
         self.servers: list[dict[str, Any]] = []
+        self.servers_file: Path | None = None
+        """If it exists: name → id, all servers there are."""
         self.page = 2
         """Servers on one page of Nova's list."""
         self.broken: dict[str, tuple[int, str]] = {}
@@ -67,9 +69,8 @@ class OpenStack:
 
     def server(self, name: str, project: str = "0123456789abcdef0123456789abcdef", status: str = "ACTIVE") -> str:
         """Add a server; return its id."""
-        id_ = str(uuid.uuid4())
-        self.servers.append({"id": id_, "name": name, "status": status, "tenant_id": project, "metadata": {}})
-        return id_
+        self.servers.append(_server(name, str(uuid.uuid4()), project, status))
+        return str(self.servers[-1]["id"])
 
     def clouds_file(self, file: Path) -> Path:
         """Write a clouds.yaml that leads here, with our credentials."""
@@ -174,7 +175,10 @@ class OpenStack:
         }
 
     def _listed(self, query: dict[str, list[str]]) -> tuple[int, Any, dict[str, str]]:
-        wanted = self.servers if query.get("all_tenants", ["0"])[0].lower() in ("1", "true") else []
+        servers = self.servers
+        if self.servers_file is not None and self.servers_file.exists():
+            servers = [_server(name, id_) for name, id_ in json.loads(self.servers_file.read_text()).items()]
+        wanted = servers if query.get("all_tenants", ["0"])[0].lower() in ("1", "true") else []
         marker = query.get("marker", [""])[0]
         ids = [server["id"] for server in wanted]
         begin = ids.index(marker) + 1 if marker else 0
@@ -186,8 +190,15 @@ class OpenStack:
         return 200, document, {}
 
 
+def _server(
+    name: str, id_: str, project: str = "0123456789abcdef0123456789abcdef", status: str = "ACTIVE"
+) -> dict[str, Any]:
+    return {"id": id_, "name": name, "status": status, "tenant_id": project, "metadata": {}}
+
+
 if __name__ == "__main__":
     stack, place = OpenStack(), Path(sys.argv[1])
+    stack.servers_file = place / "servers.json"
     stack.server("web-0")
     stack.clouds_file(place / "clouds.yaml")
     (place / "nova.new").write_text(stack.token("nova", "service"))

@@ -210,6 +210,12 @@ def test_doctor_has_nothing_to_say_about_what_is_sound(places: Environments) -> 
     assert [(f.id, f.level) for f in found] == [("variables", "ok"), ("environments", "ok"), ("classes", "ok")]
 
 
+def test_the_id_that_instances_keep_of_their_server_needs_nobody(places: Environments) -> None:
+    found = list(contents.judge([said("a", "production", "role::web", serialnumber="5f6a1c3e")], places))
+    assert [(f.id, f.level) for f in found][:2] == [("variables", "note"), ("environments", "ok")]
+    assert found[0].found.endswith("(1 node: a)")
+
+
 def test_the_edit_tells_it_too(places: Environments) -> None:
     settings = config.parse(yaml.safe_dump({"branches": {"environments": str(places._places[0])}}))
     wish = Wish(
