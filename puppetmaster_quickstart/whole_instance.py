@@ -148,12 +148,21 @@ class WholeInstance(PrivateInstance):
 
     def _leader(self) -> int | None:
         """Return the pid, outside, of its first process: the one child of nspawn with a PID namespace of its own."""
-        pid = self.process.pid
         with contextlib.suppress(OSError, IndexError):
-            nspawn = _children(pid or 0)[0]
-            around = _pid_namespace(nspawn)
-            return next((child for child in _children(nspawn) if _pid_namespace(child) != around), None)
+            return first_process(_children(self.process.pid or 0)[0])
         return None
+
+
+def first_process(nspawn: int) -> int | None:
+    """Return the pid, seen from here, of the first process of the machine that `nspawn` runs; None before there is one.
+
+    While systemd-nspawn sets a machine up, another child of it is on this machine still: who entered that one would
+    change this machine, root as they are.
+    """
+    with contextlib.suppress(OSError):
+        around = _pid_namespace(nspawn)
+        return next((child for child in _children(nspawn) if _pid_namespace(child) != around), None)
+    return None
 
 
 def forget_groups(base: Path, *, timeout: float = 10.0) -> None:
