@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import select
 import shutil
 import subprocess
@@ -53,6 +54,7 @@ def test_the_quickstart_says_first_how_long_it_takes_and_that_it_begins_anew(che
     first = run(checkout, "quickstart")
     before, _, _ = first.stderr.partition("bootstrapped")
     assert "about 5 minutes" in before and "anew" not in before
+    assert ("needs root" in before) == (os.geteuid() != 0)
     assert "began: -m puppetmaster_quickstart .quickstart" in first.stdout
     (checkout / ".quickstart").mkdir()
     assert "begins anew" in run(checkout, "quickstart").stderr.partition("bootstrapped")[0]
