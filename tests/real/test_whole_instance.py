@@ -14,8 +14,8 @@ import pytest
 
 from enc.terms.names import Certname
 from puppetmaster_quickstart.owned_process import OwnedProcess, ProcessFailed, start_time
-from puppetmaster_quickstart.private_instance import end, start_wire, wire
-from puppetmaster_quickstart.whole_instance import WholeInstance, first_process, forget_groups, groups
+from puppetmaster_quickstart.private_instance import end, first_process, start_wire, wire
+from puppetmaster_quickstart.whole_instance import WholeInstance, forget_groups, groups
 from tests.support.machines import needs_root
 
 LAB, SERVER = Certname("lab-1.example.org"), Certname("puppet.example.org")

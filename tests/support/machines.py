@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import pytest
 
-from puppetmaster_quickstart.whole_instance import first_process
+from puppetmaster_quickstart.private_instance import first_process
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache/machines"
 SUITE, NEXT_SUITE = "bookworm", "trixie"
