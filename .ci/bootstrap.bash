@@ -4,7 +4,7 @@
 # Owns: Debian packages, and the virtual environment .venv of this checkout.
 # Not its business: starting anything. A system slapd, puppetserver or agent that
 # a package brings along is neither started nor enabled.
-# Failure modes: no root and no sudo, no package source, no Python 3.11: one line, exit 1.
+# Failure modes: no root and no sudo, no package source, no Python 3.11, a checkout of another account: one line, exit 1.
 #
 # Expects: the working directory is the checkout's top; `set -euo pipefail`.
 
@@ -14,12 +14,14 @@ fail() { say "$0: $*"; exit 1; }
 as_root() {
     if ((EUID == 0)); then "$@"
     elif ! command -v sudo >/dev/null; then fail "cannot run '$*': not root, and sudo is missing"
-    elif [[ -t 0 && -z ${CI:-} ]]; then sudo "$@"
+    # sudo asks for a password at the terminal, whatever stdin is here.
+    elif [[ -z ${CI:-} ]] && { : </dev/tty; } 2>/dev/null; then sudo "$@"
     else sudo -n "$@" || fail "'sudo -n $*' failed; run it yourself, then try again"
     fi
 }
 
-# A package, and the file that shows that it (or another packaging of it) is here.
+# A package, and the file (a glob) that shows that it (or another packaging of it) is here. None below /usr/share/doc
+# and /usr/share/man: small images leave those out.
 declare -Ar PACKAGES=(
     [slapd]=/usr/sbin/slapd
     [ldap-utils]=/usr/bin/ldapmodify
@@ -42,7 +44,7 @@ declare -Ar PACKAGES=(
     [systemd-container]=/usr/bin/systemd-nspawn
     [bubblewrap]=/usr/bin/bwrap
     [puppet-lint]=/usr/bin/puppet-lint
-    [puppet-strings]=/usr/share/doc/puppet-strings
+    [puppet-strings]='/usr/share/rubygems-integration/*/gems/puppet-strings-*'
 )
 
 # The packages of the arguments that are missing, one a line.
@@ -50,7 +52,7 @@ missing_packages() {
     local package
     for package; do
         [[ -v PACKAGES[$package] ]] || fail "PACKAGES does not say which file shows that $package is here"
-        [[ -e ${PACKAGES[$package]} ]] || printf '%s\n' "$package"
+        compgen -G "${PACKAGES[$package]}" >/dev/null || printf '%s\n' "$package"
     done
 }
 
@@ -104,16 +106,6 @@ install_packages() {
     fi
 }
 
-# need_packages NAME...: installs those that are missing.
-need_packages() {
-    local missing
-    missing=$(missing_packages "$@")
-    # shellcheck disable=SC2086 # one word a package
-    [[ -z $missing ]] || install_packages $missing
-    missing=$(missing_packages "$@")
-    [[ -z $missing ]] || fail "still missing after installation: $missing"
-}
-
 # Prints a Python that is new enough; `$1` is what else it must be able to import.
 find_python() {
     local candidate
@@ -156,15 +148,12 @@ fill_venv() (
     }
 )
 
-# need_python: .venv as setup.py and the locks say. pip is asked only when that changed.
+# need_python: .venv as setup.py and the locks say. pip is asked only when that changed. A Python is here.
 need_python() {
     local stamp python
     stamp=$(venv_stamp)
     if [[ -r .venv/stamp && $(<.venv/stamp) == "$stamp" ]] && venv_works; then return; fi
-    python=$(find_python venv,ensurepip) || {
-        install_packages python3-venv
-        python=$(find_python venv,ensurepip) || fail "Python 3.11 or later with venv is needed"
-    }
+    python=$(find_python venv,ensurepip) || fail "Python 3.11 or later with venv is needed"
     say "Installing Python packages into .venv"
     if ! { venv_works && fill_venv && venv_works; }; then
         rm -rf .venv
@@ -175,14 +164,21 @@ need_python() {
     printf '%s\n' "$stamp" >.venv/stamp
 }
 
-# One run at a time installs; the others wait for it. Where Python is here already, pip works while apt does.
+# bootstrap NAME...: installs those packages that are missing, all at once, and .venv.
+# One run at a time does; the others wait for it. Where Python is here already, pip works while apt does.
 bootstrap() {
-    local pip=
-    mkdir -p .cache
+    local missing pip=
+    if [[ ! -w . ]] || ! mkdir -p .cache || [[ ! -w .cache ]]; then
+        fail "$(id -un) cannot write to $PWD/.cache: use a clone of your own, or the account that this one belongs to"
+    fi
     exec {bootstrap_lock}>.cache/bootstrap.lock
-    flock "$bootstrap_lock"
-    if find_python venv,ensurepip >/dev/null; then need_python & pip=$!; fi
-    need_packages "$@"
+    flock --nonblock "$bootstrap_lock" || { say "Waiting for another run that installs"; flock "$bootstrap_lock"; }
+    missing=$(missing_packages "$@")
+    if find_python venv,ensurepip >/dev/null; then need_python & pip=$!; else missing+=' python3-venv'; fi
+    # shellcheck disable=SC2086 # one word a package
+    [[ -z $missing ]] || install_packages $missing
+    missing=$(missing_packages "$@")
+    [[ -z $missing ]] || fail "still missing after installation: ${missing//$'\n'/ }"
     if [[ $pip ]]; then wait "$pip" || exit 1; else need_python; fi
     .venv/bin/python -m enc.puppet.packages
     exec {bootstrap_lock}>&-

@@ -19,10 +19,12 @@ has a systemd of its own, too (whole_instance.py).
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -31,13 +33,15 @@ import yaml
 
 from enc.terms.names import Certname
 from enc.terms.program_words import why
-from puppetmaster_quickstart.owned_process import OwnedProcess, ProcessFailed
+from puppetmaster_quickstart.owned_process import OwnedProcess, ProcessFailed, start_time
 from puppetmaster_quickstart.private_agent import AgentRun
 from puppetmaster_quickstart.puppetserver_files import check_base
 from puppetmaster_quickstart.storytelling import until
 
 MASTER_ADDRESS = "10.79.0.1"
 """Where instances find their master, and what else the site offers."""
+_ENDING = 60.0
+"""Seconds that the kernel may take to end what is inside."""
 _SCRIPT = r"""set -eu
 name=$1 address=$2 port=$3 wire=$4
 hostname "$name"
@@ -91,13 +95,38 @@ def start_wire(process: OwnedProcess, port: int) -> Path:
 
 
 def end(process: OwnedProcess) -> bool:
-    """End an instance, or the way to the master; tell whether it ran."""
-    ran = process.pid is not None
-    if ran:
-        # unshare waits for its child and takes no other signal; the kernel ends all that is inside.
-        process.signal(signal.SIGKILL)
+    """End an instance, or the way to the master, and wait until all of it is gone; tell whether it ran."""
+    pid = process.pid
+    if pid is None:
+        return process.stop()
+    inside = first_process(pid) or 0
+    began = start_time(inside)
+    # unshare waits for its child and takes no other signal; the kernel ends all that is inside, a moment later.
+    process.signal(signal.SIGKILL)
     process.stop()
-    return ran
+    deadline = time.monotonic() + _ENDING
+    while began is not None and start_time(inside) == began:
+        if time.monotonic() > deadline:
+            raise ProcessFailed("cannot be ended", where=process.name)
+        time.sleep(0.01)
+    return True
+
+
+def first_process(starter: int) -> int | None:
+    """Return the pid, seen from here, of the first process in the PID namespace that `starter` made; None before that.
+
+    The kernel ends all others in there with it. While systemd-nspawn sets a machine up, it has another child, which is
+    on this machine still: who entered that one would change this machine, root as they are.
+    """
+    with contextlib.suppress(OSError):
+        around = _pid_namespace(starter)
+        return next((child for child in children(starter) if _pid_namespace(child) != around), None)
+    return None
+
+
+def children(pid: int) -> list[int]:
+    """Return the pids of a process's children; raise `OSError` if it has ended."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
 
 
 class PrivateInstance:
@@ -225,3 +254,7 @@ def _unshare() -> tuple[str, ...]:
     """Return the command that makes the namespaces; who is not root is root in there only."""
     mapped = () if os.geteuid() == 0 else ("--map-root-user",)
     return ("unshare", *mapped, "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child")
+
+
+def _pid_namespace(pid: int) -> str:
+    return str(Path(f"/proc/{pid}/ns/pid").readlink())

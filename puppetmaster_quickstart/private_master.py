@@ -98,13 +98,17 @@ class PrivateMaster:
             path.write_text(text, encoding="utf-8")
         return environment
 
-    def start(self, *, timeout: float = 180.0) -> None:
-        """Start it and return when it answers; raise `ProcessFailed` after `timeout` seconds."""
+    def start(self, *, timeout: float = 300.0) -> None:
+        """Start it and return when it answers; raise `ProcessFailed` after `timeout` seconds.
+
+        What has to be compiled first, once on a machine, does not count.
+        """
         self.write()
         self._restarts.unlink(missing_ok=True)
+        command = self._command()
         deadline = time.monotonic() + timeout
         self.process.start(
-            self._command(),
+            command,
             output=self.base / "server/log/stdout.log",
             directory=self.base,
             environment={**os.environ, **self.settings.environment},

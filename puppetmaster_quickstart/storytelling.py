@@ -22,8 +22,9 @@ from types import MappingProxyType
 
 from puppetmaster_quickstart.owned_process import ProcessFailed
 
-_PATIENCE = 20.0
-"""Seconds within which what the story waits for must have come."""
+_PATIENCE = 120.0
+"""Seconds within which what the story waits for must have come: 2 on an idle machine, many times that on a busy one.
+Where the program that should bring it has ended, nothing is waited for."""
 
 
 def chapter(title: str, text: str) -> None:

@@ -28,7 +28,7 @@ from types import MappingProxyType
 from enc.terms.names import Certname
 from puppetmaster_quickstart import instance_system
 from puppetmaster_quickstart.owned_process import ProcessFailed
-from puppetmaster_quickstart.private_instance import MASTER_ADDRESS, PrivateInstance
+from puppetmaster_quickstart.private_instance import MASTER_ADDRESS, PrivateInstance, children, first_process
 from puppetmaster_quickstart.storytelling import until
 
 ADDRESS = "10.79.0.2"
@@ -148,11 +148,8 @@ class WholeInstance(PrivateInstance):
 
     def _leader(self) -> int | None:
         """Return the pid, outside, of its first process: the one child of nspawn with a PID namespace of its own."""
-        pid = self.process.pid
         with contextlib.suppress(OSError, IndexError):
-            nspawn = _children(pid or 0)[0]
-            around = _pid_namespace(nspawn)
-            return next((child for child in _children(nspawn) if _pid_namespace(child) != around), None)
+            return first_process(children(self.process.pid or 0)[0])
         return None
 
 
@@ -175,11 +172,3 @@ def groups(base: Path) -> list[Path]:
     if (_CGROUPS / "cgroup.controllers").exists():
         return [_CGROUPS / name]
     return [_CGROUPS / kind / name for kind in ("systemd", "unified") if (_CGROUPS / kind).exists()]
-
-
-def _children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
-
-
-def _pid_namespace(pid: int) -> str:
-    return str(Path(f"/proc/{pid}/ns/pid").readlink())

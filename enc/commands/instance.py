@@ -162,7 +162,7 @@ def _user_data(call: Call) -> int:
             raise ConfigurationError("is not set, so a new instance would not know its master", where=_SERVER)
         content = user_data.render_compressed(told)
         if call.arguments.output is not None:
-            _write(call, content, ticket)
+            _write(call, content, ticket, "user data")
         else:
             sys.stdout.buffer.write(content)
         return ExitStatus.DONE
@@ -181,17 +181,15 @@ def _prepared(call: Call) -> AgentProfile | None:
     return _profile(call)
 
 
-def _write(call: Call, content: bytes | str, ticket: Ticket) -> None:
-    """Write what is to be printed to --output."""
+def _write(call: Call, content: bytes | str, ticket: Ticket, what: str) -> None:
+    """Write what is to be printed to --output; `what` it is, in words."""
     output: Path = call.arguments.output
     try:
         whole_file.write(output, content, mode=0o600, survives=Strength.POWER_CUT)
     except NotWritten as error:
-        again = f"the instance exists; enc-admin instance user-data {ticket.certname} prints its user data again"
+        again = f"the instance exists; enc-admin instance user-data {ticket.certname} prints its {what} again"
         raise ToolkitError(f"{error.message}; {again}", where=error.where) from error
-    call.say(
-        f"{output}: user data of {ticket.certname}, readable by its owner only; the token is valid until it is used"
-    )
+    call.say(f"{output}: {what} of {ticket.certname}, readable by its owner only; the token is valid until it is used")
 
 
 def _profile(call: Call) -> AgentProfile | None:
@@ -218,7 +216,7 @@ def _show_ticket(call: Call, document: dict[str, Any], ticket: Ticket, told: Use
         text = user_data.render(told).removesuffix("\n")
         document |= {"user_data": f"{text}\n"}
     if call.arguments.output is not None:
-        _write(call, call.shown(document, text), ticket)
+        _write(call, call.shown(document, text), ticket, "token" if told is None else "user data")
     else:
         call.show(document, text)
 

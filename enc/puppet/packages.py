@@ -50,6 +50,7 @@ FIXES = (
     Fix("openvox-agent", "8.", "8.32.0", AGENT),
     Fix("openvox-agent", "9.", "9.3.0", AGENT),
 )
+CURE = "upgrade them; where nothing newer is offered, the package sources lack the distribution's security updates"
 NAMES = tuple(dict.fromkeys(fix.package for fix in FIXES))
 _TIMEOUT = 20.0
 _LISTERS: Mapping[str, tuple[str, ...]] = {
@@ -148,8 +149,11 @@ def warnings() -> list[str]:
 
 def main() -> int:
     """Say on stderr which packages lack a fix. To find some is no failure of who asks: doctor's exit status is."""
-    for line in warnings():
+    lines = warnings()
+    for line in lines:
         tell(f"security: {line}")
+    if lines:
+        tell(f"security: {CURE}")
     return 0
 
 

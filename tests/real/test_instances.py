@@ -488,7 +488,7 @@ def test_what_holds_a_token_is_written_for_its_owner_only(admin: Run, settings: 
     file.write_text("before")
     file.chmod(0o666)
     status, out, err = admin("create", "web-1", "--project", "red", "--reason", WHY, "--json", "--output", str(file))
-    assert (status, out) == (0, "") and f"{file}: user data of {WEB1}" in err
+    assert (status, out) == (0, "") and f"{file}: token of {WEB1}" in err
     assert file.stat().st_mode & 0o777 == 0o600
     told = json.loads(file.read_text())
     again = json.loads(admin("user-data", WEB1, "--json")[1])
@@ -505,7 +505,10 @@ def test_what_holds_a_token_is_written_for_its_owner_only(admin: Run, settings: 
     assert found(settings, "web-2.red.example.org") is None
 
 
-def test_without_a_server_the_ticket_is_told_for_people(admin: Run) -> None:
+def test_without_a_server_the_ticket_is_told_for_people(admin: Run, tmp_path: Path) -> None:
+    file = tmp_path / "web-8"
+    told_of = admin("create", "web-8", "--project", "red", "--reason", WHY, "--output", str(file))[2]
+    assert f"{file}: token of web-8.red.example.org, readable by its owner only" in told_of
     status, said, _ = admin("create", "web-9", "--project", "red", "--reason", WHY)
     told = dict(line.split(": ", 1) for line in said.splitlines())
     assert (status, told["project"]) == (0, "red") and "dry_run" not in told

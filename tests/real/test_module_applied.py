@@ -185,7 +185,7 @@ def test_a_central_master_and_an_instance_of_it(
     assert done(first, "sh", "-c", TWICE) == ""
     nobody_reads_keys(first)
     done(first, "bash", "-c", EARLIER, timeout=300)
-started = int(done(first, "bash", "-c", STARTS))
+    started = int(done(first, "bash", "-c", STARTS))
     reader = Reader(lambda script: done(first, "bash", "-c", script, timeout=580))
     reader.follow("module.md", "apt-get install puppet-agent git", FOLLOWED)
     assert int(done(first, "bash", "-c", STARTS)) == started + 1, "once, for both groups"

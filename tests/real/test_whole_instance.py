@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from enc.terms.names import Certname
 from puppetmaster_quickstart.owned_process import OwnedProcess, ProcessFailed, start_time
-from puppetmaster_quickstart.private_instance import end, start_wire, wire
+from puppetmaster_quickstart.private_instance import end, first_process, start_wire, wire
 from puppetmaster_quickstart.whole_instance import WholeInstance, forget_groups, groups
 from tests.support.machines import needs_root
 
@@ -52,6 +53,32 @@ def said(lab: WholeInstance, *words: str) -> str:
     run = lab.run(*words)
     assert run.status == 0, run.output
     return run.output.strip()
+
+
+def test_what_sets_a_machine_up_is_not_taken_for_its_first_process() -> None:
+    """Else commands for the machine run, as root, on the one that it is on: where that has systemd, too, it answers."""
+    needs_root()
+    # In nspawn's place: a child here first, then one in a PID namespace of its own.
+    setting_up = "sleep 60 & read line; exec unshare --pid --fork --kill-child sleep 60"
+    with subprocess.Popen(["sh", "-c", setting_up], stdin=subprocess.PIPE, text=True) as nspawn:
+        children = Path(f"/proc/{nspawn.pid}/task/{nspawn.pid}/children")
+        try:
+            assert nspawn.stdin is not None
+            while not children.read_text():
+                time.sleep(0.01)
+            assert first_process(nspawn.pid) is None
+            here = children.read_text().split()
+            nspawn.stdin.write("\n")
+            nspawn.stdin.flush()
+            while (first := first_process(nspawn.pid)) is None:
+                assert nspawn.poll() is None
+                time.sleep(0.01)
+            assert str(first) in set(children.read_text().split()) - set(here)
+        finally:
+            for child in children.read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+            nspawn.kill()
+    assert first_process(nspawn.pid) is None
 
 
 def test_it_is_a_system_of_its_own(base: Path) -> None:

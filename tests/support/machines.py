@@ -28,6 +28,8 @@ from typing import NamedTuple
 
 import pytest
 
+from puppetmaster_quickstart.private_instance import first_process
+
 CACHE = Path(__file__).resolve().parents[2] / ".cache/machines"
 SUITE, NEXT_SUITE = "bookworm", "trixie"
 """Debian 12, which we promise, and 13, whose Puppet is 8."""
@@ -344,12 +346,9 @@ class Machine:
     def _leader(self) -> int:
         """Return the pid, outside, of the machine's first process."""
         assert self._process is not None, "it is not booted"
-        pid = self._process.pid
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            if children:
-                return int(children[0])
-        raise AssertionError(f"{self.name} does not run")
+        leader = first_process(self._process.pid)
+        assert leader is not None, f"{self.name} does not run"
+        return leader
 
     def _answers(self) -> bool:
         try:

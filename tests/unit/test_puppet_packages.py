@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -82,3 +84,15 @@ def test_this_machine_is_asked() -> None:
     )
     assert installed()["puppet-agent"] == done.stdout
     assert set(installed()) <= set(NAMES)
+
+
+@pytest.mark.parametrize("version, told", [("7.23.0-1", True), ("7.23.0-1+deb12u1", False)])
+def test_the_program_says_what_to_do(version: str, told: bool, tmp_path: Path) -> None:
+    """As ./quickstart and ./run-tests ask it, on a machine whose dpkg says so."""
+    asked = tmp_path / "dpkg-query"
+    asked.write_text(f"#!/bin/sh\necho installed puppet-agent {version}\n")
+    asked.chmod(0o755)
+    command = [sys.executable, "-m", "enc.puppet.packages"]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True)
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2 * told and (not told or "security updates" in lines[-1])
