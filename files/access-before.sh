@@ -11,6 +11,7 @@ if [ "$what" = note ]; then
   for file in $files; do
     [ ! -e "$file" ] || cp -p -- "$file" "$kept/${file##*/}"
   done
+  [ -z "$(getent -s files passwd sssd)" ] || : >"$kept/account"
   said=$(apt-get -s -o APT::Install-Recommends=false install "$@")
   # "Inst NAME [OLD] (NEW …": one with an old version is only renewed.
   printf '%s\n' "$said" | sed -n 's/^Inst \([^ ]*\) (.*/\1/p' >"$kept/packages.new"
@@ -33,6 +34,11 @@ goes() { apt-get -s purge "$@" | sed -n 's/^\(Remv\|Purg\) \([^ ]*\).*/\2/p' | s
   [ -z "$all" ] || [ -z "$(goes $all | grep -vxF -f "$kept/packages")" ] || all=$(there "$@")
   [ -z "$all" ] || apt-get -q -y -o Dpkg::Options::=--force-confdef purge $all
 }
+# The package's account, and sockets in its directory, which a purge leaves.
+if [ -z "$(there sssd-common)" ] && grep -qx sssd-common "$kept/packages" && [ ! -x /usr/sbin/sssd ]; then
+  rm -rf -- /var/lib/sss /var/log/sssd
+  [ -e "$kept/account" ] || [ -z "$(getent -s files passwd sssd)" ] || userdel sssd
+fi
 for file in $files; do
   if [ -e "$kept/${file##*/}" ] && [ -d "${file%/*}" ]; then
     cp -p -- "$kept/${file##*/}" "$file.new"

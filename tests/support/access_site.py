@@ -115,7 +115,7 @@ def access_site(base: Path, data: dict[str, object]) -> Iterator[AccessSite]:
         machine = Machine(base / "machine", "web-1", host, files, prepared=with_login())
         stack.callback(machine.stop)
         machine.boot()
-        prepare = f"chmod 755 {TRUSTED} && tar -C / -xf /site.tar && rm /site.tar && apt-get -q update"
+        prepare = f"cloud-init status --wait; chmod 755 {TRUSTED} && tar -C / -xf /site.tar && rm /site.tar && apt-get -q update"
         assert machine.run("sh", "-c", prepare).returncode == 0
         yield AccessSite(base, slapd, machine, ("ip", "netns", "exec", namespace))
 
