@@ -28,6 +28,8 @@
 #   Below which DN people are; undef: `ou=people` below the suffix.
 # @param people_filter
 #   An LDAP filter that people must match besides.
+# @param people_group
+#   The gidNumber that people may have as their own though it is below `min_id`: 100, Debian's group `users`.
 # @param projects
 #   Directly below which DN the posix groups of projects are; undef: `ou=projects` below the suffix.
 # @param project_group
@@ -48,6 +50,9 @@
 # @param passwords
 #   Whether passwords in LDAP count here (`su`, consoles, sudo, ssh if sshd lets them). Who is root here can read them
 #   as they are typed.
+# @param home_keys
+#   Whether keys count, too, that people put into their homes (`~/.ssh/authorized_keys`). Such a key opens when LDAP
+#   has another one by now.
 # @param schema
 #   How the projects' groups hold their members: DNs in `member` (`rfc2307bis`), or names in `memberUid` (`rfc2307`).
 # @param nesting_level
@@ -60,9 +65,8 @@
 #   Where homes are, with `%u` for the name; undef: as `homeDirectory` says.
 # @param cache_seconds
 #   How long an answer of LDAP counts without asking again.
-# @param offline_days
-#   Who logged in so many days ago is forgotten by SSSD, once LDAP is there; 0: nobody. A password that was checked
-#   counts so long while LDAP is away.
+# @param offline_seconds
+#   How long after LDAP's last answer those come in by key who were here before. Not less than `cache_seconds`.
 # @param packages
 #   What is installed. `absent` purges those that were not there before.
 class puppetmaster::access (
@@ -74,6 +78,7 @@ class puppetmaster::access (
   Optional[Sensitive[String[1]]]                      $ldap_secret   = undef,
   Optional[Puppetmaster::Dn]                          $people        = undef,
   Optional[Puppetmaster::Ldap_filter]                 $people_filter = undef,
+  Optional[Integer[100]]                              $people_group  = undef,
   Optional[Puppetmaster::Dn]                          $projects      = undef,
   Pattern[/\A[a-z0-9_.-]*%s[a-z0-9_.-]*\z/]           $project_group = '%s',
   Optional[Puppetmaster::Dn]                          $admins        = undef,
@@ -83,13 +88,14 @@ class puppetmaster::access (
   Array[Puppetmaster::Posix_name]                     $sudo_groups   = [],
   Boolean                                             $sudo_password = false,
   Boolean                                             $passwords     = false,
+  Boolean                                             $home_keys     = false,
   Enum['rfc2307bis', 'rfc2307']                       $schema        = 'rfc2307bis',
   Integer[0, 10]                                      $nesting_level = 5,
   Hash[Pattern[/\Aldap_(user|group)_(?!search_|nesting_)[a-z_]+\z/], Pattern[/\A[A-Za-z][A-Za-z0-9;-]*\z/]] $attributes = {},
   Integer[500]                                        $min_id        = 1000,
   Optional[Pattern[/\A(\/([A-Za-z0-9._-]|%u)+)+\z/]]  $home          = '/home/%u',
   Integer[1]                                          $cache_seconds = 300,
-  Integer[0]                                          $offline_days  = 30,
+  Integer[1]                                          $offline_seconds = 259200,
   Array[Pattern[/\A[a-z0-9][a-z0-9.+-]+\z/]]          $packages      = ['sudo', 'sssd-ldap', 'libnss-sss', 'libpam-sss'],
 ) {
   if $facts['os']['family'] != 'Debian' {
@@ -125,11 +131,25 @@ class puppetmaster::access (
     if $secret and $secret !~ /\A[^\s[:cntrl:]]([^[:cntrl:]]*[^\s[:cntrl:]])?\z/ {
       fail('puppetmaster::access: ldap_secret must be one line without white space at its ends')
     }
+    if $sudo_password and !$passwords {
+      fail('puppetmaster::access: sudo_password asks for passwords, so passwords must count here')
+    }
+    if $offline_seconds < $cache_seconds {
+      fail('puppetmaster::access: offline_seconds is less than cache_seconds, for which LDAP is not asked at all')
+    }
     $group = regsubst($project_group, '%s', $project)
     $admin_group = regsubst($admins_group, '%s', $project)
     $where = if $projects { $projects } else { "ou=projects,${suffix}" }
     $admins_dn = regsubst(if $admins { $admins } else { "cn=projectadmin,cn=%s,${where}" }, '%s', $project, 'G')
-    $number = $attributes['ldap_group_gid_number'] ? { undef => 'gidNumber', default => $attributes['ldap_group_gid_number'] }
+    # SSSD's own min_id lets a group of a system's number pass among somebody's groups, so LDAP is asked for no such.
+    $numbers = {
+      'ldap_user_uid_number' => 'uidNumber', 'ldap_user_gid_number' => 'gidNumber', 'ldap_group_gid_number' => 'gidNumber',
+    } + $attributes
+    $uid_filter = "(${numbers['ldap_user_uid_number']}>=${min_id})"
+    $own = $numbers['ldap_user_gid_number']
+    $own_filter = if $people_group { "(|(${own}>=${min_id})(${own}=${people_group}))" } else { "(${own}>=${min_id})" }
+    $group_filter = "(${numbers['ldap_group_gid_number']}>=${min_id})"
+    $people_base = if $people { $people } else { "ou=people,${suffix}" }
     $allowed = ([$group] + $login_groups + $sudo_groups).unique
 
     # What was before is noted before anything changes.
@@ -158,20 +178,19 @@ class puppetmaster::access (
             'ca_file'       => $ca_file,
             'bind_dn'       => $bind_dn,
             'secret'        => $secret,
-            'people'        => "${if $people { $people } else { "ou=people,${suffix}" }}?onelevel?${people_filter}",
-            # SSSD's own min_id lets a group of a system's number pass among somebody's groups.
-            'projects'      => "${where}?onelevel?(${number}>=${min_id})",
-            'admins'        => "${admins_dn}?base?(${number}>=${min_id})",
+            'people'        => "${people_base}?onelevel?(&${uid_filter}${own_filter}${people_filter})",
+            'projects'      => "${where}?onelevel?${group_filter}",
+            'admins'        => "${admins_dn}?base?${group_filter}",
             'admins_member' => $admins_member,
             'allowed'       => $allowed,
             'schema'        => $schema,
             'nesting_level' => $nesting_level,
             'attributes'    => $attributes,
-            'min_id'        => $min_id,
+            'min_id'        => if $people_group { min($min_id, $people_group) } else { $min_id },
             'home'          => $home,
             'passwords'     => $passwords,
             'cache_seconds' => $cache_seconds,
-            'offline_days'  => $offline_days,
+            'offline_days'  => ($offline_seconds + 86399) / 86400,
       })),
     }
     $names = ['/bin/sh', '-c', file('puppetmaster/local-names.sh'), 'sh', $local]
@@ -185,6 +204,13 @@ class puppetmaster::access (
       ensure    => running,
       enable    => true,
       subscribe => [File[$sssd], Exec['names of local accounts are not for LDAP']],
+    }
+    $taken = ['/bin/sh', '-c', 'for group; do ! getent -s files group "$group" >/dev/null || exit 1; done', 'sh'] + $allowed
+    exec { 'no local group has the name of one of LDAP':
+      command => ['/bin/sh', '-c', 'echo "a local group has the name of one whose members are to log in: $1" >&2; exit 1', 'sh', $allowed.join(', ')],
+      unless  => [$taken],
+      path    => ['/usr/bin', '/bin'],
+      before  => File[$keys],
     }
     # Names and then PAM, which judges who may come in; only then the keys that let somebody try.
     $listed = ['/bin/sh', '-c', file('puppetmaster/nss-sss.sh'), 'sh', $nsswitch]
@@ -208,12 +234,21 @@ class puppetmaster::access (
     -> file { $keys:
       ensure  => file,
       mode    => '0755',
-      content => epp('puppetmaster/access/keys.epp', { 'groups' => $allowed }),
+      content => epp('puppetmaster/access/keys.epp', {
+          'groups'          => $allowed,
+          'admins'          => ([$admin_group] + $sudo_groups).unique,
+          'project'         => $project,
+          'offline_seconds' => $offline_seconds,
+      }),
     }
     -> file { $drop_in:
       ensure       => file,
       mode         => '0644',
-      content      => epp('puppetmaster/access/sshd.conf.epp', { 'keys' => $keys }),
+      content      => epp('puppetmaster/access/sshd.conf.epp', {
+          'keys'      => $keys,
+          'groups'    => $allowed,
+          'home_keys' => $home_keys,
+      }),
       validate_cmd => '/usr/sbin/sshd -t -f %',
     }
     ~> Exec['sshd reads its configuration']

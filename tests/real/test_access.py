@@ -11,18 +11,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support.access_site import BOUND, INSTANCE_ADDRESS, LDAP, SECRET, AccessSite, S, access_site
-from tests.support.applied import apply
+from tests.support.access_site import SECRET, AccessSite, S, access_site
+from tests.support.applied import apply, example
 from tests.support.machine_look import REMEMBERED, differing, look
 from tests.support.machines import needs_root
 from tests.support.self_master_site import done
 
 CACHE = 2
-DATA: dict[str, object] = {
-    "puppetmaster::access::uris": [f"ldap://{LDAP}"],
-    "puppetmaster::access::suffix": S,
+DATA: dict[str, object] = example("access.md", 0) | {
     "puppetmaster::access::ca_file": "/etc/ssl/ldap-ca.pem",
-    "puppetmaster::access::bind_dn": BOUND,
     "puppetmaster::access::ldap_secret": SECRET,
     "puppetmaster::access::cache_seconds": CACHE,
 }
@@ -90,6 +87,11 @@ def test_who_is_taken_out_is_refused_within_the_caches_time(site: AccessSite) ->
     assert session.communicate(timeout=60)[0].splitlines()[-1] == "taken"
     within(lambda: site.ssh("otto", "id")[0] == 0)
     assert refused_sudo(site, "otto")
+    # A key that LDAP has no more is none, wherever else it is.
+    put = "mkdir -p .ssh && cat >.ssh/authorized_keys"
+    assert site.ssh("otto", f"echo '{site.key}' | ({put})") == (0, "")
+    site.slapd.ldif(f"dn: uid=otto,ou=people,{S}\nchangetype: modify\ndelete: sshPublicKey\n")
+    within(lambda: site.ssh("otto", "id")[0] == 255)
     assert time.monotonic() - started < 60
     assert refused_sudo(site, "anna")
     site.holds("cn=projectadmin,cn=red", "roleOccupant", "add", "anna")
@@ -108,6 +110,10 @@ def test_without_ldap_who_was_there_before_comes_in_and_others_do_not(site: Acce
     assert site.ssh("anna", BECOME) == (0, "root\n")
     assert site.ssh("lena", "id")[0] == 255
     if away == "is away":
+        # Not for ever
+        done(site.machine, "touch", "-d", "4 days ago", "/var/lib/sss/db/timestamps_red.ldb")
+        assert site.ssh("anna", "id")[0] == 255
+        assert "LDAP has not answered" in done(site.machine, "journalctl", "-q", "-t", "puppetmaster-access")
         site.slapd.start()
         within(lambda: site.ssh("lena", "id -un") == (0, "lena\n"))
     else:

@@ -118,6 +118,8 @@ REFUSED = {
             ("a home that leads away", "home => '/home/%u/../..; x'", "home"),
             ("an account without a password", "ldap_secret => undef", "must hold its password"),
             ("a password of two lines", 'ldap_secret => Sensitive("a\n[pam]")', "must be one line"),
+            ("a password that nothing checks", "sudo_password => true", "passwords must count here"),
+            ("less time than the cache's", "offline_seconds => 60", "less than cache_seconds"),
             ("no servers", "uris => []", "uris and suffix must say"),
         )
     },
@@ -198,10 +200,12 @@ def compiled(modulepath: Path) -> dict[str, Compiled]:
     cases["itself"] = ("debian", itself.replace("%s", "present"))
     access = CODE["puppetmaster::access"].replace("%s", "present")
     cases |= {f"project: {what}": ("debian", access) for what in PROJECTS}
-    layout_of_2012 = "projects => 'ou=groups,dc=example,dc=org', project_group => 'project-%s', admins_member => 'memberUid'"
-    more = "admins => 'cn=projectadmin,cn=%s,ou=projects,dc=example,dc=org', sudo_groups => ['ops'], passwords => true"
-    numbers = "attributes => { 'ldap_group_gid_number' => 'msSFU30GidNumber' }, sudo_password => true"
-    cases["access in another layout"] = ("debian", access.replace(" }", f", {layout_of_2012}, {more}, {numbers} }}"))
+    layout_of_2012 = "projects => 'ou=groups,dc=example,dc=org', project_group => 'project-%s'"
+    more = "admins_member => 'memberUid', admins => 'cn=projectadmin,cn=%s,ou=projects,dc=example,dc=org'"
+    rights = "sudo_groups => ['ops'], passwords => true, sudo_password => true"
+    numbers = "attributes => { 'ldap_group_gid_number' => 'msSFU30GidNumber' }, people_group => 100"
+    another = f"{layout_of_2012}, {more}, {rights}, {numbers}, people_filter => '(ou=staff)'"
+    cases["access in another layout"] = ("debian", access.replace(" }", f", {another} }}"))
     return compile_all(modulepath, cases, {f"project: {what}": said for what, (said, _) in PROJECTS.items()})
 
 
@@ -430,6 +434,8 @@ def test_people_come_in_by_verified_tls_and_by_their_group_alone(compiled: dict[
     assert (read["domain/red"]["access_provider"], read["domain/red"]["simple_allow_groups"]) == ("simple", "red")
     base = "ou=projects,dc=example,dc=org"
     assert read["domain/red"]["ldap_group_search_base"] == f"{base}?onelevel?(gidNumber>=1000)"
+    people = "ou=people,dc=example,dc=org?onelevel?(&(uidNumber>=1000)(gidNumber>=1000))"
+    assert read["domain/red"]["ldap_user_search_base"] == people
     admins = read["domain/red.admins"]
     assert (admins["access_provider"], admins["ldap_group_member"]) == ("deny", "roleOccupant")
     assert admins["ldap_group_search_base"] == f"cn=projectadmin,cn=red,{base}?base?(gidNumber>=1000)"
@@ -448,6 +454,9 @@ def test_access_in_a_directory_of_another_layout(compiled: dict[str, Compiled]) 
     people, admins = read["domain/red"], read["domain/red.admins"]
     assert people["simple_allow_groups"] == "project-red, ops" and people["auth_provider"] == "ldap"
     assert people["ldap_group_search_base"] == "ou=groups,dc=example,dc=org?onelevel?(msSFU30GidNumber>=1000)"
+    filtered = "(&(uidNumber>=1000)(|(gidNumber>=1000)(gidNumber=100))(ou=staff))"
+    assert people["ldap_user_search_base"] == f"ou=people,dc=example,dc=org?onelevel?{filtered}"
+    assert people["min_id"] == "100"
     assert admins["ldap_schema"] == "rfc2307" and admins["ldap_group_member"] == "memberUid"
     where = "cn=projectadmin,cn=red,ou=projects,dc=example,dc=org"
     assert admins["ldap_group_search_base"] == f"{where}?base?(msSFU30GidNumber>=1000)"

@@ -38,6 +38,8 @@ class AccessSite:
     def __init__(self, base: Path, slapd: PosixSlapd, machine: Machine, inside: Sequence[str]) -> None:
         self.slapd = slapd
         self.machine = machine
+        self.key = (base / "key.pub").read_text().strip()
+        """Everybody's, as LDAP has it."""
         self._base = base
         self._inside = inside
 
@@ -74,11 +76,13 @@ def tree(key: str) -> str:
     groups = {"inner": (50002, "ines"), "red": (50001, "anna mia lena debian zoe inner/"), "blue": (50003, "otto")}
     groups |= {"sudo": (50004, "mia"), "nearly-sudo": (27, "mia")}
     for name, (number, members) in groups.items():
-        dns = [f"cn={it[:-1]},ou=projects,{S}" if it[-1] == "/" else f"uid={it},ou=people,{S}" for it in members.split()]
+        names = (f"cn={it[:-1]},ou=projects" if it[-1] == "/" else f"uid={it},ou=people" for it in members.split())
+        dns = [f"{it},{S}" for it in names]
         attributes = {"cn": [name], "gidNumber": [str(number)], "member": dns}
         entries.append((f"cn={name},ou=projects,{S}", "groupOfNames posixGroup", attributes))
     for number, (project, admin) in enumerate((("red", "anna"), ("blue", "otto"), ("inner", "ines")), 50101):
-        attributes = {"cn": ["projectadmin"], "gidNumber": [str(number)], "roleOccupant": [f"uid={admin},ou=people,{S}"]}
+        attributes = {"cn": ["projectadmin"], "gidNumber": [str(number)]}
+        attributes["roleOccupant"] = [f"uid={admin},ou=people,{S}"]
         entries.append((f"cn=projectadmin,cn={project},ou=projects,{S}", "organizationalRole posixGroup", attributes))
     return "\n".join(
         f"dn: {dn}\n"
@@ -115,8 +119,9 @@ def access_site(base: Path, data: dict[str, object]) -> Iterator[AccessSite]:
         machine = Machine(base / "machine", "web-1", host, files, prepared=with_login())
         stack.callback(machine.stop)
         machine.boot()
-        prepare = f"cloud-init status --wait; chmod 755 {TRUSTED} && tar -C / -xf /site.tar && rm /site.tar && apt-get -q update"
-        assert machine.run("sh", "-c", prepare).returncode == 0
+        prepare = f"chmod 755 {TRUSTED} && tar -C / -xf /site.tar && rm /site.tar && apt-get -q update"
+        done = machine.run("sh", "-c", f"cloud-init status --wait; {prepare}", timeout=180)
+        assert done.returncode == 0, done.stdout + done.stderr
         yield AccessSite(base, slapd, machine, ("ip", "netns", "exec", namespace))
 
 

@@ -96,7 +96,7 @@ cp -a "$made/up" "$made.both/layer"
 
 
 def with_login(suite: str = SUITE) -> Prepared:
-    """Return what a machine boots on that people log in to: ssh, sudo, the agent; sssd's packages are in its repository."""
+    """Return what a machine boots on that people log in to: sshd, sudo, the agent; sssd's packages to be installed."""
     base = base_root(suite)
     sources = "\n".join(apt_sources(suite)) + "\n"
 
