@@ -10,6 +10,7 @@ filter_groups = $(names group)"
 if [ "${2-}" = write ]; then
   umask 077
   printf '%s\n' "$text" >"$1.new"
+  sync -- "$1.new"
   mv -f -- "$1.new" "$1"
 else
   [ "$(cat -- "$1" 2>/dev/null)" = "$text" ]

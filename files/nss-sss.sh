@@ -7,5 +7,6 @@ for database in passwd group; do
   [ "${2-}" = change ] || exit 1
   sed "s/^\($database:.*[^[:space:]]\)[[:space:]]*\$/\1 sss/" "$1" >"$1.new"
   chmod 644 "$1.new"
+  sync -- "$1.new"
   mv -f -- "$1.new" "$1"
 done

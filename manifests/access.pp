@@ -111,10 +111,8 @@ class puppetmaster::access (
   $kept = ['/bin/sh', '-c', file('puppetmaster/access-before.sh'), 'sh']
   $profile = ['/bin/sh', '-c', file('puppetmaster/pam-profile.sh'), 'sh', 'mkhomedir', "${before}/mkhomedir"]
   $environment = ['DEBIAN_FRONTEND=noninteractive', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin']
-  exec { 'sshd reads its configuration':
-    command     => ['/bin/sh', '-c', file('puppetmaster/sshd-reads.sh')],
-    refreshonly => true,
-  }
+  $sshd_reads = ['/bin/sh', '-c', file('puppetmaster/reads.sh'), 'sh', "${before}/sshd", 'sshd', $drop_in]
+  $sssd_reads = ['/bin/sh', '-c', file('puppetmaster/reads.sh'), 'sh', "${before}/sssd", 'sssd', $sssd, $local]
 
   if $ensure == 'present' {
     include puppetmaster::state
@@ -200,10 +198,13 @@ class puppetmaster::access (
       environment => $environment,
       require     => File[$sssd],
     }
-    service { 'sssd':
-      ensure    => running,
-      enable    => true,
-      subscribe => [File[$sssd], Exec['names of local accounts are not for LDAP']],
+    -> exec { 'sssd reads its configuration':
+      command => $sssd_reads + ['now'],
+      unless  => [$sssd_reads],
+    }
+    -> service { 'sssd':
+      ensure => running,
+      enable => true,
     }
     $taken = ['/bin/sh', '-c', 'for group; do ! getent -s files group "$group" >/dev/null || exit 1; done', 'sh'] + $allowed
     exec { 'no local group has the name of one of LDAP':
@@ -251,7 +252,10 @@ class puppetmaster::access (
       }),
       validate_cmd => '/usr/sbin/sshd -t -f %',
     }
-    ~> Exec['sshd reads its configuration']
+    -> exec { 'sshd reads its configuration':
+      command => $sshd_reads + ['now'],
+      unless  => [$sshd_reads],
+    }
     -> exec { 'sshd asks for keys':
       command => ['/bin/sh', '-c', file('puppetmaster/sshd-asks.sh'), 'sh', $keys, 'tell'],
       unless  => [['/bin/sh', '-c', file('puppetmaster/sshd-asks.sh'), 'sh', $keys]],
@@ -273,7 +277,11 @@ class puppetmaster::access (
     file { $drop_in:
       ensure => absent,
     }
-    ~> Exec['sshd reads its configuration']
+    -> exec { 'sshd reads its configuration':
+      command => $sshd_reads + ['now'],
+      onlyif  => [['/usr/bin/test', '-e', "${before}/sshd"]],
+      unless  => [$sshd_reads],
+    }
     -> file { [$keys, $sudoers]:
       ensure => absent,
     }
