@@ -25,6 +25,7 @@ LONG = (
     "test_sync.py",
     "test_self_master_transaction.py",
     "test_trust_domains.py",
+    "test_access.py",
     "test_doctor.py",
     "test_switches.py",
     "test_first_run.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,23 @@ CODE = {
     f'ca_certificate => "{CA}" }}',
     "puppetmaster::agent": "class { 'puppetmaster::agent': ensure => %s, server => 'projects.example.org', "
     "ca_server => 'puppet.example.org' }",
+    "puppetmaster::access": "class { 'puppetmaster::access': ensure => %s, "
+    "uris => ['ldap://ldap.example.org', 'ldaps://ldap-2.example.org:1636'], suffix => 'dc=example,dc=org', "
+    "bind_dn => 'cn=instances,ou=services,dc=example,dc=org', ldap_secret => Sensitive(\"pass#word = x\\n\") }",
 }
 """Each public class."""
-_ELSEWHERE = {"puppetmaster::self", "puppetmaster::client", "puppetmaster::agent"}
+_ELSEWHERE = {"puppetmaster::self", "puppetmaster::client", "puppetmaster::agent", "puppetmaster::access"}
+_FOR_DEBIAN = {"puppetmaster::access"}
 TOGETHER = "\n".join(CODE[name] for name in CODE if name not in _ELSEWHERE)
+
+
+
+def _access(words: str) -> str:
+    """Return the class with one parameter more, or another value of one."""
+    name = words.partition(" ")[0]
+    usual = re.sub(rf" {name} => (\[[^]]*\]|Sensitive\([^)]*\)|'[^']*'),?", "", CODE["puppetmaster::access"])
+    return usual.replace("%s", "present").replace(" }", f", {words} }}").replace(", ,", ",").replace(",,", ",")
+
 
 REFUSED = {
     "no certificate authority, and nobody who is": ("class { 'puppetmaster': ca => false }", "ca_server must say"),
@@ -89,7 +103,43 @@ REFUSED = {
         "parameter 'lock'",
     ),
     "a private class": ("include puppetmaster::config", "private to the module"),
+    **{
+        f"access with {what}": (_access(words), said)
+        for what, words, said in (
+            ("a server in clear by its path", "uris => ['ldap://a.b/?x']", "uris"),
+            ("a line more by a DN", 'people => "ou=people,dc=b\nldap_tls_reqcert = never"', "people"),
+            ("another base by a DN", "projects => 'ou=a?subtree?(cn=*)?ou=b'", "projects"),
+            ("a line more by a filter", 'people_filter => "(a=b)\n[pam]"', "people_filter"),
+            ("a group that is a rule", "sudo_groups => ['ops ALL=(ALL) ALL']", "sudo_groups"),
+            ("a group that is a command", "login_groups => ['$(id)']", "login_groups"),
+            ("an option that is no attribute's", "attributes => { 'ldap_tls_reqcert' => 'never' }", "attributes"),
+            ("a base as an attribute", "attributes => { 'ldap_group_search_base' => 'o' }", "attributes"),
+            ("numbers of the system's", "min_id => 27", "min_id"),
+            ("a home that leads away", "home => '/home/%u/../..; x'", "home"),
+            ("an account without a password", "ldap_secret => undef", "must hold its password"),
+            ("a password of two lines", 'ldap_secret => Sensitive("a\n[pam]")', "must be one line"),
+            ("a password that nothing checks", "sudo_password => true", "passwords must count here"),
+            ("less time than the cache's", "offline_seconds => 60", "less than cache_seconds"),
+            ("no servers", "uris => []", "uris and suffix must say"),
+        )
+    },
 }
+PROJECTS: dict[str, tuple[dict[str, object], str]] = {
+    "none": ({"extensions": {}}, r"one\.example\.org has no project, neither in its certificate .* nor in LDAP"),
+    "none, whatever facts say": (
+        {"extensions": {}, "facts": {"pp_project": "blue", "project": "blue", "puppetmaster_project": "blue"}},
+        "has no project",
+    ),
+    "null in LDAP": ({"extensions": {}, "external": {"project": None}}, "has no project"),
+    "two": ({"external": {"project": "blue"}}, r"red by its certificate \(pp_project\), blue by LDAP"),
+    "a filter": ({"extensions": {"pp_project": "*)(cn=x"}}, "is no project's name"),
+    "a name with a line": ({"extensions": {"pp_project": "red\n[pam]"}}, "is no project's name"),
+    "the certificate's": ({}, ""),
+    "the certificate's, whatever facts say": ({"facts": {"pp_project": "blue", "project": "blue"}}, ""),
+    "LDAP's": ({"extensions": {}, "external": {"project": "red"}}, ""),
+    "that of both": ({"external": {"project": "red"}}, ""),
+}
+"""What trusted data say, and what is refused; `red` where nothing is."""
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +209,15 @@ def compiled(modulepath: Path) -> dict[str, Compiled]:
     cases["own place"] = ("debian", "class { 'puppetmaster': ssldir => '/var/lib/puppetmaster/self/ssl' }")
     itself = CODE["puppetmaster::client"].replace("web-1.example.org", "one.example.org")
     cases["itself"] = ("debian", itself.replace("%s", "present"))
-    return compile_all(modulepath, cases)
+    access = CODE["puppetmaster::access"].replace("%s", "present")
+    cases |= {f"project: {what}": ("debian", access) for what in PROJECTS}
+    layout_of_2012 = "projects => 'ou=groups,dc=example,dc=org', project_group => 'project-%s'"
+    more = "admins_member => 'memberUid', admins => 'cn=projectadmin,cn=%s,ou=projects,dc=example,dc=org'"
+    rights = "sudo_groups => ['ops'], passwords => true, sudo_password => true"
+    numbers = "attributes => { 'ldap_group_gid_number' => 'msSFU30GidNumber' }, people_group => 100"
+    another = f"{layout_of_2012}, {more}, {rights}, {numbers}, people_filter => '(ou=staff)'"
+    cases["access in another layout"] = ("debian", access.replace(" }", f", {another} }}"))
+    return compile_all(modulepath, cases, {f"project: {what}": said for what, (said, _) in PROJECTS.items()})
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -169,6 +227,9 @@ def test_each_class_compiles_for_each_layout(
     compiled: dict[str, Compiled], name: str, ensure: str, layout: str
 ) -> None:
     made = compiled[f"{name} {ensure} {layout}"]
+    if name in _FOR_DEBIAN and LAYOUTS[layout]["os"]["family"] != "Debian":
+        assert "it is for Debian" in (made.error or "")
+        return
     assert made.error is None
     assert len(made.resources) > 4
 
@@ -425,6 +486,62 @@ def test_a_client_can_go_back_before_it_goes(compiled: dict[str, Compiled]) -> N
     gone = compiled["puppetmaster::client absent debian"]
     assert {it["ensure"] for it in gone.of("Puppetmaster_setting").values()} == {"absent"}
     assert gone.of("Puppetmaster_setting").keys() == settings.keys()
+
+
+@pytest.mark.parametrize("what", PROJECTS)
+def test_the_project_is_what_trusted_data_say(compiled: dict[str, Compiled], what: str) -> None:
+    made, refused = compiled[f"project: {what}"], PROJECTS[what][1]
+    if refused:
+        assert re.search(refused, made.error or "compiled")
+    else:
+        assert made.error is None
+        assert "simple_allow_groups = red\n" in made.of("File")["/etc/sssd/sssd.conf"]["content"]
+
+
+def test_people_come_in_by_verified_tls_and_by_their_group_alone(compiled: dict[str, Compiled]) -> None:
+    made = compiled["puppetmaster::access present debian"]
+    file = made.of("File")["/etc/sssd/sssd.conf"]
+    assert (file["mode"], file["show_diff"]) == ("0600", False)
+    read = ConfigParser(interpolation=None)
+    read.read_string(str(file["content"]))
+    assert read["sssd"]["domains"] == "red, red.admins"
+    for name in ("domain/red", "domain/red.admins"):
+        domain = read[name]
+        assert (domain["ldap_tls_reqcert"], domain["ldap_id_use_start_tls"]) == ("demand", "true")
+        assert domain["ldap_uri"] == "ldap://ldap.example.org, ldaps://ldap-2.example.org:1636"
+        assert domain["ldap_default_authtok"] == "pass#word = x"
+        assert (domain["auth_provider"], domain["chpass_provider"]) == ("none", "none")
+    assert (read["domain/red"]["access_provider"], read["domain/red"]["simple_allow_groups"]) == ("simple", "red")
+    base = "ou=projects,dc=example,dc=org"
+    assert read["domain/red"]["ldap_group_search_base"] == f"{base}?onelevel?(gidNumber>=1000)"
+    people = "ou=people,dc=example,dc=org?onelevel?(&(uidNumber>=1000)(gidNumber>=1000))"
+    assert read["domain/red"]["ldap_user_search_base"] == people
+    admins = read["domain/red.admins"]
+    assert (admins["access_provider"], admins["ldap_group_member"]) == ("deny", "roleOccupant")
+    assert admins["ldap_group_search_base"] == f"cn=projectadmin,cn=red,{base}?base?(gidNumber>=1000)"
+    # The keys come last: they are what lets somebody try, and PAM judges by then.
+    asks = str(made.of("File")["/usr/local/sbin/puppetmaster-access-keys"]["before"])
+    assert "00-puppetmaster-access.conf" in asks
+    assert "puppetmaster-access-keys" in str(made.of("Exec")["PAM asks sssd"]["before"])
+    assert "NOPASSWD: ALL" in made.of("File")["/etc/sudoers.d/puppetmaster-access"]["content"]
+
+
+def test_access_in_a_directory_of_another_layout(compiled: dict[str, Compiled]) -> None:
+    made = compiled["access in another layout"]
+    assert made.error is None
+    read = ConfigParser(interpolation=None)
+    read.read_string(str(made.of("File")["/etc/sssd/sssd.conf"]["content"]))
+    people, admins = read["domain/red"], read["domain/red.admins"]
+    assert people["simple_allow_groups"] == "project-red, ops" and people["auth_provider"] == "ldap"
+    assert people["ldap_group_search_base"] == "ou=groups,dc=example,dc=org?onelevel?(msSFU30GidNumber>=1000)"
+    filtered = "(&(uidNumber>=1000)(|(gidNumber>=1000)(gidNumber=100))(ou=staff))"
+    assert people["ldap_user_search_base"] == f"ou=people,dc=example,dc=org?onelevel?{filtered}"
+    assert people["min_id"] == "100"
+    assert admins["ldap_schema"] == "rfc2307" and admins["ldap_group_member"] == "memberUid"
+    where = "cn=projectadmin,cn=red,ou=projects,dc=example,dc=org"
+    assert admins["ldap_group_search_base"] == f"{where}?base?(msSFU30GidNumber>=1000)"
+    rules = str(made.of("File")["/etc/sudoers.d/puppetmaster-access"]["content"]).splitlines()
+    assert rules[-2:] == ["%:projectadmin ALL=(ALL:ALL) ALL", "%:ops ALL=(ALL:ALL) ALL"]
 
 
 def test_a_master_is_no_client_of_itself(compiled: dict[str, Compiled]) -> None:

@@ -31,7 +31,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from puppetmaster_quickstart import compiled_classes
-from tests.support.machines import REPOSITORY, SUITE, Prepared, base_root, checked, index
+from tests.support.machines import REPOSITORY, SUITE, Prepared, apt_sources, base_root, checked, index
 from tests.support.puppetserver import CACHE
 
 _PACKAGES = (
@@ -63,6 +63,52 @@ mkdir "$made.layer"
 umount "$made/root"
 cp -a "$made/up/." "$made.layer/"
 """
+
+_LOGIN = ("openssh-server", "sudo", "puppet-agent", "python3")
+_OF_ACCESS = ("sssd-common", "sssd-ldap", "libnss-sss", "libpam-sss")
+_LOGIN_IN_CHROOT = r"""set -eu
+root=$1 made=$2 login=$3 access=$4
+mount -t tmpfs -o mode=755 tmpfs "$made"
+mkdir "$made/up" "$made/work" "$made/root"
+mount -t overlay overlay -o "lowerdir=$root,upperdir=$made/up,workdir=$made/work" "$made/root"
+cd "$made/root"
+mount -t proc proc proc
+cp -a etc/apt/sources.list etc/resolv.conf "$made"
+cp /etc/resolv.conf etc/resolv.conf
+cat >etc/apt/sources.list
+printf '#!/bin/sh\nexit 101\n' >usr/sbin/policy-rc.d
+chmod 755 usr/sbin/policy-rc.d
+apt() { chroot . env DEBIAN_FRONTEND=noninteractive LANG=C.UTF-8 apt-get -q -y "$@" --no-install-recommends; }
+chroot . apt-get -q update
+apt install $login
+chroot . apt-get clean
+apt install --download-only $access
+mkdir "$made.both" "$made.both/debs"
+mv var/cache/apt/archives/*.deb "$made.both/debs"
+cp -a "$made/sources.list" etc/apt/sources.list
+cp -a "$made/resolv.conf" etc/resolv.conf
+rm -rf usr/sbin/policy-rc.d var/lib/apt/lists/* var/cache/apt/*.bin
+umount proc
+cd /
+umount "$made/root"
+cp -a "$made/up" "$made.both/layer"
+"""
+
+
+def with_login(suite: str = SUITE) -> Prepared:
+    """Return what a machine boots on that people log in to: sshd, sudo, the agent; sssd's packages to be installed."""
+    base = base_root(suite)
+    sources = "\n".join(apt_sources(suite)) + "\n"
+
+    def make(made: Path) -> None:
+        command = ["unshare", "--mount", "setpriv", "--pdeathsig", "KILL", "sh", "-c", _LOGIN_IN_CHROOT, "sh"]
+        checked([*command, str(base / "root"), str(made), " ".join(_LOGIN), " ".join(_OF_ACCESS)], sources)
+        made.rmdir()
+        made.with_name(f"{made.name}.both").rename(made)
+        index(made / "debs")
+
+    place = _made_once(base, "login", json.dumps([_LOGIN, _OF_ACCESS, _LOGIN_IN_CHROOT, sources]), make)
+    return Prepared(place / "layer", place / "debs")
 
 
 def prepared(suite: str = SUITE) -> Prepared:

@@ -94,7 +94,7 @@ def needs_root() -> None:
 
 def base_root(suite: str = SUITE) -> Path:
     """Return the directory with `root` (a Debian) and `debs` (a repository for it); make it the first time (1 min)."""
-    sources = _apt_sources(suite)
+    sources = apt_sources(suite)
     words = " ".join((suite, *PACKAGES, "/", *OFFERED, _IN_CHROOT, _CLOUD_INIT, *sources))
     release = CACHE / suite
     place = release / hashlib.sha256(words.encode()).hexdigest()[:16]
@@ -127,7 +127,7 @@ def _make_root(suite: str, made: Path, sources: Sequence[str]) -> None:
     (root / "etc/cloud/cloud.cfg.d/90-tests.cfg").write_text(_CLOUD_INIT)
 
 
-def _apt_sources(suite: str) -> list[str]:
+def apt_sources(suite: str) -> list[str]:
     """Return this machine's own Debian sources as one-line entries, for `suite` in the place of this machine's."""
     found = []
     for file in (Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*.list"))):

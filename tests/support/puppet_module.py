@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,12 +63,20 @@ def module_in(place: Path) -> Path:
     return module.parent
 
 
-def compile_all(modulepath: Path, cases: Mapping[str, tuple[str, str]]) -> dict[str, Compiled]:
-    """Compile `cases`: name → (layout, Puppet code)."""
-    asked = {
-        "modulepath": [str(modulepath)],
-        "cases": {name: {"facts": {**_FACTS, **LAYOUTS[of]}, "code": code} for name, (of, code) in cases.items()},
-    }
+def compile_all(
+    modulepath: Path,
+    cases: Mapping[str, tuple[str, str]],
+    trusted: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> dict[str, Compiled]:
+    """Compile `cases`: name → (layout, Puppet code); `trusted`: of some, `extensions`, `external` and odd `facts`.
+
+    The others' certificate is of the project red.
+    """
+    asked: dict[str, Any] = {"modulepath": [str(modulepath)], "cases": {}}
+    for name, (layout, code) in cases.items():
+        own = {"extensions": {"pp_project": "red"}, "external": {}, "facts": {}} | dict(trusted.get(name, {}))
+        facts = {**_FACTS, **LAYOUTS[layout], **own.pop("facts")}
+        asked["cases"][name] = {"facts": facts, "trusted": own, "code": code}
     done = subprocess.run(
         ["ruby", "-W0", str(_COMPILER)], input=json.dumps(asked), capture_output=True, text=True, timeout=300
     )
