@@ -23,11 +23,16 @@ from enc.directory.access import ADMINS_ATTRIBUTES, access_rules, everything_edi
 from enc.directory.listening import Listening
 from enc.directory.name_rules import name_rules
 from enc.directory.projects_access import projects_rules
+from enc.directory.schema.compare import names_in
+from enc.directory.schema.definitions import SCHEMAS
 from enc.directory.service_accounts import READER, SIGNER
 from enc.terms.errors import UsageError
 
-SYSTEM_SCHEMAS = ("core", "cosine", "nis", "inetorgperson", "dyngroup")
+SYSTEM_SCHEMAS = ("core", "cosine", "inetorgperson", "dyngroup")
 """Schemas of OpenLDAP that ours and people's directories stand on."""
+
+NIS = "nis"
+"""The schema of OpenLDAP of which ours says part in another way (`beside_ours`)."""
 
 MODULES = ("back_mdb", "syncprov", "unique", "constraint", "ppolicy", "argon2", "accesslog")
 """Loaded where they are modules; a slapd that has them built in has no such file."""
@@ -102,6 +107,22 @@ class Placement:
     pid_file: Path
     arguments_file: Path
     owner_uid: int
+    nis: str = ""
+    """OpenLDAP's schema `NIS`, as text; empty: it has none."""
+
+
+def beside_ours(schema: str) -> Iterable[str]:
+    """Yield the directives of a slapd.conf schema that define nothing of ours.
+
+    OpenLDAP's nis.schema has RFC 2307's posixGroup, which no project's entry can carry; ours (schema/definitions.py) is
+    the successor's. The rest (addresses, netgroups, hardware) is in the entries of directories that are there already.
+    """
+    ours = {name.lower() for one in SCHEMAS for item in (*one.attributes, *one.classes) for name in (item.name, item.oid)}
+    bare = "\n".join(line for line in schema.splitlines() if line.strip() and not line.startswith("#"))
+    for directive in re.split(r"\n(?=\S)", bare):
+        _, _, definition = directive.partition(" ")
+        if definition and not ours & {name.lower() for name in names_in([definition.lstrip()])}:
+            yield directive
 
 
 def check_suffix(suffix: str) -> str:
@@ -132,6 +153,7 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
     lines = [
         "# Written anew at each start; changes here are lost.",
         *(f"include {_path(place.schema_directory / f'{name}.schema')}" for name in SYSTEM_SCHEMAS),
+        *beside_ours(place.nis),
         *(f"include {_path(path)}" for path in place.own_schemas),
         *([f"modulepath {_path(place.module_directory)}"] if place.module_directory else []),
         *(f"moduleload {name}{f' {limits.ARGON2}' if name == 'argon2' else ''}" for name in place.modules),

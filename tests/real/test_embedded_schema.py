@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from ldap3 import NONE, SASL, Connection, Server
 
+from enc import cli
 from enc.directory import slapd_process
 from enc.directory.edits import DirectoryEditor
 from enc.directory.schema import install
@@ -19,6 +24,7 @@ from enc.directory.schema.definitions import SCHEMAS
 from enc.directory.schema.render import render
 from enc.settings import DirectorySettings, Settings
 from enc.terms.errors import DirectoryRefused
+from tests.support import json_contract
 
 EXTERNAL = f"gidNumber={os.getegid()}+uidNumber={os.geteuid()},cn=peercred,cn=external,cn=auth"
 
@@ -69,6 +75,54 @@ def foreign(tmp_path: Path) -> Iterator[Connection]:
     finally:
         slapd.terminate()
         slapd.wait(10)
+
+
+NIS_GROUP = (
+    "( 1.3.6.1.1.1.2.2 NAME 'posixGroup' DESC 'Abstraction of a group of accounts' SUP top STRUCTURAL "
+    "MUST ( cn $ gidNumber ) MAY ( userPassword $ memberUid $ description ) )"
+)
+"""As OpenLDAP's nis.schema has it, which Debian's slapd loads."""
+
+
+def _admin(tmp_path: Path, uri: str, *words: str) -> tuple[int, dict[str, Any]]:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"directory: {{uris: ['{uri}'], suffix: dc=x}}\n")
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        status = cli.main(["--config", str(config), "schema", *words, "--json"])
+    json_contract.watch("enc-admin", ("schema", *words, "--json"), out.getvalue())
+    return status, json.loads(out.getvalue())
+
+
+def test_rfc_2307s_groups_are_told_left_alone_and_changed_if_somebody_says_so(
+    foreign: Connection, tmp_path: Path
+) -> None:
+    uri = f"ldapi://{quote(str(tmp_path / 'ldapi'), safe='')}"
+    uid = "( 1.3.6.1.1.1.1.12 NAME 'memberUid' EQUALITY caseExactIA5Match SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 )"
+    attributes = {"cn": "nis", "olcAttributeTypes": uid, "olcObjectClasses": NIS_GROUP}
+    foreign.add("cn=nis,cn=schema,cn=config", ["olcSchemaConfig"], attributes)
+    assert foreign.result["result"] == 0
+    status, told = _admin(tmp_path, uri, "install", "--uri", uri)
+    clash = {"schema": "rfc2307bis", "name": "posixGroup", "found": "STRUCTURAL", "needed": "AUXILIARY"}
+    assert (status, told["clashes"]) == (0, [clash])
+    assert "posixAccount" in {name for item in told["schemas"] for name in item["names"]}
+    assert _admin(tmp_path, uri, "check") == (4, {"schemas": [], "clashes": [clash]})
+
+    project = {"cn": "red", "member": "cn=red,dc=x", "gidNumber": "50000"}
+    foreign.add("dc=x", ["dcObject", "organization"], {"dc": "x", "o": "x"})
+    foreign.add("cn=old,dc=x", ["posixGroup"], {"cn": "old", "gidNumber": "1"})
+    assert foreign.result["result"] == 0
+    assert _admin(tmp_path, uri, "install", "--uri", uri, "--auxiliary-groups")[0] == 1
+    assert _admin(tmp_path, uri, "check")[0] == 4
+    foreign.delete("cn=old,dc=x")
+    foreign.add("cn=red,dc=x", ["groupOfNames", "posixGroup"], project)
+    assert foreign.result["result"] != 0
+    assert _admin(tmp_path, uri, "install", "--uri", uri, "--auxiliary-groups", "--dry-run")[1]["clashes"] == []
+    assert _admin(tmp_path, uri, "check")[0] == 4
+    assert _admin(tmp_path, uri, "install", "--uri", uri, "--auxiliary-groups")[0] == 0
+    assert _admin(tmp_path, uri, "check") == (0, {"schemas": [], "clashes": []})
+    foreign.add("cn=red,dc=x", ["groupOfNames", "posixGroup"], project)
+    assert foreign.result["result"] == 0
+    assert _admin(tmp_path, uri, "install", "--uri", uri, "--auxiliary-groups")[0] == 0
 
 
 def _names(found: tuple[install.Missing, ...]) -> list[str]:
