@@ -96,7 +96,7 @@ _PROJECT_ATTRIBUTES = ("description", GUEST.attribute, *CLASSIFICATION)
 ADMINS_ATTRIBUTES = tuple(
     name
     for name in dict.fromkeys(
-        ("objectClass", _TRIAL, *_NODE_ATTRIBUTES, *_PREFIX_ATTRIBUTES, "member", *_PROJECT_ATTRIBUTES)
+        ("objectClass", _TRIAL, *_NODE_ATTRIBUTES, *_PREFIX_ATTRIBUTES, "member", "memberUid", *_PROJECT_ATTRIBUTES)
     )
     if name != "entry"
 )
@@ -183,7 +183,7 @@ def access_rules(suffix: str, table: tuple[Role, ...] = ROLES, *, hashes: str = 
                 may_change=("puppetClient", "puppetmasterClassification"),
             ),
             _rule(f"{project} attrs=children", *_each(prefixes, "write"), "users read"),
-            _rule(f"{project} attrs=member", *_each(appointing, "write"), "users read"),
+            _rule(f"{project} attrs=member,memberUid", *_each(appointing, "write"), "users read"),
             *_labels(project, classifying),
             _rule(f"{project} attrs={','.join(_PROJECT_ATTRIBUTES)}", *_each(classifying, "write"), "users read"),
             *(_rule(f"{role} attrs=roleOccupant", *_each(appointing, "write"), "users read") for role in roles),

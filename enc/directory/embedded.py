@@ -90,6 +90,7 @@ class EmbeddedDirectory:
             options = replace(options, site_projects=home.site_projects())
             if self.process.start(options, timeout):
                 accounts.ensure(SIGNER, home.signer_password_file, home.ldapi_uri, home.suffix)
+                accounts.ensure_number_units(home.ldapi_uri, home.suffix)
                 if options.site_projects:
                     accounts.ensure(PROJECTS_READER, home.projects_password_file, home.ldapi_uri, home.suffix)
         return self.status()
