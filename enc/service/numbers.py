@@ -137,7 +137,9 @@ class Numbers:
         if users:
             raise Conflict(f"{taking.series.attribute} {taking.number} is in use: {users[0].dn}", where=taking.owner)
         note = self._editor.read(self._place(taking.series, taking.number))
-        if note is not None and not self._is_owners(note, taking.owner, taking.owner_uuid, again=taking.again):
+        if note is not None and self._is_owners(note, taking.owner, taking.owner_uuid, again=taking.again):
+            return
+        if (note := note or self._note_of_a_group(taking.series, taking.number)) is not None:
             owner = note.first("owner") or "somebody"
             raise Conflict(
                 f"{taking.series.attribute} {taking.number} was given to {owner} and is not given again",
@@ -177,6 +179,8 @@ class Numbers:
         """Take `number`, if nobody has it or had it."""
         users = self._users(taking.series, number, taking.owner)
         place = self._place(taking.series, number)
+        if self._note_of_a_group(taking.series, number) is not None:
+            return False
         if users:
             # The site's own, given by hand. With a note it is passed over at once from now on, and for ever.
             self._add(place, taking.series, number, users[0].dn, users[0].uuid)
@@ -225,6 +229,13 @@ class Numbers:
             asked = f"(|{asked}(gidNumber={number}))"
         found = [record for base in self._everywhere() for record in self._editor.find(base, asked)]
         return [record for record in found if not _same(record.dn, owner)]
+
+    def _note_of_a_group(self, series: Series, number: int) -> Record | None:
+        """Return the other series' note of this number, where people have groups of their own that are numbered so."""
+        if self._settings.posix.people_group is not None:
+            return None
+        other = Series.UID if series is Series.GID else Series.GID
+        return self._editor.read(self._place(other, number))
 
     def _everywhere(self) -> list[str]:
         """Return the places below which numbers may be in use, none of them below another."""

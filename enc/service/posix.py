@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from enc.edits.change import Change, apply, modifying
 from enc.rights.roles import Action
-from enc.service import people
+from enc.service import numbered, people
 from enc.service.authorize import first_refusal
 from enc.service.desk import Desk, Plan, Receipt
 from enc.service.numbers import Series, Taking
@@ -106,19 +106,19 @@ def reconcile(
     steps = (modifying(record, group.changes),) if group.changes else ()
     plan = Plan("project posix", f"project {project}", project, steps, remarks=group.remarks, takings=group.takings)
     receipt = desk.submit(plan, reason=reason, dry_run=dry_run)
-    if number is None or not (number.isascii() and number.isdigit()):
-        return receipt
-    return _note(receipt, int(number), record, desk, dry_run=dry_run)
+    return noted(receipt, record, desk, dry_run=dry_run)
 
 
-def _note(receipt: Receipt, number: int, record: Record, desk: Desk, *, dry_run: bool) -> Receipt:
-    """Note a number that is in use, if that is not noted: the site's own, or one whose edit was cut short."""
-    if not desk.numbers.kept(Series.GID) or desk.numbers.is_noted(Series.GID, number, record):
+def noted(receipt: Receipt, record: Record, desk: Desk, *, dry_run: bool) -> Receipt:
+    """Note the number that `record` has, if that is not noted: the site's own, or one whose edit was cut short."""
+    found = numbered.number_of(record, desk.settings)
+    if found is None or not desk.numbers.kept(found[0]) or desk.numbers.is_noted(*found, record):
         return receipt
-    if not dry_run and not desk.numbers.note_use(Series.GID, number, record):
-        remark = f"its gidNumber {number} was given to another entry; see `enc-admin doctor`"
+    named = f"{found[0].attribute} {found[1]}"
+    if not dry_run and not desk.numbers.note_use(*found, record):
+        remark = f"{named} was given to another entry, too; see `enc-admin doctor`"
     else:
-        remark = f"gidNumber {number} {'would be' if dry_run else 'is now'} noted as given"
+        remark = f"{named} {'would be' if dry_run else 'is now'} noted as given"
     plan = replace(receipt.plan, remarks=(*receipt.plan.remarks, remark))
     return replace(receipt, plan=plan)
 

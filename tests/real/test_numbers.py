@@ -42,7 +42,7 @@ class Site:
     """A configuration for the directory, with a trail of its own; its ranges are used by no other test."""
 
     def __init__(self, slapd: Slapd, base: Path, first: int, **posix: object) -> None:
-        self.slapd, self.first, self.config = slapd, first, base / "config.yaml"
+        self.slapd, self.first, self.config = slapd, first, base / f"config{first}.yaml"
         document = yaml.safe_load(slapd.configuration())
         document["audit"] = {"file": str(base / "trail.jsonl")}
         document["posix"] = {"gid_range": f"{first}-{first + 99}", **posix}
@@ -299,3 +299,115 @@ def test_an_older_directory_gets_the_entries_at_its_next_start(make_slapd: Slapd
     assert here.run("project", "posix", "--all")[0] == 0
     assert {here.number("before"), here.number("after")} == {50_000, 50_001}
     assert here.note(50_000).all("serialNumber")
+
+
+def _member_uids(here: Site, name: str) -> set[str]:
+    record = here.read(f"cn={name},ou=projects,{S}")
+    assert record is not None
+    return set(record.all("memberUid"))
+
+
+def test_member_uid_follows_the_members_where_it_is_wanted(slapd: Slapd, site: Callable[..., Site]) -> None:
+    slapd.add(f"cn=nobody,ou=people,{S}", {"objectClass": "person", "cn": "nobody", "sn": "x"})
+    slapd.add(f"cn=byname,ou=people,{S}", {"objectClass": "inetOrgPerson", "cn": "byname", "sn": "x", "uid": "named"})
+    here, plain = site(member_uid=True), site()
+    here.add("mirrored", "--member", "olga")
+    assert _member_uids(here, "mirrored") == {"anna", "olga"}
+    assert here.run("project", "member", "remove", "mirrored", "olga")[0] == 0
+    assert _member_uids(here, "mirrored") == {"anna"}
+    assert here.run("node", "undo", here.last_edit())[0] == 0
+    assert here.run("project", "member", "add", "mirrored", "named")[0] == 0
+    assert _member_uids(here, "mirrored") == {"anna", "olga", "named"}
+    # What is made past us drifts, is shown, and is mended.
+    members = [f"cn=nobody,ou=people,{S}", f"uid=gone,ou=people,{S}"]
+    place = f"cn=mirrored,ou=projects,{S}"
+    slapd.modify(place, {"member": [(ADD, members)], "memberUid": [(ADD, ["stranger"])]})
+    status, out, err = here.run("project", "posix", "mirrored", "--dry-run")
+    assert (status, "- memberUid: stranger" in out, "+ memberUid: gone" in out) == (0, True, True)
+    assert f"no uid that machines can take, so not in memberUid of {place}: cn=nobody,ou=people,{S}" in err
+    assert "stranger" in _member_uids(here, "mirrored")
+    assert here.run("project", "posix", "--all")[0] == 0
+    assert _member_uids(here, "mirrored") == {"anna", "olga", "named", "gone"}
+    # Who has no such clients has no memberUid, and nothing is taken away.
+    plain.add("unmirrored")
+    assert _member_uids(plain, "unmirrored") == set()
+    assert plain.run("project", "member", "add", "mirrored", "olga")[0] == 0
+
+
+def _person(here: Site, uid: str) -> Record:
+    found = here.read(f"uid={uid},ou=people,{S}")
+    assert found is not None
+    return found
+
+
+def test_people_get_accounts_and_keep_them(slapd: Slapd, site: Callable[..., Site]) -> None:
+    here = site(uid_range="30000-30009")
+    status, _, err = here.run("person", "add", "alice", "--name", "Alice  Example")
+    assert status == 0, err
+    alice = _person(here, "alice")
+    wanted = {"cn": "Alice Example", "sn": "Example", "uidNumber": "30000", "gidNumber": "30000"}
+    wanted |= {"homeDirectory": "/home/alice", "loginShell": "/bin/bash"}
+    assert {name: alice.first(name) for name in wanted} == wanted
+    note = here.read(f"cn=30000,ou=uid,ou=numbers,{S}")
+    assert note is not None and note.all("serialNumber") == (alice.uuid,)
+    assert here.run("person", "add", "alice", "--name", "Other")[0] == 1
+    words = ("person", "set", "alice", "--shell", "/bin/zsh", "--name", "Ålice Øther", "--home", "/home/al")
+    assert here.run(*words)[0] == 0
+    alice = _person(here, "alice")
+    assert (alice.first("loginShell"), alice.first("cn"), alice.first("sn")) == ("/bin/zsh", "Ålice Øther", "Øther")
+    assert here.run("person", "set", "alice", "--uid-number", "30005")[0] == 1
+    slapd.delete(f"uid=alice,ou=people,{S}")
+    assert here.run("person", "add", "alice", "--name", "Alice")[0] == 0
+    assert _person(here, "alice").first("uidNumber") == "30001"
+    # Those who are there already, with the site's numbers and without.
+    assert here.run("person", "set", "olga", "--account")[0] == 0
+    assert _person(here, "olga").first("uidNumber") == "30002"
+    assert here.run("person", "set", "anna", "--uid-number", "1500")[0] == 0
+    assert _person(here, "anna").first("gidNumber") == "1500"
+    assert here.run("project", "add", "anns", "--admin", "anna", "--gid", "1500")[0] == 1
+    # A number that a project had is nobody's own group.
+    gone = here.add("goneproject")
+    assert here.run("project", "delete", "goneproject")[0] == 0
+    assert here.run("person", "add", "late", "--name", "L", "--uid-number", str(gone))[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (("person", "add", "Bob", "--name", "x"), 2),
+        (("person", "add", "root", "--name", "x"), 2),
+        (("person", "add", "bob\n", "--name", "x"), 2),
+        (("person", "add", "b:b", "--name", "x"), 2),
+        (("person", "add", "b*", "--name", "x"), 2),
+        (("person", "add", "0", "--name", "x"), 2),
+        (("person", "add", "b" * 33, "--name", "x"), 2),
+        (("person", "add", "bob", "--name", "a:b"), 2),
+        (("person", "add", "bob", "--name", "a\nb"), 2),
+        (("person", "add", "bob", "--name", "  "), 2),
+        (("person", "add", "bob", "--name", "x", "--uid-number", "0"), 2),
+        (("person", "add", "bob", "--name", "x", "--uid-number", "65534"), 2),
+        (("person", "add", "bob", "--name", "x", "--shell", "/bin/sh\nroot::0:0"), 2),
+        (("person", "add", "bob", "--name", "x", "--shell", "bash"), 2),
+        (("person", "add", "bob", "--name", "x", "--shell", "/bin/../x"), 2),
+        (("person", "add", "bob", "--name", "x", "--home", "/root"), 2),
+        (("person", "add", "bob", "--name", "x", "--home", "/home/"), 2),
+        (("person", "add", "bob", "--name", "x", "--home", "/home/../etc"), 2),
+        (("person", "add", "bob", "--name", "x", "--home", "/home/b:x"), 2),
+        (("person", "add", "bob", "--name", "x", "--home", "/homes/bob"), 2),
+        (("person", "set", "nobody-here", "--account"), 1),
+        (("person", "set", "anna"), 2),
+    ],
+)
+def test_what_no_account_can_be(site: Callable[..., Site], words: tuple[str, ...], status: int) -> None:
+    here = site()
+    found, _, err = here.run(*words)
+    assert (found, err.count("\n")) == (status, 1), err
+    assert here.read(f"uid=bob,ou=people,{S}") is None
+
+
+def test_two_people_have_no_home_in_common(site: Callable[..., Site]) -> None:
+    here = site(people_group=100, uid_range="30100-30109")
+    assert here.run("person", "add", "carl", "--name", "Carl")[0] == 0
+    assert _person(here, "carl").first("gidNumber") == "100"
+    status, _, err = here.run("person", "add", "dora", "--name", "Dora", "--home", "/home/carl")
+    assert (status, "is that of" in err) == (1, True)
