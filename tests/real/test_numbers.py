@@ -15,6 +15,7 @@ import yaml
 
 from enc import cli
 from enc.directory.edits import DirectoryEditor
+from enc.doctor import numbers
 from enc.settings.config import load
 from enc.terms.record import Record
 from tests.real.conftest import SlapdMaker
@@ -319,6 +320,7 @@ def test_member_uid_follows_the_members_where_it_is_wanted(slapd: Slapd, site: C
     assert here.run("project", "member", "add", "mirrored", "named")[0] == 0
     assert _member_uids(here, "mirrored") == {"anna", "olga", "named"}
     # What is made past us drifts, is shown, and is mended.
+    assert here.run("project", "posix", "--all")[0] == 0
     members = [f"cn=nobody,ou=people,{S}", f"uid=gone,ou=people,{S}"]
     place = f"cn=mirrored,ou=projects,{S}"
     slapd.modify(place, {"member": [(ADD, members)], "memberUid": [(ADD, ["stranger"])]})
@@ -326,7 +328,10 @@ def test_member_uid_follows_the_members_where_it_is_wanted(slapd: Slapd, site: C
     assert (status, "- memberUid: stranger" in out, "+ memberUid: gone" in out) == (0, True, True)
     assert f"no uid that machines can take, so not in memberUid of {place}: cn=nobody,ou=people,{S}" in err
     assert "stranger" in _member_uids(here, "mirrored")
+    found = [one.found for one in numbers.check(load(here.config)) if one.id == "member-uid"]
+    assert found == [f"{place}: memberUid lacks gone and has stranger who are no members"]
     assert here.run("project", "posix", "--all")[0] == 0
+    assert [one.level for one in numbers.check(load(here.config)) if one.id == "member-uid"] == ["ok"]
     assert _member_uids(here, "mirrored") == {"anna", "olga", "named", "gone"}
     # Who has no such clients has no memberUid, and nothing is taken away.
     plain.add("unmirrored")
