@@ -19,12 +19,14 @@ SITE = Settings(posix=PosixSettings(member_uid=True))
 
 
 def group(name: str, number: object, uuid: str = "", base: str = "ou=projects", **more: Sequence[str]) -> Record:
-    attributes: dict[str, Any] = {"objectClass": ("groupOfNames", "posixGroup"), "cn": name, "gidNumber": str(number), **more}
+    classes = ("groupOfNames", "posixGroup")
+    attributes: dict[str, Any] = {"objectClass": classes, "cn": name, "gidNumber": str(number), **more}
     return replace(record(f"cn={name},{base},{S}", **attributes), uuid=uuid or name)
 
 
 def account(name: str, number: object) -> Record:
-    attributes: dict[str, Any] = {"objectClass": ("inetOrgPerson", "posixAccount"), "uid": name, "uidNumber": str(number)}
+    classes = ("inetOrgPerson", "posixAccount")
+    attributes: dict[str, Any] = {"objectClass": classes, "uid": name, "uidNumber": str(number)}
     return replace(record(f"uid={name},ou=people,{S}", **attributes, gidNumber=str(number)), uuid=name)
 
 
