@@ -23,6 +23,7 @@ EXAMPLES: dict[str, str] = {
     "doctor": "doctor",
     "export": "export --format yaml --nodes web-1.demo.example.org",
     "follow": "follow",
+    "import groups": f"import groups groups.ldif --dry-run {_WHY}",
     "import ldif": f"import ldif nodes.ldif --dry-run {_WHY}",
     "import puppet-conf": "import puppet-conf /etc/puppet/puppet.conf",
     "import wikimedia": f"import wikimedia ./instance-puppet --dry-run {_WHY}",

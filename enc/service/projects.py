@@ -63,7 +63,8 @@ def project_entry(project: ProjectName, desk: Desk) -> Record:
     return record
 
 
-def _dns(uids: Iterable[PersonName], desk: Desk) -> tuple[str, ...]:
+def dns_of(uids: Iterable[PersonName], desk: Desk) -> tuple[str, ...]:
+    """Return the DNs of people; raise `NotFound`."""
     return tuple(people.entry_of(uid, desk.source, desk.settings).dn for uid in uids)
 
 
@@ -80,6 +81,26 @@ def add(
 ) -> Receipt:
     """Make a project, or what is missing of it. Admins are members too. `gid`: its number; None: a free one."""
     return desk.submit(plan_of_new(desk, project, admins, members, wish, gid), reason=reason, dry_run=dry_run)
+
+
+def admin_steps(desk: Desk, project: ProjectName, admins: tuple[PersonName, ...]) -> tuple[Step, ...]:
+    """Return the steps that let people be admins of a project that exists, and what is missing of it."""
+    role, wanted = desk.editor.read(_role_place(project, desk)), dns_of(admins, desk)
+    if role is not None:
+        changes = to_hold(role, "roleOccupant", wanted)
+        steps: tuple[Step, ...] = (modifying(role, changes),) if changes else ()
+    else:
+        steps = (_role_made(project, desk, wanted),) if wanted else ()
+    return (*steps, *container_step(project, desk))
+
+
+def _role_made(project: ProjectName, desk: Desk, admins: tuple[str, ...]) -> Step:
+    attributes = {
+        "objectClass": ("organizationalRole",),
+        "cn": (desk.settings.projects.admin_role,),
+        "roleOccupant": admins,
+    }
+    return making(_role_place(project, desk), attributes)
 
 
 def is_whole(project: ProjectName, desk: Desk) -> bool:
@@ -100,8 +121,8 @@ def plan_of_new(
         raise UsageError("a project needs at least one admin")
     if project in role_entries(desk.settings, desk.person.table):
         raise UsageError(f"{project} is the name of a role's entry and cannot be a project's")
-    admin_dns = _dns(admins, desk)
-    member_dns = tuple(dict.fromkeys((*admin_dns, *_dns(members, desk))))
+    admin_dns = dns_of(admins, desk)
+    member_dns = tuple(dict.fromkeys((*admin_dns, *dns_of(members, desk))))
     record = desk.editor.read(place_of(project, desk))
     role = desk.editor.read(_role_place(project, desk))
     container = container_step(project, desk)
@@ -134,12 +155,7 @@ def plan_of_new(
         changes += posix.mirrored(apply(record, changes), desk)[0]
         steps += [modifying(record, changes)] if changes else []
     if role is None:
-        attributes = {
-            "objectClass": ("organizationalRole",),
-            "cn": (desk.settings.projects.admin_role,),
-            "roleOccupant": admin_dns,
-        }
-        steps.append(making(_role_place(project, desk), attributes))
+        steps.append(_role_made(project, desk, admin_dns))
     environment = advice.shared_environment(wish, project, (record,), desk.settings)
     return Plan(
         "project add",
@@ -186,7 +202,7 @@ def member_add(
 ) -> Receipt:
     """Let people be members of a project, and its admins if `admin`."""
     record = project_entry(project, desk)
-    wanted = _dns(uids, desk)
+    wanted = dns_of(uids, desk)
     changes = to_hold(record, "member", wanted)
     names, remarks = posix.mirrored(apply(record, changes), desk)
     steps = [modifying(record, changes + names)] if changes else []

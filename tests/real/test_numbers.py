@@ -416,3 +416,106 @@ def test_two_people_have_no_home_in_common(site: Callable[..., Site]) -> None:
     assert _person(here, "carl").first("gidNumber") == "100"
     status, _, err = here.run("person", "add", "dora", "--name", "Dora", "--home", "/home/carl")
     assert (status, "is that of" in err) == (1, True)
+
+
+OLD = """version: 1
+
+dn: cn=project-bastion,ou=groups,dc=old,dc=org
+objectClass: groupOfNames
+objectClass: posixGroup
+objectClass: top
+cn: project-bastion
+gidNumber: 57001
+member: uid=anna,ou=people,dc=old,dc=org
+member: uid=unknown,ou=people,dc=old,dc=org
+memberUid: olga
+
+dn: cn=bastion,ou=projects,dc=old,dc=org
+objectClass: groupOfNames
+objectClass: extensibleObject
+cn: bastion
+member: uid=anna,ou=people,dc=old,dc=org
+
+dn: cn=sysadmin,cn=bastion,ou=projects,dc=old,dc=org
+objectClass: organizationalRole
+cn: sysadmin
+roleOccupant: uid=anna,ou=people,dc=old,dc=org
+
+dn: cn=loadbalancer,cn=bastion,ou=projects,dc=old,dc=org
+objectClass: organizationalRole
+cn: loadbalancer
+roleOccupant: uid=anna,ou=people,dc=old,dc=org
+
+dn: cn=project-noadmin,ou=groups,dc=old,dc=org
+objectClass: posixGroup
+cn: project-noadmin
+gidNumber: 57002
+memberUid: olga
+
+dn: cn=project-bad,ou=groups,dc=old,dc=org
+objectClass: posixGroup
+cn: project-bad
+gidNumber: 0
+memberUid: anna
+
+dn: cn=project-twice,ou=groups,dc=old,dc=org
+objectClass: posixGroup
+cn: project-twice
+gidNumber: 57001
+memberUid: anna
+
+dn: cn=project-Bad Name,ou=groups,dc=old,dc=org
+objectClass: posixGroup
+cn: project-Bad Name
+gidNumber: 57009
+
+dn: uid=anna,ou=people,dc=old,dc=org
+objectClass: inetOrgPerson
+uid: anna
+"""
+"""In the layout of 2012, with faults of each kind."""
+
+
+def test_the_layout_of_2012_comes_in_and_goes_out(site: Callable[..., Site], tmp_path: Path) -> None:
+    here, file = site(), tmp_path / "old.ldif"
+    file.write_text(OLD)
+    dry = json.loads(here.run("import", "groups", str(file), "--admin", "anna", "--dry-run", "--json")[1])
+    assert here.read(f"cn=bastion,ou=projects,{S}") is None
+    status, out, _ = here.run("import", "groups", str(file), "--admin", "anna", "--json")
+    told = json.loads(out)
+    assert (status, told["added"], dry["added"]) == (1, 2, 2)
+    assert sorted(problem["message"].split(": ")[0] for problem in told["problems"]) == [
+        "'bad name' is not a project name",
+        "project bad",
+        "project twice",
+    ]
+    assert ["unknown" in note["message"] for note in told["notes"]] == [True]
+    assert len(told["skipped"]) == 2
+    assert (here.number("bastion"), here.number("noadmin")) == (57001, 57002)
+    role = here.read(f"cn=projectadmin,cn=bastion,ou=projects,{S}")
+    assert role is not None and role.all("roleOccupant") == (f"uid=anna,ou=people,{S}",)
+    again = json.loads(here.run("import", "groups", str(file), "--admin", "anna", "--json")[1])
+    assert (again["added"], again["changed"], again["unchanged"]) == (0, 0, 2)
+    here.add("half", "--gid", "57010")
+    out = here.run("export", "--format", "groups", say=False)[1]
+    block = next(block for block in out.split("\n\n") if block.startswith("dn: cn=project-bastion,ou=groups"))
+    wanted = ("objectclass: posixGroup", "gidNumber: 57001", f"member: uid=anna,ou=people,{S}", "memberUid: olga")
+    assert set(wanted) <= set(block.split("\n"))
+    exported = tmp_path / "new.ldif"
+    exported.write_text(out)
+    same = json.loads(here.run("import", "groups", str(exported), "--json")[1])
+    assert (same["added"], same["changed"], same["problems"]) == (0, 0, [])
+
+
+def test_what_an_export_brings_back_is_the_same_project(site: Callable[..., Site], tmp_path: Path) -> None:
+    here = site()
+    number = here.add("exported")
+    file = tmp_path / "all.ldif"
+    file.write_text(here.run("export", "--format", "ldif", say=False)[1])
+    assert here.run("project", "delete", "exported")[0] == 0
+    other = file.read_text().replace("cn=exported,", "cn=taker,").replace("cn: exported", "cn: taker")
+    (tmp_path / "other.ldif").write_text(other)
+    here.run("import", "ldif", str(tmp_path / "other.ldif"))
+    assert here.read(f"cn=taker,ou=projects,{S}") is None
+    here.run("import", "ldif", str(file))
+    assert here.number("exported") == number
