@@ -132,7 +132,7 @@ class EmbeddedDirectory:
             if self.process.running:
                 raise UsageError("stop the directory before a restore", where=str(self.home.data_dir))
             # No -w: the backup's own contextCSN says up to where its state goes.
-            embedded_database.fill(self.home, [path], options=[])
+            embedded_database.fill(self.home, [path], options=_unchecked(path))
 
     def _first_fill(self, tree: bool, ldif: Sequence[Path]) -> None:
         home, entries = self.home, self.home.data_dir / "first-entries.ldif"
@@ -153,3 +153,12 @@ class EmbeddedDirectory:
             home.suffix, [home.ldapi_uri, home.ldap_uri], home.data_dir, reader, signer
         )
         whole_file.write(home.example_configuration, text, mode=0o644, survives=Strength.POWER_CUT)
+
+
+def _unchecked(backup: Path) -> list[str]:
+    """Return slapadd's option to load entries as they are, if the backup has some that the schema forbids by now.
+
+    Groups of RFC 2307 were entries by themselves as long as nis.schema was loaded. Doctor tells them (numbers.py).
+    """
+    with backup.open("rb") as lines:
+        return ["-s"] if any(line.rstrip() == b"structuralObjectClass: posixGroup" for line in lines) else []

@@ -40,9 +40,11 @@ from enc.settings import Settings
 from enc.terms import dn
 from enc.terms.errors import Conflict, InvalidName, NotFound
 from enc.terms.filters import escape
-from enc.terms.posix_names import NumberRange
+from enc.terms.posix_names import HIGHEST, NumberRange
 from enc.terms.record import Record
 
+LEAST = 100
+"""Numbers below it are the same on every machine (root, sudo, www-data …; Debian Policy 9.2.2), whoever gives them."""
 _TRIES = 1000
 """Numbers that are tried one after the other, while others take them or the directory is found to use them."""
 
@@ -133,6 +135,9 @@ class Numbers:
 
     def check(self, taking: Taking) -> None:
         """Raise `Conflict` if the owner cannot have a given number."""
+        if not LEAST <= taking.number <= HIGHEST:
+            words = f"{taking.series.attribute} {taking.number} is not between {LEAST} and {HIGHEST}"
+            raise Conflict(f"{words}: below are the system's", where=taking.owner)
         users = self._users(taking.series, taking.number, taking.owner)
         if users:
             raise Conflict(f"{taking.series.attribute} {taking.number} is in use: {users[0].dn}", where=taking.owner)

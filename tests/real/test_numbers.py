@@ -285,6 +285,20 @@ def test_only_who_may_make_projects_writes_the_notes(slapd: Slapd, site: Callabl
         assert olga.result["description"] == "success"
 
 
+def test_who_may_not_make_projects_takes_no_number(
+    site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = site()
+    for words in (("project", "add", "ann", "--admin", "anna"), ("person", "add", "ann", "--name", "Ann")):
+        monkeypatch.setattr(sys, "stdin", io.StringIO("pw-anna\n"))
+        status, _, err = here.run(*words, "--as", "anna")
+        assert (status, "may not" in err) == (1, True), err
+    assert here.read(f"cn={here.first},{NUMBERS}") is None
+    monkeypatch.setattr(sys, "stdin", io.StringIO("pw-olga\n"))
+    assert here.run("project", "add", "ann", "--admin", "anna", "--as", "olga")[0] == 0
+    assert here.number("ann") == here.first
+
+
 def test_an_older_directory_gets_the_entries_at_its_next_start(make_slapd: SlapdMaker, tmp_path: Path) -> None:
     slapd = make_slapd()
     here = Site(slapd, tmp_path, 50_000)
@@ -300,6 +314,18 @@ def test_an_older_directory_gets_the_entries_at_its_next_start(make_slapd: Slapd
     assert here.run("project", "posix", "--all")[0] == 0
     assert {here.number("before"), here.number("after")} == {50_000, 50_001}
     assert here.note(50_000).all("serialNumber")
+    # A backup of a time when nis.schema was loaded: its groups are there again, told, and can be deleted.
+    old, place = tmp_path / "old.ldif", f"cn=old,ou=groups,{S}"
+    slapd.directory.backup(old)
+    group = "objectClass: posixGroup\nstructuralObjectClass: posixGroup\ncn: old\ngidNumber: 4711\n"
+    old.write_text(f"{old.read_text()}dn: {place}\n{group}\n")
+    slapd.stop()
+    slapd.directory.restore(old)
+    slapd.start()
+    told = [one.found for one in numbers.check(load(here.config)) if one.level == "warning"]
+    assert len(told) == 1 and told[0].startswith("1 group of RFC 2307")
+    assert here.run("project", "add", "third", "--admin", "anna", "--gid", "4711")[0] == 1
+    slapd.delete(place)
 
 
 def _member_uids(here: Site, name: str) -> set[str]:
@@ -519,3 +545,8 @@ def test_what_an_export_brings_back_is_the_same_project(site: Callable[..., Site
     assert here.read(f"cn=taker,ou=projects,{S}") is None
     here.run("import", "ldif", str(file))
     assert here.number("exported") == number
+    zero = file.read_text().replace(f"gidnumber: {number}", "gidnumber: 0").replace("exported", "zero")
+    (tmp_path / "zero.ldif").write_text(zero)
+    status, _, err = here.run("import", "ldif", str(tmp_path / "zero.ldif"))
+    assert (status, "gidNumber 0 is not between" in err) == (1, True), err
+    assert here.read(f"cn=zero,ou=projects,{S}") is None
