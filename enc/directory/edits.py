@@ -45,6 +45,7 @@ class DirectoryEditor(Closing):
         self._settings = settings.directory
         self._person = as_person
         self._connection: Connection | None = None
+        self._can_number: bool | None = None
 
     def close(self) -> None:
         """Close the connection, if there is one; the next operation opens another."""
@@ -148,10 +149,12 @@ class DirectoryEditor(Closing):
 
     def can_number(self) -> bool:
         """Tell whether a project's entry can be a group of machines here; True where the server does not say."""
-        try:
-            return server_facts.can_number(self._open()) is not False
-        except NotAllowed:
-            return True
+        if self._can_number is None:
+            try:
+                self._can_number = server_facts.can_number(self._open()) is not False
+            except NotAllowed:
+                self._can_number = True
+        return self._can_number
 
     def _lacks_schema(self) -> bool:
         """Tell whether the server says so; False where it does not say."""

@@ -16,7 +16,10 @@ import yaml
 from enc import cli
 from enc.directory.edits import DirectoryEditor
 from enc.doctor import numbers
+from enc.edits.change import Change, modifying
+from enc.service.desk import Plan, open_desk
 from enc.settings.config import load
+from enc.terms.errors import Conflict
 from enc.terms.record import Record
 from tests.real.conftest import SlapdMaker
 from tests.support import json_contract
@@ -84,10 +87,7 @@ class Site:
         return found
 
     def last_edit(self) -> str:
-        found: str = json.loads(self.run("node", "history", "--all", "--last", "1", "--json", say=False)[1])["edits"][
-            0
-        ]["id"]
-        return found
+        return _edits(self)[-1]
 
 
 _ranges = iter(range(50_000, 59_000, 100))
@@ -96,6 +96,11 @@ _ranges = iter(range(50_000, 59_000, 100))
 @pytest.fixture
 def site(slapd: Slapd, tmp_path: Path) -> Callable[..., Site]:
     return lambda **posix: Site(slapd, tmp_path, next(_ranges), **posix)
+
+
+def _edits(here: Site) -> list[str]:
+    told = json.loads(here.run("node", "history", "--all", "--json", say=False)[1])
+    return [edit["id"] for edit in told["edits"]]
 
 
 def _command(config: str, words: Sequence[str]) -> None:
@@ -202,11 +207,25 @@ def test_the_number_stays_for_life(site: Callable[..., Site]) -> None:
     here.slapd.delete(f"cn=lives,ou=projects,{S}")
     assert here.add("lives2") == here.first + 2
     assert here.run("project", "add", "lives3", "--admin", "anna", "--gid", str(first))[0] == 1
-    # An edit that gave it is not taken back.
+    # An edit that gave it is taken back, but for the number.
     here.slapd.add(f"cn=late,ou=projects,{S}", {"objectClass": "groupOfNames", "cn": "late", "member": f"cn=x,{S}"})
     assert here.run("project", "posix", "late")[0] == 0
     status, _, err = here.run("node", "undo", here.last_edit())
-    assert (status, f"has gidNumber {here.first + 3} and keeps it" in err) == (1, True)
+    assert (status, "already up to date" in err, here.number("late")) == (0, True, here.first + 3)
+    # No edit takes it away otherwise, whoever thought it up.
+    with open_desk(load(here.config)) as desk:
+        record = desk.editor.read(f"cn=late,ou=projects,{S}")
+        assert record is not None
+        gone = Change("gidNumber", record.all("gidNumber"), ())
+        plan = Plan("test", "project late", None, (modifying(record, (gone,)),))
+        with pytest.raises(Conflict, match="and keeps it"):
+            desk.submit(plan, reason="for a test")
+    # Made by mistake, undone, and the undo undone: it is the same project again.
+    again = here.add("mistake")
+    assert here.run("node", "undo", here.last_edit())[0] == 0
+    assert here.add("between") == (again or 0) + 1
+    assert here.run("node", "undo", _edits(here)[-2])[0] == 0
+    assert here.number("mistake") == again
 
 
 def test_numbers_of_the_sites_own_are_passed_over_and_stay_noted(site: Callable[..., Site]) -> None:
