@@ -47,7 +47,7 @@ from itertools import product
 from urllib.parse import quote
 
 from enc.classify.kinds import GUEST, KINDS, TRIAL, attributes_of
-from enc.directory.name_rules import LABEL, LABELLED
+from enc.directory.name_rules import LABEL, LABELLED, UID
 from enc.directory.service_accounts import READER, SIGNER
 from enc.rights.roles import ROLES, Action, Held, Role, role_entries
 from enc.settings import DirectorySettings, Settings
@@ -183,7 +183,10 @@ def access_rules(suffix: str, table: tuple[Role, ...] = ROLES, *, hashes: str = 
                 may_change=("puppetClient", "puppetmasterClassification"),
             ),
             _rule(f"{project} attrs=children", *_each(prefixes, "write"), "users read"),
-            _rule(f"{project} attrs=member,memberUid", *_each(appointing, "write"), "users read"),
+            _rule(f"{project} attrs=member", *_each(appointing, "write"), "users read"),
+            # A copy of it for machines: login names and nothing else.
+            _rule(f'{project} attrs=memberUid val.regex="{UID}"', *_each(appointing, "write"), "users read"),
+            _rule(f"{project} attrs=memberUid", *_each(appointing, "=zrscd"), "users read"),
             *_labels(project, classifying),
             _rule(f"{project} attrs={','.join(_PROJECT_ATTRIBUTES)}", *_each(classifying, "write"), "users read"),
             *(_rule(f"{role} attrs=roleOccupant", *_each(appointing, "write"), "users read") for role in roles),
