@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "import": "enc.commands.importing",
     "instance": "enc.commands.instance",
     "node": "enc.commands.node",
+    "person": "enc.commands.person",
     "project": "enc.commands.project",
     "schema": "enc.commands.schema",
     "shadow": "enc.commands.shadow",
@@ -46,7 +47,7 @@ COMMANDS: dict[str, str] = {
 """First word to module; a test holds docs/commands.md to it."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "nodes and projects": ("node", "project", "who-uses"),
+    "nodes, projects and people": ("node", "project", "person", "who-uses"),
     "instances and their certificates": ("instance", "certificate", "signing"),
     "the directory, and data from elsewhere": ("directory", "schema", "import", "export", "shadow"),
     "this installation": ("config", "doctor", "status", "completion"),

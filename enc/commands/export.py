@@ -13,7 +13,7 @@ from enc.programs import documents
 from enc.service import export
 from enc.service.survey import Snapshot
 from enc.terms.counted import counted
-from enc.terms.errors import ExitStatus
+from enc.terms.errors import ExitStatus, UsageError
 from enc.terms.names import Certname
 
 SUMMARY = "print the nodes' classification (YAML, JSON), or the entries it comes from (LDIF)"
@@ -21,13 +21,16 @@ SUMMARY = "print the nodes' classification (YAML, JSON), or the entries it comes
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    words = "yaml, json: the finished answers; ldif: the entries (default: %(default)s)"
-    parser.add_argument("--format", choices=("yaml", "json", "ldif"), default="yaml", help=words)
+    words = (
+        "yaml, json: the finished answers; ldif: the entries; groups: projects as groups of machines, LDIF in the "
+        "layout of 2012 (default: %(default)s)"
+    )
+    parser.add_argument("--format", choices=("yaml", "json", "ldif", "groups"), default="yaml", help=words)
     parser.add_argument(
         "--json", dest="format", action="store_const", const="json", default="yaml", help="the same as --format json"
     )
     parser.add_argument("--nodes", metavar="CERTNAME", nargs="+", default=[], help="only these (default: all)")
-    words = "write a file for each node into this directory (ldif: one file) and nothing to stdout"
+    words = "write a file for each node into this directory (ldif, groups: one file) and nothing to stdout"
     parser.add_argument("--to", metavar="DIRECTORY", type=Path, help=words)
 
 
@@ -38,6 +41,8 @@ def run(call: Call) -> int:
     with LdapSource(call.settings) as source:
         if chosen.format == "ldif":
             return _entries(call, source, nodes)
+        if chosen.format == "groups":
+            return _groups(call, source)
         snapshot = Snapshot(source, call.settings)
     failed = 0
     good: list[export.Answer] = []
@@ -64,6 +69,19 @@ def _files(answers: list[export.Answer], form: str) -> Iterator[tuple[str, str]]
     for answer in answers:
         text = answer.text() if form == "yaml" else documents.text(answer.document())
         yield f"{answer.certname}.{form}", text
+
+
+def _groups(call: Call, source: LdapSource) -> int:
+    if call.arguments.nodes:
+        raise UsageError("--nodes has no meaning with --format groups: it is about projects")
+    lines, left_out = export.groups(source, call.settings)
+    for line in left_out:
+        call.say(line)
+    if call.arguments.to is not None:
+        export.write(call.arguments.to, [("groups.ldif", "".join(lines))])
+    else:
+        sys.stdout.writelines(lines)
+    return ExitStatus.FAILED if left_out else ExitStatus.DONE
 
 
 def _entries(call: Call, source: LdapSource, nodes: list[Certname]) -> int:

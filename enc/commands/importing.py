@@ -9,7 +9,7 @@ from pathlib import Path
 
 from enc.commands.call import Call, edit_options, json_option
 from enc.commands.wishes import desk_of, each
-from enc.importing import entries, ldif, mirroring, puppet_conf, wikimedia
+from enc.importing import entries, groups, ldif, mirroring, puppet_conf, wikimedia
 from enc.importing.outcome import Outcome, Problem
 from enc.importing.safely import lines_of, text_of
 from enc.programs import whole_file
@@ -19,7 +19,7 @@ from enc.programs.whole_file import Strength
 from enc.terms.errors import ExitStatus, ToolkitError, UsageError
 from enc.terms.names import PersonName, ProjectName
 
-SUMMARY = "import node data or settings: LDIF, Wikimedia's ENC git layout, a puppet.conf"
+SUMMARY = "import node data, projects or settings: LDIF, Wikimedia's layouts, a puppet.conf"
 
 _ALL = 100
 
@@ -48,6 +48,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     words = "with --mirror: a project it no longer has (may be repeated); those of earlier imports are known"
     mirror.add_argument("--gone", metavar="PROJECT", action="append", default=[], help=words)
     edit_options(mirror)
+    words = "import projects with their number and people from LDIF of the layout of 2012 (cn=project-NAME,ou=groups)"
+    grouped = form("groups", words, _groups)
+    grouped.add_argument("file", metavar="FILE", help="- is standard input")
+    words = "admin of projects none of whose admins is known here (may be repeated)"
+    grouped.add_argument("--admin", dest="admins", metavar="UID", action="append", default=[], help=words)
+    words = f"a role whose occupants become admins (may be repeated; default: {', '.join(groups.ADMIN_ROLES)})"
+    grouped.add_argument("--role", dest="roles", metavar="NAME", action="append", default=[], help=words)
+    edit_options(grouped)
     conf = form("puppet-conf", "print our configuration for a puppet.conf of the LDAP node terminus", _puppet_conf)
     conf.add_argument("file", metavar="FILE", type=Path)
     words = "write the password there, mode 0600 (default: %(default)s)"
@@ -68,6 +76,17 @@ def _ldif(call: Call) -> int:
         lines: Iterator[str] = iter(sys.stdin) if chosen.file == "-" else lines_of(Path(chosen.file))
         read = ldif.read(lines, name)
         outcome = entries.bring_in(desk, read, name, reason=chosen.reason, dry_run=chosen.dry_run)
+    return _told(call, outcome)
+
+
+def _groups(call: Call) -> int:
+    chosen = call.arguments
+    name = "standard input" if chosen.file == "-" else chosen.file
+    admins, outcome = each(PersonName, chosen.admins), Outcome(chosen.dry_run)
+    with desk_of(call) as desk:
+        lines: Iterator[str] = iter(sys.stdin) if chosen.file == "-" else lines_of(Path(chosen.file))
+        described = groups.read(ldif.read(lines, name), name, outcome, chosen.roles or groups.ADMIN_ROLES)
+        groups.bring_in(desk, described, admins, outcome, reason=chosen.reason)
     return _told(call, outcome)
 
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 
 from enc.classify.kinds import DESCRIPTION, ENVIRONMENT
-from enc.commands.call import Call, edit_options, full_option, json_option
+from enc.commands.call import Call, edit_options, full_option, json_option, whole_number
 from enc.commands.wishes import (
     amendment_options,
     desk_of,
@@ -19,9 +19,9 @@ from enc.commands.wishes import (
     withdrawal_options,
 )
 from enc.directory.ldap_store import LdapSource
-from enc.service import people, projects, survey
+from enc.service import people, posix, projects, survey
 from enc.service.desk import Receipt
-from enc.terms.errors import NotFound, UsageError, one_line
+from enc.terms.errors import DirectoryUnreachable, ExitStatus, NotFound, ToolkitError, UsageError, one_line
 from enc.terms.names import PersonName, PrefixName, ProjectName
 
 SUMMARY = "show and edit projects, their members, their prefixes, the site's default and groups"
@@ -42,6 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     adding.add_argument("project", metavar="PROJECT")
     adding.add_argument("--admin", dest="admins", metavar="UID", nargs="+", action="extend", required=True)
     adding.add_argument("--member", dest="members", metavar="UID", nargs="+", action="extend", default=[])
+    adding.add_argument("--gid", metavar="NUMBER", help="its gidNumber; default: a free one, where they are given")
     wish_options(adding, parent=False, only=(ENVIRONMENT, DESCRIPTION))
     listing = verb(below, "list", "list projects", _list)
     json_option(listing)
@@ -57,6 +58,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     unsetting = verb(below, "unset", "remove some of these", _unset)
     _target_options(unsetting)
     withdrawal_options(unsetting, parent=False)
+    grouping = verb(below, "posix", "let projects that exist be groups of machines: gidNumber, memberUid", _posix)
+    grouping.add_argument("projects", metavar="PROJECT", nargs="*")
+    grouping.add_argument("--all", action="store_true", help="all projects")
+    grouping.add_argument("--gid", metavar="NUMBER", help="the gidNumber of the one project; default: a free one")
     deleting = verb(below, "delete", "delete a project without nodes", _delete)
     deleting.add_argument("project", metavar="PROJECT")
     member = below.add_parser("member", help="change who is in a project", description="change who is in a project")
@@ -70,7 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         changing.add_argument("project", metavar="PROJECT")
         changing.add_argument("uids", metavar="UID", nargs="+")
         changing.add_argument("--admin", action="store_true", help=what)
-    for editing in (adding, setting, unsetting, deleting, joining, leaving):
+    for editing in (adding, setting, unsetting, grouping, deleting, joining, leaving):
         edit_options(editing)
         full_option(editing)
         json_option(editing)
@@ -109,9 +114,52 @@ def _add(call: Call) -> int:
     asked = wish(arguments)
     with desk_of(call) as desk:
         receipt = projects.add(
-            desk, project, admins, members, asked, reason=arguments.reason, dry_run=arguments.dry_run
+            desk, project, admins, members, asked, gid=_gid(call), reason=arguments.reason, dry_run=arguments.dry_run
         )
     return edit_result(call, receipt)
+
+
+def _gid(call: Call) -> int | None:
+    return None if call.arguments.gid is None else whole_number("--gid", call.arguments.gid)
+
+
+def _posix(call: Call) -> int:
+    arguments, gid = call.arguments, _gid(call)
+    if bool(arguments.projects) == arguments.all:
+        raise UsageError("name projects, or --all")
+    if gid is not None and len(arguments.projects) != 1:
+        raise UsageError("--gid is the number of one project; name it")
+    wanted = each(ProjectName, arguments.projects)
+    receipts: list[Receipt] = []
+    problems: list[dict[str, str]] = []
+    with desk_of(call) as desk:
+        posix.check_server(desk)
+        if not arguments.dry_run and (gid is not None or call.settings.posix.allot):
+            posix.prepare(desk)
+        for project in wanted or sorted(desk.source.project_names()):
+            try:
+                record = projects.project_entry(project, desk)
+                receipts.append(
+                    posix.reconcile(
+                        desk, project, record, gid=gid, reason=arguments.reason, dry_run=arguments.dry_run
+                    )
+                )
+            except DirectoryUnreachable:
+                raise
+            except ToolkitError as error:
+                problems.append({"project": project, "message": str(error)})
+    edits = [receipt.document() for receipt in receipts]
+    call.show(
+        {"dry_run": arguments.dry_run, "edits": edits, "problems": problems},
+        [line for receipt in receipts for line in receipt.lines(call.bounds)],
+    )
+    for receipt in receipts:
+        for remark in receipt.plan.remarks:
+            call.say(f"{receipt.plan.subject}: {remark}")
+        call.say(receipt.remark())
+    for problem in problems:
+        call.say(f"project {problem['project']}: {problem['message']}")
+    return ExitStatus.FAILED if problems else ExitStatus.DONE
 
 
 def _list(call: Call) -> int:

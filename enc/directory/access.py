@@ -47,7 +47,7 @@ from itertools import product
 from urllib.parse import quote
 
 from enc.classify.kinds import GUEST, KINDS, TRIAL, attributes_of
-from enc.directory.name_rules import LABEL, LABELLED
+from enc.directory.name_rules import LABEL, LABELLED, UID
 from enc.directory.service_accounts import READER, SIGNER
 from enc.rights.roles import ROLES, Action, Held, Role, role_entries
 from enc.settings import DirectorySettings, Settings
@@ -96,7 +96,7 @@ _PROJECT_ATTRIBUTES = ("description", GUEST.attribute, *CLASSIFICATION)
 ADMINS_ATTRIBUTES = tuple(
     name
     for name in dict.fromkeys(
-        ("objectClass", _TRIAL, *_NODE_ATTRIBUTES, *_PREFIX_ATTRIBUTES, "member", *_PROJECT_ATTRIBUTES)
+        ("objectClass", _TRIAL, *_NODE_ATTRIBUTES, *_PREFIX_ATTRIBUTES, "member", "memberUid", *_PROJECT_ATTRIBUTES)
     )
     if name != "entry"
 )
@@ -184,6 +184,9 @@ def access_rules(suffix: str, table: tuple[Role, ...] = ROLES, *, hashes: str = 
             ),
             _rule(f"{project} attrs=children", *_each(prefixes, "write"), "users read"),
             _rule(f"{project} attrs=member", *_each(appointing, "write"), "users read"),
+            # A copy of it for machines: login names and nothing else.
+            _rule(f'{project} attrs=memberUid val.regex="{UID}"', *_each(appointing, "write"), "users read"),
+            _rule(f"{project} attrs=memberUid", *_each(appointing, "=zrscd"), "users read"),
             *_labels(project, classifying),
             _rule(f"{project} attrs={','.join(_PROJECT_ATTRIBUTES)}", *_each(classifying, "write"), "users read"),
             *(_rule(f"{role} attrs=roleOccupant", *_each(appointing, "write"), "users read") for role in roles),

@@ -1,4 +1,4 @@
-"""The accounts of the embedded directory's programs: their passwords in files, their entries in LDAP.
+"""What a running embedded directory is to have: its programs' accounts, their passwords in files, the numbers' entries.
 
 A password is made once and kept in a file of mode 0600 below the data directory;
 LDAP holds its hash. A directory that was made before an account existed gets the
@@ -11,10 +11,12 @@ What an account may do is access.py's.
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from enc.directory import slapd_process
 from enc.directory.edits import DirectoryEditor
+from enc.directory.embedded_config import number_units
 from enc.directory.service_accounts import ServiceAccount
 from enc.programs import whole_file
 from enc.programs.whole_file import Strength
@@ -35,6 +37,18 @@ def password_hash(file: Path) -> str:
         )
     finally:
         bare.unlink(missing_ok=True)
+
+
+def ensure_number_units(uri: str, suffix: str) -> None:
+    """Make the entries for numbers in the running directory at `uri`, unless they are there."""
+    settings = Settings(directory=DirectorySettings(uris=(uri,), suffix=suffix))
+    with DirectoryEditor(settings) as editor:
+        if editor.read(f"ou=services,{suffix}") is None:
+            return  # a tree of its owner's own
+        for place, unit in number_units(suffix):
+            if editor.read(place) is None:
+                with suppress(Conflict):  # made this moment by somebody else
+                    editor.add(place, {"objectClass": ("organizationalUnit",), "ou": (unit,)})
 
 
 def ensure(account: ServiceAccount, file: Path, uri: str, suffix: str) -> None:

@@ -24,7 +24,7 @@ from enc.directory.connection import Closing, Connection, Credentials, open_conn
 from enc.directory.messages import Control, Message, Request, Result, Scope
 from enc.settings import Settings
 from enc.terms import dn, filters
-from enc.terms.errors import DirectoryUnreachable, NotFound, ToolkitError
+from enc.terms.errors import DirectoryUnreachable, NotAllowed, NotFound, ToolkitError
 from enc.terms.record import Record
 
 
@@ -45,6 +45,7 @@ class DirectoryEditor(Closing):
         self._settings = settings.directory
         self._person = as_person
         self._connection: Connection | None = None
+        self._can_number: bool | None = None
 
     def close(self) -> None:
         """Close the connection, if there is one; the next operation opens another."""
@@ -145,6 +146,15 @@ class DirectoryEditor(Closing):
         if result.code in results.OF_THE_SCHEMA and self._lacks_schema():
             refusal.add("; the server lacks part of our schema: enc-admin schema check")
         raise refusal
+
+    def can_number(self) -> bool:
+        """Tell whether a project's entry can be a group of machines here; True where the server does not say."""
+        if self._can_number is None:
+            try:
+                self._can_number = server_facts.can_number(self._open()) is not False
+            except NotAllowed:
+                self._can_number = True
+        return self._can_number
 
     def _lacks_schema(self) -> bool:
         """Tell whether the server says so; False where it does not say."""

@@ -90,6 +90,7 @@ class EmbeddedDirectory:
             options = replace(options, site_projects=home.site_projects())
             if self.process.start(options, timeout):
                 accounts.ensure(SIGNER, home.signer_password_file, home.ldapi_uri, home.suffix)
+                accounts.ensure_number_units(home.ldapi_uri, home.suffix)
                 if options.site_projects:
                     accounts.ensure(PROJECTS_READER, home.projects_password_file, home.ldapi_uri, home.suffix)
         return self.status()
@@ -131,7 +132,7 @@ class EmbeddedDirectory:
             if self.process.running:
                 raise UsageError("stop the directory before a restore", where=str(self.home.data_dir))
             # No -w: the backup's own contextCSN says up to where its state goes.
-            embedded_database.fill(self.home, [path], options=[])
+            embedded_database.fill(self.home, [path], options=_unchecked(path))
 
     def _first_fill(self, tree: bool, ldif: Sequence[Path]) -> None:
         home, entries = self.home, self.home.data_dir / "first-entries.ldif"
@@ -152,3 +153,12 @@ class EmbeddedDirectory:
             home.suffix, [home.ldapi_uri, home.ldap_uri], home.data_dir, reader, signer
         )
         whole_file.write(home.example_configuration, text, mode=0o644, survives=Strength.POWER_CUT)
+
+
+def _unchecked(backup: Path) -> list[str]:
+    """Return slapadd's option to load entries as they are, if the backup has some that the schema forbids by now.
+
+    Groups of RFC 2307 were entries by themselves as long as nis.schema was loaded. Doctor tells them (numbers.py).
+    """
+    with backup.open("rb") as lines:
+        return ["-s"] if any(line.rstrip() == b"structuralObjectClass: posixGroup" for line in lines) else []

@@ -23,11 +23,17 @@ from enc.directory.access import ADMINS_ATTRIBUTES, access_rules, everything_edi
 from enc.directory.listening import Listening
 from enc.directory.name_rules import name_rules
 from enc.directory.projects_access import projects_rules
+from enc.directory.schema.compare import names_in
+from enc.directory.schema.definitions import SCHEMAS
+from enc.directory.schema.render import definition
 from enc.directory.service_accounts import READER, SIGNER
 from enc.terms.errors import UsageError
 
-SYSTEM_SCHEMAS = ("core", "cosine", "nis", "inetorgperson", "dyngroup")
+SYSTEM_SCHEMAS = ("core", "cosine", "inetorgperson", "dyngroup")
 """Schemas of OpenLDAP that ours and people's directories stand on."""
+
+NIS = "nis"
+"""The schema of OpenLDAP of which ours says part in another way (`beside_ours`)."""
 
 MODULES = ("back_mdb", "syncprov", "unique", "constraint", "ppolicy", "argon2", "accesslog")
 """Loaded where they are modules; a slapd that has them built in has no such file."""
@@ -35,6 +41,8 @@ MODULES = ("back_mdb", "syncprov", "unique", "constraint", "ppolicy", "argon2", 
 INDEXES = (
     "objectClass,cn,ou,uid,entryUUID,entryCSN,member,roleOccupant,associatedDomain",
     ",".join((*attributes_of(kind for kind in KINDS if kind.indexed), PROJECT)),
+    # Of people and groups of machines, and of the notes which numbers were given.
+    "uidNumber,gidNumber,memberUid,owner,serialNumber",
 )
 
 _SUFFIX = re.compile(r"(dc|o|ou)=[A-Za-z0-9](?:[A-Za-z0-9 ._-]*[A-Za-z0-9])?(?:,(?:dc|o|ou|c)=[A-Za-z0-9._-]+)*")
@@ -102,6 +110,23 @@ class Placement:
     pid_file: Path
     arguments_file: Path
     owner_uid: int
+    nis: str = ""
+    """OpenLDAP's schema `NIS`, as text; empty: it has none."""
+
+
+def beside_ours(schema: str) -> Iterable[str]:
+    """Yield the directives of a slapd.conf schema that define nothing of ours.
+
+    OpenLDAP's nis.schema has RFC 2307's posixGroup, which no project's entry can carry; ours (schema/definitions.py) is
+    the successor's. The rest (addresses, netgroups, hardware) is in the entries of directories that are there already.
+    """
+    defined = [definition(item) for one in SCHEMAS for items in (one.attributes, one.classes) for item in items]
+    ours = {name.lower() for name in names_in(defined)}
+    bare = "\n".join(line for line in schema.splitlines() if line.strip() and not line.startswith("#"))
+    for directive in re.split(r"\n(?=\S)", bare):
+        _, _, text = directive.partition(" ")
+        if text and not ours & {name.lower() for name in names_in([text.lstrip()])}:
+            yield directive
 
 
 def check_suffix(suffix: str) -> str:
@@ -132,6 +157,7 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
     lines = [
         "# Written anew at each start; changes here are lost.",
         *(f"include {_path(place.schema_directory / f'{name}.schema')}" for name in SYSTEM_SCHEMAS),
+        *beside_ours(place.nis),
         *(f"include {_path(path)}" for path in place.own_schemas),
         *([f"modulepath {_path(place.module_directory)}"] if place.module_directory else []),
         *(f"moduleload {name}{f' {limits.ARGON2}' if name == 'argon2' else ''}" for name in place.modules),
@@ -216,6 +242,18 @@ def _unique(suffix: str) -> Iterable[str]:
     # Who copies another's public key into the own entry makes it nobody's (transport.md); one with another comment is
     # another value here, and is told apart there.
     yield f'unique_uri "serialize ldap:///ou=people,{quote(suffix, safe="=,")}?sshPublicKey?sub"'
+    # Who gives numbers by hand, at the moment in which a command does (service/numbers.py).
+    for attribute, who in (("gidNumber", "posixGroup"), ("uidNumber", "posixAccount")):
+        where = f"ldap:///{quote(suffix, safe='=,')}?{attribute}?sub?(objectClass={who})"
+        yield f'unique_uri "serialize {where}"'
+
+
+def number_units(suffix: str) -> Iterable[tuple[str, str]]:
+    """Yield name and ou of the entries below which the numbers that were given are noted (service/numbers.py)."""
+    top = f"ou=numbers,{suffix}"
+    yield top, "numbers"
+    for unit in ("gid", "uid"):
+        yield f"ou={unit},{top}", unit
 
 
 def _stay(suffix: str) -> Iterable[str]:
@@ -253,6 +291,10 @@ def first_entries(suffix: str, reader_password_hash: str, signer_password_hash: 
         *(
             [f"dn: ou={unit},{suffix}", "objectClass: organizationalUnit", f"ou: {unit}"]
             for unit in ("people", "projects", "hosts", "groups", "services")
+        ),
+        *(
+            [f"dn: {place}", "objectClass: organizationalUnit", f"ou: {unit}"]
+            for place, unit in number_units(suffix)
         ),
         [
             f"dn: cn=site,{suffix}",

@@ -80,7 +80,7 @@ def write_out(home: Home, path: Path) -> None:
 def slapd_conf(home: Home, database: Path, options: StartOptions) -> str:
     """Return slapd.conf for the database in the directory `database`."""
     module_directory, modules = slapd_process.modules(embedded_config.MODULES)
-    schemas = Path(__file__).parent / "schema"
+    schemas, nis = Path(__file__).parent / "schema", slapd_process.schema_directory() / f"{embedded_config.NIS}.schema"
     return embedded_config.slapd_conf(
         embedded_config.Placement(
             suffix=home.suffix,
@@ -93,6 +93,7 @@ def slapd_conf(home: Home, database: Path, options: StartOptions) -> str:
             pid_file=home.run / "slapd.pid",
             arguments_file=home.run / "slapd.args",
             owner_uid=home.owner(),
+            nis=nis.read_text(encoding="utf-8") if nis.is_file() else "",
         ),
         options,
     )

@@ -64,6 +64,7 @@ LIMITS: Mapping[str, Limit] = {
     "puppetmasterSelf": Limit(1024, 5),
     # who belongs to a project
     "member": Limit(_DN, 10_000),
+    "memberUid": Limit(64, 10_000),
     "roleOccupant": Limit(_DN, 1000),
     # what people write about themselves
     "sshPublicKey": Limit(16_384, 50),

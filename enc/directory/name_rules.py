@@ -26,6 +26,8 @@ PROJECT = "^[a-z][a-z0-9]*([-_][a-z0-9]+)*$"
 LABELLED = (ROLE.attribute, REGION.attribute)
 LABEL = "^[A-Za-z0-9][A-Za-z0-9_:-]*([.][A-Za-z0-9_:-]+)*$"
 
+UID = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
 
 def name_rules(suffix: str) -> Iterator[str]:
     """Yield the lines for the constraint overlay of the database with `suffix`."""

@@ -14,7 +14,7 @@ from time import monotonic
 from enc.directory import messages, results
 from enc.directory.connection import Connection
 from enc.directory.messages import Scope
-from enc.directory.schema.install import Missing, missing, names_in
+from enc.directory.schema.compare import Clash, Missing, clashes, missing, names_in
 from enc.directory.sync_events import RefreshDone, SyncNotOffered
 from enc.directory.syncrepl import SyncFeed
 from enc.settings import DirectorySettings
@@ -34,6 +34,27 @@ def controls(connection: Connection) -> frozenset[str]:
 
 def missing_schema(connection: Connection) -> tuple[Missing, ...] | None:
     """Return what the server lacks of our schemas; None if it does not show its schema."""
+    found = _definitions(connection)
+    return None if found is None else missing(names_in(found))
+
+
+def schema_clashes(connection: Connection) -> tuple[Clash, ...] | None:
+    """Return what the server defines otherwise than we need it; None if it does not show its schema."""
+    found = _definitions(connection)
+    return None if found is None else clashes(found)
+
+
+def can_number(connection: Connection) -> bool | None:
+    """Tell whether a project's entry can be a posixGroup; None if the server does not show its schema."""
+    found = _definitions(connection)
+    if found is None:
+        return None
+    lacking = {name for item in missing(names_in(found)) for name in item.names}
+    return not {"posixGroup", "memberUid"} & (lacking | {clash.name for clash in clashes(found)})
+
+
+def _definitions(connection: Connection) -> tuple[str, ...] | None:
+    """Return the server's attributes and object classes, as it says them."""
     root = connection.search("", _ANYTHING, Scope.BASE, ("subschemaSubentry",))
     place = root[0].first("subschemaSubentry") if root else None
     if place is None:
@@ -45,7 +66,7 @@ def missing_schema(connection: Connection) -> tuple[Missing, ...] | None:
         return None
     if not found:
         return None
-    return missing(names_in(value for attribute in wanted for value in found[0].all(attribute)))
+    return tuple(value for attribute in wanted for value in found[0].all(attribute))
 
 
 def exists(connection: Connection, place: str) -> bool:

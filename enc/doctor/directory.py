@@ -16,7 +16,7 @@ from enc.directory import embedded_database, server_facts
 from enc.directory.connection import Connection, open_connection
 from enc.directory.embedded_config import StartOptions
 from enc.directory.embedded_home import Home
-from enc.directory.schema.install import Missing
+from enc.directory.schema.compare import Missing
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.settings import DirectorySettings, Settings
 from enc.terms import filters

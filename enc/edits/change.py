@@ -31,7 +31,11 @@ from enc.terms.record import Record
 Do = Literal["add", "modify", "delete", "rename"]
 
 _SPELLING = {
-    name.lower(): name for name in (*OURS, *attributes_of(KINDS), "objectClass", "roleOccupant", "associatedDomain")
+    name.lower(): name
+    for name in (
+        *(*OURS, *attributes_of(KINDS), "objectClass", "roleOccupant", "associatedDomain"),
+        *("gidNumber", "memberUid", "uidNumber", "homeDirectory", "loginShell"),
+    )
 }
 """Attributes as people write them; servers and records do not tell capitals apart."""
 

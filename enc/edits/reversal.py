@@ -23,6 +23,10 @@ _WITHOUT_ENTRY: Mapping[Do, State] = {
 """What a step is whose entry is not there."""
 
 
+_FOR_LIFE = frozenset({"gidnumber", "uidnumber", "homedirectory"})
+"""What posixGroup and posixAccount must have (RFC 2307)."""
+
+
 class ChangedSince(Conflict):
     """What an edit changed is no longer as the edit left it."""
 
@@ -72,7 +76,8 @@ def _same_entry(record: Record, attributes: Mapping[str, Iterable[str]]) -> bool
 def reverse(step: Step, record: Record | None, settings: NodeSettings) -> Step | None:
     """Return the step that takes `step` back, None if it is not in effect; `ChangedSince` if its parts changed.
 
-    Object classes stay: something else may need them by now.
+    Object classes stay: something else may need them by now. So does what an account or a group cannot be without, once
+    it has been given: its number is for life (service/numbers.py).
     """
     how = state(step, record, settings)
     if how == "not made":
@@ -86,5 +91,10 @@ def reverse(step: Step, record: Record | None, settings: NodeSettings) -> Step |
     assert record is not None
     if step.do == "add":
         return deleting(record)
-    swapped = (Change(c.attribute, c.after, c.before) for c in step.changes if c.attribute.lower() != "objectclass")
-    return modifying(record, tuple(swapped))
+    swapped = tuple(Change(c.attribute, c.after, c.before) for c in step.changes if not _stays(c))
+    return modifying(record, swapped) if swapped else None
+
+
+def _stays(change: Change) -> bool:
+    name = change.attribute.lower()
+    return name == "objectclass" or (name in _FOR_LIFE and not change.before)

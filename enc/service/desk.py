@@ -30,9 +30,10 @@ from enc.edits.differences import Bounds
 from enc.edits.sheet import part_of, slice_of
 from enc.edits.wish import Wish
 from enc.rights.roles import Action, Person
-from enc.service import advice, effect, people, survey
+from enc.service import advice, effect, numbered, people, survey
 from enc.service.authorize import claimed, environments_in, first_refusal, needed, project_at, project_of_entry
 from enc.service.effect import Effect
+from enc.service.numbers import Numbers, Taking
 from enc.settings import Settings
 from enc.terms import dn
 from enc.terms.counted import counted
@@ -68,6 +69,8 @@ class Plan:
     """What was asked for, if advice on it is wanted."""
     environment: EnvironmentName | None = None
     """Where its classes will be looked for; with `node` the node's own environment counts."""
+    takings: tuple[Taking, ...] = ()
+    """The numbers that it takes for new accounts and groups; of entries that are not named, numbers count as theirs."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ class Desk:
         self.source = source
         self.editor = editor
         self.trail = trail
+        self.numbers = Numbers(editor, settings)
 
     def submit(self, plan: Plan, *, reason: str, dry_run: bool = False) -> Receipt:
         """Carry out `plan`, or only tell what it would do.
@@ -147,8 +151,10 @@ class Desk:
         shown = self._effects(plan, records)
         told = advice.on_plan(plan.wish, plan.environment, shown, self.settings)
         plan = replace(plan, remarks=(*plan.remarks, *told))
+        takings = self._takings(plan, records)
         if dry_run:
             return Receipt(plan, True, shown)
+        plan = self._take_numbers(plan, takings, records)
         edit = self.trail.begin(
             who=self.person.name,
             why=reason,
@@ -160,7 +166,38 @@ class Desk:
             nodes=plan.nodes,
         )
         self._carry_out(edit)
+        self._note_numbers(takings)
         return Receipt(plan, False, shown, edit.id)
+
+    def _takings(self, plan: Plan, records: dict[str, Record | None]) -> tuple[Taking, ...]:
+        """Return all the numbers that `plan` takes; raise `Conflict` for one that the entry cannot have."""
+        named = {dn.normalise(taking.owner) for taking in plan.takings}
+        more = numbered.given(plan.steps, records, self.settings)
+        takings = (*plan.takings, *(taking for taking in more if dn.normalise(taking.owner) not in named))
+        for taking in takings:
+            if not taking.free:
+                self.numbers.check(taking)
+        return takings
+
+    def _take_numbers(self, plan: Plan, takings: Sequence[Taking], records: dict[str, Record | None]) -> Plan:
+        """Take the numbers of `plan` and keep those that its entries let go; return it with the very numbers."""
+        for (series, number), record in numbered.let_go(plan.steps, records, self.settings):
+            if self.numbers.kept(series):
+                self.numbers.note_use(series, number, record)
+        for taking in takings:
+            number = self.numbers.take(taking)
+            if number != taking.number:
+                plan = replace(plan, steps=numbered.renumbered(plan.steps, taking, number))
+        return plan
+
+    def _note_numbers(self, takings: Sequence[Taking]) -> None:
+        """Note that the numbers are in use; if that fails, they are found in use, and `project posix` notes it."""
+        for taking in takings:
+            with suppress(ToolkitError):
+                record = self.editor.read(taking.owner)
+                number = numbered.number_of(record, self.settings)
+                if record is not None and number is not None and self.numbers.kept(number[0]):
+                    self.numbers.note_use(*number, record)
 
     def _effects(self, plan: Plan, records: dict[str, Record | None]) -> tuple[Effect, ...]:
         """Return what `plan` does to the nodes that it names; refuse it if it would break one of them."""
@@ -186,6 +223,7 @@ class Desk:
                 raise NotAllowed(refusal, where=step.dn)
             self._check_names(step, now[place], later)
             self._check_project(now[place], later)
+            self._check_number(now[place], later)
             self._check_environments(now[place], later)
             now[place] = later
 
@@ -203,6 +241,12 @@ class Desk:
             return
         if fault := self._name_fault(name):
             raise Conflict(fault, where=later.dn)
+
+    def _check_number(self, before: Record | None, later: Record | None) -> None:
+        """Raise `Conflict` if an entry that has a number would get another one, or none."""
+        if later is not None and (kept := numbered.changed(before, later, self.settings)) is not None:
+            words = f"has {kept[0].attribute} {kept[1]} and keeps it: files on machines have that number"
+            raise Conflict(words, where=later.dn)
 
     def _name_fault(self, name: ProjectName) -> str | None:
         rules = Rules(self.settings.branches.rules)

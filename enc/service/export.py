@@ -22,12 +22,16 @@ from enc.directory.ldap_store import LdapSource
 from enc.programs import whole_file
 from enc.programs.machine_trouble import reason
 from enc.programs.whole_file import Strength
+from enc.service import people
 from enc.service.survey import Snapshot
 from enc.settings import Settings
 from enc.terms import dn
 from enc.terms.errors import ClassificationError, NotFound, ToolkitError
 from enc.terms.names import Certname
 from enc.terms.record import Record
+
+GROUP_PREFIX = "project-"
+"""What stands before a project's name in that of its group, in the layout of 2012."""
 
 _WIDTH = 76
 """Columns of a line of LDIF (RFC 2849 suggests to fold; tools write 76 to 78)."""
@@ -98,6 +102,40 @@ def entries(source: LdapSource, settings: Settings, nodes: Sequence[Certname] = 
     yield "version: 1\n"
     for record in sorted(unique.values(), key=lambda record: len(dn.split(record.dn))):
         yield "\n" + entry(record)
+
+
+def groups(source: LdapSource, settings: Settings) -> tuple[list[str], list[str]]:
+    """Return the projects in the layout of 2012 as LDIF (importing/groups.py reads it), and what is left out and why.
+
+    The entry of a group is named as then, `project-NAME` below `ou=groups`, with the members' names and uids; the
+    project and its admins stand below `ou=projects`. Nothing of what classifies nodes is in it.
+    """
+    lines, left_out = ["version: 1\n"], []
+    groups_top, projects_top = (f"ou={unit},{settings.directory.suffix}" for unit in ("groups", "projects"))
+    for record in sorted(source.projects(), key=lambda record: dn.normalise(record.dn)):
+        name, number = dn.rdn(record.dn)[1], record.first("gidNumber")
+        if number is None:
+            left_out.append(f"project {name}: has no gidNumber; enc-admin project posix gives it one")
+            continue
+        members = people.effective_members(record)
+        uids, without = people.login_names(members, source.read)
+        left_out += [f"project {name}: member {place} has no uid" for place in without]
+        group = {
+            "objectclass": ("groupOfNames", "posixGroup"),
+            "cn": (f"{GROUP_PREFIX}{name}",),
+            "gidNumber": (number,),
+            "member": members,
+            "memberUid": uids,
+        }
+        lines.append("\n" + entry(Record(dn.build("cn", group["cn"][0], groups_top), group)))
+        place = dn.build("cn", name, projects_top)
+        lines.append("\n" + entry(Record(place, {"objectclass": ("groupOfNames",), "cn": (name,), "member": members})))
+        role = source.read(dn.build("cn", settings.projects.admin_role, record.dn))
+        if role is not None and role.all("roleOccupant"):
+            admin = settings.projects.admin_role
+            held = {"objectclass": ("organizationalRole",), "cn": (admin,), "roleOccupant": role.all("roleOccupant")}
+            lines.append("\n" + entry(Record(dn.build("cn", admin, place), held)))
+    return lines, left_out
 
 
 def entry(record: Record) -> str:

@@ -6,7 +6,7 @@ them when the person binds).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from enc.directory.ldap_store import LdapSource
 from enc.directory.messages import Scope
@@ -73,6 +73,35 @@ def entry_of(uid: PersonName, source: LdapSource, settings: Settings) -> Record:
     if len(found) > 1:
         raise ClassificationError(f"{len(found)} entries are called {uid}: {'; '.join(r.dn for r in found)}")
     return found[0]
+
+
+def effective_members(entry: Record) -> tuple[str, ...]:
+    """Return the DNs of the people who are members of the project with this entry."""
+    return entry.all("member")
+
+
+def login_names(
+    places: Iterable[str], read: Callable[[str], Record | None]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names by which machines know the people at `places`, and the places that have none.
+
+    `read` is asked only about places whose name is not the uid itself.
+    """
+    names: dict[str, None] = {}
+    without = []
+    for place in places:
+        try:
+            attribute, value = dn.rdn(place)
+        except InvalidName:
+            attribute = value = ""
+        if attribute != "uid":
+            entry = read(place) if attribute else None
+            value = (entry.first("uid") or "") if entry else ""
+        if PersonName.accepts(value):
+            names[value] = None
+        else:
+            without.append(place)
+    return tuple(names), tuple(without)
 
 
 def shown(place: str) -> str:

@@ -15,7 +15,7 @@ from enc.edits.change import Change, Step, apply, deleting, making, modifying
 from enc.edits.wanted import to_have, to_hold, to_set
 from enc.edits.wish import Wanted, Wish, Withdrawal, wish_in
 from enc.rights.roles import role_entries
-from enc.service import advice, people
+from enc.service import advice, people, posix
 from enc.service.desk import Desk, Plan, Receipt
 from enc.service.nodes import container_step
 from enc.service.survey import nodes_of
@@ -63,7 +63,8 @@ def project_entry(project: ProjectName, desk: Desk) -> Record:
     return record
 
 
-def _dns(uids: Iterable[PersonName], desk: Desk) -> tuple[str, ...]:
+def dns_of(uids: Iterable[PersonName], desk: Desk) -> tuple[str, ...]:
+    """Return the DNs of people; raise `NotFound`."""
     return tuple(people.entry_of(uid, desk.source, desk.settings).dn for uid in uids)
 
 
@@ -74,11 +75,32 @@ def add(
     members: tuple[PersonName, ...],
     wish: Wish,
     *,
+    gid: int | None = None,
     reason: str,
     dry_run: bool = False,
 ) -> Receipt:
-    """Make a project, or what is missing of it. Admins are members too."""
-    return desk.submit(plan_of_new(desk, project, admins, members, wish), reason=reason, dry_run=dry_run)
+    """Make a project, or what is missing of it. Admins are members too. `gid`: its number; None: a free one."""
+    return desk.submit(plan_of_new(desk, project, admins, members, wish, gid), reason=reason, dry_run=dry_run)
+
+
+def admin_steps(desk: Desk, project: ProjectName, admins: tuple[PersonName, ...]) -> tuple[Step, ...]:
+    """Return the steps that let people be admins of a project that exists, and what is missing of it."""
+    role, wanted = desk.editor.read(_role_place(project, desk)), dns_of(admins, desk)
+    if role is not None:
+        changes = to_hold(role, "roleOccupant", wanted)
+        steps: tuple[Step, ...] = (modifying(role, changes),) if changes else ()
+    else:
+        steps = (_role_made(project, desk, wanted),) if wanted else ()
+    return (*steps, *container_step(project, desk))
+
+
+def _role_made(project: ProjectName, desk: Desk, admins: tuple[str, ...]) -> Step:
+    attributes = {
+        "objectClass": ("organizationalRole",),
+        "cn": (desk.settings.projects.admin_role,),
+        "roleOccupant": admins,
+    }
+    return making(_role_place(project, desk), attributes)
 
 
 def is_whole(project: ProjectName, desk: Desk) -> bool:
@@ -87,15 +109,20 @@ def is_whole(project: ProjectName, desk: Desk) -> bool:
 
 
 def plan_of_new(
-    desk: Desk, project: ProjectName, admins: tuple[PersonName, ...], members: tuple[PersonName, ...], wish: Wish
+    desk: Desk,
+    project: ProjectName,
+    admins: tuple[PersonName, ...],
+    members: tuple[PersonName, ...],
+    wish: Wish,
+    gid: int | None = None,
 ) -> Plan:
     """Return the plan that makes a project, or what is missing of it; raise `Conflict` if there is a different one."""
     if not admins:
         raise UsageError("a project needs at least one admin")
     if project in role_entries(desk.settings, desk.person.table):
         raise UsageError(f"{project} is the name of a role's entry and cannot be a project's")
-    admin_dns = _dns(admins, desk)
-    member_dns = tuple(dict.fromkeys((*admin_dns, *_dns(members, desk))))
+    admin_dns = dns_of(admins, desk)
+    member_dns = tuple(dict.fromkeys((*admin_dns, *dns_of(members, desk))))
     record = desk.editor.read(place_of(project, desk))
     role = desk.editor.read(_role_place(project, desk))
     container = container_step(project, desk)
@@ -104,30 +131,42 @@ def plan_of_new(
             to_set(record, wish, desk.settings.nodes)
             or to_hold(record, "member", member_dns)
             or to_hold(role, "roleOccupant", admin_dns)
+            or (gid is not None and record.first("gidNumber") != str(gid))
         )
         if differs:
             raise Conflict(
-                f"project {project} already exists and differs; use `enc-admin project set` and `project member add`"
+                f"project {project} already exists and differs; use `enc-admin project set`, `project member add` "
+                f"and `project posix`"
             )
     steps: list[Step] = []
+    group = posix.Group()
     if record is None:
         ours = () if desk.settings.nodes.semantics == "terminus" else ("puppetmasterClassification",)
         classes = ("groupOfNames", "puppetClient", *ours)
         new = Record(place_of(project, desk), {"objectclass": classes, "cn": (project,), "member": member_dns})
         new = apply(new, to_set(new, wish, desk.settings.nodes))
+        group = posix.group_of_new(new, desk, gid)
+        new = apply(new, group.changes)
         steps.append(making(new.dn, new.attributes))
     else:
+        if gid is not None and record.first("gidNumber") not in (None, str(gid)):
+            raise Conflict(f"project {project} has gidNumber {record.first('gidNumber')} and keeps it")
         changes = to_set(record, wish, desk.settings.nodes) + to_hold(record, "member", member_dns)
+        changes += posix.mirrored(apply(record, changes), desk)[0]
         steps += [modifying(record, changes)] if changes else []
     if role is None:
-        attributes = {
-            "objectClass": ("organizationalRole",),
-            "cn": (desk.settings.projects.admin_role,),
-            "roleOccupant": admin_dns,
-        }
-        steps.append(making(_role_place(project, desk), attributes))
+        steps.append(_role_made(project, desk, admin_dns))
     environment = advice.shared_environment(wish, project, (record,), desk.settings)
-    return Plan("project add", f"project {project}", project, (*steps, *container), wish=wish, environment=environment)
+    return Plan(
+        "project add",
+        f"project {project}",
+        project,
+        (*steps, *container),
+        wish=wish,
+        environment=environment,
+        takings=group.takings,
+        remarks=group.remarks,
+    )
 
 
 def delete(desk: Desk, project: ProjectName, *, reason: str, dry_run: bool = False) -> Receipt:
@@ -163,14 +202,15 @@ def member_add(
 ) -> Receipt:
     """Let people be members of a project, and its admins if `admin`."""
     record = project_entry(project, desk)
-    wanted = _dns(uids, desk)
+    wanted = dns_of(uids, desk)
     changes = to_hold(record, "member", wanted)
-    steps = [modifying(record, changes)] if changes else []
+    names, remarks = posix.mirrored(apply(record, changes), desk)
+    steps = [modifying(record, changes + names)] if changes else []
     if admin:
         role = _role(project, desk)
         changes = to_hold(role, "roleOccupant", wanted)
         steps += [modifying(role, changes)] if changes else []
-    plan = Plan("project member add", f"project {project}", project, tuple(steps))
+    plan = Plan("project member add", f"project {project}", project, tuple(steps), remarks=remarks)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
@@ -199,7 +239,7 @@ def member_remove(
     """
     record = project_entry(project, desk)
     role = desk.editor.read(_role_place(project, desk))
-    remarks = []
+    remarks: list[str] = []
     steps = []
     if role is not None:
         gone = _held_by(uids, role.all("roleOccupant"))
@@ -213,7 +253,9 @@ def member_remove(
         if gone and len(gone) == len(record.all("member")):
             raise Conflict(f"project {project} would have no member left, which the schema (groupOfNames) forbids")
         changes = to_hold(record, "member", (), gone)
-        steps += [modifying(record, changes)] if changes else []
+        names, told = posix.mirrored(apply(record, changes), desk)
+        remarks += told
+        steps += [modifying(record, changes + names)] if changes else []
     plan = Plan("project member remove", f"project {project}", project, tuple(steps), remarks=tuple(remarks))
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 

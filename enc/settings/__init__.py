@@ -31,6 +31,7 @@ from enc.settings.instances import (
     OpenStackSettings,
     SigningSettings,
 )
+from enc.settings.posix import PosixSettings
 from enc.settings.self_master import (
     SelfMasterSettings,
     SyncSettings,
@@ -68,6 +69,7 @@ __all__ = [
     "NodeSettings",
     "OpenStackSettings",
     "PeopleSettings",
+    "PosixSettings",
     "ProjectSettings",
     "PuppetfileSettings",
     "PuppetserverSettings",
@@ -93,6 +95,7 @@ class Settings(Section):
     groups: GroupSettings = field(default_factory=GroupSettings)
     site: SiteSettings = field(default_factory=SiteSettings)
     people: PeopleSettings = field(default_factory=PeopleSettings)
+    posix: PosixSettings = field(default_factory=PosixSettings)
     answers: AnswerSettings = field(default_factory=AnswerSettings)
     follow: FollowSettings = field(default_factory=FollowSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
@@ -140,3 +143,8 @@ class Settings(Section):
     def operators_dn(self) -> str:
         """DN of the operators' group."""
         return self.people.operators or f"cn=operators,ou=groups,{self.directory.suffix}"
+
+    @property
+    def numbers_base(self) -> str:
+        """DN below which the numbers that were given are noted."""
+        return self.posix.numbers or f"ou=numbers,{self.directory.suffix}"

@@ -423,7 +423,7 @@ def test_reading(site: Slapd, who: str) -> None:
     with _as(site, who) as connection:
         connection.search(S, "(objectClass=*)", attributes=["*"])
         entries = [item for item in connection.response or [] if item["type"] == "searchResEntry"]
-    assert len(entries) == (0 if who == "" else 27)
+    assert len(entries) == (0 if who == "" else 30)
     assert not [item["dn"] for item in entries if "userPassword" in item["attributes"]]
 
 

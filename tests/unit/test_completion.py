@@ -77,7 +77,7 @@ def completed(program: Program, typed: list[str], settings: Settings, cwd: Path)
         (["node", "list", "--environment", "p"], {"production", "project_reed"}),
         (["node", "set", "web1.example", "--class", ""], set()),
         (["node", "try", "web1.example", "topic"], {"topic/reed/y"}),
-        (["export", "--format", ""], {"yaml", "json", "ldif"}),
+        (["export", "--format", ""], {"yaml", "json", "ldif", "groups"}),
         (["node", "history", "--l"], {"--last"}),
         (["node", "explain", "none"], set()),
         (["node", "set", "$(touch pwned)"], set()),

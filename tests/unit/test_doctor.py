@@ -10,7 +10,7 @@ import pytest
 
 from enc.answers.status import FollowerStatus
 from enc.answers.worklist import Problem
-from enc.directory.schema.install import missing
+from enc.directory.schema.compare import missing
 from enc.directory.server_facts import _read_indexes
 from enc.doctor import account, directory, follower, puppet, signing
 from enc.doctor.findings import Finding, fault, lines, ok, verdict, warning

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from enc.directory.access import access_rules, everything_editors
 from enc.directory.limits import LIMITS, constraints
-from enc.directory.name_rules import LABEL, PROJECT
+from enc.directory.name_rules import LABEL, PROJECT, UID
 from enc.directory.schema.definitions import SCHEMAS
-from enc.terms.names import Label, ProjectName
+from enc.terms.names import Label, PersonName, ProjectName
 
 S = "dc=example,dc=org"
 _WRITES = re.compile(r" (?:write|=[a-z]*[aw][a-z]*)$")
@@ -52,4 +52,5 @@ def test_the_names_are_the_schemas() -> None:
 @given(st.text("aZ0_-:./", max_size=8))
 def test_slapd_takes_the_names_that_we_take(text: str) -> None:
     assert bool(re.fullmatch(LABEL, text)) == Label.accepts(text)
+    assert bool(re.fullmatch(UID, text)) == PersonName.accepts(text)
     assert bool(re.fullmatch(PROJECT, text)) == (ProjectName.accepts(text) and ProjectName(text).is_plain)

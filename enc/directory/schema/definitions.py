@@ -5,7 +5,10 @@ cn=config) are rendered from here by `python -m enc.directory.schema`; a test
 holds them equal. Putting a schema into a server is `install.py`'s business.
 
 Sources: Puppet's schema is the one that the LDAP node terminus of Puppet came
-with (`ext/ldap/puppet.schema`); sshPublicKey is openssh-lpk's. OIDs of our own
+with (`ext/ldap/puppet.schema`); sshPublicKey is openssh-lpk's; accounts and
+groups of machines are those of RFC 2307 with the one change of its successor
+(draft-howard-rfc2307bis, section 3): posixGroup is AUXILIARY, so that an entry
+with members (groupOfNames) can be a group of machines, too. OIDs of our own
 extension are below 2.25.<a UUID> (ITU-T X.667), which needs no registration.
 """
 
@@ -19,12 +22,14 @@ from enc.classify.kinds import KINDS
 DIRECTORY_STRING = "1.3.6.1.4.1.1466.115.121.1.15"
 IA5_STRING = "1.3.6.1.4.1.1466.115.121.1.26"
 OCTET_STRING = "1.3.6.1.4.1.1466.115.121.1.40"
+INTEGER = "1.3.6.1.4.1.1466.115.121.1.27"
 
 OID_ARC = "2.25.187328477808938832819614897949437577134"
 """Everything that is ours is below this arc: attributes .1, object classes .2."""
 
 _PUPPET_ARC = "1.3.6.1.4.1.34380.1.1"
 _LPK_ARC = "1.3.6.1.4.1.24552.500.1.1"
+_NIS_ARC = "1.3.6.1.1.1"
 
 
 @dataclass(frozen=True)
@@ -196,5 +201,79 @@ OPENSSH_LPK = Schema(
     ),
 )
 
-SCHEMAS = (PUPPET, PUPPETMASTER, OPENSSH_LPK)
+
+
+def _text(number: int, name: str, description: str, *, substrings: bool = False, single: bool = True) -> AttributeType:
+    return AttributeType(
+        f"{_NIS_ARC}.1.{number}",
+        name,
+        description,
+        IA5_STRING,
+        "caseExactIA5Match",
+        "caseExactIA5SubstringsMatch" if substrings else None,
+        single,
+    )
+
+
+def _number(number: int, name: str, description: str) -> AttributeType:
+    return AttributeType(f"{_NIS_ARC}.1.{number}", name, description, INTEGER, "integerMatch", single=True)
+
+
+RFC2307BIS = Schema(
+    name="rfc2307bis",
+    title="RFC 2307bis: accounts and groups of machines, as far as people and projects need it",
+    # uidNumber and gidNumber are not among them: OpenLDAP has them built in and refuses a second definition.
+    attributes=(
+        AttributeType(
+            f"{_NIS_ARC}.1.2",
+            "gecos",
+            "The GECOS field; the common name",
+            IA5_STRING,
+            "caseIgnoreIA5Match",
+            "caseIgnoreIA5SubstringsMatch",
+            single=True,
+        ),
+        _text(3, "homeDirectory", "The absolute path to the home directory"),
+        _text(4, "loginShell", "The path to the login shell"),
+        _number(5, "shadowLastChange", "Day of the last change of the password"),
+        _number(6, "shadowMin", "Days that a password must stay"),
+        _number(7, "shadowMax", "Days that a password may stay"),
+        _number(8, "shadowWarning", "Days of warning before a password ends"),
+        _number(9, "shadowInactive", "Days of grace after a password ended"),
+        _number(10, "shadowExpire", "Day on which the account ends"),
+        _number(11, "shadowFlag", "Reserved"),
+        _text(12, "memberUid", "Login name of a member", substrings=True, single=False),
+    ),
+    classes=(
+        ObjectClass(
+            f"{_NIS_ARC}.2.0",
+            "posixAccount",
+            "An account of machines",
+            "AUXILIARY",
+            must=("cn", "uid", "uidNumber", "gidNumber", "homeDirectory"),
+            may=("userPassword", "loginShell", "gecos", "description"),
+        ),
+        ObjectClass(
+            f"{_NIS_ARC}.2.1",
+            "shadowAccount",
+            "How long an account and its password last",
+            "AUXILIARY",
+            must=("uid",),
+            may=(
+                *("userPassword", "description", "shadowLastChange", "shadowMin", "shadowMax"),
+                *("shadowWarning", "shadowInactive", "shadowExpire", "shadowFlag"),
+            ),
+        ),
+        ObjectClass(
+            f"{_NIS_ARC}.2.2",
+            "posixGroup",
+            "A group of accounts",
+            "AUXILIARY",
+            must=("gidNumber",),
+            may=("userPassword", "memberUid", "description"),
+        ),
+    ),
+)
+
+SCHEMAS = (PUPPET, PUPPETMASTER, OPENSSH_LPK, RFC2307BIS)
 """All that we ship, in an order in which they load after core, cosine and inetorgperson."""

@@ -3,8 +3,10 @@
 Owns two ways: adding what is missing to cn=config over LDAP, and writing the
 files that a slapd.conf includes. Definitions that the server already has, by
 OID or by name, are left alone, so that installing twice changes nothing and a
-directory that has had Puppet's schema for years keeps its own. The embedded
-slapd does not need this module: its slapd.conf includes the shipped files.
+directory that has had Puppet's schema for years keeps its own. What it defines
+in another way that matters is a `Clash` and is told. RFC 2307's posixGroup is
+such a one, and `let_groups_be_auxiliary` changes it, if somebody says so. The
+embedded slapd does not need this module: its slapd.conf includes the shipped files.
 
 Failure modes: `DirectoryRefused` when the server denies access to cn=config
 or dislikes a definition; schemas that were added before stay (each is a whole).
@@ -14,58 +16,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from ldap3 import MODIFY_ADD, NONE, SASL, SUBTREE, Connection, Server
+from ldap3 import MODIFY_ADD, MODIFY_DELETE, NONE, SASL, SUBTREE, Connection, Server
 from ldap3.core.exceptions import LDAPException
 
 from enc.directory.address import Address
-from enc.directory.schema.definitions import SCHEMAS, AttributeType, ObjectClass, Schema
+from enc.directory.schema.compare import Clash, Missing, clashes, missing, names_in
+from enc.directory.schema.definitions import RFC2307BIS, SCHEMAS
 from enc.directory.schema.render import FILE_SUFFIX, definition, render
 from enc.programs import whole_file
 from enc.programs.whole_file import Strength
 from enc.terms.errors import DirectoryRefused, DirectoryUnreachable
 
 _CONFIG_SCHEMA = "cn=schema,cn=config"
-
-
-@dataclass(frozen=True)
-class Missing:
-    """What a server lacks of one schema; nothing, if both are empty."""
-
-    schema: Schema
-    attributes: tuple[AttributeType, ...]
-    classes: tuple[ObjectClass, ...]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The missing names, for people."""
-        items: tuple[AttributeType | ObjectClass, ...] = (*self.attributes, *self.classes)
-        return tuple(item.name for item in items)
-
-
-def missing(known: Iterable[str]) -> tuple[Missing, ...]:
-    """Return, for each schema that is not complete, what it lacks.
-
-    `known` holds the names and OIDs that the server defines, in any case.
-    """
-    have = {name.lower() for name in known}
-
-    def lacks(item: AttributeType | ObjectClass) -> bool:
-        return item.oid not in have and item.name.lower() not in have
-
-    found = (
-        Missing(
-            schema,
-            tuple(item for item in schema.attributes if lacks(item)),
-            tuple(item for item in schema.classes if lacks(item)),
-        )
-        for schema in SCHEMAS
-    )
-    return tuple(item for item in found if item.names)
 
 
 def open_configuration(uri: str, timeout: float) -> Connection:
@@ -89,6 +54,34 @@ def open_configuration(uri: str, timeout: float) -> Connection:
     if not bound:
         raise DirectoryRefused(f"does not accept us as the socket's owner: {connection.result['message']}", where=uri)
     return connection
+
+
+def clashes_in_server(connection: Connection) -> tuple[Clash, ...]:
+    """Return what the server's cn=config defines otherwise than we need it."""
+    return clashes(value for _, values in _schema_entries(connection) for value in values)
+
+
+def let_groups_be_auxiliary(connection: Connection, *, dry_run: bool = False) -> bool:
+    """Put RFC 2307bis' posixGroup in the place of RFC 2307's; False if there is nothing to do.
+
+    One write: the old definition goes and the new one comes, or neither. Entries whose structural class is the old
+    one could be read and deleted afterwards, and not changed: whether there are any is the caller's to find out.
+    """
+    wanted = next(item for item in RFC2307BIS.classes if item.name == "posixGroup")
+    for dn, values in _schema_entries(connection):
+        for value in values:
+            if not (wanted.name in names_in([value]) and clashes([value])):
+                continue
+            if not dry_run:
+                # By its number, where it has one: slapd's own text of it need not be the one that it compares with.
+                changes = {"olcObjectClasses": [(MODIFY_DELETE, [value]), (MODIFY_ADD, [definition(wanted)])]}
+                try:
+                    connection.modify(dn, changes)
+                except LDAPException as error:
+                    raise DirectoryRefused(f"posixGroup cannot be changed: {error}", where=dn) from error
+                _succeeded(connection, dn, "posixGroup cannot be changed")
+            return True
+    return False
 
 
 def install_in_server(connection: Connection, *, dry_run: bool = False) -> tuple[Missing, ...]:
@@ -162,11 +155,3 @@ def _succeeded(connection: Connection, dn: str, what: str) -> None:
     if result["result"] != 0:
         words = f"{result['description']} {result['message']}".strip()
         raise DirectoryRefused(f"{what}: {words}", where=dn)
-
-
-def names_in(definitions: Iterable[str]) -> Iterable[str]:
-    """Yield the OID and every name of each definition (RFC 4512, section 4.1)."""
-    for text in definitions:
-        if found := re.match(r"(?:\{\d+\})?\(\s*([^\s)]+)(?:\s+NAME\s+(?:'([^']+)'|\(([^)]*)\)))?", text):
-            yield found[1]
-            yield from re.findall(r"[^\s']+", found[2] or found[3] or "")
