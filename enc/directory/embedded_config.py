@@ -19,7 +19,7 @@ import yaml
 from enc.classify.kinds import KINDS, attributes_of
 from enc.classify.statements import PROJECT
 from enc.directory import deletions, limits
-from enc.directory.access import ADMINS_ATTRIBUTES, access_rules, everything_editors
+from enc.directory.access import ADMINS_ATTRIBUTES, access_rules, everything_editors, everything_readers
 from enc.directory.listening import Listening
 from enc.directory.name_rules import name_rules
 from enc.directory.projects_access import projects_rules
@@ -190,7 +190,7 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
         "index objectClass,reqStart,reqDN eq",
         "access to *",
         f'\tby dn.exact="{reader_dn(suffix)}" read',
-        *(f"\tby {who} read" for who in everything_editors(suffix)),
+        *(f"\tby {who}" for who in everything_readers(suffix)),
         f'limits dn.exact="{reader_dn(suffix)}" size=unlimited time=unlimited',
         "",
     ]
