@@ -22,7 +22,7 @@ Not here: asking LDAP (service/people.py), what a role may do (roles.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from enc.rights.roles import ROLES, Held, Holding, Role
@@ -80,6 +80,20 @@ class Groups:
     def get(self, place: str) -> Group | None:
         """Return the group with the DN `place`."""
         return self._groups.get(normal(place))
+
+    def __iter__(self) -> Iterator[Group]:
+        """Yield the groups."""
+        return iter(self._groups.values())
+
+    def with_group(self, group: Group) -> Groups:
+        """Return the groups as they are with `group` in the place of the one of its name."""
+        others = (one for key, one in self._groups.items() if key != normal(group.dn))
+        return Groups((*others, group))
+
+    def listing(self, place: str, more: Iterable[str]) -> Groups:
+        """Return the groups as they are with `more` (DNs) in the list of `place`."""
+        group = self.get(place) or Group(place, ())
+        return self.with_group(group._replace(members=(*group.members, *more)))
 
     def above(self, place: str) -> dict[str, Path]:
         """Return the groups that `place`, a person or a group, is in: the normal form of each name → the way there."""

@@ -1,4 +1,4 @@
-"""Groups in groups: the walk through them, and what that makes of somebody (what all parts say: real/test_membership)."""
+"""Groups in groups: the walk through them, and what it makes of somebody. What all parts say: real/test_membership."""
 
 from __future__ import annotations
 
