@@ -72,9 +72,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--effective", action="store_true", help="everybody who is in it, also by way of groups, and by which"
     )
     json_option(showing)
+    role = below.add_parser(
+        "role", help="change who holds a role in a project", description="change who holds a role in a project"
+    )
+    of_role = role.add_subparsers(dest="role_verb", metavar="VERB", required=True)
+    giving = verb(of_role, "add", "let people hold a role of the site's own (projects.roles) in a project", _role_add)
+    taking = verb(of_role, "remove", "let people hold it no more", _role_remove)
+    telling = verb(of_role, "list", "list who holds which role in a project, also by way of groups", _role_list)
+    telling.add_argument("project", metavar="PROJECT")
+    json_option(telling)
     several: dict[str, Any] = {"action": "append", "default": []}
-    for changing, what in ((joining, "and admins"), (leaving, "remove them as admins, but keep them as members")):
+    for changing in (joining, leaving, giving, taking):
         changing.add_argument("project", metavar="PROJECT")
+        if changing in (giving, taking):
+            changing.add_argument("role", metavar="ROLE")
         changing.add_argument("uids", metavar="UID", nargs="*")
         changing.add_argument("--project", dest="inner", metavar="NAME", **several, help="all members of that project")
         changing.add_argument(
@@ -83,8 +94,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         changing.add_argument(
             "--group", dest="groups", metavar="DN", **several, help="all members of that groupOfNames"
         )
-        changing.add_argument("--admin", action="store_true", help=what)
-    for editing in (adding, setting, unsetting, deleting, joining, leaving):
+    joining.add_argument("--admin", action="store_true", help="and admins")
+    leaving.add_argument("--admin", action="store_true", help="remove them as admins, but keep them as members")
+    for editing in (adding, setting, unsetting, deleting, joining, leaving, giving, taking):
         edit_options(editing)
         full_option(editing)
         json_option(editing)
@@ -215,8 +227,16 @@ def _member_remove(call: Call) -> int:
 
 
 def _member(call: Call, do: Callable[..., Receipt]) -> int:
-    arguments = call.arguments
+    arguments, chosen = call.arguments, _chosen(call)
     project = ProjectName(arguments.project)
+    with desk_of(call) as desk:
+        receipt = do(desk, project, chosen, admin=arguments.admin, reason=arguments.reason, dry_run=arguments.dry_run)
+    return edit_result(call, receipt)
+
+
+def _chosen(call: Call) -> Chosen:
+    """Return who is meant."""
+    arguments = call.arguments
     chosen = Chosen(
         each(PersonName, arguments.uids),
         each(ProjectName, arguments.inner),
@@ -225,9 +245,37 @@ def _member(call: Call, do: Callable[..., Receipt]) -> int:
     )
     if chosen == Chosen():
         raise UsageError("say who: UID…, --project NAME, --role NAME/ROLE or --group DN")
+    return chosen
+
+
+def _role_add(call: Call) -> int:
+    return _role_change(call, belonging.role_add)
+
+
+def _role_remove(call: Call) -> int:
+    return _role_change(call, belonging.role_remove)
+
+
+def _role_change(call: Call, do: Callable[..., Receipt]) -> int:
+    arguments, chosen = call.arguments, _chosen(call)
+    project = ProjectName(arguments.project)
     with desk_of(call) as desk:
-        receipt = do(desk, project, chosen, admin=arguments.admin, reason=arguments.reason, dry_run=arguments.dry_run)
+        receipt = do(desk, project, arguments.role, chosen, reason=arguments.reason, dry_run=arguments.dry_run)
     return edit_result(call, receipt)
+
+
+def _role_list(call: Call) -> int:
+    project, settings = ProjectName(call.arguments.project), call.settings
+    with LdapSource(settings) as source:
+        _row(project, source, call)
+        found = list(belonging.all_holders(project, source, settings))
+    document = {
+        "project": project,
+        "people": [{"uid": one.uid, "role": one.role, "way": one.way} for one in found],
+    }
+    rows = [(one.uid, one.role, " > ".join(one.way) or "-") for one in found]
+    call.show_rows(document, ("UID", "ROLE", "BY WAY OF"), rows, "nobody holds a role in it")
+    return 0
 
 
 def _role(text: str) -> tuple[ProjectName, str]:

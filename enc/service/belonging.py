@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from enc.directory.ldap_store import LdapSource
-from enc.edits.change import Change, Step, modifying
+from enc.edits.change import Change, Step, making, modifying
 from enc.edits.wanted import to_hold
 from enc.rights.groups import DEEPEST, Group, Groups, Path, normal
-from enc.rights.roles import MEMBER, PROJECTADMIN, ROLES, Held, Role
+from enc.rights.roles import MEMBER, PROJECTADMIN, Held, Role, table_of
 from enc.service import people
 from enc.service.desk import Desk, Plan, Receipt
 from enc.settings import Settings
@@ -150,19 +150,65 @@ def member_remove(
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
+def role_add(
+    desk: Desk, project: ProjectName, name: str, chosen: Chosen, *, reason: str, dry_run: bool = False
+) -> Receipt:
+    """Let people and groups hold a role in a project; its entry is made if there is none, which operators may."""
+    place = _own_role(desk, project, name)
+    role = desk.editor.read(place)
+    groups = people.groups_in(desk.source, desk.settings, desk.person.table)
+    inner = tuple(_existing(chosen, groups, desk))
+    have = set(map(normal, role.all("roleOccupant"))) if role is not None else set()
+    new = [one for one in (*people_dns(chosen.people, desk), *inner) if normal(one) not in have]
+    if role is None:
+        attributes = {"objectClass": ("organizationalRole",), "cn": (name,), "roleOccupant": tuple(new)}
+        steps = [making(place, attributes)]
+    else:
+        steps = _steps(role, to_hold(role, "roleOccupant", new))
+    told = tuple(dict.fromkeys(_advice(place, [one for one in new if one in inner], groups, desk.settings)))
+    plan = Plan("project role add", f"project {project}", project, tuple(steps), remarks=told)
+    return desk.submit(plan, reason=reason, dry_run=dry_run)
+
+
+def role_remove(
+    desk: Desk, project: ProjectName, name: str, chosen: Chosen, *, reason: str, dry_run: bool = False
+) -> Receipt:
+    """Let people and groups hold a role in a project no more, those that are gone from LDAP too."""
+    role = desk.editor.read(_own_role(desk, project, name))
+    gone = _listed(chosen, role.all("roleOccupant"), desk) if role is not None else ()
+    steps = _steps(role, to_hold(role, "roleOccupant", (), gone)) if role is not None else []
+    plan = Plan("project role remove", f"project {project}", project, tuple(steps))
+    return desk.submit(plan, reason=reason, dry_run=dry_run)
+
+
+def _own_role(desk: Desk, project: ProjectName, name: str) -> str:
+    """Return the DN of the entry that lists who holds a role; raise if there is no such project, or no such role."""
+    record = project_entry(project, desk)
+    known = {role.name: role for role in desk.person.table if role.held is Held.OCCUPANT}
+    role = known.get(name)
+    if role is None or role.entry is None:
+        raise NotFound(f"there is no role {name} in projects (projects.roles); there are {', '.join(known)}")
+    return dn.build("cn", role.entry(desk.settings), record.dn)
+
+
 def everybody_in(project: ProjectName, source: LdapSource, settings: Settings) -> list[Belonging]:
     """Return who is in a project by whichever way, each person once: in the highest role that they have there."""
+    found: dict[str, Belonging] = {}
+    for one in all_holders(project, source, settings):
+        found.setdefault(normal(one.dn), one)
+    return list(found.values())
+
+
+def all_holders(project: ProjectName, source: LdapSource, settings: Settings) -> Iterator[Belonging]:
+    """Yield who is in a project, once for each role that they have there, the highest first."""
     groups = people.groups_in(source, settings)
     top = dn.build("cn", project, settings.projects_base)
-    found: dict[str, Belonging] = {}
-    for role in ROLES:
+    for role in table_of(settings):
         if role.held not in (Held.OCCUPANT, Held.MEMBER):
             continue
         place = dn.build("cn", role.entry(settings), top) if role.entry is not None else top
         for person, way in people_in(place, groups, settings).items():
-            named = tuple(shown(one, settings) for one in way[1:])
-            found.setdefault(normal(person), Belonging(people.shown(person), person, called(role), named))
-    return list(found.values())
+            yield Belonging(people.shown(person), person, called(role), tuple(shown(one, settings) for one in way[1:]))
 
 
 def people_in(place: str, groups: Groups, settings: Settings) -> dict[str, Path]:

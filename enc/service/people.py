@@ -18,7 +18,7 @@ from collections.abc import Iterable
 
 from enc.directory.ldap_store import LdapSource
 from enc.rights.groups import LISTS, Group, Groups, holdings, normal
-from enc.rights.roles import OPERATOR, ROLES, Held, Holding, Person, Role
+from enc.rights.roles import OPERATOR, Held, Holding, Person, Role, table_of
 from enc.settings import Settings
 from enc.terms import dn
 from enc.terms.errors import ClassificationError, ConfigurationError, InvalidName, NotFound
@@ -29,39 +29,42 @@ from enc.terms.record import Record
 _GROUPS = "(objectClass=groupOfNames)(objectClass=organizationalRole)"
 
 
-def local() -> Person:
+def local(settings: Settings | None = None) -> Person:
     """Return whoever runs this command without naming a person.
 
     That is an operator: to write at all takes the writing account's secret (or
     the directory's own user) and the audit trail, which the system's file
-    permissions guard.
+    permissions guard. `settings` say which roles there are besides.
     """
     from enc.edits import audit  # here, because a hook that asks for a person must not wait for what edits need
 
     user, behind = audit.local_user()
-    return Person(f"{user} (logged in as {behind})" if behind else user, holds=frozenset({Holding(OPERATOR.name)}))
+    name, table = f"{user} (logged in as {behind})" if behind else user, table_of(settings or Settings())
+    return Person(name, holds=frozenset({Holding(OPERATOR.name)}), table=table)
 
 
 def find(
-    uid: PersonName, source: LdapSource, settings: Settings, table: tuple[Role, ...] = ROLES
+    uid: PersonName, source: LdapSource, settings: Settings, table: tuple[Role, ...] | None = None
 ) -> Person:
-    """Return the person and their roles of `table` as LDAP has them now; raise `NotFound`."""
+    """Return the person and their roles of `table` (None: the settings') as LDAP has them now; raise `NotFound`."""
+    table = table or table_of(settings)
     entry, groups = look_up(uid, source, settings, table)
     return with_roles(uid, entry, groups, settings, table)
 
 
 def with_roles(
-    uid: PersonName, entry: Record, groups: Groups, settings: Settings, table: tuple[Role, ...] = ROLES
+    uid: PersonName, entry: Record, groups: Groups, settings: Settings, table: tuple[Role, ...] | None = None
 ) -> Person:
     """Return the person whose entry that is, with their roles; asks nobody."""
+    table = table or table_of(settings)
     return Person(str(uid), entry.dn, frozenset(holdings(entry.dn, groups, settings, table)), table)
 
 
 def look_up(
-    uid: PersonName, source: LdapSource, settings: Settings, table: tuple[Role, ...] = ROLES
+    uid: PersonName, source: LdapSource, settings: Settings, table: tuple[Role, ...] | None = None
 ) -> tuple[Record, Groups]:
     """Return the person's entry and all groups, by one question; raise as `entry_of` does."""
-    places = _places(settings, table)
+    places = _places(settings, table or table_of(settings))
     base, asked = _above_all((settings.people_base, *places)), _filter_of(uid, settings)
     known = _read(asked)
     if base and known is not None:
@@ -73,9 +76,9 @@ def look_up(
     return entry_of(uid, source, settings), groups_in(source, settings, table)
 
 
-def groups_in(source: LdapSource, settings: Settings, table: tuple[Role, ...] = ROLES) -> Groups:
+def groups_in(source: LdapSource, settings: Settings, table: tuple[Role, ...] | None = None) -> Groups:
     """Return all groups that count, with those whom they list."""
-    places, wanted = _places(settings, table), f"(|{_GROUPS}{_projects(settings)})"
+    places, wanted = _places(settings, table or table_of(settings)), f"(|{_GROUPS}{_projects(settings)})"
     base = _above_all(places)
     records = source.search(base, wanted, attributes=("objectClass", *LISTS)) if base else []
     if not records:

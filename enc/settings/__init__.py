@@ -45,6 +45,7 @@ from enc.settings.site import (
     NodeSettings,
     PeopleSettings,
     ProjectSettings,
+    RoleSettings,
     SiteSettings,
     TlsSettings,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "PuppetfileSettings",
     "PuppetserverSettings",
     "PushSettings",
+    "RoleSettings",
     "Section",
     "SelfMasterSettings",
     "Settings",

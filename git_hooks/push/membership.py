@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 from enc.programs import whole_file
 from enc.programs.whole_file import Strength
-from enc.rights.roles import ROLES, Person, Role, remembered
+from enc.rights.roles import Person, Role, remembered, table_of
 from enc.terms.environments import Place, Rules, rivals
 from enc.terms.errors import DirectoryUnreachable, NotFound
 from enc.terms.names import PersonName, ProjectName
@@ -70,16 +70,17 @@ class Membership:
         self,
         settings: Settings,
         clock: Callable[[], float],
-        table: tuple[Role, ...] = ROLES,
+        table: tuple[Role, ...] | None = None,
         known: KnownGroups | None = None,
     ) -> None:
-        """Connect to nothing yet; `clock` gives seconds since 1970; the roles of `table` are asked about.
+        """Connect to nothing yet; `clock` gives seconds since 1970; the roles of `table` are asked about
+        (None: the settings').
 
         `known` is what others of the same settings and table share with it.
         """
         self._settings = settings
         self._clock = clock
-        self._table = table
+        self._table = table or table_of(settings)
         self._known = known or KnownGroups()
         self._directory = f"{settings.branches.repository}/puppetmaster/roles"
         self._source: LdapSource | None = None

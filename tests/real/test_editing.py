@@ -881,3 +881,29 @@ def test_who_may_change_a_project_gets_nothing_in_one_that_is_in_it(admin: Run, 
     assert admin("project", "member", "add", "red", "--project", "blue", "--reason", WHY)[0] == 0
     assert held(settings, "anna") == {("projectadmin", "red"), ("member", "red")}
     assert held(settings, "mia") == {("member", "red")}
+
+
+def test_a_role_of_the_sites_own_is_given_and_taken(
+    admin: Run, config: Path, slapd: Slapd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text(config.read_text() + "projects: {roles: [{name: deployer, may: [NODE_EDIT, BRANCH_PUSH]}]}\n")
+    settings = load(config)
+    give = ("project", "role", "add", "red", "deployer", "--reason", WHY)
+    assert admin("project", "role", "add", "red", "nosuch", "mia", "--reason", WHY)[0] == 1
+    monkeypatch.setattr("sys.stdin", io.StringIO("pw-anna\n"))
+    status, _, told = admin(*give, "mia", "--as", "anna")
+    assert status == 1 and "anna" in told and "operators may" in told, "an admin makes no role's entry"
+    made = admin(*give, "mia", "--project", "blue", "--json")
+    assert made[0] == 0
+    assert {("deployer", "red"), ("member", "red")} == held(settings, "mia")
+    assert ("deployer", "red") in held(settings, "bert")
+    document = json.loads(admin("project", "role", "list", "red", "--json")[1])
+    assert {"uid": "bert", "role": "deployer", "way": ["project blue"]} in document["people"]
+    assert "bert" in admin("project", "member", "list", "red", "--effective")[1]
+    monkeypatch.setattr("sys.stdin", io.StringIO("pw-anna\n"))
+    slapd.restart(roles=(("deployer", ("NODE_EDIT", "BRANCH_PUSH")),))  # whose own rules are made at its start
+    take = ("project", "role", "remove", "red", "deployer", "--project", "blue", "--reason", WHY)
+    assert admin(*take, "--as", "anna")[0] == 0, "but says who holds it"
+    assert ("deployer", "red") not in held(settings, "bert")
+    slapd.restart(roles=())
+    assert admin("project", "set", "red", "--prefix", "deployer", "--class", "x", "--reason", WHY)[0] == 2

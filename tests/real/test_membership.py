@@ -12,10 +12,11 @@ import pytest
 import yaml
 from ldap3 import Connection
 
+from enc.directory.embedded_config import StartOptions
 from enc.directory.ldap_store import LdapSource
 from enc.edits.change import Change, Step
 from enc.rights.groups import holdings, normal
-from enc.rights.roles import ROLES, Action, Holding, Person, allowed
+from enc.rights.roles import Action, Holding, Person, allowed, table_of
 from enc.service import people
 from enc.service.desk import Desk, Plan, open_desk
 from enc.settings import Settings, config
@@ -50,7 +51,8 @@ class Asked(NamedTuple):
 
 @pytest.fixture(scope="module")
 def slapd(make_module_slapd: SlapdMaker) -> Slapd:
-    made = make_module_slapd()
+    roles = tuple((name, tuple(may)) for name, may in DATA["roles"].items())
+    made = make_module_slapd(options=StartOptions(roles=roles))
     populate(made)
     return made
 
@@ -63,6 +65,7 @@ def settings(slapd: Slapd, tmp_path_factory: pytest.TempPathFactory) -> Settings
     document["audit"] = {"file": str(base / "trail.jsonl")}
     document["branches"] = {"repository": str(base / "repository"), "transport": {"tokens": str(base / "tokens")}}
     document["pushes"] = {"roles_kept": 0}
+    document["projects"] = {"roles": [{"name": name, "may": may} for name, may in DATA["roles"].items()]}
     (base / "config.yaml").write_text(yaml.safe_dump(document))
     return config.load(base / "config.yaml")
 
@@ -192,9 +195,9 @@ WAYS = [row for row in DATA["rows"] if "way" in row]
 def test_the_way_is_told(row: dict[str, list[str]], settings: Settings) -> None:
     with LdapSource(settings) as source:
         entry, groups = people.look_up(PersonName(str(row["who"])), source, settings)
-    held = holdings(entry.dn, groups, settings)
+    held = holdings(entry.dn, groups, settings, table_of(settings))
     project = ProjectName(str(row["of"]))
-    possible = (found for role in ROLES for found in (Holding(role.name), Holding(role.name, project)))
+    possible = (found for role in table_of(settings) for found in (Holding(role.name), Holding(role.name, project)))
     first = next(found for found in possible if found in held)
     assert [normal(one) for one in held[first]] == way(row["way"])
 

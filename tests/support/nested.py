@@ -94,9 +94,10 @@ def _project(manager: Connection, name: str, lists: dict[str, list[str]]) -> Non
     classes = ["groupOfNames", "puppetClient", "puppetmasterClassification"]
     members = [place(one) for one in lists["member"]]
     _add(manager, top, {"objectClass": classes, "cn": name, "member": members})
-    occupants = [place(one) for one in lists["projectadmin"]]
-    role = {"objectClass": "organizationalRole", "cn": "projectadmin", "roleOccupant": occupants}
-    _add(manager, f"cn=projectadmin,{top}", role)
+    for role, names in lists.items():
+        if role != "member":
+            held = {"roleOccupant": [place(one) for one in names]}
+            _add(manager, f"cn={role},{top}", {"objectClass": "organizationalRole", "cn": role, **held})
     _add(manager, f"cn=web,{top}", {"objectClass": "puppetmasterScope", "cn": "web", "description": "x"})
     _hosts(manager, name)
 
