@@ -22,6 +22,7 @@ Not here: asking LDAP (service/people.py), what a role may do (roles.py).
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,8 +47,16 @@ LISTS = ("member", "roleOccupant")
 Path = tuple[str, ...]
 """The DNs of the groups on a way, from the one that is held to the one that lists the person."""
 
-_PLAIN = re.compile(r"[A-Za-z0-9=,._@-]+")
-"""What a DN is made of that is its own normal form once it is lower-cased."""
+_PLAIN = re.compile(r"(?:(?:cn|uid|ou|dc|o|c|l)=[a-z0-9._@-]+(?:,|\Z))+", re.ASCII | re.IGNORECASE)
+"""A DN that is its own normal form once it is lower-cased, as nearly all are."""
+
+_SPELLED = {
+    "commonname": "cn", "userid": "uid", "organizationalunitname": "ou", "domaincomponent": "dc",
+    "organizationname": "o", "countryname": "c", "localityname": "l",
+    "2.5.4.3": "cn", "0.9.2342.19200300.100.1.1": "uid", "2.5.4.11": "ou", "0.9.2342.19200300.100.1.25": "dc",
+    "2.5.4.10": "o", "2.5.4.6": "c", "2.5.4.7": "l",
+}
+"""Other names of the attributes that stand in DNs (RFC 4519), which servers take for the same and keep as they come."""
 
 
 class Group(NamedTuple):
@@ -135,12 +144,13 @@ class Groups:
 
 def normal(place: str) -> str:
     """Return the form of a DN that is equal for equal names; of what is none, the value as it is compared."""
-    if _PLAIN.fullmatch(place) and "=" in place:
+    if _PLAIN.fullmatch(place):
         return place.lower()
     try:
-        return dn.normalise(place)
+        parts = (part.partition("=") for part in dn.normalise(unicodedata.normalize("NFKC", place)).split(","))
     except InvalidName:
         return folded(place)
+    return ",".join(f"{_SPELLED.get(name, name)}{equals}{value}" for name, equals, value in parts)
 
 
 def holdings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,7 +70,8 @@ def test_a_role_of_a_project_that_is_gone_is_nobodys() -> None:
 @given(st.text(max_size=20), st.sampled_from(["cn", "CN", "uid"]))
 def test_names_are_compared_as_ever(text: str, attribute: str) -> None:
     name = f"{attribute}={dn.escape(text)},ou=Groups,{S}"
-    assert normal(name) == dn.normalise(name)
+    assert normal(name) == dn.normalise(unicodedata.normalize("NFKC", name))
+    assert normal(f"commonName={dn.escape(text)},2.5.4.11=groups,{S}") == normal(f"cn={dn.escape(text)},ou=groups,{S}")
 
 
 def test_a_large_site_is_walked_in_a_moment() -> None:
