@@ -38,8 +38,8 @@ a user to slapd all the same, so the first rule lets only those pass who are ent
 Groups in groups (enc/rights/groups.py): slapd's own `group` sees who is listed in the entry itself. For whoever comes
 by way of other groups there are sets (slapd.access(5)), one for each way that a path of `DEEPEST` groups can take
 through the two attributes: `[the entry]/member/roleOccupant/… & user`. slapd looks each name up that such a set goes
-through, people too, and keeps nothing of it. So three things come first: the entry's own list; one look whether the
-entry lists any group at all, which ends the matter for nearly all; and each set begins with an entry that does. Groups
+through, people too, and keeps nothing of it. So two things come first: the entry's own list, and one look whether the
+entry lists any group at all, which ends the matter for nearly all; what comes then is a directive of its own. Groups
 are known by where they stand, below `ou=projects` or `ou=groups`. A set's text has 1,023 characters at most once the
 project's name is in it (slapd cuts the rest off), which is why there are many short ones.
 
@@ -130,8 +130,10 @@ class Holders(NamedTuple):
 
     direct: str
     """Who is listed in the role's own entry."""
+    some: str = ""
+    """Everybody who has signed in, if that entry lists any group; empty: it is no entry."""
     alone: str = ""
-    """Everybody who has signed in, if that entry lists no group; empty: it is no entry."""
+    """Likewise, if it is there and lists none."""
     nested: tuple[str, ...] = ()
     """Who comes by way of other groups, if it lists any."""
 
@@ -299,6 +301,7 @@ def _through(place: str, direct: str, attribute: str, style: str, suffix: str) -
     ways = (way for length in range(1, DEEPEST) for way in product(LISTS, repeat=length))
     return Holders(
         direct,
+        f'users {style}="[{uri}(|{listed})]/entryDN"',
         f'users {style}="[{uri}(!(|{listed}))]/entryDN"',
         tuple(f'users {style}="[{uri}(|{listed})]/{attribute}/{"/".join(way)} & user"' for way in ways),
     )
@@ -314,21 +317,36 @@ def _each(who: Iterable[Holders], access: str) -> list[_Grant]:
 
 
 def _rule(what: str, *by: str | _Grant) -> str:
-    """One directive; slapd itself ends every list with `by * none`."""
-    return "\n".join((f"access to {what}", *(f"\tby {who}" for who in _clauses(by))))
+    """One directive, and where groups can be listed a second; slapd itself ends every list with `by * none`."""
+    if any(isinstance(one, _Grant) and one.who.nested for one in by) and "* break" not in by:
+        return f"{_directive(what, _looking(by))}\n{_directive(what, _clauses(by))}"
+    return _directive(what, _clauses(by))
+
+
+def _directive(what: str, clauses: Iterable[str]) -> str:
+    return "\n".join((f"access to {what}", *(f"\tby {clause}" for clause in clauses)))
+
+
+def _looking(by: Sequence[str | _Grant]) -> Iterator[str]:
+    """Yield the clauses that decide without following groups, and leave what they cannot to the next directive."""
+    for one in by:
+        if isinstance(one, str):
+            yield one
+        else:
+            yield f"{one.who.direct} {one.access}"
+            if one.who.some:
+                yield f"{one.who.some} break"
 
 
 def _clauses(by: Sequence[str | _Grant]) -> Iterator[str]:
-    """Yield the clauses in their order, which is of weight: the first that fits is the one that counts."""
-    for place, one in enumerate(by):
+    """Yield all clauses in their order, which is of weight: the first that fits is the one that counts."""
+    for one in by:
         if isinstance(one, str):
             yield one
             continue
         yield f"{one.who.direct} {one.access}"
-        later = by[place + 1 :]
-        if one.who.alone and not any(isinstance(other, _Grant) for other in later):
-            rest = (str(other).split(" ", 1) for other in later)
-            yield f"{one.who.alone} {next((access for who, access in rest if who in ('users', '*')), 'none')}"
+        if one.who.alone and "* break" in by:
+            yield f"{one.who.alone} break"
         yield from (f"{way} {one.access}" for way in one.who.nested)
 
 
