@@ -182,8 +182,8 @@ def access_rules(suffix: str, table: tuple[Role, ...] = ROLES, *, hashes: str = 
             _rule(
                 "*",
                 f'dn.exact="{READER.dn(suffix)}" read',
-                *_each(everything, "write"),
                 "anonymous auth",
+                *_each(everything, "write"),
                 "* break",
             ),
             _rule(f"* attrs={','.join(f'{name};lang-' for name in (*ADMINS_ATTRIBUTES, *_OWN))}", "users read"),
@@ -303,7 +303,7 @@ def _through(place: str, direct: str, attribute: str, style: str, suffix: str) -
         direct,
         f'users {style}="[{uri}(|{listed})]/entryDN"',
         f'users {style}="[{uri}(!(|{listed}))]/entryDN"',
-        tuple(f'users {style}="[{uri}(|{listed})]/{attribute}/{"/".join(way)} & user"' for way in ways),
+        tuple(f'{style}="[{place}]/{attribute}/{"/".join(way)} & user"' for way in ways),
     )
 
 
