@@ -39,6 +39,8 @@ class Arrivals:
         """The newest entryCSN that came in; for who measures the lag to reset."""
         self.groups_changed = True
         """Whether a group changed; for who looks at groups to reset."""
+        self.membership_changed = True
+        """Whether a project, a role or a group changed; for who says so to reset."""
 
     def start(self) -> None:
         """Know again which entries could not be looked at."""
@@ -75,3 +77,4 @@ class Arrivals:
     def _changed(self, feed: Feed, count: int) -> None:
         self._numbers.changes_total += count
         self.groups_changed |= feed == "groups" and count > 0
+        self.membership_changed |= feed in ("projects", "groups") and count > 0

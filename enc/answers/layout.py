@@ -44,6 +44,11 @@ class Layout:
         return self.root / "contact"
 
     @property
+    def membership(self) -> Path:
+        """When the follower last saw a project, a role or a group change: seconds since 1970, for who keeps roles."""
+        return self.root / "membership"
+
+    @property
     def nodes(self) -> Path:
         """CERTNAME.yaml: finished answers, without the number of seconds at their end."""
         return self.root / "nodes"

@@ -104,6 +104,9 @@ class Session:
         while not self._stop.is_set():
             if self._intake.apply(self._intake.take(min(self._pause, 0.5), _TAKEN)):
                 self._retain()
+            if self._intake.arrivals.membership_changed:
+                self._writer.membership(time.time())
+                self._intake.arrivals.membership_changed = False
             if self._intake.complete():
                 self._copy.worklist.mark_over(time.time())
                 self._make()

@@ -226,6 +226,10 @@ class AnswerWriter:
         """Say how many certificate requests are judged at once, and in which directory the journals of that are."""
         self._put(self._root, "signing", f"{judges} {journals}\n")
 
+    def membership(self, at: float) -> None:
+        """Say when a project, a role or a group was last seen to change (epoch seconds)."""
+        self._put(self._root, self._layout.membership.name, f"{at:.6f}\n")
+
     def contact(self, contact: Contact) -> None:
         """Say how the copy is doing."""
         self._put(self._root, "contact", contact.line())

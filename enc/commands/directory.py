@@ -63,7 +63,8 @@ def run(call: Call) -> int:
     place = directory.home.data_dir
     if arguments.action == "start":
         listen = tuple(Listening.parse(text) for text in arguments.listen)
-        options = StartOptions(arguments.port, _tls(arguments), listen, site_projects=_site_projects(call))
+        parts = arguments.port, _tls(arguments), listen
+        options = StartOptions(*parts, site_projects=_site_projects(call), roles=_roles(call))
         directory.init(ldif=arguments.ldif, port=arguments.port)
         status = directory.start(options)
         if away := [one.uri for one in listen if one.uri not in status.uris]:
@@ -103,6 +104,13 @@ def _site_projects(call: Call) -> tuple[str, ...] | None:
     if call.arguments.data_directory is not None:
         return None
     return call.settings.domains.site_projects or None
+
+
+def _roles(call: Call) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
+    """Return the roles of the site's own; None: those of last time."""
+    if call.arguments.data_directory is not None:
+        return None
+    return tuple((role.name, role.may) for role in call.settings.projects.roles)
 
 
 def _tls(arguments: argparse.Namespace) -> TlsFiles | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 from enc.classify.kinds import DESCRIPTION, ENVIRONMENT
 from enc.commands.call import Call, edit_options, full_option, json_option, whole_number
@@ -19,9 +20,19 @@ from enc.commands.wishes import (
     withdrawal_options,
 )
 from enc.directory.ldap_store import LdapSource
-from enc.service import people, posix, projects, survey
+from enc.service import belonging, posix, projects, survey
+from enc.service.belonging import Chosen
 from enc.service.desk import Receipt
-from enc.terms.errors import DirectoryUnreachable, ExitStatus, NotFound, ToolkitError, UsageError, one_line
+from enc.terms import dn
+from enc.terms.errors import (
+    DirectoryUnreachable,
+    ExitStatus,
+    InvalidName,
+    NotFound,
+    ToolkitError,
+    UsageError,
+    one_line,
+)
 from enc.terms.names import PersonName, PrefixName, ProjectName
 
 SUMMARY = "show and edit projects, their members, their prefixes, the site's default and groups"
@@ -70,12 +81,35 @@ def configure(parser: argparse.ArgumentParser) -> None:
     leaving = verb(under, "remove", "remove people from a project", _member_remove)
     showing = verb(under, "list", "list the people of a project", _member_list)
     showing.add_argument("project", metavar="PROJECT")
+    showing.add_argument(
+        "--effective", action="store_true", help="everybody who is in it, also by way of groups, and by which"
+    )
     json_option(showing)
-    for changing, what in ((joining, "and admins"), (leaving, "remove them as admins, but keep them as members")):
+    role = below.add_parser(
+        "role", help="change who holds a role in a project", description="change who holds a role in a project"
+    )
+    of_role = role.add_subparsers(dest="role_verb", metavar="VERB", required=True)
+    giving = verb(of_role, "add", "let people hold a role of the site's own (projects.roles) in a project", _role_add)
+    taking = verb(of_role, "remove", "let people hold it no more", _role_remove)
+    telling = verb(of_role, "list", "list who holds which role in a project, also by way of groups", _role_list)
+    telling.add_argument("project", metavar="PROJECT")
+    json_option(telling)
+    several: dict[str, Any] = {"action": "append", "default": []}
+    for changing in (joining, leaving, giving, taking):
         changing.add_argument("project", metavar="PROJECT")
-        changing.add_argument("uids", metavar="UID", nargs="+")
-        changing.add_argument("--admin", action="store_true", help=what)
-    for editing in (adding, setting, unsetting, grouping, deleting, joining, leaving):
+        if changing in (giving, taking):
+            changing.add_argument("role", metavar="ROLE")
+        changing.add_argument("uids", metavar="UID", nargs="*")
+        changing.add_argument("--project", dest="inner", metavar="NAME", **several, help="all members of that project")
+        changing.add_argument(
+            "--role", dest="roles", metavar="NAME/ROLE", **several, help="all who hold that role of that project"
+        )
+        changing.add_argument(
+            "--group", dest="groups", metavar="DN", **several, help="all members of that groupOfNames"
+        )
+    joining.add_argument("--admin", action="store_true", help="and admins")
+    leaving.add_argument("--admin", action="store_true", help="remove them as admins, but keep them as members")
+    for editing in (adding, setting, unsetting, grouping, deleting, joining, leaving, giving, taking):
         edit_options(editing)
         full_option(editing)
         json_option(editing)
@@ -138,7 +172,7 @@ def _posix(call: Call) -> int:
             posix.prepare(desk)
         for project in wanted or sorted(desk.source.project_names()):
             try:
-                record = projects.project_entry(project, desk)
+                record = belonging.project_entry(project, desk)
                 receipts.append(
                     posix.reconcile(
                         desk, project, record, gid=gid, reason=arguments.reason, dry_run=arguments.dry_run
@@ -164,7 +198,7 @@ def _posix(call: Call) -> int:
 
 def _list(call: Call) -> int:
     with LdapSource(call.settings) as source:
-        rows = survey.projects(source, call.settings, people.shown)
+        rows = survey.projects(source, call.settings, _shown(call))
     documents = [
         {
             "project": row.name,
@@ -185,10 +219,14 @@ def _list(call: Call) -> int:
 
 
 def _row(project: ProjectName, source: LdapSource, call: Call) -> survey.ProjectRow:
-    for row in survey.projects(source, call.settings, people.shown):
+    for row in survey.projects(source, call.settings, _shown(call)):
         if row.name == project:
             return row
     raise NotFound(f"no project {project} below {call.settings.projects_base}")
+
+
+def _shown(call: Call) -> Callable[[str], str]:
+    return lambda place: belonging.shown(place, call.settings)
 
 
 def _show(call: Call) -> int:
@@ -237,27 +275,98 @@ def _delete(call: Call) -> int:
 
 
 def _member_add(call: Call) -> int:
-    return _member(call, projects.member_add)
+    return _member(call, belonging.member_add)
 
 
 def _member_remove(call: Call) -> int:
-    return _member(call, projects.member_remove)
+    return _member(call, belonging.member_remove)
 
 
 def _member(call: Call, do: Callable[..., Receipt]) -> int:
-    arguments = call.arguments
-    project, uids = ProjectName(arguments.project), each(PersonName, arguments.uids)
+    arguments, chosen = call.arguments, _chosen(call)
+    project = ProjectName(arguments.project)
     with desk_of(call) as desk:
-        receipt = do(desk, project, uids, admin=arguments.admin, reason=arguments.reason, dry_run=arguments.dry_run)
+        receipt = do(desk, project, chosen, admin=arguments.admin, reason=arguments.reason, dry_run=arguments.dry_run)
     return edit_result(call, receipt)
 
 
+def _chosen(call: Call) -> Chosen:
+    """Return who is meant."""
+    arguments = call.arguments
+    chosen = Chosen(
+        each(PersonName, arguments.uids),
+        each(ProjectName, arguments.inner),
+        tuple(map(_role, arguments.roles)),
+        tuple(map(_group, arguments.groups)),
+    )
+    if chosen == Chosen():
+        raise UsageError("say who: UID…, --project NAME, --role NAME/ROLE or --group DN")
+    return chosen
+
+
+def _role_add(call: Call) -> int:
+    return _role_change(call, belonging.role_add)
+
+
+def _role_remove(call: Call) -> int:
+    return _role_change(call, belonging.role_remove)
+
+
+def _role_change(call: Call, do: Callable[..., Receipt]) -> int:
+    arguments, chosen = call.arguments, _chosen(call)
+    project = ProjectName(arguments.project)
+    with desk_of(call) as desk:
+        receipt = do(desk, project, arguments.role, chosen, reason=arguments.reason, dry_run=arguments.dry_run)
+    return edit_result(call, receipt)
+
+
+def _role_list(call: Call) -> int:
+    project, settings = ProjectName(call.arguments.project), call.settings
+    with LdapSource(settings) as source:
+        _row(project, source, call)
+        found = list(belonging.all_holders(project, source, settings))
+    document = {
+        "project": project,
+        "people": [{"uid": one.uid, "role": one.role, "way": one.way} for one in found],
+    }
+    rows = [(one.uid, one.role, " > ".join(one.way) or "-") for one in found]
+    call.show_rows(document, ("UID", "ROLE", "BY WAY OF"), rows, "nobody holds a role in it")
+    return 0
+
+
+def _role(text: str) -> tuple[ProjectName, str]:
+    project, slash, name = text.partition("/")
+    if not slash or not name or not name.isprintable():
+        raise UsageError(f"--role {one_line(text)}: write PROJECT/ROLE, for example tools/projectadmin")
+    return ProjectName(project), name
+
+
+def _group(text: str) -> str:
+    try:
+        return dn.normalise(text) and text
+    except InvalidName as error:
+        raise UsageError(f"--group {one_line(error.message)}") from error
+
+
 def _member_list(call: Call) -> int:
-    project = ProjectName(call.arguments.project)
-    with LdapSource(call.settings) as source:
+    project, settings = ProjectName(call.arguments.project), call.settings
+    with LdapSource(settings) as source:
         row = _row(project, source, call)
+        found = belonging.everybody_in(project, source, settings) if call.arguments.effective else None
     everybody = list(dict.fromkeys((*row.admins, *row.members)))
-    roles = [(uid, "admin" if uid in row.admins else "member") for uid in everybody]
-    document = {"project": project, "people": [{"uid": uid, "role": role} for uid, role in roles]}
-    call.show_rows(document, ("UID", "ROLE"), roles, "no people")
+    roles = [(name, "admin" if name in row.admins else "member") for name in everybody]
+    groups = [(name, role) for name, role in roles if belonging.is_group(name, settings)]
+    persons: list[tuple[str, str, tuple[str, ...]]] = [(*one, ()) for one in roles if one not in groups]
+    if found is not None:
+        persons = [(one.uid, one.role, one.way) for one in found]
+    document = {
+        "project": project,
+        "people": [{"uid": uid, "role": role, "way": way} for uid, role, way in persons],
+        "groups": [{"group": name, "role": role} for name, role in groups],
+    }
+    if found is not None:
+        ways = [(uid, role, " > ".join(way) or "-") for uid, role, way in persons]
+        call.show_rows(document, ("UID", "ROLE", "BY WAY OF"), ways, "no people")
+    else:
+        call.show_rows(document, ("UID", "ROLE"), roles, "no people")
     return 0

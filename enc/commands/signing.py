@@ -157,7 +157,7 @@ def _person(call: Call) -> Person:
     from enc.service import people
 
     if call.arguments.person is None:
-        return people.local()
+        return people.local(call.settings)
     with desk_of(call) as desk:
         return desk.person
 

@@ -35,6 +35,17 @@ matches. Some things are not obvious and must stay:
 Whoever signs in by SASL and is no entry here (each local account over ldapi is `…,cn=peercred,cn=external,cn=auth`) is
 a user to slapd all the same, so the first rule lets only those pass who are entries.
 
+Groups in groups (enc/rights/groups.py): slapd's own `group` sees who is listed in the entry itself. For whoever comes
+by way of other groups there are sets (slapd.access(5)), one for each way that a path of `DEEPEST` groups can take
+through the two attributes: `[the entry]/member/roleOccupant/… & user`. slapd looks each name up that such a set goes
+through, people too, and keeps nothing of it. So two things come first: the entry's own list, and one look whether the
+entry lists any group at all, which ends the matter for nearly all; what comes then is a directive of its own. Groups
+are known by where they stand, below `ou=projects` or `ou=groups`. A set's text has 1,023 characters at most once the
+project's name is in it (slapd cuts the rest off), which is why there are many short ones.
+
+Who is an operator by way of a group edits everything all the same, but is not free of slapd's limits on the size of
+an answer, and does not delete a project whose name another has too (`_rivals`): neither takes a set.
+
 Matching an object class by value means that admins add and delete single
 values; a modify that replaces the whole attribute is refused.
 """
@@ -42,13 +53,15 @@ values; a modify that replaces the whole attribute is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
+from typing import NamedTuple
 from urllib.parse import quote
 
 from enc.classify.kinds import GUEST, KINDS, TRIAL, attributes_of
 from enc.directory.name_rules import LABEL, LABELLED, UID
 from enc.directory.service_accounts import READER, SIGNER
+from enc.rights.groups import DEEPEST, LISTS
 from enc.rights.roles import ROLES, Action, Held, Role, role_entries
 from enc.settings import DirectorySettings, Settings
 
@@ -112,6 +125,26 @@ _NODE_FILTER = "(objectClass=puppetClient)"
 _PREFIX_FILTER = "(objectClass=puppetmasterScope)"
 
 
+class Holders(NamedTuple):
+    """Who holds a role, as slapd names them in a rule whose first group is the project."""
+
+    direct: str
+    """Who is listed in the role's own entry."""
+    some: str = ""
+    """Everybody who has signed in, if that entry lists any group; empty: it is no entry."""
+    alone: str = ""
+    """Likewise, if it is there and lists none."""
+    nested: tuple[str, ...] = ()
+    """Who comes by way of other groups, if it lists any."""
+
+
+class _Grant(NamedTuple):
+    """What holders of a role may do to something."""
+
+    who: Holders
+    access: str
+
+
 def access_rules(suffix: str, table: tuple[Role, ...] = ROLES, *, hashes: str = "") -> str:
     """Return the `access` directives of the database with `suffix` (of `embedded_config.check_suffix`'s form).
 
@@ -120,7 +153,7 @@ def access_rules(suffix: str, table: tuple[Role, ...] = ROLES, *, hashes: str = 
     top = re.escape(suffix).replace("\\", "\\\\")
     signer = f'dn.exact="{SIGNER.dn(suffix)}"'
     people = f'dn.onelevel="ou=people,{suffix}"'
-    everything = everything_editors(suffix, table)
+    everything = [_holders(role, suffix) for role in table if _edits_everything(role)]
     # One RDN with one value: neither a comma nor a plus can hide a second one.
     container = f'dn.regex="^ou=([^,+]+),ou=hosts,{top}$"'
     below = f'dn.regex="^cn=[^,+]+,ou=([^,+]+),ou=hosts,{top}$"'
@@ -149,8 +182,8 @@ def access_rules(suffix: str, table: tuple[Role, ...] = ROLES, *, hashes: str = 
             _rule(
                 "*",
                 f'dn.exact="{READER.dn(suffix)}" read',
-                *_each(everything, "write"),
                 "anonymous auth",
+                *_each(everything, "write"),
                 "* break",
             ),
             _rule(f"* attrs={','.join(f'{name};lang-' for name in (*ADMINS_ATTRIBUTES, *_OWN))}", "users read"),
@@ -205,8 +238,14 @@ def access_rules(suffix: str, table: tuple[Role, ...] = ROLES, *, hashes: str = 
 
 
 def everything_editors(suffix: str, table: tuple[Role, ...] = ROLES) -> list[str]:
-    """Return, as slapd names them, who may edit everything: operators."""
-    return [_holders(role, suffix) for role in table if _edits_everything(role)]
+    """Return, as slapd names them, who is listed as somebody who may edit everything: operators."""
+    return [_holders(role, suffix).direct for role in table if _edits_everything(role)]
+
+
+def everything_readers(suffix: str, table: tuple[Role, ...] = ROLES) -> list[str]:
+    """Return the `by` clauses that let all who may edit everything read, whichever way they are listed."""
+    editors = [_holders(role, suffix) for role in table if _edits_everything(role)]
+    return list(_clauses(_each(editors, "read")))
 
 
 def _strangers(suffix: str) -> str:
@@ -214,7 +253,7 @@ def _strangers(suffix: str) -> str:
     return _rule("*", f'dn.subtree="{suffix}" break', "anonymous break")
 
 
-def _rivals(suffix: str, everything: list[str]) -> Iterable[str]:
+def _rivals(suffix: str, everything: list[Holders]) -> Iterable[str]:
     """Let nobody add a project whose name differs from another's in '-' and '_' alone: to Puppet it is the same.
 
     A set is asked whether there is one already, spelled in any way; the entry itself is not there yet. What is there
@@ -228,7 +267,10 @@ def _rivals(suffix: str, everything: list[str]) -> Iterable[str]:
         found = "".join(f"(cn=$1{''.join(parts)})" for parts in product(*rest))
         there = f'set.expand="[ldap:///{quote(projects, safe="=,")}?entryDN?one?(|{found})]/entryDN"'
         yield _rule(
-            f'dn.regex="^cn={name},{top}$" attrs=entry', *(f"{who} {there} =zrscd" for who in everything), "* break"
+            f'dn.regex="^cn={name},{top}$" attrs=entry',
+            *(f"{who.direct} {there} =zrscd" for who in everything),
+            f"users {there} read",
+            "* break",
         )
 
 
@@ -236,19 +278,36 @@ def _edits_everything(role: Role) -> bool:
     return role.held is Held.GROUP and role.may >= PARTS | WHOLE
 
 
-def _editors(action: Action, suffix: str, table: tuple[Role, ...]) -> list[str]:
-    """Return who may do `action` and not everything, as slapd names them in a rule whose first group is the project."""
+def _editors(action: Action, suffix: str, table: tuple[Role, ...]) -> list[Holders]:
+    """Return who may do `action` and not everything."""
     return [_holders(role, suffix) for role in reversed(table) if role.grants(action) and not _edits_everything(role)]
 
 
-def _holders(role: Role, suffix: str) -> str:
+def _holders(role: Role, suffix: str) -> Holders:
     entry = role.entry(_defaults(suffix)) if role.entry else ""
-    return {
-        Held.GROUP: f'group/groupOfNames/member="{entry}"',
-        Held.OCCUPANT: f'group/organizationalRole/roleOccupant.expand="cn={entry},cn=$1,ou=projects,{suffix}"',
-        Held.MEMBER: f'group/groupOfNames/member.expand="cn=$1,ou=projects,{suffix}"',
-        Held.EVERYBODY: "users",
-    }[role.held]
+    if role.held is Held.EVERYBODY:
+        return Holders("users")
+    if role.held is Held.GROUP:
+        return _through(entry, f'group/groupOfNames/member="{entry}"', "member", "set", suffix)
+    if role.held is Held.OCCUPANT:
+        place, attribute, kind = f"cn={entry},cn=$1,ou=projects,{suffix}", "roleOccupant", "organizationalRole"
+    else:
+        place, attribute, kind = f"cn=$1,ou=projects,{suffix}", "member", "groupOfNames"
+    return _through(place, f'group/{kind}/{attribute}.expand="{place}"', attribute, "set.expand", suffix)
+
+
+def _through(place: str, direct: str, attribute: str, style: str, suffix: str) -> Holders:
+    """Return who is in the entry at `place`, by its own list or by way of groups in its `attribute`."""
+    tops = (quote(f"ou={name},{suffix}", safe="=,") for name in ("projects", "groups"))
+    listed = "".join(f"({attribute}:dnSubtreeMatch:={top})" for top in tops)
+    uri = f"ldap:///{quote(place, safe='=,$')}?entryDN?base?"
+    ways = (way for length in range(1, DEEPEST) for way in product(LISTS, repeat=length))
+    return Holders(
+        direct,
+        f'users {style}="[{uri}(|{listed})]/entryDN"',
+        f'users {style}="[{uri}(!(|{listed}))]/entryDN"',
+        tuple(f'{style}="[{place}]/{attribute}/{"/".join(way)} & user"' for way in ways),
+    )
 
 
 def _defaults(suffix: str) -> Settings:
@@ -256,16 +315,45 @@ def _defaults(suffix: str) -> Settings:
     return Settings(directory=DirectorySettings(suffix=suffix))
 
 
-def _each(who: Iterable[str], access: str) -> list[str]:
-    return [f"{one} {access}" for one in who]
+def _each(who: Iterable[Holders], access: str) -> list[_Grant]:
+    return [_Grant(one, access) for one in who]
 
 
-def _rule(what: str, *by: str) -> str:
-    """One directive; slapd itself ends every list with `by * none`."""
-    return "\n".join((f"access to {what}", *(f"\tby {who}" for who in by)))
+def _rule(what: str, *by: str | _Grant) -> str:
+    """One directive, and where groups can be listed a second; slapd itself ends every list with `by * none`."""
+    if any(isinstance(one, _Grant) and one.who.nested for one in by) and "* break" not in by:
+        return f"{_directive(what, _looking(by))}\n{_directive(what, _clauses(by))}"
+    return _directive(what, _clauses(by))
 
 
-def _passwords(people: str, everything: list[str], hashes: str) -> Iterable[str]:
+def _directive(what: str, clauses: Iterable[str]) -> str:
+    return "\n".join((f"access to {what}", *(f"\tby {clause}" for clause in clauses)))
+
+
+def _looking(by: Sequence[str | _Grant]) -> Iterator[str]:
+    """Yield the clauses that decide without following groups, and leave what they cannot to the next directive."""
+    for one in by:
+        if isinstance(one, str):
+            yield one
+        else:
+            yield f"{one.who.direct} {one.access}"
+            if one.who.some:
+                yield f"{one.who.some} break"
+
+
+def _clauses(by: Sequence[str | _Grant]) -> Iterator[str]:
+    """Yield all clauses in their order, which is of weight: the first that fits is the one that counts."""
+    for one in by:
+        if isinstance(one, str):
+            yield one
+            continue
+        yield f"{one.who.direct} {one.access}"
+        if one.who.alone and "* break" in by:
+            yield f"{one.who.alone} break"
+        yield from (f"{way} {one.access}" for way in one.who.nested)
+
+
+def _passwords(people: str, everything: list[Holders], hashes: str) -> Iterable[str]:
     """Rules for people's passwords, hashed by slapd before it asks: no other text is written, and all are removed.
 
     What was there before such rules lets its owner in all the same, who may change it.
@@ -278,14 +366,16 @@ def _passwords(people: str, everything: list[str], hashes: str) -> Iterable[str]
         yield _rule(f"{people} attrs=userPassword", "self =xw", *_each(everything, "=xw"), "anonymous auth")
 
 
-def _labels(what: str, editors: list[str]) -> Iterable[str]:
+def _labels(what: str, editors: list[Holders]) -> Iterable[str]:
     """Rules for roles and regions: labels are written, whatever else is there is only taken away."""
     for attribute in LABELLED:
         yield _rule(f'{what} attrs={attribute} val.regex="{LABEL}"', *_each(editors, "write"), "users read")
     yield _rule(f"{what} attrs={','.join(LABELLED)}", *_each(editors, "=zrscd"), "users read")
 
 
-def _classes(what: str, editors: list[str], *, made_with: Iterable[str], may_change: Iterable[str]) -> Iterable[str]:
+def _classes(
+    what: str, editors: list[Holders], *, made_with: Iterable[str], may_change: Iterable[str]
+) -> Iterable[str]:
     """Rules for object class values: some only arrive with the entry, some may also be taken away.
 
     By regular expression, because slapd's exact match for object classes accepts every

@@ -87,7 +87,9 @@ class EmbeddedDirectory:
             home.deletions.mkdir(mode=0o700, exist_ok=True)
             if options.site_projects is not None and not self.process.running:
                 home.keep(site_projects=list(options.site_projects))
-            options = replace(options, site_projects=home.site_projects())
+            if options.roles is not None and not self.process.running:
+                home.keep(roles=[[name, list(may)] for name, may in options.roles])
+            options = replace(options, site_projects=home.site_projects(), roles=home.roles())
             if self.process.start(options, timeout):
                 accounts.ensure(SIGNER, home.signer_password_file, home.ldapi_uri, home.suffix)
                 accounts.ensure_number_units(home.ldapi_uri, home.suffix)

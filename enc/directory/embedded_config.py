@@ -19,7 +19,7 @@ import yaml
 from enc.classify.kinds import KINDS, attributes_of
 from enc.classify.statements import PROJECT
 from enc.directory import deletions, limits
-from enc.directory.access import ADMINS_ATTRIBUTES, access_rules, everything_editors
+from enc.directory.access import ADMINS_ATTRIBUTES, access_rules, everything_editors, everything_readers
 from enc.directory.listening import Listening
 from enc.directory.name_rules import name_rules
 from enc.directory.projects_access import projects_rules
@@ -27,6 +27,7 @@ from enc.directory.schema.compare import names_in
 from enc.directory.schema.definitions import SCHEMAS
 from enc.directory.schema.render import definition
 from enc.directory.service_accounts import READER, SIGNER
+from enc.rights.roles import table_with
 from enc.terms.errors import UsageError
 
 SYSTEM_SCHEMAS = ("core", "cosine", "inetorgperson", "dyngroup")
@@ -80,6 +81,8 @@ class StartOptions:
     """Refuse a second node with a certname (or associatedDomain) that another node has, or a second key of a person."""
     site_projects: tuple[str, ...] | None = None
     """Projects of the site's own nodes, for the account of a projects' server. None: those of last time."""
+    roles: tuple[tuple[str, tuple[str, ...]], ...] | None = None
+    """Roles of the site's own: name, and what they allow (`projects.roles`). None: those of last time."""
     limits: bool = True
     """Refuse what is too long or too many (limits.py)."""
 
@@ -192,7 +195,7 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
         *(f"limits {who} size=unlimited time=unlimited" for who in everything_editors(suffix)),
         "add_content_acl on",
         *projects_rules(suffix, options.site_projects or ()),
-        access_rules(suffix, hashes=limits.STORED[scheme] if options.limits else ""),
+        access_rules(suffix, table_with(options.roles or ()), hashes=limits.STORED[scheme] if options.limits else ""),
         "",
         "overlay syncprov",
         # Bounds what slapd must look at again after a crash.
@@ -217,7 +220,7 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
         "index objectClass,reqStart,reqDN eq",
         "access to *",
         f'\tby dn.exact="{reader_dn(suffix)}" read',
-        *(f"\tby {who} read" for who in everything_editors(suffix)),
+        *(f"\tby {who}" for who in everything_readers(suffix)),
         f'limits dn.exact="{reader_dn(suffix)}" size=unlimited time=unlimited',
         "",
     ]

@@ -109,7 +109,7 @@ class Home:
     # What is kept
 
     def kept(self) -> dict[str, object]:
-        """Return what is kept: `suffix`, the ports `ldap` and `ldaps`, `listen`, and `site_projects`."""
+        """Return what is kept: `suffix`, the ports `ldap` and `ldaps`, `listen`, `site_projects` and `roles`."""
         try:
             state = json.loads((self.data_dir / "state.json").read_text())
         except FileNotFoundError:
@@ -127,6 +127,11 @@ class Home:
         """Return the projects of the site's own nodes, which the account of a projects' server does not see."""
         kept = self.kept().get("site_projects")
         return tuple(map(str, kept)) if isinstance(kept, list) else ()
+
+    def roles(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Return the roles of the site's own: name, and the actions that they allow."""
+        kept = self.kept().get("roles")
+        return tuple((str(name), tuple(map(str, may))) for name, may in kept) if isinstance(kept, list) else ()
 
     def keep(self, **values: object) -> None:
         """Keep values besides the others."""

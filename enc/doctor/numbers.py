@@ -14,6 +14,7 @@ from enc.directory import server_facts
 from enc.directory.connection import open_connection
 from enc.directory.ldap_store import LdapSource
 from enc.doctor.findings import Finding, fault, note, ok, warning
+from enc.rights.groups import Groups
 from enc.service import people
 from enc.service.numbers import Series, noted_number
 from enc.settings import Settings
@@ -54,7 +55,8 @@ def check(settings: Settings) -> Iterator[Finding]:
                 _structural(settings),
             )
             yield from judge(seen, settings)
-            yield from judge_names(seen, settings, source.read)
+            if settings.posix.member_uid:
+                yield from judge_names(seen, settings, source.read, people.groups_in(source, settings))
     except ToolkitError as error:
         yield note("numbers", f"LDAP cannot be asked which numbers there are: {error}")
 
@@ -207,17 +209,17 @@ def _not_noted(seen: Numbered, settings: Settings) -> Iterator[Finding]:
         )
 
 
-def judge_names(seen: Numbered, settings: Settings, read: Callable[[str], Record | None]) -> Iterator[Finding]:
-    """Judge memberUid of projects against their members, where it is to be there; `read` finds a member's entry."""
-    if not settings.posix.member_uid:
-        return
+def judge_names(
+    seen: Numbered, settings: Settings, read: Callable[[str], Record | None], groups: Groups
+) -> Iterator[Finding]:
+    """Judge memberUid of projects, where it is to be there, against their members; `read` finds a member's entry."""
     told = []
-    groups = 0
+    projects = 0
     for record in seen.entries:
         if not dn.is_below(record.dn, settings.projects_base) or "member" not in record.attributes:
             continue
-        groups += 1
-        names, _ = people.login_names(people.effective_members(record), read)
+        projects += 1
+        names, _ = people.login_names(people.effective_members(record, groups, settings), read)
         have = record.all("memberUid")
         lacks, extra = sorted(set(names) - set(have)), sorted(set(have) - set(names))
         if lacks or extra:
@@ -226,7 +228,7 @@ def judge_names(seen: Numbered, settings: Settings, read: Callable[[str], Record
             told.append(f"{record.dn}: memberUid {' and '.join(parts)}")
     yield from _some(warning, told, "enc-admin project posix --all", "member-uid")
     if not told:
-        yield ok("member-uid", f"memberUid of {counted(groups, 'project')} says who is a member")
+        yield ok("member-uid", f"memberUid of {counted(projects, 'project')} says who is a member")
 
 
 def _same(one: str, other: str) -> bool:

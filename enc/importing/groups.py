@@ -23,6 +23,7 @@ from enc.edits.wish import Wish
 from enc.importing.ldif import Entry
 from enc.importing.outcome import Outcome, Problem
 from enc.service import people, posix, projects
+from enc.service.belonging import people_dns, place_of
 from enc.service.desk import Desk, Plan
 from enc.service.export import GROUP_PREFIX
 from enc.terms import dn
@@ -133,7 +134,7 @@ def bring_in(
 def _plan(desk: Desk, project: Described, admins: tuple[PersonName, ...], outcome: Outcome) -> Plan:
     members = _known(desk, project, project.members, outcome)
     leading = _known(desk, project, project.admins, outcome) or admins
-    record = desk.editor.read(projects.place_of(project.name, desk))
+    record = desk.editor.read(place_of(project.name, desk))
     if record is None:
         if not leading:
             raise Conflict("nobody of its admins is known here; say with --admin who administers it")
@@ -142,7 +143,7 @@ def _plan(desk: Desk, project: Described, admins: tuple[PersonName, ...], outcom
     if project.gid is not None and (held := record.first("gidNumber")) not in (None, str(project.gid)):
         raise Conflict(f"has gidNumber {held} and keeps it; the file says {project.gid}", where=record.dn)
     everybody = tuple(dict.fromkeys((*leading, *members)))
-    changes = to_hold(record, "member", projects.dns_of(everybody, desk))
+    changes = to_hold(record, "member", people_dns(everybody, desk))
     group = posix.Group()
     if project.gid is not None and record.first("gidNumber") is None:
         posix.check_server(desk)

@@ -31,7 +31,7 @@ from enc.edits.wanted import to_equal, to_set
 from enc.edits.wish import Wish
 from enc.importing.outcome import Outcome, Problem
 from enc.importing.wikimedia import Project, Scope, Tree
-from enc.service import advice, projects
+from enc.service import advice, belonging, projects
 from enc.service.desk import Desk, Plan
 from enc.settings import NodeSettings
 from enc.terms import dn
@@ -134,7 +134,7 @@ class _Planner:
             self._result.problems.append(Problem(where, str(error)))
 
     def _project(self, project: Project) -> None:
-        place = projects.place_of(project.name, self._desk)
+        place = belonging.place_of(project.name, self._desk)
         if dn.normalise(place) not in self._here:
             self._new(project)
         else:
@@ -185,7 +185,7 @@ class _Planner:
 
     def _clear(self, project: ProjectName, where: str, kept: set[str]) -> None:
         """Let the prefixes of a project that are not in `kept` (names of entries) have no class and no data."""
-        for record in self._below.get(dn.normalise(projects.place_of(project, self._desk)), []):
+        for record in self._below.get(dn.normalise(belonging.place_of(project, self._desk)), []):
             if dn.normalise(record.dn) in kept:
                 continue
             try:
@@ -199,7 +199,7 @@ class _Planner:
         self._guarded(where, lambda: self._entry(target, where, lambda entry: to_equal(entry, (), {}, settings)))
 
     def _gone(self, project: ProjectName) -> None:
-        place = projects.place_of(project, self._desk)
+        place = belonging.place_of(project, self._desk)
         if dn.normalise(place) in self._here:
             self._nothing_left(projects.Target(project=project), place)
             self._clear(project, place, set())
@@ -223,7 +223,7 @@ class _Planner:
         if steps:
             plan = Plan(ACTION, str(target), target.project, steps)
             if wish is not None and target.project is not None:
-                above = self._here.get(dn.normalise(projects.place_of(target.project, self._desk)))
+                above = self._here.get(dn.normalise(belonging.place_of(target.project, self._desk)))
                 named = advice.shared_environment(wish, target.project, (record, above), self._desk.settings)
                 plan = replace(plan, wish=wish, environment=named)
             self._result.writes.append(Write(where, plan))

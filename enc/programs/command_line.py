@@ -48,6 +48,12 @@ class Parser(argparse.ArgumentParser):
             if not any(name.startswith(word) for name in known):
                 self._refuse(f"unknown option {_shown(word)}{_option_meant(word, known) or self._see_help()}")
         found, left = super().parse_known_args(words, namespace)
+        # argparse gives a last list that may be empty nothing, if an option stands between it and what comes before.
+        last = next((action for action in reversed(self._actions) if not action.option_strings), None)
+        plain = bool(left) and not any(word.startswith("-") for word in left)
+        if plain and last is not None and last.nargs == "*" and not getattr(found, last.dest):
+            setattr(found, last.dest, left)
+            left = []
         if left:
             self.error(f"not expected here: {' '.join(map(_shown, left[:5]))}{' …' if len(left) > 5 else ''}")
         return found, left

@@ -1,6 +1,7 @@
 """The table of roles: who has them, what they may do, and how they are called. Pure, and cheap to import.
 
-A role is a row of `ROLES`, and nothing else has to know of it: people.py looks in LDAP for whoever holds it,
+A role is a row of `ROLES`, or one that the configuration adds (`projects.roles`, `table_of`), and nothing else has to
+know of it: people.py looks in LDAP for whoever holds it,
 git_hooks/push/membership.py keeps that, `allowed` answers the console, the command line and the hooks, and says why
 not, and directory/access.py makes slapd's rules of the same rows. docs/editing.md and docs/pushing.md show the table;
 a test fails until they show a new row.
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from enc.terms.errors import InvalidName
@@ -132,6 +134,31 @@ OTHER = Role("other", Held.EVERYBODY, _EVERYBODY_MAY, one="not a member of proje
 
 ROLES: tuple[Role, ...] = (OPERATOR, PROJECTADMIN, MEMBER, OTHER)
 """The table, the highest role first: of several that somebody holds, a refusal names the first."""
+
+
+def table_of(settings: Settings) -> tuple[Role, ...]:
+    """Return the table with the site's own roles, which are held below a project; the highest first."""
+    return table_with(tuple((role.name, role.may) for role in settings.projects.roles))
+
+
+@lru_cache(maxsize=16)
+def table_with(own: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[Role, ...]:
+    """Return the table with roles of the site's own: name, and the names of actions; each allows to read, too."""
+    if not own:
+        return ROLES
+    place = ROLES.index(MEMBER)
+    return (*ROLES[:place], *(_own(name, may) for name, may in own), *ROLES[place:])
+
+
+def _own(name: str, may: tuple[str, ...]) -> Role:
+    return Role(
+        name,
+        Held.OCCUPANT,
+        _EVERYBODY_MAY | {Action[action] for action in may if action in Action.__members__},
+        one=f"a {name} of project {{project}}",
+        many=f"its {name}s",
+        entry=lambda _: name,
+    )
 
 
 def role_entries(settings: Settings, table: tuple[Role, ...] = ROLES) -> frozenset[str]:

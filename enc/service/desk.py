@@ -370,7 +370,7 @@ def _value_changes(step: Step, classes: frozenset[str]) -> list[ValueChange]:
 def open_desk(settings: Settings, person: PersonName | None = None, password: str = "") -> Iterator[Desk]:
     """Open a desk for the local operator, or for a person who signs in; close its connections at the end."""
     with LdapSource(settings) as source:
-        who = people.local() if person is None else people.find(person, source, settings)
+        who = people.local(settings) if person is None else people.find(person, source, settings)
         credentials: Credentials | None = None if person is None else (who.dn, password)
         with DirectoryEditor(settings, credentials) as editor:
             if person is not None:

@@ -112,12 +112,13 @@ def groups(source: LdapSource, settings: Settings) -> tuple[list[str], list[str]
     """
     lines, left_out = ["version: 1\n"], []
     groups_top, projects_top = (f"ou={unit},{settings.directory.suffix}" for unit in ("groups", "projects"))
+    listed = people.groups_in(source, settings)
     for record in sorted(source.projects(), key=lambda record: dn.normalise(record.dn)):
         name, number = dn.rdn(record.dn)[1], record.first("gidNumber")
         if number is None:
             left_out.append(f"project {name}: has no gidNumber; enc-admin project posix gives it one")
             continue
-        members = people.effective_members(record)
+        members = people.effective_members(record, listed, settings)
         uids, without = people.login_names(members, source.read)
         left_out += [f"project {name}: member {place} has no uid" for place in without]
         group = {

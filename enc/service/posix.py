@@ -1,7 +1,8 @@
 """Projects as groups of machines: their number, and memberUid for clients that know RFC 2307 only.
 
-Who is a member stands in `member` (people.effective_members); memberUid is a copy of it by login names, which every
-edit of members keeps equal and `reconcile` makes equal again. Which number a project gets is numbers.py's.
+Who is a member stands in `member` (people.effective_members, also by way of groups). memberUid is a copy of that by login
+names: every edit of members keeps it equal, and `reconcile` makes it equal again, also after a group that the project
+lists has changed. Which number a project gets is numbers.py's.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def mirrored(entry: Record, desk: Desk) -> tuple[tuple[Change, ...], tuple[str, 
     """
     if not desk.settings.posix.member_uid or GROUP.lower() not in map(folded, entry.all("objectClass")):
         return (), ()
-    names, without = people.login_names(people.effective_members(entry), desk.editor.read)
+    groups = people.groups_in(desk.source, desk.settings, desk.person.table)
+    names, without = people.login_names(people.effective_members(entry, groups, desk.settings), desk.editor.read)
     have = entry.all("memberUid")
     gone = tuple(value for value in have if value not in names)
     remarks: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ makes what is missing, so that it completes what a crash left half-made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from enc.directory.messages import Scope
@@ -15,13 +15,13 @@ from enc.edits.change import Change, Step, apply, deleting, making, modifying
 from enc.edits.wanted import to_have, to_hold, to_set
 from enc.edits.wish import Wanted, Wish, Withdrawal, wish_in
 from enc.rights.roles import role_entries
-from enc.service import advice, people, posix
+from enc.service import advice, posix
+from enc.service.belonging import leaving_others, people_dns, place_of, project_entry, role_place
 from enc.service.desk import Desk, Plan, Receipt
 from enc.service.nodes import container_step
 from enc.service.survey import nodes_of
 from enc.terms import dn
 from enc.terms.errors import Conflict, NotFound, UsageError
-from enc.terms.filters import folded
 from enc.terms.names import PersonName, PrefixName, ProjectName
 from enc.terms.record import Record
 
@@ -44,30 +44,6 @@ class Target:
         return f"project {self.project}" if self.project else f"group {self.group}" if self.group else "site"
 
 
-def place_of(project: ProjectName, desk: Desk) -> str:
-    """Return the DN of a project's entry."""
-    return dn.build("cn", project, desk.settings.projects_base)
-
-
-def _role_place(project: ProjectName, desk: Desk) -> str:
-    return dn.build("cn", desk.settings.projects.admin_role, place_of(project, desk))
-
-
-def project_entry(project: ProjectName, desk: Desk) -> Record:
-    """Return a project's entry; raise `NotFound`."""
-    record = desk.editor.read(place_of(project, desk))
-    if record is None:
-        raise NotFound(
-            f"no project {project} below {desk.settings.projects_base}; create it with `enc-admin project add`"
-        )
-    return record
-
-
-def dns_of(uids: Iterable[PersonName], desk: Desk) -> tuple[str, ...]:
-    """Return the DNs of people; raise `NotFound`."""
-    return tuple(people.entry_of(uid, desk.source, desk.settings).dn for uid in uids)
-
-
 def add(
     desk: Desk,
     project: ProjectName,
@@ -85,7 +61,7 @@ def add(
 
 def admin_steps(desk: Desk, project: ProjectName, admins: tuple[PersonName, ...]) -> tuple[Step, ...]:
     """Return the steps that let people be admins of a project that exists, and what is missing of it."""
-    role, wanted = desk.editor.read(_role_place(project, desk)), dns_of(admins, desk)
+    role, wanted = desk.editor.read(role_place(project, desk)), people_dns(admins, desk)
     if role is not None:
         changes = to_hold(role, "roleOccupant", wanted)
         steps: tuple[Step, ...] = (modifying(role, changes),) if changes else ()
@@ -100,12 +76,12 @@ def _role_made(project: ProjectName, desk: Desk, admins: tuple[str, ...]) -> Ste
         "cn": (desk.settings.projects.admin_role,),
         "roleOccupant": admins,
     }
-    return making(_role_place(project, desk), attributes)
+    return making(role_place(project, desk), attributes)
 
 
 def is_whole(project: ProjectName, desk: Desk) -> bool:
     """Tell whether a project's entry has all that belongs to it: the admins' role, the container of its nodes."""
-    return desk.editor.read(_role_place(project, desk)) is not None and not container_step(project, desk)
+    return desk.editor.read(role_place(project, desk)) is not None and not container_step(project, desk)
 
 
 def plan_of_new(
@@ -121,10 +97,10 @@ def plan_of_new(
         raise UsageError("a project needs at least one admin")
     if project in role_entries(desk.settings, desk.person.table):
         raise UsageError(f"{project} is the name of a role's entry and cannot be a project's")
-    admin_dns = dns_of(admins, desk)
-    member_dns = tuple(dict.fromkeys((*admin_dns, *dns_of(members, desk))))
+    admin_dns = people_dns(admins, desk)
+    member_dns = tuple(dict.fromkeys((*admin_dns, *people_dns(members, desk))))
     record = desk.editor.read(place_of(project, desk))
-    role = desk.editor.read(_role_place(project, desk))
+    role = desk.editor.read(role_place(project, desk))
     container = container_step(project, desk)
     if record is not None and role is not None and not container:
         differs = (
@@ -170,7 +146,11 @@ def plan_of_new(
 
 
 def delete(desk: Desk, project: ProjectName, *, reason: str, dry_run: bool = False) -> Receipt:
-    """Delete a project without nodes: its prefixes and roles, its container, and last its own entry."""
+    """Delete a project without nodes: its prefixes and roles, its container, and last its own entry.
+
+    Where it or a role of it is listed in other groups, it is taken out of them first: whoever makes a project of that
+    name later would get what this one had.
+    """
     record = project_entry(project, desk)
     container = dn.build("ou", project, desk.settings.nodes_base)
     nodes = desk.editor.find(container, _ANYTHING, Scope.ONE_LEVEL)
@@ -182,87 +162,14 @@ def delete(desk: Desk, project: ProjectName, *, reason: str, dry_run: bool = Fal
         raise Conflict(f"project {project} still has nodes ({len(nodes)}); remove them first: {names}{more}")
     below = desk.editor.find(record.dn, _ANYTHING)
     # Deepest first, and the admins' role last of those: whoever was stopped half-way can still go on.
-    role = dn.normalise(_role_place(project, desk))
+    role = dn.normalise(role_place(project, desk))
     below = [entry for entry in below if dn.normalise(entry.dn) != dn.normalise(record.dn)]
     below.sort(key=lambda entry: (-len(dn.split(entry.dn)), dn.normalise(entry.dn) == role, entry.dn))
     box = desk.editor.read(container)
-    steps = ([deleting(box)] if box else []) + [deleting(entry) for entry in below] + [deleting(record)]
-    plan = Plan("project delete", f"project {project}", project, tuple(steps))
+    leaving, remarks = leaving_others([record.dn, *(entry.dn for entry in below)], desk)
+    steps = [*leaving, *([deleting(box)] if box else []), *map(deleting, below), deleting(record)]
+    plan = Plan("project delete", f"project {project}", project, tuple(steps), remarks=remarks)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
-
-
-def member_add(
-    desk: Desk,
-    project: ProjectName,
-    uids: tuple[PersonName, ...],
-    *,
-    admin: bool,
-    reason: str,
-    dry_run: bool = False,
-) -> Receipt:
-    """Let people be members of a project, and its admins if `admin`."""
-    record = project_entry(project, desk)
-    wanted = dns_of(uids, desk)
-    changes = to_hold(record, "member", wanted)
-    names, remarks = posix.mirrored(apply(record, changes), desk)
-    steps = [modifying(record, changes + names)] if changes else []
-    if admin:
-        role = _role(project, desk)
-        changes = to_hold(role, "roleOccupant", wanted)
-        steps += [modifying(role, changes)] if changes else []
-    plan = Plan("project member add", f"project {project}", project, tuple(steps), remarks=remarks)
-    return desk.submit(plan, reason=reason, dry_run=dry_run)
-
-
-def _role(project: ProjectName, desk: Desk) -> Record:
-    role = desk.editor.read(_role_place(project, desk))
-    if role is None:
-        raise NotFound(
-            f"project {project} has no role {desk.settings.projects.admin_role}; complete it with "
-            f"`enc-admin project add`"
-        )
-    return role
-
-
-def member_remove(
-    desk: Desk,
-    project: ProjectName,
-    uids: tuple[PersonName, ...],
-    *,
-    admin: bool,
-    reason: str,
-    dry_run: bool = False,
-) -> Receipt:
-    """Let people be no more in a project; with `admin` only no more its admins.
-
-    People who are gone from LDAP can be removed too, by the uid in their name.
-    """
-    record = project_entry(project, desk)
-    role = desk.editor.read(_role_place(project, desk))
-    remarks: list[str] = []
-    steps = []
-    if role is not None:
-        gone = _held_by(uids, role.all("roleOccupant"))
-        changes = to_hold(role, "roleOccupant", (), gone)
-        if changes:
-            steps.append(modifying(role, changes))
-            if len(gone) == len(role.all("roleOccupant")):
-                remarks.append(f"project {project} has no admin left; only operators can edit it")
-    if not admin:
-        gone = _held_by(uids, record.all("member"))
-        if gone and len(gone) == len(record.all("member")):
-            raise Conflict(f"project {project} would have no member left, which the schema (groupOfNames) forbids")
-        changes = to_hold(record, "member", (), gone)
-        names, told = posix.mirrored(apply(record, changes), desk)
-        remarks += told
-        steps += [modifying(record, changes + names)] if changes else []
-    plan = Plan("project member remove", f"project {project}", project, tuple(steps), remarks=tuple(remarks))
-    return desk.submit(plan, reason=reason, dry_run=dry_run)
-
-
-def _held_by(uids: Iterable[PersonName], held: Iterable[str]) -> tuple[str, ...]:
-    wanted = {folded(uid) for uid in uids}
-    return tuple(place for place in held if folded(people.shown(place)) in wanted)
 
 
 def change(desk: Desk, target: Target, wanted: Wanted, *, reason: str, dry_run: bool = False) -> Receipt:

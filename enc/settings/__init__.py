@@ -46,6 +46,7 @@ from enc.settings.site import (
     NodeSettings,
     PeopleSettings,
     ProjectSettings,
+    RoleSettings,
     SiteSettings,
     TlsSettings,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "PuppetfileSettings",
     "PuppetserverSettings",
     "PushSettings",
+    "RoleSettings",
     "Section",
     "SelfMasterSettings",
     "Settings",

@@ -98,6 +98,38 @@ class NodeSettings(Section):
             yield "project", f"{self.project!r} is not container, attribute NAME or variable NAME"
 
 
+DELEGATED = (
+    *("READ", "NODE_ADD", "NODE_EDIT", "NODE_TRY", "NODE_REMOVE", "SIGNING_READ"),
+    *("PREFIX_EDIT", "PROJECT_EDIT", "PROJECT_MEMBERS", "BRANCH_PUSH", "BRANCH_FORCE", "BRANCH_DELETE"),
+)
+"""What a role of the site's own can allow: the actions that are about one project, and are not operators' alone."""
+
+_ROLE = re.compile(r"[a-z][a-z0-9]{0,31}", re.ASCII)
+_TAKEN = ("operator", "projectadmin", "admin", "member", "other")
+"""What roles are called that there are without it."""
+
+
+@dataclass(frozen=True)
+class RoleSettings(Section):
+    """A role of the site's own, which people and groups hold in a project."""
+
+    name: str
+    """What it is called, and the cn of the entries (organizationalRole) below projects that say who holds it:
+    lower-case letters and digits."""
+    may: tuple[str, ...]
+    """What it allows there: actions of docs/editing.md that are about one project, `BRANCH_PUSH` for example."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield a name that is none or is taken, and actions that are none or are operators' alone."""
+        if not _ROLE.fullmatch(self.name):
+            yield "name", f"{self.name!r} is not a role's name: lower-case letters and digits, at most 32"
+        elif self.name in _TAKEN:
+            yield "name", f"there is a role {self.name} already"
+        for action in self.may:
+            if action not in DELEGATED:
+                yield "may", f"{action!r} is not an action that a role can allow: {', '.join(DELEGATED)}"
+
+
 @dataclass(frozen=True)
 class ProjectSettings(Section):
     """Where projects are; used by semantics extended."""
@@ -111,6 +143,16 @@ class ProjectSettings(Section):
     environment: str | None = None
     """Environment of a project whose entry names none; every %s is the project, with '-' as '_'.
     None: the site's environment."""
+    roles: tuple[RoleSettings, ...] = ()
+    """Roles of the site's own, besides admins and members. The embedded directory follows them from its next start."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield a role that is there twice."""
+        names = [role.name.lower() for role in self.roles]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield "roles", f"there is more than one role {name}"
+        if self.admin_role.lower() in names:
+            yield "roles", f"{self.admin_role} is the admins' (projects.admin_role)"
 
 
 @dataclass(frozen=True)

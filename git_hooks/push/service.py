@@ -31,7 +31,7 @@ from enc.settings import BranchSettings, Settings, config
 from enc.terms.errors import ConfigurationError, ToolkitError, one_line
 from git_hooks.branches.usage import Usage
 from git_hooks.deploy.deployer import Deployer
-from git_hooks.push.membership import Membership
+from git_hooks.push.membership import KnownGroups, Membership
 from git_hooks.push.post_receive import Report
 from git_hooks.push.pre_receive import Judge
 from git_hooks.push.verdict import refusal
@@ -77,11 +77,11 @@ def check_socket_path(store: Path) -> None:
 class Workplace:
     """What one push or chore needs at a time; kept open for the next one."""
 
-    def __init__(self, settings: Settings, usage: Usage, trees: RememberedTrees) -> None:
-        """Start git; `trees` are what all workplaces of these settings remember together."""
+    def __init__(self, settings: Settings, usage: Usage, trees: RememberedTrees, groups: KnownGroups) -> None:
+        """Start git; `trees` and `groups` are what all workplaces of these settings know together."""
         self.settings = settings
         self.usage = usage
-        self.membership = Membership(settings, time.time)
+        self.membership = Membership(settings, time.time, known=groups)
         self.judge = Judge(settings, self.membership, usage)
         self.deployer = Deployer(settings.branches, domains=settings.domains, trees=trees).__enter__()
 
@@ -101,6 +101,7 @@ class Service:
         self._settings = config.load(configuration)
         self._usage = Usage(self._settings)
         self._trees = RememberedTrees()
+        self._groups = KnownGroups()
         self._idle: list[Workplace] = []
         self._lock = threading.Lock()
         self._log = get("branches")
@@ -268,10 +269,11 @@ class Service:
                 self._settings = config.load(self._configuration)
                 self._usage = Usage(self._settings)
                 self._trees = RememberedTrees()
+                self._groups = KnownGroups()
                 self._stamp = stamp
                 self._close_idle()
-            place = self._idle.pop() if self._idle else Workplace(self._settings, self._usage, self._trees)
-            return place, stamp
+            known = self._settings, self._usage, self._trees, self._groups
+            return self._idle.pop() if self._idle else Workplace(*known), stamp
 
     def _close_idle(self) -> None:
         while self._idle:

@@ -27,7 +27,7 @@ from enc.settings import Settings
 from enc.terms.errors import DirectoryRefused, DirectoryUnreachable, NotFound, ToolkitError
 from enc.terms.filters import folded
 from enc.terms.names import PersonName
-from git_hooks.push.membership import Membership
+from git_hooks.push.membership import KnownGroups, Membership
 from git_hooks.transport.even_time import EvenTime
 from git_hooks.transport.throttle import Source, Throttle
 from git_hooks.transport.tokens import Tokens, looks_like_one
@@ -73,6 +73,7 @@ class SignIn:
         self._throttle = throttle or Throttle()
         self._tokens = Tokens(self._transport.tokens)
         self._even = EvenTime()
+        self._groups = KnownGroups()
         self._log = get("transport")
 
     def check(self, header: str, address: str) -> SignedIn | NotSignedIn:
@@ -132,7 +133,7 @@ class SignIn:
         return SignedIn(person, name, True, "password") if person is not None else WRONG
 
     def _person(self, name: PersonName) -> Person | None:
-        membership = Membership(self._settings, self._clock)
+        membership = Membership(self._settings, self._clock, known=self._groups)
         try:
             return membership.person(name)
         except NotFound:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -21,11 +22,12 @@ import pytest
 
 from enc import cli
 from enc.directory.edits import DirectoryEditor, ValueChange
+from enc.directory.ldap_store import LdapSource
 from enc.edits.audit import DONE, Edit, Trail
 from enc.edits.change import modifying
 from enc.edits.wanted import to_set
 from enc.edits.wish import Wish
-from enc.service import history, nodes, projects
+from enc.service import history, nodes, people, projects
 from enc.service.desk import Desk, Plan, Receipt, open_desk
 from enc.settings import AuditSettings, NodeSettings, Settings
 from enc.settings.config import load
@@ -33,7 +35,7 @@ from enc.terms.errors import ClassificationError, Conflict, NotAllowed, ToolkitE
 from enc.terms.names import Certname, ClassName, EnvironmentName, PersonName, PrefixName, ProjectName, VariableName
 from tests.real.conftest import SlapdMaker
 from tests.support import json_contract
-from tests.support.slapd import ADD, Slapd
+from tests.support.slapd import ADD, REPLACE, Slapd
 
 S = "dc=example,dc=org"
 RED, BLUE = ProjectName("red"), ProjectName("blue")
@@ -766,3 +768,142 @@ def test_an_admin_edits_no_nodes_of_others_among_many(
     monkeypatch.setattr("sys.stdin", io.StringIO("pw-anna\n"))
     assert admin(*words, "--project", "red", "--nodes", "3")[0] == 0
     assert len(with_class(dozen, "ntp")) == 3
+
+
+INNER, OUTER = f"cn=blue,ou=projects,{S}", f"cn=red,ou=projects,{S}"
+
+
+def held(settings: Settings, uid: str) -> set[tuple[str, str | None]]:
+    with LdapSource(settings) as source:
+        return set(people.find(PersonName(uid), source, settings).holds)
+
+
+def test_a_project_and_a_role_stand_where_people_can(admin: Run, settings: Settings, slapd: Slapd) -> None:
+    add = ("project", "member", "add", "red", "--reason", WHY)
+    status, _, told = admin(*add, "--project", "blue")
+    assert (status, "circle" in told) == (0, False)
+    assert ("member", "red") in held(settings, "bert")
+    assert "already up to date" in admin(*add, "--project", "blue")[2]
+    assert admin(*add, "--role", "blue/projectadmin", "--admin")[0] == 0
+    assert held(settings, "bert") == {(role, name) for role in ("member", "projectadmin") for name in ("red", "blue")}
+    document = json.loads(admin("project", "member", "list", "red", "--effective", "--json")[1])
+    assert {row["uid"]: (row["role"], row["way"]) for row in document["people"]} == {
+        "anna": ("admin", []),
+        "bert": ("admin", ["role blue/projectadmin"]),
+        "mia": ("member", []),
+    }
+    assert {"group": "project blue", "role": "member"} in document["groups"]
+    listed = json.loads(admin("project", "member", "list", "red", "--json")[1])
+    assert {row["uid"] for row in listed["people"]} == {"anna", "mia"} and listed["groups"] == document["groups"]
+    table = admin("project", "member", "list", "red", "--effective")[1]
+    assert re.search(r"^bert +admin +role blue/projectadmin$", table, re.MULTILINE)
+    taken = admin("project", "member", "remove", "red", "--role", "blue/projectadmin", "--reason", WHY, "--json")[1]
+    assert held(settings, "bert") == {("member", "red"), ("member", "blue"), ("projectadmin", "blue")}
+    assert admin("node", "undo", json.loads(taken)["id"], "--reason", WHY)[0] == 0
+    assert ("projectadmin", "red") in held(settings, "bert")
+
+
+def test_what_is_no_group_that_counts_is_not_put_into_a_project(admin: Run, settings: Settings, slapd: Slapd) -> None:
+    add = ("project", "member", "add", "red", "--reason", WHY)
+    refused = {
+        ("--project", "nosuch"): (1, "no project nosuch"),
+        ("--project", "projectadmin"): (1, "no project projectadmin"),
+        ("--role", "blue/nosuch"): (1, "project blue has no role nosuch"),
+        ("--role", "blue"): (2, "write PROJECT/ROLE"),
+        ("--role", "blue/x,ou=y"): (1, "has no role"),
+        ("--group", "nothing"): (2, "is not a distinguished name"),
+        ("--group", f"uid=bert,ou=people,{S}"): (2, "no groupOfNames or organizationalRole"),
+        ("--group", f"cn=nosuch,ou=groups,{S}"): (2, "no groupOfNames or organizationalRole"),
+        ("--group", f"ou=projects,{S}"): (2, "no groupOfNames or organizationalRole"),
+        (): (2, "say who"),
+    }
+    for words, (status, text) in refused.items():
+        found = admin(*add, *words)
+        assert (found[0], text in found[2]) == (status, True), (words, found)
+    assert admin(*add, "--group", f"CN=operators, ou=groups,{S}")[0] == 0
+    assert ("member", "red") in held(settings, "olga")
+    again = admin(*add, "--group", f"cn=operators,ou=groups,{S}")
+    assert "already up to date" in again[2], "however the name is written"
+    remove = ("project", "member", "remove", "red", "--reason", WHY)
+    assert admin(*remove, "--group", f"cn=Operators,ou=groups,{S}")[0] == 0
+    assert ("member", "red") not in held(settings, "olga")
+
+
+def test_circles_and_what_is_too_deep_are_told(admin: Run, settings: Settings) -> None:
+    add = ("project", "member", "add")
+    assert admin(*add, "red", "--project", "blue", "--reason", WHY)[0] == 0
+    status, _, told = admin(*add, "blue", "--project", "red", "--reason", WHY)
+    assert status == 0 and "a circle does no harm" in told
+    chain = ("c1", "c2", "c3", "c4")
+    for name in chain:
+        assert admin("project", "add", name, "--admin", "anna", "--reason", WHY)[0] == 0
+    for outer, inner in zip(chain, (*chain[1:], "blue"), strict=True):
+        told = admin(*add, outer, "--project", inner, "--reason", WHY)[2]
+    assert "too deep: whoever is in project c1 only by way of project blue is not in it" in told
+    assert ("member", "c1") not in held(settings, "bert") and ("member", "c2") in held(settings, "bert")
+
+
+def test_who_is_taken_out_and_is_in_by_another_way_is_told(admin: Run, settings: Settings) -> None:
+    words = ("project", "member", "add", "red", "bert", "--project", "blue", "--reason", WHY)
+    assert admin(*words)[0] == 0
+    told = admin("project", "member", "remove", "red", "bert", "--reason", WHY)[2]
+    assert "bert is still in project red, by way of project blue" in told
+    assert ("member", "red") in held(settings, "bert")
+
+
+def test_a_group_has_no_name_of_a_persons(admin: Run, settings: Settings, slapd: Slapd) -> None:
+    """Somebody called like a project is not that project."""
+    slapd.add(f"uid=blue,ou=people,{S}", {"objectClass": "inetOrgPerson", "uid": "blue", "cn": "blue", "sn": "x"})
+    assert admin("project", "member", "add", "red", "blue", "--project", "blue", "--reason", WHY)[0] == 0
+    assert admin("project", "member", "remove", "red", "blue", "--reason", WHY)[0] == 0
+    with LdapSource(settings) as source:
+        entry = source.read(OUTER)
+    assert entry is not None and INNER in entry.all("member") and f"uid=blue,ou=people,{S}" not in entry.all("member")
+
+
+def test_a_project_that_goes_is_taken_out_of_others(admin: Run, settings: Settings, slapd: Slapd) -> None:
+    """Who makes one of that name later gets nothing by it; and undo brings both back."""
+    add = ("project", "member", "add", "red", "--reason", WHY)
+    assert admin(*add, "--project", "blue", "--role", "blue/projectadmin")[0] == 0
+    done = admin("project", "delete", "blue", "--reason", WHY, "--json")
+    assert "is taken out of project red" in done[2]
+    assert admin("project", "add", "blue", "--admin", "bert", "--reason", WHY)[0] == 0
+    assert ("member", "red") not in held(settings, "bert")
+    assert admin("project", "delete", "blue", "--reason", WHY)[0] == 0
+    assert admin("node", "undo", json.loads(done[1])["id"], "--reason", WHY)[0] == 0
+    assert ("member", "red") in held(settings, "bert")
+    slapd.modify(OUTER, {"member": [(REPLACE, [INNER])]})
+    status, _, told = admin("project", "delete", "blue", "--reason", WHY)
+    assert status == 1 and "project red would have no member left" in told
+
+
+def test_who_may_change_a_project_gets_nothing_in_one_that_is_in_it(admin: Run, settings: Settings) -> None:
+    assert admin("project", "member", "add", "red", "--project", "blue", "--reason", WHY)[0] == 0
+    assert held(settings, "anna") == {("projectadmin", "red"), ("member", "red")}
+    assert held(settings, "mia") == {("member", "red")}
+
+
+def test_a_role_of_the_sites_own_is_given_and_taken(
+    admin: Run, config: Path, slapd: Slapd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text(config.read_text() + "projects: {roles: [{name: deployer, may: [NODE_EDIT, BRANCH_PUSH]}]}\n")
+    settings = load(config)
+    give = ("project", "role", "add", "red", "deployer", "--reason", WHY)
+    assert admin("project", "role", "add", "red", "nosuch", "mia", "--reason", WHY)[0] == 1
+    monkeypatch.setattr("sys.stdin", io.StringIO("pw-anna\n"))
+    status, _, told = admin(*give, "mia", "--as", "anna")
+    assert status == 1 and "anna" in told and "operators may" in told, "an admin makes no role's entry"
+    made = admin(*give, "mia", "--project", "blue", "--json")
+    assert made[0] == 0
+    assert {("deployer", "red"), ("member", "red")} == held(settings, "mia")
+    assert ("deployer", "red") in held(settings, "bert")
+    document = json.loads(admin("project", "role", "list", "red", "--json")[1])
+    assert {"uid": "bert", "role": "deployer", "way": ["project blue"]} in document["people"]
+    assert "bert" in admin("project", "member", "list", "red", "--effective")[1]
+    monkeypatch.setattr("sys.stdin", io.StringIO("pw-anna\n"))
+    slapd.restart(roles=(("deployer", ("NODE_EDIT", "BRANCH_PUSH")),))  # whose own rules are made at its start
+    take = ("project", "role", "remove", "red", "deployer", "--project", "blue", "--reason", WHY)
+    assert admin(*take, "--as", "anna")[0] == 0, "but says who holds it"
+    assert ("deployer", "red") not in held(settings, "bert")
+    slapd.restart(roles=())
+    assert admin("project", "set", "red", "--prefix", "deployer", "--class", "x", "--reason", WHY)[0] == 2

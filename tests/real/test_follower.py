@@ -6,13 +6,19 @@ import os
 import signal
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from enc.answers import session
+from enc.rights.roles import Holding
+from enc.settings import BranchSettings, Duration
+from enc.terms.names import PersonName, ProjectName
+from git_hooks.push.membership import KnownGroups, Membership
 from tests.real.conftest import SlapdMaker
 from tests.support.following import (
     BIN,
@@ -370,3 +376,31 @@ def test_status_says_what_a_server_said_that_does_not_give_all(following: Follow
     )
     assert "LDAP answers but does not return everything" in done.stdout + done.stderr
     assert following.enc(WEB)[0] == 0
+
+
+def test_who_is_taken_out_of_a_project_in_a_project_has_lost_it_at_once(following: Following, tmp_path: Path) -> None:
+    """What a push remembers for long is asked again when the follower has seen a change."""
+    slapd, (inner, outer) = following.slapd, (f"cn={name},ou=projects,{SUFFIX}" for name in ("inner", "outer"))
+    for uid in ("mia", "zoe"):
+        entry = {"objectClass": "inetOrgPerson", "uid": uid, "cn": uid, "sn": uid}
+        slapd.add(f"uid={uid},ou=people,{SUFFIX}", entry)
+    members = [f"uid={uid},ou=people,{SUFFIX}" for uid in ("mia", "zoe")]
+    slapd.add(inner, {"objectClass": "groupOfNames", "cn": "inner", "member": members})
+    slapd.add(outer, {"objectClass": "groupOfNames", "cn": "outer", "member": inner})
+    settings = replace(
+        following.settings,
+        branches=BranchSettings(repository=tmp_path / "repository"),
+        pushes=replace(following.settings.pushes, roles_kept=Duration(3600)),
+    )
+    known, held = KnownGroups(), Holding("member", ProjectName("outer"))
+
+    def holds() -> bool:
+        membership = Membership(settings, time.time, known=known)
+        try:
+            return held in membership.person(PersonName("mia")).holds
+        finally:
+            membership.close()
+
+    eventually(holds, "she is in it")
+    slapd.modify(inner, {"member": [(DELETE, members[:1])]})
+    eventually(lambda: not holds(), "she has lost it")

@@ -380,6 +380,17 @@ def test_member_uid_follows_the_members_where_it_is_wanted(slapd: Slapd, site: C
     assert here.run("project", "posix", "--all")[0] == 0
     assert [one.level for one in numbers.check(load(here.config)) if one.id == "member-uid"] == ["ok"]
     assert _member_uids(here, "mirrored") == {"anna", "olga", "named", "gone"}
+    # Whoever is a member by way of another project is one of the machine's group, too.
+    here.add("inner")
+    assert here.run("project", "member", "add", "mirrored", "--project", "inner")[0] == 0
+    assert _member_uids(here, "mirrored") == {"anna", "olga", "named", "gone"}
+    slapd.add(f"uid=further,ou=people,{S}", {"objectClass": "inetOrgPerson", "uid": "further", "cn": "f", "sn": "x"})
+    _, _, err = here.run("project", "member", "add", "inner", "further")
+    assert "does not follow by itself: enc-admin project posix mirrored" in err
+    found = [one.found for one in numbers.check(load(here.config)) if one.id == "member-uid"]
+    assert found == [f"{place}: memberUid lacks further"]
+    assert here.run("project", "posix", "mirrored")[0] == 0
+    assert _member_uids(here, "mirrored") == {"anna", "olga", "named", "gone", "further"}
     # Who has no such clients has no memberUid, and nothing is taken away.
     plain.add("unmirrored")
     assert _member_uids(plain, "unmirrored") == set()

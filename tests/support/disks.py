@@ -14,11 +14,11 @@ import pytest
 
 from enc.programs import file_systems
 
-SIZE = 256 << 10
+SIZE = 512 << 10
 
 
 class Disk:
-    """A file system of 256 KiB, mounted at `place`."""
+    """A file system of 512 KiB, mounted at `place`."""
 
     def __init__(self, place: Path) -> None:
         self.place = place

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enc.directory.access import access_rules, everything_editors
+from enc.directory.access import access_rules, everything_readers
 from enc.directory.limits import LIMITS, constraints
 from enc.directory.name_rules import LABEL, PROJECT, UID
 from enc.directory.schema.definitions import SCHEMAS
@@ -19,7 +19,7 @@ _WRITES = re.compile(r" (?:write|=[a-z]*[aw][a-z]*)$")
 
 def _written() -> set[str]:
     """Return every attribute of which the rules let somebody write values who may not edit everything."""
-    everything = everything_editors(S)
+    everything = [clause.rpartition(" ")[0] for clause in everything_readers(S)]
     found: set[str] = set()
     for rule in access_rules(S).split("access to ")[1:]:
         what, *by = rule.rstrip().split("\n\tby ")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from enc.doctor.numbers import Numbered, judge, judge_names
+from enc.rights.groups import Group, Groups
 from enc.service.numbers import Series
 from enc.settings import PosixSettings, Settings
 from enc.terms.record import Record
@@ -35,6 +36,7 @@ def noted(number: int, owner: str, *uuids: str) -> dict[Series, dict[int, Record
     return {Series.GID: {number: record(f"cn={number},ou=gid,ou=numbers,{S}", **attributes)}}
 
 
+NONE = Groups(())
 RED = f"cn=red,ou=projects,{S}"
 
 
@@ -75,9 +77,12 @@ def test_member_uid_that_drifted_is_told() -> None:
     members = (f"uid=anna,ou=people,{S}", f"cn=bert,ou=people,{S}", f"cn=nobody,{S}")
     found = {members[1]: record(members[1], uid="bert")}
     drifted = group("red", 50000, member=members, memberUid=("anna", "stranger"))
-    (told,) = judge_names(Numbered((drifted,)), SITE, found.get)
+    (told,) = judge_names(Numbered((drifted,)), SITE, found.get, NONE)
     assert (told.id, told.level) == ("member-uid", "warning")
     assert told.found == f"{RED}: memberUid lacks bert and has stranger who are no members"
     equal = group("red", 50000, member=members, memberUid=("anna", "bert"))
-    assert [one.level for one in judge_names(Numbered((equal,)), SITE, found.get)] == ["ok"]
-    assert list(judge_names(Numbered((drifted,)), Settings(), found.get)) == []
+    assert [one.level for one in judge_names(Numbered((equal,)), SITE, found.get, NONE)] == ["ok"]
+    inner = f"cn=tools,ou=projects,{S}"
+    nested = group("red", 50000, member=(members[0], inner), memberUid=("anna",))
+    (told,) = judge_names(Numbered((nested,)), SITE, found.get, Groups((Group(inner, (members[1],)),)))
+    assert told.found == f"{RED}: memberUid lacks bert"

@@ -10,10 +10,24 @@ import pytest
 
 from enc.directory.access import PARTS, WHOLE, access_rules, everything_editors
 from enc.edits.change import Change, Step
-from enc.rights.roles import ROLES, Action, Held, Holding, Person, Role, allowed, remembered, role_entries
+from enc.rights.roles import (
+    PROJECTADMIN,
+    ROLES,
+    Action,
+    Held,
+    Holding,
+    Person,
+    Role,
+    allowed,
+    remembered,
+    role_entries,
+    table_of,
+)
 from enc.service.authorize import needed
 from enc.settings import BranchSettings, DirectorySettings, Settings
-from enc.terms.errors import DirectoryUnreachable
+from enc.settings.config import parse
+from enc.settings.site import DELEGATED
+from enc.terms.errors import ConfigurationError, DirectoryUnreachable
 from enc.terms.names import BranchName, PersonName, ProjectName
 from git_hooks.push.membership import Membership
 from git_hooks.push.policy import Facts, judge, read
@@ -187,3 +201,51 @@ def test_the_table_is_sound() -> None:
     assert [role.held for role in ROLES].count(Held.EVERYBODY) == 1
     assert all((role.entry is not None) == (role.held in (Held.GROUP, Held.OCCUPANT)) for role in ROLES)
     assert all(("{project}" in role.one) == (role.held is not Held.GROUP) for role in ROLES)
+
+
+def test_a_role_of_the_sites_own_is_a_row_like_any_other() -> None:
+    settings = parse("projects: {roles: [{name: deployer, may: [BRANCH_PUSH, NODE_EDIT]}]}")
+    table = table_of(settings)
+    deployer = table[2]
+    assert table == (*ROLES[:2], deployer, *ROLES[2:]) and table is table_of(settings)
+    assert deployer.may == {Action.READ, Action.BRANCH_PUSH, Action.NODE_EDIT}
+    dora = Person("dora", holds=frozenset({Holding("deployer", RED)}), table=table)
+    assert remembered("dora", json.loads(json.dumps(dora.document())), table) == dora
+    assert remembered("dora", dora.document()) is None, "a program that does not know the role"
+    assert allowed(dora, Action.BRANCH_PUSH, RED).allowed and not allowed(dora, Action.BRANCH_PUSH, BLUE).allowed
+    assert allowed(dora, Action.NODE_ADD, RED).reason == (
+        "dora is a deployer of project red, but may not add a node to it; its admins and operators may"
+    )
+    assert allowed(dora, Action.NODE_EDIT, BLUE).reason.endswith("its deployers, its admins and operators may")
+    assert "deployer" in role_entries(settings, table)
+
+
+def test_what_a_role_can_allow_is_what_is_about_one_project_and_slapd_can_tell() -> None:
+    assert {Action[name] for name in DELEGATED} == PROJECTADMIN.may
+    assert not PROJECTADMIN.may & WHOLE
+
+
+@pytest.mark.parametrize(
+    ("role", "fault"),
+    [
+        ("{name: deployer, may: [NODE_MOVE]}", "'NODE_MOVE' is not an action that a role can allow"),
+        ("{name: deployer, may: [SITE_BRANCH_PUSH]}", "is not an action"),
+        ("{name: deployer, may: [node_edit]}", "is not an action"),
+        ("{name: deployer, may: [everything]}", "is not an action"),
+        ("{name: member, may: [READ]}", "there is a role member already"),
+        ("{name: operator, may: [READ]}", "there is a role operator already"),
+        ("{name: boss, may: [READ]}", "boss is the admins' (projects.admin_role)"),
+        ("{name: Deployer, may: [READ]}", "is not a role's name"),
+        ("{name: 'a,b', may: [READ]}", "is not a role's name"),
+        ("{name: 'a.*', may: [READ]}", "is not a role's name"),
+        ("{name: ä, may: [READ]}", "is not a role's name"),
+        ("{name: 'x\\n', may: [READ]}", "is not a role's name"),
+        ("{name: deployer, may: []}", "a list of texts, not empty"),
+        ("{name: deployer}", "needs may"),
+        ("{name: reader, may: [READ]}, {name: reader, may: [READ]}", "there is more than one role reader"),
+    ],
+)
+def test_a_role_that_cannot_be_is_refused_with_its_place(role: str, fault: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse(f"projects: {{admin_role: boss, roles: [{role}]}}")
+    assert "projects.roles" in str(caught.value) and fault in str(caught.value)
