@@ -80,6 +80,11 @@ class Layout:
         return self.root / "copy.sqlite"
 
     @property
+    def elapsed(self) -> Path:
+        """Time as the follower counted it (programs/elapsed.py)."""
+        return self.root / "elapsed"
+
+    @property
     def lock(self) -> Path:
         """Locked (flock) by the one follower that writes here."""
         return self.root / "lock"

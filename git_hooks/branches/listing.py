@@ -65,14 +65,14 @@ class Row(NamedTuple):
     """With the site's own branches, those that there are (`references`)."""
 
 
-def rows(settings: Settings, deployer: Deployer, refs: RefStore, now: float) -> list[Row]:
+def rows(settings: Settings, deployer: Deployer, refs: RefStore) -> list[Row]:
     """Return every environment and every branch that should be one, by name."""
     branches = deployer.repository.branches()
     rules = Rules(settings.branches.rules)
     places = {place.environment: place for branch in branches if (place := rules.place_or_none(branch)) is not None}
     look = deployer.inspection.look()
     compared = references(settings.branches)
-    dates, usage = refs.dates(), _counted(settings)
+    dates, usage, count = refs.dates(), _counted(settings), deployer.counted(remember=False)
     found = []
     for name in sorted({*places, *deployer.versions.environments()}):
         place = places.get(name)
@@ -80,7 +80,7 @@ def rows(settings: Settings, deployer: Deployer, refs: RefStore, now: float) -> 
         tip = branches[branch] if branch is not None else None
         row = _row(deployer, look, name, branch, tip)
         if place is not None and place.topic is not None:
-            touched = last_touched(deployer.records, name, dates.get(place.branch, 0), now)
+            touched = count.of(last_touched(deployer.records, name, dates.get(place.branch, 0), count.now))
             row = row._replace(ends=ends_at(touched, settings.branches.topics_unused))
         if tip is not None:
             pairs = [(ref, deployer.repository.divergence(tip, branches[ref])) for ref in compared if ref in branches]

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from enc.programs.elapsed import Count, Elapsed, look
 from enc.programs.machine_trouble import placed
 from enc.rights.domains import shows
 from enc.settings import DomainSettings
@@ -90,6 +91,7 @@ class Deployer:
         self._switching = Switching(self._store, self.versions, self.records, servers, at, sleep)
         self._at = at
         self._clock = clock
+        self._elapsed = Elapsed(self.layout.elapsed, lambda: look(clock))
         with suppress(StoreAway):  # who only looks can do so, and a deploy says it
             self._store.ready()
 
@@ -110,6 +112,10 @@ class Deployer:
     def ready(self) -> None:
         """Make what directories of the store there are not; raise `StoreAway` if its file system is not mounted."""
         self._store.ready()
+
+    def counted(self, *, remember: bool = True) -> Count:
+        """Return how long things have been as they are, by which alone what is old goes; raise `ToolkitError`."""
+        return self._elapsed.count(remember=remember)
 
     def shows(self, environment: EnvironmentName) -> bool:
         """Tell whether environments of this name are this machine's to show."""
@@ -248,6 +254,8 @@ class Deployer:
     ) -> Record:
         """Do what is to be done. The caller holds the environment's lock."""
         watch = Stopwatch()
+        with suppress(ToolkitError):  # then nothing gets older, and whoever asks how old something is says why
+            self.counted()  # a look at least as often as something is given a time
         record = Record(environment, "failed", None, None, who, why, self._clock(), watch.milliseconds)
         try:
             with watch.step("look"):
