@@ -27,6 +27,7 @@ from enc.settings import Settings
 
 _NAMES = {
     "CERTNAME": "nodes",
+    "CERTNAME|BRANCH": "nodes branches",
     "NODE": "nodes",
     "PROJECT": "projects",
     "ENVIRONMENT": "environments",
