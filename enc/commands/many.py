@@ -21,7 +21,7 @@ from enc.directory.ldap_store import LdapSource
 from enc.edits.wish import Wanted
 from enc.programs.telling import tell
 from enc.service import nodes, selection
-from enc.service.desk import Desk, Plan
+from enc.service.desk import Desk, PlannedEdit
 from enc.service.selection import Conditions
 from enc.terms.counted import counted
 from enc.terms.errors import ConfigurationError, ToolkitError, UsageError
@@ -98,7 +98,7 @@ def change(call: Call, certnames: Sequence[str], wanted: Wanted, *, action: str 
         return _change_all(call, desk, plan, len(named), asked=expected is None)
 
 
-def _change_all(call: Call, desk: Desk, plan: Plan, number: int, *, asked: bool) -> int:
+def _change_all(call: Call, desk: Desk, plan: PlannedEdit, number: int, *, asked: bool) -> int:
     reason = call.arguments.reason
     if call.arguments.dry_run or not plan.steps:
         status = edit_result(call, desk.submit(plan, reason=reason, dry_run=call.arguments.dry_run))

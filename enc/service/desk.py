@@ -50,7 +50,7 @@ _MANY = 10
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlannedEdit:
     """An edit before it is made."""
 
     action: str
@@ -74,7 +74,7 @@ class Plan:
 class Receipt:
     """What came of a plan."""
 
-    plan: Plan
+    plan: PlannedEdit
     dry_run: bool
     effects: tuple[Effect, ...] = ()
     """On each node that the plan names."""
@@ -127,7 +127,7 @@ class Desk:
         self.editor = editor
         self.trail = trail
 
-    def submit(self, plan: Plan, *, reason: str, dry_run: bool = False) -> Receipt:
+    def submit(self, plan: PlannedEdit, *, reason: str, dry_run: bool = False) -> Receipt:
         """Carry out `plan`, or only tell what it would do.
 
         Raise `NotAllowed`; `ClassificationError` if a node that can be
@@ -162,7 +162,7 @@ class Desk:
         self._carry_out(edit)
         return Receipt(plan, False, shown, edit.id)
 
-    def _effects(self, plan: Plan, records: dict[str, Record | None]) -> tuple[Effect, ...]:
+    def _effects(self, plan: PlannedEdit, records: dict[str, Record | None]) -> tuple[Effect, ...]:
         """Return what `plan` does to the nodes that it names; refuse it if it would break one of them."""
         names = plan.nodes if plan.node is None else (plan.node,)
         source = self.source if len(names) < _MANY else survey.Snapshot(self.source, self.settings)

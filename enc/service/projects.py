@@ -16,7 +16,7 @@ from enc.edits.wanted import to_have, to_hold, to_set
 from enc.edits.wish import Wanted, Wish, Withdrawal, wish_in
 from enc.rights.roles import role_entries
 from enc.service import advice, people
-from enc.service.desk import Desk, Plan, Receipt
+from enc.service.desk import Desk, PlannedEdit, Receipt
 from enc.service.nodes import container_step
 from enc.service.survey import nodes_of
 from enc.terms import dn
@@ -88,7 +88,7 @@ def is_whole(project: ProjectName, desk: Desk) -> bool:
 
 def plan_of_new(
     desk: Desk, project: ProjectName, admins: tuple[PersonName, ...], members: tuple[PersonName, ...], wish: Wish
-) -> Plan:
+) -> PlannedEdit:
     """Return the plan that makes a project, or what is missing of it; raise `Conflict` if there is a different one."""
     if not admins:
         raise UsageError("a project needs at least one admin")
@@ -127,7 +127,9 @@ def plan_of_new(
         }
         steps.append(making(_role_place(project, desk), attributes))
     environment = advice.shared_environment(wish, project, (record,), desk.settings)
-    return Plan("project add", f"project {project}", project, (*steps, *container), wish=wish, environment=environment)
+    return PlannedEdit(
+        "project add", f"project {project}", project, (*steps, *container), wish=wish, environment=environment
+    )
 
 
 def delete(desk: Desk, project: ProjectName, *, reason: str, dry_run: bool = False) -> Receipt:
@@ -148,7 +150,7 @@ def delete(desk: Desk, project: ProjectName, *, reason: str, dry_run: bool = Fal
     below.sort(key=lambda entry: (-len(dn.split(entry.dn)), dn.normalise(entry.dn) == role, entry.dn))
     box = desk.editor.read(container)
     steps = ([deleting(box)] if box else []) + [deleting(entry) for entry in below] + [deleting(record)]
-    plan = Plan("project delete", f"project {project}", project, tuple(steps))
+    plan = PlannedEdit("project delete", f"project {project}", project, tuple(steps))
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
@@ -170,7 +172,7 @@ def member_add(
         role = _role(project, desk)
         changes = to_hold(role, "roleOccupant", wanted)
         steps += [modifying(role, changes)] if changes else []
-    plan = Plan("project member add", f"project {project}", project, tuple(steps))
+    plan = PlannedEdit("project member add", f"project {project}", project, tuple(steps))
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
@@ -214,7 +216,7 @@ def member_remove(
             raise Conflict(f"project {project} would have no member left, which the schema (groupOfNames) forbids")
         changes = to_hold(record, "member", (), gone)
         steps += [modifying(record, changes)] if changes else []
-    plan = Plan("project member remove", f"project {project}", project, tuple(steps), remarks=tuple(remarks))
+    plan = PlannedEdit("project member remove", f"project {project}", project, tuple(steps), remarks=tuple(remarks))
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
@@ -242,7 +244,7 @@ def change(desk: Desk, target: Target, wanted: Wanted, *, reason: str, dry_run: 
     steps = scope_steps(target, place, record, lambda entry: to_have(entry, wanted, settings))
     words = f"{'project' if target.project else 'group' if target.group else 'site'}"
     action = f"{words} {'unset' if isinstance(wanted, Withdrawal) else 'set'}"
-    plan = Plan(action, str(target), target.project, steps)
+    plan = PlannedEdit(action, str(target), target.project, steps)
     if wish is not None:
         above = project_entry(target.project, desk) if target.project and target.prefix else None
         environment = advice.shared_environment(wish, target.project, (record, above), desk.settings)

@@ -27,7 +27,7 @@ from git_hooks.repository.refstore import RefStore
 from git_hooks.store.presence import Presence
 from git_hooks.store.versions import ForeignEnvironment
 
-State = Literal[
+EnvironmentState = Literal[
     "live",
     "held",
     "waits",
@@ -51,7 +51,7 @@ class Row(NamedTuple):
     branch: BranchName | None
     tip: ObjectId | None
     live: ObjectId | None
-    state: State
+    state: EnvironmentState
     who: str = ""
     """Who deployed last."""
     at: float | None = None
@@ -101,7 +101,7 @@ def _row(
         live = deployer.versions.live(name)
     except ForeignEnvironment:
         return Row(name, branch, tip, None, "foreign")
-    state: State = "live"
+    state: EnvironmentState = "live"
     lost, missing = _lost(deployer, look, name)
     if lost is not None:
         state = lost
@@ -119,7 +119,7 @@ def _row(
     return Row(name, branch, tip, live, state, last.who if last else "", last.at if last else None, missing=missing)
 
 
-def _lost(deployer: Deployer, look: Presence, name: EnvironmentName) -> tuple[State | None, str]:
+def _lost(deployer: Deployer, look: Presence, name: EnvironmentName) -> tuple[EnvironmentState | None, str]:
     """Return whether what an environment shows is not all there, and what is missing."""
     try:
         missing = deployer.inspection.missing(name, look)

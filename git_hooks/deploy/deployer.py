@@ -32,7 +32,7 @@ from enc.terms.environments import Rules
 from enc.terms.errors import NotFound, ToolkitError
 from enc.terms.names import EnvironmentName
 from git_hooks.deploy.building import Building
-from git_hooks.deploy.decision import ROLLBACK, Decision, Plan, Situation, before, decide, outcome
+from git_hooks.deploy.decision import ROLLBACK, Decision, PlannedDeploy, Situation, before, decide, outcome
 from git_hooks.deploy.inspection import Inspection, resource_types
 from git_hooks.deploy.puppetserver import FlushFailed, Puppetservers
 from git_hooks.deploy.records import Hold, Record, Records
@@ -121,10 +121,10 @@ class Deployer:
         """Tell whether environments of this name are this machine's to show."""
         return shows(environment, self.rules, self.domains)
 
-    def plan(self, environment: EnvironmentName, target: Target) -> Plan:
+    def plan(self, environment: EnvironmentName, target: Target) -> PlannedDeploy:
         """Return what `deploy` would do at this moment."""
         situation = self._situation(environment, target)
-        return Plan(environment, decide(situation), situation.live, situation.wanted)
+        return PlannedDeploy(environment, decide(situation), situation.live, situation.wanted)
 
     def deploy(self, environment: EnvironmentName, target: Target, who: str, why: str = "push") -> Record:
         """Make `environment` show `target`; return what happened, failures too.
@@ -174,7 +174,7 @@ class Deployer:
         with self._locked(environment):
             return self._switching.make_up(environment)
 
-    def plan_rollback(self, environment: EnvironmentName, commit: ObjectId | None) -> Plan:
+    def plan_rollback(self, environment: EnvironmentName, commit: ObjectId | None) -> PlannedDeploy:
         """Return what `rollback` would do at this moment; raise `NotFound` if there is nothing to go back to."""
         plan = self.plan(environment, Exact(commit or self._before(environment)))
         return plan._replace(decision="switch") if plan.decision == "stay" else plan

@@ -26,7 +26,7 @@ from enc.edits.change import modifying
 from enc.edits.wanted import to_set
 from enc.edits.wish import Wish
 from enc.service import history, nodes, projects
-from enc.service.desk import Desk, Plan, Receipt, open_desk
+from enc.service.desk import Desk, PlannedEdit, Receipt, open_desk
 from enc.settings import AuditSettings, NodeSettings, Settings
 from enc.settings.config import load
 from enc.terms.errors import ClassificationError, Conflict, NotAllowed, ToolkitError
@@ -191,7 +191,7 @@ def test_of_two_edits_of_one_part_the_second_is_a_conflict(settings: Settings) -
         stale = modifying(record, to_set(record, Wish(variables={VariableName("a"): "2"}), settings.nodes))
         setting(first, "a", "1")
         with pytest.raises(Conflict):
-            second.submit(Plan("node set", f"node {WEB1}", RED, (stale,)), reason=WHY)
+            second.submit(PlannedEdit("node set", f"node {WEB1}", RED, (stale,)), reason=WHY)
     assert variables(settings) == {"a=1"}
     assert Trail(settings.audit.file).read()[0][-1].outcome.startswith("failed: 0 of 1 step made")
 
