@@ -13,7 +13,7 @@ from enc.programs import documents
 from enc.service import export
 from enc.service.survey import Snapshot
 from enc.terms.counted import counted
-from enc.terms.errors import ExitStatus
+from enc.terms.errors import ExitStatus, UsageError
 from enc.terms.names import Certname
 
 SUMMARY = "print the nodes' classification (YAML, JSON), or the entries it comes from (LDIF)"
@@ -21,11 +21,9 @@ SUMMARY = "print the nodes' classification (YAML, JSON), or the entries it comes
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    words = "yaml, json: the finished answers; ldif: the entries (default: %(default)s)"
-    parser.add_argument("--format", choices=("yaml", "json", "ldif"), default="yaml", help=words)
-    parser.add_argument(
-        "--json", dest="format", action="store_const", const="json", default="yaml", help="the same as --format json"
-    )
+    words = "yaml, json: the finished answers; ldif: the entries (default: yaml)"
+    parser.add_argument("--format", choices=("yaml", "json", "ldif"), help=words)
+    parser.add_argument("--json", action="store_true", help="the same as --format json")
     parser.add_argument("--nodes", metavar="CERTNAME", nargs="+", default=[], help="only these (default: all)")
     words = "write a file for each node into this directory (ldif: one file) and nothing to stdout"
     parser.add_argument("--to", metavar="DIRECTORY", type=Path, help=words)
@@ -34,9 +32,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(call: Call) -> int:
     """Export; 1 if a node has no answer."""
     chosen = call.arguments
+    form = "json" if chosen.json else chosen.format or "yaml"
+    if chosen.format not in (None, form):
+        raise UsageError(f"--json and --format {chosen.format} exclude each other")
     nodes = [Certname(name) for name in chosen.nodes]
     with LdapSource(call.settings) as source:
-        if chosen.format == "ldif":
+        if form == "ldif":
             return _entries(call, source, nodes)
         snapshot = Snapshot(source, call.settings)
     failed = 0
@@ -50,9 +51,9 @@ def run(call: Call) -> int:
         else:
             good.append(answer)
     if chosen.to is not None:
-        count = export.write(chosen.to, _files(good, chosen.format))
+        count = export.write(chosen.to, _files(good, form))
         call.say(f"{counted(count, 'answer')} written to {chosen.to}")
-    elif chosen.format == "json":
+    elif form == "json":
         print(documents.text({"answers": [answer.document() for answer in good], "troubles": troubles}), end="")
     else:
         for answer in good:

@@ -110,7 +110,7 @@ class Reconciler:
         self.troubles += [
             f"{one.authority or 'in the cloud'}: {one.many} certificates or instances"
             f"{'' if one.project is None else f' of project {one.project or None}'} would be removed, so none of "
-            f"them is; check with --dry-run, and add --many if that is right"
+            "them is; check with --dry-run, and add --many if that is right"
             for one in excess
         ]
         held = {(one.authority, one.project) for one in excess}

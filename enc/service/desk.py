@@ -170,7 +170,7 @@ class Desk:
         for one in shown:
             if one.trouble_after and one.before is not None:
                 raise ClassificationError(
-                    f"{one.certname} could not be classified any more, nothing was written: {one.trouble_after}"
+                    f"nothing was written, because {one.certname} could no longer be classified: {one.trouble_after}"
                 )
             if one.not_entitled and not one.trouble_before:
                 raise NotAllowed(f"nothing was written: {one.trouble_after}")
@@ -209,14 +209,14 @@ class Desk:
         if not name.is_plain:
             return (
                 f"{name} cannot be a project's name: '-' and '_' must be single and between letters or digits, "
-                f"because two of them mark environments of short-lived branches; choose another name"
+                "because two of them mark environments of short-lived branches; choose another name"
             )
         if (environment := rules.takes_of_the_site(name)) is not None:
             return f"a branch of project {name} could become environment {environment}, the site's; choose another name"
         if (environment := rules.takes_of_puppet(name)) is not None:
             return (
                 f"the branch of project {name} would become environment {environment}, which Puppet's documentation "
-                f"forbids for environments; choose another name"
+                "forbids for environments; choose another name"
             )
         template = self.settings.projects.environment
         if template is not None and (fault := environment_fault(template_environment(template, name))):
@@ -224,7 +224,7 @@ class Desk:
         if (met := entitled.meeting(name, self.source.project_names(), rules)) is not None:
             return (
                 f"branches of project {name} and of project {met[0]} could become one environment ({met[1]}), so "
-                f"nodes of one would run the other's code; choose another name (branches.rules)"
+                "nodes of one would run the other's code; choose another name (branches.rules)"
             )
         return None
 

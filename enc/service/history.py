@@ -143,7 +143,7 @@ def _by_whom(step: Step, edit: Edit, edits: Sequence[Edit], settings: NodeSettin
     why = excerpt(last.why, _LONGEST_WHY)
     return (
         f": {last.id} by {last.who} at {last.time}, {last.action} ({why}){more}; undo that one first, or set the "
-        f"value again"
+        "value again"
     )
 
 

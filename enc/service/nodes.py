@@ -142,7 +142,7 @@ def new_entry(place: str, certname: Certname, project: ProjectName, wish: Wish, 
     if folded(certname) not in node_filter.names(record):
         raise UsageError(
             f"the filter {settings.nodes.filter} does not find an entry with cn (and associatedDomain) {certname}; "
-            f"add the entry with LDAP tools",
+            "add the entry with LDAP tools",
             where="nodes.filter",
         )
     record = apply(record, to_set(record, wish, settings.nodes))
