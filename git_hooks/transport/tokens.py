@@ -41,7 +41,7 @@ class TokenId(Name):
 
     __slots__ = ()
     kind = "a token's id"
-    rule = "10 of a-z and 2-7, as `branch-manager token list` shows it"
+    rule = "10 characters of a-z and 2-7, as `branch-manager token list` shows it"
     pattern = re.compile(r"[a-z2-7]{10}", re.ASCII)
     longest = 10
 

@@ -347,10 +347,10 @@ def test_a_job_ends_as_soon_as_its_commit_cannot_go_live(managed: Managed) -> No
 
 
 CANNOT_WAIT: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("production",), "'production' is no commit"),
-    (("abc",), "'abc' is no commit"),
-    (("HEAD^{commit}",), "is no commit"),
-    (("0" * 70,), "is no commit"),
+    (("production",), "'production' is not a commit id"),
+    (("abc",), "'abc' is not a commit id"),
+    (("HEAD^{commit}",), "is not a commit id"),
+    (("0" * 70,), "is not a commit id"),
     (("0" * 40, "--timeout", "soon"), "--timeout 'soon': write"),
     (("0" * 40, "--timeout", "-1s"), "--timeout"),
     (("0" * 40, "--environment", "a b"), "a b"),
