@@ -51,11 +51,10 @@ class Remark(NamedTuple):
     wrong: bool = False
 
 
-Chore = Callable[["Workplace", float], Iterator[Remark]]
-"""Is given a workplace and the time, in seconds since 1970."""
+Chore = Callable[["Workplace"], Iterator[Remark]]
 
 
-def projects(place: Workplace, now: float) -> Iterator[Remark]:
+def projects(place: Workplace) -> Iterator[Remark]:
     """Make the branch of each project in LDAP that has none, and its environment."""
     known = place.membership.projects()
     branches = place.settings.branches
@@ -73,7 +72,7 @@ def projects(place: Workplace, now: float) -> Iterator[Remark]:
         yield Remark(one.project, f"project {one.project} has no branch: {problem}", wrong=True)
 
 
-def flushes(place: Workplace, now: float) -> Iterator[Remark]:
+def flushes(place: Workplace) -> Iterator[Remark]:
     """Make up for flushes that are owed; raise `FlushFailed` after having tried some."""
     failures = []
     for environment in place.deployer.records.owing():
@@ -88,7 +87,7 @@ def flushes(place: Workplace, now: float) -> Iterator[Remark]:
         raise failures[0]
 
 
-def reconciliation(place: Workplace, now: float) -> Iterator[Remark]:
+def reconciliation(place: Workplace) -> Iterator[Remark]:
     """Deploy what does not show its branch: after a kill, a full disk, a restored repository."""
     deployer = place.deployer
     found = look(deployer, Rules(place.settings.branches.rules))
@@ -108,7 +107,7 @@ def _held(deployer: Deployer, environment: EnvironmentName) -> bool:
     return deployer.records.held(environment) is not None
 
 
-def expiry(place: Workplace, now: float) -> Iterator[Remark]:
+def expiry(place: Workplace) -> Iterator[Remark]:
     """Archive short-lived branches that ended."""
     refs = RefStore(str(place.settings.branches.repository))
     ending = Expiry(place.settings, place.deployer, refs)
@@ -126,7 +125,7 @@ def expiry(place: Workplace, now: float) -> Iterator[Remark]:
             yield Remark(branch, f"{branch}: archived as {kept.ref}{then}", wrong=wrong)
 
 
-def collection(place: Workplace, now: float) -> Iterator[Remark]:
+def collection(place: Workplace) -> Iterator[Remark]:
     """Remove what nobody can need any more: versions, and what was archived or ended long ago.
 
     Before that, keep what killed pushes took away.

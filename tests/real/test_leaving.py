@@ -144,7 +144,7 @@ def test_rewriting_without_end_crowds_out_itself_and_nothing_that_is_needed(site
         assert branch_manager(site, "gc") == 0
     else:
         with Service(site.configuration).workplace() as place:
-            (told,) = [one.text for one in collection(place, time.time()) if "archive_most" in one.text]
+            (told,) = [one.text for one in collection(place) if "archive_most" in one.text]
         assert f"{RED}: 14" in told
     kept = refs.archived()
     assert len(kept) in (100, 101) and {one.at for one in kept} > {now - days * 86400 for days in (1, 2, 3, 80)}
@@ -230,5 +230,5 @@ def test_gc_forgets_what_was_archived_long_ago(site: ManagedRepository, by: str)
         assert branch_manager(site, "gc") == 0
     else:
         with Service(site.configuration).workplace() as place:
-            list(collection(place, time.time()))
+            list(collection(place))
     assert [one.branch for one in refs.archived()] == ["topic/red/gone", young.branch]
