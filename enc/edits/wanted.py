@@ -147,7 +147,7 @@ def _put(sheet: Sheet, kind: Kind[Any, Any], key: Any, value: Any, settings: Nod
         if other != text and folded(other) == folded(text):
             raise UsageError(
                 f"{kind.told(key)}: {one_line(other)} is there, and the attribute does not distinguish "
-                f"upper and lower case; "
+                "upper and lower case; "
                 f"{kind.folded.format(name=kind.name(key))}"
             )
     sheet.put(own, text)
