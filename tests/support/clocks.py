@@ -42,4 +42,5 @@ def even(now: float) -> Count:
 def counted_since_1970(file: Path) -> None:
     """Let this machine have counted time since 1970, so that what a test dates back is as old as it says."""
     shown = look()
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(Count(shown, shown.day, (Stretch(0.0, shown.day, 0.0),))))
