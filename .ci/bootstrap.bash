@@ -45,6 +45,8 @@ declare -Ar PACKAGES=(
     [bubblewrap]=/usr/bin/bwrap
     [puppet-lint]=/usr/bin/puppet-lint
     [puppet-strings]='/usr/share/rubygems-integration/*/gems/puppet-strings-*'
+    [zsh]=/usr/bin/zsh
+    [fish]=/usr/bin/fish
 )
 
 # The packages of the arguments that are missing, one a line.

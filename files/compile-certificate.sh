@@ -22,7 +22,7 @@ rm -rf -- "$new"
 puppetserver ca clean --config "$conf" --certname "$name" >/dev/null 2>&1 || :
 if puppetserver ca list --config "$conf" --certname "$name" >/dev/null 2>&1; then
   puppetserver ca list --config "$conf" --certname "$name" >&2
-  echo "the authority still holds that" >&2
+  echo "the authority still has a certificate or request of that name" >&2
   exit 1
 fi
 ask() {
@@ -37,7 +37,7 @@ ask submit_request
 puppetserver ca sign --config "$conf" --certname "$name" || :
 ask download_cert
 fits "$new" || {
-  echo "the authority gave $name no certificate that fits" >&2
+  echo "the authority gave $name no certificate that matches its key" >&2
   exit 1
 }
 mkdir -p -- "$ssl/certs" "$ssl/private_keys"

@@ -2,7 +2,7 @@
 # java-args.sh FILE VALUE [change]: whether FILE, which a shell or systemd reads, sets JAVA_ARGS to VALUE and to nothing
 # else; makes it so. Lines that were continued with a backslash go with the line that they continue.
 set -eu
-[ -f "$1" ] || { echo "$1 is no file: where does this packaging set JAVA_ARGS? (puppetmaster::defaults_file)" >&2; exit 1; }
+[ -f "$1" ] || { echo "$1 does not exist; set puppetmaster::defaults_file to the file where this packaging sets JAVA_ARGS" >&2; exit 1; }
 wanted="JAVA_ARGS=\"$2\""
 sets='^[ \t]*(export[ \t]+)?JAVA_ARGS='
 if [ "${3-}" != change ]; then

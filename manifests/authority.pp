@@ -69,10 +69,10 @@ class puppetmaster::authority (
 
   if $ensure == 'present' {
     if $facts['puppetmaster_layout'] != 'debian' {
-      fail("puppetmaster::authority: only for Debian's packages; others load code from directories of puppetserver's own account, so give the authority a machine of its own (docs/trust-domains.md)")
+      fail("puppetmaster::authority: works with Debian's packages only; others load code from directories of puppetserver's own account, so give the authority a machine of its own (docs/trust-domains.md)")
     }
     if $puppetmaster::ca {
-      fail('puppetmaster::authority: puppetserver itself must be none (puppetmaster: ca => false, ca_server, ca_port)')
+      fail('puppetmaster::authority: puppetserver itself must not be an authority (puppetmaster: ca => false, ca_server, ca_port)')
     }
     if $certname == $puppetmaster::own_name {
       fail("puppetmaster::authority: ${certname} is the compile server's name; the authority needs one of its own")

@@ -62,7 +62,7 @@ class puppetmaster::branches (
     $key = if $given { $given.dig('branches', 'puppetserver', 'key_file') }
     if $key =~ String and $key =~ /\/private_keys\// {
       # Until that is changed, everything stays as it is.
-      fail("puppetmaster::branches: branches.puppetserver.key_file is ${key}, a key of puppetserver's, which the account git may not read; set ca_file, certificate_file and key_file to ${deploy}/ca.pem, ${deploy_name}.pem and ${deploy_name}.key there (docs/module.md, \"Upgrading\")")
+      fail("puppetmaster::branches: branches.puppetserver.key_file is ${key}, one of puppetserver's keys, which the account git may not read; set ca_file, certificate_file and key_file to ${deploy}/ca.pem, ${deploy_name}.pem and ${deploy_name}.key there (docs/module.md, \"Upgrading\")")
     }
     $readers = $puppetmaster::toolkit::readers
     $group = if $manage_account { 'git' } else { 'root' }

@@ -66,7 +66,7 @@ class puppetmaster::client (
   }
 
   if $server == $certname {
-    notice("${server} is no client of itself")
+    notice("${server} cannot be a client of itself")
   } elsif $ensure == 'present' {
     if !$ca_certificate {
       fail("puppetmaster::client: ca_certificate must hold the certificates of ${server}'s authority")
@@ -81,7 +81,7 @@ class puppetmaster::client (
     $key = "${ssldir}/private_keys/${certname}.pem"
 
     exec { 'this machine must not be its own master':
-      command => ['/bin/sh', '-c', 'echo "it is its own master; puppetmaster-self disable first" >&2; exit 1'],
+      command => ['/bin/sh', '-c', 'echo "this instance is its own master; run puppetmaster-self disable first" >&2; exit 1'],
       onlyif  => [['/usr/bin/test', '-e', '/var/lib/puppetmaster/self/transaction/journal.jsonl']],
     }
     -> puppetmaster::directory { [$masters, $place]:

@@ -88,8 +88,8 @@ def _not_asked(certname: Certname) -> str:
     """Return the line where members' code may have puppetserver's account, which therefore has no password for LDAP."""
     return (
         f"{certname} has no answer here: this server serves nodes of the domain projects (domains.serves), and "
-        f"knows only those that its follower has written (enc-admin status); the site's own nodes belong to another "
-        f"server"
+        "knows only those that its follower has written (enc-admin status); the site's own nodes belong to another "
+        "server"
     )
 
 

@@ -18,7 +18,7 @@ from enc.programs.whole_file import Strength
 from enc.settings import AnswerSettings
 from enc.settings.config import DEFAULT_PATH
 
-State = Literal["current", "unreachable"]
+DirectoryState = Literal["current", "unreachable"]
 
 BEAT = 2.0
 """Seconds between two times that the follower says that it lives, and tries to reconnect."""
@@ -83,6 +83,11 @@ class Layout:
     def copy(self) -> Path:
         """The follower's copy of the directory (copy.py)."""
         return self.root / "copy.sqlite"
+
+    @property
+    def elapsed(self) -> Path:
+        """Time as the follower counted it (programs/elapsed.py)."""
+        return self.root / "elapsed"
 
     @property
     def lock(self) -> Path:
@@ -168,7 +173,7 @@ class Contact:
     """The last moment at which the follower said that it lives."""
     max_age: int
     """Seconds after `contact` beyond which `enc` refuses."""
-    state: State
+    state: DirectoryState
 
     def line(self) -> str:
         """Return the content of the file."""
@@ -180,5 +185,5 @@ class Contact:
         parts = text.split()
         if len(parts) != 4 or not text.endswith("\n") or not all(p.isascii() and p.isdigit() for p in parts[:3]):
             return None
-        state: State = "current" if parts[3] == "current" else "unreachable"
+        state: DirectoryState = "current" if parts[3] == "current" else "unreachable"
         return cls(int(parts[0]), int(parts[1]), int(parts[2]), state)

@@ -59,7 +59,7 @@ def too_old(layout: Layout, age: int, max_age: int) -> str:
     """Return the line that refuses because of age; both in seconds."""
     return (
         f"the answers in {layout.root} are {age} s old, the limit (answers.max_age) is {max_age} s: LDAP has not "
-        f"been reached since then, or the follower is not running; see enc-admin status"
+        "been reached since then, or the follower is not running; see enc-admin status"
     )
 
 

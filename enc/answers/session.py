@@ -41,6 +41,7 @@ from enc.classify.gather import members
 from enc.classify.kinds import KINDS
 from enc.classify.render import ANSWER_FORMAT
 from enc.programs import log, prometheus
+from enc.programs.elapsed import Elapsed
 from enc.settings import Settings
 from enc.terms.errors import one_line
 from enc.terms.record import Record
@@ -133,8 +134,9 @@ class Session:
             "boot": _BOOT.read_text(encoding="ascii").strip(),
             "answers": _shape_of_answers(self._settings),
         }
+        count = Elapsed(self._layout.elapsed).count()
         with self._copy.transaction():
-            self._copy.worklist.bury(int(time.time()) - _REMEMBERED)
+            self._copy.worklist.bury(count, _REMEMBERED)
             self._copy.worklist.doubt()
             if any(self._copy.progress.fact(key) != value for key, value in facts.items()):
                 self._copy.worklist.mark_all(self._copy.source.project_names(), rewrite=True)

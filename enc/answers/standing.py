@@ -129,7 +129,7 @@ class Standing:
             return Verdict(
                 "torn",
                 f"{self.uri} lacks changes of {_named(self.csns.lacks(csns))} that {uri} has, and vice versa: "
-                f"repair the replication between them, or take one of them out of directory.uris",
+                "repair the replication between them, or take one of them out of directory.uris",
             )
         return None
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from enc.answers.database import Database
+from enc.programs.elapsed import Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,8 @@ class Worklist:
         found = self._db.column("SELECT deleted FROM tombstone WHERE name = ?", name)
         return found[0] if found else None
 
-    def bury(self, before: int) -> None:
-        """Forget deletions that are older than `before`."""
-        self._db.execute("DELETE FROM tombstone WHERE deleted < ?", (before,))
+    def bury(self, count: Count, after: float) -> None:
+        """Forget deletions that are older than `after` seconds."""
+        for deleted in self._db.column("SELECT DISTINCT deleted FROM tombstone"):
+            if count.now - count.of(deleted) > after:
+                self._db.execute("DELETE FROM tombstone WHERE deleted = ?", (deleted,))

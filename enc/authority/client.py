@@ -75,7 +75,7 @@ class Authority:
         answer = self._ask("GET", f"/certificate_status/{certname}")
         if answer.status == 404:
             return None
-        found = self._read(statuses.read_one, self._expect(answer, 200, f"tell the status of {certname}"))
+        found = self._read(statuses.read_one, self._expect(answer, 200, f"report the status of {certname}"))
         if found.name != certname:
             raise AuthorityUnreachable(f"answered about {found.name} when asked about {certname}", where=self._where)
         return found

@@ -14,15 +14,15 @@ from typing import Any, Literal, NamedTuple
 
 from enc.terms.names import Certname
 
-State = Literal["requested", "signed", "revoked"]
-_STATES: tuple[State, ...] = ("requested", "signed", "revoked")
+CertificateState = Literal["requested", "signed", "revoked"]
+_STATES: tuple[CertificateState, ...] = ("requested", "signed", "revoked")
 
 
 class CertificateStatus(NamedTuple):
     """One certificate, or one request that waits for one."""
 
     name: Certname
-    state: State
+    state: CertificateState
     serial: int | None = None
     ends: int | None = None
     """Seconds since 1970; None for a request."""

@@ -63,20 +63,20 @@ def refusal(environment: EnvironmentName, project: ProjectName | None, source: S
         if ours and not (welcome and other in mine):
             return (
                 f"branches of project {project} and of project {other} can both become environment {environment}, "
-                f"so nodes of neither get it; name another environment, or let the admins of both share it: "
+                "so nodes of neither get it; name another environment, or let the admins of both share it: "
                 f"enc-admin project set {project} --guest {other}, and project set {other} --guest {project}"
             )
         if not welcome:
             whose = f"project {project} is not one of its guests" if project else "this node belongs to no project"
             return (
                 f"environment {environment} belongs to project {other}, and {whose}; {_remedy(other, project)}, or "
-                f"name another environment"
+                "name another environment"
             )
     if not ours and not others:
         return (
             f"environment {environment} belongs to branches of project {claims[0]}, which is not in LDAP (any "
-            f"more), so nobody can let other nodes in; name another environment, or give it to the site with its "
-            f"own rule in branches.rules"
+            "more), so nobody can let other nodes in; name another environment, or give it to the site with its "
+            "own rule in branches.rules"
         )
     return None
 

@@ -68,7 +68,7 @@ def gather(certname: Certname, source: Source, settings: Settings) -> Lineage:
         raise ClassificationError(
             f"{certname} is reserved for the site's own servers, but this entry is of project {project or 'none'}; "
             f"an operator must move it to {settings.instances.reserved_project} (instances.reserved_project) or "
-            f"remove it",
+            "remove it",
             where=node.dn,
         )
     project_record = source.project(project) if project else None

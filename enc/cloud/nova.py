@@ -88,7 +88,7 @@ def project_of(
         # It could be another project's id, and that one's line is not meant for it.
         raise NotAllowed(
             f"OpenStack's project {_shown(name)} ({project_id}) has a name that looks like an id; add its own id to "
-            f"openstack.projects"
+            "openstack.projects"
         )
     if table:
         if name not in table:
@@ -97,7 +97,7 @@ def project_of(
     if not ProjectName.accepts(name):
         raise NotAllowed(
             f"OpenStack's project {_shown(name)} ({project_id}) has a name that no project here can have; add it to "
-            f"openstack.projects"
+            "openstack.projects"
         )
     return ProjectName(name)
 

@@ -87,7 +87,7 @@ class Vendordata:
         if users and not named and caller.user_id not in users:
             raise NotAllowed(
                 f"{caller.user_name} ({caller.user_id}, of domain {caller.domain_id}) is not in "
-                f"openstack.caller_users, where names count only in openstack.domain"
+                "openstack.caller_users, where names count only in openstack.domain"
             )
         return caller
 

@@ -6,15 +6,15 @@ import argparse
 
 from enc.commands.call import Call
 from enc.programs.command_line import Parser
-from enc.programs.completion import script
+from enc.programs.completion import SHELLS, script
 from enc.terms.errors import ExitStatus
 
-SUMMARY = "print a script that lets bash or zsh complete commands, options and names"
+SUMMARY = "print a script that lets bash, zsh or fish complete commands, options and names"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("shell", choices=("bash", "zsh"))
+    parser.add_argument("shell", choices=SHELLS)
 
 
 def run(call: Call) -> int:

@@ -68,7 +68,7 @@ def run(call: Call) -> int:
         directory.init(ldif=arguments.ldif, port=arguments.port)
         status = directory.start(options)
         if away := [one.uri for one in listen if one.uri not in status.uris]:
-            raise UsageError(f"it runs already, and not at {', '.join(away)}; stop it first", where=str(place))
+            raise UsageError(f"it is already running, but not at {', '.join(away)}; stop it first", where=str(place))
         return _show(call, directory)
     if arguments.action == "status":
         return _show(call, directory)

@@ -23,12 +23,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     words = (
         "yaml, json: the finished answers; ldif: the entries; groups: projects as groups of machines, LDIF in the "
-        "layout of 2012 (default: %(default)s)"
+        "layout of 2012 (default: yaml)"
     )
-    parser.add_argument("--format", choices=("yaml", "json", "ldif", "groups"), default="yaml", help=words)
-    parser.add_argument(
-        "--json", dest="format", action="store_const", const="json", default="yaml", help="the same as --format json"
-    )
+    parser.add_argument("--format", choices=("yaml", "json", "ldif", "groups"), help=words)
+    parser.add_argument("--json", action="store_true", help="the same as --format json")
     parser.add_argument("--nodes", metavar="CERTNAME", nargs="+", default=[], help="only these (default: all)")
     words = "write a file for each node into this directory (ldif, groups: one file) and nothing to stdout"
     parser.add_argument("--to", metavar="DIRECTORY", type=Path, help=words)
@@ -37,11 +35,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(call: Call) -> int:
     """Export; 1 if a node has no answer."""
     chosen = call.arguments
+    form = "json" if chosen.json else chosen.format or "yaml"
+    if chosen.format not in (None, form):
+        raise UsageError(f"--json and --format {chosen.format} exclude each other")
     nodes = [Certname(name) for name in chosen.nodes]
     with LdapSource(call.settings) as source:
-        if chosen.format == "ldif":
+        if form == "ldif":
             return _entries(call, source, nodes)
-        if chosen.format == "groups":
+        if form == "groups":
             return _groups(call, source)
         snapshot = Snapshot(source, call.settings)
     failed = 0
@@ -55,9 +56,9 @@ def run(call: Call) -> int:
         else:
             good.append(answer)
     if chosen.to is not None:
-        count = export.write(chosen.to, _files(good, chosen.format))
+        count = export.write(chosen.to, _files(good, form))
         call.say(f"{counted(count, 'answer')} written to {chosen.to}")
-    elif chosen.format == "json":
+    elif form == "json":
         print(documents.text({"answers": [answer.document() for answer in good], "troubles": troubles}), end="")
     else:
         for answer in good:

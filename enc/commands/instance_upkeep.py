@@ -122,7 +122,10 @@ def _reconcile(call: Call) -> int:
     try:
         with open_desk(settings) as desk:
             region = settings.openstack.region if arguments.openstack else None
-            reconciler = Reconciler(settings, desk.editor, authorities, journal, patience, cloud_region=region)
+            remember = not arguments.dry_run
+            reconciler = Reconciler(
+                settings, desk.editor, authorities, journal, patience, remember=remember, cloud_region=region
+            )
             found = reconciler.look(cloud)
             chosen = [r for r in found if r.act != "tell" and (r.act != "delete" or arguments.delete_missing)]
             if not arguments.dry_run:

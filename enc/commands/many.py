@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 
 from enc.commands.call import Call, whole_number
 from enc.commands.wishes import desk_of, edit_result
@@ -20,7 +21,7 @@ from enc.directory.ldap_store import LdapSource
 from enc.edits.wish import Wanted
 from enc.programs.telling import tell
 from enc.service import nodes, selection
-from enc.service.desk import Desk, Plan
+from enc.service.desk import Desk, PlannedEdit
 from enc.service.selection import Conditions
 from enc.terms.counted import counted
 from enc.terms.errors import ConfigurationError, ToolkitError, UsageError
@@ -43,6 +44,11 @@ def condition_options(parser: argparse.ArgumentParser, *class_option: str) -> No
 def many_options(parser: argparse.ArgumentParser) -> None:
     """Offer to name nodes, or to choose them."""
     parser.add_argument("certnames", metavar="CERTNAME", nargs="*", help="instead of choosing them by an option")
+    choice_options(parser)
+
+
+def choice_options(parser: argparse.ArgumentParser) -> None:
+    """Offer to choose nodes, and to say how many that will be."""
     condition_options(parser, "--with-class")
     words = "how many nodes are meant; needed without a terminal, unless one node is named"
     parser.add_argument("--nodes", metavar="N", dest="expected", help=words)
@@ -64,10 +70,13 @@ def conditions(arguments: argparse.Namespace) -> Conditions:
     )
 
 
-def change(call: Call, wanted: Wanted) -> int:
-    """Let what is wanted hold for the nodes that are meant; print what comes of it, return the exit status."""
+def change(call: Call, certnames: Sequence[str], wanted: Wanted, *, action: str = "") -> int:
+    """Let what is wanted hold for the nodes that are named or chosen; print what comes of it, return the exit status.
+
+    `action`: what the trail calls it, if it has a name of its own.
+    """
     arguments, common = call.arguments, conditions(call.arguments)
-    named = list(dict.fromkeys(map(Certname, arguments.certnames)))
+    named = list(dict.fromkeys(map(Certname, certnames)))
     expected = None if arguments.expected is None else whole_number("--nodes", arguments.expected)
     if bool(named) == bool(common):
         raise UsageError("name nodes, or choose them (--project, --with-class, --in-environment, --named, --filter)")
@@ -81,12 +90,15 @@ def change(call: Call, wanted: Wanted) -> int:
         raise ToolkitError("no node is meant; nothing was written")
     with desk_of(call) as desk:
         if not common and len(named) == 1:
-            receipt = nodes.change(desk, named[0], wanted, reason=arguments.reason, dry_run=arguments.dry_run)
+            receipt = nodes.change(
+                desk, named[0], wanted, reason=arguments.reason, dry_run=arguments.dry_run, action=action
+            )
             return edit_result(call, receipt)
-        return _change_all(call, desk, nodes.change_all(desk, named, wanted), len(named), asked=expected is None)
+        plan = nodes.change_all(desk, named, wanted, action=action)
+        return _change_all(call, desk, plan, len(named), asked=expected is None)
 
 
-def _change_all(call: Call, desk: Desk, plan: Plan, number: int, *, asked: bool) -> int:
+def _change_all(call: Call, desk: Desk, plan: PlannedEdit, number: int, *, asked: bool) -> int:
     reason = call.arguments.reason
     if call.arguments.dry_run or not plan.steps:
         status = edit_result(call, desk.submit(plan, reason=reason, dry_run=call.arguments.dry_run))

@@ -8,7 +8,7 @@ from typing import Any
 
 from enc.classify.classify import Classifier
 from enc.commands.call import Call, edit_options, full_option, json_option, past_options, verbs, whole_number
-from enc.commands.many import change, condition_options, conditions, many_options
+from enc.commands.many import change, choice_options, condition_options, conditions, many_options
 from enc.commands.wishes import (
     amendment_options,
     desk_of,
@@ -24,6 +24,7 @@ from enc.edits import differences
 from enc.edits.audit import Edit, Trail
 from enc.edits.change import legible
 from enc.edits.differences import Bounds
+from enc.edits.wish import Withdrawal
 from enc.service import effect, explain, history, nodes, selection, strangers, survey, trials
 from enc.settings import Duration
 from enc.terms.errors import UsageError, one_line
@@ -58,9 +59,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     withdrawal_options(unsetting)
     removing = verb("remove", "delete a node", _remove)
     removing.add_argument("certname", metavar="CERTNAME")
-    trying = verb("try", "give a node a branch's environment for a while, then its former one", _try)
-    trying.add_argument("certname", metavar="CERTNAME")
-    trying.add_argument("branch", metavar="BRANCH", nargs="?", help="such as project/NAME/TOPIC")
+    trying = verb("try", "give a node, or many, a branch's environment for a while, then the former one", _try)
+    words = "the nodes, unless options choose them, and last the branch, such as project/NAME/TOPIC (not with --end)"
+    trying.add_argument("words", metavar="CERTNAME|BRANCH", nargs="*", help=words)
+    choice_options(trying)
     trying.add_argument("--for", dest="length", metavar="TIME", default="2h", help="how long: 30m, 2h, 3d (default 2h)")
     trying.add_argument("--end", action="store_true", help="end it now")
     past = verb("history", "show who changed what, when and why", _history)
@@ -153,11 +155,11 @@ def _add(call: Call) -> int:
 
 
 def _set(call: Call) -> int:
-    return change(call, wanted(call.arguments))
+    return change(call, call.arguments.certnames, wanted(call.arguments))
 
 
 def _unset(call: Call) -> int:
-    return change(call, withdrawal(call.arguments))
+    return change(call, call.arguments.certnames, withdrawal(call.arguments))
 
 
 def _remove(call: Call) -> int:
@@ -168,22 +170,23 @@ def _remove(call: Call) -> int:
 
 
 def _try(call: Call) -> int:
-    arguments, certname = call.arguments, Certname(call.arguments.certname)
-    if arguments.end == (arguments.branch is not None):
+    arguments = call.arguments
+    certnames, last = (arguments.words, []) if arguments.end else (arguments.words[:-1], arguments.words[-1:])
+    if not last and not arguments.end:
         raise UsageError("name the BRANCH to try, or say --end")
+    if arguments.end and (wrong := [word for word in certnames if not Certname.accepts(word)]):
+        raise UsageError(f"--end takes nodes and no BRANCH; {wrong[0]} is no node's name")
     try:
         length = Duration.parse(arguments.length)
     except ValueError as error:
         raise UsageError(f"--for {arguments.length!r}: write {error}") from error
-    branch = None if arguments.end else BranchName(arguments.branch)
-    with desk_of(call) as desk:
-        if branch is None:
-            receipt = trials.end(desk, certname, reason=arguments.reason, dry_run=arguments.dry_run)
-        else:
-            receipt = trials.begin(
-                desk, certname, branch, length, time.time(), reason=arguments.reason, dry_run=arguments.dry_run
-            )
-    return edit_result(call, receipt)
+    if arguments.end:
+        return change(call, certnames, Withdrawal(trial=True), action="node try --end")
+    branch = BranchName(last[0])
+    if not certnames and not conditions(arguments):
+        raise UsageError(f"name nodes before BRANCH ({branch}), or choose them by an option; or say --end")
+    wish = trials.of(branch, length, time.time(), arguments.reason, call.settings)
+    return change(call, certnames, wish, action="node try")
 
 
 def _history(call: Call) -> int:

@@ -47,7 +47,7 @@ def from_payload(payload: Any, *, uuid: str = "", unread: str = "") -> Record:
     try:
         return _read(payload, uuid, unread)
     except messages.UNDECODED as error:
-        raise Malformed("an entry that is not one") from error
+        raise Malformed("a malformed entry") from error
 
 
 def _read(payload: Any, uuid: str, unread: str) -> Record:

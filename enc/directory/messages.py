@@ -112,7 +112,7 @@ class Message(NamedTuple):
                 if name == wanted:
                     return next((content for _, _, tag, content in rest if tag == _OCTETS), b"")
         except UNDECODED as error:
-            raise Malformed("a control that is not one") from error
+            raise Malformed("a malformed control") from error
         return None
 
     def result(self) -> Result:
@@ -124,7 +124,7 @@ class Message(NamedTuple):
                 raise Malformed("an operation's result without a code")
             return Result(code, _text(matched), _text(diagnostic), tuple(_text(place[3]) for place in referrals))
         except UNDECODED as error:
-            raise Malformed("an operation's result is not one") from error
+            raise Malformed("a malformed result of an operation") from error
 
     def intermediate(self) -> tuple[str, bytes]:
         """Return name and value of an intermediate response (RFC 4511, section 4.13)."""
@@ -132,7 +132,7 @@ class Message(NamedTuple):
             parts = {tag: content for _, _, tag, content in self.payload}
             return _text(parts.get(0, b"")), bytes(parts.get(1, b""))
         except UNDECODED as error:
-            raise Malformed("an intermediate response that is not one") from error
+            raise Malformed("a malformed intermediate response") from error
 
 
 def read(data: bytes, unread: str = "") -> Message:
@@ -161,7 +161,7 @@ def parts(content: bytes) -> list[Any]:
     """Return the values in the one sequence that `content` is."""
     found = values(content)
     if len(found) != 1 or not isinstance(found[0][3], list):
-        raise Malformed("a value that is not what must stand there")
+        raise Malformed("a value of the wrong kind")
     inner: list[Any] = found[0][3]
     return inner
 
@@ -241,7 +241,7 @@ def page_cookie(message: Message) -> bytes:
     found = parts(content)
     cookie = found[1][3] if len(found) > 1 else b""
     if not isinstance(cookie, bytes):
-        raise Malformed("a page's cookie that is not one")
+        raise Malformed("a malformed cookie of a page")
     return cookie
 
 
@@ -288,7 +288,7 @@ def _check(node: FilterNode, text: str, depth: int) -> None:
     said = node.assertion
     if said is None:
         if not node.elements:
-            raise _wrong(text, "nothing stands in '&', '|' or '!'")
+            raise _wrong(text, "'&', '|' or '!' is empty")
         return
     if said["attr"] is not False and not _NAME.fullmatch(said["attr"]):
         raise _wrong(text, "not (ATTRIBUTE=VALUE)")

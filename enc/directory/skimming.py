@@ -103,7 +103,7 @@ def _walk(size: int) -> _Walk:
     tag, length, used = yield from _head()
     left -= used + length
     if tag != ENTRY_TAG or left < 0:
-        raise Malformed("a message that is no entry")
+        raise Malformed("a message that is not an entry")
     inside = length
     name, used = yield from _name(inside)
     inside -= used
@@ -115,7 +115,7 @@ def _walk(size: int) -> _Walk:
     if left:
         tag, length, used = yield from _head()
         if tag != _CONTROLS or used + length != left or length > _SMALL:
-            raise Malformed("an entry with something other than controls behind it")
+            raise Malformed("an entry followed by something other than controls")
         controls = _built(_CONTROLS, (yield length) if length else b"")
     entry = _built(ENTRY_TAG, _built(_OCTETS, name) + _built(_SEQUENCE, kept))
     words = "; ".join(f"{one} has {octets} octets" for one, octets in unread[:_NAMED])
@@ -134,7 +134,7 @@ def _attributes(left: int) -> Generator[int, bytes, tuple[bytes, list[tuple[str,
         tag, length, used = yield from _head()
         left -= used + length
         if tag != _SEQUENCE or left < 0 or not length:
-            raise Malformed("an attribute that is not one")
+            raise Malformed("a malformed attribute")
         if length <= _SMALL and len(kept) + length <= _KEPT:
             kept += _built(_SEQUENCE, (yield length))
             continue
@@ -164,7 +164,7 @@ def _short(tag: int, longest: int, room: int) -> Generator[int, bytes, tuple[byt
     """Return a value that has to be short, and how many octets it took with its head."""
     found, length, used = yield from _head()
     if found != tag or not 0 < length <= longest or used + length > room:
-        raise Malformed("a value that is not what must stand there")
+        raise Malformed("a value of the wrong kind")
     return (yield length), used + length
 
 

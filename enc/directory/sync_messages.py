@@ -95,7 +95,7 @@ def state(content: bytes) -> tuple[EntryState, str, bytes | None]:
         (_, _, _, kind), (_, _, _, uuid), *rest = messages.parts(content)
         return EntryState(kind), uuid_text(uuid), rest[0][3] if rest else None
     except messages.UNDECODED as error:
-        raise Malformed("a Sync State control that is not one") from error
+        raise Malformed("a malformed Sync State control") from error
 
 
 def done(content: bytes | None) -> tuple[bytes | None, bool]:
@@ -105,7 +105,7 @@ def done(content: bytes | None) -> tuple[bytes | None, bool]:
     try:
         cookie, deletes, _ = _sequence(content, messages.parts(content), False)
     except messages.UNDECODED as error:
-        raise Malformed("a Sync Done control that is not one") from error
+        raise Malformed("a malformed Sync Done control") from error
     return cookie, deletes
 
 
@@ -146,5 +146,5 @@ def _truth(content: bytes) -> bool:
         size, offset = compute_ber_size(content[at : at + 10])
         at += size + offset
     if content[at + 1] != 1:
-        raise Malformed("a truth value that is not one octet")
+        raise Malformed("a boolean that is not one octet")
     return bool(content[at + 2])

@@ -116,7 +116,7 @@ def judge_configuration(changed: float | None, started: float | None) -> Iterato
         yield warning(
             "follower-config",
             f"the configuration changed {changed - started:.0f} s after the follower started, which has not read it "
-            f"again",
+            "again",
             "systemctl restart puppetmaster-follow",
         )
     else:

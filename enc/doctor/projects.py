@@ -37,7 +37,7 @@ def judge(names: Collection[ProjectName], rules: Rules) -> Iterator[Finding]:
     """Judge the names of all projects under `rules`. Pure."""
     met = [
         f"branches of project {one} and of project {other} can become one environment ({environment}); nodes of "
-        f"either project get it only if each project is the other's guest"
+        "either project get it only if each project is the other's guest"
         for one, other in combinations(sorted(names), 2)
         if (environment := rules.meeting(one, other)) is not None
     ]
@@ -56,7 +56,7 @@ def judge(names: Collection[ProjectName], rules: Rules) -> Iterator[Finding]:
     for name, environment in kept[:_NAMED]:
         text = (
             f"the branch of project {name} would become environment {environment}, which Puppet reserves, and is "
-            f"refused"
+            "refused"
         )
         yield warning("project-names", text, "create a project with another name and move its nodes there")
     odd = [name for name in sorted(names) if not name.is_plain]
@@ -65,7 +65,7 @@ def judge(names: Collection[ProjectName], rules: Rules) -> Iterator[Finding]:
         shown = f"{', '.join(odd[:_NAMED])}{more}"
         text = (
             f"{shown}: '-' or '_' doubled, side by side or at an end; such projects keep working, but no new one "
-            f"may have such a name"
+            "may have such a name"
         )
         do = "a project whose topic branches would share their environments cannot be created"
         yield note("project-names", text, do)

@@ -117,7 +117,7 @@ def _authority(reach: Reach, settings: Settings) -> Finding:
     what = f"reads {', '.join(reach.keys)}" if reach.keys else "runs the authority"
     said = (
         f"one process: {reach.user}, which compiles catalogs, {what}: anybody who takes over that account can sign "
-        f"anything"
+        "anything"
     )
     if settings.branches.members_code == "trusted":
         return warning(
@@ -139,7 +139,7 @@ def _domain(reach: Reach, settings: Settings) -> Iterator[Finding]:
         yield fault(
             "trust-domains",
             f"{reach.user}, which members' code can take over, can read {', '.join(open_to_members)}: the data of "
-            f"the site's nodes",
+            "the site's nodes",
             f"let only the follower's account read it: chown puppetmaster FILE && chmod 0400 FILE ({_DOCS})",
         )
     elif serves == "projects" and settings.directory.bind_dn is None:

@@ -12,9 +12,9 @@ from enc.terms.errors import Conflict
 from enc.terms.filters import folded
 from enc.terms.record import Record
 
-State = Literal["made", "not made", "changed since"]
+StepState = Literal["made", "not made", "changed since"]
 
-_WITHOUT_ENTRY: Mapping[Do, State] = {
+_WITHOUT_ENTRY: Mapping[Do, StepState] = {
     "add": "not made",
     "delete": "made",
     "rename": "made",
@@ -31,7 +31,7 @@ class ChangedSince(Conflict):
     """What an edit changed is no longer as the edit left it."""
 
 
-def state(step: Step, record: Record | None, settings: NodeSettings) -> State:
+def state(step: Step, record: Record | None, settings: NodeSettings) -> StepState:
     """Tell from the entry as it is now whether `step` is in effect. Other parts of the entry do not count."""
     if record is None:
         return _WITHOUT_ENTRY[step.do]
@@ -41,7 +41,7 @@ def state(step: Step, record: Record | None, settings: NodeSettings) -> State:
         return "not made" if _same_entry(record, {c.attribute: c.before for c in step.changes}) else "changed since"
     if step.do == "add":
         return "made" if _same_entry(record, {c.attribute: c.after for c in step.changes}) else "changed since"
-    sides: set[State] = set()
+    sides: set[StepState] = set()
     for change in step.changes:
         if change.attribute.lower() == "objectclass":
             continue

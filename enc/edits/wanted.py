@@ -146,7 +146,8 @@ def _put(sheet: Sheet, kind: Kind[Any, Any], key: Any, value: Any, settings: Nod
     for other in sheet.now(own) if kind.folded else ():
         if other != text and folded(other) == folded(text):
             raise UsageError(
-                f"{kind.told(key)}: {one_line(other)} is there, and the attribute does not tell capitals apart; "
+                f"{kind.told(key)}: {one_line(other)} is there, and the attribute does not distinguish "
+                "upper and lower case; "
                 f"{kind.folded.format(name=kind.name(key))}"
             )
     sheet.put(own, text)

@@ -17,7 +17,7 @@ from enc.classify.kinds import VARIABLES, by_attribute
 from enc.edits.change import Change, Step, after, making, modifying
 from enc.importing.ldif import Entry
 from enc.importing.outcome import Outcome, Problem
-from enc.service.desk import Desk, Plan
+from enc.service.desk import Desk, PlannedEdit
 from enc.settings import Settings
 from enc.terms import dn
 from enc.terms.errors import ClassificationError, Conflict, DirectoryUnreachable, InvalidName, NotFound, ToolkitError
@@ -101,7 +101,7 @@ def _bring(
     if step is None:
         outcome.unchanged += 1
         return
-    plan = Plan("import ldif", subject, _project(record, settings), (step,), node=certname)
+    plan = PlannedEdit("import ldif", subject, _project(record, settings), (step,), node=certname)
     receipt = desk.submit(plan, reason=reason, dry_run=outcome.dry_run)
     outcome.lines += [line for made in receipt.plan.steps for line in made.lines()]
     later = after(step, present)

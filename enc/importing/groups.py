@@ -24,7 +24,7 @@ from enc.importing.ldif import Entry
 from enc.importing.outcome import Outcome, Problem
 from enc.service import people, posix, projects
 from enc.service.belonging import people_dns, place_of
-from enc.service.desk import Desk, Plan
+from enc.service.desk import Desk, PlannedEdit
 from enc.service.export import GROUP_PREFIX
 from enc.terms import dn
 from enc.terms.errors import Conflict, DirectoryUnreachable, InvalidName, ToolkitError
@@ -131,7 +131,7 @@ def bring_in(
     return outcome
 
 
-def _plan(desk: Desk, project: Described, admins: tuple[PersonName, ...], outcome: Outcome) -> Plan:
+def _plan(desk: Desk, project: Described, admins: tuple[PersonName, ...], outcome: Outcome) -> PlannedEdit:
     members = _known(desk, project, project.members, outcome)
     leading = _known(desk, project, project.admins, outcome) or admins
     record = desk.editor.read(place_of(project.name, desk))
@@ -139,7 +139,7 @@ def _plan(desk: Desk, project: Described, admins: tuple[PersonName, ...], outcom
         if not leading:
             raise Conflict("nobody of its admins is known here; say with --admin who administers it")
         made = projects.plan_of_new(desk, project.name, leading, members, Wish(), project.gid)
-        return Plan(ACTION, made.subject, project.name, made.steps, remarks=made.remarks, takings=made.takings)
+        return PlannedEdit(ACTION, made.subject, project.name, made.steps, remarks=made.remarks, takings=made.takings)
     if project.gid is not None and (held := record.first("gidNumber")) not in (None, str(project.gid)):
         raise Conflict(f"has gidNumber {held} and keeps it; the file says {project.gid}", where=record.dn)
     everybody = tuple(dict.fromkeys((*leading, *members)))
@@ -155,7 +155,7 @@ def _plan(desk: Desk, project: Described, admins: tuple[PersonName, ...], outcom
     steps: list[Step] = [modifying(record, changes)] if changes else []
     steps += projects.admin_steps(desk, project.name, leading)
     subject = f"project {project.name}"
-    return Plan(ACTION, subject, project.name, tuple(steps), remarks=group.remarks, takings=group.takings)
+    return PlannedEdit(ACTION, subject, project.name, tuple(steps), remarks=group.remarks, takings=group.takings)
 
 
 def _known(desk: Desk, project: Described, listed: Iterable[str], outcome: Outcome) -> tuple[PersonName, ...]:

@@ -32,7 +32,7 @@ from enc.edits.wish import Wish
 from enc.importing.outcome import Outcome, Problem
 from enc.importing.wikimedia import Project, Scope, Tree
 from enc.service import advice, belonging, projects
-from enc.service.desk import Desk, Plan
+from enc.service.desk import Desk, PlannedEdit
 from enc.settings import NodeSettings
 from enc.terms import dn
 from enc.terms.counted import counted
@@ -51,7 +51,7 @@ class Write:
     """One plan, and where in the tree it comes from."""
 
     where: str
-    plan: Plan
+    plan: PlannedEdit
 
 
 @dataclass(slots=True)
@@ -221,7 +221,7 @@ class _Planner:
             self._result.held += len(before)
             self._result.taken += len(before - after)
         if steps:
-            plan = Plan(ACTION, str(target), target.project, steps)
+            plan = PlannedEdit(ACTION, str(target), target.project, steps)
             if wish is not None and target.project is not None:
                 above = self._here.get(dn.normalise(belonging.place_of(target.project, self._desk)))
                 named = advice.shared_environment(wish, target.project, (record, above), self._desk.settings)

@@ -19,7 +19,7 @@ from enc.edits.audit import check_reason
 from enc.instances import entry, standing
 from enc.instances.enrolment import Enrolment
 from enc.instances.journal import Journal, Kind, Operation, new_id
-from enc.service.desk import Desk, Plan, Receipt
+from enc.service.desk import Desk, PlannedEdit, Receipt
 from enc.terms.errors import (
     ClassificationError,
     Conflict,
@@ -49,7 +49,7 @@ class Beginning:
         """Return a new operation; `asked` are the authorities that have to forget the name, `now` is epoch seconds."""
         return Operation(new_id(now), kind, certname, project, now, self._desk.person.name, check_reason(why), asked)
 
-    def begin(self, operation: Operation, plan: Plan) -> Receipt:
+    def begin(self, operation: Operation, plan: PlannedEdit) -> Receipt:
         """Note the operation and make its first change in LDAP; forget it if LDAP says no."""
         self._journal.write(operation)
         self._told(f"{operation.certname}: noted")

@@ -29,7 +29,7 @@ from typing import Literal, NamedTuple
 ATTRIBUTE = "puppetmasterEnrolment"
 BUILT_ATTRIBUTE = "puppetmasterBuilt"
 
-State = Literal["closed", "waiting", "signed"]
+EnrolmentState = Literal["closed", "waiting", "signed"]
 
 _FORM = re.compile(
     r"(?:(?P<closed>closed) since (?P<at0>\d{1,11})"
@@ -48,7 +48,7 @@ RULE = (
 class Enrolment(NamedTuple):
     """Where an instance stands between its creation and its certificate."""
 
-    state: State
+    state: EnrolmentState
     since: int
     """When this state began, in seconds since 1970."""
     until: int = 0

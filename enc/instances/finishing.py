@@ -28,7 +28,7 @@ from enc.instances.journal import Journal, Operation
 from enc.instances.runs import RunRecords
 from enc.instances.standing import Superseded
 from enc.instances.tickets import Ticket
-from enc.service.desk import Desk, Plan
+from enc.service.desk import Desk, PlannedEdit
 from enc.terms.errors import ToolkitError
 
 
@@ -108,7 +108,7 @@ class Finishing:
             raise Superseded
         waiting, ticket = tickets.issue(found, int(self._clock()), self._settings)
         steps = (entry.opening(record, waiting),)
-        plan = Plan(f"instance {operation.kind}", f"node {ticket.certname}", ticket.project, steps)
+        plan = PlannedEdit(f"instance {operation.kind}", f"node {ticket.certname}", ticket.project, steps)
         self._desk.submit(plan, reason=operation.why)
         self._told(f"{ticket.certname}: waiting for its certificate request")
         return ticket

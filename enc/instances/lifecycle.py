@@ -41,7 +41,7 @@ from enc.instances.journal import Journal, Kind, Operation
 from enc.instances.tickets import Ticket
 from enc.rights.reserved import is_reserved
 from enc.service import nodes
-from enc.service.desk import Desk, Plan, Receipt
+from enc.service.desk import Desk, PlannedEdit, Receipt
 from enc.service.survey import names
 from enc.terms import dn
 from enc.terms.errors import Conflict, NotAllowed, NotFound, UsageError
@@ -167,7 +167,7 @@ class Lifecycle:
         if enrolment is None or enrolment.state != "signed":
             raise Conflict(f"{certname} can no longer be signed")
         step = entry.opening(record, enrolment.waiting_again(int(self._clock())))
-        plan = Plan("instance reopen", f"node {certname}", standing.project_of(record, self._desk), (step,))
+        plan = PlannedEdit("instance reopen", f"node {certname}", standing.project_of(record, self._desk), (step,))
         self._desk.submit(plan, reason=reason)
         self._told(f"{certname}: waiting for its certificate request again")
 
@@ -201,7 +201,7 @@ class Lifecycle:
         extra = [Change(ATTRIBUTE, (), (Enrolment("closed", now).text(),))]
         extra += [Change("serialNumber", (), (serial,))] if serial else []
         step = replace(step, changes=(*step.changes, *extra))
-        plan = Plan(
+        plan = PlannedEdit(
             *("instance create", f"node {certname}", project),
             (*nodes.container_step(project, self._desk), step),
             node=certname,
@@ -227,7 +227,7 @@ class Lifecycle:
     ) -> Outcome:
         now = int(self._clock())
         step, since = entry.closing(record, now)
-        plan = Plan(f"instance {kind}", f"node {certname}", project, (step,))
+        plan = PlannedEdit(f"instance {kind}", f"node {certname}", project, (step,))
         asked = self._forgetting.asked(projects)
         operation = self._beginning.operation(kind, certname, project, now, reason, asked)
         operation = replace(operation, since=since, region=region)

@@ -10,12 +10,12 @@ from enc.edits.wanted import to_set
 from enc.edits.wish import Wish
 from enc.instances.journal import Operation
 from enc.service import nodes
-from enc.service.desk import Desk, Plan
+from enc.service.desk import Desk, PlannedEdit
 from enc.terms import dn
 from enc.terms.record import Record
 
 
-def plan(operation: Operation, record: Record, desk: Desk) -> Plan:
+def plan(operation: Operation, record: Record, desk: Desk) -> PlannedEdit:
     """Return what is left of the move: no steps, if the entry is there already."""
     settings, project = desk.settings, operation.project
     changes: tuple[Change, ...] = ()
@@ -36,4 +36,4 @@ def plan(operation: Operation, record: Record, desk: Desk) -> Plan:
     if in_container and dn.normalise(old_container) != dn.normalise(container):
         steps += nodes.container_step(project, desk)
         steps.append(renaming(record, f"{dn.split(record.dn)[0]},{container}"))
-    return Plan("instance move", f"node {operation.certname}", project, tuple(steps))
+    return PlannedEdit("instance move", f"node {operation.certname}", project, tuple(steps))

@@ -10,7 +10,6 @@ that cannot be asked ends it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 
 from enc.answers.layout import Layout
@@ -25,6 +24,7 @@ from enc.instances.entry import enrolment_of
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle
 from enc.instances.repairs import Entry, Held, Repair, Seen
+from enc.programs.elapsed import Count, Elapsed, Look, look
 from enc.rights.reserved import is_reserved
 from enc.service.survey import project_if_told
 from enc.settings import Settings
@@ -45,12 +45,14 @@ class Reconciler:
         authorities: Sequence[Authority],
         journal: Journal,
         patience: float,
-        clock: Callable[[], float] = time.time,
+        look: Callable[[], Look] = look,
         *,
+        remember: bool = True,
         cloud_region: str | None = None,
     ) -> None:
-        """Leave alone what changed less than `patience` seconds ago.
+        """Leave alone what changed less than `patience` seconds ago, as elapsed.py counts it.
 
+        `look` shows the clocks; `remember` what they showed, unless this is only a look.
         `cloud_region`: the cloud is asked about instances of this region only; None: about all.
         """
         self._settings = settings
@@ -58,7 +60,8 @@ class Reconciler:
         self._authorities = authorities
         self._journal = journal
         self._patience = patience
-        self._clock = clock
+        self._elapsed = Elapsed(journal.directory / "elapsed", look)
+        self._remember = remember
         self._cloud_region = cloud_region
         self.troubles: list[str] = []
         """What could not be seen or done, a line each."""
@@ -79,7 +82,8 @@ class Reconciler:
             projects[authority.name] = authority.server.projects
         operations, problems = self._journal.read()
         self.troubles += problems
-        entries = self._entries(self._editor.find(self._settings.nodes_base, self._filter.for_all()))
+        count = self._elapsed.count(remember=self._remember)
+        entries = self._entries(self._editor.find(self._settings.nodes_base, self._filter.for_all()), count)
         if held and not entries and not self._unread:
             raise ToolkitError(
                 f"LDAP has no node at all below {self._settings.nodes_base}, but authorities hold "
@@ -98,7 +102,7 @@ class Reconciler:
             silent=len(projects) < len(self._authorities),
             cloud=cloud,
         )
-        return repairs.find(seen, self._clock(), self._patience)
+        return repairs.find(seen, count.now, self._patience)
 
     def in_reason(self, found: Sequence[Repair]) -> list[Repair]:
         """Return `found` without what is too much, which is told; repairs.py says what that is, and why."""
@@ -106,7 +110,7 @@ class Reconciler:
         self.troubles += [
             f"{one.authority or 'in the cloud'}: {one.many} certificates or instances"
             f"{'' if one.project is None else f' of project {one.project or None}'} would be removed, so none of "
-            f"them is; check with --dry-run, and add --many if that is right"
+            "them is; check with --dry-run, and add --many if that is right"
             for one in excess
         ]
         held = {(one.authority, one.project) for one in excess}
@@ -154,10 +158,12 @@ class Reconciler:
                 status = authority.status(repair.certname)
                 held += [self._with_origin(Held(authority.name, status), authority)] if status else []
             projects[authority.name] = authority.server.projects
-        entries = self._entries(self._editor.find(self._settings.nodes_base, self._filter.for_name(repair.certname)))
+        count = self._elapsed.count(remember=self._remember)
+        records = self._editor.find(self._settings.nodes_base, self._filter.for_name(repair.certname))
+        entries = self._entries(records, count)
         journal = frozenset(one.certname for one in self._journal.read()[0])
         seen = Seen(entries, tuple(held), projects, journal, self._kept(held), cloud=cloud)
-        return repairs.find(seen, self._clock(), self._patience)
+        return repairs.find(seen, count.now, self._patience)
 
     def _kept(self, held: Sequence[Held]) -> frozenset[str]:
         names = {one.status.name for one in held}
@@ -167,7 +173,7 @@ class Reconciler:
     def _filter(self) -> NodeFilter:
         return NodeFilter(self._settings.nodes.filter)
 
-    def _entries(self, records: Sequence[Record]) -> Mapping[Certname, Entry]:
+    def _entries(self, records: Sequence[Record], count: Count) -> Mapping[Certname, Entry]:
         found: dict[Certname, Entry] = {}
         for record in records:
             if record.unread:
@@ -178,7 +184,10 @@ class Reconciler:
             in_cloud = self._cloud_region in (None, record.first(REGION))
             serial = (record.first("serialNumber") or "") if in_cloud else ""
             built = record.first(BUILT_ATTRIBUTE) is not None
-            entry = Entry(enrolment_of(record), project_if_told(record, self._settings), serial, built)
+            enrolment = enrolment_of(record)
+            if enrolment is not None and enrolment.since:
+                enrolment = enrolment._replace(since=int(count.of_another(enrolment.since)))
+            entry = Entry(enrolment, project_if_told(record, self._settings), serial, built)
             for name in self._filter.names(record):
                 # Further names that admins gave an instance are nobody's: no certificate was given for them.
                 if Certname.accepts(name) and (entry.enrolment is None or is_called(record, Certname(name))):

@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 
 from enc.instances.enrolment import Built, Enrolment
 
-State = Literal["closed", "waiting", "signed", "built", "failing", "silent"]
-STATES: tuple[State, ...] = ("closed", "waiting", "signed", "built", "failing", "silent")
+InstanceState = Literal["closed", "waiting", "signed", "built", "failing", "silent"]
+STATES: tuple[InstanceState, ...] = ("closed", "waiting", "signed", "built", "failing", "silent")
 
 
 class Run(NamedTuple):
@@ -30,7 +30,7 @@ class Run(NamedTuple):
 class Told(NamedTuple):
     """A state, and what else people want to know about it."""
 
-    state: State
+    state: InstanceState
     since: int
     """Seconds since 1970."""
     remark: str = ""

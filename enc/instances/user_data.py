@@ -242,7 +242,7 @@ def _check_size(size: int, longest: int) -> None:
     if size > longest:
         raise ToolkitError(
             f"the user data has {size} bytes, and the cloud accepts at most {longest}; compress it (`enc-admin "
-            f"instance user-data CERTNAME --gzip`), or remove what is not needed from ca_file and repository_key_file"
+            "instance user-data CERTNAME --gzip`), or remove what is not needed from ca_file and repository_key_file"
         )
 
 

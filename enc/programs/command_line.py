@@ -46,6 +46,8 @@ class Parser(argparse.ArgumentParser):
         for word in self._options_in(words):
             known = [name for action in self._actions for name in action.option_strings]
             if not any(name.startswith(word) for name in known):
+                if word == "--json" and next(self._below(), None) is not None:
+                    self._refuse(f"--json goes behind the command: {self.prog} COMMAND --json")
                 self._refuse(f"unknown option {_shown(word)}{_option_meant(word, known) or self._see_help()}")
         found, left = super().parse_known_args(words, namespace)
         # argparse gives a last list that may be empty nothing, if an option stands between it and what comes before.

@@ -10,8 +10,10 @@ its metavar (`_NAMES`).
 A name that the shell could read as more than a name is not offered: what is
 completed stands on somebody's command line unquoted.
 
-zsh reads the same script through its bashcompinit. An own page of code instead
-of argcomplete (which starts the program at each TAB) or shtab (a dependency
+zsh reads the same script through its bashcompinit (in zsh, `path` is the
+search path, so no variable here has that name); fish gives the words typed so
+far to a bash that has it. So there is one set of rules for all three. An own
+page of code instead of argcomplete (which starts the program at each TAB) or shtab (a dependency
 that knows nothing of our names).
 """
 
@@ -27,6 +29,7 @@ from enc.settings import Settings
 
 _NAMES = {
     "CERTNAME": "nodes",
+    "CERTNAME|BRANCH": "nodes branches",
     "NODE": "nodes",
     "PROJECT": "projects",
     "ENVIRONMENT": "environments",
@@ -46,22 +49,22 @@ _NAMES = {
 _SCRIPT = """\
 # Completion of {program}; load it with:  eval "$({program} completion {shell})"
 {prelude}{function}() {{
-    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} path= i words= names=
+    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} place= i taken= names=
     local -A offered=()
     COMPREPLY=()
     if [[ $word == = ]]; then word=; elif [[ $before == = ]]; then before=${{COMP_WORDS[COMP_CWORD-2]}}; fi
     for ((i = 1; i < COMP_CWORD; i++)); do
-        case "$path ${{COMP_WORDS[i]}}" in
+        case "$place ${{COMP_WORDS[i]}}" in
 {paths}
         esac
     done
-    case "$path $before" in
+    case "$place $before" in
 {values}
-        *) case $path in
+        *) case $place in
 {words}
         esac ;;
     esac
-    COMPREPLY=($(compgen -W "$words" -- "$word"))
+    COMPREPLY=($(compgen -W "$taken" -- "$word"))
     [[ $word == -* ]] || {function}_names $names
 }}
 {function}_names() {{
@@ -108,18 +111,49 @@ _SCRIPT = """\
     offered[$name]=1
     COMPREPLY+=("$name")
 }}
-complete -F {function} {program}
 """
+
+_ENDS = {
+    "bash": "complete -F {function} {program}\n",
+    "zsh": "complete -F {function} {program}\n",
+    # fish has --option=value as one word, which bash splits, and is given whole words back; a directory ends with '/'.
+    "fish": """\
+COMP_WORDS=("$@") head=
+last=${{!#}}
+if [[ $last == --*=* ]]; then
+    head=${{last%%=*}}=
+    COMP_WORDS=("${{@:1:$#-1}}" "${{last%%=*}}" = "${{last#*=}}")
+fi
+COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+{function}
+for word in "${{COMPREPLY[@]}}"; do
+    [[ $word == */ || ! -d $word ]] || word=$word/
+    printf '%s%s\\n' "$head" "$word"
+done
+""",
+}
+"""What comes after the functions, by shell; for fish, the end of what it lets bash do."""
+
+_FISH = """\
+# Completion of {program}; load it with:  {program} completion fish | source
+function _{function}
+    bash -c {script} bash (commandline -opc) (commandline -ct)
+end
+complete -c {program} -f -a '(_{function})'
+"""
+
+SHELLS = tuple(_ENDS)
 
 
 def script(parser: Parser, shell: str, settings: Settings) -> str:
     """Return the completion script for `parser`, a program's with all its commands."""
     commands = [(command.prog.removeprefix(parser.prog), command) for command in parser.walk()]
-    paths = [f"            {shlex.quote(path)}) path={shlex.quote(path)} ;;" for path, _ in commands if path]
+    paths = [f"            {shlex.quote(path)}) place={shlex.quote(path)} ;;" for path, _ in commands if path]
     answers, branches = settings.answers.directory, settings.branches
-    return _SCRIPT.format(
+    function = f"_{parser.prog.replace('-', '_')}"
+    text = _SCRIPT.format(
         program=parser.prog,
-        function=f"_{parser.prog.replace('-', '_')}",
+        function=function,
         shell=shell,
         prelude="autoload -U +X bashcompinit && bashcompinit\n" if shell == "zsh" else "",
         paths="\n".join(paths),
@@ -134,7 +168,12 @@ def script(parser: Parser, shell: str, settings: Settings) -> str:
         heads=shlex.quote(str(branches.repository / "refs" / "heads")),
         packed=shlex.quote(str(branches.repository / "packed-refs")),
         rules="\n".join(_projects_in(parser.prog, branches.rules)),
-    )
+    ) + _ENDS[shell].format(program=parser.prog, function=function)
+    if shell != "fish":
+        return text
+    # Between fish's single quotes only these two have a meaning.
+    quoted = "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return _FISH.format(program=parser.prog, function=function, script=quoted)
 
 
 class _Taken(NamedTuple):
@@ -145,7 +184,7 @@ class _Taken(NamedTuple):
 
 
 def _takes(taken: _Taken) -> str:
-    return f"words={shlex.quote(' '.join(taken.words))} names={shlex.quote(taken.names)}"
+    return f"taken={shlex.quote(' '.join(taken.words))} names={shlex.quote(taken.names)}"
 
 
 def _of_command(parser: Parser) -> _Taken:

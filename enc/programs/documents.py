@@ -44,7 +44,7 @@ def failure(message: str, where: str | None = None, cure: str | None = None) -> 
 def asked(words: Sequence[str]) -> bool:
     """Tell whether a command line asks for documents, though it may be no right one; argparse takes shorter forms."""
     options = words[: words.index("--")] if "--" in words else words
-    return any(len(word) > len("--") and "--json".startswith(word) for word in options)
+    return any(len(word) > len("--") and "--json".startswith(word.partition("=")[0]) for word in options)
 
 
 def _plain(value: object) -> object:

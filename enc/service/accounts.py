@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from enc.edits.change import Change, Step, apply, making, modifying
 from enc.service import people, posix
-from enc.service.desk import Desk, Plan, Receipt
+from enc.service.desk import Desk, PlannedEdit, Receipt
 from enc.service.numbers import Series, Taking
 from enc.terms import dn
 from enc.terms.errors import Conflict, UsageError
@@ -64,7 +64,7 @@ def add(
         entry = apply(entry, changes)
     else:
         remarks = ("without an account on machines: numbers are not given here (docs/directory.md)",)
-    plan = Plan(
+    plan = PlannedEdit(
         "person add", f"person {uid}", None, (making(place, entry.attributes),), takings=takings, remarks=remarks
     )
     return desk.submit(plan, reason=reason, dry_run=dry_run)
@@ -90,7 +90,7 @@ def change(
             changes += more
     steps: tuple[Step, ...] = (modifying(record, changes),) if changes else ()
     receipt = desk.submit(
-        Plan("person set", f"person {uid}", None, steps, takings=takings), reason=reason, dry_run=dry_run
+        PlannedEdit("person set", f"person {uid}", None, steps, takings=takings), reason=reason, dry_run=dry_run
     )
     return posix.noted(receipt, record, desk, dry_run=dry_run)
 

@@ -96,7 +96,7 @@ def on_classes(names: Sequence[ClassName], environment: EnvironmentName, places:
         if where.has(name) is False:
             yield (
                 f"class {name}: no file found for it in environment {environment} (neither in its modules nor in "
-                f"its own manifests); nodes with this class get no catalog until a push adds it"
+                "its own manifests); nodes with this class get no catalog until a push adds it"
             )
 
 

@@ -19,7 +19,7 @@ from enc.edits.wanted import to_hold
 from enc.rights.groups import DEEPEST, Group, Groups, normal
 from enc.rights.roles import MEMBER, PROJECTADMIN, Held, Role, table_of
 from enc.service import people, posix
-from enc.service.desk import Desk, Plan, Receipt
+from enc.service.desk import Desk, PlannedEdit, Receipt
 from enc.settings import Settings
 from enc.terms import dn
 from enc.terms.counted import counted
@@ -124,7 +124,7 @@ def member_add(
             steps += _steps(entry, changes)
             remarks += _advice(entry.dn, [one for one in new if one in inner], groups, desk.settings)
     told = tuple(dict.fromkeys(remarks))
-    plan = Plan("project member add", f"project {project}", project, tuple(steps), remarks=told)
+    plan = PlannedEdit("project member add", f"project {project}", project, tuple(steps), remarks=told)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
@@ -158,7 +158,7 @@ def member_remove(
             remarks += (*told_of_names, *_outer_names(record.dn, groups, desk))
         steps += _steps(record, changes)
         remarks += _still_in(project, chosen, gone, groups, desk)
-    plan = Plan("project member remove", f"project {project}", project, tuple(steps), remarks=tuple(remarks))
+    plan = PlannedEdit("project member remove", f"project {project}", project, tuple(steps), remarks=tuple(remarks))
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
@@ -178,7 +178,7 @@ def role_add(
     else:
         steps = _steps(role, to_hold(role, "roleOccupant", new))
     told = tuple(dict.fromkeys(_advice(place, [one for one in new if one in inner], groups, desk.settings)))
-    plan = Plan("project role add", f"project {project}", project, tuple(steps), remarks=told)
+    plan = PlannedEdit("project role add", f"project {project}", project, tuple(steps), remarks=told)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
@@ -189,7 +189,7 @@ def role_remove(
     role = desk.editor.read(_own_role(desk, project, name))
     gone = _listed(chosen, role.all("roleOccupant"), desk) if role is not None else ()
     steps = _steps(role, to_hold(role, "roleOccupant", (), gone)) if role is not None else []
-    plan = Plan("project role remove", f"project {project}", project, tuple(steps))
+    plan = PlannedEdit("project role remove", f"project {project}", project, tuple(steps))
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 

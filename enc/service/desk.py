@@ -51,7 +51,7 @@ _MANY = 10
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlannedEdit:
     """An edit before it is made."""
 
     action: str
@@ -77,7 +77,7 @@ class Plan:
 class Receipt:
     """What came of a plan."""
 
-    plan: Plan
+    plan: PlannedEdit
     dry_run: bool
     effects: tuple[Effect, ...] = ()
     """On each node that the plan names."""
@@ -131,7 +131,7 @@ class Desk:
         self.trail = trail
         self.numbers = Numbers(editor, settings)
 
-    def submit(self, plan: Plan, *, reason: str, dry_run: bool = False) -> Receipt:
+    def submit(self, plan: PlannedEdit, *, reason: str, dry_run: bool = False) -> Receipt:
         """Carry out `plan`, or only tell what it would do.
 
         Raise `NotAllowed`; `ClassificationError` if a node that can be
@@ -169,7 +169,7 @@ class Desk:
         self._note_numbers(takings)
         return Receipt(plan, False, shown, edit.id)
 
-    def _takings(self, plan: Plan, records: dict[str, Record | None]) -> tuple[Taking, ...]:
+    def _takings(self, plan: PlannedEdit, records: dict[str, Record | None]) -> tuple[Taking, ...]:
         """Return all the numbers that `plan` takes; raise `Conflict` for one that the entry cannot have."""
         named = {dn.normalise(taking.owner) for taking in plan.takings}
         more = numbered.given(plan.steps, records, self.settings)
@@ -179,7 +179,9 @@ class Desk:
                 self.numbers.check(taking)
         return takings
 
-    def _take_numbers(self, plan: Plan, takings: Sequence[Taking], records: dict[str, Record | None]) -> Plan:
+    def _take_numbers(
+        self, plan: PlannedEdit, takings: Sequence[Taking], records: dict[str, Record | None]
+    ) -> PlannedEdit:
         """Take the numbers of `plan` and keep those that its entries let go; return it with the very numbers."""
         for (series, number), record in numbered.let_go(plan.steps, records, self.settings):
             if self.numbers.kept(series):
@@ -199,7 +201,7 @@ class Desk:
                 if record is not None and number is not None and self.numbers.kept(number[0]):
                     self.numbers.note_use(*number, record)
 
-    def _effects(self, plan: Plan, records: dict[str, Record | None]) -> tuple[Effect, ...]:
+    def _effects(self, plan: PlannedEdit, records: dict[str, Record | None]) -> tuple[Effect, ...]:
         """Return what `plan` does to the nodes that it names; refuse it if it would break one of them."""
         names = plan.nodes if plan.node is None else (plan.node,)
         source = self.source if len(names) < _MANY else survey.Snapshot(self.source, self.settings)
@@ -207,7 +209,7 @@ class Desk:
         for one in shown:
             if one.trouble_after and one.before is not None:
                 raise ClassificationError(
-                    f"{one.certname} could not be classified any more, nothing was written: {one.trouble_after}"
+                    f"nothing was written, because {one.certname} could no longer be classified: {one.trouble_after}"
                 )
             if one.not_entitled and not one.trouble_before:
                 raise NotAllowed(f"nothing was written: {one.trouble_after}")
@@ -253,14 +255,14 @@ class Desk:
         if not name.is_plain:
             return (
                 f"{name} cannot be a project's name: '-' and '_' must be single and between letters or digits, "
-                f"because two of them mark environments of short-lived branches; choose another name"
+                "because two of them mark environments of short-lived branches; choose another name"
             )
         if (environment := rules.takes_of_the_site(name)) is not None:
             return f"a branch of project {name} could become environment {environment}, the site's; choose another name"
         if (environment := rules.takes_of_puppet(name)) is not None:
             return (
                 f"the branch of project {name} would become environment {environment}, which Puppet's documentation "
-                f"forbids for environments; choose another name"
+                "forbids for environments; choose another name"
             )
         template = self.settings.projects.environment
         if template is not None and (fault := environment_fault(template_environment(template, name))):
@@ -268,7 +270,7 @@ class Desk:
         if (met := entitled.meeting(name, self.source.project_names(), rules)) is not None:
             return (
                 f"branches of project {name} and of project {met[0]} could become one environment ({met[1]}), so "
-                f"nodes of one would run the other's code; choose another name (branches.rules)"
+                "nodes of one would run the other's code; choose another name (branches.rules)"
             )
         return None
 

@@ -20,7 +20,7 @@ from enc.edits.change import Step, after
 from enc.edits.differences import excerpt
 from enc.edits.reversal import ChangedSince, reverse, state, touched
 from enc.programs.times import iso
-from enc.service.desk import Desk, Plan, Receipt
+from enc.service.desk import Desk, PlannedEdit, Receipt
 from enc.settings import Duration, NodeSettings, Settings
 from enc.terms import dn
 from enc.terms.errors import Conflict, NotFound, ToolkitError, UsageError
@@ -129,7 +129,7 @@ def undo(desk: Desk, identity: str, *, reason: str, dry_run: bool = False) -> Re
         raise Conflict("this edit changed an entry twice and cannot be undone as a whole", where=identity)
     kind, _, name = edit.subject.partition(" ")
     node = Certname(name) if kind == "node" else None
-    plan = Plan(f"undo {identity}", edit.subject, edit.project, tuple(steps), node=node, nodes=edit.nodes)
+    plan = PlannedEdit(f"undo {identity}", edit.subject, edit.project, tuple(steps), node=node, nodes=edit.nodes)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
@@ -143,7 +143,7 @@ def _by_whom(step: Step, edit: Edit, edits: Sequence[Edit], settings: NodeSettin
     why = excerpt(last.why, _LONGEST_WHY)
     return (
         f": {last.id} by {last.who} at {last.time}, {last.action} ({why}){more}; undo that one first, or set the "
-        f"value again"
+        "value again"
     )
 
 

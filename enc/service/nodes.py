@@ -14,7 +14,7 @@ from enc.directory.edits import DirectoryEditor
 from enc.edits.change import Change, Step, apply, deleting, making, modifying
 from enc.edits.wanted import to_have, to_hold, to_set
 from enc.edits.wish import Wanted, Wish, Withdrawal, wish_in
-from enc.service.desk import Desk, Plan, Receipt
+from enc.service.desk import Desk, PlannedEdit, Receipt
 from enc.service.survey import project_if_told
 from enc.settings import Settings
 from enc.terms import dn
@@ -48,7 +48,7 @@ def change(
     """Let what is wanted hold for the node's entry; `action` is its name in the trail, if it has one of its own."""
     record = entry_of(certname, desk.editor, desk.settings)
     changes = to_have(record, wanted, desk.settings.nodes)
-    plan = Plan(
+    plan = PlannedEdit(
         action or ("node unset" if isinstance(wanted, Withdrawal) else "node set"),
         f"node {certname}",
         project_if_told(record, desk.settings),
@@ -59,7 +59,7 @@ def change(
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
-def change_all(desk: Desk, certnames: Sequence[Certname], wanted: Wanted, *, action: str = "") -> Plan:
+def change_all(desk: Desk, certnames: Sequence[Certname], wanted: Wanted, *, action: str = "") -> PlannedEdit:
     """Return the plan that lets what is wanted hold for all these nodes, in one edit; nothing is written.
 
     A step for each node that is not so already, in their order. Raise what `change` raises for one of them.
@@ -76,7 +76,7 @@ def change_all(desk: Desk, certnames: Sequence[Certname], wanted: Wanted, *, act
         named.append(certname)
         projects.add(project_if_told(record, desk.settings))
     project = projects.pop() if len(projects) == 1 else None
-    return Plan(
+    return PlannedEdit(
         action or ("node unset" if isinstance(wanted, Withdrawal) else "node set"),
         _subject(named, project) if named else _subject(certnames, None),
         project,
@@ -109,7 +109,7 @@ def add(
         raise Conflict(f"node {certname} already exists: {'; '.join(record.dn for record in present)}")
     elif to_set(present[0], wish, settings.nodes):
         raise Conflict(f"node {certname} already exists and differs; use `enc-admin node set`")
-    plan = Plan("node add", f"node {certname}", project, steps, node=certname, wish=wish)
+    plan = PlannedEdit("node add", f"node {certname}", project, steps, node=certname, wish=wish)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
@@ -142,7 +142,7 @@ def new_entry(place: str, certname: Certname, project: ProjectName, wish: Wish, 
     if folded(certname) not in node_filter.names(record):
         raise UsageError(
             f"the filter {settings.nodes.filter} does not find an entry with cn (and associatedDomain) {certname}; "
-            f"add the entry with LDAP tools",
+            "add the entry with LDAP tools",
             where="nodes.filter",
         )
     record = apply(record, to_set(record, wish, settings.nodes))
@@ -173,7 +173,7 @@ def remove(desk: Desk, certname: Certname, *, reason: str, dry_run: bool = False
     return desk.submit(removal(desk, certname, record, "node remove"), reason=reason, dry_run=dry_run)
 
 
-def removal(desk: Desk, certname: Certname, record: Record, action: str) -> Plan:
+def removal(desk: Desk, certname: Certname, record: Record, action: str) -> PlannedEdit:
     """Return the plan that deletes a node's entry.
 
     `Conflict` if nodes of the same project inherit from it. Other projects' nodes are told and do not stop it:
@@ -186,4 +186,4 @@ def removal(desk: Desk, certname: Certname, record: Record, action: str) -> Plan
     if ours := [heir for heir in heirs if project_if_told(heir, settings) == project]:
         raise Conflict(f"{_shown(ours)} inherits from {certname}; remove its parent first (node unset --parent)")
     remarks = (f"can no longer be classified, because {certname} is the parent: {_shown(heirs)}",) if heirs else ()
-    return Plan(action, f"node {certname}", project, (deleting(record),), node=certname, remarks=remarks)
+    return PlannedEdit(action, f"node {certname}", project, (deleting(record),), node=certname, remarks=remarks)

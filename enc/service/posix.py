@@ -1,8 +1,8 @@
 """Projects as groups of machines: their number, and memberUid for clients that know RFC 2307 only.
 
-Who is a member stands in `member` (people.effective_members, also by way of groups). memberUid is a copy of that by login
-names: every edit of members keeps it equal, and `reconcile` makes it equal again, also after a group that the project
-lists has changed. Which number a project gets is numbers.py's.
+Who is a member stands in `member` (people.effective_members, also by way of groups). memberUid is a copy of that by
+login names: every edit of members keeps it equal, and `reconcile` makes it equal again, also after a group that the
+project lists has changed. Which number a project gets is numbers.py's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enc.edits.change import Change, apply, modifying
 from enc.rights.roles import Action
 from enc.service import numbered, people
 from enc.service.authorize import first_refusal
-from enc.service.desk import Desk, Plan, Receipt
+from enc.service.desk import Desk, PlannedEdit, Receipt
 from enc.service.numbers import Series, Taking
 from enc.terms.errors import Conflict, NotAllowed, UsageError
 from enc.terms.filters import folded
@@ -106,7 +106,8 @@ def reconcile(
         changes, remarks = mirrored(record, desk)
         group = Group(changes, (), remarks)
     steps = (modifying(record, group.changes),) if group.changes else ()
-    plan = Plan("project posix", f"project {project}", project, steps, remarks=group.remarks, takings=group.takings)
+    subject = f"project {project}"
+    plan = PlannedEdit("project posix", subject, project, steps, remarks=group.remarks, takings=group.takings)
     receipt = desk.submit(plan, reason=reason, dry_run=dry_run)
     return noted(receipt, record, desk, dry_run=dry_run)
 

@@ -17,7 +17,7 @@ from enc.edits.wish import Wanted, Wish, Withdrawal, wish_in
 from enc.rights.roles import role_entries
 from enc.service import advice, posix
 from enc.service.belonging import leaving_others, people_dns, place_of, project_entry, role_place
-from enc.service.desk import Desk, Plan, Receipt
+from enc.service.desk import Desk, PlannedEdit, Receipt
 from enc.service.nodes import container_step
 from enc.service.survey import nodes_of
 from enc.terms import dn
@@ -91,7 +91,7 @@ def plan_of_new(
     members: tuple[PersonName, ...],
     wish: Wish,
     gid: int | None = None,
-) -> Plan:
+) -> PlannedEdit:
     """Return the plan that makes a project, or what is missing of it; raise `Conflict` if there is a different one."""
     if not admins:
         raise UsageError("a project needs at least one admin")
@@ -133,7 +133,7 @@ def plan_of_new(
     if role is None:
         steps.append(_role_made(project, desk, admin_dns))
     environment = advice.shared_environment(wish, project, (record,), desk.settings)
-    return Plan(
+    return PlannedEdit(
         "project add",
         f"project {project}",
         project,
@@ -168,7 +168,7 @@ def delete(desk: Desk, project: ProjectName, *, reason: str, dry_run: bool = Fal
     box = desk.editor.read(container)
     leaving, remarks = leaving_others([record.dn, *(entry.dn for entry in below)], desk)
     steps = [*leaving, *([deleting(box)] if box else []), *map(deleting, below), deleting(record)]
-    plan = Plan("project delete", f"project {project}", project, tuple(steps), remarks=remarks)
+    plan = PlannedEdit("project delete", f"project {project}", project, tuple(steps), remarks=remarks)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
@@ -191,7 +191,7 @@ def change(desk: Desk, target: Target, wanted: Wanted, *, reason: str, dry_run: 
     steps = scope_steps(target, place, record, lambda entry: to_have(entry, wanted, settings))
     words = f"{'project' if target.project else 'group' if target.group else 'site'}"
     action = f"{words} {'unset' if isinstance(wanted, Withdrawal) else 'set'}"
-    plan = Plan(action, str(target), target.project, steps)
+    plan = PlannedEdit(action, str(target), target.project, steps)
     if wish is not None:
         above = project_entry(target.project, desk) if target.project and target.prefix else None
         environment = advice.shared_environment(wish, target.project, (record, above), desk.settings)

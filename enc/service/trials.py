@@ -8,36 +8,25 @@ looks at the clock. Not here: the clock of the answers (enc/answers, enc.answers
 from __future__ import annotations
 
 from enc.classify.trial import Trial
-from enc.edits.wish import Wish, Withdrawal
-from enc.service import nodes
-from enc.service.desk import Desk, Receipt
+from enc.edits.wish import Wish
 from enc.settings import Duration, Settings
 from enc.terms.environments import Rules
 from enc.terms.errors import NotFound, UsageError
-from enc.terms.names import BranchName, Certname, EnvironmentName
+from enc.terms.names import BranchName, EnvironmentName
 
 LONGEST = Duration(14 * 86400)
 """What should last longer is no trial: set the environment."""
 
 
-def begin(
-    desk: Desk, certname: Certname, branch: BranchName, length: Duration, now: float, *, reason: str, dry_run: bool
-) -> Receipt:
-    """Let the node have the environment of `branch` for `length` from `now` (seconds since 1970).
+def of(branch: BranchName, length: Duration, now: float, reason: str, settings: Settings) -> Wish:
+    """Return the wish that nodes have the environment of `branch` for `length` from `now` (seconds since 1970).
 
-    Another trial of the node is replaced. Raise `UsageError`, or `NotFound`
-    if this machine serves environments and has none of that name.
+    Another trial of a node is replaced. Raise `UsageError`, or `NotFound` if this machine serves environments and has
+    none of that name.
     """
     if not 1 <= length <= LONGEST:
         raise UsageError(f"--for takes 1s to {LONGEST / 86400:.0f}d; for longer, set the environment (node set)")
-    environment = environment_of(branch, desk.settings)
-    wish = Wish(trial=Trial(environment, int(now + length), reason))
-    return nodes.change(desk, certname, wish, reason=reason, dry_run=dry_run, action="node try")
-
-
-def end(desk: Desk, certname: Certname, *, reason: str, dry_run: bool) -> Receipt:
-    """Let the node have at once what it had."""
-    return nodes.change(desk, certname, Withdrawal(trial=True), reason=reason, dry_run=dry_run, action="node try --end")
+    return Wish(trial=Trial(environment_of(branch, settings), int(now + length), reason))
 
 
 def environment_of(branch: BranchName, settings: Settings) -> EnvironmentName:

@@ -33,7 +33,7 @@ class SelfMasterSettings(Section):
     """`puppetmaster-self`: this instance as its own Puppet master."""
 
     base: Path = Path("/var/lib/puppetmaster/self")
-    """Everything of the self-master stands here: certificates, repository, environments, answers, journal."""
+    """Everything of the self-master is here: certificates, repository, environments, answers, journal."""
     upstream: str | None = None
     """The central repository, as git fetches and pushes it. None: `enable` must be given --upstream."""
     branch: BranchName | None = None

@@ -88,7 +88,7 @@ class NodeSettings(Section):
     default_environment: EnvironmentName = EnvironmentName("production")
     """Environment where nothing else names one."""
     project: str = "container"
-    """Where a node's project stands: `container` (the ou above it), `attribute NAME`, or `variable NAME`."""
+    """Where a node's project is given: `container` (the ou above it), `attribute NAME`, or `variable NAME`."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield a filter that finds no name, and a place of the project that is none."""

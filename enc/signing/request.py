@@ -108,10 +108,11 @@ def _key(found: x509.CertificateSigningRequest) -> str:
     key = found.public_key()
     if isinstance(key, rsa.RSAPublicKey):
         if key.key_size not in _RSA_BITS:
-            raise BadRequest("key", f"an RSA key of {key.key_size} bits; {_RSA_BITS[0]} to {_RSA_BITS[-1]} are taken")
+            bits = f"{_RSA_BITS[0]} to {_RSA_BITS[-1]}"
+            raise BadRequest("key", f"an RSA key of {key.key_size} bits; accepted: {bits}")
     elif isinstance(key, ec.EllipticCurvePublicKey):
         if key.curve.name not in _CURVES:
-            raise BadRequest("key", f"a key on the curve {key.curve.name}; taken are {', '.join(sorted(_CURVES))}")
+            raise BadRequest("key", f"a key on the curve {key.curve.name}; accepted: {', '.join(sorted(_CURVES))}")
     else:
         raise BadRequest("key", "neither an RSA nor an elliptic-curve key")
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()

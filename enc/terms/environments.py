@@ -331,7 +331,7 @@ def _parse(text: str) -> _Rule:
     elif set(_PLACEHOLDER.findall(template)) != set(names):
         raise ConfigurationError(
             f"{text!r}: both sides must have the same of <name> and <topic>, or different branches would share an "
-            f"environment",
+            "environment",
             where="branches.rules",
         )
     pieces = _PLACEHOLDER.split(branch)

@@ -219,7 +219,7 @@ class NodeFilter:
         self._filter = parse(template.replace("%s", _NAME), where=where)
         self._slots = tuple(leaf for leaf in self._filter.leaves() if any(_NAME in p for p in leaf.pieces))
         if any(_NAME in p for part in self._filter.negated() for leaf in part.leaves() for p in leaf.pieces):
-            raise ConfigurationError(f"{template!r}: %s may not be below a '!'", where=where)
+            raise ConfigurationError(f"{template!r}: %s must not be inside a '!'", where=where)
         if not self._slots or any(leaf.kind != "equal" or leaf.pieces[0].count(_NAME) != 1 for leaf in self._slots):
             raise ConfigurationError(
                 f"{template!r}: %s must be the name in ATTRIBUTE=VALUE, once in a value", where=where

@@ -18,6 +18,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from enc.settings import BranchSettings
@@ -25,13 +26,14 @@ from git_hooks.deploy.deployer import Deployer
 from git_hooks.repository.refs import ObjectId
 
 if TYPE_CHECKING:
+    from enc.programs.elapsed import Count
     from git_hooks.repository.refstore import Archived, RefStore
 
 
-def forget(deployer: Deployer, refs: RefStore, settings: BranchSettings, now: float) -> tuple[Archived, ...]:
-    """Forget what is too old or too much at `now` (seconds since 1970), and return it; git collects commits later."""
+def forget(deployer: Deployer, refs: RefStore, settings: BranchSettings, count: Count) -> tuple[Archived, ...]:
+    """Forget what is too old or too much now, and return it; git collects commits later."""
     kept = refs.archived()
-    going = set(over(kept, settings.archive_kept, settings.archive_most, now))
+    going = set(over(kept, settings.archive_kept, settings.archive_most, count))
     if going:
         names = {one.ref: one for one in kept}
         for commit in _needed(deployer, refs):
@@ -43,17 +45,18 @@ def forget(deployer: Deployer, refs: RefStore, settings: BranchSettings, now: fl
     return found
 
 
-def over(kept: Sequence[Archived], longest: float, most: int, now: float) -> list[Archived]:
+def over(kept: Sequence[Archived], longest: float, most: int, count: Count) -> list[Archived]:
     """Return what is older than `longest` seconds, and of each branch what is more than `most`. Pure."""
-    found = [one for one in kept if one.at < now - longest]
-    young = sorted((one for one in kept if one.at >= now - longest), key=lambda one: (one.branch, one.at))
-    for _, group in groupby(young, key=lambda one: one.branch):
+    dated = [(one, count.of(one.at)) for one in kept]
+    found = [one for one, at in dated if at < count.now - longest]
+    young = [(one.branch, at, one) for one, at in dated if at >= count.now - longest]
+    for _, group in groupby(sorted(young, key=itemgetter(0, 1)), key=itemgetter(0)):
         entries = list(group)
-        found += (entries[place] for place in crowded([one.at for one in entries], most))
+        found += (entries[place][2] for place in crowded([at for _, at, _ in entries], most))
     return found
 
 
-def crowded(times: Sequence[int], most: int) -> list[int]:
+def crowded(times: Sequence[float], most: int) -> list[int]:
     """Return the places of those of `times`, which ascend, that go until `most` are left. Pure.
 
     Next is always the one between the two that are then nearest to each other; the first and the last stay, of one

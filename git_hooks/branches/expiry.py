@@ -25,6 +25,7 @@ from git_hooks.deploy.targets import Tip
 from git_hooks.repository.refs import ObjectId
 
 if TYPE_CHECKING:
+    from enc.programs.elapsed import Count
     from git_hooks.repository.refstore import Archived, RefStore
 
 
@@ -84,16 +85,16 @@ class Expiry:
         self._refs = refs
         self._usage = Usage(settings)
 
-    def judged(self, now: float) -> Iterator[Judged]:
-        """Yield what would become of each short-lived branch at `now`."""
-        unused = self._settings.branches.topics_unused
+    def judged(self, count: Count) -> Iterator[Judged]:
+        """Yield what would become of each short-lived branch now."""
+        now, unused = count.now, self._settings.branches.topics_unused
         dates = self._refs.dates()
         for branch, commit in sorted(self._deployer.repository.branches().items()):
             place = self._rules.place_or_none(branch)
             if place is None or place.topic is None:
                 continue
             name = place.environment
-            touched = last_touched(self._deployer.records, name, dates.get(branch, 0), now)
+            touched = count.of(last_touched(self._deployer.records, name, dates.get(branch, 0), now))
             topic = Topic(branch, name, commit, touched, held=self._deployer.records.held(name) is not None)
             if now >= ends_at(touched, unused):
                 try:
@@ -101,13 +102,13 @@ class Expiry:
                 except UsageUnknown as error:
                     topic = topic._replace(unknown=str(error))
             yield judge(topic, unused, now)
-        for one in proposed(self._settings.branches, self._deployer.repository.branches(), now):
+        for one in proposed(self._settings.branches, self._deployer.repository.branches(), count):
             yield judge(Topic(one.branch, None, one.commit, one.since), unused, now)
 
-    def remember(self, now: float) -> None:
+    def remember(self, count: Count) -> None:
         """Note since when proposals have been as they are."""
         branches = self._deployer.repository.branches()
-        note(self._settings.branches, proposed(self._settings.branches, branches, now))
+        note(self._settings.branches, proposed(self._settings.branches, branches, count))
 
     def end(self, judged: Judged, who: str, now: float) -> tuple[Archived, Record | None]:
         """Archive a branch that ends; raise `Conflict` if somebody pushed to it in this moment.

@@ -27,7 +27,7 @@ from git_hooks.repository.refstore import RefStore
 from git_hooks.store.presence import Presence
 from git_hooks.store.versions import ForeignEnvironment
 
-State = Literal[
+EnvironmentState = Literal[
     "live",
     "held",
     "waits",
@@ -51,7 +51,7 @@ class Row(NamedTuple):
     branch: BranchName | None
     tip: ObjectId | None
     live: ObjectId | None
-    state: State
+    state: EnvironmentState
     who: str = ""
     """Who deployed last."""
     at: float | None = None
@@ -65,14 +65,14 @@ class Row(NamedTuple):
     """With the site's own branches, those that there are (`references`)."""
 
 
-def rows(settings: Settings, deployer: Deployer, refs: RefStore, now: float) -> list[Row]:
+def rows(settings: Settings, deployer: Deployer, refs: RefStore) -> list[Row]:
     """Return every environment and every branch that should be one, by name."""
     branches = deployer.repository.branches()
     rules = Rules(settings.branches.rules)
     places = {place.environment: place for branch in branches if (place := rules.place_or_none(branch)) is not None}
     look = deployer.inspection.look()
     compared = references(settings.branches)
-    dates, usage = refs.dates(), _counted(settings)
+    dates, usage, count = refs.dates(), _counted(settings), deployer.counted(remember=False)
     found = []
     for name in sorted({*places, *deployer.versions.environments()}):
         place = places.get(name)
@@ -80,7 +80,7 @@ def rows(settings: Settings, deployer: Deployer, refs: RefStore, now: float) -> 
         tip = branches[branch] if branch is not None else None
         row = _row(deployer, look, name, branch, tip)
         if place is not None and place.topic is not None:
-            touched = last_touched(deployer.records, name, dates.get(place.branch, 0), now)
+            touched = count.of(last_touched(deployer.records, name, dates.get(place.branch, 0), count.now))
             row = row._replace(ends=ends_at(touched, settings.branches.topics_unused))
         if tip is not None:
             pairs = [(ref, deployer.repository.divergence(tip, branches[ref])) for ref in compared if ref in branches]
@@ -101,7 +101,7 @@ def _row(
         live = deployer.versions.live(name)
     except ForeignEnvironment:
         return Row(name, branch, tip, None, "foreign")
-    state: State = "live"
+    state: EnvironmentState = "live"
     lost, missing = _lost(deployer, look, name)
     if lost is not None:
         state = lost
@@ -119,7 +119,7 @@ def _row(
     return Row(name, branch, tip, live, state, last.who if last else "", last.at if last else None, missing=missing)
 
 
-def _lost(deployer: Deployer, look: Presence, name: EnvironmentName) -> tuple[State | None, str]:
+def _lost(deployer: Deployer, look: Presence, name: EnvironmentName) -> tuple[EnvironmentState | None, str]:
     """Return whether what an environment shows is not all there, and what is missing."""
     try:
         missing = deployer.inspection.missing(name, look)

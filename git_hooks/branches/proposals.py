@@ -23,6 +23,7 @@ from enc.terms.environments import Rules
 from git_hooks.repository.refs import ObjectId
 
 if TYPE_CHECKING:
+    from enc.programs.elapsed import Count
     from enc.settings import BranchSettings
     from enc.terms.names import BranchName, ProjectName
 
@@ -37,14 +38,14 @@ class Proposed(NamedTuple):
     """When it was first seen at this commit, seconds since 1970."""
 
 
-def proposed(settings: BranchSettings, branches: Mapping[BranchName, ObjectId], now: float) -> Iterator[Proposed]:
-    """Yield the proposals among `branches`, by name; one that nobody has seen before counts from `now`."""
+def proposed(settings: BranchSettings, branches: Mapping[BranchName, ObjectId], count: Count) -> Iterator[Proposed]:
+    """Yield the proposals among `branches`, by name; one that nobody has seen before counts from now."""
     rules, seen = Rules(settings.rules), _read(_file(settings))
     for branch, commit in sorted(branches.items()):
         proposal = rules.proposal(branch)
         if proposal is not None:
-            known, since = seen.get(branch, ("", now))
-            yield Proposed(branch, proposal.project, commit, min(since, now) if known == commit else now)
+            known, since = seen.get(branch, ("", count.now))
+            yield Proposed(branch, proposal.project, commit, count.of(since) if known == commit else count.now)
 
 
 def note(settings: BranchSettings, found: Iterable[Proposed]) -> None:

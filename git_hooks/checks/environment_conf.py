@@ -130,7 +130,7 @@ def _wrong(key: str, value: str, allowed: Collection[str]) -> str:
         sound = all(part == _BASE or _directory(part) in allowed or _is(_GLOB, part) for part in parts)
         rule = (
             f"a modulepath may have directories of this tree, {_BASE}, and what the setting pushes.modulepath "
-            f"allows on operators' branches, joined by ':'"
+            "allows on operators' branches, joined by ':'"
         )
     elif key == "manifest":
         sound = _is(_PATH, value) is not None
@@ -141,7 +141,7 @@ def _wrong(key: str, value: str, allowed: Collection[str]) -> str:
         sound = known and all(_is(_WORD, word) for word in words)
         rule = (
             f"a config_version must be a program of this tree or {OUR_PROGRAMS[0]}; plain words, $environment and "
-            f"$environmentpath may follow"
+            "$environmentpath may follow"
         )
     else:
         sound = _is(_PLAIN, value) is not None

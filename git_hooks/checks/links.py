@@ -31,7 +31,7 @@ def check(link: File) -> Iterator[Problem]:
         yield Problem(
             where,
             f"{what}; an operator can allow its path, and it is then left out of the environment "
-            f"(setting pushes.links)",
+            "(setting pushes.links)",
         )
     elif not link.site.own and link.entry not in link.site.at(where):
         yield Problem(

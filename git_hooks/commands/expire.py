@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 
 from enc.commands.call import Call, json_option
 from enc.programs.documents import moment
@@ -29,19 +28,19 @@ def run(call: Call) -> int:
     status = ExitStatus.DONE
     outcomes: list[tuple[Judged, str]] = []
     ended: dict[str, str] = {}
-    now = time.time()
     with opened(call) as (deployer, refs):
         if not call.arguments.dry_run:
             settled(call, deployer)
+        count = deployer.counted(remember=not call.arguments.dry_run)
         expiry = Expiry(call.settings, deployer, refs)
         if not call.arguments.dry_run:
-            expiry.remember(now)
-        for judged in list(expiry.judged(now)):
+            expiry.remember(count)
+        for judged in list(expiry.judged(count)):
             if judged.reason or call.arguments.dry_run:
                 outcomes.append((judged, judged.reason or "would be archived"))
                 continue
             try:
-                kept, record = expiry.end(judged, who(), now)
+                kept, record = expiry.end(judged, who(), count.now)
             except Conflict as conflict:
                 outcomes.append((judged, str(conflict)))
                 continue

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import time
 
 from enc.commands.call import Call, json_option
 from enc.terms.counted import counted
 from git_hooks.branches.archive import forget
 from git_hooks.commands.target import opened, settled
 from git_hooks.deploy.collect import collect
-from git_hooks.transport.tokens import KEPT, Tokens
+from git_hooks.transport.tokens import Tokens
 
 SUMMARY = (
     "remove versions that were live longer ago than branches.retain, archived branches beyond branches.archive_kept "
@@ -29,9 +28,10 @@ def run(call: Call) -> int:
     with opened(call) as (deployer, refs):
         deployer.ready()
         settled(call, deployer)
-        found = collect(deployer.layout, settings.retain, time.time())
-        pruned = forget(deployer, refs, settings, time.time())
-    tokens = Tokens(settings.transport.tokens).remove_old(time.time() - KEPT)
+        count = deployer.counted()
+        found = collect(deployer.layout, settings.retain, count)
+        pruned = forget(deployer, refs, settings, count)
+    tokens = Tokens(settings.transport.tokens).remove_old(count)
     others = (counted(tokens, "token"), counted(len(pruned), "archived branch", "archived branches"))
     lines = [f"removed {', '.join((found.told(), *others))}"]
     lines += [f"{name}: skipped, because it is no longer our link; move it away" for name in found.skipped]

@@ -33,8 +33,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(call: Call) -> int:
     """Show them; exit status 4 if `--not-live` finds any."""
     with opened(call) as (deployer, refs):
-        found = rows(call.settings, deployer, refs, time.time())
-        waiting = list(proposed(call.settings.branches, deployer.repository.branches(), time.time()))
+        found = rows(call.settings, deployer, refs)
+        waiting = list(
+            proposed(call.settings.branches, deployer.repository.branches(), deployer.counted(remember=False))
+        )
         modules = modules_of(deployer, found)
         holds = {row.environment: hold for row in found if (hold := deployer.records.held(row.environment))}
     if call.arguments.not_live:

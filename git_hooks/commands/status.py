@@ -145,7 +145,7 @@ def _some(names: tuple[str, ...]) -> str:
 
 def _all(call: Call) -> int:
     with opened(call) as (deployer, refs):
-        found = rows(call.settings, deployer, refs, time.time())
+        found = rows(call.settings, deployer, refs)
         owing = deployer.records.owing()
     bad = [row for row in found if row.state not in ("live", "held", "no branch")]
     held = [row for row in found if row.state == "held"]

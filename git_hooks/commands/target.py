@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -45,7 +44,7 @@ def opened(call: Call) -> Iterator[tuple[Deployer, RefStore]]:
 
 def settled(call: Call, deployer: Deployer) -> None:
     """Keep the commits that pushes took away and, because somebody was killed, did not keep."""
-    for one in leaving.settle(deployer.repository, time.time()):
+    for one in leaving.settle(deployer.repository, deployer.counted):
         call.say(f"{one.branch}: the commits that an interrupted push removed are kept as {one.name}")
 
 

@@ -18,9 +18,6 @@ from git_hooks.transport.tokens import Token, TokenId, TokenPurpose, Tokens
 
 SUMMARY = "create, list and revoke tokens, which programs use instead of a person's password"
 
-_KEPT = 90 * 86400.0
-"""Seconds for which a token that counts no more is still listed."""
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the commands below `token`."""
@@ -56,7 +53,6 @@ def _create(call: Call) -> int:
         entry_of(person, source, call.settings)
     tokens = Tokens(transport.tokens)
     user, behind = audit.local_user()
-    tokens.remove_old(time.time() - _KEPT)
     made, word = tokens.create(person, purpose, life, read_only=arguments.read_only, by=behind or user, now=time.time())
     call.say(f"token {made.id} for {person} is valid until {day(made.expires)}; it is shown only this once")
     call.show(views.token(made, word), word)

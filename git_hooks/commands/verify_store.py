@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 
 from enc.commands.call import Call, json_option
 from enc.terms.errors import ExitStatus
@@ -23,7 +22,7 @@ def run(call: Call) -> int:
     """Verify; exit status 4 if anything differs."""
     with opened(call) as (deployer, refs):
         faults = list(verify_store(deployer.layout, deployer.repository))
-        for row in rows(call.settings, deployer, refs, time.time()):
+        for row in rows(call.settings, deployer, refs):
             if row.state not in ("live", "held", "not flushed"):
                 problem = f"{row.state}{row.missing and ', '}{row.missing}; run branch-manager deploy"
                 faults.append(Fault(deployer.layout.live(row.environment), problem))

@@ -9,7 +9,7 @@ from typing import Any
 from enc.programs.documents import Document, moment
 from enc.programs.times import iso
 from git_hooks.commands.target import who
-from git_hooks.deploy.decision import Decision, Plan
+from git_hooks.deploy.decision import Decision, PlannedDeploy
 from git_hooks.deploy.records import Hold, Outcome, Record
 from git_hooks.mirror.tries import FORGE, Try
 from git_hooks.puppetfile.language import ForgeModule, GitModule
@@ -32,12 +32,12 @@ def deploys(found: Iterable[Record]) -> Document:
     return {"dry_run": False, "deploys": [deploy(record) for record in found]}
 
 
-def would_deploy(plans: Iterable[Plan], why: str) -> Document:
+def would_deploy(plans: Iterable[PlannedDeploy], why: str) -> Document:
     """Return the same for deploys that would be made now, if nothing goes wrong."""
     return {"dry_run": True, "deploys": [deploy(_planned(plan, why)) for plan in plans]}
 
 
-def _planned(plan: Plan, why: str) -> Record:
+def _planned(plan: PlannedDeploy, why: str) -> Record:
     return Record(plan.environment, _LEADS_TO[plan.decision], plan.old, plan.new, who(), why, time.time(), {})
 
 

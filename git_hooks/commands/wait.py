@@ -44,7 +44,7 @@ def run(call: Call) -> int:
     arguments = call.arguments
     commit = arguments.commit.lower()
     if not _COMMIT.fullmatch(commit):
-        raise UsageError(f"{one_line(arguments.commit[:70])!r} is no commit: write 7 or more of 0 to 9 and a to f")
+        raise UsageError(f"{one_line(arguments.commit[:70])!r} is not a commit id: write at least 7 hexadecimal digits")
     only = None if arguments.environment is None else target.environment(arguments.environment, call)
     try:
         longest = Duration.parse(arguments.timeout)

@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
+from enc.programs.elapsed import Count
 from enc.terms.counted import counted
 from enc.terms.names import EnvironmentName
 from git_hooks import puppetfile
@@ -57,15 +58,16 @@ class Collected(NamedTuple):
         return ", ".join(parts)
 
 
-def collect(layout: Layout, retain: float, now: float, at: DiskStep = nothing) -> Collected:
-    """Remove what is not needed at `now` (seconds since 1970), versions `retain` seconds after they were live."""
+def collect(layout: Layout, retain: float, count: Count, at: DiskStep = nothing) -> Collected:
+    """Remove what is not needed now, versions `retain` seconds after they were live."""
     with locked(layout.collector_lock):
-        return _Collector(layout, at).run(now - retain)
+        return _Collector(layout, count, at).run(count.now - retain)
 
 
 class _Collector:
-    def __init__(self, layout: Layout, at: DiskStep) -> None:
+    def __init__(self, layout: Layout, count: Count, at: DiskStep) -> None:
         self._layout = layout
+        self._count = count
         self._at = at
         self._versions = Versions(layout)
         self._trash = f"{layout.work}/trash"
@@ -107,7 +109,7 @@ class _Collector:
         removed = 0
         versions = self._versions.of(environment)
         for version in versions:
-            if not version.live and version.since < before:
+            if not version.live and self._count.of(version.since) < before:
                 self._away(self._layout.version(environment, version.commit))
                 removed += 1
         with suppress(FileNotFoundError):

@@ -33,7 +33,7 @@ Decision = Literal["nothing", "stay", "flush", "mend", "switch", "remove"]
 """`mend`: lay the live version out again, because it is not whole."""
 
 
-class Plan(NamedTuple):
+class PlannedDeploy(NamedTuple):
     """What a deploy would do now."""
 
     environment: EnvironmentName

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from enc.programs.elapsed import Count, Elapsed, look
 from enc.programs.machine_trouble import placed
 from enc.rights.domains import shows
 from enc.settings import DomainSettings
@@ -31,7 +32,7 @@ from enc.terms.environments import Rules
 from enc.terms.errors import NotFound, ToolkitError
 from enc.terms.names import EnvironmentName
 from git_hooks.deploy.building import Building
-from git_hooks.deploy.decision import ROLLBACK, Decision, Plan, Situation, before, decide, outcome
+from git_hooks.deploy.decision import ROLLBACK, Decision, PlannedDeploy, Situation, before, decide, outcome
 from git_hooks.deploy.inspection import Inspection, resource_types
 from git_hooks.deploy.puppetserver import FlushFailed, Puppetservers
 from git_hooks.deploy.records import Hold, Record, Records
@@ -90,6 +91,7 @@ class Deployer:
         self._switching = Switching(self._store, self.versions, self.records, servers, at, sleep)
         self._at = at
         self._clock = clock
+        self._elapsed = Elapsed(self.layout.elapsed, lambda: look(clock))
         with suppress(StoreAway):  # who only looks can do so, and a deploy says it
             self._store.ready()
 
@@ -111,14 +113,18 @@ class Deployer:
         """Make what directories of the store there are not; raise `StoreAway` if its file system is not mounted."""
         self._store.ready()
 
+    def counted(self, *, remember: bool = True) -> Count:
+        """Return how long things have been as they are, by which alone what is old goes; raise `ToolkitError`."""
+        return self._elapsed.count(remember=remember)
+
     def shows(self, environment: EnvironmentName) -> bool:
         """Tell whether environments of this name are this machine's to show."""
         return shows(environment, self.rules, self.domains)
 
-    def plan(self, environment: EnvironmentName, target: Target) -> Plan:
+    def plan(self, environment: EnvironmentName, target: Target) -> PlannedDeploy:
         """Return what `deploy` would do at this moment."""
         situation = self._situation(environment, target)
-        return Plan(environment, decide(situation), situation.live, situation.wanted)
+        return PlannedDeploy(environment, decide(situation), situation.live, situation.wanted)
 
     def deploy(self, environment: EnvironmentName, target: Target, who: str, why: str = "push") -> Record:
         """Make `environment` show `target`; return what happened, failures too.
@@ -168,7 +174,7 @@ class Deployer:
         with self._locked(environment):
             return self._switching.make_up(environment)
 
-    def plan_rollback(self, environment: EnvironmentName, commit: ObjectId | None) -> Plan:
+    def plan_rollback(self, environment: EnvironmentName, commit: ObjectId | None) -> PlannedDeploy:
         """Return what `rollback` would do at this moment; raise `NotFound` if there is nothing to go back to."""
         plan = self.plan(environment, Exact(commit or self._before(environment)))
         return plan._replace(decision="switch") if plan.decision == "stay" else plan
@@ -248,6 +254,8 @@ class Deployer:
     ) -> Record:
         """Do what is to be done. The caller holds the environment's lock."""
         watch = Stopwatch()
+        with suppress(ToolkitError):  # then nothing gets older, and whoever asks how old something is says why
+            self.counted()  # a look at least as often as something is given a time
         record = Record(environment, "failed", None, None, who, why, self._clock(), watch.milliseconds)
         try:
             with watch.step("look"):

@@ -116,7 +116,7 @@ class Sets:
         if unit is None or not (is_split(unit) or is_part(unit)):
             text = (
                 f"the modules cannot be put into the tree's own {puppetfile.directory}/: it is neither modules, "
-                f"site or site-modules nor in the modulepath of environment.conf; set another moduledir"
+                "site or site-modules nor in the modulepath of environment.conf; set another moduledir"
             )
             raise UnsoundPuppetfile(text, where=NAME)
         own = {name: f"{target}/{name}" for name in os.listdir(target)}

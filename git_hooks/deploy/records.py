@@ -102,8 +102,10 @@ class Records:
         for line in self._lines(environment).read():
             with suppress(TypeError, InvalidName, ValueError):  # a line that a kill cut off
                 record = _read(line.record or {})
+                found.pop(record.at, None)
                 found[record.at] = record
-        return tuple(sorted(found.values(), key=lambda record: -record.at)[:limit])
+        # In the order in which they were written: a clock that is set back would turn that of their times round.
+        return tuple(reversed(found.values()))[:limit]
 
     def held(self, environment: EnvironmentName) -> Hold | None:
         """Return why `environment` is held, None if it is not."""

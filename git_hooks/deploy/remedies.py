@@ -35,7 +35,7 @@ def remedy(failure: ToolkitError | OSError, environment: str) -> str:
         return "it goes live with a push that corrects this"
     if isinstance(failure, UnsoundModules | FetchFailed):
         return (
-            f"correct the Puppetfile if it names something that does not exist; otherwise push again, or ask an "
+            "correct the Puppetfile if it names something that does not exist; otherwise push again, or ask an "
             f"operator to run: {again}"
         )
     if isinstance(failure, ForeignEnvironment):

@@ -34,7 +34,7 @@ from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
 from git_hooks.deploy.targets import Tip
 from git_hooks.mirror.differences import Differences, plan
-from git_hooks.mirror.forges.forge import State
+from git_hooks.mirror.forges.forge import CommitState
 from git_hooks.mirror.gauges import write
 from git_hooks.mirror.report import Reports
 from git_hooks.mirror.tries import FORGE, Tries
@@ -316,5 +316,5 @@ class CatchUp:
             self._log.warning("branches.mirror.metrics_file cannot be written: %s", error)
 
 
-def _state(record: Record) -> State:
+def _state(record: Record) -> CommitState:
     return "success" if record.good else "pending" if record.outcome == "held" else "failure"

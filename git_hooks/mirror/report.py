@@ -24,7 +24,7 @@ from enc.settings.config import read_secret
 from enc.terms.errors import ConfigurationError, ToolkitError, bounded
 from enc.terms.names import BranchName
 from git_hooks.mirror import forges
-from git_hooks.mirror.forges.forge import CONTEXT, State
+from git_hooks.mirror.forges.forge import CONTEXT, CommitState
 from git_hooks.repository.refs import ObjectId
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ class _Noted(request.HTTPHandler, request.HTTPSHandler):
         return self._last
 
 
-def message(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, token: str) -> request.Request | None:
+def message(
+    mirror: MirrorSettings, commit: ObjectId, state: CommitState, text: str, token: str
+) -> request.Request | None:
     """Return the request that reports `state` of `commit`, None if the forge takes none; `mirror.api` must be set."""
     short = text if len(text) <= _LONGEST else text[: _LONGEST - len(_REST)] + _REST
     status = forges.named(mirror.forge or "").status(mirror, commit, state, short, token)
@@ -95,7 +97,7 @@ def message(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, t
     return request.Request(status.address, content, headers, method="POST")  # noqa: S310 - https, checked
 
 
-def report(mirror: MirrorSettings, commit: ObjectId, state: State, text: str, patience: float = 10.0) -> None:
+def report(mirror: MirrorSettings, commit: ObjectId, state: CommitState, text: str, patience: float = 10.0) -> None:
     """Report within `patience` seconds, if that is configured.
 
     Raise `ReportFailed`, or `ConfigurationError` for the token's file.
@@ -130,7 +132,7 @@ def _explained(error: Exception) -> str:
 
 class _Told(NamedTuple):
     commit: ObjectId
-    state: State
+    state: CommitState
     text: str
     trouble: str
     """Why the forge did not take it; empty: it did."""
@@ -145,7 +147,7 @@ class Reports:
         self._told: dict[BranchName, _Told] = {}
         self._log = log.get("mirror")
 
-    def tell(self, branch: BranchName, commit: ObjectId, state: State, text: str) -> None:
+    def tell(self, branch: BranchName, commit: ObjectId, state: CommitState, text: str) -> None:
         """Report what became of a branch's commit, unless that is what was reported last."""
         before = self._told.get(branch)
         if before is None or before.trouble or before[:3] != (commit, state, text):

@@ -111,7 +111,7 @@ def check_beside(puppetfile: Puppetfile, own: Collection[str]) -> None:
         if module.name in own:
             text = (
                 f"module {module.name} is also in the tree ({puppetfile.directory}/{module.name}); remove one of "
-                f"the two"
+                "the two"
             )
             raise UnsoundPuppetfile(text, where=NAME)
 

@@ -83,7 +83,7 @@ class Approvals:
             kept = self.all()
             gone = tuple(one for one in kept if one.path == path)
             if not gone:
-                raise NotFound("nothing is approved there", where=path)
+                raise NotFound("no file with this path is approved", where=path)
             self._keep(one for one in kept if one.path != path)
             return gone
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,6 +34,7 @@ from git_hooks.store.locks import locked
 from git_hooks.store.steps import DiskStep, nothing
 
 if TYPE_CHECKING:
+    from enc.programs.elapsed import Count
     from git_hooks.repository.refstore import Archived
 
 UNDER_WAY = 86400.0
@@ -60,35 +61,37 @@ def note(repository: str, leaving: Iterable[Leaving]) -> None:
         raise ToolkitError(f"the commits it removes cannot be recorded: {reason(error)}", where=directory) from error
 
 
-def settle(repository: Repository, now: float, at: DiskStep = nothing) -> tuple[Archived, ...]:
-    """Keep what left its branch, and return it; `now` in seconds since 1970. Costs nothing if there are no notes."""
+def settle(repository: Repository, counted: Callable[[], Count], at: DiskStep = nothing) -> tuple[Archived, ...]:
+    """Keep what left its branch, and return it. Costs nothing if there are no notes: then nobody is `counted`."""
     directory = _directory(repository.path)
     if not _notes(directory):
         return ()
     with locked(f"{directory}/.lock"):
-        return tuple(_settle(repository, directory, now, at))
+        return tuple(_settle(repository, directory, counted(), at))
 
 
-def _settle(repository: Repository, directory: str, now: float, at: DiskStep) -> Iterator[Archived]:
+def _settle(repository: Repository, directory: str, count: Count, at: DiskStep) -> Iterator[Archived]:
     from git_hooks.repository.refstore import (
         RefStore,  # most pushes take nothing away, and need not wait for its imports
     )
 
     refs = RefStore(repository.path)
-    kept = {(one.branch, one.commit): one.at for one in reversed(refs.archived())}
+    kept: dict[tuple[BranchName, ObjectId], float] = {}
+    for one in refs.archived():
+        kept[one.branch, one.commit] = max(kept.get((one.branch, one.commit), 0.0), count.of(one.at))
     for name in _notes(directory):
         path = f"{directory}/{name}"
         leaving = _read(path)
         noted = os.stat(path).st_mtime
         if leaving is not None and _is_there(repository, leaving):
-            if now - noted > UNDER_WAY:
+            if count.now - count.of(noted) > UNDER_WAY:
                 os.unlink(path)
             continue
         # What was kept since was kept for this note, by somebody who was killed then. What was kept before was for an
         # earlier push, and will be forgotten too early.
-        if leaving is not None and kept.get(leaving, 0) < int(noted) and repository.has(leaving.commit):
+        if leaving is not None and kept.get(leaving, 0.0) < count.of(int(noted)) and repository.has(leaving.commit):
             at("keep")
-            yield refs.keep(leaving.branch, leaving.commit, int(now))
+            yield refs.keep(leaving.branch, leaving.commit, int(count.now))
         at("remove note")
         os.unlink(path)
 

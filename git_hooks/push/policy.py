@@ -187,7 +187,7 @@ class Counts(NamedTuple):
         if self.archived.get(project, 0) >= ARCHIVED * self.most:
             return (
                 f"too many branches of project {project} were deleted recently and are kept in the archive; an "
-                f"operator can shorten branches.archive_kept"
+                "operator can shorten branches.archive_kept"
             )
         return ""
 
@@ -229,7 +229,7 @@ def obstacles(
         if place is not None and rivals:
             found[branch.ref] = (
                 f"it would become environment {place.environment}, which belongs to branch {rivals[0]}; choose "
-                f"another name"
+                "another name"
             )
         elif near is not None:
             found[branch.ref] = f"git cannot store it beside branch {near}: one name is a directory of the other"

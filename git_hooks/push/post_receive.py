@@ -135,7 +135,7 @@ class Report(Iterator[str]):
     def _kept(self) -> dict[tuple[BranchName, ObjectId], Archived]:
         """Keep what left its branch by this push, or by one that was killed, and return it."""
         try:
-            found = settle(self._deployer.repository, time.time())
+            found = settle(self._deployer.repository, self._deployer.counted)
         except (ToolkitError, OSError) as error:
             # The notes stay, and the next push, expire or gc tries again; what was pushed goes live all the same.
             log.get("hooks").error("the commits that pushes removed are recorded, but not kept yet: %s", error)

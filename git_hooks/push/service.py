@@ -69,7 +69,7 @@ def check_socket_path(store: Path) -> None:
     if length > _LONGEST_PATH:
         raise ConfigurationError(
             f"{path} has {length} bytes, and the path of a socket may have at most {_LONGEST_PATH}; choose a "
-            f"shorter one",
+            "shorter one",
             where="branches.store",
         )
 

@@ -19,7 +19,7 @@ class ObjectId(Name):
 
     __slots__ = ()
     kind = "an object name"
-    rule = "40 or 64 of 0-9 and a-f"
+    rule = "40 or 64 hexadecimal digits"
     pattern = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
     longest = 64
 

@@ -11,6 +11,7 @@
     puppetfile-cache/    what r10k and g10k keep between runs
     work/                what is being built or removed; nothing here outlives its process
     locks/               one file for each environment, one for the store, one for gc
+    elapsed              how long versions and branches have been as they are: see enc/programs/elapsed.py
     .mark                says that this is a store, and there; see mounted.py
     records/ENV.jsonl    what was deployed; holds/ENV, pending/ENV: see records.py
 
@@ -55,6 +56,11 @@ class Layout(NamedTuple):
     def mark(self) -> str:
         """There as long as the store is; see mounted.py."""
         return f"{self.root}/.mark"
+
+    @property
+    def elapsed(self) -> str:
+        """Time as we counted it."""
+        return f"{self.root}/elapsed"
 
     @property
     def work(self) -> str:

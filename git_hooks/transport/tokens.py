@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from enc.programs import whole_file
+from enc.programs.elapsed import Count
 from enc.programs.whole_file import Strength
 from enc.terms.errors import InvalidName, NotFound, ToolkitError
 from enc.terms.names import Name, PersonName
@@ -40,7 +41,7 @@ class TokenId(Name):
 
     __slots__ = ()
     kind = "a token's id"
-    rule = "10 of a-z and 2-7, as `branch-manager token list` shows it"
+    rule = "10 characters of a-z and 2-7, as `branch-manager token list` shows it"
     pattern = re.compile(r"[a-z2-7]{10}", re.ASCII)
     longest = 10
 
@@ -110,9 +111,9 @@ class Tokens:
             self._write(token)
         return token
 
-    def remove_old(self, before: float) -> int:
-        """Remove the files of tokens that count no more since before `before`; return how many."""
-        old = [token for token in self._read_all() if min(token.expires, token.revoked or token.expires) < before]
+    def remove_old(self, count: Count, kept: float = KEPT) -> int:
+        """Remove the files of tokens that ended more than `kept` seconds ago; return how many."""
+        old = [token for token in self._read_all() if count.now - kept > _ended(token, count)]
         for token in old:
             self._path(token.id).unlink(missing_ok=True)
         return len(old)
@@ -179,6 +180,12 @@ class Tokens:
 def looks_like_one(word: str) -> bool:
     """Tell whether `word` has the form of a token; such a word is never sent to LDAP as a password."""
     return word.startswith("pmt_")
+
+
+def _ended(token: Token, count: Count) -> float:
+    """Return when a token ends or ended. When it expires is no time that a clock has shown, so that is counted."""
+    expires = count.of(token.created) + token.expires - token.created
+    return min(expires, count.of(token.revoked)) if token.revoked else expires
 
 
 def _random(size: int) -> str:

@@ -28,7 +28,7 @@ from git_hooks.deploy.puppetserver import FlushFailed
 from git_hooks.deploy.records import told
 from git_hooks.push.leaving import settle
 from git_hooks.repository.refstore import RefStore
-from git_hooks.transport.tokens import KEPT, Tokens
+from git_hooks.transport.tokens import Tokens
 
 if TYPE_CHECKING:
     from enc.settings import BranchSettings
@@ -51,11 +51,10 @@ class Remark(NamedTuple):
     wrong: bool = False
 
 
-Chore = Callable[["Workplace", float], Iterator[Remark]]
-"""Is given a workplace and the time, in seconds since 1970."""
+Chore = Callable[["Workplace"], Iterator[Remark]]
 
 
-def projects(place: Workplace, now: float) -> Iterator[Remark]:
+def projects(place: Workplace) -> Iterator[Remark]:
     """Make the branch of each project in LDAP that has none, and its environment."""
     known = place.membership.projects()
     branches = place.settings.branches
@@ -73,7 +72,7 @@ def projects(place: Workplace, now: float) -> Iterator[Remark]:
         yield Remark(one.project, f"project {one.project} has no branch: {problem}", wrong=True)
 
 
-def flushes(place: Workplace, now: float) -> Iterator[Remark]:
+def flushes(place: Workplace) -> Iterator[Remark]:
     """Make up for flushes that are owed; raise `FlushFailed` after having tried some."""
     failures = []
     for environment in place.deployer.records.owing():
@@ -88,7 +87,7 @@ def flushes(place: Workplace, now: float) -> Iterator[Remark]:
         raise failures[0]
 
 
-def reconciliation(place: Workplace, now: float) -> Iterator[Remark]:
+def reconciliation(place: Workplace) -> Iterator[Remark]:
     """Deploy what does not show its branch: after a kill, a full disk, a restored repository."""
     deployer = place.deployer
     found = look(deployer, Rules(place.settings.branches.rules))
@@ -108,15 +107,16 @@ def _held(deployer: Deployer, environment: EnvironmentName) -> bool:
     return deployer.records.held(environment) is not None
 
 
-def expiry(place: Workplace, now: float) -> Iterator[Remark]:
+def expiry(place: Workplace) -> Iterator[Remark]:
     """Archive short-lived branches that ended."""
     refs = RefStore(str(place.settings.branches.repository))
     ending = Expiry(place.settings, place.deployer, refs)
-    ending.remember(now)
-    for judged in [one for one in ending.judged(now) if not one.reason]:
+    count = place.deployer.counted()
+    ending.remember(count)
+    for judged in [one for one in ending.judged(count) if not one.reason]:
         branch = judged.topic.branch
         try:
-            kept, record = ending.end(judged, WHO, now)
+            kept, record = ending.end(judged, WHO, count.now)
         except Conflict as conflict:
             yield Remark(branch, str(conflict), wrong=True)
         else:
@@ -125,25 +125,26 @@ def expiry(place: Workplace, now: float) -> Iterator[Remark]:
             yield Remark(branch, f"{branch}: archived as {kept.ref}{then}", wrong=wrong)
 
 
-def collection(place: Workplace, now: float) -> Iterator[Remark]:
+def collection(place: Workplace) -> Iterator[Remark]:
     """Remove what nobody can need any more: versions, and what was archived or ended long ago.
 
     Before that, keep what killed pushes took away.
     """
     settings = place.settings.branches
-    for one in settle(place.deployer.repository, now):
+    for one in settle(place.deployer.repository, place.deployer.counted):
         yield Remark(one.branch, f"{one.branch}: the commits that an interrupted push removed are kept as {one.name}")
     place.deployer.ready()
+    count = place.deployer.counted()
     surplus: Counter[BranchName] = Counter()
-    for one in forget(place.deployer, RefStore(str(settings.repository)), settings, now):
-        if one.at >= now - settings.archive_kept:
+    for one in forget(place.deployer, RefStore(str(settings.repository)), settings, count):
+        if count.of(one.at) >= count.now - settings.archive_kept:
             surplus[one.branch] += 1
             continue
         yield Remark(one.name, f"{one.name}: was archived longer ago than branches.archive_kept and is deleted")
-    for branch, count in surplus.items():
-        yield Remark(branch, f"{branch}: {count} of its archived states are deleted (branches.archive_most)")
-    found = collect(place.deployer.layout, settings.retain, now)
-    tokens = Tokens(settings.transport.tokens).remove_old(now - KEPT)
+    for branch, many in surplus.items():
+        yield Remark(branch, f"{branch}: {many} of its archived states are deleted (branches.archive_most)")
+    found = collect(place.deployer.layout, settings.retain, count)
+    tokens = Tokens(settings.transport.tokens).remove_old(count)
     if found.versions or found.units or found.puppetfiles or found.leftovers or tokens:
         yield Remark("gc", f"removed {found.told()}, {counted(tokens, 'token')}")
     for name in found.skipped:

@@ -106,7 +106,7 @@ class Upkeep:
         before, self._wrong[name] = self._wrong.get(name, {}), {}
         try:
             with self._service.workplace() as place:
-                for remark in CHORES[name](place, time.time()):
+                for remark in CHORES[name](place):
                     self._say(name, remark, before)
                     if self._ended.is_set():
                         return True

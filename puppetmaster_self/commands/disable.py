@@ -74,5 +74,5 @@ def _refuse_with_clients(call: Call, journal: Journal) -> None:
     if found := clients(call.settings, places(call).authority, server):
         raise ToolkitError(
             f"other instances use this master: {', '.join(found)}; let them go back first (puppetmaster-self invite "
-            f"NODE shows how), or use --leave-clients: each then goes back on its own after its give_up_after"
+            "NODE shows how), or use --leave-clients: each then goes back on its own after its give_up_after"
         )

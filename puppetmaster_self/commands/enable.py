@@ -76,7 +76,7 @@ def run(call: Call) -> int:
     call.show(
         done,
         f"this instance is now its own master; edit {call.settings.self_master.working_copy}, commit, and run the "
-        f"agent",
+        "agent",
     )
     return ExitStatus.DONE
 
@@ -91,7 +91,7 @@ def refuse_soon(ended: Ended | None, now: float) -> None:
     when = iso(ended.at)
     raise ToolkitError(
         f"it went back at {when}, because: {ended.reason}; what LDAP asks for is tried again an hour later; "
-        f"`puppetmaster-self enable` tries at once"
+        "`puppetmaster-self enable` tries at once"
     )
 
 

@@ -24,7 +24,7 @@ from enc.terms.names import BranchName, Certname
 from puppetmaster_self.instance import keep
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.journal import Journal
-from puppetmaster_self.transaction.states import State
+from puppetmaster_self.transaction.states import SelfMasterState
 from puppetmaster_self.transaction.transaction import Tell
 
 ATTRIBUTE = "puppetmasterSelf"
@@ -36,7 +36,7 @@ _FORM = re.compile(r"serving since (\d{1,11}) commit ([0-9a-f]{4,64}) ahead (\d{
 class Standing(NamedTuple):
     """Where an instance is."""
 
-    state: State
+    state: SelfMasterState
     since: float | None
     commit: str | None = None
     ahead: int | None = None

@@ -91,7 +91,7 @@ def _lives(journal: Journal, machine: Machine, settings: SelfMasterSettings, tel
     whole_file.write(mark, json.dumps(dead._asdict()), mode=0o600, survives=Strength.KILL)
     tell(
         f"this instance's puppetserver has not answered for {dead.seconds:.0f} s; after {settings.dead_after:.0f} s "
-        f"the instance goes back"
+        "the instance goes back"
     )
     return False
 

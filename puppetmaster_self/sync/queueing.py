@@ -71,7 +71,7 @@ class Queueing:
         if merged is None or merged.conflicts or merged.tree != self.commits.tree(commit):
             raise ToolkitError(
                 f"the merge {self.commits.told(commit)} has changes of its own that are in no patch; turn it into a "
-                f"line of commits (git rebase), then sync again"
+                "line of commits (git rebase), then sync again"
             )
 
     def _taken_as(self, queue: Queue, patch: Patch) -> Commit | None:

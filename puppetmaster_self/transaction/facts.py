@@ -132,7 +132,7 @@ def _puppet(machine: Machine, section: str) -> dict[str, str]:
     lines = machine.run(*words, timeout=_PUPPET).output.splitlines()
     found = {name.strip(): value.strip() for name, sign, value in (line.partition("=") for line in lines) if sign}
     if missing := [name for name in _ASKED[section] if name not in found]:
-        raise ToolkitError(f"did not tell {', '.join(missing)}", where="puppet config print")
+        raise ToolkitError(f"did not report {', '.join(missing)}", where="puppet config print")
     return found
 
 
@@ -157,7 +157,7 @@ def _packages(machine: Machine, tool: str | None, names: tuple[str, ...]) -> tup
     if not names:
         return 0, ""
     if tool is None:
-        return None, "neither apt-get nor dnf is here"
+        return None, "neither apt-get nor dnf is installed"
     done = machine.ask(*_TRIED[tool], *names, timeout=300)
     if done.status != 0:
         return None, why(done.output)

@@ -36,7 +36,7 @@ from enc.programs import json_lines, whole_file
 from enc.programs.json_lines import JsonLines
 from enc.programs.whole_file import NotWritten, Strength
 from enc.terms.errors import ToolkitError
-from puppetmaster_self.transaction.states import STATES, State
+from puppetmaster_self.transaction.states import STATES, SelfMasterState
 
 _KEPT = 20
 """So many finished journals stay."""
@@ -90,7 +90,7 @@ class Journal:
         self.entries = _entries(self._lines)
 
     @property
-    def state(self) -> State:
+    def state(self) -> SelfMasterState:
         """Where the instance is."""
         return next((entry["state"] for entry in reversed(self.entries) if "state" in entry), "client")
 
@@ -109,7 +109,7 @@ class Journal:
         """What the journal was opened with; empty without a journal."""
         return self.entries[0] if self.entries else {}
 
-    def open(self, state: State, at: float, **facts: Any) -> None:
+    def open(self, state: SelfMasterState, at: float, **facts: Any) -> None:
         """Begin the journal; nothing has been changed before this is on disk."""
         if self.entries:
             raise ToolkitError("there already is one; run `puppetmaster-self recover` first", where=str(self.path))
@@ -140,7 +140,7 @@ class Journal:
                 with contextlib.suppress(OSError):
                     self._set_aside()
 
-    def enter(self, state: State, at: float, reason: str = "") -> None:
+    def enter(self, state: SelfMasterState, at: float, reason: str = "") -> None:
         """Record the state in which the instance is from now on."""
         self._append({"state": state, "at": at, **({"reason": reason} if reason else {})})
 

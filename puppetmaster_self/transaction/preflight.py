@@ -84,7 +84,7 @@ def _agent(facts: Facts) -> Iterator[Finding]:
     elif facts.agent_disabled:
         yield fault("agent", "is disabled", "puppet agent --enable")
     elif facts.last_run is None:
-        yield fault("agent", "no run is known", "run it: puppet agent --test")
+        yield fault("agent", "no run of the agent is recorded", "run it: puppet agent --test")
     elif facts.last_run[1]:
         yield fault("agent", f"{counted(facts.last_run[1], 'resource')} failed in its last run", "fix that first")
     elif facts.now - facts.last_run[0] > _OLD_RUN:

@@ -19,12 +19,12 @@ from typing import Literal, get_args
 
 from enc.terms.errors import ToolkitError
 
-State = Literal["client", "enabling", "serving", "disabling", "returning"]
+SelfMasterState = Literal["client", "enabling", "serving", "disabling", "returning"]
 Event = Literal["enable", "disable", "finished", "failed", "verified", "refused", "dead", "recover"]
-STATES: tuple[State, ...] = get_args(State)
+STATES: tuple[SelfMasterState, ...] = get_args(SelfMasterState)
 EVENTS: tuple[Event, ...] = get_args(Event)
 
-TRANSITIONS: MappingProxyType[tuple[State, Event], State] = MappingProxyType(
+TRANSITIONS: MappingProxyType[tuple[SelfMasterState, Event], SelfMasterState] = MappingProxyType(
     {
         ("client", "enable"): "enabling",
         ("enabling", "finished"): "serving",
@@ -41,10 +41,10 @@ TRANSITIONS: MappingProxyType[tuple[State, Event], State] = MappingProxyType(
 )
 """Whatever is not here is not allowed. A test holds docs/self-master.md to it."""
 
-SETTLED: frozenset[State] = frozenset({"client", "serving"})
+SETTLED: frozenset[SelfMasterState] = frozenset({"client", "serving"})
 """States in which nothing is under way."""
 
-_INSTEAD: MappingProxyType[tuple[State, Event], str] = MappingProxyType(
+_INSTEAD: MappingProxyType[tuple[SelfMasterState, Event], str] = MappingProxyType(
     {
         ("serving", "enable"): "this instance is already its own master",
         ("client", "disable"): "this instance is not its own master, so there is nothing to disable",
@@ -56,7 +56,7 @@ class WrongState(ToolkitError):
     """What is asked for makes no sense now."""
 
 
-def after(state: State, event: Event) -> State:
+def after(state: SelfMasterState, event: Event) -> SelfMasterState:
     """Return the state that `event` leads to; raise `WrongState` if it may not happen in `state`."""
     try:
         return TRANSITIONS[state, event]

@@ -21,7 +21,7 @@ from enc.terms.errors import ToolkitError
 from puppetmaster_self.instance.machine import Machine
 from puppetmaster_self.transaction.journal import Begun, Journal, JournalDamaged
 from puppetmaster_self.transaction.signals import interruptible, uninterrupted
-from puppetmaster_self.transaction.states import State, after
+from puppetmaster_self.transaction.states import SelfMasterState, after
 from puppetmaster_self.transaction.steps import STEPS
 from puppetmaster_self.transaction.steps.agent import Resume, Switch
 from puppetmaster_self.transaction.steps.step import Step
@@ -144,7 +144,7 @@ def go_back(journal: Journal, machine: Machine, tell: Tell) -> None:
 
 
 def _attempt(
-    journal: Journal, state: State, forwards: Callable[[], None], back: Callable[[str], None], outcome: str
+    journal: Journal, state: SelfMasterState, forwards: Callable[[], None], back: Callable[[str], None], outcome: str
 ) -> None:
     """Go `forwards`; what ends that while the instance is still in `state`, leads `back`, which is given the reason.
 

@@ -17,6 +17,7 @@ from git_hooks.push.refusals import Refusal, file_of, keep
 from tests.real.conftest import SlapdMaker
 from tests.support import json_contract
 from tests.support.bare import git
+from tests.support.clocks import counted_since_1970
 from tests.support.slapd import Slapd
 from tests.support.transports import PROGRAM, Managed, S, people
 
@@ -153,6 +154,7 @@ def _long_ago(managed: Managed, environment: str) -> None:
     path = managed.settings.branches.store / f"records/{environment}.jsonl"
     record = json.loads(path.read_text().splitlines()[-1]) | {"at": time.time() - 90 * 86400}
     path.write_text(json.dumps(record) + "\n")
+    counted_since_1970(managed.settings.branches.store / "elapsed")
 
 
 def test_what_has_lost_its_branch_goes_only_when_asked(managed: Managed) -> None:
@@ -345,10 +347,10 @@ def test_a_job_ends_as_soon_as_its_commit_cannot_go_live(managed: Managed) -> No
 
 
 CANNOT_WAIT: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("production",), "'production' is no commit"),
-    (("abc",), "'abc' is no commit"),
-    (("HEAD^{commit}",), "is no commit"),
-    (("0" * 70,), "is no commit"),
+    (("production",), "'production' is not a commit id"),
+    (("abc",), "'abc' is not a commit id"),
+    (("HEAD^{commit}",), "is not a commit id"),
+    (("0" * 70,), "is not a commit id"),
     (("0" * 40, "--timeout", "soon"), "--timeout 'soon': write"),
     (("0" * 40, "--timeout", "-1s"), "--timeout"),
     (("0" * 40, "--environment", "a b"), "a b"),

@@ -34,6 +34,7 @@ from git_hooks.repository.trees import FILE, Entry
 from git_hooks.store.steps import nothing
 from tests.support.bare import Bare, Content, clean, contents, git
 from tests.support.certificates import Authority
+from tests.support.clocks import even
 
 TEST = EnvironmentName("test")
 BRANCH = BranchName("test")
@@ -130,7 +131,7 @@ def test_gc_killed_at_every_step_harms_nothing_and_the_next_finishes(tmp_path: P
             bare.commit("test", tree(body))
             deploy(bare)
         layout = Deployer(bare.settings).layout
-        killed = killed_at(bare, lambda at: collect(layout, 0, 9e9, at), step)  # noqa: B023
+        killed = killed_at(bare, lambda at: collect(layout, 0, even(9e9), at), step)  # noqa: B023
         assert contents(bare.live("test")) == shown("new")
         assert clean(bare) == []
         assert "old" not in {path.read_text() for path in bare.settings.store.rglob("x") if path.is_file()}
@@ -195,7 +196,7 @@ def test_many_branches_at_once_while_gc_runs(bare: Bare) -> None:
     for process in processes:
         process.start()
     while any(process.is_alive() for process in processes):
-        collect(Deployer(bare.settings).layout, 0, 9e9)
+        collect(Deployer(bare.settings).layout, 0, even(9e9))
     for process in processes:
         process.join()
         assert process.exitcode == 0

@@ -28,7 +28,7 @@ from enc.edits.change import modifying
 from enc.edits.wanted import to_set
 from enc.edits.wish import Wish
 from enc.service import history, nodes, people, projects
-from enc.service.desk import Desk, Plan, Receipt, open_desk
+from enc.service.desk import Desk, PlannedEdit, Receipt, open_desk
 from enc.settings import AuditSettings, NodeSettings, Settings
 from enc.settings.config import load
 from enc.terms.errors import ClassificationError, Conflict, NotAllowed, ToolkitError
@@ -193,7 +193,7 @@ def test_of_two_edits_of_one_part_the_second_is_a_conflict(settings: Settings) -
         stale = modifying(record, to_set(record, Wish(variables={VariableName("a"): "2"}), settings.nodes))
         setting(first, "a", "1")
         with pytest.raises(Conflict):
-            second.submit(Plan("node set", f"node {WEB1}", RED, (stale,)), reason=WHY)
+            second.submit(PlannedEdit("node set", f"node {WEB1}", RED, (stale,)), reason=WHY)
     assert variables(settings) == {"a=1"}
     assert Trail(settings.audit.file).read()[0][-1].outcome.startswith("failed: 0 of 1 step made")
 
@@ -628,6 +628,41 @@ def test_many_nodes_are_one_edit_and_one_undo(dozen: Settings, admin: Run) -> No
     assert with_class(dozen, "ntp") == set(WEBS)
     unset = ("node", "unset", "--with-class", "ntp", "--class", "ntp", "--reason", WHY, "--nodes", "12")
     assert admin(*unset)[0] == 0 and with_class(dozen, "ntp") == set()
+
+
+def test_many_nodes_try_a_branch_in_one_edit(dozen: Settings, admin: Run) -> None:
+    def trying() -> set[str]:
+        listed = json.loads(admin("node", "list", "--project", "red", "--json")[1])["nodes"]
+        return {str(one["certname"]) for one in listed if one["trial"]}
+
+    before = len(edits(dozen))
+    words = ("node", "try", "--project", "red", "--named", "web*", "topic/red/fix", "--reason", WHY)
+    status, out, err = admin(*words)
+    assert (status, out) == (2, "") and "say --nodes 12 to write" in err and trying() == set()
+    assert admin(*words, "--nodes", "11")[0] == 1 and trying() == set()
+    assert admin(*words, "--dry-run")[1].count("puppetmasterTrial") == 12 and trying() == set()
+    status, out, err = admin(*words, "--nodes", "12", "--json")
+    told = json_contract.held("enc-admin", ["node", "try"], out.encode())
+    assert (status, told["action"], told["subject"]) == (0, "node try", "12 nodes of project red"), err
+    assert trying() == set(WEBS) and len(edits(dozen)) == before + 1
+    two = ("web1.example.org", "web2.example.org")
+    assert admin("node", "try", *two, "--end", "--nodes", "2", "--reason", WHY)[0] == 0
+    assert trying() == set(WEBS) - set(two) and edits(dozen)[-1].action == "node try --end"
+    assert admin("node", "try", *two, "topic/red/other", "--nodes", "2", "--reason", WHY)[0] == 0
+    assert trying() == set(WEBS)
+    assert admin("node", "undo", edits(dozen)[-1].id, "--reason", WHY)[0] == 0
+    end = ("node", "try", "--project", "red", "--named", "web*", "--end", "--nodes", "12", "--reason", WHY)
+    assert admin(*end)[0] == 0 and trying() == set()
+    for wrong, why in (
+        (("web1.example.org",), "name nodes before BRANCH"),
+        ((), "name the BRANCH to try"),
+        (("--project", "red"), "name the BRANCH to try"),
+        (("--project", "red", "web1.example.org", "topic/red/fix"), "name nodes, or choose them"),
+        (("--project", "red", "--end", "topic/red/fix"), "--end takes nodes and no BRANCH"),
+        (("--end",), "name nodes, or choose them"),
+    ):
+        status, out, err = admin("node", "try", *wrong, "--reason", WHY, "--nodes", "1")
+        assert (status, out) == (2, "") and why in err, (wrong, err)
 
 
 MEANT: tuple[tuple[tuple[str, ...], int], ...] = (

@@ -352,7 +352,7 @@ def test_other_machines_are_answered_over_tls_only(make_slapd: SlapdMaker, tmp_p
             plain.bind()
     asked = ("directory", "--data-directory", str(home.data_dir), "start", "--listen", "127.0.0.3")
     given = ("--tls-certificate", str(certificate), "--tls-key", str(key))
-    for words, said in ((asked, "over TLS only"), ((*asked, *given), "it runs already, and not at ldaps://127.0.0.3:636")):
+    for words, said in ((asked, "over TLS only"), ((*asked, *given), "it is already running, but not at ldaps://127.0.0.3:636")):
         done = subprocess.run([sys.executable, "-m", "enc.cli", *words], capture_output=True, text=True, check=False)
         assert (done.returncode, said in done.stderr) == (2, True), done.stderr
     # The next start decides anew; what cannot be is one line, and changes nothing.

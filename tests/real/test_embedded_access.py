@@ -33,13 +33,13 @@ def _site() -> str:
         f"cn: projectadmin\nroleOccupant: uid={admin},ou=people,{S}\n\n"
         f"dn: cn=netadmin,cn={project},ou=projects,{S}\nobjectClass: organizationalRole\ncn: netadmin\n\n"
         f"dn: cn=web,cn={project},ou=projects,{S}\nobjectClass: puppetmasterScope\n"
-        f"objectClass: puppetClient\nobjectClass: puppetmasterClassification\ncn: web\ndescription: web\n"
+        "objectClass: puppetClient\nobjectClass: puppetmasterClassification\ncn: web\ndescription: web\n"
         # The unique overlay looks at names below ou=hosts only, so an admin can write these here.
-        f"cn: blue1.example\ncn: default\n\n"
+        "cn: blue1.example\ncn: default\n\n"
         f"dn: ou={project},ou=hosts,{S}\nobjectClass: organizationalUnit\nou: {project}\n\n"
         f"dn: cn={project}1.example,ou={project},ou=hosts,{S}\nobjectClass: device\n"
         f"objectClass: puppetClient\nobjectClass: puppetmasterClassification\ncn: {project}1.example\n"
-        f"puppetClass: base\n\n"
+        "puppetClass: base\n\n"
         for project, admin in (("red", "anna"), ("blue", "bert"))
     )
     operators = f"dn: cn=operators,ou=groups,{S}\nchangetype: modify\nadd: member\nmember: uid=olga,ou=people,{S}\n"

@@ -18,6 +18,7 @@ from git_hooks.push.examine import Examination
 from git_hooks.push.incoming import Incoming
 from git_hooks.repository.trees import DIRECTORY, Entry
 from tests.support.bare import Bare, Content, contents, git
+from tests.support.clocks import even
 
 ALPHA, BETA = "project/alpha", "project/beta"
 
@@ -70,7 +71,7 @@ def test_no_name_in_a_tree_stops_gc_and_verify_for_everybody(bare: Bare, place: 
     bare.commit(ALPHA, {place: content} if place else content)
     deploy(bare, ALPHA)
     with Deployer(bare.settings) as deployer:
-        collected = collect(deployer.layout, 0.0, 9e9)
+        collected = collect(deployer.layout, 0.0, even(9e9))
     assert (collected.versions, collected.units) == (0, 0)
     assert faults(bare) == []
     assert contents(bare.live("project_alpha"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 import time
@@ -25,6 +26,7 @@ from enc.instances.enrolment import ATTRIBUTE, BUILT_ATTRIBUTE
 from enc.instances.journal import Journal
 from enc.instances.lifecycle import Lifecycle
 from enc.instances.tickets import Ticket
+from enc.programs.elapsed import begun, look
 from enc.service import history, nodes
 from enc.service.desk import open_desk
 from enc.settings import Settings
@@ -47,6 +49,7 @@ from tests.support.slapd import Slapd
 
 WEB1 = "web-1.red.example.org"
 Run = Callable[..., tuple[int, str, str]]
+YEAR = 365 * 86400.0
 
 
 @pytest.fixture(scope="module")
@@ -637,6 +640,30 @@ def test_reconcile_finds_what_a_lost_journal_knew(admin: Run, settings: Settings
     assert (instance := found(settings, WEB1)) and instance.enrolment.state == "closed"
     assert admin("reconcile", "--older-than", "0s")[0] == 0
     assert (instance := found(settings, WEB1)) and instance.enrolment.state == "waiting"
+
+
+@pytest.mark.parametrize("jump", [YEAR, -YEAR])
+def test_a_clock_that_is_set_makes_no_young_instance_old(
+    admin: Run, settings: Settings, tmp_path: Path, jump: float
+) -> None:
+    admin("create", "web-1", "--project", "red", "--serial", "id-1", "--reason", WHY)
+    servers = tmp_path / "servers"
+    servers.write_text("id-2\n")
+    shown = look()
+    # Ten minutes ago the clock showed something else, and the instance was made by a machine whose clock is right.
+    right = shown.day - jump
+    former = begun(shown._replace(day=right - 700, up=shown.up - 700)).after(
+        shown._replace(day=right - 600, up=shown.up - 600)
+    )
+    (settings.instances.journal / "elapsed").write_text(json.dumps(former))
+    with DirectoryEditor(settings) as editor:
+        (instance,) = editor.find(settings.nodes_base, f"({ATTRIBUTE}=*)")
+        (enrolment,) = instance.all(ATTRIBUTE)
+    changed = re.sub(r" since \d+ ", f" since {int(right - 601)} ", enrolment)
+    edit(settings, instance.dn, ValueChange(ATTRIBUTE, (enrolment,), (changed,)))
+    missing = ("reconcile", "--servers", str(servers), "--delete-missing", "--older-than")
+    assert admin(*missing, "15m")[0] == 0 and found(settings, WEB1) is not None
+    assert admin(*missing, "10m")[0] == 0 and found(settings, WEB1) is None, "and it is kept no longer than that"
 
 
 def test_instances_whose_server_is_gone_are_told_and_only_deleted_on_demand(

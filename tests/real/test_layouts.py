@@ -17,6 +17,7 @@ from git_hooks.deploy.targets import Tip
 from git_hooks.deploy.verify import verify_store
 from git_hooks.store.splitting import LARGE
 from tests.support.bare import Bare, git
+from tests.support.clocks import even
 
 Tree = dict[str, str]
 """Path → text, or `-> TARGET`."""
@@ -135,7 +136,7 @@ def test_links_between_directories_lead_where_they_lead_in_a_checkout(tmp_path: 
         _same(bare, branch, tmp_path / f"{branch}{step}")
     _sound(bare)
     with Deployer(bare.settings) as deployer:
-        collect(deployer.layout, 0, 9e9)
+        collect(deployer.layout, 0, even(9e9))
     _same(bare, "test", tmp_path / "test-after")
     _same(bare, "production", tmp_path / "production-after")
     _sound(bare)

@@ -21,6 +21,7 @@ from git_hooks.repository.refstore import RefStore
 from git_hooks.upkeep.chores import collection
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import Bare, git
+from tests.support.clocks import counted_since_1970, even
 from tests.support.pushes import ManagedRepository, populate
 from tests.support.slapd import Slapd
 
@@ -108,8 +109,8 @@ def test_a_push_that_git_refuses_in_the_end_takes_nothing_away(site: ManagedRepo
     assert site.push(DELETE, who="anna").status != 0
     legacy.unlink()
     repository = Repository(str(site.bare.path))
-    assert settle(repository, time.time()) == () and len(notes(site)) == 1
-    assert settle(repository, time.time() + 2 * 86400) == () and notes(site) == []
+    assert settle(repository, lambda: even(time.time())) == () and len(notes(site)) == 1
+    assert settle(repository, lambda: even(time.time() + 2 * 86400)) == () and notes(site) == []
     repository.close()
     assert IDLE.ref in site.refs()
 
@@ -136,13 +137,14 @@ def test_rewriting_without_end_crowds_out_itself_and_nothing_that_is_needed(site
     lines = [f"create refs/archive/{RED}@{now - 5000 + number} {tip}" for number in range(1500)]
     lines += [f"create refs/archive/{RED}@{now - days * 86400} {others}" for days in (1, 2, 3, 80)]
     git(site.bare.path, "update-ref", "--stdin", stdin="\n".join([*lines, ""]).encode())
+    counted_since_1970(site.settings.branches.store / "elapsed")
     ours = [refs.keep(RED, held, at) for at in (now - 95 * 86400, now - 100 * 86400)]
     assert branch_manager(site, "rollback", "project_red", held, "--reason", "it worked then") == 0
     if by == "gc":
         assert branch_manager(site, "gc") == 0
     else:
         with Service(site.configuration).workplace() as place:
-            (told,) = [one.text for one in collection(place, time.time()) if "archive_most" in one.text]
+            (told,) = [one.text for one in collection(place) if "archive_most" in one.text]
         assert f"{RED}: 14" in told
     kept = refs.archived()
     assert len(kept) in (100, 101) and {one.at for one in kept} > {now - days * 86400 for days in (1, 2, 3, 80)}
@@ -201,9 +203,9 @@ def killed(work: Callable[[Callable[[str], None]], object], step: int) -> bool:
 def test_killed_at_every_step_each_commit_is_kept_once(bare: Bare) -> None:
     with Repository(str(bare.path)) as repository:
         step = 0
-        while killed(lambda at: settle(Repository(str(bare.path)), time.time(), at), step):
+        while killed(lambda at: settle(Repository(str(bare.path)), lambda: even(time.time()), at), step):
             step += 1
-        assert settle(repository, time.time()) == ()
+        assert settle(repository, lambda: even(time.time())) == ()
     assert step > 0
     assert sorted(one.branch for one in RefStore(str(bare.path)).archived()) == [RED, IDLE]
 
@@ -220,6 +222,7 @@ def test_of_one_branch_two_commits_are_kept_in_one_second(bare: Bare) -> None:
 def test_gc_forgets_what_was_archived_long_ago(site: ManagedRepository, by: str) -> None:
     refs = RefStore(str(site.bare.path))
     commit = ObjectId(site.refs()[RED.ref])
+    counted_since_1970(site.settings.branches.store / "elapsed")
     refs.keep(IDLE, commit, int(time.time()) - 91 * 86400)
     young = refs.keep(IDLE, commit, int(time.time()) - 89 * 86400)
     note(str(site.bare.path), [Leaving(BranchName("topic/red/gone"), commit)])  # by a push that was killed
@@ -227,5 +230,5 @@ def test_gc_forgets_what_was_archived_long_ago(site: ManagedRepository, by: str)
         assert branch_manager(site, "gc") == 0
     else:
         with Service(site.configuration).workplace() as place:
-            list(collection(place, time.time()))
+            list(collection(place))
     assert [one.branch for one in refs.archived()] == ["topic/red/gone", young.branch]

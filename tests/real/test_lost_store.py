@@ -25,6 +25,7 @@ from git_hooks.store.presence import Presence
 from git_hooks.store.sound import Sound
 from tests.real.test_deploys import killed_at
 from tests.support.bare import Bare, Content, contents
+from tests.support.clocks import even
 from tests.support.disks import syncfs_calls
 
 TEST, PRODUCTION = EnvironmentName("test"), EnvironmentName("production")
@@ -129,7 +130,7 @@ def _lose_and_mend(bare: Bare, damage: str, deployer: Deployer) -> None:
         assert [record.outcome for record in reconcile(deployer, look(deployer, rules), "me")] in ([], ["live"])
         assert contents(bare.live("production")) == shown
         assert _faults(deployer) == []
-        collect(deployer.layout, 0, 9e9)
+        collect(deployer.layout, 0, even(9e9))
         assert contents(bare.live("test")) == shown
 
 
@@ -190,7 +191,7 @@ def test_killed_at_every_step_of_laying_out_again_the_next_deploy_finishes(tmp_p
             assert deployer.deploy(TEST, Tip(BranchName("test")), "me").good
             assert contents(bare.live("test")) == shown, step
             assert _faults(deployer) == []
-            collect(deployer.layout, 0, 9e9)
+            collect(deployer.layout, 0, even(9e9))
             assert not [*(bare.settings.store / "work").iterdir()]
         if not killed:
             break

@@ -18,7 +18,7 @@ from enc.edits.change import Change, Step
 from enc.rights.groups import holdings, normal
 from enc.rights.roles import Action, Holding, Person, allowed, table_of
 from enc.service import people
-from enc.service.desk import Desk, Plan, open_desk
+from enc.service.desk import Desk, PlannedEdit, open_desk
 from enc.settings import Settings, config
 from enc.signing.refusals import Line, readable_by
 from enc.terms.environments import Rules
@@ -164,7 +164,8 @@ def tried(case: Case, somebody: Asked, slapd: Slapd) -> dict[str, bool]:
     gone = {attribute: [(DELETE, [value] if kind is ADD else [])]}
     step = Step("modify", where, (Change(attribute, (), (value,)),))
     try:
-        somebody.desk.submit(Plan("test", "test", ProjectName(case.project), (step,)), reason="test", dry_run=True)
+        plan = PlannedEdit("test", "test", ProjectName(case.project), (step,))
+        somebody.desk.submit(plan, reason="test", dry_run=True)
         dry = True
     except NotAllowed:
         dry = False

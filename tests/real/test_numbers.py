@@ -17,7 +17,7 @@ from enc import cli
 from enc.directory.edits import DirectoryEditor
 from enc.doctor import numbers
 from enc.edits.change import Change, modifying
-from enc.service.desk import Plan, open_desk
+from enc.service.desk import PlannedEdit, open_desk
 from enc.settings.config import load
 from enc.terms.errors import Conflict
 from enc.terms.record import Record
@@ -217,7 +217,7 @@ def test_the_number_stays_for_life(site: Callable[..., Site]) -> None:
         record = desk.editor.read(f"cn=late,ou=projects,{S}")
         assert record is not None
         gone = Change("gidNumber", record.all("gidNumber"), ())
-        plan = Plan("test", "project late", None, (modifying(record, (gone,)),))
+        plan = PlannedEdit("test", "project late", None, (modifying(record, (gone,)),))
         with pytest.raises(Conflict, match="and keeps it"):
             desk.submit(plan, reason="for a test")
     # Made by mistake, undone, and the undo undone: it is the same project again.

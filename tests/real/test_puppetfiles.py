@@ -40,6 +40,7 @@ from git_hooks.store.steps import nothing
 from tests.real.conftest import SlapdMaker
 from tests.support import json_contract
 from tests.support.bare import Bare, Content, contents, git
+from tests.support.clocks import even
 from tests.support.pushes import ManagedRepository, populate
 
 PROGRAMS = {"r10k": Path("/usr/bin/r10k"), "g10k": Path("/usr/bin/g10k")}
@@ -135,7 +136,7 @@ class Site:
 
     def gc(self) -> int:
         with Deployer(self.settings) as deployer:
-            return collect(deployer.layout, 0, 9e9).puppetfiles
+            return collect(deployer.layout, 0, even(9e9)).puppetfiles
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +260,7 @@ def test_gc_leaves_modules_that_come_while_it_looks(tmp_path: Path, modules: Git
             assert fetching.wait(10)
 
     with Deployer(site.settings) as deployer:
-        collect(deployer.layout, 0, 9e9, collecting)
+        collect(deployer.layout, 0, even(9e9), collecting)
     deploying.join()
     assert site.shown() == THING and len(site.sets()) == 1 and site.faults() == []
 

@@ -17,6 +17,7 @@ from git_hooks.push.approvals import Approval, Approvals
 from tests.real.conftest import SlapdMaker
 from tests.support import json_contract
 from tests.support.bare import git
+from tests.support.clocks import counted_since_1970
 from tests.support.pushes import RULES, ManagedRepository, Pushed, populate
 
 RUBY = "modules/m/lib/puppet/functions/own.rb"
@@ -270,6 +271,7 @@ def test_a_proposal_ends_and_comes_back_as_one(site: ManagedRepository, capsys: 
     ((branch, (commit, since)),) = json.loads(seen.read_text()).items()
     assert branch == REVIEW and abs(since - time.time()) < 60
     seen.write_text(json.dumps({REVIEW: [commit, since - 40 * 86400]}))
+    counted_since_1970(site.settings.branches.store / "elapsed")
     assert branch_manager(site, "expire") == 0
     assert f"archived as refs/archive/{REVIEW}@" in capsys.readouterr().out
     assert site.bare.path.exists() and REVIEW not in git(site.bare.path, "branch", "--list", REVIEW)

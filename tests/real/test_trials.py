@@ -51,7 +51,7 @@ def environment(following: Following) -> object:
 
 
 def test_a_member_tries_a_branch_and_the_node_gets_back_what_it_had(following: Following) -> None:
-    status, out, err = admin(following, "try", WEB, "topic/alpha/fix", "--for", "4s", as_mia=True)
+    status, out, err = admin(following, "try", WEB, "topic/alpha/fix", "--for", "1h", as_mia=True)
     assert status == 0 and "project_alpha__fix" in out, err
     eventually(lambda: environment(following) == "project_alpha__fix", "tried")
     shown = subprocess.run(
@@ -62,6 +62,7 @@ def test_a_member_tries_a_branch_and_the_node_gets_back_what_it_had(following: F
     following.end()
     following.start()
     assert environment(following) == "project_alpha__fix", "a restart ends nothing"
+    assert admin(following, "try", WEB, "topic/alpha/fix", "--for", "2s", as_mia=True)[0] == 0
     eventually(lambda: "# until" not in (following.text(WEB) or ""), "the follower notices that the time is up")
     assert environment(following) == "project_alpha"
     following.assert_true()

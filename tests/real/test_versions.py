@@ -21,6 +21,7 @@ from git_hooks.deploy.targets import Tip
 from git_hooks.deploy.verify import verify_store
 from git_hooks.repository.trees import DIRECTORY, FILE, PROGRAM, SUBMODULE, Entry
 from tests.support.bare import Bare, Content, contents
+from tests.support.clocks import even
 from tests.support.disks import syncfs_calls
 
 TEST = EnvironmentName("test")
@@ -60,7 +61,7 @@ def faults(bare: Bare) -> list[str]:
 
 def gc(bare: Bare, *, retain: float = 0.0, now: float = 9e9) -> Collected:
     with Deployer(bare.settings) as deployer:
-        return collect(deployer.layout, retain, now)
+        return collect(deployer.layout, retain, even(now))
 
 
 def changed(content: str) -> Content:

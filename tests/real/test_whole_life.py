@@ -381,7 +381,7 @@ def test_a_report_in_anothers_name_changes_nothing_and_is_told(site: Site, me: P
         stream.seek(log)
         said = stream.read()
     assert f'Instance name "{LOOSE}" does not match requested key "{ME}"' in said
-    assert f'puppetmaster: {ME} sent a report in the name of "{LOOSE}"; it is not kept' in said
+    assert f'puppetmaster: {ME} sent a report in the name of "{LOOSE}"; it was not kept' in said
     assert reported(site, me, ME, ME, "failed") == 200
     assert state(admin, ME)["state"] == "failing"
     assert reported(site, me, ME, ME, "changed") == 200

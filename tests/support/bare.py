@@ -16,6 +16,7 @@ from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.verify import verify_store
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.trees import DIRECTORY, FILE, LINK, PROGRAM, Entry, object_id, render_tree
+from tests.support.clocks import even
 
 Content = Mapping[str, "str | bytes | Content"]
 """Name → text, `-> target` for a link, `#!...` for a program, or a directory."""
@@ -118,7 +119,7 @@ def contents(directory: Path) -> dict[str, str]:
 def clean(bare: Bare) -> list[str]:
     """Return what is wrong or left over after a gc."""
     with Deployer(bare.settings) as deployer:
-        collect(deployer.layout, 0, 9e9)
+        collect(deployer.layout, 0, even(9e9))
         wrong = [fault.path for fault in verify_store(deployer.layout, deployer.repository)]
     extra = [*(bare.settings.store / "work").iterdir(), *(bare.settings.store / "pending").iterdir()]
     return [*wrong, *map(str, extra), *map(str, bare.settings.environments.glob(".*"))]

@@ -9,7 +9,7 @@ import json
 
 from enc.settings import MirrorSettings
 from enc.terms.names import BranchName
-from git_hooks.mirror.forges.forge import Delivery, Forge, Look, State, Status
+from git_hooks.mirror.forges.forge import CommitState, Delivery, Forge, Look, Status
 from git_hooks.mirror.forges.reading import same
 from git_hooks.repository.refs import ObjectId
 
@@ -30,7 +30,9 @@ class Hut(Forge):
         told = json.loads(delivery.body)
         return Look(BranchName(told["line"])) if told["what"] == "grown" else None
 
-    def status(self, mirror: MirrorSettings, commit: ObjectId, state: State, text: str, token: str) -> Status | None:
+    def status(
+        self, mirror: MirrorSettings, commit: ObjectId, state: CommitState, text: str, token: str
+    ) -> Status | None:
         said = {"success": "sunny", "failure": "stormy", "pending": "cloudy"}[state]
         headers = {"X-Hut-Key": token, "Authorization": f"Hut {token}"}
         return Status(f"{mirror.api}/huts/{mirror.project}/{commit}", {"weather": said, "note": text}, headers)

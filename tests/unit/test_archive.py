@@ -10,6 +10,7 @@ from enc.terms.names import BranchName
 from git_hooks.branches.archive import crowded, over
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.refstore import Archived
+from tests.support.clocks import even
 
 COMMIT = ObjectId("a" * 40)
 
@@ -64,5 +65,5 @@ def test_it_is_as_if_each_was_looked_for_by_itself() -> None:
 
 def test_each_branch_has_its_own_bounds() -> None:
     red, blue, old = kept("red", 50, 51, 52, 53), kept("blue", 50, 60), kept("blue", 9)
-    assert over([*red, *blue, *old], 50.0, 2, 60.0) == [*old, *red[1:3]]
-    assert over([*red, *blue, *old], 50.0, 4, 59.0) == []
+    assert over([*red, *blue, *old], 50.0, 2, even(60.0)) == [*old, *red[1:3]]
+    assert over([*red, *blue, *old], 50.0, 4, even(59.0)) == []

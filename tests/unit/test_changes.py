@@ -79,7 +79,7 @@ def test_object_classes_come_with_what_needs_them() -> None:
     [
         ({}, Wish(variables={A: "ü"}), "--json-variable"),
         ({}, Wish(variables={A: "two\nlines"}), "--json-variable"),
-        ({"puppetVar": "A=x"}, Wish(variables={A: "X"}), "capitals"),
+        ({"puppetVar": "A=x"}, Wish(variables={A: "X"}), "upper and lower case"),
         ({}, Wish(typed_variables={A: "\ud800"}), "surrogate"),
         ({}, Wish(variables={A: "x"}, typed_variables={A: "x"}), "twice"),
         ({}, Wish(without=("class Not A Class",)), "not a class name"),

@@ -45,7 +45,7 @@ def _by_name(name: str) -> Program:
         ("enc-admin node set web-1 --klass=x --reason why", "unknown option --klass; did you mean --class?"),
         ("enc-admin --confg x node list", "unknown option --confg; did you mean --config?"),
         ("enc-admin export --format ymal", "'ymal' is none of yaml, json, ldif, groups; did you mean yaml?"),
-        ("enc-admin completion bsh", "'bsh' is none of bash, zsh; did you mean bash"),
+        ("enc-admin completion bsh", "'bsh' is none of bash, zsh, fish; did you mean bash"),
         ("branch-manager staus list", "'staus' is no command; did you mean status?"),
         ("branch-manager --confi list depoy", "'depoy' is no command; did you mean deploy?"),
         ("branch-manager dploy list", "'dploy' is no command; did you mean deploy?"),

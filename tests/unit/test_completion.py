@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -118,6 +119,83 @@ def test_puppetmaster_self(settings: Settings, tmp_path: Path, typed: list[str],
     assert completed(PUPPETMASTER_SELF, typed, settings, tmp_path) == offered
 
 
+def in_fish(program: Program, line: str, settings: Settings, cwd: Path) -> set[str]:
+    """Return what a real fish offers behind `line`."""
+    (cwd / "script.fish").write_text(script(program.parser(), "fish", settings))
+    asked = f"source script.fish; complete -C {line!r}"
+    done = subprocess.run(["fish", "--no-config", "-c", asked], capture_output=True, text=True, check=True, cwd=cwd)
+    assert done.stderr == "" and not (cwd / "pwned").exists()
+    return set(done.stdout.split("\n")[:-1])
+
+
+@pytest.mark.parametrize(
+    "line, offered",
+    [
+        ("enc-admin no", {"node"}),
+        ("enc-admin node un", {"unset", "undo"}),
+        ("enc-admin --config x node expl", {"explain"}),
+        ("enc-admin node explain web1", {"web1.example"}),
+        ("enc-admin node list --project r", {"red", "rot", "reed", "rosa"}),
+        ("enc-admin node list --project=r", {f"--project={name}" for name in ("red", "rot", "reed", "rosa")}),
+        ("enc-admin node try web1.example topic", {"topic/reed/y"}),
+        ("enc-admin node set web1.example --class ", set()),
+        ("enc-admin node explain none", set()),
+        ("enc-admin node set $(touch pwned)", set()),
+        ("enc-admin completion f", {"fish"}),
+        ("enc-admin --config two", {"two words.yaml"}),
+        ("enc-admin --config dire", {"directory/"}),
+        ("branch-manager status topic/", {"topic/reed/y"}),
+        ("puppetmaster-self sync --forecast prod", {"production"}),
+    ],
+)
+def test_fish(settings: Settings, tmp_path: Path, line: str, offered: set[str]) -> None:
+    (tmp_path / "two words.yaml").touch()
+    (tmp_path / "directory").mkdir()
+    programs = {program.name: program for program in (ENC_ADMIN, BRANCH_MANAGER, PUPPETMASTER_SELF)}
+    assert in_fish(programs[line.split()[0]], line, settings, tmp_path) == offered
+
+
+def in_zsh(lines: list[str], settings: Settings, cwd: Path) -> list[str]:
+    """Return what a real zsh at a terminal makes of each of `lines` at TAB."""
+    (cwd / "script.zsh").write_text(script(ENC_ADMIN.parser(), "zsh", settings))
+    typed = "".join(f"zpty -w -n z $'\\x15'{shlex.quote(line)}$'\\t'; until_shown\n" for line in lines)
+    (cwd / "ask.zsh").write_text(_ASK + typed)
+    done = subprocess.run(["zsh", "-f", "ask.zsh"], capture_output=True, text=True, timeout=120, cwd=cwd)
+    assert done.stderr == "" and done.returncode == 0, done
+    return done.stdout.split("\n")[:-1]
+
+
+_ASK = """\
+# A zsh with a terminal; behind each TAB it tells its command line, when it has completed.
+zmodload zsh/zpty
+zpty z zsh -f -i
+until_shown() {
+    local all= some
+    zpty -w -n z $'\\x18'
+    while [[ $all != *'<'*'>'* ]]; do zpty -r z some || exit 1; all+=$some; done
+    some=${all##*'<'}
+    print -r -- "${some%%'>'*}"
+}
+zpty -w z 'PS1=; unsetopt zle_bracketed_paste; LISTMAX=1000; autoload -Uz compinit; compinit -D -u; source ./script.zsh'
+zpty -w z 'tell() { print -r -- "<$BUFFER>"; }; zle -N tell; bindkey "^X" tell'
+zpty -w z 'bindkey "^U" kill-whole-line; print READY$((1))'
+while zpty -r z some; do [[ $some == *READY1* ]] && break; done
+"""
+
+
+def test_zsh(settings: Settings, tmp_path: Path) -> None:
+    expected = {
+        "enc-admin no": "enc-admin node ",
+        "enc-admin node expl": "enc-admin node explain ",
+        "enc-admin node explain web1": "enc-admin node explain web1.example ",
+        "enc-admin node explain w": "enc-admin node explain web",
+        "enc-admin node list --project re": "enc-admin node list --project re",
+        "enc-admin node list --project ros": "enc-admin node list --project rosa ",
+        "enc-admin node try web1.example topic": "enc-admin node try web1.example topic/reed/y ",
+    }
+    assert in_zsh([*expected], settings, tmp_path) == [*expected.values()]
+
+
 def test_files_with_spaces_are_whole(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "two words.yaml").touch()
     assert completed(ENC_ADMIN, ["--config", "two"], settings, tmp_path) == {"two words.yaml"}
@@ -127,6 +205,8 @@ def test_files_with_spaces_are_whole(settings: Settings, tmp_path: Path) -> None
 def test_the_program_prints_it(program: Program, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(f"answers: {{directory: {tmp_path}/answers}}\n")
+    assert program.main(["--config", str(file), "completion", "fish"]) == 0
+    assert f"complete -c {program.name} " in capsys.readouterr().out
     for shell in ("bash", "zsh"):
         assert program.main(["--config", str(file), "completion", shell]) == 0
         printed = capsys.readouterr().out

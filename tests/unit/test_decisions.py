@@ -150,6 +150,7 @@ TIME_OF_DAY = {
     "enc.answers.direct": "how old answers are, which another process wrote; trials",
     "enc.answers.session": "`contact`, which other processes read; a clock that went back is seen to",
     "enc.answers.status": "how old answers are, which another process wrote",
+    "enc.programs.elapsed": "what it shows, beside the kernel's clock, by which all ages are counted",
     "enc.programs.whole_file": "how old a link is that a killed process left",
     "enc.doctor.authority": "until when a list of revocations counts",
     "enc.doctor.follower": "when the follower began, and how its clock stands to LDAP's",
@@ -158,7 +159,6 @@ TIME_OF_DAY = {
     "enc.edits.audit": "when an edit was made",
     "enc.instances.collector": "whether a file's time can be trusted to change",
     "enc.instances.lifecycle": "until when tokens count, and since when, in LDAP",
-    "enc.instances.reconcile": "likewise",
     "enc.cloud.allotment": "likewise",
     "enc.commands.*": "what people say and are shown",
     "git_hooks.doctor.remote": "when the service that is looked at wanted to do something",
@@ -172,7 +172,6 @@ TIME_OF_DAY = {
     "git_hooks.mirror.catch_up": "when the forge answered, for people; what is kept how long",
     "git_hooks.mirror.receiver": "how old a webhook's signed time is",
     "git_hooks.mirror.tries": "kept from process to process; a clock that was set back is seen to",
-    "git_hooks.upkeep.loop": "what chores compare with commits' and records' times; their turns are monotonic",
     "git_hooks.commands.*": "what people say and are shown; until when archives are kept",
     "git_hooks.hook": "how old what is kept of a person is",
 }

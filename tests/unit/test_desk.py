@@ -10,7 +10,7 @@ import pytest
 from enc.edits.audit import Trail
 from enc.edits.change import deleting
 from enc.service import people
-from enc.service.desk import Desk, Plan
+from enc.service.desk import Desk, PlannedEdit
 from enc.settings import Settings
 from enc.signing.request import BadRequest
 from enc.terms.errors import Conflict, ToolkitError
@@ -41,7 +41,7 @@ def test_the_error_stays_what_it_is_and_says_how_far_the_edit_came(error: Toolki
     before = str(error)
     desk = Desk(Settings(), people.local(), directory, directory, Trail(tmp_path / "trail.jsonl"))
     with pytest.raises(type(error)) as caught:
-        desk.submit(Plan("project delete", "project red", None, tuple(map(deleting, ENTRIES))), reason="test")
+        desk.submit(PlannedEdit("project delete", "project red", None, tuple(map(deleting, ENTRIES))), reason="test")
     assert caught.value is error
     (edit,) = desk.trail.read()[0]
     assert str(error) == (

@@ -68,7 +68,7 @@ def test_all_nodes_are_asked_for_by_presence() -> None:
         ("(cn=%s%s)", "once"),
         ("(%s=x)", "ATTRIBUTE=VALUE"),
         ("(cn>=%s)", "ATTRIBUTE=VALUE"),
-        ("(&(cn=%s)(!(cn=%s)))", "below a '!'"),
+        ("(&(cn=%s)(!(cn=%s)))", "inside a '!'"),
         ("(cn=%s", r"'\)' is missing"),
         ("(cn=%s))", "unexpected text after"),
         ("(cn:dn:=%s)", "not supported"),

@@ -49,5 +49,5 @@ def test_what_is_set_stays_set(tmp_path: Path, before: str, after: str) -> None:
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     done = subprocess.run(["sh", SCRIPT, tmp_path / "no", VALUE, "change"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "is no file: where does this packaging set JAVA_ARGS?" in done.stderr
+    assert "set puppetmaster::defaults_file to the file where this packaging sets JAVA_ARGS" in done.stderr
     assert [*tmp_path.iterdir()] == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from enc.cli import Program
+from enc.cli import ENC_ADMIN, Program
 from tests.support import json_contract
 from tests.support.json_contract import PROGRAMS, ROOT, Shape, commands, contract, expanded
 
@@ -175,6 +175,25 @@ def test_wrong_usage_is_told_as_a_document(
     error = json.loads(told.out)["error"]
     assert error["message"] and set(error) == {"message", "where"}
     assert error["message"] in told.err
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+@pytest.mark.parametrize("words", [("status", "--json=1"), ("--json=yes", "status"), ("--json", "status")])
+def test_json_in_a_wrong_place_or_form_still_gets_a_document(
+    program: Program, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program.main([*words]) == 2
+    out, err = capsys.readouterr()
+    assert set(json.loads(out)["error"]) == {"message", "where"} and err
+    if words[0].startswith("--json"):
+        assert f"--json goes behind the command: {program.name} COMMAND --json" in err
+
+
+def test_an_export_has_one_form(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("")
+    words = ["--config", str(tmp_path / "config.yaml"), "export", "--format", "ldif", "--json"]
+    assert ENC_ADMIN.main(words) == 2
+    assert "--json and --format ldif exclude each other" in json.loads(capsys.readouterr().out)["error"]["message"]
 
 
 def test_without_json_wrong_usage_leaves_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:

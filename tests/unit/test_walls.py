@@ -10,9 +10,11 @@ from __future__ import annotations
 import ast
 import fnmatch
 import importlib
+import itertools
 import re
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cache
@@ -548,3 +550,21 @@ def test_everything_can_be_imported_without_a_configuration(package: str) -> Non
     for module in modules():
         if _is(module, package) and not module.endswith("__main__"):
             importlib.import_module(module)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_string_without_a_placeholder_is_a_plain_one(package: str) -> None:
+    """A piece of a longer f-string, too: an `f` without a brace promises a value that is not there."""
+    starts = {tokenize.STRING, getattr(tokenize, "FSTRING_START", -1)}
+    found = []
+    for file in sorted((ROOT / package).rglob("*.py")):
+        with file.open("rb") as stream:
+            pieces = list(tokenize.tokenize(stream.readline))
+        for place, piece in enumerate(pieces):
+            if piece.type in starts and re.match(r"(?i)(f|fr|rf)['\"]", piece.string):
+                end = getattr(tokenize, "FSTRING_END", -1)
+                rest = [piece] if piece.type == tokenize.STRING else pieces[place:]
+                whole = itertools.takewhile(lambda one: one.type != end, rest)  # noqa: B023
+                if not any("{" in one.string or "}" in one.string for one in whole):
+                    found.append(f"{file}:{piece.start[0]}")
+    assert found == []

@@ -26,7 +26,7 @@ from git_hooks.repository.refs import ObjectId
 if TYPE_CHECKING:
     from enc.settings import MirrorSettings
 
-State = Literal["success", "failure", "pending"]
+CommitState = Literal["success", "failure", "pending"]
 
 CONTEXT = "puppetmaster"
 """What a status is called at the forge, beside those of other programs."""
@@ -84,7 +84,9 @@ class Forge(Protocol):
         It is only asked about what is genuine.
         """
 
-    def status(self, mirror: MirrorSettings, commit: ObjectId, state: State, text: str, token: str) -> Status | None:
+    def status(
+        self, mirror: MirrorSettings, commit: ObjectId, state: CommitState, text: str, token: str
+    ) -> Status | None:
         """Return how `state` of `commit` is told, with `text` (140 characters at most); None: it takes no statuses.
 
         `mirror.api` and `mirror.project` are set.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from git_hooks.mirror.forges.forge import CONTEXT, Delivery, Forge, Look, State, Status
+from git_hooks.mirror.forges.forge import CONTEXT, CommitState, Delivery, Forge, Look, Status
 from git_hooks.mirror.forges.reading import event, pushed, same, signature
 from git_hooks.repository.refs import ObjectId
 
@@ -37,7 +37,9 @@ class Gitea(Forge):
                 return pushed(delivery)
         return None
 
-    def status(self, mirror: MirrorSettings, commit: ObjectId, state: State, text: str, token: str) -> Status | None:
+    def status(
+        self, mirror: MirrorSettings, commit: ObjectId, state: CommitState, text: str, token: str
+    ) -> Status | None:
         """See Forge."""
         return Status(
             f"{mirror.api}/repos/{mirror.project}/statuses/{commit}",

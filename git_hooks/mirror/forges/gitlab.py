@@ -16,7 +16,7 @@ import hmac
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from git_hooks.mirror.forges.forge import CONTEXT, Delivery, Forge, Look, State, Status
+from git_hooks.mirror.forges.forge import CONTEXT, CommitState, Delivery, Forge, Look, Status
 from git_hooks.mirror.forges.reading import event, pushed, same
 from git_hooks.repository.refs import ObjectId
 
@@ -52,7 +52,9 @@ class GitLab(Forge):
                 return pushed(delivery)
         return None
 
-    def status(self, mirror: MirrorSettings, commit: ObjectId, state: State, text: str, token: str) -> Status | None:
+    def status(
+        self, mirror: MirrorSettings, commit: ObjectId, state: CommitState, text: str, token: str
+    ) -> Status | None:
         """See Forge."""
         return Status(
             f"{mirror.api}/projects/{quote(mirror.project or '', safe='')}/statuses/{commit}",

@@ -46,7 +46,7 @@ def document(delivery: Delivery) -> dict[str, Any]:
         raise ValueError("the body is not JSON") from error
     if isinstance(found, dict):
         return found
-    raise ValueError("the body is not JSON object")
+    raise ValueError("the body is not a JSON object")
 
 
 def moved(ref: object) -> Look | None:

@@ -30,21 +30,21 @@ Puppet::Reports.register_report(:puppetmaster) do
     trusted = Puppet.lookup(:trusted_information) { nil }
     sender = (trusted.certname if trusted && trusted.authenticated == 'remote')
     unless sender.is_a?(String) && certname.match?(sender)
-      Puppet.err('puppetmaster: a report came without a certificate; it is not kept')
+      Puppet.err('puppetmaster: a report came without a certificate; it was not kept')
       next
     end
     unless host == sender
-      Puppet.err("puppetmaster: #{sender} sent a report in the name of #{host.inspect[0, 300]}; it is not kept")
+      Puppet.err("puppetmaster: #{sender} sent a report in the name of #{host.inspect[0, 300]}; it was not kept")
       next
     end
     unless statuses.include?(status)
-      Puppet.err("puppetmaster: #{sender} sent a report with the status #{status.inspect[0, 100]}; it is not kept")
+      Puppet.err("puppetmaster: #{sender} sent a report with the status #{status.inspect[0, 100]}; it was not kept")
       next
     end
 
     directory = File.join(reports, sender)
     FileUtils.mkdir_p(directory, mode: 0o750)
-    raise Puppet::Error, "#{directory} is no directory" unless File.lstat(directory).directory?
+    raise Puppet::Error, "#{directory} is not a directory" unless File.lstat(directory).directory?
 
     run = { 'certname' => sender, 'status' => status, 'noop' => noop == true }
     run['environment'] = environment if environment.is_a?(String) && environment.match?(%r{\A\w{1,100}\z})

@@ -44,4 +44,6 @@ def tool_of(machine: Machine) -> str:
     for tool, program in (("apt", "apt-get"), ("dnf", "dnf")):
         if machine.has(program):
             return tool
-    raise ToolkitError("neither apt-get nor dnf is here; install puppetserver and git by hand and set packages to []")
+    raise ToolkitError(
+        "neither apt-get nor dnf is installed; install puppetserver and git by hand, with packages set to []"
+    )

@@ -44,7 +44,7 @@ class Pause(Step):
     def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
         if remembered["active"]:
             machine.run("systemctl", "stop", UNIT, timeout=_TIMEOUT)
-        return "stopped" if remembered["active"] else "it does not run"
+        return "stopped" if remembered["active"] else "it is not running"
 
     @staticmethod
     def undo(machine: Machine, remembered: Mapping[str, Any]) -> list[str]:
@@ -159,7 +159,7 @@ class Resume(Step):
     def act(self, machine: Machine, remembered: Mapping[str, Any]) -> str:
         if remembered["active"]:
             _start(machine)
-        return "started" if remembered["active"] else "it did not run"
+        return "started" if remembered["active"] else "it was not running"
 
     @staticmethod
     def undo(machine: Machine, remembered: Mapping[str, Any]) -> list[str]:
