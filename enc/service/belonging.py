@@ -261,7 +261,7 @@ def _role(project: ProjectName, desk: Desk) -> Record:
     if role is None:
         raise NotFound(
             f"project {project} has no role {desk.settings.projects.admin_role}; complete it with "
-            f"`enc-admin project add`"
+            "`enc-admin project add`"
         )
     return role
 
