@@ -24,8 +24,8 @@ for unit in %s; do
   for place in $(grep -ls "/$unit\.service$" /proc/[0-9]*/cgroup); do
     process=${place%%/cgroup}
     own=$(awk '/^RssAnon/ {print $2}' $process/status 2>/dev/null) || continue
-    memory=$((memory + ${own:-0})) handles=$((handles + $(ls $process/fd 2>/dev/null | wc -l)))
-    processes=$((processes + 1))
+    open=$(ls -l $process/fd 2>/dev/null | grep -c -v '^total\|/objects/pack/')
+    memory=$((memory + ${own:-0})) handles=$((handles + open)) processes=$((processes + 1))
   done
   echo "$unit $memory $handles $processes $(systemctl show -P NRestarts $unit)"
 done
@@ -38,6 +38,7 @@ class Held(NamedTuple):
     memory: int
     """KiB that are their own: mapped files are the page cache's."""
     handles: int
+    """But for packs of the repository, of which git itself keeps at most some fifty (gc.autoPackLimit)."""
     processes: int
     restarts: int
 
