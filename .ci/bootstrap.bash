@@ -180,6 +180,8 @@ bootstrap() {
     missing=$(missing_packages "$@")
     [[ -z $missing ]] || fail "still missing after installation: ${missing//$'\n'/ }"
     if [[ $pip ]]; then wait "$pip" || exit 1; else need_python; fi
-    .venv/bin/python -m enc.puppet.packages
+    # What Puppet's packages lack, for who sources this, too.
+    security=$(.venv/bin/python -m enc.puppet.packages 2>&1)
+    [[ -z $security ]] || say "$security"
     exec {bootstrap_lock}>&-
 }
