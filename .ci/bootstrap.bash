@@ -39,6 +39,8 @@ declare -Ar PACKAGES=(
     [systemd]=/usr/bin/systemd-analyze
     [iproute2]=/usr/bin/ip
     [socat]=/usr/bin/socat
+    [curl]=/usr/bin/curl
+    [procps]=/usr/bin/ps
     [cloud-init]=/usr/bin/cloud-init
     [mmdebstrap]=/usr/bin/mmdebstrap
     [systemd-container]=/usr/bin/systemd-nspawn
@@ -182,6 +184,8 @@ bootstrap() {
     missing=$(missing_packages "$@")
     [[ -z $missing ]] || fail "still missing after installation: ${missing//$'\n'/ }"
     if [[ $pip ]]; then wait "$pip" || exit 1; else need_python; fi
-    .venv/bin/python -m enc.puppet.packages
+    # What Puppet's packages lack, for who sources this, too.
+    security=$(.venv/bin/python -m enc.puppet.packages 2>&1)
+    [[ -z $security ]] || say "$security"
     exec {bootstrap_lock}>&-
 }

@@ -91,7 +91,7 @@ def _no_groups_of_the_old_kind(call: Call) -> None:
         some = counted(count, "entry is a group", "entries are groups")
         raise Conflict(
             f"{'at least ' if more else ''}{some} of RFC 2307 and nothing else, which nobody could change any more; "
-            f"make them anew as groupOfNames with posixGroup first (docs/directory.md)",
+            "make them anew as groupOfNames with posixGroup first (docs/directory.md)",
             where=base,
         )
 

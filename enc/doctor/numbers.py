@@ -117,7 +117,7 @@ def judge(seen: Numbered, settings: Settings) -> Iterator[Finding]:
             warning(
                 "numbers",
                 f"{counted(seen.structural, 'group')} of RFC 2307 (posixGroup and nothing else), which the server's "
-                f"schema lets nobody change",
+                "schema lets nobody change",
                 "delete them, and make them anew as groupOfNames with posixGroup (docs/directory.md)",
             )
         )

@@ -303,7 +303,7 @@ def _advice(outer: str, new: list[str], groups: Groups, settings: Settings) -> I
         if groups.is_loop(outer, inner):
             yield (
                 f"{shown(outer, settings)} is itself in {shown(inner, settings)}, so both have the same people now; "
-                f"a circle does no harm"
+                "a circle does no harm"
             )
     later = groups.listing(outer, new)
     for top in (outer, *groups.above(outer)):

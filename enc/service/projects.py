@@ -112,7 +112,7 @@ def plan_of_new(
         if differs:
             raise Conflict(
                 f"project {project} already exists and differs; use `enc-admin project set`, `project member add` "
-                f"and `project posix`"
+                "and `project posix`"
             )
     steps: list[Step] = []
     group = posix.Group()

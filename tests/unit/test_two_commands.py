@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BOOTSTRAP = """\
 say() { printf '%s\\n' "$*" >&2; }
-bootstrap() { say bootstrapped; }
+bootstrap() { say bootstrapped; security=$(cat lacking 2>/dev/null || true); }
 venv_works() { [[ ! -e broken ]]; }
 """
 MINIMAL = """\
@@ -86,6 +86,15 @@ def test_all_need_not_be_said(checkout: Path, words: tuple[str, ...]) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-2 - len(given) :] == ["tests/unit", "tests/real", *given]
     assert "[all]" in run(checkout, "run-tests", "--help").stdout
+
+
+@pytest.mark.parametrize("words, told", [((), True), (("real",), True), (("unit",), False), (("lint",), False)])
+def test_what_security_updates_are_missing_for_is_told_first(
+    checkout: Path, words: tuple[str, ...], told: bool
+) -> None:
+    assert "doctor" not in run(checkout, "run-tests", *words).stderr
+    (checkout / "lacking").write_text("security: one lacks it\n")
+    assert ("tests fail in which doctor" in run(checkout, "run-tests", *words).stderr) == told
 
 
 def test_a_failing_test_is_named_when_it_fails(tmp_path: Path) -> None:

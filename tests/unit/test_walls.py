@@ -107,6 +107,7 @@ WALLS = {
         *("enc.answers.*", "enc.directory.place", "enc.instances.journal"),
         *("enc.programs.json_lines", "enc.programs.whole_file"),
         *("git_hooks.store.locks", "puppetmaster_self.transaction.journal", "enc.programs.sandbox"),
+        "puppetmaster_quickstart.compiled_classes",  # one compiles
     ],
     "moves": [
         "enc.programs.whole_file",  # every file that is to be whole
