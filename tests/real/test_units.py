@@ -310,7 +310,9 @@ def test_a_port_below_1024_and_a_forge(site: UnitSite) -> None:
     mirror |= {"forge": "gitea", "url": "https://localhost:8140/forge.git"}
     document["branches"]["mirror"] = {name: value for name, value in mirror.items() if name not in ("api", "project")}
     site.machine.put("/etc/puppetmaster/config.yaml", yaml.safe_dump(document))
-    given = {"CREDENTIALS": "/srv/c", "SECRET": "/srv/s", "TOKEN": "/srv/s"}
+    # What was read at the forge is laid out while the page goes on; somebody who reads it needs longer.
+    quiet = "timeout 100 sh -c 'until branch-manager doctor; do sleep 1; done'\n"
+    given = {"CREDENTIALS": "/srv/c", "SECRET": "/srv/s", "TOKEN": "/srv/s", "branch-manager doctor\n": quiet}
     site.reader.follow("mirror.md", "install -o git -m 0600 CREDENTIALS", given)
     live = "/etc/puppet/code/environments/test/manifests/site.pp"
     site.machine.put("/etc/puppetmaster/old-objects", "")
