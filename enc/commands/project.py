@@ -173,9 +173,10 @@ def _posix(call: Call) -> int:
         for project in wanted or sorted(desk.source.project_names()):
             try:
                 record = belonging.project_entry(project, desk)
+                role = desk.editor.read(belonging.role_place(project, desk))
                 receipts.append(
                     posix.reconcile(
-                        desk, project, record, gid=gid, reason=arguments.reason, dry_run=arguments.dry_run
+                        desk, project, record, role, gid=gid, reason=arguments.reason, dry_run=arguments.dry_run
                     )
                 )
             except DirectoryUnreachable:

@@ -217,12 +217,11 @@ def access_rules(suffix: str, table: tuple[Role, ...] = ROLES, *, hashes: str = 
             ),
             _rule(f"{project} attrs=children", *_each(prefixes, "write"), "users read"),
             _rule(f"{project} attrs=member", *_each(appointing, "write"), "users read"),
-            # A copy of it for machines: login names and nothing else.
-            _rule(f'{project} attrs=memberUid val.regex="{UID}"', *_each(appointing, "write"), "users read"),
-            _rule(f"{project} attrs=memberUid", *_each(appointing, "=zrscd"), "users read"),
+            *_login_names(project, appointing),
             *_labels(project, classifying),
             _rule(f"{project} attrs={','.join(_PROJECT_ATTRIBUTES)}", *_each(classifying, "write"), "users read"),
             *(_rule(f"{role} attrs=roleOccupant", *_each(appointing, "write"), "users read") for role in roles),
+            *(rule for role in roles for rule in _login_names(role, appointing)),
             *(_rule(role, "users read") for role in roles),
             *_classes(
                 prefix,
@@ -364,6 +363,12 @@ def _passwords(people: str, everything: list[Holders], hashes: str) -> Iterable[
         yield _rule(f"{people} attrs=userPassword", "self =xz", *_each(everything, "=xz"), "anonymous auth")
     else:
         yield _rule(f"{people} attrs=userPassword", "self =xw", *_each(everything, "=xw"), "anonymous auth")
+
+
+def _login_names(what: str, editors: list[Holders]) -> Iterable[str]:
+    """Rules for the copy, for machines, of who is listed: login names are written, other texts only taken away."""
+    yield _rule(f'{what} attrs=memberUid val.regex="{UID}"', *_each(editors, "write"), "users read")
+    yield _rule(f"{what} attrs=memberUid", *_each(editors, "=zrscd"), "users read")
 
 
 def _labels(what: str, editors: list[Holders]) -> Iterable[str]:

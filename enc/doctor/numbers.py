@@ -40,6 +40,8 @@ class Numbered:
     """Which numbers were given; a series is missing where the directory has no entry for its notes."""
     local: Mapping[Series, Mapping[int, str]] = field(default_factory=dict)
     """The machine's own accounts and groups by their numbers."""
+    lacking: tuple[Record, ...] = ()
+    """Roles of projects' admins that have no number."""
     structural: int = 0
     """Groups of RFC 2307 in a server whose posixGroup is RFC 2307bis': nobody can change them."""
 
@@ -52,6 +54,7 @@ def check(settings: Settings) -> Iterator[Finding]:
                 tuple(_entries(source, settings)),
                 dict(_notes(source, settings)),
                 {Series.UID: _local(Path("/etc/passwd")), Series.GID: _local(Path("/etc/group"))},
+                tuple(_lacking(source, settings)),
                 _structural(settings),
             )
             yield from judge(seen, settings)
@@ -69,6 +72,21 @@ def _entries(source: LdapSource, settings: Settings) -> Iterator[Record]:
             tops.append(dn.normalise(base))
             found |= {dn.normalise(record.dn): record for record in source.search(base, _NUMBERED)}
     yield from found.values()
+
+
+def _lacking(source: LdapSource, settings: Settings) -> Iterator[Record]:
+    for record in source.search(settings.projects_base, "(&(objectClass=organizationalRole)(!(gidNumber=*)))"):
+        if _is_admins(record, settings):
+            yield record
+
+
+def _is_admins(record: Record, settings: Settings) -> bool:
+    """Tell whether that is the role of a project's admins."""
+    return (
+        "organizationalrole" in map(folded, record.all("objectClass"))
+        and folded(dn.rdn(record.dn)[1]) == folded(settings.projects.admin_role)
+        and dn.normalise(dn.parent(dn.parent(record.dn))) == dn.normalise(settings.projects_base)
+    )
 
 
 def _is_at_or_below(base: str, top: str) -> bool:
@@ -111,6 +129,7 @@ def judge(seen: Numbered, settings: Settings) -> Iterator[Finding]:
         *_beyond(seen, settings),
         *_of_the_machine(seen),
         *_not_noted(seen, settings),
+        *_without_root(seen, settings),
     ]
     if seen.structural:
         findings.append(
@@ -209,22 +228,36 @@ def _not_noted(seen: Numbered, settings: Settings) -> Iterator[Finding]:
         )
 
 
+def _without_root(seen: Numbered, settings: Settings) -> Iterator[Finding]:
+    """Tell projects that are groups of machines, and whose admins are none."""
+    numbered = {dn.normalise(record.dn) for record in seen.entries if _number(record, Series.GID) is not None}
+    told = [
+        f"{record.dn}: has no gidNumber, though the project has one; nobody has sudo by it on instances"
+        for record in seen.lacking
+        if dn.normalise(dn.parent(record.dn)) in numbered
+    ]
+    do = "enc-admin project posix --all" if settings.posix.allot else "give it one with LDAP's own tools"
+    yield from _some(note, told, f"{do}; harmless where nobody logs in by LDAP (docs/access.md)")
+
+
 def judge_names(
     seen: Numbered, settings: Settings, read: Callable[[str], Record | None], groups: Groups
 ) -> Iterator[Finding]:
-    """Judge memberUid of projects, where it is to be there, against their members; `read` finds a member's entry."""
+    """Judge memberUid of projects and their admins' roles, where it is to be there; `read` finds a member's entry."""
     told = []
     projects = 0
     for record in seen.entries:
-        if not dn.is_below(record.dn, settings.projects_base) or "member" not in record.attributes:
+        is_role = _is_admins(record, settings)
+        if not is_role and not (dn.is_below(record.dn, settings.projects_base) and "member" in record.attributes):
             continue
-        projects += 1
+        projects += not is_role
         names, _ = people.login_names(people.effective_members(record, groups, settings), read)
         have = record.all("memberUid")
         lacks, extra = sorted(set(names) - set(have)), sorted(set(have) - set(names))
         if lacks or extra:
             parts = [f"lacks {', '.join(lacks[:_NAMED])}"] if lacks else []
-            parts += [f"has {', '.join(extra[:_NAMED])} who are no members"] if extra else []
+            none = "no admins" if is_role else "no members"
+            parts += [f"has {', '.join(extra[:_NAMED])} who are {none}"] if extra else []
             told.append(f"{record.dn}: memberUid {' and '.join(parts)}")
     yield from _some(warning, told, "enc-admin project posix --all", "member-uid")
     if not told:

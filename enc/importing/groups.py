@@ -153,9 +153,15 @@ def _plan(desk: Desk, project: Described, admins: tuple[PersonName, ...], outcom
         names, remarks = posix.mirrored(apply(record, changes), desk)
         changes, group = changes + names, posix.Group(remarks=remarks)
     steps: list[Step] = [modifying(record, changes)] if changes else []
-    steps += projects.admin_steps(desk, project.name, leading)
-    subject = f"project {project.name}"
-    return PlannedEdit(ACTION, subject, project.name, tuple(steps), remarks=group.remarks, takings=group.takings)
+    more, role = projects.admin_steps(desk, project.name, leading, apply(record, changes))
+    return PlannedEdit(
+        ACTION,
+        f"project {project.name}",
+        project.name,
+        (*steps, *more),
+        remarks=(*group.remarks, *role.remarks),
+        takings=(*group.takings, *role.takings),
+    )
 
 
 def _known(desk: Desk, project: Described, listed: Iterable[str], outcome: Outcome) -> tuple[PersonName, ...]:

@@ -31,6 +31,9 @@ from enc.terms.record import Record
 
 Need = tuple[Action, ProjectName | None]
 
+_PEOPLE = frozenset({"member", "roleoccupant", "memberuid"})
+"""The attributes that say who is in a project, or holds a role in it."""
+
 
 def needed(
     step: Step,
@@ -164,8 +167,9 @@ def _project(step: Step, record: Record | None, settings: Settings, table: tuple
         if step.do in whole:
             return frozenset({(whole[step.do], project)})
         touched = {c.attribute.lower() for c in step.changes}
-        needs: set[Need] = {(Action.PROJECT_MEMBERS, project)} if "member" in touched else set()
-        if touched - {"member"}:
+        # memberUid is a copy of who is in.
+        needs: set[Need] = {(Action.PROJECT_MEMBERS, project)} if touched & _PEOPLE else set()
+        if touched - _PEOPLE:
             needs.add((Action.PROJECT_EDIT, project))
         return frozenset(needs)
     kinds = set(map(folded, record.all("objectClass"))) if record else set()
@@ -173,6 +177,8 @@ def _project(step: Step, record: Record | None, settings: Settings, table: tuple
         return frozenset({(Action.PREFIX_EDIT, project)})
     attribute, name = dn.rdn(place)
     if attribute == "cn" and name in role_entries(settings, table):
+        if step.do == "modify" and {c.attribute.lower() for c in step.changes} - _PEOPLE:
+            return frozenset({(Action.OTHER_EDIT, None)})  # its number, for one
         change = {"add": Action.PROJECT_ADD, "delete": Action.PROJECT_DELETE, "modify": Action.PROJECT_MEMBERS}
         return frozenset({(change[step.do], project)})
     return frozenset({(Action.OTHER_EDIT, None)})

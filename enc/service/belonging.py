@@ -56,6 +56,10 @@ class Belonging:
     """The groups between the project and the person, as lists call them; none: they are listed themselves."""
 
 
+_Edited = tuple[Record, tuple[Change, ...]]
+"""An entry, and what changes who is listed there."""
+
+
 def place_of(project: ProjectName, desk: Desk) -> str:
     """Return the DN of a project's entry."""
     return dn.build("cn", project, desk.settings.projects_base)
@@ -110,20 +114,16 @@ def member_add(
     groups = people.groups_in(desk.source, desk.settings, desk.person.table)
     inner = tuple(_existing(chosen, groups, desk))
     wanted = (*people_dns(chosen.people, desk), *inner)
-    steps: list[Step] = []
+    edited: list[_Edited] = []
     remarks: list[str] = []
     for entry, attribute in ((record, "member"), (role, "roleOccupant")):
         if entry is not None:
             have = set(map(normal, entry.all(attribute)))
             new = [one for one in wanted if normal(one) not in have]
-            changes = to_hold(entry, attribute, new)
-            if entry is record and changes:
-                names, told_of_names = posix.mirrored(apply(record, changes), desk)
-                changes += names
-                remarks += (*told_of_names, *_outer_names(record.dn, groups, desk))
-            steps += _steps(entry, changes)
+            edited.append((entry, to_hold(entry, attribute, new)))
             remarks += _advice(entry.dn, [one for one in new if one in inner], groups, desk.settings)
-    told = tuple(dict.fromkeys(remarks))
+    steps, told_of_names = _with_names(project, edited, groups, desk)
+    told = tuple(dict.fromkeys((*told_of_names, *remarks)))
     plan = PlannedEdit("project member add", f"project {project}", project, tuple(steps), remarks=told)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
@@ -137,28 +137,23 @@ def member_remove(
     """
     record = project_entry(project, desk)
     role = desk.editor.read(role_place(project, desk))
-    remarks = []
-    steps = []
+    groups = people.groups_in(desk.source, desk.settings, desk.person.table)
+    remarks: list[str] = []
+    edited: list[_Edited] = []
     if role is not None:
         gone = _listed(chosen, role.all("roleOccupant"), desk)
-        changes = to_hold(role, "roleOccupant", (), gone)
-        if changes:
-            steps.append(modifying(role, changes))
-            if len(gone) == len(role.all("roleOccupant")):
-                remarks.append(f"project {project} has no admin left; only operators can edit it")
+        edited.append((role, to_hold(role, "roleOccupant", (), gone)))
+        if gone and len(gone) == len(role.all("roleOccupant")):
+            remarks.append(f"project {project} has no admin left; only operators can edit it")
     if not admin:
         gone = _listed(chosen, record.all("member"), desk)
         if gone and len(gone) == len(record.all("member")):
             raise Conflict(f"project {project} would have no member left, which the schema (groupOfNames) forbids")
-        changes = to_hold(record, "member", (), gone)
-        groups = people.groups_in(desk.source, desk.settings, desk.person.table)
-        if changes:
-            names, told_of_names = posix.mirrored(apply(record, changes), desk)
-            changes += names
-            remarks += (*told_of_names, *_outer_names(record.dn, groups, desk))
-        steps += _steps(record, changes)
+        edited.append((record, to_hold(record, "member", (), gone)))
         remarks += _still_in(project, chosen, gone, groups, desk)
-    plan = PlannedEdit("project member remove", f"project {project}", project, tuple(steps), remarks=tuple(remarks))
+    steps, told_of_names = _with_names(project, edited, groups, desk)
+    told = (*told_of_names, *remarks)
+    plan = PlannedEdit("project member remove", f"project {project}", project, tuple(steps), remarks=told)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
@@ -317,15 +312,44 @@ def _advice(outer: str, new: list[str], groups: Groups, settings: Settings) -> I
             )
 
 
-def _outer_names(place: str, groups: Groups, desk: Desk) -> Iterator[str]:
-    """Yield what is to be done for the projects that list the one at `place`, where machines know memberUid only.
+def _with_names(
+    project: ProjectName, edited: Iterable[_Edited], groups: Groups, desk: Desk
+) -> tuple[list[Step], tuple[str, ...]]:
+    """Return the steps of an edit of a project's lists, with what keeps memberUid equal to them, and what to say of it.
 
-    Not done here: whoever may change who is in the inner project need not have a right over the outer one.
+    `edited`: the project's entry and its admins', each if it may be touched, with what changes who is listed there. One
+    can be listed in the other.
+    """
+    edited = list(edited)
+    if not any(changes for _, changes in edited):
+        return [], ()
+    later = groups
+    for entry, changes in edited:
+        later = later.with_group(people.group_of(apply(entry, changes)))
+    steps, told = list[Step](), list[str]()
+    for entry, changes in edited:
+        names, of_names = posix.mirrored(apply(entry, changes), desk, later)
+        steps += _steps(entry, changes + names)
+        told += of_names
+    outer = {place for entry, changes in edited if changes for place in groups.above(entry.dn)}
+    mirrored_here = {normal(entry.dn) for entry, _ in edited}
+    return steps, (*told, *_outer_names(outer - mirrored_here, desk))
+
+
+def _outer_names(places: Iterable[str], desk: Desk) -> Iterator[str]:
+    """Yield what is to be done for projects that list, themselves or as admins, what changes: the groups at `places`.
+
+    Only where machines know memberUid only. Not done here: whoever may change who is in the inner project need not have
+    a right over the outer one.
     """
     if not desk.settings.posix.member_uid:
         return
-    names = sorted(shown(groups_dn, desk.settings) for groups_dn in groups.above(place))
-    outer = [name.removeprefix("project ") for name in names if name.startswith("project ")]
+    role = f"/{desk.settings.projects.admin_role.lower()}"
+    names = {shown(place, desk.settings) for place in places}
+    outer = sorted(
+        {name.removeprefix("project ") for name in names if name.startswith("project ")}
+        | {name[5:].removesuffix(role) for name in names if name.startswith("role ") and name.endswith(role)}
+    )
     if outer:
         yield (
             f"memberUid of {counted(len(outer), 'project')} that list it does not follow by itself: "

@@ -20,11 +20,11 @@ Numbered = tuple[Series, int]
 
 
 def number_of(record: Record | None, settings: Settings) -> Numbered | None:
-    """Return the number that a project's or a person's entry has; None: it has none, or is something else."""
+    """Return the number that the entry of a project, a role of one or a person has; None: none, or it is another's."""
     if record is None:
         return None
     try:
-        if dn.normalise(dn.parent(record.dn)) == dn.normalise(settings.projects_base):
+        if dn.is_below(record.dn, settings.projects_base):
             series = Series.GID
         elif dn.is_below(record.dn, settings.people_base):
             series = Series.UID

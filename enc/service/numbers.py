@@ -1,4 +1,4 @@
-"""Numbers of people and projects (uidNumber, gidNumber): given once, to one, for ever.
+"""Numbers of people, projects and their admins (uidNumber, gidNumber): given once, to one, for ever.
 
 LDAP has no sequences. What it has is that an entry of one name can be added once: so each number that was ever given
 is an entry, `cn=NUMBER,ou=gid` or `ou=uid` below `posix.numbers`, and whoever adds it has the number. Many commands on
@@ -30,7 +30,7 @@ Failure modes: `Conflict` for a number that somebody else has or had, and when a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from enum import Enum
 
@@ -118,12 +118,12 @@ class Numbers:
                 made.append(place)
         return tuple(made)
 
-    def intended(self, series: Series, owner: str, owner_uuid: str = "") -> int:
-        """Return the number that `take` would give now; nothing is written."""
+    def intended(self, series: Series, owner: str, owner_uuid: str = "", besides: Container[int] = ()) -> int:
+        """Return the number that `take` would give now, once those of `besides` are taken; nothing is written."""
         own = self._own(series, owner, owner_uuid)
         if own is not None:
             return own
-        return self._next(series, lambda number: not self._users(series, number, owner))
+        return self._next(series, lambda number: number not in besides and not self._users(series, number, owner))
 
     def take(self, taking: Taking) -> int:
         """Return the number that is the owner's from now on; raise `Conflict`."""

@@ -105,10 +105,11 @@ def _above_all(places: Iterable[str]) -> str:
 
 def _groups_of(records: Iterable[Record], places: tuple[str, ...]) -> Groups:
     below = tuple(f",{place}" for place in places)
-    return Groups(_group(one) for one in records if (key := normal(one.dn)) in places or key.endswith(below))
+    return Groups(group_of(one) for one in records if (key := normal(one.dn)) in places or key.endswith(below))
 
 
-def _group(record: Record) -> Group:
+def group_of(record: Record) -> Group:
+    """Return the group that an entry is: whom a role lists as occupants, everything else as members. Pure."""
     classes = {name.lower() for name in record.all("objectClass")}
     is_role = "organizationalrole" in classes and "groupofnames" not in classes
     return Group(record.dn, record.all("roleOccupant" if is_role else "member"), is_role)
@@ -160,11 +161,11 @@ def people_in(place: str, groups: Groups, settings: Settings) -> dict[str, Path]
 
 
 def effective_members(entry: Record, groups: Groups, settings: Settings) -> tuple[str, ...]:
-    """Return the DNs of the people who are members of the project with this entry, also by way of groups. Pure.
+    """Return the DNs of the people in the project, or with the role, of this entry, also by way of groups. Pure.
 
     The entry may be newer than `groups`.
     """
-    return tuple(people_in(entry.dn, groups.with_group(Group(entry.dn, entry.all("member"))), settings))
+    return tuple(people_in(entry.dn, groups.with_group(group_of(entry)), settings))
 
 
 def login_names(

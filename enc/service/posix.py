@@ -1,20 +1,26 @@
-"""Projects as groups of machines: their number, and memberUid for clients that know RFC 2307 only.
+"""Projects and their admins as groups of machines: their numbers, and memberUid for clients that know RFC 2307 only.
 
-Who is a member stands in `member` (people.effective_members, also by way of groups). memberUid is a copy of that by
-login names: every edit of members keeps it equal, and `reconcile` makes it equal again, also after a group that the
-project lists has changed. Which number a project gets is numbers.py's.
+A project is two groups: its entry, of those who may log in, and its admins' role, of those who become root. So the role
+has a number where the project has one, and not the same.
+
+Who is in them stands in `member` and `roleOccupant` (people.effective_members, also by way of groups). memberUid is a
+copy of that by login names: every edit of members and admins keeps it equal, and `reconcile` makes it equal again, also
+after a group that is listed there has changed. Which number a group gets is numbers.py's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from enc.edits.change import Change, apply, modifying
+from enc.rights.groups import Groups
 from enc.rights.roles import Action
 from enc.service import numbered, people
 from enc.service.authorize import first_refusal
 from enc.service.desk import Desk, PlannedEdit, Receipt
 from enc.service.numbers import Series, Taking
+from enc.terms import dn
 from enc.terms.errors import Conflict, NotAllowed, UsageError
 from enc.terms.filters import folded
 from enc.terms.names import ProjectName
@@ -53,12 +59,26 @@ def group_of_new(entry: Record, desk: Desk, gid: int | None) -> Group:
     return numbered_group(entry, desk, gid)
 
 
-def numbered_group(entry: Record, desk: Desk, gid: int | None) -> Group:
-    """Return what makes `entry`, which has no number, a group with the number `gid`; None: with a free one."""
+def group_of_role(entry: Record, project: Record, desk: Desk) -> Group:
+    """Return what makes the new entry of a project's admins a group; nothing where the project has no number.
+
+    Nor where none are given here. `project`: its entry as it is after the same edit.
+    """
+    number = numbered.number_of(project, desk.settings)
+    if number is None or not desk.numbers.allots(Series.GID) or not desk.editor.can_number():
+        return Group()
+    return numbered_group(entry, desk, None, besides=(number[1],))
+
+
+def numbered_group(entry: Record, desk: Desk, gid: int | None, *, besides: Container[int] = ()) -> Group:
+    """Return what makes `entry`, which has no number, a group with the number `gid`; None: with a free one.
+
+    `besides`: numbers that others get by the same edit.
+    """
     if gid is not None and (fault := number_fault(gid)):
         raise UsageError(f"gidNumber {gid} {fault}")
     series = Series.GID
-    number = gid if gid is not None else desk.numbers.intended(series, entry.dn, entry.uuid)
+    number = gid if gid is not None else desk.numbers.intended(series, entry.dn, entry.uuid, besides)
     has = {folded(value) for value in entry.all("objectClass")}
     classes = () if GROUP.lower() in has else (Change("objectClass", (), (GROUP,)),)
     changes = (*classes, Change(series.attribute, (), (str(number),)))
@@ -67,14 +87,18 @@ def numbered_group(entry: Record, desk: Desk, gid: int | None) -> Group:
     return Group((*changes, *names), (taking,), remarks)
 
 
-def mirrored(entry: Record, desk: Desk) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    """Return what makes memberUid of a group equal to its members, and what is to be said about members without uid.
+def mirrored(
+    entry: Record, desk: Desk, groups: Groups | None = None
+) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+    """Return what makes memberUid of a group equal to those in it, and what is to be said about those without uid.
 
-    Nothing where `posix.member_uid` is off, and of an entry that is no group.
+    Nothing where `posix.member_uid` is off, and of an entry that is no group. `groups`: as they are after the edit;
+    None: as the directory has them, but for `entry`.
     """
     if not desk.settings.posix.member_uid or GROUP.lower() not in map(folded, entry.all("objectClass")):
         return (), ()
-    groups = people.groups_in(desk.source, desk.settings, desk.person.table)
+    if groups is None:
+        groups = people.groups_in(desk.source, desk.settings, desk.person.table)
     names, without = people.login_names(people.effective_members(entry, groups, desk.settings), desk.editor.read)
     have = entry.all("memberUid")
     gone = tuple(value for value in have if value not in names)
@@ -88,11 +112,19 @@ def mirrored(entry: Record, desk: Desk) -> tuple[tuple[Change, ...], tuple[str, 
 
 
 def reconcile(
-    desk: Desk, project: ProjectName, record: Record, *, gid: int | None = None, reason: str, dry_run: bool = False
+    desk: Desk,
+    project: ProjectName,
+    record: Record,
+    role: Record | None,
+    *,
+    gid: int | None = None,
+    reason: str,
+    dry_run: bool = False,
 ) -> Receipt:
-    """Let a project that exists have its number and memberUid as they are to be; `record` is its entry.
+    """Let a project that exists, and its admins, have their numbers and memberUid as they are to be.
 
-    `gid`: the number that it gets; None: a free one, if numbers are given here.
+    `record`: its entry; `role`: its admins' (None: there is none). `gid`: the number that the project gets; None: a
+    free one, if numbers are given here.
     """
     number, group = record.first("gidNumber"), Group()
     if gid is not None and number is not None and number != str(gid):
@@ -105,11 +137,25 @@ def reconcile(
     else:
         changes, remarks = mirrored(record, desk)
         group = Group(changes, (), remarks)
-    steps = (modifying(record, group.changes),) if group.changes else ()
-    subject = f"project {project}"
-    plan = PlannedEdit("project posix", subject, project, steps, remarks=group.remarks, takings=group.takings)
-    receipt = desk.submit(plan, reason=reason, dry_run=dry_run)
-    return noted(receipt, record, desk, dry_run=dry_run)
+    admins = _role_as_it_is_to_be(role, apply(record, group.changes), desk)
+    both = ((record, group), (role, admins))
+    steps = tuple(modifying(entry, part.changes) for entry, part in both if entry is not None and part.changes)
+    remarks, takings = (*group.remarks, *admins.remarks), (*group.takings, *admins.takings)
+    plan = PlannedEdit("project posix", f"project {project}", project, steps, remarks=remarks, takings=takings)
+    receipt = noted(desk.submit(plan, reason=reason, dry_run=dry_run), record, desk, dry_run=dry_run)
+    return receipt if role is None else noted(receipt, role, desk, dry_run=dry_run)
+
+
+def _role_as_it_is_to_be(role: Record | None, project: Record, desk: Desk) -> Group:
+    number = numbered.number_of(project, desk.settings)
+    if role is None or number is None:
+        return Group()
+    if role.first("gidNumber") is not None:
+        changes, remarks = mirrored(role, desk)
+        return Group(changes, (), remarks)
+    if not desk.settings.posix.allot:
+        return Group(remarks=(f"{dn.rdn(role.dn)[1]} has no gidNumber, and posix.allot is off (docs/access.md)",))
+    return numbered_group(role, desk, None, besides=(number[1],))
 
 
 def noted(receipt: Receipt, record: Record, desk: Desk, *, dry_run: bool) -> Receipt:

@@ -59,24 +59,35 @@ def add(
     return desk.submit(plan_of_new(desk, project, admins, members, wish, gid), reason=reason, dry_run=dry_run)
 
 
-def admin_steps(desk: Desk, project: ProjectName, admins: tuple[PersonName, ...]) -> tuple[Step, ...]:
-    """Return the steps that let people be admins of a project that exists, and what is missing of it."""
+def admin_steps(
+    desk: Desk, project: ProjectName, admins: tuple[PersonName, ...], entry: Record
+) -> tuple[tuple[Step, ...], posix.Group]:
+    """Return the steps that let people be admins of a project that exists, and what is missing of it.
+
+    `entry`: the project's, as it is after the same edit. Besides what the role becomes as a group of machines.
+    """
     role, wanted = desk.editor.read(role_place(project, desk)), people_dns(admins, desk)
+    group, steps = posix.Group(), list[Step]()
     if role is not None:
         changes = to_hold(role, "roleOccupant", wanted)
-        steps: tuple[Step, ...] = (modifying(role, changes),) if changes else ()
-    else:
-        steps = (_role_made(project, desk, wanted),) if wanted else ()
-    return (*steps, *container_step(project, desk))
+        if changes:
+            names, remarks = posix.mirrored(apply(role, changes), desk)
+            group = posix.Group(names, (), remarks)
+            steps.append(modifying(role, changes + names))
+    elif wanted:
+        made, group = _role_made(project, desk, wanted, entry)
+        steps.append(made)
+    return (*steps, *container_step(project, desk)), group
 
 
-def _role_made(project: ProjectName, desk: Desk, admins: tuple[str, ...]) -> Step:
-    attributes = {
-        "objectClass": ("organizationalRole",),
-        "cn": (desk.settings.projects.admin_role,),
-        "roleOccupant": admins,
-    }
-    return making(role_place(project, desk), attributes)
+def _role_made(
+    project: ProjectName, desk: Desk, admins: tuple[str, ...], entry: Record
+) -> tuple[Step, posix.Group]:
+    name = desk.settings.projects.admin_role
+    attributes = {"objectclass": ("organizationalRole",), "cn": (name,), "roleoccupant": admins}
+    role = Record(role_place(project, desk), attributes)
+    group = posix.group_of_role(role, entry, desk)
+    return making(role.dn, apply(role, group.changes).attributes), group
 
 
 def is_whole(project: ProjectName, desk: Desk) -> bool:
@@ -122,16 +133,19 @@ def plan_of_new(
         new = Record(place_of(project, desk), {"objectclass": classes, "cn": (project,), "member": member_dns})
         new = apply(new, to_set(new, wish, desk.settings.nodes))
         group = posix.group_of_new(new, desk, gid)
-        new = apply(new, group.changes)
-        steps.append(making(new.dn, new.attributes))
+        entry = apply(new, group.changes)
+        steps.append(making(entry.dn, entry.attributes))
     else:
         if gid is not None and record.first("gidNumber") not in (None, str(gid)):
             raise Conflict(f"project {project} has gidNumber {record.first('gidNumber')} and keeps it")
         changes = to_set(record, wish, desk.settings.nodes) + to_hold(record, "member", member_dns)
         changes += posix.mirrored(apply(record, changes), desk)[0]
         steps += [modifying(record, changes)] if changes else []
+        entry = apply(record, changes)
+    roles = posix.Group()
     if role is None:
-        steps.append(_role_made(project, desk, admin_dns))
+        made, roles = _role_made(project, desk, admin_dns, entry)
+        steps.append(made)
     environment = advice.shared_environment(wish, project, (record,), desk.settings)
     return PlannedEdit(
         "project add",
@@ -140,8 +154,8 @@ def plan_of_new(
         (*steps, *container),
         wish=wish,
         environment=environment,
-        takings=group.takings,
-        remarks=group.remarks,
+        takings=(*group.takings, *roles.takings),
+        remarks=(*group.remarks, *roles.remarks),
     )
 
 

@@ -18,8 +18,8 @@ class PosixSettings(Section):
     """Projects as groups of machines, and people as their accounts."""
 
     allot: bool = True
-    """Whether new projects and people get a number, where the directory has the entry `numbers` for it. false: the site
-    gives numbers itself, and they are kept."""
+    """Whether new projects, their admins' roles and people get a number, where the directory has the entry `numbers` for
+    it. false: the site gives numbers itself, and they are kept."""
     numbers: str | None = None
     """The entry below which each number that was ever given stays noted. None: ou=numbers below the suffix."""
     gid_range: str = "50000-59999"
@@ -35,7 +35,8 @@ class PosixSettings(Section):
     shell: str = "/bin/bash"
     """The login shell of a person for whom none is given."""
     member_uid: bool = False
-    """Whether projects also have memberUid, equal to their members, for clients that know RFC 2307 only."""
+    """Whether projects and their admins' roles also have memberUid, equal to who is in them, for clients that know RFC
+    2307 only."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield ranges that meet the system's numbers or each other, and a home or shell that nobody can have."""

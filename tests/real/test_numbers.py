@@ -24,7 +24,7 @@ from enc.terms.record import Record
 from tests.real.conftest import SlapdMaker
 from tests.support import json_contract
 from tests.support.between import Between
-from tests.support.slapd import ADD, REPLACE, Refused, Slapd
+from tests.support.slapd import ADD, DELETE, REPLACE, Refused, Slapd
 
 S = "dc=example,dc=org"
 NUMBERS = f"ou=gid,ou=numbers,{S}"
@@ -81,6 +81,15 @@ class Site:
         found = record.first("gidNumber")
         return None if found is None else int(found)
 
+    def role(self, name: str) -> Record:
+        found = self.read(f"cn=projectadmin,cn={name},ou=projects,{S}")
+        assert found is not None, name
+        return found
+
+    def role_number(self, name: str) -> int | None:
+        found = self.role(name).first("gidNumber")
+        return None if found is None else int(found)
+
     def note(self, number: int | None) -> Record:
         found = self.read(f"cn={number},{NUMBERS}")
         assert found is not None, number
@@ -118,11 +127,12 @@ def test_twenty_at_once_get_twenty_numbers_and_none_comes_back(site: Callable[..
     for process in crowd:
         process.join(60)
     assert [process.exitcode for process in crowd] == [0] * 20
-    given = [here.number(name) for name in names]
-    assert sorted(filter(None, given)) == list(range(here.first, here.first + 20))
+    given, of_admins = [here.number(name) for name in names], [here.role_number(name) for name in names]
+    assert sorted(filter(None, (*given, *of_admins))) == list(range(here.first, here.first + 40))
     for name in names[:3]:
         assert here.run("project", "delete", name)[0] == 0
-    assert {here.add("after"), here.add(names[0])} == {here.first + 20, here.first + 21}
+    assert (here.add("after"), here.add(names[0])) == (here.first + 40, here.first + 42)
+    assert {here.role_number("after"), here.role_number(names[0])} == {here.first + 41, here.first + 43}
     status, _, err = here.run("project", "add", names[1], "--admin", "anna", "--gid", str(given[1]))
     assert (status, "is not given again" in err) == (1, True)
 
@@ -139,7 +149,7 @@ def test_twenty_at_once_that_want_one_number(site: Callable[..., Site]) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("at", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 6, 7])
 def test_kill_9_at_each_write_doubles_no_number(
     site: Callable[..., Site], tmp_path: Path, at: int, after: bool
 ) -> None:
@@ -159,11 +169,12 @@ def test_kill_9_at_each_write_doubles_no_number(
     assert started.exitcode == -9, between.writes
     other = here.add(f"{name}other")
     own = here.add(name)
-    assert own is not None and own != other
-    assert {own, other} == {here.first, here.first + 1}
+    every = (own, other, here.role_number(name), here.role_number(f"{name}other"))
+    assert sorted(filter(None, every)) == list(range(here.first, here.first + 4))
     assert here.run("project", "posix", name)[0] == 0
-    record = here.read(f"cn={name},ou=projects,{S}")
+    record, role = here.read(f"cn={name},ou=projects,{S}"), here.role(name)
     assert record is not None and here.note(own).all("serialNumber") == (record.uuid,)
+    assert here.note(here.role_number(name)).all("serialNumber") == (role.uuid,)
 
 
 def test_kill_9_of_one_that_wanted_a_number_leaves_it_to_the_same_project_alone(
@@ -197,21 +208,23 @@ def test_the_number_stays_for_life(site: Callable[..., Site]) -> None:
     assert here.number("life") == first
     undone = here.read(f"cn=life,ou=projects,{S}")
     assert undone is not None and undone.uuid in here.note(first).all("serialNumber")
+    assert here.role_number("life") == here.first + 1
+    assert here.role("life").uuid in here.note(here.first + 1).all("serialNumber")
     # Renamed with LDAP's own tools, it keeps its number; a new one of the old name gets another.
     with here.slapd.connect() as connection:
         connection.delete(f"cn=projectadmin,cn=life,ou=projects,{S}")
         connection.modify_dn(f"cn=life,ou=projects,{S}", "cn=lives")
-    assert here.add("life") == here.first + 1
-    assert here.number("lives") == first
+    assert here.add("life") == here.first + 2
+    assert (here.role_number("life"), here.number("lives")) == (here.first + 3, first)
     # Deleted with them, too.
     here.slapd.delete(f"cn=lives,ou=projects,{S}")
-    assert here.add("lives2") == here.first + 2
+    assert here.add("lives2") == here.first + 4
     assert here.run("project", "add", "lives3", "--admin", "anna", "--gid", str(first))[0] == 1
     # An edit that gave it is taken back, but for the number.
     here.slapd.add(f"cn=late,ou=projects,{S}", {"objectClass": "groupOfNames", "cn": "late", "member": f"cn=x,{S}"})
     assert here.run("project", "posix", "late")[0] == 0
     status, _, err = here.run("node", "undo", here.last_edit())
-    assert (status, "already up to date" in err, here.number("late")) == (0, True, here.first + 3)
+    assert (status, "already up to date" in err, here.number("late")) == (0, True, here.first + 6)
     # No edit takes it away otherwise, whoever thought it up.
     with open_desk(load(here.config)) as desk:
         record = desk.editor.read(f"cn=late,ou=projects,{S}")
@@ -223,7 +236,7 @@ def test_the_number_stays_for_life(site: Callable[..., Site]) -> None:
     # Made by mistake, undone, and the undo undone: it is the same project again.
     again = here.add("mistake")
     assert here.run("node", "undo", here.last_edit())[0] == 0
-    assert here.add("between") == (again or 0) + 1
+    assert here.add("between") == (again or 0) + 2
     assert here.run("node", "undo", _edits(here)[-2])[0] == 0
     assert here.number("mistake") == again
 
@@ -266,19 +279,23 @@ def test_numbers_that_no_project_can_have(site: Callable[..., Site], number: str
 
 
 def test_the_range_is_used_to_its_end_with_its_gaps_and_no_further(slapd: Slapd, tmp_path: Path) -> None:
-    here = Site(slapd, tmp_path, next(_ranges), gid_range="59900-59903")
+    here = Site(slapd, tmp_path, next(_ranges), gid_range="59900-59906")
     assert here.add("end0", "--gid", "59901") == 59901
-    assert [here.add(f"end{n}") for n in (1, 2, 3)] == [59900, 59902, 59903]
-    status, _, err = here.run("project", "add", "end4", "--admin", "anna")
+    assert [here.add(f"end{n}") for n in (1, 2)] == [59902, 59904]
+    assert [here.role_number(f"end{n}") for n in (0, 1, 2)] == [59900, 59903, 59905]
+    # One is left, which is not enough for a project and its admins.
+    status, _, err = here.run("project", "add", "end3", "--admin", "anna")
     assert (status, "posix.gid_range" in err) == (1, True)
-    assert here.read(f"cn=end4,ou=projects,{S}") is None
+    assert here.read(f"cn=end3,ou=projects,{S}") is None
+    assert here.read(f"cn=59906,{NUMBERS}") is None
 
 
 def test_a_dry_run_takes_no_number(site: Callable[..., Site]) -> None:
     here = site()
     shown = json.loads(here.run("project", "add", "dry", "--admin", "anna", "--dry-run", "--json")[1])
-    said = {change["attribute"]: change["after"] for step in shown["steps"][:1] for change in step["changes"]}
-    assert said["gidNumber"] == [str(here.first)] and "posixGroup" in said["objectClass"]
+    for step, number in zip(shown["steps"], (here.first, here.first + 1), strict=False):
+        said = {change["attribute"]: change["after"] for change in step["changes"]}
+        assert said["gidNumber"] == [str(number)] and "posixGroup" in said["objectClass"]
     assert here.read(f"cn={here.first},{NUMBERS}") is None
     assert here.add("notdry") == here.first
 
@@ -295,12 +312,16 @@ def test_only_who_may_make_projects_writes_the_notes(slapd: Slapd, site: Callabl
         anna.modify(f"cn={number},{NUMBERS}", {"serialNumber": [(REPLACE, ["x"])]})
         assert anna.result["description"] == "insufficientAccessRights"
         # An admin of the project changes its people, and not its number.
-        anna.modify(f"cn=guarded,ou=projects,{S}", {"gidNumber": [(REPLACE, ["50999"])]})
-        assert anna.result["description"] == "insufficientAccessRights"
         refused = "insufficientAccessRights"
-        for text, word in (("anna", "success"), ("a\nroot", refused), ("a:b", refused)):
-            anna.modify(f"cn=guarded,ou=projects,{S}", {"memberUid": [(ADD, [text])]})
-            assert anna.result["description"] == word
+        for place in (f"cn=guarded,ou=projects,{S}", f"cn=projectadmin,cn=guarded,ou=projects,{S}"):
+            for change in ((REPLACE, ["50999"]), (REPLACE, [])):
+                anna.modify(place, {"gidNumber": [change]})
+                assert anna.result["description"] == refused
+            anna.modify(place, {"objectClass": [(DELETE, ["posixGroup"])], "gidNumber": [(REPLACE, [])]})
+            assert anna.result["description"] == refused
+            for text, word in (("anna", "success"), ("a\nroot", refused), ("a:b", refused)):
+                anna.modify(place, {"memberUid": [(ADD, [text])]})
+                assert anna.result["description"] == word
     with slapd.connect(f"uid=olga,ou=people,{S}", "pw-olga") as olga:
         olga.add(f"cn=59998,{NUMBERS}", ["device"], {"cn": "59998"})
         assert olga.result["description"] == "success"
@@ -330,11 +351,12 @@ def test_an_older_directory_gets_the_entries_at_its_next_start(make_slapd: Slapd
     slapd.restart()
     assert here.add("after") == 50_000
     # `project posix` makes them, too, in a directory that is not ours to start.
-    for unit in ("cn=50000,ou=gid,ou=numbers", "ou=gid,ou=numbers"):
+    for unit in ("cn=50000,ou=gid,ou=numbers", "cn=50001,ou=gid,ou=numbers", "ou=gid,ou=numbers"):
         slapd.delete(f"{unit},{S}")
     assert here.run("project", "posix", "--all")[0] == 0
-    assert {here.number("before"), here.number("after")} == {50_000, 50_001}
-    assert here.note(50_000).all("serialNumber")
+    assert [here.number("after"), here.role_number("after")] == [50_000, 50_001]
+    assert [here.number("before"), here.role_number("before")] == [50_002, 50_003]
+    assert all(here.note(number).all("serialNumber") for number in range(50_000, 50_004))
     # A backup of a time when nis.schema was loaded: its groups are there again, told, and can be deleted.
     old, place = tmp_path / "old.ldif", f"cn=old,ou=groups,{S}"
     slapd.directory.backup(old)
@@ -395,6 +417,98 @@ def test_member_uid_follows_the_members_where_it_is_wanted(slapd: Slapd, site: C
     plain.add("unmirrored")
     assert _member_uids(plain, "unmirrored") == set()
     assert plain.run("project", "member", "add", "mirrored", "olga")[0] == 0
+
+
+def _admin_uids(here: Site, name: str) -> set[str]:
+    return set(here.role(name).all("memberUid"))
+
+
+def _person_entry(uid: str) -> dict[str, str]:
+    return {"objectClass": "inetOrgPerson", "uid": uid, "cn": uid, "sn": "x", "userPassword": f"pw-{uid}"}
+
+
+def test_the_admins_group_has_its_login_names_too(
+    slapd: Slapd, site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for uid in ("rita", "rolf", "rosa"):
+        slapd.add(f"uid={uid},ou=people,{S}", _person_entry(uid))
+    here = site(member_uid=True)
+    here.add("led", "--member", "olga")
+    assert (_admin_uids(here, "led"), _member_uids(here, "led")) == ({"anna"}, {"anna", "olga"})
+    # By an admin, too.
+    monkeypatch.setattr(sys, "stdin", io.StringIO("pw-anna\n"))
+    status, _, err = here.run("project", "member", "add", "led", "rita", "--admin", "--as", "anna")
+    assert status == 0, err
+    assert (_admin_uids(here, "led"), _member_uids(here, "led")) == ({"anna", "rita"}, {"anna", "olga", "rita"})
+    monkeypatch.setattr(sys, "stdin", io.StringIO("pw-anna\n"))
+    assert here.run("project", "member", "remove", "led", "rita", "--admin", "--as", "anna")[0] == 0
+    assert (_admin_uids(here, "led"), _member_uids(here, "led")) == ({"anna"}, {"anna", "olga", "rita"})
+    assert here.run("node", "undo", here.last_edit())[0] == 0
+    assert _admin_uids(here, "led") == {"anna", "rita"}
+    assert here.run("project", "member", "remove", "led", "rita")[0] == 0
+    assert (_admin_uids(here, "led"), _member_uids(here, "led")) == ({"anna"}, {"anna", "olga"})
+    # Groups among the admins, and the project itself in the same edit.
+    here.add("crew")
+    assert here.run("project", "member", "add", "led", "--project", "crew", "--admin")[0] == 0
+    _, _, err = here.run("project", "member", "add", "crew", "rolf")
+    assert "memberUid of 1 project that list it does not follow by itself: enc-admin project posix led" in err
+    found = [one.found for one in numbers.check(load(here.config)) if one.id == "member-uid"]
+    assert f"cn=projectadmin,cn=led,ou=projects,{S}: memberUid lacks rolf" in found
+    assert here.run("project", "posix", "led")[0] == 0
+    assert (_admin_uids(here, "led"), _member_uids(here, "led")) == ({"anna", "rolf"}, {"anna", "olga", "rolf"})
+    assert here.run("project", "member", "add", "crew", "--project", "crew", "rosa", "--admin")[0] == 0
+    assert _admin_uids(here, "crew") == _member_uids(here, "crew") == {"anna", "rolf", "rosa"}
+    assert here.run("project", "member", "remove", "crew", "rosa")[0] == 0
+    assert _admin_uids(here, "crew") == _member_uids(here, "crew") == {"anna", "rolf"}
+    # Without admins it is a group of nobody, which is what the machines have to see.
+    assert here.run("project", "member", "remove", "crew", "anna", "--project", "crew", "--admin")[0] == 0
+    assert _admin_uids(here, "crew") == set()
+    slapd.modify(f"cn=projectadmin,cn=crew,ou=projects,{S}", {"memberUid": [(ADD, ["rolf"])]})
+    assert here.run("project", "posix", "--all")[0] == 0
+    assert _admin_uids(here, "crew") == set()
+    assert [one.level for one in numbers.check(load(here.config)) if one.id == "member-uid"] == ["ok"]
+
+
+def test_admins_of_a_project_that_exists_get_their_number(slapd: Slapd, site: Callable[..., Site]) -> None:
+    here, own = site(), site(allot=False)
+    lacking = "has no gidNumber, though the project has one"
+    assert own.add("rooted", "--gid", "1777") == 1777
+    assert own.role_number("rooted") is None
+    _, _, err = own.run("project", "posix", "rooted")
+    assert "projectadmin has no gidNumber, and posix.allot is off" in err
+    place = f"cn=projectadmin,cn=rooted,ou=projects,{S}"
+    told = [one.found for one in numbers.check(load(here.config)) if lacking in one.found]
+    assert [text.split(":")[0] for text in told] == [place]
+    _, out, _ = here.run("project", "posix", "rooted", "--dry-run")
+    assert f"gidNumber: {here.first}" in out and here.role_number("rooted") is None
+    assert here.run("project", "posix", "rooted")[0] == 0
+    assert (here.number("rooted"), here.role_number("rooted")) == (1777, here.first)
+    assert here.note(here.first).all("serialNumber") == (here.role("rooted").uuid,)
+    assert not [one.found for one in numbers.check(load(here.config)) if lacking in one.found]
+    # For life, as the project's: an undo takes it away no more than an edit of ours.
+    assert "already up to date" in here.run("node", "undo", here.last_edit())[2]
+    with open_desk(load(here.config)) as desk:
+        gone = Change("gidNumber", (str(here.first),), ())
+        plan = PlannedEdit("test", "role", None, (modifying(here.role("rooted"), (gone,)),))
+        with pytest.raises(Conflict, match="and keeps it"):
+            desk.submit(plan, reason="for a test")
+    assert here.run("project", "add", "other", "--admin", "anna", "--gid", str(here.first))[0] == 1
+    # One that the site gave by hand is kept, and noted.
+    slapd.delete(place)
+    role = {"objectClass": ["organizationalRole", "posixGroup"], "cn": "projectadmin", "gidNumber": "1778"}
+    slapd.add(place, {**role, "roleOccupant": f"uid=anna,ou=people,{S}"})
+    assert here.run("project", "posix", "rooted")[0] == 0
+    assert (here.role_number("rooted"), here.note(1778).first("owner")) == (1778, place)
+    # A role that came late gets a number of its own where the project has one, and none where it has none.
+    slapd.delete(place)
+    assert here.add("rooted") == 1777
+    assert here.role_number("rooted") == here.first + 1
+    slapd.add(f"cn=unled,ou=projects,{S}", {"objectClass": "groupOfNames", "cn": "unled", "member": f"cn=x,{S}"})
+    assert here.add("unled") is None
+    assert here.role_number("unled") is None
+    # Both at once: two numbers.
+    assert here.run("project", "posix", "unled")[0] == 0
+    assert (here.number("unled"), here.role_number("unled")) == (here.first + 2, here.first + 3)
 
 
 def _person(here: Site, uid: str) -> Record:
@@ -550,8 +664,9 @@ def test_the_layout_of_2012_comes_in_and_goes_out(site: Callable[..., Site], tmp
     assert ["unknown" in note["message"] for note in told["notes"]] == [True]
     assert len(told["skipped"]) == 2
     assert (here.number("bastion"), here.number("noadmin")) == (57001, 57002)
-    role = here.read(f"cn=projectadmin,cn=bastion,ou=projects,{S}")
-    assert role is not None and role.all("roleOccupant") == (f"uid=anna,ou=people,{S}",)
+    role = here.role("bastion")
+    assert role.all("roleOccupant") == (f"uid=anna,ou=people,{S}",)
+    assert (here.role_number("bastion"), here.role_number("noadmin")) == (here.first, here.first + 1)
     again = json.loads(here.run("import", "groups", str(file), "--admin", "anna", "--json")[1])
     assert (again["added"], again["changed"], again["unchanged"]) == (0, 0, 2)
     here.add("half", "--gid", "57010")
@@ -568,6 +683,7 @@ def test_the_layout_of_2012_comes_in_and_goes_out(site: Callable[..., Site], tmp
 def test_what_an_export_brings_back_is_the_same_project(site: Callable[..., Site], tmp_path: Path) -> None:
     here = site()
     number = here.add("exported")
+    of_admins = here.role_number("exported")
     file = tmp_path / "all.ldif"
     file.write_text(here.run("export", "--format", "ldif", say=False)[1])
     assert here.run("project", "delete", "exported")[0] == 0
@@ -576,7 +692,7 @@ def test_what_an_export_brings_back_is_the_same_project(site: Callable[..., Site
     here.run("import", "ldif", str(tmp_path / "other.ldif"))
     assert here.read(f"cn=taker,ou=projects,{S}") is None
     here.run("import", "ldif", str(file))
-    assert here.number("exported") == number
+    assert (here.number("exported"), here.role_number("exported")) == (number, of_admins)
     zero = file.read_text().replace(f"gidnumber: {number}", "gidnumber: 0").replace("exported", "zero")
     (tmp_path / "zero.ldif").write_text(zero)
     status, _, err = here.run("import", "ldif", str(tmp_path / "zero.ldif"))

@@ -25,6 +25,12 @@ def group(name: str, number: object, uuid: str = "", base: str = "ou=projects", 
     return replace(record(f"cn={name},{base},{S}", **attributes), uuid=uuid or name)
 
 
+def admins(name: str, **more: str | Sequence[str]) -> Record:
+    classes = ("organizationalRole", *(("posixGroup",) if "gidNumber" in more else ()))
+    attributes: dict[str, Any] = {"objectClass": classes, "cn": "projectadmin", **more}
+    return replace(record(f"cn=projectadmin,cn={name},ou=projects,{S}", **attributes), uuid=f"role {name}")
+
+
 def account(name: str, number: object) -> Record:
     classes = ("inetOrgPerson", "posixAccount")
     attributes: dict[str, Any] = {"objectClass": classes, "uid": name, "uidNumber": str(number)}
@@ -61,6 +67,11 @@ RED = f"cn=red,ou=projects,{S}"
         (Numbered((group("red", 50000, "u"),), noted(50000, RED, "u")), "ok", ""),
         (Numbered((group("red", 50000, "u"),), noted(50000, f"cn=old,{S}", "v")), "warning", "was given to cn=old"),
         (Numbered((group("red", 50000),), structural=1), "warning", "RFC 2307"),
+        (Numbered((group("red", 50000),), lacking=(admins("red"),)), "note", f"cn=projectadmin,{RED}: has no"),
+        (Numbered((group("red", 50000),), lacking=(admins("blue"),)), "ok", ""),
+        (Numbered((group("red", 50000), admins("red", gidNumber="50000"))), "fault", "50000"),
+        (Numbered((group("red", 50000), admins("red", gidNumber="50001"))), "ok", "2 numbers"),
+        (Numbered((admins("red", gidNumber="27"),)), "warning", "is one of 0-999"),
     ],
 )
 def test_numbers(seen: Numbered, level: str, words: str) -> None:
@@ -86,3 +97,7 @@ def test_member_uid_that_drifted_is_told() -> None:
     nested = group("red", 50000, member=(members[0], inner), memberUid=("anna",))
     (told,) = judge_names(Numbered((nested,)), SITE, found.get, Groups((Group(inner, (members[1],)),)))
     assert told.found == f"{RED}: memberUid lacks bert"
+    occupants = (members[0], inner)
+    role = admins("red", gidNumber="50001", roleOccupant=occupants, memberUid=("anna", "stranger"))
+    (told,) = judge_names(Numbered((role,)), SITE, found.get, Groups((Group(inner, (members[1],)),)))
+    assert told.found == f"cn=projectadmin,{RED}: memberUid lacks bert and has stranger who are no admins"
