@@ -58,7 +58,7 @@ REFUSED = {
     ),
     "an authority apart beside one that is not": (
         "class { 'puppetmaster::authority': certname => 'ca.example.org' }",
-        "puppetserver itself must be none",
+        "puppetserver itself must not be an authority",
     ),
     "an authority apart with the machine's name": (
         "class { 'puppetmaster': ca => false, ca_server => 'one.example.org' }\n"

@@ -110,7 +110,7 @@ def test_a_link_in_the_place_of_an_instance_is_not_followed(tmp_path: Path) -> N
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / f"puppetmaster-reports/{ME}").symlink_to(tmp_path / "elsewhere")
     ((words,),) = processed(tmp_path, sent())
-    assert "is no directory" in words
+    assert "is not a directory" in words
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 

@@ -141,7 +141,7 @@ def test_a_site_with_nothing_but_main_has_projects(tmp_path: Path) -> None:
     with Deployer(bare.settings) as deployer:
         (one,) = missing([ProjectName("red")], deployer.repository.branches(), bare.settings.rules)
         assert make(one, deployer, RefStore(str(bare.path)), "me").outcome == "live"
-        shown = rows(Settings(branches=bare.settings), deployer, RefStore(str(bare.path)), 0.0)
+        shown = rows(Settings(branches=bare.settings), deployer, RefStore(str(bare.path)))
     assert (bare.live("project_red") / "f").read_text() == "main"
     compared = {row.environment: [branch for branch, _ in row.compared] for row in shown}
     assert compared == {"production": [], "project_red": ["main"]}
@@ -158,7 +158,7 @@ def test_what_others_share_files_with_comes_first(bare: Bare) -> None:
         inodes = {(bare.live(name) / "modules/a/big").stat().st_ino for name in ("stage", "p_a", "p_b")}
         assert len(inodes) == 1
         compared = {row.environment: dict(row.compared) for row in rows(Settings(branches=bare.settings), deployer,
-                    RefStore(str(bare.path)), 0.0)}  # fmt: skip
+                    RefStore(str(bare.path)))}  # fmt: skip
     assert set(compared["stage"]) == {"main"}
 
 
