@@ -31,7 +31,7 @@ goes() { apt-get -s purge "$@" | sed -n 's/^\(Remv\|Purg\) \([^ ]*\).*/\2/p' | s
 # shellcheck disable=SC2046,SC2086
 {
   all=$(there $(cat -- "$kept/packages"))
-  [ -z "$all" ] || [ -z "$(goes $all | grep -vxF -f "$kept/packages")" ] || all=$(there "$@")
+  [ -z "$all" ] || ! goes $all | grep -qvxF -f "$kept/packages" || all=$(there "$@")
   [ -z "$all" ] || apt-get -q -y -o Dpkg::Options::=--force-confdef purge $all
 }
 # The package's account, and sockets in its directory, which a purge leaves.

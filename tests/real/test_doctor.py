@@ -141,7 +141,7 @@ def test_a_sound_site_needs_nothing(site: Site) -> None:
         ("puppetVar", "name=x", {"variables": "warning"}),
         ("title", "shelf", {"variables": "note"}),
         ("puppetVar", "fqdn=web-1.example.org", {"variables": "warning"}),
-        ("serialNumber", "1234", {"variables": "warning"}),
+        ("serialNumber", "1234", {"variables": "note"}),
         ("environment", "agent", {"environments": "warning"}),
         ("environment", "not_pushed_yet", {"environments": "warning"}),
         ("puppetClass", "not::pushed", {"classes": "warning"}),
