@@ -18,8 +18,8 @@ class PosixSettings(Section):
     """Projects as groups of machines, and people as their accounts."""
 
     allot: bool = True
-    """Whether new projects, their admins' roles and people get a number, where the directory has the entry `numbers` for
-    it. false: the site gives numbers itself, and they are kept."""
+    """Whether new projects, their admins' roles and people get a number, where the directory has the entry `numbers`
+    for it. false: the site gives numbers itself, and they are kept."""
     numbers: str | None = None
     """The entry below which each number that was ever given stays noted. None: ou=numbers below the suffix."""
     gid_range: str = "50000-59999"
