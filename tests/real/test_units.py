@@ -154,7 +154,9 @@ def test_a_branch_is_tried_and_code_for_the_master_is_approved(site: UnitSite) -
     given = {"$CI_COMMIT_SHA": "$(git -C /srv/work rev-parse test)", "project_demo": "project_red__fix"}
     follow("branch-manager.md", "branch-manager wait", given)
     given = {"web1.example.org": "try.red.example.org", "topic/alpha/fix": "topic/red/fix"}
+    given |= {"--project alpha --named 'web-*'": "--project red --named 'try*'", "--nodes 12": "--nodes 1"}
     follow("editing.md", "enc-admin node try", given)
+    site.sh("enc-admin node try try.red.example.org --end --reason x")
     given = {
         "review/alpha/sum  ": "review/red/sum || test $? = 4  ",
         "4be1d2a0c9…": "$(git -C /srv/work rev-parse sum)",
@@ -289,7 +291,9 @@ def test_a_port_below_1024_and_a_forge(site: UnitSite) -> None:
         "cat /srv/stubs/ca.pem >>/etc/ssl/certs/ca-certificates.crt; "
         "printf 'https://mirror:a%%20token@localhost:8140\\n' >/srv/c; printf secret >/srv/s; "
         "git clone -q --bare /srv/work /srv/stubs/forge.git; cd /srv/work; "
-        "echo '# at the forge' >manifests/site.pp; git commit -qam forge; git push -q /srv/stubs/forge.git HEAD:test"
+        "echo '# at the forge' >manifests/site.pp; git commit -qam forge; git push -q /srv/stubs/forge.git HEAD:test; "
+        # Nodes are in its environment.
+        "git fetch -q; git push -q /srv/stubs/forge.git refs/remotes/origin/project/red:refs/heads/project/red"
     )
     document = yaml.safe_load(site.sh("cat /etc/puppetmaster/config.yaml"))
     place = "/etc/puppetmaster/deploy"
