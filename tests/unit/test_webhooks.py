@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import io
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from werkzeug.test import create_environ, run_wsgi_app
 
 from enc.settings import BranchSettings, MirrorSettings, Settings
 from enc.settings.config import parse
@@ -189,6 +192,48 @@ def test_a_delivery_that_was_kept_back_says_so(settings: Settings) -> None:
     status, said = post(body, **headers, HTTP_X_GITLAB_EVENT="Push Hook")
     assert status == 403 and "s off" in said["error"]
     assert "s off" not in post(body + b" ", **headers, HTTP_X_GITLAB_EVENT="Push Hook")[1]["error"]
+
+
+class _Slow(io.RawIOBase):
+    """A body that does not come until `go`, and then breaks off."""
+
+    def __init__(self, go: threading.Event) -> None:
+        self.begun, self._go = threading.Event(), go
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        self.begun.set()
+        assert self._go.wait(60)
+        return 0
+
+
+def test_strangers_keep_four_long_bodies_in_memory_at_most_and_one_of_them_one(settings: Settings) -> None:
+    """Anybody may send a body, and only a whole one shows whose it is."""
+    site, go, held = create_site(settings, lambda _: "job"), threading.Event(), []
+
+    def send(address: str) -> int:
+        """Return the status, or 0 while the body is being read."""
+        environ = create_environ("/webhook", method="POST", environ_overrides={"REMOTE_ADDR": address})
+        body, answers = _Slow(go), []
+        environ |= {"wsgi.input": io.BufferedReader(body), "CONTENT_LENGTH": str(LONGEST)}
+        sender = threading.Thread(target=lambda: answers.append(run_wsgi_app(site, environ)[1]))
+        sender.start()
+        held.append(sender)
+        while sender.is_alive() and not body.begun.wait(0.01):
+            pass
+        return 0 if body.begun.is_set() else int(answers[0].split()[0])
+
+    try:
+        assert [send(f"192.0.2.{number}") for number in range(4)] == [0] * 4
+        assert send("192.0.2.0") == 429, "one address, one body of the largest kind"
+        assert send("192.0.2.5") == 503, "all together, four"
+    finally:
+        go.set()
+        for sender in held:
+            sender.join(60)
+    assert site.test_client().post("/webhook", data=b"x").status_code == 403, "the room is given back"
 
 
 def test_refusals(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
