@@ -57,10 +57,9 @@ class KnownGroups:
             return self._said
 
     def keep(self, asked: float, groups: Groups) -> None:
-        """Know what LDAP said to a question asked at `asked`."""
+        """Know what LDAP said to a question asked at `asked`, whatever was known: the clock may have been set back."""
         with self._lock:
-            if self._said is None or self._said[0] < asked:
-                self._said = asked, groups
+            self._said = asked, groups
 
 
 class Membership:
@@ -129,6 +128,7 @@ class Membership:
     def _changed(self) -> float:
         """Return when the follower last saw a group change (seconds since 1970); 0 if that cannot be told."""
         try:
+            # Layout's `membership`; a cold hook does not wait for that import.
             with open(f"{self._settings.answers.directory}/membership", encoding="ascii") as stream:
                 at = float(stream.read(64))
         except (OSError, ValueError):

@@ -24,19 +24,10 @@ from tests.support import looks
 from tests.support.busy_site import Busy
 from tests.support.machines import needs_root
 from tests.support.pages import block
-from tests.support.unit_site import ALICE, LOOKS, PASSWORD, SERVICES, TIMERS, UnitSite
+from tests.support.unit_site import ALICE, LOOKS, PASSWORD, REPORT, REPORTS, RUNS, SERVICES, TIMERS, UnitSite
 
 ID = "5f6a1c3e-0b5d-4c58-9a51-3d7a4f0a7c11"
 WEB1 = "web-1.red.example.org"
-RUNS = "/var/lib/puppetmaster/instances/runs"
-REPORTS = "/var/lib/puppetserver/reports"
-REPORT = """--- !ruby/object:Puppet::Transaction::Report
-host: %s
-time: '2026-11-30T10:00:00.000000000+00:00'
-status: changed
-noop: false
-configuration_version: 1
-"""
 
 
 @pytest.fixture(scope="module")

@@ -19,20 +19,11 @@ from functools import partial
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support.requests_made import pem, request
-from tests.support.unit_site import UnitSite
+from tests.support.unit_site import REPORT, REPORTS, RUNS, UnitSite
 
 ROLES = "class role::web { }\nclass role::db { }\n"
 LIVE = "/etc/puppet/code/environments"
 REPOSITORY = "http://alice:secret-of-alice@127.0.0.1:8418/repository.git"
-REPORTS = "/var/lib/puppetserver/reports"
-RUNS = "/var/lib/puppetmaster/instances/runs"
-REPORT = """--- !ruby/object:Puppet::Transaction::Report
-host: %s
-time: '2026-11-30T10:00:00.000000000+00:00'
-status: changed
-noop: false
-configuration_version: 1
-"""
 _UNDO = re.compile(r"enc-admin node undo (\S+)")
 _NOT_YET = 60.0
 """Seconds that the follower has for an edit's answer."""

@@ -34,6 +34,15 @@ SERVICES = (
     *("puppetmaster-hooks", "puppetmaster-serve"),
 )
 TIMERS = ("puppetmaster-instances", "puppetmaster-crl")
+RUNS = "/var/lib/puppetmaster/instances/runs"
+REPORTS = "/var/lib/puppetserver/reports"
+REPORT = """--- !ruby/object:Puppet::Transaction::Report
+host: %s
+time: '2026-11-30T10:00:00.000000000+00:00'
+status: changed
+noop: false
+configuration_version: 1
+"""
 _HERE = Path(__file__).parent
 
 OWN_PROGRAMS = """

@@ -13,6 +13,7 @@ from enc.rights.roles import Holding
 from enc.settings import Settings
 from enc.terms import dn
 from enc.terms.names import ProjectName
+from git_hooks.push.membership import KnownGroups
 
 S = "dc=example,dc=org"
 NAMES = "abcdef"
@@ -88,3 +89,10 @@ def test_a_large_site_is_walked_in_a_moment() -> None:
     found = holdings(people[2500], groups, Settings())
     assert len(found) >= 5
     assert time.perf_counter() - began < 0.02
+
+
+def test_what_is_known_of_groups_is_replaced_after_a_clock_that_was_set_back() -> None:
+    known, before, after = KnownGroups(), Groups(()), Groups(())
+    known.keep(2000.0, before)
+    known.keep(1000.0, after)
+    assert known.get() == (1000.0, after)
