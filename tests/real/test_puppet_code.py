@@ -168,38 +168,30 @@ def test_what_takes_too_long_is_stopped_and_the_process_goes_on(worker: Worker) 
 
 
 def test_four_that_bring_slow_code_keep_nobody_else_waiting() -> None:
-    parser = Parser()
-    stop, slow = threading.Event(), [0]
+    parser, read = Parser(), []
+    people = ["hostile 0", "hostile 1", "hostile 2", "hostile 3", "much"]
+    for who in people:
+        parser._count(who, 9.0 if who == "much" else 10.0)
 
-    def hostile(who: str) -> None:
-        number = 0
-        while not stop.is_set():
-            number += 1
-            parser.read(who, f"{who} {number}", Kind.MANIFEST, lambda: SLOW)
-            slow[0] += 1
+    def asks(who: str) -> None:
+        parser.read(who, who, Kind.MANIFEST, lambda: SLOW if who != "much" else b"include apache")
+        read.append(who)
 
-    def ordinary(who: str) -> int:
-        """Read five pieces; return how many slow ones were read meanwhile."""
-        before = slow[0]
-        for number in range(5):
-            reading, _ = parser.read(who, f"{who} {number}", Kind.MANIFEST, lambda: b"include apache\n" * 50)
-            assert len(reading.calls) == 50
-        return slow[0] - before
-
-    ordinary("first")  # who starts the process
-    threads = [threading.Thread(target=hostile, args=(f"hostile {one}",)) for one in range(4)]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.5)
-    try:
-        # Of one queue for all, each of the five would wait for all four.
-        assert ordinary("mia") <= 10
-    finally:
-        stop.set()
+    threads = [threading.Thread(target=asks, args=(who,)) for who in people]
+    with parser._slow.turn(lambda: 0.0):
         for thread in threads:
-            thread.join()
-        parser.close()
-    assert parser.used("mia") < sum(parser.used(f"hostile {one}") for one in range(4)) / 4
+            thread.start()
+        while len(parser._slow._waiting) < len(people):
+            time.sleep(0.01)
+        # Who has used little does not wait with them at all.
+        for number in range(5):
+            reading, _ = parser.read("mia", f"mia {number}", Kind.MANIFEST, lambda: b"include apache")
+            assert reading.calls and not read
+    for thread in threads:
+        thread.join()
+    parser.close()
+    assert read[0] == "much", "who has used less than the four is next, however long they have waited"
+    assert parser.used("mia") < parser.used("much")
 
 
 def test_somebody_is_next_though_what_they_have_used_changes_meanwhile(worker: Worker) -> None:
