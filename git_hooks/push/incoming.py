@@ -18,7 +18,6 @@ Failure modes: objects that are damaged or of the wrong kind: `UnsoundTree`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from enc.terms.errors import NotFound
@@ -98,15 +97,13 @@ class Incoming(Repository):
     def sizes(self, blobs: Iterable[str]) -> dict[str, int]:
         """Return the size of each blob, whose content is not read; raise `UnsoundTree` if one is something else."""
         names = list(dict.fromkeys(blobs))
-        found: dict[str, int] = {}
-        with closing(self._reader().look(names, lambda *_: False)) as seen:
-            for name, (kind, size, _) in zip(names, seen, strict=True):
-                if kind == MISSING:
-                    raise UnsoundTree(f"the object {name} is not there")
-                if kind != "blob":
-                    raise UnsoundTree(f"{name} is a {kind}, but should be a file")
-                found[name] = size
-        return found
+        heads = self._reader().heads(names)
+        for name, (kind, _) in zip(names, heads, strict=True):
+            if kind == MISSING:
+                raise UnsoundTree(f"the object {name} is not there")
+            if kind != "blob":
+                raise UnsoundTree(f"{name} is a {kind}, but should be a file")
+        return {name: size for name, (_, size) in zip(names, heads, strict=True)}
 
     def content(self, entry: Entry, most: int) -> bytes | None:
         """Return what a file or link holds; None: more than `most` bytes, or it is neither, or is not there."""

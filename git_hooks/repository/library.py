@@ -21,7 +21,16 @@ from pygit2.enums import ConfigLevel, ObjectType, RepositoryOpenFlag
 
 from git_hooks.repository.reading import MISSING, RepositoryError, Seen, Wanted
 
-_KINDS = {ObjectType.COMMIT: "commit", ObjectType.TREE: "tree", ObjectType.BLOB: "blob", ObjectType.TAG: "tag"}
+# By plain numbers: looking an enum's member up takes longer, and a push has thousands of files.
+_KINDS = {
+    int(number): kind
+    for number, kind in (
+        (ObjectType.COMMIT, "commit"),
+        (ObjectType.TREE, "tree"),
+        (ObjectType.BLOB, "blob"),
+        (ObjectType.TAG, "tag"),
+    )
+}
 _WHOLE = 40
 """Letters of the name of an object: sha1, the only one that libgit2 has here."""
 _ABSENT = (KeyError, ValueError)
@@ -62,23 +71,33 @@ class ByLibrary:
         """See Reader."""
         database = self._repository().odb
         for name in names:
-            try:
-                if len(name) != _WHOLE:  # libgit2 takes the beginning of a name for it
-                    raise KeyError(name)
-                number, size = database.read_header(name)
-            except _ABSENT:
-                yield Seen(MISSING)
-                continue
-            except pygit2.GitError as error:
-                raise self._failed(error) from error
-            kind = _KINDS.get(number, str(number))
-            if not wanted(name, kind, size):
+            ((kind, size),) = self._heads(database, (name,))
+            if kind == MISSING or not wanted(name, kind, size):
                 yield Seen(kind, size)
                 continue
             try:
                 yield Seen(kind, size, database.read(name)[1])
             except (*_ABSENT, pygit2.GitError) as error:
                 raise self._failed(error) from error
+
+    def heads(self, names: Sequence[str]) -> list[tuple[str, int]]:
+        """See Reader."""
+        return self._heads(self._repository().odb, names)
+
+    def _heads(self, database: pygit2.Odb, names: Sequence[str]) -> list[tuple[str, int]]:
+        read, found = database.read_header, list[tuple[str, int]]()
+        for name in names:
+            try:
+                if len(name) != _WHOLE:  # libgit2 takes the beginning of a name for it
+                    raise KeyError(name)
+                number, size = read(name)
+            except _ABSENT:
+                found.append((MISSING, 0))
+            except pygit2.GitError as error:
+                raise self._failed(error) from error
+            else:
+                found.append((_KINDS.get(number, "unknown"), size))
+        return found
 
     def refs(self, below: str) -> list[tuple[str, str]]:
         """See Reader."""

@@ -12,7 +12,7 @@ its own words stand on the standard error that the caller has.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import BinaryIO, NamedTuple
 
@@ -47,15 +47,22 @@ class ByProgram:
 
     def look(self, names: Sequence[str], wanted: Wanted) -> Generator[Seen]:
         """See Reader."""
-        for start in range(0, len(names), _AHEAD):
-            part = [name if "\n" not in name else MISSING for name in names[start : start + _AHEAD]]
-            heads = self._sizes.ask_all(part)
+        for heads in self._heads(names):
             whole = [head.kind != MISSING and wanted(*head) for head in heads]
             with closing(
                 self._contents.read_all([h.name for h, wants in zip(heads, whole, strict=True) if wants])
             ) as read:
                 for head, wants in zip(heads, whole, strict=True):
                     yield Seen(head.kind, head.size, next(read) if wants else None)
+
+    def heads(self, names: Sequence[str]) -> list[tuple[str, int]]:
+        """See Reader."""
+        return [(head.kind, head.size) for heads in self._heads(names) for head in heads]
+
+    def _heads(self, names: Sequence[str]) -> Iterator[list[_Head]]:
+        for start in range(0, len(names), _AHEAD):
+            part = [name if "\n" not in name else MISSING for name in names[start : start + _AHEAD]]
+            yield self._sizes.ask_all(part)
 
     def refs(self, below: str) -> list[tuple[str, str]]:
         """See Reader."""

@@ -52,6 +52,9 @@ class Reader(Protocol):
     def look(self, names: Sequence[str], wanted: Wanted) -> Generator[Seen]:
         """Yield what each object is, in order, with the content where it is wanted. Close it if not all are read."""
 
+    def heads(self, names: Sequence[str]) -> list[tuple[str, int]]:
+        """Return kind and size of each object, in order, without its content; (`MISSING`, 0) where there is none."""
+
     def refs(self, below: str) -> list[tuple[str, str]]:
         """Return (name, object) of the refs below `below`, which ends in '/'."""
 

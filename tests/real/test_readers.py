@@ -70,6 +70,8 @@ def test_objects_with_and_without_their_content(bare: Bare, reader: Reader) -> N
     assert [seen.size for seen in found[:3]] == [5, 0, 70_000]
     assert found[0] == found[6] == Seen("blob", 5, b"12345") and found[2].content is None
     assert next(reader.look([large], everything)).content == b"x" * 70_000
+    assert reader.heads(names) == [(seen.kind, seen.size) for seen in found]
+    assert reader.heads([small, large] * 300) == [("blob", 5), ("blob", 70_000)] * 300 and reader.heads([]) == []
 
 
 def test_a_reading_that_is_broken_off_leaves_no_answers_behind(bare: Bare, reader: Reader) -> None:
@@ -236,4 +238,5 @@ def test_a_size_is_told_of_what_is_not_unpacked(tmp_path: Path) -> None:
     for opener in OPENERS.values():
         reader = opener(bare.path)
         assert list(reader.look([name] * 60, lambda *_: False)) == [Seen("blob", size)] * 60
+        assert reader.heads([name] * 60) == [("blob", size)] * 60
         reader.close()
