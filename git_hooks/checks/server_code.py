@@ -76,7 +76,7 @@ def check(file: File) -> Iterator[Problem]:
 
 
 def manifest(tree: Tree) -> Iterator[Problem]:
-    """Yield what puppetserver would read as a manifest though its name does not say so: which, environment.conf says."""
+    """Yield what puppetserver would read as a manifest, because environment.conf says so and not its name."""
     if tree.site.own or not tree.site.shown or tree.settings.branches.members_code == "trusted":
         return
     conf = next((tree.content(entry, environment_conf.LONGEST) for entry in tree.at(environment_conf.NAME)), None)
@@ -86,11 +86,11 @@ def manifest(tree: Tree) -> Iterator[Problem]:
             place = "/".join(parts[:end])
             for entry in tree.at(place):
                 last = end == len(parts) and not place.endswith(".pp") and place != "manifests"
-                if entry.mode == LINK or (last and entry.mode in (FILE, PROGRAM)):
-                    if not tree.site.reviewed(place, entry):
-                        kind = "link" if entry.mode == LINK else "file whose name does not end in .pp"
-                        what = f"is a {kind} that environment.conf makes the manifest, or a part of its path"
-                        yield Problem(place, f"{what}; name a directory, or a file NAME.pp, {_way(tree.site)}")
+                odd = entry.mode == LINK or (last and entry.mode in (FILE, PROGRAM))
+                if odd and not tree.site.reviewed(place, entry):
+                    kind = "link" if entry.mode == LINK else "file whose name does not end in .pp"
+                    what = f"is a {kind} that environment.conf makes the manifest, or a part of its path"
+                    yield Problem(place, f"{what}; name a directory, or a file NAME.pp, {_way(tree.site)}")
 
 
 LINE = Check(file=check, reads=reads, tree=manifest)

@@ -7,8 +7,8 @@ says they are. A path is joined to the datadir, that to the module or
 environment, and `..` and absolute paths are taken as they are.
 
 So a members' hiera.yaml says only what is known to stay in its tree: Puppet's
-own readers, relative paths, and of `%{…}` what neither an agent nor code can choose. Such a value may be empty, too. Whatever
-else it says must be reviewed.
+own readers, relative paths, and of `%{…}` what neither an agent nor code can
+choose; and such a value may be empty. Whatever else it says must be reviewed.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _TRUSTED = re.compile(
     r"|server_facts\.environment)|::environment",
     re.ASCII,
 )
-"""Variables that no code can hide behind one of its own: Puppet keeps `trusted` and `server_facts` to itself, and lets a
-parameter of a block be called `environment` or `module_name`."""
+"""Variables that no code can hide behind one of its own: Puppet keeps `trusted` and `server_facts` to itself, but a
+parameter of a block may be called `environment` or `module_name`."""
 _FILLED = re.compile(r"%\{([^{}]*)\}")
 _LONGEST = 65_536
 
