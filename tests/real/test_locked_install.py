@@ -1,4 +1,4 @@
-"""The toolkit's installer asks a real index over HTTP that offers a changed file or a newer release: it takes nothing."""
+"""The toolkit's installer asks a real index over HTTP that offers changed files or newer releases: it takes none."""
 
 from __future__ import annotations
 
