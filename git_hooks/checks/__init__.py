@@ -17,7 +17,7 @@ CHECKS: tuple[Check, ...] = (
     Check(file=links.check, reads=links.reads),
     Check(file=environment_conf.check, reads=environment_conf.reads),
     Check(file=puppetfile.check, reads=puppetfile.reads, also=puppetfile.ALSO),
-    Check(file=server_code.check, reads=server_code.reads),
+    server_code.LINE,
     Check(tree=puppetfile.beside),
     Check(tree=modules.check),
 )

@@ -88,7 +88,7 @@ def server_code(content: bytes) -> Iterator[str]:
     for number, key, value in _settings(content.decode("utf-8", "replace")):
         if key == "config_version" and (_unquoted(value).split() or [""])[0] not in OUR_PROGRAMS:
             yield f"line {number}: a config_version is a program that puppetserver runs; use {OUR_PROGRAMS[0]}"
-        elif key == "manifest" and "." in _unquoted(value).rsplit("/", 1)[-1] and not value.endswith(".pp"):
+        elif key == "manifest" and _odd(value):
             yield f"line {number}: a manifest is a directory, or a file whose name ends in .pp"
 
 
@@ -103,6 +103,17 @@ def modulepath(content: bytes) -> frozenset[str]:
     """Return the directories of an environment.conf's modulepath."""
     found = [value for _, key, value in _settings(content.decode("utf-8", "replace")) if key == "modulepath"]
     return frozenset(_directory(part) for value in found for part in value.split(":"))
+
+
+def manifests(content: bytes) -> tuple[str, ...]:
+    """Return the paths in the tree that an environment.conf names as manifest; `manifests` if it names none."""
+    found = [value for _, key, value in _settings(content.decode("utf-8", "replace")) if key == "manifest"]
+    return tuple("/".join(part for part in one.split("/") if part not in ("", ".")) for one in found) or ("manifests",)
+
+
+def _odd(value: str) -> bool:
+    last = _directory(_unquoted(value)).rsplit("/", 1)[-1]
+    return "." in last.removeprefix(".") and not last.endswith(".pp")
 
 
 def _settings(text: str) -> Iterator[tuple[int, str, str]]:

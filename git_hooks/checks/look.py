@@ -122,6 +122,7 @@ class Tree(NamedTuple):
     content: Callable[[Entry, int], bytes | None]
     """Returns what a file or link holds; None: more bytes than this, or it is neither."""
     settings: Settings
+    site: Site = OPERATORS
 
 
 Reads = Callable[[File], int | None]

@@ -19,7 +19,7 @@ from contextlib import suppress
 from functools import partial
 
 from git_hooks.checks import environment_conf
-from git_hooks.checks.look import File, Problem, Site
+from git_hooks.checks.look import Check, File, Problem, Site, Tree
 from git_hooks.puppetfile import LONGEST, NAME, sources
 from git_hooks.repository.trees import DIRECTORY, FILE, LINK, PROGRAM, SUBMODULE
 from git_hooks.server_code import faults, places
@@ -73,6 +73,28 @@ def check(file: File) -> Iterator[Problem]:
         found += environment_conf.server_code(content())
     for what in found:
         yield Problem(path, f"{what}; {_way(site)}")
+
+
+def manifest(tree: Tree) -> Iterator[Problem]:
+    """Yield what puppetserver would read as a manifest, because environment.conf says so and not its name."""
+    if tree.site.own or not tree.site.shown or tree.settings.branches.members_code == "trusted":
+        return
+    conf = next((tree.content(entry, environment_conf.LONGEST) for entry in tree.at(environment_conf.NAME)), None)
+    for path in environment_conf.manifests(conf or b""):
+        parts = path.split("/")
+        for end in range(1, len(parts) + 1):
+            place = "/".join(parts[:end])
+            for entry in tree.at(place):
+                last = end == len(parts) and not place.endswith(".pp") and place != "manifests"
+                odd = entry.mode == LINK or (last and entry.mode in (FILE, PROGRAM))
+                if odd and not tree.site.reviewed(place, entry):
+                    kind = "link" if entry.mode == LINK else "file whose name does not end in .pp"
+                    what = f"is a {kind} that environment.conf makes the manifest, or a part of its path"
+                    yield Problem(place, f"{what}; name a directory, or a file NAME.pp, {_way(tree.site)}")
+
+
+LINE = Check(file=check, reads=reads, tree=manifest)
+"""The line in the table of checks."""
 
 
 def _earlier(file: File) -> Iterator[tuple[str, Callable[[], bytes]]]:

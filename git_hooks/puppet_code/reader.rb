@@ -5,7 +5,8 @@
 # Each answer is one line of JSON on standard output: {"calls": [[line, name, [argument, …]], …]}, or
 # {"fault": words, "line": number, "syntax": boolean} where Puppet cannot read the code; where it is not its syntax, the
 # parser has failed, and another one might do better; with "late" it was not done after SECONDS. A name is null where it is computed; so is an
-# argument that is no literal text. A block is an argument, the last. What is called as a method has what it is called on as its first argument. With pp+
+# argument that is no literal text. A block is an argument, the last. What is called as a method has what it is called on as its first argument.
+# A type that stands for a class of Ruby, which Puppet loads by its name, is told as a call of Runtime. With pp+
 # each call has a fourth value, a digest: of all statements up to its own in the class that it stands in, with the
 # class's head; of all that it stands in, where that is another definition; else of the file's statements up to its own.
 #
@@ -48,6 +49,8 @@ def call(node)
   [node.line.to_i, name_of(callee), told]
 end
 
+RUBY = /\A(?:::)?(?:runtime|pcore::.*)\z/.freeze # Pcore::RuntimeType.new('ruby', …) makes one, too
+
 def calls(root)
   found = []
   waiting = [root]
@@ -55,6 +58,7 @@ def calls(root)
     node = waiting.pop
     next if node.nil?
     found << call(node) if node.is_a?(Model::CallExpression) && !type?(node.functor_expr)
+    found << [node.line.to_i, 'Runtime', [nil]] if node.is_a?(Model::QualifiedReference) && RUBY.match?(node.value)
     node._pcore_contents { |part| waiting << part }
   end
   found.sort_by(&:first)

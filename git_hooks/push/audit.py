@@ -15,16 +15,12 @@ from typing import TYPE_CHECKING
 from enc.terms.environments import Rules
 from enc.terms.names import BranchName
 from git_hooks.checks import server_code
-from git_hooks.checks.look import Check
 from git_hooks.push.examine import Examination
 from git_hooks.push.incoming import Incoming
 from git_hooks.repository.refs import ObjectId
 
 if TYPE_CHECKING:
     from enc.settings import Settings
-
-_LINE = Check(file=server_code.check, reads=server_code.reads)
-
 
 def unreviewed(
     settings: Settings, wanted: Collection[BranchName] = ()
@@ -44,4 +40,4 @@ def unreviewed(
         for branch, tip in sorted(existing.items()):
             place = rules.place_or_none(branch) or (rules.proposal(branch) if branch in wanted else None)
             if place is not None and place.project is not None and (not wanted or branch in wanted):
-                yield branch, tip, Examination(objects, asked, (_LINE,)).unreviewed(tip, place, existing)
+                yield branch, tip, Examination(objects, asked, (server_code.LINE,)).unreviewed(tip, place, existing)

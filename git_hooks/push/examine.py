@@ -76,7 +76,7 @@ class Examination:
             known = [objects.commit(tip)[0] for tip in self._known(old, place, existing)]
             site = self._site(new, place, existing, coming)
             found = [problem.text for problem in self._inspection.problems(tree, dict.fromkeys(known), site)]
-            return tuple(found or self._of_tree(tree, known))
+            return tuple(found or self._of_tree(tree, known, site))
         except NotFound:
             return ("does not name a commit",)
         except ToolkitError as error:
@@ -89,7 +89,8 @@ class Examination:
         code = CodeReader(self._settings.branches.ruby, "audit", inf)
         tree = self._objects.commit(tip)[0]
         site = self._site(tip, place, existing, ())._replace(shown=True, read=code.read)
-        return tuple(one.text for one in self._inspection.problems(tree, (), site))
+        parts = [one.text for one in self._inspection.problems(tree, (), site)]
+        return (*parts, *self._of_tree(tree, (), site))
 
     def _known(
         self, old: ObjectId | None, place: Place | Proposal | None, existing: Mapping[BranchName, ObjectId]
@@ -109,12 +110,12 @@ class Examination:
                 own.append(tip)
         return [*common[:_BASES], *own[:_BASES]]
 
-    def _of_tree(self, tree: str, known: Iterable[str]) -> Iterator[str]:
+    def _of_tree(self, tree: str, known: Iterable[str], site: Site) -> Iterator[str]:
         """Yield what is wrong with a tree in whose parts nothing is."""
         objects = self._objects
         others = tuple(partial(_at, objects, one) for one in known)
         at, entries = partial(_at, objects, tree), lambda entry: objects.raw_tree(entry.id)
-        look = Tree(at, others, entries, objects.content, self._settings)
+        look = Tree(at, others, entries, objects.content, self._settings, site)
         for check in self._of_trees:
             yield from (one.text for one in check(look))
 

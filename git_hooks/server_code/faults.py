@@ -19,6 +19,10 @@ _SHOWN = 5
 """So many calls of one file are told."""
 _WORDS = {
     Role.RUBY: "puppetserver loads what is below lib/ as Ruby",
+    Role.LOADABLE: (
+        "Puppet code can have puppetserver load any file named *.rb; name it without .rb, "
+        "and write facts as external ones (facts.d/)"
+    ),
     Role.ERB: "puppetserver evaluates what is below templates/ as ERB, which is Ruby; use EPP (NAME.epp)",
     Role.LOCALE: "gettext evaluates the rule of plurals in translations as Ruby",
     Role.TYPES: "is made by the master itself; remove it from the tree",

@@ -7,8 +7,8 @@ says they are. A path is joined to the datadir, that to the module or
 environment, and `..` and absolute paths are taken as they are.
 
 So a members' hiera.yaml says only what is known to stay in its tree: Puppet's
-own readers, relative paths, and of `%{…}` what an agent cannot choose. Whatever
-else it says must be reviewed.
+own readers, relative paths, and of `%{…}` what neither an agent nor code can
+choose; and such a value may be empty. Whatever else it says must be reviewed.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ _READERS = {"data_hash": ("yaml_data", "json_data", "hocon_data"), "lookup_key":
 _PATHS = ("path", "glob", "datadir")
 _LISTS = ("paths", "globs")
 _TRUSTED = re.compile(
-    r"trusted\.(?:certname|hostname|domain)|trusted\.external\.[a-z_][a-z0-9_.]*"
-    r"|(?:server_facts\.)?environment|module_name",
+    r"(?:::)?(?:trusted\.(?:certname|hostname|domain)|trusted\.external\.[a-z_][a-z0-9_.]*"
+    r"|server_facts\.environment)|::environment",
     re.ASCII,
 )
+"""Variables that no code can hide behind one of its own: Puppet keeps `trusted` and `server_facts` to itself, but a
+parameter of a block may be called `environment` or `module_name`."""
 _FILLED = re.compile(r"%\{([^{}]*)\}")
 _LONGEST = 65_536
 
@@ -108,12 +110,21 @@ def _path(where: str, path: object) -> Iterator[str]:
     if not isinstance(path, str):
         yield f"{where} has a path that is not a text"
         return
-    plain = _FILLED.sub("x", path)
-    if path.startswith(("/", "~")) or ".." in plain.split("/") or "\0" in path or "%{" in plain or "{" in plain:
+    if any(_leaves(_FILLED.sub(value, path)) for value in ("x", "")):
         yield f"{where} has the path {path[:80]!r}; write one that stays in the tree"
     for found in _FILLED.findall(path):
-        if not _TRUSTED.fullmatch(found.strip().removeprefix("::")):
+        if not _TRUSTED.fullmatch(found.strip()):
             yield (
-                f"{where} has %{{{found[:60]}}} in a path, which an agent can choose; "
-                "use %{trusted.certname} or %{trusted.external.…}"
+                f"{where} has %{{{found[:60]}}} in a path, which an agent or a manifest can choose; "
+                "use %{trusted.certname}, %{trusted.external.…} or %{::environment}"
             )
+
+
+def _leaves(path: str) -> bool:
+    """Tell whether a path with nothing left to fill in, or a glob, may lead out of the tree.
+
+    Of what a glob matches, names that begin with a dot are another matter in each version of Ruby.
+    """
+    parts = path.split("/")
+    odd = any(part.startswith(".") and set(part) & set("*?[") for part in parts)
+    return odd or ".." in parts or path.startswith(("/", "~")) or bool(set(path) & set("\0\\{}"))

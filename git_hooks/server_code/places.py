@@ -12,7 +12,10 @@ modules the tree says itself (environment.conf), so a directory called `lib` or
 `templates` counts wherever it is.
 
 What lies below `lib/facter` and `lib/augeas` goes to agents: the server hands it
-out and loads none of it (tests/real/test_puppetserver.py).
+out and loads none of it by itself (tests/real/test_puppetserver.py). But Puppet code can name a Ruby class as
+`Runtime[ruby, '../files/x']`, in code, in a text that becomes a type, or in data (`convert_to`), and Puppet loads the
+file of that name, from anywhere, if it ends in `.rb` (pops/types/class_loader.rb, util/autoload.rb). Such data can be
+computed, so it is the file that must not be there.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ class Role(Enum):
 
     NOTHING = "only serves it as a file, or reads it as data of its own environment"
     RUBY = "loads it as Ruby"
+    LOADABLE = "can be made to load it as Ruby"
     ERB = "evaluates it as ERB, which is Ruby"
     MANIFEST = "evaluates it as Puppet code"
     EPP = "evaluates it as EPP"
@@ -44,11 +48,13 @@ def role(path: str) -> Role:
         return Role.TYPES
     if _loaded(directories):
         return Role.RUBY
+    if name.endswith(".rb"):
+        return Role.LOADABLE
     if _translation(directories, name):
         return Role.LOCALE
     if "templates" in directories:
         return Role.EPP if name.endswith(".epp") else Role.ERB
-    if name.endswith(".pp"):
+    if name.endswith(".pp") or path == "manifests":
         return Role.MANIFEST
     if name == "hiera.yaml":
         return Role.HIERA
@@ -89,6 +95,8 @@ def _of_link(directories: list[str], name: str) -> str:
         return "a description of types"
     if _loaded([*directories, name]):
         return "Ruby (below lib/)"
+    if name.endswith(".rb"):
+        return "Ruby (.rb)"
     if "locales" in (*directories, name):
         return "translations (below locales/)"
     if "templates" in (*directories, name):

@@ -36,7 +36,7 @@ from tests.real.conftest import SlapdMaker
 from tests.support import json_contract
 from tests.support.ca_requests import CA_RULES, OPERATOR, CertificateClient, Keeper, serial
 from tests.support.following import eventually
-from tests.support.instances import RED, WHY, add_people_and_projects, found, killed_at, write_config
+from tests.support.instances import BLUE, RED, WHY, add_people_and_projects, found, killed_at, write_config
 from tests.support.puppetserver import MakeMaster
 
 Run = Callable[..., tuple[int, str, str]]
@@ -219,6 +219,27 @@ def test_reconcile_revokes_what_ldap_does_not_know_and_nothing_else(site: Site, 
     assert site.authority.all().known, "the master's own certificate and the operator's are still there"
     again = admin("instance", "reconcile", "--older-than", "0s")[1]
     assert {line.split()[0] for line in again.splitlines()} <= {"tell", "nothing"}
+
+
+def test_a_project_that_loses_many_entries_stops_no_revocation_of_others(site: Site, admin: Run) -> None:
+    """An admin deletes them past our commands, so that what others have lost stays good."""
+    kept = serial(site.instance("kept.example.org"))
+    with site.work() as work:
+        for number in range(12):
+            work.create(f"evil-{number}.example.org", BLUE, Wish(), reason=WHY)
+    theirs = {serial(site.client.enrol(f"evil-{number}.example.org", project="blue")) for number in range(12)}
+    lost = serial(site.instance("leaked.example.org"))
+    with DirectoryEditor(site.settings) as editor:
+        for name in ("leaked.example.org", *(f"evil-{number}.example.org" for number in range(12))):
+            instance = found(site.settings, name)
+            assert instance is not None
+            editor.delete(instance.record.dn)
+    status, out, err = admin("instance", "reconcile", "--older-than", "0s")
+    revoked = site.client.revoked()
+    assert lost in revoked and not {kept, *theirs} & revoked, (out, err)
+    assert status == 1 and "blue" in err and "--many" in err, (status, err)
+    assert admin("instance", "reconcile", "--older-than", "0s", "--many")[0] == 0
+    assert theirs <= site.client.revoked()
 
 
 def test_whose_certificate_was_never_an_instances_keeps_it(site: Site, admin: Run) -> None:

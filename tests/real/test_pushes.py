@@ -21,6 +21,7 @@ from git_hooks import checks
 from git_hooks.deploy.records import Records
 from git_hooks.push.pusher import sign
 from tests.real.conftest import SlapdMaker
+from tests.support.bare import git
 from tests.support.invented_check import POINTER, Pointers
 from tests.support.pushes import ManagedRepository, S, cases, populate
 from tests.support.slapd import ADD, DELETE, Slapd
@@ -194,6 +195,25 @@ def test_what_was_refused_stands_on_the_server_a_line_for_each_ref(
     logged = [record.message for record in caplog.records if record.message.startswith("push ")]
     assert len(logged) == (3 if where == "warm" else 0), "a cold hook's words go to the person who pushes"
     assert all(one["push"] in line for one, line in zip((first, second, third), logged, strict=False))
+
+
+def test_many_refusals_of_one_person_wash_nobodys_away(site: ManagedRepository) -> None:
+    """Nor one's own of another's branch: by refs that are made up, some thousands, all through the running service."""
+    blue, red, zero = "refs/heads/project/blue", "refs/heads/project/red", "0" * 40
+    new, tips = git(site.bare.path, "rev-parse", "test"), site.refs()
+    with site.serving():
+        assert site.push([{"ref": "project/blue", "to": "test"}]).status, "mia is not of blue"
+        assert site.push([{"ref": "project/red", "to": "test"}], "bert").status
+        for number in range(12):
+            made_up = [f"{zero} {new} refs/heads/topic/blue/{number}-{one}-{'x' * 90}" for one in range(300)]
+            site.send(made_up if number else [f"{tips[red]} {tips[red]} {blue}", *made_up])
+    file = site.bare.path / "puppetmaster/refused/mia.jsonl"
+    mine = [json.loads(line) for line in file.read_text().splitlines()]
+    assert sum(one["times"] for one in mine) > 1_500 and file.stat().st_size < 300_000
+    (first,) = (one for one in mine if one["ref"] == blue)
+    assert first["denied"] and "mia is not a member of project blue" in first["verdict"]
+    (theirs,) = map(json.loads, file.with_name("bert.jsonl").read_text().splitlines())
+    assert theirs["ref"] == red and "bert is not a member of project red" in theirs["verdict"]
 
 
 def test_all_that_a_person_was_told_is_kept(site: ManagedRepository) -> None:

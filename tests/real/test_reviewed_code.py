@@ -73,6 +73,9 @@ def test_harmless_code_is_taken(site: ManagedRepository) -> None:
         ("hiera.yaml", "version: 5\nhierarchy: [{name: a, path: /etc/x}]\n", "hiera.yaml: level 1 of hierarchy has"),
         ("modules/m/lib", "-> ../../files", "modules/m/lib: the link makes puppetserver read files as Ruby"),
         (SITE, "class a {", f"{SITE}: Syntax error"),
+        ("modules/m/files/own.rb", "x", "own.rb: Puppet code can have puppetserver load any file named *.rb"),
+        ("environment.conf", "manifest = files/x\n", "files/x: is a file whose name does not end in .pp that"),
+        ("environment.conf", "manifest = ./files/x/\n", "files/x: is a file whose name does not end in .pp that"),
     ],
 )
 def test_what_would_run_is_refused_with_file_and_line(
@@ -80,6 +83,32 @@ def test_what_would_run_is_refused_with_file_and_line(
 ) -> None:
     done = push(site, {path: content, "files/x": "y"})
     assert done.status and not done.moved and said in done.output
+
+
+def test_what_becomes_the_manifest_later_is_seen_then(
+    site: ManagedRepository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf = {"environment.conf": "manifest = code\n"}
+    tree = site.bare.tree({**conf, "files": {"x": RUNS}})
+    shown = site.bare.commit_tree("project/red", tree, parent=site._before["refs/heads/project/red"])
+    assert branch_manager(site, "audit-code", "project/red") == 0
+    for what in (RUNS, "-> files/x", "-> files"):
+        mode = "120000" if what.startswith("-> ") else "100644"
+        blob = git(site.bare.path, "hash-object", "-w", "--stdin", stdin=what.removeprefix("-> ").encode())
+        listed = git(site.bare.path, "ls-tree", tree) + f"\n{mode} blob {blob}\tcode\n"
+        new = git(site.bare.path, "mktree", stdin=listed.encode())
+        commit = git(site.bare.path, "commit-tree", new, "-p", shown, "-m", "x")
+        done = site.push([{"ref": "project/red", "to": commit}])
+        assert done.status and "code: is a" in done.output and "environment.conf makes" in done.output, done.output
+    site.bare.commit_tree("project/red", new, parent=shown)
+    assert branch_manager(site, "audit-code", "project/red") == 4
+    assert "code: is a link that environment.conf" in capsys.readouterr().out
+    site.reset()
+    deep = {"environment.conf": "manifest = a/b\n", "files/b": RUNS, "a": "-> files"}
+    assert "a: is a link that environment.conf" in push(site, deep).output
+    assert push(site, {**conf, "code": RUNS}, ref="test", who="olga").status == 0
+    assert push(site, {**conf, "code": RUNS}).status == 0, "it is reviewed"
+    assert push(site, {**conf, "code/a.pp": "include m"}, ref="topic/red/new").status == 0
 
 
 def test_operators_branches_bring_what_they_like(site: ManagedRepository) -> None:

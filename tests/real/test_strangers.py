@@ -87,6 +87,30 @@ def test_what_comes_past_our_commands_is_told_with_who_and_what(following: Follo
     assert "not by a command on this machine" in text
 
 
+def test_nobody_washes_away_what_is_noted_of_others(following: Following) -> None:
+    slapd, mallory = following.slapd, f"uid=mallory,ou=people,{SUFFIX}"
+    person = {"objectClass": ["inetOrgPerson"], "uid": "mallory", "cn": "m", "sn": "m", "userPassword": "pw"}
+    slapd.add(mallory, person)
+    add_project(slapd, "beta")
+    role = {"objectClass": ["organizationalRole"], "cn": "projectadmin", "roleOccupant": mallory}
+    slapd.add(f"cn=projectadmin,cn=beta,ou=projects,{SUFFIX}", role)
+    theirs = "big.example.org"
+    add_node(slapd, theirs, project="beta")
+    following.current()
+    with slapd.connect(ANNA, "pw") as anna:
+        anna.modify(node_dn(WEB), {"puppetClass": [(ADD, ["seen"])]})
+        checked(anna)
+    following.current()
+    place = node_dn(theirs, "beta")
+    with slapd.connect(mallory, "pw") as many:
+        for number in range(60):
+            many.modify(place, {"puppetVar": [(REPLACE, [f"v{i}={number}{'x' * 4000}" for i in range(60)])]})
+            checked(many)
+    following.current()
+    assert [one["who"] for one in history(following, WEB)] == [f"anna ({ANNA})"]
+    assert f"mallory ({mallory})" in {one["who"] for one in history(following, theirs)}
+
+
 def test_our_own_edits_are_told_once(following: Following) -> None:
     for words in (
         ("node", "add", "our.example.org", "--project", "alpha", "--class", "ntp"),

@@ -131,6 +131,21 @@ def test_guessing_passwords_is_slowed_down_and_tokens_are_not(managed: Managed, 
     assert clone.git("ls-remote", managed.url("alice", word)).returncode == 0
 
 
+def test_guesses_from_elsewhere_keep_nobody_out_who_was_there_before(peopled: Slapd, tmp_path: Path) -> None:
+    """With a proxy that tells who asks, for there is one address on this machine."""
+    managed = Managed(tmp_path / "managed", peopled, proxies=["127.0.0.1"])
+
+    def answer(word: str, address: str) -> int:
+        return _get(managed, basic("bob", word) | {"X-Forwarded-For": address})[0]
+
+    with managed.serving():
+        assert answer(password("bob"), "198.51.100.7") == 200
+        guesses = [answer(f"guess{number}", f"203.0.113.{number}") for number in range(60)]
+        assert set(guesses) == {401, 429} and guesses[-1] == 429
+        assert answer(password("bob"), "198.51.100.7") == 200, "where bob was before"
+        assert answer(password("bob"), "192.0.2.1") == 429, "elsewhere he waits with them"
+
+
 def _get(
     managed: Managed,
     headers: dict[str, str],

@@ -147,6 +147,9 @@ TAKES = {
     "modules/m/lib/puppet/functions/own.rb": OWN,
     "modules/m/lib/puppet/type/own.rb": OWN,
     "modules/m/lib/puppet/reports/own.rb": OWN,
+    "modules/m/files/own.rb": OWN,
+    "modules/m/lib/facter/own.rb": OWN,
+    "manifests/runtime.pp": "$a = Runtime[ruby, '../files/own'] <= Runtime[ruby, 'Object']",
     "environment.conf": f"config_version = get\nmodulepath = {THEIRS}/../project_blue/modules\n",
     "manifests/program.pp": f"$a = generate('/bin/cat', '{KEY}')",
     "modules/m/templates/a.erb": f"<%= File.read('{KEY}') %>",
@@ -192,6 +195,9 @@ def test_reviewed_code_lets_none_of_it_in(by_default: ManagedRepository) -> None
     assert named == TAKES.keys()
     done = by_default.push([{"ref": "project/red", "files": harmless}], who="mia")
     assert done.status == 0, done.output
+    by_default.reset()
+    done = by_default.push([{"ref": "project/red", "files": by_data(Path("/x"))}], who="mia")
+    assert done.status and " modules/m/files/own.rb: Puppet code can have puppetserver load any" in done.output
 
 
 def test_in_one_process_members_have_the_authority_and_everybodys_catalogs(site: Site) -> None:
@@ -216,6 +222,27 @@ def test_in_one_process_members_have_the_authority_and_everybodys_catalogs(site:
     assert SECRET in found[str(data / f"{DB}.yaml")] and f"{SECRET}-blue" in found[str(data / f"{BLUE}.yaml")]
     for name in (BLUE, DB):
         assert f"code of project red on {name}" in catalog(site, name)[1]
+    # Where no manifest says it: data name a class of Ruby, and Puppet loads the file of that name.
+    site.loot.unlink()
+    site.repository.reset()
+    done = site.repository.push([{"ref": "project/red", "files": by_data(site.loot)}], who="mia")
+    assert done.status == 0, done.output
+    assert branch_manager(["--config", str(configuration), "deploy"]) == 0
+    catalog(site, RED)
+    assert site.loot.read_text() == str(SERVER)
+
+
+def by_data(loot: Path) -> dict[str, str]:
+    """Return files of which none is below lib/ but one that says nothing, and no call is made but lookup()."""
+    options = {key: {"convert_to": "Type"} for key in ("a", "b")}
+    data = {"lookup_options": options, "a": "Runtime[ruby, '../files/own']", "b": "Runtime[ruby, 'Object']"}
+    return {
+        "manifests/site.pp": "node default { $x = lookup('a') <= lookup('b') }",
+        "hiera.yaml": "version: 5\nhierarchy: [{name: a, path: a.yaml}]\n",
+        "data/a.yaml": yaml.safe_dump(data),
+        "modules/m/lib/facter/x": "",
+        "modules/m/files/own.rb": f"File.write({str(loot)!r}, Process.uid.to_s)",
+    }
 
 
 def bootstrap(certname: str, ssldir: Path, port: int) -> None:
