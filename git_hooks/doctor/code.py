@@ -9,8 +9,8 @@ from enc.doctor.findings import Finding, fault, note, ok
 from enc.programs import sandbox
 from enc.settings import BranchSettings
 from enc.terms.program_words import why
-from git_hooks.puppet_code.calls import Kind
-from git_hooks.puppet_code.worker import ParserMissing, Worker
+from git_hooks.puppet_code.calls import Kind, ParserMissing
+from git_hooks.puppet_code.worker import Worker
 
 
 def types(program: Path | None, bwrap: Path = sandbox.BWRAP) -> Iterator[Finding]:
