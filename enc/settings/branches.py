@@ -282,6 +282,11 @@ class PushSettings(Section):
     modulepath: tuple[str, ...] = ()
     """Directories outside of the tree that environment.conf may name in its modulepath, such as
     /etc/puppet/private/modules. A project's branch may name what a branch of no project names."""
+    syntax: Literal["check", "off"] = "check"
+    """Whether a push is refused that brings Puppet code, templates, Ruby or data that cannot be read."""
+    require_checks: tuple[str, ...] = ()
+    """Branches, such as production or project/* (`*` stands for anything), to which nothing comes that could not be
+    checked, because this machine has no Puppet or the file is too large. Elsewhere pushers are told."""
     file_bytes: int = 10_485_760
     """The largest file."""
     push_bytes: int = 268_435_456

@@ -43,6 +43,8 @@ class Site(NamedTuple):
     """Returns what stands, or stood where the commit left them, at a path of these branches."""
     shown: bool = True
     """puppetserver gets to see the branch: it becomes an environment. Else it is only read, by people."""
+    unchecked: Callable[[str], str] = lambda _: ""
+    """Notes that a file was not checked, for the reason given; returns words if it may not come for that."""
     proposed: str = ""
     """What branches are called on which members of this project propose code; empty: there is no place for that."""
 

@@ -40,7 +40,7 @@ def _examine(call: Call) -> Iterator[Finding]:
     yield from owner.findings(
         lambda: liveness.check(settings),
         lambda: cost.check(settings.branches),
-        lambda: code.check(settings.branches),
+        lambda: code.check(settings.branches, settings.pushes),
     )
     facts = puppet.gather(call.arguments.puppet_confdir, call.arguments.puppetserver_conf)
     yield from puppet.judge(facts, config, settings.branches)

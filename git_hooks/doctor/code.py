@@ -1,16 +1,16 @@
-"""May members let something run on the master, can it be told what would, and is what loads it shut in?"""
+"""May members let something run on the master, can that be told, is code read, and is what loads it shut in?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from enc.doctor.findings import Finding, fault, note, ok
+from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.programs import sandbox
-from enc.settings import BranchSettings
+from enc.settings import BranchSettings, PushSettings
 from enc.terms.program_words import why
-from git_hooks.puppet_code.calls import Kind
-from git_hooks.puppet_code.worker import ParserMissing, Worker
+from git_hooks.puppet_code.calls import Kind, ParserMissing
+from git_hooks.puppet_code.worker import Worker
 
 
 def types(program: Path | None, bwrap: Path = sandbox.BWRAP) -> Iterator[Finding]:
@@ -30,22 +30,32 @@ def types(program: Path | None, bwrap: Path = sandbox.BWRAP) -> Iterator[Finding
     yield ok("types-sandbox", "types are described in a sandbox, as the user nobody")
 
 
-def check(settings: BranchSettings) -> Iterator[Finding]:
+def check(branches: BranchSettings, pushes: PushSettings) -> Iterator[Finding]:
     """Ask Puppet's parser about a line of code, and try the sandbox, where they are needed."""
-    yield from types(settings.types_program)
-    if settings.members_code == "trusted":
+    yield from types(branches.types_program)
+    reviewed = branches.members_code != "trusted"
+    if not reviewed:
         yield note(
             "members-code",
             "members are trusted with puppetserver (branches.members_code): whoever pushes to a project's branch "
             "can do anything on this machine that puppetserver can, also to other projects",
             "if you do not want that, set it to reviewed; docs/pushing.md (Code that runs on the master)",
         )
+    if not reviewed and pushes.syntax == "off":
         return
-    worker = Worker(settings.ruby)
+    worker = Worker(branches.ruby)
+    install = "install puppet-agent on this machine"
     try:
         worker.read("", Kind.MANIFEST, lambda: b"notice('doctor')")
-        yield ok("members-code", "code that members push and that runs on the master must be reviewed")
     except ParserMissing as error:
-        yield fault("members-code", f"members cannot push Puppet code: {error}", "install puppet-agent on this machine")
+        if reviewed:
+            yield fault("members-code", f"members cannot push Puppet code: {error}", install)
+        if pushes.syntax != "off":
+            yield warning("syntax", f"pushes are accepted whose code nobody has read: {error}", install)
+    else:
+        if reviewed:
+            yield ok("members-code", "code that members push and that runs on the master must be reviewed")
+        if pushes.syntax != "off":
+            yield ok("syntax", "a push with code or data that Puppet cannot read is refused")
     finally:
         worker.close()

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
 
+from enc.terms.errors import ToolkitError
+
 
 class Kind(StrEnum):
     """In which of Puppet's two forms code is written."""
@@ -15,6 +17,15 @@ class Kind(StrEnum):
     EPP = "epp"
     PLACED = "pp+"
     """A manifest, of whose calls is told what goes before them (`Call.before`), which takes the parser longer."""
+
+    # Only whether it can be read is told, and not by Puppet's grammar alone: also by what checks it before it compiles.
+    SOUND_MANIFEST = "pp!"
+    SOUND_PLAN = "plan!"
+    SOUND_EPP = "epp!"
+    SOUND_ERB = "erb!"
+    SOUND_RUBY = "rb!"
+    SOUND_YAML = "yaml!"
+    """As Puppet loads data: without values of other classes than Symbol."""
 
 
 class Call(NamedTuple):
@@ -37,15 +48,21 @@ class Reading(NamedTuple):
     fault: str = ""
     """Puppet's words; empty: it can be read."""
     line: int = 0
-    """Where the fault is; 0: not known."""
+    """Where the fault is; 0: not known, or, for a kind that is only read, the end of the code."""
     syntax: bool = False
     """Puppet's grammar does not allow it, so it is never compiled. Else it is the parser that failed."""
     late: bool = False
     """It was not read in the time that there was; with more it might be."""
+    column: int = 0
+    """The character in that line, from 1; 0: not known."""
 
 
 Read = Callable[[str, Kind, Callable[[], bytes]], Reading]
 """Asks Puppet's parser: the code's own name, its kind, how to get it."""
+
+
+class ParserMissing(ToolkitError):
+    """Puppet code cannot be read on this machine."""
 
 
 class UnsoundAnswer(ValueError):
@@ -57,7 +74,8 @@ def parse(answer: bytes) -> Reading:
     try:
         told = json.loads(answer)
         if "fault" in told:
-            return Reading((), str(told["fault"]), int(told["line"]), told["syntax"] is True, told.get("late") is True)
+            place = int(told["line"]), told["syntax"] is True, told.get("late") is True, int(told.get("column", 0))
+            return Reading((), str(told["fault"]), *place)
         calls = told["calls"]
         return Reading(
             tuple(Call(int(line), _plain(name), tuple(given), *map(str, more)) for line, name, given, *more in calls)

@@ -1,6 +1,6 @@
 # Says what Puppet code calls. Started by worker.py, which asks one question after the other on standard input:
 #
-#   KIND LENGTH SECONDS LF, then LENGTH octets (KIND: pp, epp or pp+)
+#   KIND LENGTH SECONDS LF, then LENGTH octets (KIND: pp, epp or pp+; with ! one of syntax.rb)
 #
 # Each answer is one line of JSON on standard output: {"calls": [[line, name, [argument, …]], …]}, or
 # {"fault": words, "line": number, "syntax": boolean} where Puppet cannot read the code; where it is not its syntax, the
@@ -10,7 +10,10 @@
 # each call has a fourth value, a digest: of all statements up to its own in the class that it stands in, with the
 # class's head; of all that it stands in, where that is another definition; else of the file's statements up to its own.
 #
-# Puppet's grammar is all that is used: no environment, no autoloader, no settings of the machine, no evaluation.
+# With ! nobody asks what is called, only whether the code can be read: {"calls": []}, or the first fault, with "column".
+#
+# Puppet's grammar and its validator, Ruby's compiler and Psych are all that is used: no environment, no autoloader, no
+# settings of the machine, no evaluation.
 # So nothing that a question holds is ever run.
 
 require 'digest'
@@ -18,6 +21,7 @@ require 'json'
 require 'puppet'
 require 'puppet/pops'
 require 'timeout'
+require_relative 'syntax'
 
 Model = Puppet::Pops::Model
 LONGEST = 4096 # octets of a literal that is told; a longer one counts as computed
@@ -118,6 +122,10 @@ rescue Timeout::Error
 end
 
 def answer(kind, text)
+  if Syntax::KINDS.include?(kind)
+    found = Syntax.look(kind, text)
+    return found.empty? ? { calls: [] } : { syntax: true, **found }
+  end
   return { fault: 'is not UTF-8', line: 0, syntax: true } unless text.valid_encoding?
   parsed = KEPT.fetch(kind.delete_suffix('+')).parse_string(text, 'code')
   return { calls: [] } if parsed.nil?

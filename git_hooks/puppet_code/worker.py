@@ -26,8 +26,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from enc.terms.errors import ToolkitError
-from git_hooks.puppet_code.calls import Kind, Reading, UnsoundAnswer, parse
+from git_hooks.puppet_code.calls import Kind, ParserMissing, Reading, UnsoundAnswer, parse
 
 _PROGRAM = Path(__file__).parent / "reader.rb"
 RUBIES = ("/opt/puppetlabs/puppet/bin/ruby", "/usr/bin/ruby")
@@ -56,10 +55,6 @@ _BOUNDS = (
     (resource.RLIMIT_CORE, 0),
     (resource.RLIMIT_NOFILE, 64),
 )
-
-
-class ParserMissing(ToolkitError):
-    """Puppet code cannot be read on this machine."""
 
 
 class _Ended(Exception):

@@ -10,7 +10,9 @@ move a branch (policy.py).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from functools import cache, partial
 from math import inf
 from typing import TYPE_CHECKING
@@ -49,6 +51,8 @@ class Examination:
         self._inspection = Inspection(objects, lines, settings)
         self._code = CodeReader(settings.branches.ruby, who)
         self._approvals = Approvals(settings.branches.store)
+        self.unchecked = Counter[str]()
+        """Why files could not be checked, and how many of them."""
 
     @property
     def files(self) -> int:
@@ -127,8 +131,11 @@ class Examination:
         coming: Iterable[ObjectId],
     ) -> Site:
         """Return what operators have; their branches are looked for if a check asks."""
-        if place is None or place.project is None:
+        if place is None:
             return OPERATORS
+        unchecked = partial(self._not_checked, _named(place.branch, self._settings.pushes.require_checks))
+        if place.project is None:
+            return OPERATORS._replace(read=self._code.read, unchecked=unchecked)
         objects = self._objects
 
         @cache
@@ -160,8 +167,26 @@ class Examination:
         shown = not isinstance(place, Proposal)
         proposed = self._rules.proposed(place.project) if shown else ""  # what is there for review needs no way to it
         return Site(
-            False, at, lambda entry: objects.blob(entry.id), reviewed, self._code.read, versions, shown, proposed
+            own=False,
+            at=at,
+            content=lambda entry: objects.blob(entry.id),
+            reviewed=reviewed,
+            read=self._code.read,
+            versions=versions,
+            shown=shown,
+            unchecked=unchecked,
+            proposed=proposed,
         )
+
+    def _not_checked(self, required: bool, why: str) -> str:
+        if required:
+            return f"{why}, and on this branch what cannot be checked is refused (pushes.require_checks)"
+        self.unchecked[why] += 1
+        return ""
+
+
+def _named(branch: BranchName, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(branch, pattern) for pattern in patterns)
 
 
 def _at(objects: Incoming, tree: str, path: str) -> Iterator[Entry]:

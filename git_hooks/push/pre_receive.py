@@ -136,6 +136,7 @@ class Judge:
                 deletes=any(one.move.update.deletes and one.leaving is not None for one in judged),
                 brings=any(not move.update.deletes for move in moves),
                 seconds=time.perf_counter() - began,
+                unchecked=tuple(examination.unchecked.items()),
             )
             return PushVerdict(tuple(verdicts), checked)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from enc.terms.counted import counted
 from enc.terms.errors import ToolkitError, bounded, one_line
 
 SHOWN = 20
@@ -40,6 +41,8 @@ class Checked(NamedTuple):
     brings: bool
     """Commits come."""
     seconds: float
+    unchecked: tuple[tuple[str, int], ...] = ()
+    """Why files could not be checked, and how many of them."""
 
     def line(self) -> str:
         """Return the sentence for the person who pushes."""
@@ -49,7 +52,8 @@ class Checked(NamedTuple):
             found.append(files.get(self.files, f"{self.files} new or changed files are valid"))
         if self.deletes:
             found.append("no node uses what is deleted")
-        return f"checked in {took(self.seconds)}: {', '.join(found)}"
+        left = [f"not checked: {counted(number, 'file')} ({why})" for why, number in self.unchecked]
+        return f"checked in {took(self.seconds)}: {'; '.join([', '.join(found), *left])}"
 
 
 class PushVerdict(NamedTuple):

@@ -120,8 +120,10 @@ def test_who_cannot_be_asked_is_named(site: Site) -> None:
         puppetserver={"urls": ["https://127.0.0.1:1"]},
         mirror={"forge": "gerrit", "url": f"https://127.0.0.1:1{site.base}/no.git", "secret_file": "/no/secret"},
         store=str(site.base / ("s" * 100)),
+        ruby="/bin/false",
     )
     found = site.doctor()
+    assert found["syntax"] == "warning"
     assert found["puppetserver-flush"] == found["mirror-url"] == found["mirror-secret"] == "fault"
     assert found["service-socket"] == "warning"
 

@@ -204,12 +204,12 @@ def test_a_check_may_ask_for_paths_that_are_not_new(bare: Bare, monkeypatch: pyt
 def test_a_check_of_the_whole_tree_is_a_line_too(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> None:
     def check(tree: Tree) -> Iterator[Problem]:
         for entry in tree.at("modules/a/metadata.json"):
-            if (tree.content(entry, 10), tree.content(entry, 9)) == (b"0123456789", None):
+            if (tree.content(entry, 10), tree.content(entry, 9)) == (b"1234567890", None):
                 names = [one.name for directory in tree.at("modules") for one in tree.entries(directory)]
                 yield Problem("modules", f"{names} are not in the list")
 
     monkeypatch.setattr(checks, "CHECKS", (*checks.CHECKS, Check(tree=check)))
-    commit = bare.commit("test", {"modules": {"a": {"metadata.json": "0123456789"}, "b": {"x": ""}}})
+    commit = bare.commit("test", {"modules": {"a": {"metadata.json": "1234567890"}, "b": {"x": ""}}})
     assert look(bare, commit)[1] == ("modules: ['a', 'b'] are not in the list",)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from git_hooks.puppet_code.calls import Call, Kind, Reading
+from git_hooks.puppet_code.calls import Call, Kind, ParserMissing, Reading
 from git_hooks.puppet_code.parser import Parser, _Lane
-from git_hooks.puppet_code.worker import ParserMissing, Worker
+from git_hooks.puppet_code.worker import Worker
 
 
 @pytest.fixture(scope="module")

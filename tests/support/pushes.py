@@ -132,7 +132,8 @@ class ManagedRepository:
             "rules": RULES,
             "members_code": "trusted",  # what runs on the master has tests of its own, and a parser to start
         }
-        document["pushes"] = {"identity": "gitolite", **LIMITS, **ALLOWED, **pushes}
+        # What Puppet's parser says has tests of its own, too.
+        document["pushes"] = {"identity": "gitolite", "syntax": "off", **LIMITS, **ALLOWED, **pushes}
         self.configuration.write_text(yaml.safe_dump(document))
         self.settings = config.load(self.configuration)
         first = None
