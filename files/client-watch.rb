@@ -13,7 +13,7 @@
 #
 # How long it has not served is added up look by look, by the clock that nobody sets, and of the time between two looks
 # no more than two intervals of the timer count: a machine that was suspended was not looked at. The sum is below /run,
-# where a full disk does not reach it.
+# where a full disk does not reach it. So is where the agent has its files, which is asked again when puppet.conf changes.
 #
 # Only Ruby's own library is used: what watches must not depend on what a master sends.
 
@@ -31,6 +31,7 @@ STATE = '/var/lib/puppetmaster'
 MEMORY = "#{STATE}/before/settings"
 LOCK = '/run/puppetmaster-client-watch.lock'
 ABSENCE = '/run/puppetmaster-client-watch.absence'
+PATHS = '/run/puppetmaster-client-watch.paths'
 PATIENCE = 30
 
 # The other master, asked as the agent asks it.
@@ -76,7 +77,7 @@ class Agent
     @certname = config['certname']
     @wanted = config['settings']
     @place = place
-    @paths = ask_paths
+    @paths = recall_paths || ask_paths
   end
 
   # Whether a run is under way: puppet.conf may be in the middle of a change.
@@ -121,7 +122,7 @@ class Agent
 
   def remove_all
     UNITS.each { |unit| FileUtils.rm_f(["#{SYSTEMD}/#{unit}", "#{SYSTEMD}/timers.target.wants/#{unit}"]) }
-    FileUtils.rm_rf([@place, ABSENCE])
+    FileUtils.rm_rf([@place, ABSENCE, PATHS])
     system('systemctl', 'daemon-reload')
     system('systemctl', 'stop', UNITS.first)
     [MEMORY, File.dirname(MEMORY), STATE].each do |directory|
@@ -133,12 +134,38 @@ class Agent
 
   private
 
+  # Each question costs a second of a processor.
   def ask_paths
+    began = Time.now
     words = %w[config print --section agent config agent_catalog_run_lockfile client_datadir]
     said, done = Open3.capture2e(@puppet, *words)
     raise "puppet config print: #{said}" unless done.success?
 
-    said.lines.to_h { |line| line.chomp.split(' = ', 2) if line.include?(' = ') }
+    paths = said.lines.to_h { |line| line.chomp.split(' = ', 2) if line.include?(' = ') }
+    remember(paths) if File.mtime(paths.fetch('config')) < began
+    paths
+  rescue Errno::ENOENT
+    paths || raise
+  end
+
+  def remember(paths)
+    File.write("#{PATHS}.new", JSON.generate('paths' => paths, 'of' => stamp(paths)), perm: 0o600)
+    File.rename("#{PATHS}.new", PATHS)
+  rescue SystemCallError
+    nil # asked again at the next look
+  end
+
+  # What Puppet told of this very puppet.conf.
+  def recall_paths
+    seen = JSON.parse(File.read(PATHS))
+    seen['paths'] if seen['of'] == stamp(seen['paths'])
+  rescue SystemCallError, JSON::ParserError, TypeError, NoMethodError
+    nil
+  end
+
+  def stamp(paths)
+    file = File.stat(paths['config'])
+    [@puppet, file.ino, file.size, file.mtime.to_r.to_s]
   end
 
   def configured
