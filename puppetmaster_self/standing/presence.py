@@ -77,9 +77,7 @@ def announce(settings: Settings, machine: Machine, journal: Journal, tell: Tell)
     if value == said or not memory.parent.exists():
         return
     try:
-        words = ("puppet", "config", "print", "certname", "--section", "agent")
-        certname = Certname(machine.run(*words, timeout=60).output.strip().rpartition("\n")[2])
-        _write(settings, certname, None if value == _NOBODY else value)
+        _write(settings, _own_name(machine, journal), None if value == _NOBODY else value)
     except ToolkitError as error:
         tell(f"LDAP has not been told yet that this instance is {journal.state}: {error}")
         return
@@ -87,6 +85,14 @@ def announce(settings: Settings, machine: Machine, journal: Journal, tell: Tell)
         whole_file.write(memory, f"{value}\n".encode(), mode=0o600, survives=Strength.POWER_CUT)
     except NotWritten as error:
         tell(f"LDAP knows that this instance is {journal.state} and is told again: {error}")
+
+
+def _own_name(machine: Machine, journal: Journal) -> Certname:
+    """Return this instance's name: the one that it became a master with, or what Puppet says (about a second)."""
+    if "certname" in journal.opened:
+        return Certname(journal.opened["certname"])
+    words = ("puppet", "config", "print", "certname", "--section", "agent")
+    return Certname(machine.run(*words, timeout=60).output.strip().rpartition("\n")[2])
 
 
 def _write(settings: Settings, certname: Certname, value: str | None) -> None:

@@ -19,7 +19,9 @@ from tests.support.transports import free_port
 REPOSITORY = Path(__file__).parents[2]
 _PUPPET = """#!/bin/sh
 case $1 in
-config) echo asked >>"$0.asked"; printf 'config = %s\\nagent_catalog_run_lockfile = /none\\nclient_datadir = /none\\n' "$0.conf";;
+config)
+    echo asked >>"$0.asked"
+    printf 'config = %s\\nagent_catalog_run_lockfile = /none\\nclient_datadir = /none\\n' "$0.conf";;
 apply) rm -r /var/lib/puppetmaster/before/settings;;
 esac
 """
