@@ -143,15 +143,18 @@ def settings(machine: Machine) -> list[str]:
 
 
 def waits_for(machine: Machine, wanted: list[str], timeout: float = 240) -> None:
-    """Wait until the agent is configured so; whenever puppet.conf has another text, Puppet is asked."""
+    """Wait until the agent is configured so; Puppet is asked about a new text of puppet.conf that has the ssldir."""
     deadline = time.monotonic() + timeout
-    asked, found = "", settings(machine)
-    while found != wanted:
+    asked, found = "", list[str]()
+    while True:
+        text = machine.read("/etc/puppet/puppet.conf")
+        if text != asked and (MASTERS in text) == wanted[1].startswith(MASTERS):
+            asked, found = text, settings(machine)
+            if found == wanted:
+                return
         log = machine.run("journalctl", "-q", "-n", "20", "-o", "cat", "-u", WATCH).stdout
         assert time.monotonic() < deadline, f"{found} instead of {wanted}: {log}"
         time.sleep(1)
-        if (text := machine.read("/etc/puppet/puppet.conf")) != asked:
-            asked, found = text, settings(machine)
 
 
 HERE = [str(CENTRAL), SSL]

@@ -83,7 +83,6 @@ def left_over(machine: Machine, before: Mapping[str, str]) -> set[str]:
 
 def cut_off(machine: Machine, step: str, *there: str) -> None:
     """Cut the power in the middle of a step of `enable`, when `there` succeeds: at the next boot all is as before."""
-    agent(machine)
     before = look(machine, SELF_MASTER)
     done(machine, "systemd-run", "--quiet", "--unit=by-hand", SELF, "enable")
     wait(machine, step, lambda: f'"step":"{step}"' in machine.read(JOURNAL))
