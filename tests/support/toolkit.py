@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import io
 import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "files/requirements.lock"
+CACHE = ROOT / ".cache/wheels"
 PREFIX = "/opt/puppetmaster-toolkit"
+_PYTHONS = ("3.11", "3.13")
 _LEFT_OUT = shutil.ignore_patterns(".*", "tests", "docs", "build", "*.egg-info", "__pycache__")
 
 PACKAGES = """set -e
@@ -51,9 +56,26 @@ def wheels(place: Path) -> Path:
     """Return a directory below `place` with the toolkit and all that is locked, for the Pythons of Debian 12 and 13."""
     made = place / "wheels"
     _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(made), str(_source(place)))
-    for python in ("3.11", "3.13"):
-        _pip("download", "--no-deps", "--python-version", python, "--dest", str(made), "-r", str(LOCK))
+    for wheel in _locked().iterdir():
+        shutil.copyfile(wheel, made / wheel.name)
     return made
+
+
+def _locked() -> Path:
+    """Return the directory with what is locked; it is fetched once, by one process while others wait."""
+    words = " ".join((*_PYTHONS, LOCK.read_text()))
+    place = CACHE / hashlib.sha256(words.encode()).hexdigest()[:16]
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            for old in (one for one in CACHE.iterdir() if one.is_dir()):
+                shutil.rmtree(old)
+            made = Path(tempfile.mkdtemp(dir=CACHE))
+            for python in _PYTHONS:
+                _pip("download", "--no-deps", "--python-version", python, "--dest", str(made), "-r", str(LOCK))
+            made.rename(place)
+    return place
 
 
 def _source(place: Path) -> Path:
