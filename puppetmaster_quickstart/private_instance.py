@@ -33,6 +33,7 @@ import yaml
 
 from enc.terms.names import Certname
 from enc.terms.program_words import why
+from puppetmaster_quickstart import compiled_ruby
 from puppetmaster_quickstart.owned_process import OwnedProcess, ProcessFailed, start_time
 from puppetmaster_quickstart.private_agent import AgentRun
 from puppetmaster_quickstart.puppetserver_files import check_base
@@ -153,6 +154,11 @@ class PrivateInstance:
         return self.base / "own"
 
     @property
+    def ruby(self) -> Mapping[str, str]:
+        """What its Ruby needs to find packages that are compiled already."""
+        return compiled_ruby.environment("/var", "/run", "/etc")
+
+    @property
     def hosts(self) -> str:
         """The names that it knows."""
         own = f"127.0.1.1 {self.certname} {self.certname.short}"
@@ -192,7 +198,7 @@ class PrivateInstance:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 cwd="/",
-                env={**self.environment, **(environment or {})},
+                env={**self.environment, **self.ruby, **(environment or {})},
                 timeout=timeout,
                 check=False,
             )
