@@ -25,8 +25,10 @@ if RUBY_ENGINE == 'ruby'
 
     def self.keep(compiled, place)
       Dir.mkdir(KEPT) unless File.directory?(KEPT)
-      File.binwrite("#{place}.#{Process.pid}", compiled.to_binary)
-      RENAME.call("#{place}.#{Process.pid}", place)
+      # By chance, for machines that share the directory have processes of the same number.
+      aside = "#{place}.#{Random.urandom(8).unpack1('H*')}"
+      File.binwrite(aside, compiled.to_binary)
+      RENAME.call(aside, place)
       compiled
     rescue SystemCallError
       compiled
