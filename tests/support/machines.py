@@ -56,7 +56,7 @@ cp /etc/resolv.conf "$root/etc/resolv.conf"
 # As mmdebstrap had it: this machine's certificates and proxy, too
 cp -a /etc/apt/apt.conf.d/. "$root/etc/apt/apt.conf.d/" 2>/dev/null || :
 cp -a /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
-chroot "$root" apt-get -q update
+# By the lists that mmdebstrap has left
 chroot "$root" apt-get -q -y install --no-install-recommends --download-only "$@"
 mkdir -p "$debs"
 cp "$root"/var/cache/apt/archives/*.deb "$debs/"
@@ -123,11 +123,8 @@ def base_root(suite: str = SUITE) -> Path:
 
 def _make_root(suite: str, made: Path, sources: Sequence[str]) -> None:
     root, debs = made / "root", made / "debs"
-    include = ",".join(PACKAGES)
-    checked(
-        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", suite, str(root), "-"],
-        "\n".join(sources) + "\n",
-    )
+    how = ("--quiet", "--variant=minbase", "--skip=cleanup/apt/lists", f"--include={','.join(PACKAGES)}")
+    checked(["mmdebstrap", *how, suite, str(root), "-"], "\n".join(sources) + "\n")
     (root / "etc/apt/sources.list").write_text("\n".join(sources) + "\n")
     checked(["unshare", "--mount", "sh", "-c", _IN_CHROOT, "sh", str(root), str(debs), *OFFERED])
     index(debs)
