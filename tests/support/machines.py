@@ -75,12 +75,15 @@ cloud_config_modules: [runcmd]
 _FACTER = 'facts : { blocklist : [ "augeas", "augeasversion" ] }\n'
 """Without the version of Augeas, a quarter of what a run of Puppet's agent costs: it reads all lenses for that."""
 
-_RUBY, _RUBY_BEGINS = "/srv/ruby", "/usr/local/lib/site_ruby/rubygems/defaults/operating_system.rb"
+_RUBY, _RUBY_BEGINS = "/usr/local/lib/compiled-ruby", "/usr/local/lib/site_ruby/rubygems/defaults/operating_system.rb"
 _FIRST_RUBY = f"""require '{_RUBY}/compiled_ruby'
 own = $LOAD_PATH.map {{ |place| "#{{place}}/rubygems/defaults/operating_system.rb" }} - [__FILE__]
 load own.find {{ |file| File.exist?(file) }}
 """
-"""What each Ruby in a machine reads first: one that keeps what packages were compiled to, then Debian's own."""
+"""What each Ruby in a machine reads first: one that keeps what packages were compiled to, then Debian's own.
+
+All machines write to that directory, so it is where no look (machine_look.py) goes.
+"""
 
 _BOOT = r"""set -eu
 work=$1 lower=$2 seed=$3 cgroups=$4; shift 4
