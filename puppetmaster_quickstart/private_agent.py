@@ -17,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from enc.terms.names import Certname
+from puppetmaster_quickstart import compiled_ruby
 from puppetmaster_quickstart.owned_process import ProcessFailed
 from puppetmaster_quickstart.puppetserver_files import check_base, setting_lines
 
@@ -143,6 +144,7 @@ class PrivateAgent:
         foreign = ("RUBY", "GEM_", "BUNDLE_", "FACTER_")
         environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
         environment |= {f"FACTER_{name}": value for name, value in self.settings.facts.items()}
+        environment |= compiled_ruby.environment()
         try:
             done = subprocess.run(
                 command,

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from enc.programs.entrypoint import run as run_entry_point
 from enc.terms.errors import ExitStatus, ToolkitError, UsageError
-from puppetmaster_quickstart import change_chapters, instance_chapters, site_chapters
+from puppetmaster_quickstart import change_chapters, compiled_ruby, instance_chapters, site_chapters
 from puppetmaster_quickstart.cast import DEMO, WEB_1, branch_of
 from puppetmaster_quickstart.servers import Servers
 from puppetmaster_quickstart.stage import Stage
@@ -59,6 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     def work() -> int:
         base, action = Path(arguments[0]).absolute(), (list(arguments[1:]) or ["start"])[0]
         servers = Servers(base, base.parent / ".cache/puppetserver")
+        compiled_ruby.use(base.parent / ".cache/ruby")
         if action == "stop":
             servers.stop()
             print("Everything is stopped. The files are left in", os.path.relpath(base))

@@ -72,6 +72,11 @@ class WholeInstance(PrivateInstance):
         super().__init__(base, certname, master, ways[8140])
         self._ways = ways
 
+    @property
+    def ruby(self) -> Mapping[str, str]:
+        """Nothing: it does not see where that is."""
+        return {}
+
     def start(self) -> None:
         """Switch it on, made anew if there is nothing below `own`; raise `ProcessFailed` if that cannot be."""
         if os.geteuid() != 0:

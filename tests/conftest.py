@@ -10,7 +10,7 @@ import pytest
 hypothesis.settings.register_profile("no clock", deadline=None)
 hypothesis.settings.load_profile("no clock")  # a busy machine is no fault of an example
 
-pytest_plugins = ["tests.support.puppetserver", "tests.support.disks"]
+pytest_plugins = ["tests.support.puppetserver", "tests.support.disks", "tests.support.ruby"]
 LONG = (
     "test_module_applied.py",
     "test_project_master.py",

@@ -21,6 +21,7 @@ from puppetmaster_quickstart.cast import WEB_1, WEB_2
 from puppetmaster_quickstart.owned_process import start_time
 from puppetmaster_quickstart.whole_instance import groups
 from tests.support.puppetserver import CACHE
+from tests.support.ruby import COMPILED
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,6 +82,7 @@ def base() -> Iterator[Path]:
         checkout = Path(home) / "a checkout"
         (checkout / ".cache").mkdir(parents=True)
         (checkout / ".cache/puppetserver").symlink_to(CACHE)
+        (checkout / ".cache/ruby").symlink_to(COMPILED)
         base = checkout / ".quickstart"
         yield base
         quickstart(base, "stop")

@@ -18,7 +18,7 @@ import yaml
 from tests.support.central_site import HIERA, MODULE
 from tests.support.certificates import Authority
 from tests.support.layers import with_login
-from tests.support.machines import Machine, Network, checked
+from tests.support.machines import SEED, Machine, Network, checked
 from tests.support.posix_slapd import PosixSlapd
 from tests.support.puppet_module import PARTS, ROOT
 
@@ -114,6 +114,9 @@ def access_site(base: Path, data: dict[str, object]) -> Iterator[AccessSite]:
             "/etc/puppet/puppet.conf": f"[main]\ncertname = {INSTANCE}\ntrusted_external_command = {TRUSTED}\n",
             TRUSTED: """#!/bin/sh\necho '{"project": "red"}'\n""",
             "/root/.ssh/authorized_keys": "",
+            # cloud-init makes a local account, debian.
+            f"{SEED}/user-data": "#cloud-config\n",
+            f"{SEED}/meta-data": "instance-id: i-1\nlocal-hostname: web-1\n",
         }
         host = network.host("web", INSTANCE_ADDRESS)
         machine = Machine(base / "machine", "web-1", host, files, prepared=with_login())

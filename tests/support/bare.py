@@ -54,6 +54,13 @@ def write(objects: Path, kind: str, content: bytes, name_bytes: int = 20) -> str
     return name
 
 
+def commit_text(tree: str, *parents: str) -> bytes:
+    """Return the commit that `git commit-tree -m "a change"` would make here."""
+    lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
+    lines += [f"{who} A <a@example.org> 1700000000 +0000" for who in ("author", "committer")]
+    return "\n".join((*lines, "", "a change", "")).encode()
+
+
 class Bare:
     """One bare repository, and the store and environments that belong to it."""
 
@@ -96,8 +103,7 @@ class Bare:
 
     def commit_tree(self, branch: str, tree: str, *, parent: str | None = None) -> ObjectId:
         """Let `branch` show `tree`."""
-        arguments = ("-p", parent) if parent else ()
-        commit = ObjectId(git(self.path, "commit-tree", tree, "-m", "a change", *arguments))
+        commit = ObjectId(self.write("commit", commit_text(tree, *([parent] if parent else []))))
         git(self.path, "update-ref", BranchName(branch).ref, commit)
         return commit
 

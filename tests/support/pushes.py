@@ -39,7 +39,7 @@ from enc.settings import config
 from git_hooks.push.install import install
 from git_hooks.push.service import Service, socket_path
 from git_hooks.repository.trees import DIRECTORY, FILE, LINK, PROGRAM, Entry, parse_tree, render_tree
-from tests.support.bare import Bare, git
+from tests.support.bare import Bare, commit_text, git, write
 from tests.support.slapd import ADD, Slapd
 
 CASES = Path(__file__).parent.parent / "cases" / "pushes"
@@ -147,6 +147,8 @@ class ManagedRepository:
         git(base, "clone", "-q", "--mirror", "--shared", str(self.bare.path), str(self._client))
         self._before = self.refs()
         self._fsck = True
+        self._writer = _Objects(self._client, len(self._before["refs/heads/test"]) // 2)
+        self._read_before: dict[str, bytes] = {}
 
     @contextmanager
     def serving(self) -> Iterator[Service]:
@@ -254,19 +256,19 @@ class ManagedRepository:
             parent = self._one_commit(parent, wanted["first"])
         if wanted.get("orphan"):
             parent = None
-        base = {} if wanted.get("orphan") else self._read(git(self._client, "rev-parse", f"{parent}^{{tree}}"))
+        base = {} if wanted.get("orphan") else self._read(self._tree_of(parent))
         commit = self._one_commit(parent, wanted, base)
         if "claims" in wanted:
-            head, _, message = git(self._client, "cat-file", "commit", commit).partition("\n\n")
-            text = f"{head}\nparent {self._before[self.full(wanted['claims'])]}\n\n{message}\n"
-            commit = git(self._client, "hash-object", "-t", "commit", "-w", "--stdin", stdin=text.encode())
+            head, _, message = self._object("commit", commit).decode().partition("\n\n")
+            text = f"{head}\nparent {self._before[self.full(wanted['claims'])]}\n\n{message}"
+            commit = self._writer.write("commit", text.encode())
         if not wanted.get("tag"):
             return commit
         text = f"object {commit}\ntype commit\ntag t\ntagger A <a@example.org> 1700000000 +0000\n\nt\n"
-        return git(self._client, "hash-object", "-t", "tag", "-w", "--stdin", stdin=text.encode())
+        return self._writer.write("tag", text.encode())
 
     def _one_commit(self, parent: str | None, wanted: Mapping[str, Any], base: dict[str, Any] | None = None) -> str:
-        content = self._read(git(self._client, "rev-parse", f"{parent}^{{tree}}")) if base is None else base
+        content = self._read(self._tree_of(parent)) if base is None else base
         for path, value in wanted.get("files", {}).items():
             _put(content, path.split("/"), value)
         raw: dict[str, list[Entry]] = {}
@@ -274,13 +276,11 @@ class ManagedRepository:
             raw[directory] = [self._raw(entry) for entry in entries]
             if directory:
                 _put(content, directory.split("/"), {}, keep=True)
-        writer = _Objects(self._client)
-        tree = writer.tree(content, raw, "")
-        parents = ("-p", parent) if parent else ()
-        return git(self._client, "commit-tree", tree, "-m", "a change", *parents)
+        tree = self._writer.tree(content, raw, "")
+        return self._writer.write("commit", commit_text(tree, *([parent] if parent else [])))
 
     def _raw(self, wanted: Mapping[str, Any]) -> Entry:
-        writer = _Objects(self._client)
+        writer = self._writer
         name = bytes.fromhex(wanted["hex"]) if "hex" in wanted else wanted["name"].encode()
         mode = int(str(wanted.get("mode", "100644")), 8)
         if "id" in wanted:
@@ -294,34 +294,46 @@ class ManagedRepository:
 
     def _bomb(self, depth: int) -> str:
         """Make a tree that holds ten times itself, and that `depth` times."""
-        writer = _Objects(self._client)
+        writer = self._writer
         tree = writer.tree({"f": "x"}, {}, "")
         for _ in range(depth):
             tree = writer.raw_tree([Entry(DIRECTORY, f"d{n}", tree) for n in range(10)])
         return tree
 
     def _read(self, tree: str) -> dict[str, Any]:
-        size = len(tree) // 2
-        raw = subprocess.check_output(["git", "-C", str(self._client), "cat-file", "tree", tree])
-        return {entry.name: self._read(entry.id) if entry.is_directory else entry for entry in parse_tree(raw, size)}
+        entries = parse_tree(self._object("tree", tree), len(tree) // 2)
+        return {entry.name: self._read(entry.id) if entry.is_directory else entry for entry in entries}
+
+    def _tree_of(self, commit: str | None) -> str:
+        assert commit is not None
+        return self._object("commit", commit).split(b"\n", 1)[0].decode().removeprefix("tree ")
+
+    def _object(self, kind: str, name: str) -> bytes:
+        """Return an object's content, which is always the same: git is asked once."""
+        if name not in self._read_before:
+            command = ["git", "-C", str(self._client), "cat-file", kind, name]
+            self._read_before[name] = subprocess.check_output(command)
+        return self._read_before[name]
 
 
 class _Objects:
-    """Writes objects into the client's repository."""
+    """Writes objects into the client's repository, without git, which costs a process each time."""
 
-    def __init__(self, client: Path) -> None:
-        self._client = client
+    def __init__(self, client: Path, name_bytes: int) -> None:
+        self._objects, self._name_bytes = client / "objects", name_bytes
+
+    def write(self, kind: str, content: bytes) -> str:
+        return write(self._objects, kind, content, self._name_bytes)
 
     def blob(self, content: object) -> str:
         if isinstance(content, Mapping):
             data = b"" if "bytes" not in content else os.urandom(content["bytes"] // 2).hex().encode()
         else:
             data = str(content).encode()
-        return git(self._client, "hash-object", "-w", "--stdin", stdin=data)
+        return self.write("blob", data)
 
     def raw_tree(self, entries: list[Entry]) -> str:
-        arguments = ("hash-object", "-t", "tree", "-w", "--literally", "--stdin")
-        return git(self._client, *arguments, stdin=render_tree(entries))
+        return self.write("tree", render_tree(entries))
 
     def tree(self, content: Mapping[str, Any], raw: Mapping[str, list[Entry]], path: str) -> str:
         entries = []

@@ -67,7 +67,7 @@ esac""",
 verb=$1; shift; unit=${*: -1}
 case $verb in
 start) : >"$R/system/active/$unit";;
-stop) rm -f "$R/system/active/$unit" "$R/system/queued/$unit";;
+stop) for it in "$R"/system/{active,queued}/"$unit"; do [ ! -e "$it" ] || rm "$it"; done;;
 list-jobs) for unit in "$R"/system/queued/*; do echo "7 ${unit##*/} start waiting"; done;;
 list-units) for unit in "$R"/system/active/*; do echo "${unit##*/} loaded active running x"; done;;
 is-active) [ -e "$R/system/active/$unit" ] && echo active || { echo inactive; exit 3; };;
@@ -101,7 +101,7 @@ case " $* " in
 *" --purge --force-remove-reinstreq "*) rm "$R/system/packages/${*: -1}";;
 esac""",
     "dpkg-query": r"""
-for package in "$R"/system/packages/*; do said=$(cat "$package"); echo "${said:-ii } ${package##*/}"; done""",
+for package in "$R"/system/packages/*; do IFS= read -r said <"$package"; echo "${said:-ii } ${package##*/}"; done""",
     "dpkg-statoverride": r"""
 case $1 in
 --list) for path in "$R"/system/overrides/*; do [ ! -e "$path" ] || echo "puppet puppet 0750 /${path##*/}"; done;;
