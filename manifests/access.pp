@@ -7,7 +7,7 @@
 # For Debian's packages. What holds while LDAP is away, and what the directory needs, is in docs/access.md.
 #
 # @example In the site's hiera data
-#   puppetmaster::access::uris: [ldap://ldap.example.org]
+#   puppetmaster::access::uris: [ldaps://ldap.example.org]
 #   puppetmaster::access::suffix: dc=example,dc=org
 #   puppetmaster::access::bind_dn: cn=instances,ou=services,dc=example,dc=org
 #   puppetmaster::access::ldap_secret: ENC[…]
@@ -150,6 +150,14 @@ class puppetmaster::access (
     $people_base = if $people { $people } else { "ou=people,${suffix}" }
     $allowed = ([$group] + $login_groups + $sudo_groups).unique
 
+    # From 2.10 on, SSSD has an account of its own, and its unit gives the file to that one's group at each start; before,
+    # SSSD refuses a file that a group may read.
+    $of_sssd = $facts['os']['name'] ? {
+      'Debian' => versioncmp($facts['os']['release']['major'], '13') >= 0,
+      'Ubuntu' => versioncmp($facts['os']['release']['major'], '25.04') >= 0,
+      default  => false,
+    }
+
     # What was before is noted before anything changes.
     puppetmaster::directory { ['/var/lib/puppetmaster/before', $before]:
       mode    => '0700',
@@ -167,7 +175,9 @@ class puppetmaster::access (
     }
     -> file { $sssd:
       ensure    => file,
-      mode      => '0600',
+      owner     => 'root',
+      group     => if $of_sssd { 'sssd' } else { 'root' },
+      mode      => if $of_sssd { '0640' } else { '0600' },
       show_diff => false,
       content   => Sensitive(epp('puppetmaster/access/sssd.conf.epp', {
             'project'       => $project,
