@@ -150,9 +150,9 @@ class puppetmaster::access (
     $people_base = if $people { $people } else { "ou=people,${suffix}" }
     $allowed = ([$group] + $login_groups + $sudo_groups).unique
 
-    # From 2.10 on, SSSD has an account of its own, and its unit gives the file to that one's group at each start; before,
-    # SSSD refuses a file that a group may read.
-    $of_sssd = $facts['os']['name'] ? {
+    # From 2.10 on, SSSD can have an account of its own, so its unit lets the file's group read at each start, whichever
+    # that is; before, SSSD refuses a file that a group may read.
+    $own_account = $facts['os']['name'] ? {
       'Debian' => versioncmp($facts['os']['release']['major'], '13') >= 0,
       'Ubuntu' => versioncmp($facts['os']['release']['major'], '25.04') >= 0,
       default  => false,
@@ -175,9 +175,7 @@ class puppetmaster::access (
     }
     -> file { $sssd:
       ensure    => file,
-      owner     => 'root',
-      group     => if $of_sssd { 'sssd' } else { 'root' },
-      mode      => if $of_sssd { '0640' } else { '0600' },
+      mode      => if $own_account { '0640' } else { '0600' },
       show_diff => false,
       content   => Sensitive(epp('puppetmaster/access/sssd.conf.epp', {
             'project'       => $project,

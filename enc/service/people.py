@@ -57,7 +57,7 @@ def with_roles(
 ) -> Person:
     """Return the person whose entry that is, with their roles; asks nobody."""
     table = table or table_of(settings)
-    return Person(str(uid), entry.dn, frozenset(holdings(entry.dn, groups, settings, table)), table)
+    return Person(str(uid), entry.dn, frozenset(holdings(entry.dn, groups, settings, table)), table, entry.uuid)
 
 
 def look_up(
@@ -68,7 +68,7 @@ def look_up(
     base, asked = _above_all((settings.people_base, *places)), _filter_of(uid, settings)
     known = _read(asked)
     if base and known is not None:
-        attributes = ("objectClass", *LISTS, *dict.fromkeys(leaf.attribute for leaf in known.leaves()))
+        attributes = ("objectClass", "entryUUID", *LISTS, *dict.fromkeys(leaf.attribute for leaf in known.leaves()))
         records = source.search(base, f"(|{asked}{_GROUPS}{_projects(settings)})", attributes=attributes)
         found = [one for one in records if known.matches(one) and dn.is_below(one.dn, settings.people_base)]
         if found:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import pytest
 from ldap3 import Connection
 
+from enc.directory.edits import DirectoryEditor
+from enc.settings import DirectorySettings, Settings
 from tests.real.conftest import SlapdMaker
 from tests.support.slapd import ADD, DELETE, REPLACE, Refused, Slapd, checked
 
@@ -570,6 +572,28 @@ def test_the_account_of_instances_reads_only_what_they_need(site: Slapd) -> None
     finally:
         site.stop()
         site.directory.restore(home.data_dir / "backup.ldif")
+        site.start()
+
+
+def test_whoever_may_read_is_bound_by_no_size_page_by_page(site: Slapd) -> None:
+    """Our commands read so. slapd's limits know no groups in groups: an operator by way of one is nobody to them."""
+    numbers = [f"cn={number},ou=gid,ou=numbers,{S}" for number in range(2000, 2600)]
+    settings = Settings(directory=DirectorySettings(uris=(site.ldap_uri,), suffix=S))
+    try:
+        site.load_ldif("\n".join(f"dn: {place}\nobjectClass: device\ncn: {place[3:7]}\n" for place in numbers))
+        group = {"objectClass": ["groupOfNames"], "cn": "deputies", "member": f"uid=zoe,ou=people,{S}"}
+        with site.connect() as manager:
+            Do("add", f"cn=deputies,ou=groups,{S}", group)(manager)
+            change("cn=operators,ou=groups", ADD, "member", f"cn=deputies,ou=groups,{S}")(manager)
+        for who in ("zoe", "mia"):
+            with DirectoryEditor(settings, (f"uid={who},ou=people,{S}", PASSWORD)) as editor:
+                assert len(editor.find(f"ou=gid,ou=numbers,{S}", "(cn=*)")) == len(numbers)
+        with _as(site, "zoe") as zoe:
+            zoe.search(f"ou=gid,ou=numbers,{S}", "(cn=*)")
+            assert len(zoe.response or ()) == 500
+    finally:
+        site.stop()
+        site.directory.restore(site.directory.home.data_dir / "backup.ldif")
         site.start()
 
 

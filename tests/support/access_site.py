@@ -179,7 +179,9 @@ def access_site(base: Path, data: dict[str, object]) -> Iterator[AccessSite]:
         site.machine = Machine(base / "machine", "web-1", host, files, suite, prepared=with_login(suite))
         stack.callback(site.machine.stop)
         site.machine.boot()
-        prepare = f"chmod 755 {TRUSTED} && tar -C / -xf /site.tar && rm /site.tar && apt-get -q update"
+        # A cloud image's account, which cloud-init makes, unless it finds nothing to do
+        account = "{ getent passwd debian || useradd --create-home debian; }"
+        prepare = f"{account} && chmod 755 {TRUSTED} && tar -C / -xf /site.tar && rm /site.tar && apt-get -q update"
         with ThreadPoolExecutor(1) as meanwhile:
             populated = meanwhile.submit(site.populate)
             done = site.machine.run("sh", "-c", f"cloud-init status --wait; {prepare}", timeout=180)
