@@ -174,10 +174,10 @@ def _posix(call: Call) -> int:
         for project in wanted or sorted(desk.source.project_names()):
             try:
                 record = belonging.project_entry(project, desk)
-                role = desk.editor.read(belonging.role_place(project, desk))
+                roles = belonging.role_records(project, desk)
                 receipts.append(
                     posix.reconcile(
-                        desk, project, record, role, gid=gid, reason=arguments.reason, dry_run=arguments.dry_run
+                        desk, project, record, roles, gid=gid, reason=arguments.reason, dry_run=arguments.dry_run
                     )
                 )
             except DirectoryUnreachable:

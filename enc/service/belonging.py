@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from enc.directory.ldap_store import LdapSource
-from enc.edits.change import making
+from enc.edits.change import apply, making
 from enc.edits.wanted import to_hold
 from enc.rights.groups import DEEPEST, Group, Groups, normal
 from enc.rights.roles import MEMBER, PROJECTADMIN, Held, Role, table_of
-from enc.service import people
+from enc.service import people, posix
 from enc.service.desk import Desk, PlannedEdit, Receipt
-from enc.service.lists import Edited, shown, steps_of, with_names
+from enc.service.lists import Edited, shown, with_names
 from enc.settings import Settings
 from enc.terms import dn
 from enc.terms.errors import Conflict, InvalidName, NotFound, UsageError
@@ -64,6 +64,16 @@ def place_of(project: ProjectName, desk: Desk) -> str:
 def role_place(project: ProjectName, desk: Desk) -> str:
     """Return the DN of the entry that lists a project's admins."""
     return dn.build("cn", desk.settings.projects.admin_role, place_of(project, desk))
+
+
+def role_records(project: ProjectName, desk: Desk) -> list[Record]:
+    """Return the entries that say who holds a role in a project, the highest role first."""
+    places = (
+        dn.build("cn", role.entry(desk.settings), place_of(project, desk))
+        for role in desk.person.table
+        if role.held is Held.OCCUPANT and role.entry is not None
+    )
+    return [record for place in places if (record := desk.editor.read(place)) is not None]
 
 
 def project_entry(project: ProjectName, desk: Desk) -> Record:
@@ -149,19 +159,26 @@ def role_add(
     desk: Desk, project: ProjectName, name: str, chosen: Chosen, *, reason: str, dry_run: bool = False
 ) -> Receipt:
     """Let people and groups hold a role in a project; its entry is made if there is none, which operators may."""
-    place = _own_role(desk, project, name)
+    record, place = _own_role(desk, project, name)
     role = desk.editor.read(place)
     groups = people.groups_in(desk.source, desk.settings, desk.person.table)
     inner = tuple(_existing(chosen, groups, desk))
     have = set(map(normal, role.all("roleOccupant"))) if role is not None else set()
     new = [one for one in (*people_dns(chosen.people, desk), *inner) if normal(one) not in have]
+    group = posix.Group()
+    of_names: tuple[str, ...] = ()
     if role is None:
-        attributes = {"objectClass": ("organizationalRole",), "cn": (name,), "roleOccupant": tuple(new)}
-        steps = [making(place, attributes)]
+        attributes = {"objectclass": ("organizationalRole",), "cn": (name,), "roleoccupant": tuple(new)}
+        made = Record(place, attributes)
+        group = posix.group_of_role(made, record, desk)
+        steps = [making(place, apply(made, group.changes).attributes)]
     else:
-        steps = steps_of(role, to_hold(role, "roleOccupant", new))
-    told = tuple(dict.fromkeys(_advice(place, [one for one in new if one in inner], groups, desk.settings)))
-    plan = PlannedEdit("project role add", f"project {project}", project, tuple(steps), remarks=told)
+        steps, of_names = with_names([(role, to_hold(role, "roleOccupant", new))], groups, desk)
+    advice = _advice(place, [one for one in new if one in inner], groups, desk.settings)
+    told = tuple(dict.fromkeys((*group.remarks, *of_names, *advice)))
+    plan = PlannedEdit(
+        "project role add", f"project {project}", project, tuple(steps), remarks=told, takings=group.takings
+    )
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
@@ -169,21 +186,26 @@ def role_remove(
     desk: Desk, project: ProjectName, name: str, chosen: Chosen, *, reason: str, dry_run: bool = False
 ) -> Receipt:
     """Let people and groups hold a role in a project no more, those that are gone from LDAP too."""
-    role = desk.editor.read(_own_role(desk, project, name))
-    gone = _listed(chosen, role.all("roleOccupant"), desk) if role is not None else ()
-    steps = steps_of(role, to_hold(role, "roleOccupant", (), gone)) if role is not None else []
-    plan = PlannedEdit("project role remove", f"project {project}", project, tuple(steps))
+    role = desk.editor.read(_own_role(desk, project, name)[1])
+    edited = []
+    if role is not None:
+        edited.append((role, to_hold(role, "roleOccupant", (), _listed(chosen, role.all("roleOccupant"), desk))))
+    steps, told = with_names(edited, people.groups_in(desk.source, desk.settings, desk.person.table), desk)
+    plan = PlannedEdit("project role remove", f"project {project}", project, tuple(steps), remarks=told)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
-def _own_role(desk: Desk, project: ProjectName, name: str) -> str:
-    """Return the DN of the entry that lists who holds a role; raise if there is no such project, or no such role."""
+def _own_role(desk: Desk, project: ProjectName, name: str) -> tuple[Record, str]:
+    """Return a project's entry, and the DN of the one that lists who holds a role.
+
+    Raise if there is no such project, or no such role.
+    """
     record = project_entry(project, desk)
     known = {role.name: role for role in desk.person.table if role.held is Held.OCCUPANT}
     role = known.get(name)
     if role is None or role.entry is None:
         raise NotFound(f"there is no role {name} in projects (projects.roles); there are {', '.join(known)}")
-    return dn.build("cn", role.entry(desk.settings), record.dn)
+    return record, dn.build("cn", role.entry(desk.settings), record.dn)
 
 
 def everybody_in(project: ProjectName, source: LdapSource, settings: Settings) -> list[Belonging]:

@@ -796,3 +796,36 @@ def test_members_that_are_gone_are_told(slapd: Slapd, site: Callable[..., Site])
     assert not [one for one in members.check(load(here.config)) if "lists" in one.found]
     told = json.loads(here.run("project", "member", "list", "lists", "--json", say=False)[1])
     assert [one["gone"] for one in told["groups"]] == [False]
+
+
+def test_a_role_of_the_sites_own_is_a_group_of_machines_too(slapd: Slapd, site: Callable[..., Site]) -> None:
+    for uid in ("dave", "dina"):
+        slapd.add(f"uid={uid},ou=people,{S}", _person_entry(uid))
+    here = site(member_uid=True)
+    document = yaml.safe_load(here.config.read_text())
+    document["projects"] = {"roles": [{"name": "deployer", "may": ["BRANCH_PUSH"]}]}
+    here.config.write_text(yaml.safe_dump(document))
+    place = f"cn=deployer,cn=roled,ou=projects,{S}"
+
+    def role() -> tuple[str | None, set[str]]:
+        found = here.read(place)
+        assert found is not None
+        return found.first("gidNumber"), set(found.all("memberUid"))
+
+    here.add("roled")
+    here.add("team", "--member", "dina")
+    assert here.run("project", "role", "add", "roled", "deployer", "dave", "--project", "team")[0] == 0
+    number = str(here.first + 4)
+    assert role() == (number, {"dave", "anna", "dina"})
+    assert here.run("project", "role", "remove", "roled", "deployer", "dave")[0] == 0
+    assert here.run("project", "member", "remove", "team", "dina")[0] == 0
+    assert role() == (number, {"anna"})
+    # One from before, and one that another tool made
+    slapd.delete(place)
+    slapd.add(place, {"objectClass": "organizationalRole", "cn": "deployer", "roleOccupant": f"uid=dave,ou=people,{S}"})
+    told = [one.found for one in numbers.check(load(here.config)) if place in one.found]
+    assert told == [f"{place}: has no gidNumber, though the project has one; on instances it is a group of nobody"]
+    assert here.run("project", "posix", "roled")[0] == 0
+    assert role() == (str(here.first + 5), {"dave"})
+    assert not [one.found for one in numbers.check(load(here.config)) if place in one.found]
+    assert here.run("project", "delete", "roled")[0] == 0
