@@ -56,7 +56,7 @@
 # @param schema
 #   How the projects' groups hold their members: DNs in `member` (`rfc2307bis`), or names in `memberUid` (`rfc2307`).
 # @param nesting_level
-#   Through how many groups in groups somebody may be in the project (rfc2307bis).
+#   Through how many groups in the project's own somebody may be in it (rfc2307bis): 3, as all else counts that asks LDAP.
 # @param attributes
 #   Other attributes than the schema's: SSSD's `ldap_user_…` and `ldap_group_…` options to attribute names.
 # @param min_id
@@ -90,7 +90,7 @@ class puppetmaster::access (
   Boolean                                             $passwords     = false,
   Boolean                                             $home_keys     = false,
   Enum['rfc2307bis', 'rfc2307']                       $schema        = 'rfc2307bis',
-  Integer[0, 10]                                      $nesting_level = 5,
+  Integer[0, 10]                                      $nesting_level = 3,
   Hash[Pattern[/\Aldap_(user|group)_(?!search_|nesting_)[a-z_]+\z/], Pattern[/\A[A-Za-z][A-Za-z0-9;-]*\z/]] $attributes = {},
   Integer[500]                                        $min_id        = 1000,
   Optional[Pattern[/\A(\/([A-Za-z0-9._-]|%u)+)+\z/]]  $home          = '/home/%u',

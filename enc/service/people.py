@@ -24,6 +24,7 @@ from enc.terms import dn
 from enc.terms.errors import ClassificationError, ConfigurationError, InvalidName, NotFound
 from enc.terms.filters import Filter, escape, parse
 from enc.terms.names import PersonName
+from enc.terms.posix_names import LoginName
 from enc.terms.record import Record
 
 _GROUPS = "(objectClass=groupOfNames)(objectClass=organizationalRole)"
@@ -185,7 +186,8 @@ def login_names(
         if attribute != "uid":
             entry = read(place) if attribute else None
             value = (entry.first("uid") or "") if entry else ""
-        if PersonName.accepts(value):
+        # What machines call an account of their own is no person's there: that account would be in the group.
+        if PersonName.accepts(value) and value not in LoginName.reserved:
             names[value] = None
         else:
             without.append(place)

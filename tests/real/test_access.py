@@ -5,6 +5,7 @@ One machine, from before the class to after it, in the order of the tests. docs/
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import time
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.access_site import AccessSite, S, access_site
-from tests.support.applied import apply, example
+from tests.support.applied import apply, example, kill_apply
 from tests.support.machine_look import REMEMBERED, differing, look
 from tests.support.machines import needs_root
 from tests.support.self_master_site import done
@@ -25,9 +26,27 @@ DATA: dict[str, object] = example("access.md", 0) | {
 }
 PRESENT = "include puppetmaster::access"
 ABSENT = "class { 'puppetmaster::access': ensure => absent }"
+KILLED = ("[ -e /var/lib/dpkg/info/sssd-common.list ]", "[ -e /etc/ssh/sshd_config.d/00-puppetmaster-access.conf ]")
+KILLED_ABSENT = ("[ ! -e /usr/sbin/sssd ]",)
+"""When runs are killed: packages are half there, keys are asked for and nobody has sudo; packages are half gone.
+
+ACCESS_KILLED=all has them killed at each step.
+"""
+if os.environ.get("ACCESS_KILLED") == "all":
+    _BEFORE = "/var/lib/puppetmaster/before/access"
+    KILLED = (
+        *(f"[ -e {_BEFORE} ]", f"[ -e {_BEFORE}/packages.new ] || [ -e {_BEFORE}/packages ]", KILLED[0]),
+        *("[ -e /etc/sssd/sssd.conf ]", f"[ -e {_BEFORE}/sssd ]", "grep -q sss /etc/nsswitch.conf"),
+        *("[ -e /usr/local/sbin/puppetmaster-access-keys ]", KILLED[1], f"[ -e {_BEFORE}/sshd ]"),
+    )
+    KILLED_ABSENT = (
+        *("[ ! -e /etc/ssh/sshd_config.d/00-puppetmaster-access.conf ]", "[ ! -e /etc/sudoers.d/puppetmaster-access ]"),
+        *("[ ! -e /etc/sssd/conf.d/puppetmaster-local.conf ]", KILLED_ABSENT[0], "[ ! -e /var/lib/sss ]"),
+    )
 BECOME = "sudo -n id -un"
 WITHOUT = (*REMEMBERED, "/var/lib/puppet/", "/etc/puppet/devices")
 """What Puppet makes for itself."""
+OTTO = f"dn: uid=otto,ou=people,{S}\nchangetype: modify\nreplace: sshPublicKey\nsshPublicKey: {{key}}\n"
 FAILED_UNITS = ("systemctl", "--failed", "--no-legend")
 NOTED: dict[str, dict[str, str]] = {}
 FAILED: list[str] = []
@@ -39,6 +58,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AccessSite]:
     with access_site(tmp_path_factory.mktemp("access"), DATA) as site:
         NOTED["before"] = look(site.machine, WITHOUT)
         FAILED.append(done(site.machine, *FAILED_UNITS))
+        for when in KILLED:
+            kill_apply(site.machine, PRESENT, when)
         apply(site.machine, PRESENT, good=(2,))
         yield site
 
@@ -56,18 +77,19 @@ def test_members_come_in_and_admins_become_root(site: AccessSite) -> None:
     red = done(site.machine, "getent", "group", "red").split(":")[2]
     assert re.fullmatch(rf"uid=(2\d{{4}})\(mia\) gid=\1 groups=\1,{red}\(red\)\n", said), said
     # Not `debian`, which is a local account here: neither gets what the other has. Nor zoe, whose number is root's.
-    assert set(members(site, "red")) == {"anna", "mia", "lena", "ines"}
+    # Nor theo, who is further down than groups count.
+    assert set(members(site, "red")) == {"anna", "mia", "lena", "ines", "tess"}
     assert members(site, "projectadmin") == ["anna"]
     assert site.ssh("anna", f"pwd; {BECOME}") == (0, "/home/anna\nroot\n")
     # A member, and one by an inner project
-    for person in ("mia", "ines"):
+    for person in ("mia", "ines", "tess"):
         assert site.ssh(person, "id -un") == (0, f"{person}\n")
         assert refused_sudo(site, person), person
 
 
 def test_others_do_not(site: AccessSite) -> None:
     # Another project's admin; whoever has a local account's name in LDAP; whoever has root's number there
-    for person in ("otto", "debian", "zoe"):
+    for person in ("otto", "debian", "zoe", "theo"):
         status, said = site.ssh(person, "id")
         assert (status, "Permission denied" in said) == (255, True), (person, said)
     # mia's other projects are called as Debian's group of sudoers, and have its number.
@@ -92,8 +114,16 @@ def test_who_is_taken_out_is_refused_within_the_caches_time(site: AccessSite) ->
     assert session.communicate(timeout=60)[0].splitlines()[-1] == "taken"
     within(lambda: site.ssh("otto", "id")[0] == 0)
     assert refused_sudo(site, "otto")
+    # What limits a key in LDAP limits it here.
+    key = site.key("otto")
+    site.ldif(OTTO.format(key=f'command="echo limited" {key}'))
+    within(lambda: site.ssh("otto", "id") == (0, "limited\n"))
+    site.ldif(OTTO.format(key=f'from="192.0.2.1" {key}'))
+    within(lambda: site.ssh("otto", "id")[0] == 255)
+    site.ldif(OTTO.format(key=key))
+    within(lambda: site.ssh("otto", "id")[0] == 0)
     # A key that LDAP has no more is none, wherever else it is.
-    put, key = "mkdir -p .ssh && cat >.ssh/authorized_keys", site.key("otto")
+    put = "mkdir -p .ssh && cat >.ssh/authorized_keys"
     assert site.ssh("otto", f"echo '{key}' | ({put})") == (0, "")
     site.ldif(f"dn: uid=otto,ou=people,{S}\nchangetype: modify\ndelete: sshPublicKey\n")
     within(lambda: site.ssh("otto", "id")[0] == 255)
@@ -127,6 +157,8 @@ def test_without_ldap_who_was_there_before_comes_in_and_others_do_not(site: Acce
 
 
 def test_absent_leaves_it_as_before(site: AccessSite) -> None:
+    for when in KILLED_ABSENT:
+        kill_apply(site.machine, ABSENT, when)
     apply(site.machine, ABSENT, good=(2,))
     assert differing(NOTED["before"], look(site.machine, WITHOUT)) == {}
     assert site.ssh("anna", "id")[0] == 255

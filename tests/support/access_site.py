@@ -15,6 +15,7 @@ import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -31,8 +32,13 @@ INSTANCE, INSTANCE_ADDRESS = "web-1.example.org", "10.81.0.10"
 S = "dc=example,dc=org"
 TRUSTED = "/etc/puppet/trusted"
 """Says, as `enc-trusted` does, whose the machine is."""
-PEOPLE = ("anna", "mia", "ines", "otto", "lena", "debian")
-PROJECTS = (("inner", "ines", ""), ("red", "anna", "mia lena debian zoe"), ("blue", "otto", ""), ("sudo", "mia", ""))
+PEOPLE = ("anna", "mia", "ines", "otto", "lena", "debian", "tess", "theo")
+DEEP = ("level2", "level3", "level4")
+"""Each in the one before it, the first in `inner`. Whoever is in the last is too far away to be in red."""
+PROJECTS = (
+    *(("red", "anna", "mia lena debian zoe"), ("blue", "otto", ""), ("sudo", "mia", "")),
+    *(("inner", "ines", ""), ("level2", "anna", ""), ("level3", "tess", ""), ("level4", "theo", "")),
+)
 """Name, admin and members. `sudo` is a group of Debian's."""
 SYSTEMS = f"""dn: uid=zoe,ou=people,{S}
 changetype: add
@@ -98,7 +104,8 @@ class AccessSite:
             list(several.map(lambda uid: self.enc_admin("person", "add", uid, "--name", uid.title()), PEOPLE))
             self.ldif("".join(map(self._with_key, (*PEOPLE, "zoe"))))
             list(several.map(self._project, PROJECTS))
-        self.enc_admin("project", "member", "add", "red", "--project", "inner")
+        for outer, inner in pairwise(("red", "inner", *DEEP)):
+            self.enc_admin("project", "member", "add", outer, "--project", inner)
 
     def enc_admin(self, *words: str) -> str:
         """Run one of an operator's commands; return what it prints."""
