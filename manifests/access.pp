@@ -280,6 +280,7 @@ class puppetmaster::access (
     }
   } else {
     include puppetmaster::gone
+    include puppetmaster::dpkg
 
     # Nobody new comes in before the rest goes.
     file { $drop_in:
@@ -307,6 +308,7 @@ class puppetmaster::access (
       environment => $environment,
       onlyif      => [['/usr/bin/test', '-e', "${before}/packages"]],
       timeout     => 900,
+      require     => Class['puppetmaster::dpkg'],
     }
     -> exec { "remove ${before}":
       command => ['/bin/rm', '-rf', '--', $before],
