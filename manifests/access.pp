@@ -56,7 +56,7 @@
 # @param schema
 #   How the projects' groups hold their members: DNs in `member` (`rfc2307bis`), or names in `memberUid` (`rfc2307`).
 # @param nesting_level
-#   Through how many groups in the project's own somebody may be in it (rfc2307bis): 3, as all else counts that asks LDAP.
+#   Through how many groups in the project's own somebody may be in it at least (rfc2307bis): 3, as all else counts that asks LDAP.
 # @param attributes
 #   Other attributes than the schema's: SSSD's `ldap_user_…` and `ldap_group_…` options to attribute names.
 # @param min_id

@@ -32,12 +32,12 @@ INSTANCE, INSTANCE_ADDRESS = "web-1.example.org", "10.81.0.10"
 S = "dc=example,dc=org"
 TRUSTED = "/etc/puppet/trusted"
 """Says, as `enc-trusted` does, whose the machine is."""
-PEOPLE = ("anna", "mia", "ines", "otto", "lena", "debian", "tess", "theo")
-DEEP = ("level2", "level3", "level4")
-"""Each in the one before it, the first in `inner`. Whoever is in the last is too far away to be in red."""
+PEOPLE = ("anna", "mia", "ines", "otto", "lena", "debian", "tess")
+DEEP = ("level2", "level3")
+"""Each in the one before it, the first in `inner`: as deep as groups count."""
 PROJECTS = (
     *(("red", "anna", "mia lena debian zoe"), ("blue", "otto", ""), ("sudo", "mia", "")),
-    *(("inner", "ines", ""), ("level2", "anna", ""), ("level3", "tess", ""), ("level4", "theo", "")),
+    *(("inner", "ines", ""), ("level2", "anna", ""), ("level3", "tess", "")),
 )
 """Name, admin and members. `sudo` is a group of Debian's."""
 SYSTEMS = f"""dn: uid=zoe,ou=people,{S}
