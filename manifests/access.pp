@@ -7,7 +7,7 @@
 # For Debian's packages. What holds while LDAP is away, and what the directory needs, is in docs/access.md.
 #
 # @example In the site's hiera data
-#   puppetmaster::access::uris: [ldap://ldap.example.org]
+#   puppetmaster::access::uris: [ldaps://ldap.example.org]
 #   puppetmaster::access::suffix: dc=example,dc=org
 #   puppetmaster::access::bind_dn: cn=instances,ou=services,dc=example,dc=org
 #   puppetmaster::access::ldap_secret: ENC[…]
@@ -56,7 +56,7 @@
 # @param schema
 #   How the projects' groups hold their members: DNs in `member` (`rfc2307bis`), or names in `memberUid` (`rfc2307`).
 # @param nesting_level
-#   Through how many groups in groups somebody may be in the project (rfc2307bis).
+#   Through how many groups in the project's own somebody may be in it at least (rfc2307bis): 3, as all else counts that asks LDAP.
 # @param attributes
 #   Other attributes than the schema's: SSSD's `ldap_user_…` and `ldap_group_…` options to attribute names.
 # @param min_id
@@ -90,7 +90,7 @@ class puppetmaster::access (
   Boolean                                             $passwords     = false,
   Boolean                                             $home_keys     = false,
   Enum['rfc2307bis', 'rfc2307']                       $schema        = 'rfc2307bis',
-  Integer[0, 10]                                      $nesting_level = 5,
+  Integer[0, 10]                                      $nesting_level = 3,
   Hash[Pattern[/\Aldap_(user|group)_(?!search_|nesting_)[a-z_]+\z/], Pattern[/\A[A-Za-z][A-Za-z0-9;-]*\z/]] $attributes = {},
   Integer[500]                                        $min_id        = 1000,
   Optional[Pattern[/\A(\/([A-Za-z0-9._-]|%u)+)+\z/]]  $home          = '/home/%u',
@@ -150,6 +150,14 @@ class puppetmaster::access (
     $people_base = if $people { $people } else { "ou=people,${suffix}" }
     $allowed = ([$group] + $login_groups + $sudo_groups).unique
 
+    # From 2.10 on, SSSD can have an account of its own, so its unit lets the file's group read at each start, whichever
+    # that is; before, SSSD refuses a file that a group may read.
+    $own_account = $facts['os']['name'] ? {
+      'Debian' => versioncmp($facts['os']['release']['major'], '13') >= 0,
+      'Ubuntu' => versioncmp($facts['os']['release']['major'], '25.04') >= 0,
+      default  => false,
+    }
+
     # What was before is noted before anything changes.
     puppetmaster::directory { ['/var/lib/puppetmaster/before', $before]:
       mode    => '0700',
@@ -167,7 +175,7 @@ class puppetmaster::access (
     }
     -> file { $sssd:
       ensure    => file,
-      mode      => '0600',
+      mode      => if $own_account { '0640' } else { '0600' },
       show_diff => false,
       content   => Sensitive(epp('puppetmaster/access/sssd.conf.epp', {
             'project'       => $project,
@@ -272,6 +280,7 @@ class puppetmaster::access (
     }
   } else {
     include puppetmaster::gone
+    include puppetmaster::dpkg
 
     # Nobody new comes in before the rest goes.
     file { $drop_in:
@@ -299,6 +308,7 @@ class puppetmaster::access (
       environment => $environment,
       onlyif      => [['/usr/bin/test', '-e', "${before}/packages"]],
       timeout     => 900,
+      require     => Class['puppetmaster::dpkg'],
     }
     -> exec { "remove ${before}":
       command => ['/bin/rm', '-rf', '--', $before],

@@ -16,6 +16,7 @@ class Places:
     def __init__(self, settings: Settings) -> None:
         self._projects = names_of_entries.normalise(settings.projects_base)
         self._filter = parse(settings.projects.filter, where="projects.filter")
+        self._groups = parse(settings.groups.filter, where="groups.filter")
         self._site = names_of_entries.normalise(settings.site_dn)
 
     def is_site(self, record: Record) -> bool:
@@ -24,6 +25,11 @@ class Places:
             return names_of_entries.normalise(record.dn) == self._site
         except InvalidName:
             return False
+
+    def is_group(self, record: Record) -> bool:
+        """Tell whether this is a group of nodes, and not of people; one that was not read whole may be."""
+        of_people = "groupofnames" in map(str.lower, record.all("objectClass"))
+        return self._groups.matches(record) or (bool(record.unread) and not of_people)
 
     def in_projects(self, record: Record) -> tuple[str | None, bool]:
         """Return the project that an entry belongs to, and whether it is a prefix of it; (None, False) for others."""

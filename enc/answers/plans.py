@@ -15,6 +15,9 @@ from enc.terms.filters import NodeFilter
 _ROLES = "(objectClass=organizationalRole)"
 """Who administers a project bears on no node, but history tells who appointed them."""
 
+_OF_PEOPLE = f"(objectClass=groupOfNames){_ROLES}"
+"""Nor does who is in a group of people. But whoever asks what somebody may is told when that changes."""
+
 Feed = Literal["nodes", "projects", "groups", "site"]
 
 
@@ -27,6 +30,14 @@ class FeedPlan:
     filter_text: str
 
 
+def _groups(settings: Settings) -> str:
+    """Return which groups are followed; on a server for projects none of people, of which it is to know nothing."""
+    if settings.domains.serves == "projects":
+        return settings.groups.filter
+    of_nodes = settings.groups.filter.strip()
+    return f"(|{of_nodes if of_nodes.startswith('(') else f'({of_nodes})'}{_OF_PEOPLE})"
+
+
 def plans(settings: Settings) -> tuple[FeedPlan, ...]:
     """Return what has to be followed: only nodes in terminus semantics."""
     nodes = FeedPlan("nodes", settings.nodes_base, NodeFilter(settings.nodes.filter).for_all())
@@ -35,6 +46,6 @@ def plans(settings: Settings) -> tuple[FeedPlan, ...]:
     return (
         nodes,
         FeedPlan("projects", settings.projects_base, f"(|{settings.projects.filter}{PREFIX_FILTER}{_ROLES})"),
-        FeedPlan("groups", settings.groups_base, settings.groups.filter),
+        FeedPlan("groups", settings.groups_base, _groups(settings)),
         FeedPlan("site", settings.site_dn, "(objectClass=*)"),
     )

@@ -14,7 +14,7 @@ projects (enc/rights/domains.py) they are the follower's own, too. A note is wri
 the change, before its commit: a kill in between brings both once more, and who
 reads takes a version of an entry once. Changes that came while nobody followed
 are one note, of the last who changed the entry. Who deleted an entry only the embedded directory tells, and later
-(enc/directory/deletions.py). What is not followed (people, groups of people) is not seen.
+(enc/directory/deletions.py). What is not followed (people) is not seen.
 
 Failure mode: `NotWritten`, and the change is taken up again later.
 """

@@ -149,7 +149,8 @@ class CopySource:
 
     def _place(self, shared: _Shared, feed: Feed, record: Record) -> None:
         if feed == "groups":
-            shared.groups.append(record)
+            if self._places.is_group(record):
+                shared.groups.append(record)
         elif feed == "site":
             if self._places.is_site(record):
                 shared.site = record

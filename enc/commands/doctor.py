@@ -16,6 +16,7 @@ from enc.doctor import (
     directory,
     follower,
     keys,
+    members,
     numbers,
     projects,
     puppet,
@@ -68,6 +69,7 @@ def _examine(call: Call) -> Iterator[Finding]:
     facts = puppet.gather(settings, call.arguments.puppet_confdir)
     yield from puppet.judge(facts, config, settings)
     yield from projects.check(settings)
+    yield from members.check(settings)
     yield from numbers.check(settings)
     yield from answers.findings(lambda: contents.check(facts, settings))
     yield from signing.check(facts, who, settings)

@@ -6,13 +6,15 @@ import argparse
 
 from enc.commands.call import Call, edit_options, full_option, json_option, verbs, whole_number
 from enc.commands.wishes import desk_of, edit_result
-from enc.service import accounts
+from enc.directory.ldap_store import LdapSource
+from enc.service import accounts, standings
 from enc.service.accounts import Account
-from enc.terms.errors import UsageError
+from enc.terms.counted import counted
+from enc.terms.errors import UsageError, one_line
 from enc.terms.names import PersonName
 from enc.terms.posix_names import HomeDirectory, LoginName, LoginShell
 
-SUMMARY = "make people, and give them accounts on machines"
+SUMMARY = "list, make and delete people, and give them accounts on machines"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +29,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         changing.add_argument("--home", metavar="PATH", help="home directory; default: as posix.home says")
         changing.add_argument("--shell", metavar="PATH", help="login shell; default: posix.shell")
     setting.add_argument("--account", action="store_true", help="give the person an account, if there is none")
-    for changing in (adding, setting):
+    deleting = verb("delete", "delete a person, and take them out of all projects and groups", _delete)
+    deleting.add_argument("uid", metavar="UID")
+    listing = verb("list", "list people", _list)
+    showing = verb("show", "show a person: name, account, and roles with the way to each", _show)
+    showing.add_argument("uid", metavar="UID")
+    for telling in (listing, showing):
+        json_option(telling)
+    for changing in (adding, setting, deleting):
         edit_options(changing)
         full_option(changing)
         json_option(changing)
@@ -64,3 +73,45 @@ def _set(call: Call) -> int:
     with desk_of(call) as desk:
         receipt = accounts.change(desk, uid, name, account, reason=said.reason, dry_run=said.dry_run)
     return edit_result(call, receipt)
+
+
+def _delete(call: Call) -> int:
+    said, uid = call.arguments, PersonName(call.arguments.uid)
+    with desk_of(call) as desk:
+        receipt = accounts.delete(desk, uid, reason=said.reason, dry_run=said.dry_run)
+    return edit_result(call, receipt)
+
+
+def _list(call: Call) -> int:
+    with LdapSource(call.settings) as source:
+        rows = standings.everybody(source, call.settings)
+    cells = [
+        (row.uid, "-" if row.number is None else row.number, row.keys, row.record.first("cn") or "") for row in rows
+    ]
+    document = {"people": [row.document() for row in rows]}
+    call.show_rows(document, ("UID", "NUMBER", "KEYS", "NAME"), cells, "no people")
+    return 0
+
+
+def _show(call: Call) -> int:
+    uid, settings = PersonName(call.arguments.uid), call.settings
+    with LdapSource(settings) as source:
+        row, held = standings.one(uid, source, settings)
+    document = row.document()
+    said = document | {"roles": [{"role": it.role, "project": it.project, "way": it.way} for it in held]}
+    account = "no account on machines"
+    if row.number is not None:
+        account = f"uidNumber {row.number}, home {document['home'] or '-'}, shell {document['shell'] or '-'}"
+    lines = [
+        f"{row.uid}: {document['name'] or '-'}",
+        f"entry {row.record.dn}",
+        f"account: {account}",
+        f"ssh keys: {counted(row.keys, 'key')}",
+        f"roles: {len(held)}",
+    ]
+    for it in held:
+        where = f" of project {it.project}" if it.project else ""
+        way = f", by way of {' > '.join(it.way)}" if it.way else ""
+        lines.append(f"  {it.role}{where}{way}")
+    call.show(said, map(one_line, lines))
+    return 0

@@ -23,6 +23,7 @@ from enc.directory.ldap_store import LdapSource
 from enc.service import belonging, posix, projects, survey
 from enc.service.belonging import Chosen
 from enc.service.desk import Receipt
+from enc.service.lists import shown
 from enc.terms import dn
 from enc.terms.errors import (
     DirectoryUnreachable,
@@ -173,10 +174,10 @@ def _posix(call: Call) -> int:
         for project in wanted or sorted(desk.source.project_names()):
             try:
                 record = belonging.project_entry(project, desk)
-                role = desk.editor.read(belonging.role_place(project, desk))
+                roles = belonging.role_records(project, desk)
                 receipts.append(
                     posix.reconcile(
-                        desk, project, record, role, gid=gid, reason=arguments.reason, dry_run=arguments.dry_run
+                        desk, project, record, roles, gid=gid, reason=arguments.reason, dry_run=arguments.dry_run
                     )
                 )
             except DirectoryUnreachable:
@@ -227,7 +228,7 @@ def _row(project: ProjectName, source: LdapSource, call: Call) -> survey.Project
 
 
 def _shown(call: Call) -> Callable[[str], str]:
-    return lambda place: belonging.shown(place, call.settings)
+    return lambda place: shown(place, call.settings)
 
 
 def _show(call: Call) -> int:
@@ -354,6 +355,7 @@ def _member_list(call: Call) -> int:
     with LdapSource(settings) as source:
         row = _row(project, source, call)
         found = belonging.everybody_in(project, source, settings) if call.arguments.effective else None
+        is_gone = belonging.gone_groups(source, settings)
     everybody = list(dict.fromkeys((*row.admins, *row.members)))
     roles = [(name, "admin" if name in row.admins else "member") for name in everybody]
     groups = [(name, role) for name, role in roles if belonging.is_group(name, settings)]
@@ -363,11 +365,12 @@ def _member_list(call: Call) -> int:
     document = {
         "project": project,
         "people": [{"uid": uid, "role": role, "way": way} for uid, role, way in persons],
-        "groups": [{"group": name, "role": role} for name, role in groups],
+        "groups": [{"group": name, "role": role, "gone": is_gone(name)} for name, role in groups],
     }
     if found is not None:
         ways = [(uid, role, " > ".join(way) or "-") for uid, role, way in persons]
         call.show_rows(document, ("UID", "ROLE", "BY WAY OF"), ways, "no people")
     else:
-        call.show_rows(document, ("UID", "ROLE"), roles, "no people")
+        told = [(name, f"{role}, gone" if (name, role) in groups and is_gone(name) else role) for name, role in roles]
+        call.show_rows(document, ("UID", "ROLE"), told, "no people")
     return 0

@@ -26,7 +26,7 @@ from enc.directory import accounts, embedded_config, embedded_database, place
 from enc.directory.embedded_config import StartOptions
 from enc.directory.embedded_home import Home
 from enc.directory.embedded_process import EmbeddedProcess
-from enc.directory.service_accounts import PROJECTS_READER, SIGNER
+from enc.directory.service_accounts import INSTANCES, PROJECTS_READER, SIGNER
 from enc.programs import whole_file
 from enc.programs.whole_file import Strength
 from enc.terms.errors import UsageError
@@ -92,6 +92,7 @@ class EmbeddedDirectory:
             options = replace(options, site_projects=home.site_projects(), roles=home.roles())
             if self.process.start(options, timeout):
                 accounts.ensure(SIGNER, home.signer_password_file, home.ldapi_uri, home.suffix)
+                accounts.ensure(INSTANCES, home.instances_password_file, home.ldapi_uri, home.suffix)
                 accounts.ensure_number_units(home.ldapi_uri, home.suffix)
                 if options.site_projects:
                     accounts.ensure(PROJECTS_READER, home.projects_password_file, home.ldapi_uri, home.suffix)

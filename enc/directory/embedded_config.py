@@ -20,6 +20,7 @@ from enc.classify.kinds import KINDS, attributes_of
 from enc.classify.statements import PROJECT
 from enc.directory import deletions, limits
 from enc.directory.access import ADMINS_ATTRIBUTES, access_rules, everything_editors, everything_readers
+from enc.directory.instances_access import instances_rules
 from enc.directory.listening import Listening
 from enc.directory.name_rules import name_rules
 from enc.directory.projects_access import projects_rules
@@ -193,8 +194,12 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
         *(f"index {names} eq" for names in INDEXES),
         f'limits dn.exact="{reader_dn(suffix)}" size=unlimited time=unlimited',
         *(f"limits {who} size=unlimited time=unlimited" for who in everything_editors(suffix)),
+        # Page by page, as our commands read, everybody gets all that they may read: limits know no groups in groups, so
+        # who is an operator by way of one is nobody else here.
+        "limits users size.prtotal=unlimited",
         "add_content_acl on",
         *projects_rules(suffix, options.site_projects or ()),
+        *instances_rules(suffix),
         access_rules(suffix, table_with(options.roles or ()), hashes=limits.STORED[scheme] if options.limits else ""),
         "",
         "overlay syncprov",

@@ -46,6 +46,7 @@ class Home:
         self.reader_password_file = self.data_dir / "reader-password"
         self.signer_password_file = self.data_dir / "signer-password"
         self.projects_password_file = self.data_dir / "projects-password"
+        self.instances_password_file = self.data_dir / "instances-password"
         self.example_configuration = self.data_dir / "config.yaml"
         self.log_file = self.data_dir / "log" / "slapd.log"
         self.database = self.data_dir / "db"

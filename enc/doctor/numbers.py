@@ -15,6 +15,7 @@ from enc.directory.connection import open_connection
 from enc.directory.ldap_store import LdapSource
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.rights.groups import Groups
+from enc.rights.roles import role_entries, table_of
 from enc.service import people
 from enc.service.numbers import Series, noted_number
 from enc.settings import Settings
@@ -41,7 +42,7 @@ class Numbered:
     local: Mapping[Series, Mapping[int, str]] = field(default_factory=dict)
     """The machine's own accounts and groups by their numbers."""
     lacking: tuple[Record, ...] = ()
-    """Roles of projects' admins that have no number."""
+    """Projects' roles that have no number."""
     structural: int = 0
     """Groups of RFC 2307 in a server whose posixGroup is RFC 2307bis': nobody can change them."""
 
@@ -76,15 +77,15 @@ def _entries(source: LdapSource, settings: Settings) -> Iterator[Record]:
 
 def _lacking(source: LdapSource, settings: Settings) -> Iterator[Record]:
     for record in source.search(settings.projects_base, "(&(objectClass=organizationalRole)(!(gidNumber=*)))"):
-        if _is_admins(record, settings):
+        if _is_role(record, settings):
             yield record
 
 
-def _is_admins(record: Record, settings: Settings) -> bool:
-    """Tell whether that is the role of a project's admins."""
+def _is_role(record: Record, settings: Settings) -> bool:
+    """Tell whether that says who holds a role in a project."""
     return (
         "organizationalrole" in map(folded, record.all("objectClass"))
-        and folded(dn.rdn(record.dn)[1]) == folded(settings.projects.admin_role)
+        and folded(dn.rdn(record.dn)[1]) in role_entries(settings, table_of(settings))
         and dn.normalise(dn.parent(dn.parent(record.dn))) == dn.normalise(settings.projects_base)
     )
 
@@ -229,10 +230,10 @@ def _not_noted(seen: Numbered, settings: Settings) -> Iterator[Finding]:
 
 
 def _without_root(seen: Numbered, settings: Settings) -> Iterator[Finding]:
-    """Tell projects that are groups of machines, and whose admins are none."""
+    """Tell projects that are groups of machines, and roles of theirs that are none."""
     numbered = {dn.normalise(record.dn) for record in seen.entries if _number(record, Series.GID) is not None}
     told = [
-        f"{record.dn}: has no gidNumber, though the project has one; nobody has sudo by it on instances"
+        f"{record.dn}: has no gidNumber, though the project has one; on instances it is a group of nobody"
         for record in seen.lacking
         if dn.normalise(dn.parent(record.dn)) in numbered
     ]
@@ -247,7 +248,7 @@ def judge_names(
     told = []
     projects = 0
     for record in seen.entries:
-        is_role = _is_admins(record, settings)
+        is_role = _is_role(record, settings)
         if not is_role and not (dn.is_below(record.dn, settings.projects_base) and "member" in record.attributes):
             continue
         projects += not is_role
@@ -256,8 +257,8 @@ def judge_names(
         lacks, extra = sorted(set(names) - set(have)), sorted(set(have) - set(names))
         if lacks or extra:
             parts = [f"lacks {', '.join(lacks[:_NAMED])}"] if lacks else []
-            none = "no admins" if is_role else "no members"
-            parts += [f"has {', '.join(extra[:_NAMED])} who are {none}"] if extra else []
+            none = "do not hold it" if is_role else "are no members"
+            parts += [f"has {', '.join(extra[:_NAMED])} who {none}"] if extra else []
             told.append(f"{record.dn}: memberUid {' and '.join(parts)}")
     yield from _some(warning, told, "enc-admin project posix --all", "member-uid")
     if not told:

@@ -94,10 +94,14 @@ class Groups:
         """Yield the groups."""
         return iter(self._groups.values())
 
-    def with_group(self, group: Group) -> Groups:
-        """Return the groups as they are with `group` in the place of the one of its name."""
-        others = (one for key, one in self._groups.items() if key != normal(group.dn))
-        return Groups((*others, group))
+    def with_group(self, *groups: Group) -> Groups:
+        """Return the groups as they are with `groups`, each in the place of the one of its name."""
+        return Groups((self._groups | {normal(group.dn): group for group in groups}).values())
+
+    def without(self, places: Iterable[str]) -> Groups:
+        """Return the groups as they are without those of the names `places`."""
+        gone = set(map(normal, places))
+        return Groups(group for key, group in self._groups.items() if key not in gone)
 
     def listing(self, place: str, more: Iterable[str]) -> Groups:
         """Return the groups as they are with `more` (DNs) in the list of `place`."""

@@ -186,6 +186,8 @@ class Person(NamedTuple):
     """What LDAP says about them; what everybody holds is not among it."""
     table: tuple[Role, ...] = ROLES
     """The roles that LDAP was asked about, which are also those that count."""
+    uuid: str = ""
+    """entryUUID of their entry, which another one of the same name does not have; empty: it is not known."""
 
     def roles(self, project: ProjectName | None) -> Iterator[Role]:
         """Yield the roles of the person towards `project`, the highest first; None: what belongs to no project."""
@@ -205,7 +207,7 @@ class Person(NamedTuple):
     def document(self) -> dict[str, object]:
         """Return what `remembered` makes the person of again."""
         holds = sorted([role, project or ""] for role, project in self.holds)
-        return {"dn": self.dn, "asked": [role.name for role in self.table], "holds": holds}
+        return {"dn": self.dn, "uuid": self.uuid, "asked": [role.name for role in self.table], "holds": holds}
 
 
 def remembered(name: str, document: Mapping[str, object], table: tuple[Role, ...] = ROLES) -> Person | None:
@@ -226,7 +228,7 @@ def remembered(name: str, document: Mapping[str, object], table: tuple[Role, ...
         held = places.get(holding.role, Held.EVERYBODY)
         if held is Held.EVERYBODY or (held is Held.GROUP) != (holding.project is None):
             return None
-    return Person(name, place, found, table)
+    return Person(name, place, found, table, uuid if isinstance(uuid := document.get("uuid"), str) else "")
 
 
 class Verdict(NamedTuple):

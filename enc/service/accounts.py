@@ -1,18 +1,24 @@
 """People's entries, and their accounts on machines (posixAccount).
 
 A person is made with what the toolkit needs of one: an inetOrgPerson below `people.base`. Numbers are numbers.py's,
-names and paths terms/posix_names.py's. Not here: passwords and keys, which people set themselves, and taking a person
-out, which is done with LDAP's own tools.
+names and paths terms/posix_names.py's. Not here: passwords and keys, which people set themselves.
+
+A person who is deleted is taken out of every list in the same edit: whoever gets that uid later would have what this
+one had. So it is with tokens, which count for the entry that they were made for (git_hooks/transport/tokens.py). The
+number stays noted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from enc.edits.change import Change, Step, apply, making, modifying
+from enc.edits.change import Change, Step, apply, deleting, making, modifying
+from enc.rights.groups import Groups, normal
 from enc.service import people, posix
 from enc.service.desk import Desk, PlannedEdit, Receipt
+from enc.service.lists import leaving_others
 from enc.service.numbers import Series, Taking
+from enc.settings import Settings
 from enc.terms import dn
 from enc.terms.errors import Conflict, UsageError
 from enc.terms.filters import escape, folded
@@ -93,6 +99,43 @@ def change(
         PlannedEdit("person set", f"person {uid}", None, steps, takings=takings), reason=reason, dry_run=dry_run
     )
     return posix.noted(receipt, record, desk, dry_run=dry_run)
+
+
+def delete(desk: Desk, uid: PersonName, *, reason: str, dry_run: bool = False) -> Receipt:
+    """Delete a person, and take them out of all projects, roles and groups before.
+
+    Raise `Conflict` where a project would have no admin left, or a group no member; and for an account of our programs.
+    """
+    found = people.entry_of(uid, desk.source, desk.settings)
+    record = desk.editor.read(found.dn) or found
+    ours = (desk.settings.directory.write_bind_dn, desk.settings.directory.bind_dn)
+    if normal(record.dn) in (normal(own) for own in ours if own):
+        raise Conflict("is the account with which this configuration signs in to LDAP", where=record.dn)
+    groups = people.groups_in(desk.source, desk.settings, desk.person.table)
+    if left := _without_admins(record.dn, groups, desk.settings):
+        raise Conflict(
+            f"{uid} is the last admin of {', '.join(left)}; make somebody else an admin first: enc-admin project "
+            f"member add {left[0]} UID --admin"
+        )
+    leaving, told = leaving_others([record.dn], desk)
+    # No hash of a password gets into the trail, which an undo goes by.
+    kept = {name: held for name, held in record.attributes.items() if name != "userpassword"}
+    steps = (*leaving, deleting(replace(record, attributes=kept)))
+    remarks = (*told, "an undo brings back all but the password, and tokens that were made before count no more")
+    plan = PlannedEdit("person delete", f"person {uid}", None, steps, remarks=remarks)
+    return desk.submit(plan, reason=reason, dry_run=dry_run)
+
+
+def _without_admins(gone: str, groups: Groups, settings: Settings) -> list[str]:
+    """Return the projects whose admins' role lists somebody now, and would reach nobody without `gone`."""
+    key, found = normal(gone), []
+    role = settings.projects.admin_role.lower()
+    for group in groups:
+        if not group.is_role or dn.rdn(group.dn)[1].lower() != role or key not in map(normal, group.members):
+            continue
+        if all(normal(person) == key for person in people.people_in(group.dn, groups, settings)):
+            found.append(dn.rdn(dn.parent(group.dn))[1].lower())
+    return sorted(found)
 
 
 def _of_account(record: Record, account: Account, desk: Desk) -> tuple[Change, ...]:

@@ -10,19 +10,19 @@ Not here: what being in a group means (enc/rights/groups.py), whether the person
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from enc.directory.ldap_store import LdapSource
-from enc.edits.change import Change, Step, apply, making, modifying
+from enc.edits.change import apply, making
 from enc.edits.wanted import to_hold
 from enc.rights.groups import DEEPEST, Group, Groups, normal
 from enc.rights.roles import MEMBER, PROJECTADMIN, Held, Role, table_of
 from enc.service import people, posix
 from enc.service.desk import Desk, PlannedEdit, Receipt
+from enc.service.lists import Edited, shown, with_names
 from enc.settings import Settings
 from enc.terms import dn
-from enc.terms.counted import counted
 from enc.terms.errors import Conflict, InvalidName, NotFound, UsageError
 from enc.terms.filters import folded
 from enc.terms.names import PersonName, ProjectName
@@ -56,10 +56,6 @@ class Belonging:
     """The groups between the project and the person, as lists call them; none: they are listed themselves."""
 
 
-_Edited = tuple[Record, tuple[Change, ...]]
-"""An entry, and what changes who is listed there."""
-
-
 def place_of(project: ProjectName, desk: Desk) -> str:
     """Return the DN of a project's entry."""
     return dn.build("cn", project, desk.settings.projects_base)
@@ -68,6 +64,16 @@ def place_of(project: ProjectName, desk: Desk) -> str:
 def role_place(project: ProjectName, desk: Desk) -> str:
     """Return the DN of the entry that lists a project's admins."""
     return dn.build("cn", desk.settings.projects.admin_role, place_of(project, desk))
+
+
+def role_records(project: ProjectName, desk: Desk) -> list[Record]:
+    """Return the entries that say who holds a role in a project, the highest role first."""
+    places = (
+        dn.build("cn", role.entry(desk.settings), place_of(project, desk))
+        for role in desk.person.table
+        if role.held is Held.OCCUPANT and role.entry is not None
+    )
+    return [record for place in places if (record := desk.editor.read(place)) is not None]
 
 
 def project_entry(project: ProjectName, desk: Desk) -> Record:
@@ -85,19 +91,10 @@ def people_dns(uids: Iterable[PersonName], desk: Desk) -> tuple[str, ...]:
     return tuple(people.entry_of(uid, desk.source, desk.settings).dn for uid in uids)
 
 
-def shown(place: str, settings: Settings) -> str:
-    """Return what lists call somebody or something listed: a uid, `project X`, `role X/R`, or the DN of a group."""
-    try:
-        if dn.is_below(place, settings.projects_base):
-            above = dn.normalise(dn.parent(place))
-            if above == dn.normalise(settings.projects_base):
-                return f"project {dn.rdn(place)[1].lower()}"
-            return f"role {dn.rdn(above)[1]}/{dn.rdn(place)[1].lower()}"
-        if dn.is_below(place, settings.groups_base):
-            return place
-    except InvalidName:
-        return place
-    return people.shown(place)
+def gone_groups(source: LdapSource, settings: Settings) -> Callable[[str], bool]:
+    """Return what tells whether a group, as lists call it, is not there any more."""
+    there = {normal(shown(group.dn, settings)) for group in people.groups_in(source, settings)}
+    return lambda name: normal(name) not in there
 
 
 def is_group(name: str, settings: Settings) -> bool:
@@ -114,7 +111,7 @@ def member_add(
     groups = people.groups_in(desk.source, desk.settings, desk.person.table)
     inner = tuple(_existing(chosen, groups, desk))
     wanted = (*people_dns(chosen.people, desk), *inner)
-    edited: list[_Edited] = []
+    edited: list[Edited] = []
     remarks: list[str] = []
     for entry, attribute in ((record, "member"), (role, "roleOccupant")):
         if entry is not None:
@@ -122,7 +119,7 @@ def member_add(
             new = [one for one in wanted if normal(one) not in have]
             edited.append((entry, to_hold(entry, attribute, new)))
             remarks += _advice(entry.dn, [one for one in new if one in inner], groups, desk.settings)
-    steps, told_of_names = _with_names(project, edited, groups, desk)
+    steps, told_of_names = with_names(edited, groups, desk)
     told = tuple(dict.fromkeys((*told_of_names, *remarks)))
     plan = PlannedEdit("project member add", f"project {project}", project, tuple(steps), remarks=told)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
@@ -139,19 +136,20 @@ def member_remove(
     role = desk.editor.read(role_place(project, desk))
     groups = people.groups_in(desk.source, desk.settings, desk.person.table)
     remarks: list[str] = []
-    edited: list[_Edited] = []
-    if role is not None:
-        gone = _listed(chosen, role.all("roleOccupant"), desk)
-        edited.append((role, to_hold(role, "roleOccupant", (), gone)))
-        if gone and len(gone) == len(role.all("roleOccupant")):
-            remarks.append(f"project {project} has no admin left; only operators can edit it")
+    edited: list[Edited] = []
+    # First the members: an admin who leaves may edit nothing here any more once that is done.
     if not admin:
         gone = _listed(chosen, record.all("member"), desk)
         if gone and len(gone) == len(record.all("member")):
             raise Conflict(f"project {project} would have no member left, which the schema (groupOfNames) forbids")
         edited.append((record, to_hold(record, "member", (), gone)))
         remarks += _still_in(project, chosen, gone, groups, desk)
-    steps, told_of_names = _with_names(project, edited, groups, desk)
+    if role is not None:
+        gone = _listed(chosen, role.all("roleOccupant"), desk)
+        edited.append((role, to_hold(role, "roleOccupant", (), gone)))
+        if gone and len(gone) == len(role.all("roleOccupant")):
+            remarks.append(f"project {project} has no admin left; only operators can edit it")
+    steps, told_of_names = with_names(edited, groups, desk)
     told = (*told_of_names, *remarks)
     plan = PlannedEdit("project member remove", f"project {project}", project, tuple(steps), remarks=told)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
@@ -161,19 +159,26 @@ def role_add(
     desk: Desk, project: ProjectName, name: str, chosen: Chosen, *, reason: str, dry_run: bool = False
 ) -> Receipt:
     """Let people and groups hold a role in a project; its entry is made if there is none, which operators may."""
-    place = _own_role(desk, project, name)
+    record, place = _own_role(desk, project, name)
     role = desk.editor.read(place)
     groups = people.groups_in(desk.source, desk.settings, desk.person.table)
     inner = tuple(_existing(chosen, groups, desk))
     have = set(map(normal, role.all("roleOccupant"))) if role is not None else set()
     new = [one for one in (*people_dns(chosen.people, desk), *inner) if normal(one) not in have]
+    group = posix.Group()
+    of_names: tuple[str, ...] = ()
     if role is None:
-        attributes = {"objectClass": ("organizationalRole",), "cn": (name,), "roleOccupant": tuple(new)}
-        steps = [making(place, attributes)]
+        attributes = {"objectclass": ("organizationalRole",), "cn": (name,), "roleoccupant": tuple(new)}
+        made = Record(place, attributes)
+        group = posix.group_of_role(made, record, desk)
+        steps = [making(place, apply(made, group.changes).attributes)]
     else:
-        steps = _steps(role, to_hold(role, "roleOccupant", new))
-    told = tuple(dict.fromkeys(_advice(place, [one for one in new if one in inner], groups, desk.settings)))
-    plan = PlannedEdit("project role add", f"project {project}", project, tuple(steps), remarks=told)
+        steps, of_names = with_names([(role, to_hold(role, "roleOccupant", new))], groups, desk)
+    advice = _advice(place, [one for one in new if one in inner], groups, desk.settings)
+    told = tuple(dict.fromkeys((*group.remarks, *of_names, *advice)))
+    plan = PlannedEdit(
+        "project role add", f"project {project}", project, tuple(steps), remarks=told, takings=group.takings
+    )
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
@@ -181,21 +186,26 @@ def role_remove(
     desk: Desk, project: ProjectName, name: str, chosen: Chosen, *, reason: str, dry_run: bool = False
 ) -> Receipt:
     """Let people and groups hold a role in a project no more, those that are gone from LDAP too."""
-    role = desk.editor.read(_own_role(desk, project, name))
-    gone = _listed(chosen, role.all("roleOccupant"), desk) if role is not None else ()
-    steps = _steps(role, to_hold(role, "roleOccupant", (), gone)) if role is not None else []
-    plan = PlannedEdit("project role remove", f"project {project}", project, tuple(steps))
+    role = desk.editor.read(_own_role(desk, project, name)[1])
+    edited = []
+    if role is not None:
+        edited.append((role, to_hold(role, "roleOccupant", (), _listed(chosen, role.all("roleOccupant"), desk))))
+    steps, told = with_names(edited, people.groups_in(desk.source, desk.settings, desk.person.table), desk)
+    plan = PlannedEdit("project role remove", f"project {project}", project, tuple(steps), remarks=told)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
-def _own_role(desk: Desk, project: ProjectName, name: str) -> str:
-    """Return the DN of the entry that lists who holds a role; raise if there is no such project, or no such role."""
+def _own_role(desk: Desk, project: ProjectName, name: str) -> tuple[Record, str]:
+    """Return a project's entry, and the DN of the one that lists who holds a role.
+
+    Raise if there is no such project, or no such role.
+    """
     record = project_entry(project, desk)
     known = {role.name: role for role in desk.person.table if role.held is Held.OCCUPANT}
     role = known.get(name)
     if role is None or role.entry is None:
         raise NotFound(f"there is no role {name} in projects (projects.roles); there are {', '.join(known)}")
-    return dn.build("cn", role.entry(desk.settings), record.dn)
+    return record, dn.build("cn", role.entry(desk.settings), record.dn)
 
 
 def everybody_in(project: ProjectName, source: LdapSource, settings: Settings) -> list[Belonging]:
@@ -221,34 +231,6 @@ def all_holders(project: ProjectName, source: LdapSource, settings: Settings) ->
 def called(role: Role) -> str:
     """Return what lists call a role that somebody has in a project."""
     return {PROJECTADMIN.name: "admin", MEMBER.name: "member"}.get(role.name, role.name)
-
-
-def leaving_others(gone: Iterable[str], desk: Desk) -> tuple[list[Step], tuple[str, ...]]:
-    """Return the steps that take groups which go (DNs) out of all others, and what to say about it.
-
-    Raise `Conflict` if one of the others would be left without a member.
-    """
-    names = set(map(normal, gone))
-    steps, remarks = [], []
-    for group in people.groups_in(desk.source, desk.settings, desk.person.table):
-        listed = [one for one in group.members if normal(one) in names]
-        if not listed or normal(group.dn) in names:
-            continue
-        record = desk.editor.read(group.dn)
-        if record is None:
-            continue
-        where, attribute = shown(group.dn, desk.settings), "roleOccupant" if group.is_role else "member"
-        if len(listed) == len(record.all(attribute)) and not group.is_role:
-            raise Conflict(
-                f"{where} would have no member left, which the schema (groupOfNames) forbids; put somebody else in it"
-            )
-        steps += _steps(record, to_hold(record, attribute, (), listed))
-        remarks.append(f"{', '.join(shown(one, desk.settings) for one in listed)} is taken out of {where}")
-    return steps, tuple(remarks)
-
-
-def _steps(record: Record, changes: tuple[Change, ...]) -> list[Step]:
-    return [modifying(record, changes)] if changes else []
 
 
 def _role(project: ProjectName, desk: Desk) -> Record:
@@ -310,51 +292,6 @@ def _advice(outer: str, new: list[str], groups: Groups, settings: Settings) -> I
                 f"too deep: whoever is in {shown(top, settings)} only by way of {named}{more} is not in it; a way goes "
                 f"through {DEEPEST} groups at most"
             )
-
-
-def _with_names(
-    project: ProjectName, edited: Iterable[_Edited], groups: Groups, desk: Desk
-) -> tuple[list[Step], tuple[str, ...]]:
-    """Return the steps of an edit of a project's lists, with what keeps memberUid equal to them, and what to say of it.
-
-    `edited`: the project's entry and its admins', each if it may be touched, with what changes who is listed there. One
-    can be listed in the other.
-    """
-    edited = list(edited)
-    if not any(changes for _, changes in edited):
-        return [], ()
-    later = groups
-    for entry, changes in edited:
-        later = later.with_group(people.group_of(apply(entry, changes)))
-    steps, told = list[Step](), list[str]()
-    for entry, changes in edited:
-        names, of_names = posix.mirrored(apply(entry, changes), desk, later)
-        steps += _steps(entry, changes + names)
-        told += of_names
-    outer = {place for entry, changes in edited if changes for place in groups.above(entry.dn)}
-    mirrored_here = {normal(entry.dn) for entry, _ in edited}
-    return steps, (*told, *_outer_names(outer - mirrored_here, desk))
-
-
-def _outer_names(places: Iterable[str], desk: Desk) -> Iterator[str]:
-    """Yield what is to be done for projects that list, themselves or as admins, what changes: the groups at `places`.
-
-    Only where machines know memberUid only. Not done here: whoever may change who is in the inner project need not have
-    a right over the outer one.
-    """
-    if not desk.settings.posix.member_uid:
-        return
-    role = f"/{desk.settings.projects.admin_role.lower()}"
-    names = {shown(place, desk.settings) for place in places}
-    outer = sorted(
-        {name.removeprefix("project ") for name in names if name.startswith("project ")}
-        | {name[5:].removesuffix(role) for name in names if name.startswith("role ") and name.endswith(role)}
-    )
-    if outer:
-        yield (
-            f"memberUid of {counted(len(outer), 'project')} that list it does not follow by itself: "
-            f"enc-admin project posix {' '.join(outer)}"
-        )
 
 
 def _still_in(

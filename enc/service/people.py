@@ -24,6 +24,7 @@ from enc.terms import dn
 from enc.terms.errors import ClassificationError, ConfigurationError, InvalidName, NotFound
 from enc.terms.filters import Filter, escape, parse
 from enc.terms.names import PersonName
+from enc.terms.posix_names import LoginName
 from enc.terms.record import Record
 
 _GROUPS = "(objectClass=groupOfNames)(objectClass=organizationalRole)"
@@ -57,7 +58,7 @@ def with_roles(
 ) -> Person:
     """Return the person whose entry that is, with their roles; asks nobody."""
     table = table or table_of(settings)
-    return Person(str(uid), entry.dn, frozenset(holdings(entry.dn, groups, settings, table)), table)
+    return Person(str(uid), entry.dn, frozenset(holdings(entry.dn, groups, settings, table)), table, entry.uuid)
 
 
 def look_up(
@@ -68,7 +69,7 @@ def look_up(
     base, asked = _above_all((settings.people_base, *places)), _filter_of(uid, settings)
     known = _read(asked)
     if base and known is not None:
-        attributes = ("objectClass", *LISTS, *dict.fromkeys(leaf.attribute for leaf in known.leaves()))
+        attributes = ("objectClass", "entryUUID", *LISTS, *dict.fromkeys(leaf.attribute for leaf in known.leaves()))
         records = source.search(base, f"(|{asked}{_GROUPS}{_projects(settings)})", attributes=attributes)
         found = [one for one in records if known.matches(one) and dn.is_below(one.dn, settings.people_base)]
         if found:
@@ -185,7 +186,8 @@ def login_names(
         if attribute != "uid":
             entry = read(place) if attribute else None
             value = (entry.first("uid") or "") if entry else ""
-        if PersonName.accepts(value):
+        # What machines call an account of their own is no person's there: that account would be in the group.
+        if PersonName.accepts(value) and value not in LoginName.reserved:
             names[value] = None
         else:
             without.append(place)

@@ -1,7 +1,7 @@
-"""Projects and their admins as groups of machines: their numbers, and memberUid for clients that know RFC 2307 only.
+"""Projects and their roles as groups of machines: their numbers, and memberUid for clients that know RFC 2307 only.
 
-A project is two groups: its entry, of those who may log in, and its admins' role, of those who become root. So the role
-has a number where the project has one, and not the same.
+A project is several groups: its entry, of those who may log in, its admins' role, of those who become root, and each
+role of the site's own. So a role has a number where the project has one, and not the same.
 
 Who is in them stands in `member` and `roleOccupant` (people.effective_members, also by way of groups). memberUid is a
 copy of that by login names: every edit of members and admins keeps it equal, and `reconcile` makes it equal again, also
@@ -10,7 +10,7 @@ after a group that is listed there has changed. Which number a group gets is num
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 from enc.edits.change import Change, apply, modifying
@@ -60,7 +60,7 @@ def group_of_new(entry: Record, desk: Desk, gid: int | None) -> Group:
 
 
 def group_of_role(entry: Record, project: Record, desk: Desk) -> Group:
-    """Return what makes the new entry of a project's admins a group; nothing where the project has no number.
+    """Return what makes the new entry of a role a group; nothing where its project has no number.
 
     Nor where none are given here. `project`: its entry as it is after the same edit.
     """
@@ -115,15 +115,15 @@ def reconcile(
     desk: Desk,
     project: ProjectName,
     record: Record,
-    role: Record | None,
+    roles: Sequence[Record],
     *,
     gid: int | None = None,
     reason: str,
     dry_run: bool = False,
 ) -> Receipt:
-    """Let a project that exists, and its admins, have their numbers and memberUid as they are to be.
+    """Let a project that exists, and its roles, have their numbers and memberUid as they are to be.
 
-    `record`: its entry; `role`: its admins' (None: there is none). `gid`: the number that the project gets; None: a
+    `record`: its entry; `roles`: those that there are. `gid`: the number that the project gets; None: a
     free one, if numbers are given here.
     """
     number, group = record.first("gidNumber"), Group()
@@ -137,25 +137,30 @@ def reconcile(
     else:
         changes, remarks = mirrored(record, desk)
         group = Group(changes, (), remarks)
-    admins = _role_as_it_is_to_be(role, apply(record, group.changes), desk)
-    both = ((record, group), (role, admins))
-    steps = tuple(modifying(entry, part.changes) for entry, part in both if entry is not None and part.changes)
-    remarks, takings = (*group.remarks, *admins.remarks), (*group.takings, *admins.takings)
-    plan = PlannedEdit("project posix", f"project {project}", project, steps, remarks=remarks, takings=takings)
-    receipt = noted(desk.submit(plan, reason=reason, dry_run=dry_run), record, desk, dry_run=dry_run)
-    return receipt if role is None else noted(receipt, role, desk, dry_run=dry_run)
+    parts = [(record, group)]
+    for role in roles:
+        taken = [taking.number for _, part in parts for taking in part.takings]
+        parts.append((role, _role_as_it_is_to_be(role, apply(record, group.changes), taken, desk)))
+    steps = tuple(modifying(entry, part.changes) for entry, part in parts if part.changes)
+    told = tuple(remark for _, part in parts for remark in part.remarks)
+    takings = tuple(taking for _, part in parts for taking in part.takings)
+    plan = PlannedEdit("project posix", f"project {project}", project, steps, remarks=told, takings=takings)
+    receipt = desk.submit(plan, reason=reason, dry_run=dry_run)
+    for entry, _ in parts:
+        receipt = noted(receipt, entry, desk, dry_run=dry_run)
+    return receipt
 
 
-def _role_as_it_is_to_be(role: Record | None, project: Record, desk: Desk) -> Group:
+def _role_as_it_is_to_be(role: Record, project: Record, taken: Sequence[int], desk: Desk) -> Group:
     number = numbered.number_of(project, desk.settings)
-    if role is None or number is None:
+    if number is None:
         return Group()
     if role.first("gidNumber") is not None:
         changes, remarks = mirrored(role, desk)
         return Group(changes, (), remarks)
     if not desk.settings.posix.allot:
         return Group(remarks=(f"{dn.rdn(role.dn)[1]} has no gidNumber, and posix.allot is off (docs/access.md)",))
-    return numbered_group(role, desk, None, besides=(number[1],))
+    return numbered_group(role, desk, None, besides=(number[1], *taken))
 
 
 def noted(receipt: Receipt, record: Record, desk: Desk, *, dry_run: bool) -> Receipt:

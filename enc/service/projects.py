@@ -16,8 +16,9 @@ from enc.edits.wanted import to_have, to_hold, to_set
 from enc.edits.wish import Wanted, Wish, Withdrawal, wish_in
 from enc.rights.roles import role_entries
 from enc.service import advice, posix
-from enc.service.belonging import leaving_others, people_dns, place_of, project_entry, role_place
+from enc.service.belonging import people_dns, place_of, project_entry, role_place
 from enc.service.desk import Desk, PlannedEdit, Receipt
+from enc.service.lists import leaving_others
 from enc.service.nodes import container_step
 from enc.service.survey import nodes_of
 from enc.terms import dn

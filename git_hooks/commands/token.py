@@ -50,10 +50,12 @@ def _create(call: Call) -> int:
     if not 60 <= life <= transport.token_life:
         raise UsageError(f"--expires: from 60s to {int(transport.token_life)}s (branches.transport.token_life)")
     with LdapSource(call.settings) as source:
-        entry_of(person, source, call.settings)
+        entry = entry_of(person, source, call.settings).uuid
     tokens = Tokens(transport.tokens)
     user, behind = audit.local_user()
-    made, word = tokens.create(person, purpose, life, read_only=arguments.read_only, by=behind or user, now=time.time())
+    made, word = tokens.create(
+        person, purpose, life, read_only=arguments.read_only, by=behind or user, now=time.time(), entry=entry
+    )
     call.say(f"token {made.id} for {person} is valid until {day(made.expires)}; it is shown only this once")
     call.show(views.token(made, word), word)
     return 0

@@ -102,6 +102,9 @@ class SignIn:
         person = self._person(name) if token is not None else None
         if token is None or person is None:
             return WRONG
+        if token.entry and person.uuid and token.entry != person.uuid:
+            self._log.warning("token %s of %s was made for an entry that is gone", token.id, name)
+            return WRONG
         return SignedIn(person, name, not token.read_only, f"token {token.id}")
 
     def _by_password(self, name: PersonName, password: str, address: str) -> SignedIn | NotSignedIn:

@@ -72,6 +72,8 @@ class Token(NamedTuple):
     """Who made it."""
     revoked: int = 0
     """When it was revoked; 0: it was not."""
+    entry: str = ""
+    """entryUUID of whom it was made for: another person who gets the uid later has none of it. Empty: not known."""
 
     def valid(self, now: float) -> bool:
         """Tell whether it counts at `now`."""
@@ -86,14 +88,25 @@ class Tokens:
         self._directory = directory
 
     def create(
-        self, person: PersonName, purpose: TokenPurpose, life: float, *, read_only: bool, by: str, now: float
+        self,
+        person: PersonName,
+        purpose: TokenPurpose,
+        life: float,
+        *,
+        read_only: bool,
+        by: str,
+        now: float,
+        entry: str = "",
     ) -> tuple[Token, str]:
-        """Make a token that is valid for `life` seconds; return it, and the word to show once."""
+        """Make a token that is valid for `life` seconds; return it, and the word to show once.
+
+        `entry`: the entryUUID of the person's entry.
+        """
         self._prepare()
         name, secret = TokenId(_random(7)[:10]), _random(32)
         digest = hashlib.sha256(secret.encode("ascii")).hexdigest()
         begins = int(now)
-        token = Token(name, person, purpose, begins, begins + int(life), read_only, digest, by)
+        token = Token(name, person, purpose, begins, begins + int(life), read_only, digest, by, entry=entry)
         self._write(token)
         return token, f"pmt_{token.id}_{secret}"
 
@@ -203,4 +216,5 @@ def _token(name: TokenId, fields: dict[str, Any]) -> Token:
         purpose=TokenPurpose(token.purpose),
         digest=str(token.digest),
         by=str(token.by),
+        entry=str(token.entry),
     )

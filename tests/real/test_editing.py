@@ -827,7 +827,7 @@ def test_a_project_and_a_role_stand_where_people_can(admin: Run, settings: Setti
         "bert": ("admin", ["role blue/projectadmin"]),
         "mia": ("member", []),
     }
-    assert {"group": "project blue", "role": "member"} in document["groups"]
+    assert {"group": "project blue", "role": "member", "gone": False} in document["groups"]
     listed = json.loads(admin("project", "member", "list", "red", "--json")[1])
     assert {row["uid"] for row in listed["people"]} == {"anna", "mia"} and listed["groups"] == document["groups"]
     table = admin("project", "member", "list", "red", "--effective")[1]

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import pytest
 from ldap3 import Connection
 
+from enc.directory.edits import DirectoryEditor
+from enc.settings import DirectorySettings, Settings
 from tests.real.conftest import SlapdMaker
 from tests.support.slapd import ADD, DELETE, REPLACE, Refused, Slapd, checked
 
@@ -423,7 +425,7 @@ def test_reading(site: Slapd, who: str) -> None:
     with _as(site, who) as connection:
         connection.search(S, "(objectClass=*)", attributes=["*"])
         entries = [item for item in connection.response or [] if item["type"] == "searchResEntry"]
-    assert len(entries) == (0 if who == "" else 30)
+    assert len(entries) == (0 if who == "" else 31)
     assert not [item["dn"] for item in entries if "userPassword" in item["attributes"]]
 
 
@@ -512,6 +514,87 @@ def test_the_account_of_a_projects_server_reads_only_what_is_projects(site: Slap
         site.directory.restore(home.data_dir / "backup.ldif")
         home.projects_password_file.unlink(missing_ok=True)
         site.start(site_projects=())
+
+
+def test_the_account_of_instances_reads_only_what_they_need(site: Slapd) -> None:
+    """Root of any instance is this account: people with an account, groups of machines, and no more of them."""
+    home = site.directory.home
+    account = {"uidNumber": "20001", "gidNumber": "20001", "homeDirectory": "/home/anna", "loginShell": "/bin/sh",
+               "objectClass": "posixAccount", "mail": "a@x", "sshPublicKey": KEY}  # fmt: skip
+    try:
+        with site.connect() as manager:
+            for do in (
+                Do("modify", f"uid=anna,ou=people,{S}", {name: [(ADD, [value])] for name, value in account.items()}),
+                *(Do("modify", f"{dn},{S}", {"objectClass": [(ADD, ["posixGroup"])], "gidNumber": [(ADD, [number])],
+                                             "memberUid": [(ADD, ["anna"])], "description": [(ADD, ["secret"])]})
+                  for dn, number in ((RED, "50001"), (f"cn=projectadmin,{RED}", "50002"))),
+                change(RED, ADD, "puppetVar", "password=x"),
+            ):  # fmt: skip
+                do(manager)
+        with site.connect(f"cn=instances,ou=services,{S}", home.instances_password_file.read_text().strip()) as bound:
+            found = {}
+            for base in ("people", "projects", "hosts", "groups", "services", "numbers"):
+                bound.search(f"ou={base},{S}", "(objectClass=*)", attributes=["*", "+"])
+                entries = [item for item in bound.response or () if item["type"] == "searchResEntry"]
+                found |= {item["dn"].removesuffix(f",{S}"): set(item["attributes"]) for item in entries}
+            told = {"objectClass", "cn", "gidNumber", "entryUUID", "modifyTimestamp"}
+            assert found == {
+                "uid=anna,ou=people": told | {"uid", "uidNumber", "homeDirectory", "loginShell", "sshPublicKey"},
+                RED: told | {"member", "memberUid"},
+                f"cn=projectadmin,{RED}": told | {"roleOccupant", "memberUid"},
+            }
+            # Nor by asking whether it is so.
+            own = f"cn=instances,ou=services,{S}"
+            for base, question in (
+                (own, "(cn=instances)"),
+                (f"uid=anna,ou=people,{S}", "(userPassword=*)"),
+                (f"uid=anna,ou=people,{S}", "(mail=a@x)"),
+                (f"uid=mia,ou=people,{S}", "(uid=mia)"),
+                (f"{RED},{S}", "(description=secret)"),
+                (f"{RED},{S}", "(puppetVar=password=x)"),
+                (f"{BLUE},{S}", f"(member=uid=bert,ou=people,{S})"),
+                (f"{RED_NODE},{S}", "(puppetClass=base)"),
+                (f"cn=operators,ou=groups,{S}", f"(member=uid=olga,ou=people,{S})"),
+                ("cn=deletions", "(objectClass=*)"),
+            ):
+                bound.search(base, question, attributes=["*"])
+                assert not bound.response, (base, question)
+                if "*" not in question:
+                    assert not bound.compare(base, *question.strip("()").split("=", 1)), (base, question)
+            for refused in (
+                change(RED, ADD, "memberUid", "zoe"),
+                change("uid=anna,ou=people", REPLACE, "sshPublicKey", "ssh-ed25519 BBBB"),
+                change("cn=instances,ou=services", REPLACE, "userPassword", "x"),
+                Do("delete", f"{RED},{S}"),
+            ):
+                with pytest.raises(Refused):
+                    refused(bound)
+    finally:
+        site.stop()
+        site.directory.restore(home.data_dir / "backup.ldif")
+        site.start()
+
+
+def test_whoever_may_read_is_bound_by_no_size_page_by_page(site: Slapd) -> None:
+    """Our commands read so. slapd's limits know no groups in groups: an operator by way of one is nobody to them."""
+    numbers = [f"cn={number},ou=gid,ou=numbers,{S}" for number in range(2000, 2600)]
+    settings = Settings(directory=DirectorySettings(uris=(site.ldap_uri,), suffix=S))
+    try:
+        site.load_ldif("\n".join(f"dn: {place}\nobjectClass: device\ncn: {place[3:7]}\n" for place in numbers))
+        group = {"objectClass": ["groupOfNames"], "cn": "deputies", "member": f"uid=zoe,ou=people,{S}"}
+        with site.connect() as manager:
+            Do("add", f"cn=deputies,ou=groups,{S}", group)(manager)
+            change("cn=operators,ou=groups", ADD, "member", f"cn=deputies,ou=groups,{S}")(manager)
+        for who in ("zoe", "mia"):
+            with DirectoryEditor(settings, (f"uid={who},ou=people,{S}", PASSWORD)) as editor:
+                assert len(editor.find(f"ou=gid,ou=numbers,{S}", "(cn=*)")) == len(numbers)
+        with _as(site, "zoe") as zoe:
+            zoe.search(f"ou=gid,ou=numbers,{S}", "(cn=*)")
+            assert len(zoe.response or ()) == 500
+    finally:
+        site.stop()
+        site.directory.restore(site.directory.home.data_dir / "backup.ldif")
+        site.start()
 
 
 @pytest.mark.parametrize("attribute, values", [("description", 10), ("sshPublicKey", 50)])

@@ -392,15 +392,27 @@ def test_who_is_taken_out_of_a_project_in_a_project_has_lost_it_at_once(followin
         branches=BranchSettings(repository=tmp_path / "repository"),
         pushes=replace(following.settings.pushes, roles_kept=Duration(3600)),
     )
-    known, held = KnownGroups(), Holding("member", ProjectName("outer"))
+    # An operator by way of a group of people, which bears on no node
+    staff, operators = (f"cn={name},ou=groups,{SUFFIX}" for name in ("staff", "operators"))
+    slapd.add(staff, {"objectClass": "groupOfNames", "cn": "staff", "member": members})
+    slapd.modify(operators, {"member": [(ADD, [staff])]})
+    known = KnownGroups()
 
-    def holds() -> bool:
+    def holds(held: Holding) -> bool:
         membership = Membership(settings, time.time, known=known)
         try:
             return held in membership.person(PersonName("mia")).holds
         finally:
             membership.close()
 
-    eventually(holds, "she is in it")
+    member, operator = Holding("member", ProjectName("outer")), Holding("operator")
+    eventually(lambda: holds(member) and holds(operator), "she is in both")
     slapd.modify(inner, {"member": [(DELETE, members[:1])]})
-    eventually(lambda: not holds(), "she has lost it")
+    eventually(lambda: not holds(member), "she has lost it")
+    assert holds(operator)
+    slapd.modify(staff, {"member": [(DELETE, members[:1])]})
+    eventually(lambda: not holds(operator), "she is no operator any more")
+    slapd.modify(operators, {"member": [(ADD, members[:1])]})
+    eventually(lambda: holds(operator), "she is one again")
+    slapd.modify(operators, {"member": [(DELETE, members[:1])]})
+    eventually(lambda: not holds(operator), "and no more")

@@ -15,8 +15,11 @@ import yaml
 
 from enc import cli
 from enc.directory.edits import DirectoryEditor
-from enc.doctor import numbers
+from enc.directory.ldap_store import LdapSource
+from enc.doctor import members, numbers
 from enc.edits.change import Change, modifying
+from enc.rights.groups import Groups
+from enc.service import people, standings
 from enc.service.desk import PlannedEdit, open_desk
 from enc.settings.config import load
 from enc.terms.errors import Conflict
@@ -377,7 +380,9 @@ def _member_uids(here: Site, name: str) -> set[str]:
     return set(record.all("memberUid"))
 
 
-def test_member_uid_follows_the_members_where_it_is_wanted(slapd: Slapd, site: Callable[..., Site]) -> None:
+def test_member_uid_follows_the_members_where_it_is_wanted(
+    slapd: Slapd, site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
     slapd.add(f"cn=nobody,ou=people,{S}", {"objectClass": "person", "cn": "nobody", "sn": "x"})
     slapd.add(f"cn=byname,ou=people,{S}", {"objectClass": "inetOrgPerson", "cn": "byname", "sn": "x", "uid": "named"})
     here, plain = site(member_uid=True), site()
@@ -390,12 +395,14 @@ def test_member_uid_follows_the_members_where_it_is_wanted(slapd: Slapd, site: C
     assert _member_uids(here, "mirrored") == {"anna", "olga", "named"}
     # What is made past us drifts, is shown, and is mended.
     assert here.run("project", "posix", "--all")[0] == 0
-    members = [f"cn=nobody,ou=people,{S}", f"uid=gone,ou=people,{S}"]
+    # Machines have an account of their own that is called www-data.
+    members = [f"cn=nobody,ou=people,{S}", f"uid=gone,ou=people,{S}", f"uid=www-data,ou=people,{S}"]
     place = f"cn=mirrored,ou=projects,{S}"
     slapd.modify(place, {"member": [(ADD, members)], "memberUid": [(ADD, ["stranger"])]})
     status, out, err = here.run("project", "posix", "mirrored", "--dry-run")
     assert (status, "- memberUid: stranger" in out, "+ memberUid: gone" in out) == (0, True, True)
-    assert f"no uid that machines can take, so not in memberUid of {place}: cn=nobody,ou=people,{S}" in err
+    words = f"no uid that machines can take, so not in memberUid of {place}: {members[0]}; {members[2]}"
+    assert words in err
     assert "stranger" in _member_uids(here, "mirrored")
     found = [one.found for one in numbers.check(load(here.config)) if one.id == "member-uid"]
     assert found == [f"{place}: memberUid lacks gone and has stranger who are no members"]
@@ -406,13 +413,22 @@ def test_member_uid_follows_the_members_where_it_is_wanted(slapd: Slapd, site: C
     here.add("inner")
     assert here.run("project", "member", "add", "mirrored", "--project", "inner")[0] == 0
     assert _member_uids(here, "mirrored") == {"anna", "olga", "named", "gone"}
-    slapd.add(f"uid=further,ou=people,{S}", {"objectClass": "inetOrgPerson", "uid": "further", "cn": "f", "sn": "x"})
-    _, _, err = here.run("project", "member", "add", "inner", "further")
-    assert "does not follow by itself: enc-admin project posix mirrored" in err
-    found = [one.found for one in numbers.check(load(here.config)) if one.id == "member-uid"]
-    assert found == [f"{place}: memberUid lacks further"]
-    assert here.run("project", "posix", "mirrored")[0] == 0
+    slapd.add(f"uid=further,ou=people,{S}", _person_entry("further"))
+    # The outer one follows in the same edit, and in its undo.
+    assert here.run("project", "member", "add", "inner", "further")[0] == 0
     assert _member_uids(here, "mirrored") == {"anna", "olga", "named", "gone", "further"}
+    assert here.run("node", "undo", here.last_edit())[0] == 0
+    assert _member_uids(here, "mirrored") == {"anna", "olga", "named", "gone"}
+    # Who is admin of the inner one only cannot write there; that is told, seen, and mended.
+    assert here.run("project", "member", "add", "inner", "further", "--admin")[0] == 0
+    assert here.run("project", "member", "remove", "inner", "anna", "--admin")[0] == 0
+    monkeypatch.setattr(sys, "stdin", io.StringIO("pw-further\n"))
+    status, _, err = here.run("project", "member", "remove", "inner", "further", "--as", "further")
+    assert (status, "for their admins to change: enc-admin project posix mirrored" in err) == (0, True), err
+    found = [one.found for one in numbers.check(load(here.config)) if one.id == "member-uid"]
+    assert found == [f"{place}: memberUid has further who are no members"]
+    assert here.run("project", "posix", "mirrored")[0] == 0
+    assert _member_uids(here, "mirrored") == {"anna", "olga", "named", "gone"}
     # Who has no such clients has no memberUid, and nothing is taken away.
     plain.add("unmirrored")
     assert _member_uids(plain, "unmirrored") == set()
@@ -450,11 +466,7 @@ def test_the_admins_group_has_its_login_names_too(
     # Groups among the admins, and the project itself in the same edit.
     here.add("crew")
     assert here.run("project", "member", "add", "led", "--project", "crew", "--admin")[0] == 0
-    _, _, err = here.run("project", "member", "add", "crew", "rolf")
-    assert "memberUid of 1 project that list it does not follow by itself: enc-admin project posix led" in err
-    found = [one.found for one in numbers.check(load(here.config)) if one.id == "member-uid"]
-    assert f"cn=projectadmin,cn=led,ou=projects,{S}: memberUid lacks rolf" in found
-    assert here.run("project", "posix", "led")[0] == 0
+    assert here.run("project", "member", "add", "crew", "rolf")[0] == 0
     assert (_admin_uids(here, "led"), _member_uids(here, "led")) == ({"anna", "rolf"}, {"anna", "olga", "rolf"})
     assert here.run("project", "member", "add", "crew", "--project", "crew", "rosa", "--admin")[0] == 0
     assert _admin_uids(here, "crew") == _member_uids(here, "crew") == {"anna", "rolf", "rosa"}
@@ -698,3 +710,136 @@ def test_what_an_export_brings_back_is_the_same_project(site: Callable[..., Site
     status, _, err = here.run("import", "ldif", str(tmp_path / "zero.ldif"))
     assert (status, "gidNumber 0 is not between" in err) == (1, True), err
     assert here.read(f"cn=zero,ou=projects,{S}") is None
+
+
+def test_a_person_who_is_deleted_is_nowhere_any_more(slapd: Slapd, site: Callable[..., Site]) -> None:
+    here = site(member_uid=True)
+    password = "pw-dora"
+    assert here.run("person", "add", "dora", "--name", "Dora")[0] == 0
+    place, staff = f"uid=dora,ou=people,{S}", f"cn=staff,ou=groups,{S}"
+    slapd.modify(place, {"userPassword": [(REPLACE, [password])]})
+    slapd.add(staff, {"objectClass": "groupOfNames", "cn": "staff", "member": [place, f"uid=olga,ou=people,{S}"]})
+    here.add("inmost", "--member", "dora")
+    here.add("around")
+    assert here.run("project", "member", "add", "around", "--project", "inmost")[0] == 0
+    assert here.run("project", "add", "hers", "--admin", "dora")[0] == 0
+    assert here.run("project", "member", "add", "hers", "olga")[0] == 0
+    assert _member_uids(here, "around") == {"anna", "dora"}
+    document = json.loads(here.run("person", "show", "dora", "--json", say=False)[1])
+    assert [(it["role"], it["project"], it["way"]) for it in document["roles"]] == [
+        ("projectadmin", "hers", []),
+        ("member", "around", ["project inmost"]),
+        ("member", "hers", []),
+        ("member", "inmost", []),
+    ]
+    number = document["uid_number"]
+    assert "dora" in [row["uid"] for row in json.loads(here.run("person", "list", "--json", say=False)[1])["people"]]
+    assert f"dora {number} 0 Dora" in " ".join(here.run("person", "list", say=False)[1].split())
+    assert "member of project around, by way of project inmost" in here.run("person", "show", "dora", say=False)[1]
+    # A project would have no admin.
+    status, _, err = here.run("person", "delete", "dora")
+    assert (status, "dora is the last admin of hers; make somebody else" in err) == (1, True), err
+    assert here.run("project", "member", "add", "hers", "olga", "--admin")[0] == 0
+    assert here.run("person", "delete", "dora", "--dry-run")[0] == 0
+    assert here.read(place) is not None
+    status, _, err = here.run("person", "delete", "dora")
+    assert status == 0, err
+    assert "dora is taken out of project hers\n" in err and f"dora is taken out of {staff}\n" in err
+    assert here.read(place) is None
+    assert not [one for one in _everything(here) if "dora" in one]
+    assert password not in here.config.with_name("trail.jsonl").read_text()
+    assert "{ARGON2}" not in here.config.with_name("trail.jsonl").read_text()
+    # The number is used up.
+    assert here.run("person", "add", "dirk", "--name", "Dirk", "--uid-number", str(number))[0] == 1
+    # All is one edit.
+    assert here.run("node", "undo", here.last_edit())[0] == 0
+    again = json.loads(here.run("person", "show", "dora", "--json", say=False)[1])
+    assert again == document | {"roles": again["roles"]} and len(again["roles"]) == 4
+    assert _member_uids(here, "around") == {"anna", "dora"}
+    # Whoever is the only one in a group stays, and so does the account that writes.
+    slapd.modify(staff, {"member": [(REPLACE, [place])]})
+    status, _, err = here.run("person", "delete", "dora")
+    assert (status, f"{staff} would have no member left" in err) == (1, True), err
+    slapd.delete(staff)
+    document = yaml.safe_load(here.config.read_text())
+    secret, writing = (here.config.with_name(name) for name in ("secret", "writing.yaml"))
+    secret.touch(0o600)
+    secret.write_text(password)
+    slapd.modify(place, {"userPassword": [(REPLACE, [password])]})  # which no undo brings back
+    document["directory"] |= {"write_bind_dn": place, "write_bind_password_file": str(secret)}
+    writing.write_text(yaml.safe_dump(document))
+    here.config = writing
+    status, _, err = here.run("person", "delete", "dora")
+    assert (status, "signs in to LDAP" in err) == (1, True), err
+
+
+def _everything(here: Site) -> list[str]:
+    """Return the values of all lists."""
+    with DirectoryEditor(load(here.config)) as editor:
+        found = editor.find(S, "(|(member=*)(roleOccupant=*)(memberUid=*))")
+    return [value for record in found for name in ("member", "roleOccupant", "memberUid") for value in record.all(name)]
+
+
+def _gone(here: Site) -> list[str]:
+    """Return what is told of this test's own groups."""
+    settings = load(here.config)
+    with LdapSource(settings) as source:
+        groups = Groups(one for one in people.groups_in(source, settings) if "lists" in one.dn or "former" in one.dn)
+        there = [row.record.dn for row in standings.everybody(source, settings)]
+    return [one.found for one in members.judge(groups, there, settings)]
+
+
+def test_members_that_are_gone_are_told(slapd: Slapd, site: Callable[..., Site]) -> None:
+    here = site()
+    here.add("lists")
+    gone = [f"cn=former,ou=projects,{S}", f"cn=projectadmin,cn=former,ou=projects,{S}", f"CN=Left , ou=groups,{S}",
+            f"uid=lost,ou=people,{S}"]  # fmt: skip
+    slapd.modify(f"cn=lists,ou=projects,{S}", {"member": [(ADD, gone)]})
+    told = json.loads(here.run("project", "member", "list", "lists", "--json", say=False)[1])
+    groups = {one["group"]: one["gone"] for one in told["groups"]}
+    assert list(groups.values()) == [True] * 3 and {"project former", "role former/projectadmin"} < set(groups)
+    shown = " ".join(here.run("project", "member", "list", "lists", say=False)[1].split())
+    assert "project former member, gone" in shown
+    found = _gone(here)
+    assert len(found) == 4
+    assert [text for text in found if text.startswith("lost is not there, and is still in project lists")]
+    slapd.modify(f"cn=lists,ou=projects,{S}", {"member": [(DELETE, gone)]})
+    group = {"objectClass": "groupOfNames", "cn": "former", "member": f"uid=anna,ou=people,{S}"}
+    slapd.add(f"cn=former,ou=groups,{S}", group)
+    slapd.modify(f"cn=lists,ou=projects,{S}", {"member": [(ADD, [f"CN=former, OU=Groups,{S}"])]})
+    assert _gone(here) == ["every person and group that is in a list is there"]
+    told = json.loads(here.run("project", "member", "list", "lists", "--json", say=False)[1])
+    assert [one["gone"] for one in told["groups"]] == [False]
+
+
+def test_a_role_of_the_sites_own_is_a_group_of_machines_too(slapd: Slapd, site: Callable[..., Site]) -> None:
+    for uid in ("dave", "dina"):
+        slapd.add(f"uid={uid},ou=people,{S}", _person_entry(uid))
+    here = site(member_uid=True)
+    document = yaml.safe_load(here.config.read_text())
+    document["projects"] = {"roles": [{"name": "deployer", "may": ["BRANCH_PUSH"]}]}
+    here.config.write_text(yaml.safe_dump(document))
+    place = f"cn=deployer,cn=roled,ou=projects,{S}"
+
+    def role() -> tuple[str | None, set[str]]:
+        found = here.read(place)
+        assert found is not None
+        return found.first("gidNumber"), set(found.all("memberUid"))
+
+    here.add("roled")
+    here.add("team", "--member", "dina")
+    assert here.run("project", "role", "add", "roled", "deployer", "dave", "--project", "team")[0] == 0
+    number = str(here.first + 4)
+    assert role() == (number, {"dave", "anna", "dina"})
+    assert here.run("project", "role", "remove", "roled", "deployer", "dave")[0] == 0
+    assert here.run("project", "member", "remove", "team", "dina")[0] == 0
+    assert role() == (number, {"anna"})
+    # One from before, and one that another tool made
+    slapd.delete(place)
+    slapd.add(place, {"objectClass": "organizationalRole", "cn": "deployer", "roleOccupant": f"uid=dave,ou=people,{S}"})
+    told = [one.found for one in numbers.check(load(here.config)) if place in one.found]
+    assert told == [f"{place}: has no gidNumber, though the project has one; on instances it is a group of nobody"]
+    assert here.run("project", "posix", "roled")[0] == 0
+    assert role() == (str(here.first + 5), {"dave"})
+    assert not [one.found for one in numbers.check(load(here.config)) if place in one.found]
+    assert here.run("project", "delete", "roled")[0] == 0

@@ -104,6 +104,12 @@ def test_a_token_dies_with_its_person(managed: Managed, peopled: Slapd, clone: C
     assert clone.git("ls-remote", managed.url("gone", word)).returncode == 0
     peopled.delete(f"uid=gone,ou=people,{S}")
     assert clone.git("ls-remote", managed.url("gone", word)).returncode != 0
+    # Whoever gets the uid later is another person.
+    peopled.add(f"uid=gone,ou=people,{S}", gone)
+    assert clone.git("ls-remote", managed.url("gone", word)).returncode != 0
+    word = managed.branch_manager("token", "create", "b", "--for", "gone").stdout.strip()
+    assert clone.git("ls-remote", managed.url("gone", word)).returncode == 0
+    peopled.delete(f"uid=gone,ou=people,{S}")
 
 
 @pytest.mark.parametrize(("rule", "readers"), [("members", "alice bob olga"), ("everyone", "alice bob carol olga -")])

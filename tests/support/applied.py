@@ -85,6 +85,24 @@ def apply(machine: Machine, code: str, *, good: tuple[int, ...]) -> str:
     return done(machine, *command, timeout=580, good=good)
 
 
+_KILLED = """systemd-run --quiet --unit=killed --setenv=HOME=/root puppet apply --color false -e "$0"
+until eval "$1"; do
+  systemctl -q is-active killed || { echo ended; break; }
+  sleep 0.02
+done
+systemctl kill --signal=KILL killed
+while systemctl -q is-active killed; do sleep 0.05; done
+systemctl reset-failed killed 2>/dev/null
+:
+"""
+
+
+def kill_apply(machine: Machine, code: str, when: str) -> None:
+    """Begin to apply, and kill all of it, with what it started, once the shell's test `when` holds."""
+    said = done(machine, "sh", "-c", _KILLED, code, when, timeout=300)
+    assert "ended" not in said, f"it was done before: {when}"
+
+
 def enc_admin(machine: Machine, *words: str) -> str:
     return done(machine, f"{PREFIX}/bin/enc-admin", *words)
 

@@ -100,4 +100,4 @@ def test_member_uid_that_drifted_is_told() -> None:
     occupants = (members[0], inner)
     role = admins("red", gidNumber="50001", roleOccupant=occupants, memberUid=("anna", "stranger"))
     (told,) = judge_names(Numbered((role,)), SITE, found.get, Groups((Group(inner, (members[1],)),)))
-    assert told.found == f"cn=projectadmin,{RED}: memberUid lacks bert and has stranger who are no admins"
+    assert told.found == f"cn=projectadmin,{RED}: memberUid lacks bert and has stranger who do not hold it"
