@@ -183,7 +183,7 @@ def test_nothing_of_the_repository_runs_as_root(hostile: Hostile, command: str) 
     try:
         if command == "serve":
             wait_for_port(hostile.port, process, hostile.log)
-            subprocess.run(["git", "ls-remote", hostile.url("alice")], capture_output=True, timeout=30, check=False)
+            subprocess.run(["git", "ls-remote", hostile.url("alice")], capture_output=True, timeout=120, check=False)
         elif command == "hooks":
             eventually(socket_path(hostile.settings.branches.store).exists, "the hooks' service listens")
         if command in ("hooks", "serve"):

@@ -173,7 +173,7 @@ def ssh_that_asks(base: Path) -> Iterator[str]:
         yield f"ssh://root@127.0.0.1:{port}/central.git"
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_it_talks_to_nobody(site: Site, tmp_path: Path) -> None:
 
 def test_what_it_leaves_behind_is_ended_and_what_it_kills_is_its_own(site: Site) -> None:
     name = f"left-behind-{os.getpid()}"
-    with subprocess.Popen(["/bin/sleep", "20"]) as victim:
+    with subprocess.Popen(["/bin/sleep", "600"]) as victim:
         try:
             record = site.push(
                 f"""

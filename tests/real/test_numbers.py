@@ -164,7 +164,7 @@ def test_kill_9_at_each_write_doubles_no_number(
     started.start()
     assert started.pid is not None
     victim.append(started.pid)
-    started.join(30)
+    started.join(60)
     between.close()
     assert started.exitcode == -9, between.writes
     other = here.add(f"{name}other")
@@ -189,7 +189,7 @@ def test_kill_9_of_one_that_wanted_a_number_leaves_it_to_the_same_project_alone(
     started = _FORKING.Process(target=_command, args=(str(here.with_uri(between.uri)), words))
     started.start()
     victim.append(started.pid or 0)
-    started.join(30)
+    started.join(60)
     between.close()
     assert started.exitcode == -9
     assert here.run("project", "add", "other", "--admin", "anna", "--gid", str(here.first + 50))[0] == 1

@@ -138,7 +138,7 @@ def _get(
     method: str = "GET",
     body: bytes | None = None,
 ) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", managed.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", managed.port, timeout=60)
     try:
         connection.request(method, f"/{managed.bare.path.name}{path}" if path[:2] != "//" else path[1:], body, headers)
         answer = connection.getresponse()
@@ -190,7 +190,7 @@ def test_requests_that_no_git_sends_are_refused(managed: Managed) -> None:
 def _raw(managed: Managed, text: bytes) -> bytes:
     """Send octets as they are and nothing more; return what comes until the server closes."""
     found = b""
-    with socket.create_connection(("127.0.0.1", managed.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", managed.port), timeout=60) as connection:
         connection.sendall(text)
         connection.shutdown(socket.SHUT_WR)
         with suppress(ConnectionResetError):
@@ -222,7 +222,7 @@ def test_who_goes_away_from_a_fetch_leaves_no_git_behind(managed: Managed) -> No
     tip = managed.bare.commit("large", {"noise": noise})
     asking = f"0032want {tip}\n00000009done\n".encode()
     kind = {"Content-Type": "application/x-git-upload-pack-request", **basic("bob", password("bob"))}
-    connection = http.client.HTTPConnection("127.0.0.1", managed.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", managed.port, timeout=60)
     connection.request("POST", f"/{managed.bare.path.name}/git-upload-pack", asking, kind)
     answer = connection.getresponse()
     assert answer.status == 200 and answer.read(1000)
@@ -373,7 +373,7 @@ def test_webhooks_stand_beside_the_repository(peopled: Slapd, tmp_path: Path) ->
     managed = Managed(tmp_path / "managed", peopled)
     following(managed)
     with managed.serving():
-        connection = http.client.HTTPConnection("127.0.0.1", managed.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", managed.port, timeout=60)
         connection.request("POST", "/webhook", b"{}", {"X-Hub-Signature-256": "sha256=00", "Content-Length": "2"})
         assert connection.getresponse().status == 403
         connection.close()

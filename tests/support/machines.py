@@ -250,7 +250,7 @@ class Machine:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content.encode() if isinstance(content, str) else content)
 
-    def boot(self, *, timeout: float = 60) -> None:
+    def boot(self, *, timeout: float = 120) -> None:
         """Start it; return when its systemd takes commands."""
         work = self.directory / "work"
         work.mkdir(exist_ok=True)
@@ -326,7 +326,7 @@ class Machine:
         """Wait for its end, which must come, and forget it."""
         assert self._process is not None
         try:
-            self._process.wait(20)
+            self._process.wait(60)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

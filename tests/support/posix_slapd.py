@@ -73,7 +73,7 @@ class PosixSlapd:
         uris = f"ldap://{self._address} {self._socket}"
         command = ["slapd", "-f", str(self._place / "slapd.conf"), "-h", uris, "-d", "0"]
         self._process = subprocess.Popen([*self._inside, *command], stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         whoami = ["ldapwhoami", "-Q", "-Y", "EXTERNAL", "-H", self._socket]
         while subprocess.run(whoami, capture_output=True).returncode:
             assert time.monotonic() < deadline and self._process.poll() is None, "slapd does not answer"

@@ -83,7 +83,7 @@ def test_a_connection_takes_all_there_is_to_send() -> None:
         with Plain(fileno=near.detach()) as one:
             one.setblocking(True)
             one.sendall(content)
-        taking.join(20)
+        taking.join(60)
     assert found == content
 
 
