@@ -195,7 +195,7 @@ def test_the_environment_cannot_change_the_program(written: Layout, shared: Foll
 
 
 def test_ldap_that_hangs_is_waited_for_no_longer_than_said(slapd: Slapd, tmp_path: Path) -> None:
-    following = Following(tmp_path / "f", slapd)
+    following = Following(tmp_path / "f", slapd, directory={"timeout": "1s"})
     with slapd.hung():
         began = time.monotonic()
         status, text = following.enc(WEB)

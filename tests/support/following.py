@@ -53,7 +53,7 @@ class Following:
         self.configuration = base / "config.yaml"
         self.log = base / "follow.log"
         document = yaml.safe_load(slapd.configuration())
-        document["directory"]["timeout"] = "1s"
+        document["directory"]["timeout"] = "5s"
         document["answers"] = {"directory": str(base / "answers")}
         document["follow"] = {"poll_interval": "300ms"}
         for section, values in sections.items():
