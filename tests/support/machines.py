@@ -281,7 +281,7 @@ class Machine:
             assert time.monotonic() < deadline, f"not up after {timeout} s: {self.console_text()}"
             time.sleep(0.1)
 
-    def run(self, *command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run a command in it as root; the result is a value, whatever the exit status."""
         return subprocess.run([*self._entering(), *command], capture_output=True, text=True, timeout=timeout)
 
@@ -352,6 +352,7 @@ class Machine:
 
     def _answers(self) -> bool:
         try:
-            return self.run("systemctl", "is-system-running").stdout.strip() in {"running", "degraded", "starting"}
+            said = self.run("systemctl", "is-system-running", timeout=60).stdout.strip()
         except (AssertionError, subprocess.TimeoutExpired):
             return False
+        return said in {"running", "degraded", "starting"}
