@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from statistics import median
 
 import pytest
 
@@ -156,10 +155,10 @@ def test_who_exists_cannot_be_told_by_time(managed: Managed) -> None:
         assert sign_in.check(f"Basic {word}", "127.0.0.1") == WRONG
         return time.monotonic() - began
 
-    # One after the other, so that what else the machine does bears on both.
+    # One after the other, so that what else the machine does bears on both; of each kind the quickest counts.
     found = [(took(("bob", "carol", "alice")[number % 3]), took(f"nobody{number}")) for number in range(12)]
     known, unknown = zip(*found, strict=True)
-    assert median(unknown) > 0.6 * median(known), (known, unknown)
+    assert min(unknown) > 0.6 * min(known), (known, unknown)
 
 
 @pytest.mark.parametrize(
