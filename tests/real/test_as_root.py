@@ -171,7 +171,10 @@ def test_every_command_says_as_whom_root_runs_it_and_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize("command", WORDS)
-def test_nothing_of_the_repository_runs_as_root(hostile: Hostile, command: str) -> None:
+def test_nothing_of_the_repository_runs_as_root(hostile: Hostile, command: str, tmp_path: Path) -> None:
+    here = tmp_path / "clone"  # open to all, below what is closed, as in root's home
+    here.mkdir(mode=0o755)
+    tmp_path.chmod(0o700)
     for file in hostile.spied.iterdir():
         file.unlink()
     call = [*READABLE, "--config", str(hostile.configuration), command, *WORDS[command]]
@@ -179,7 +182,7 @@ def test_nothing_of_the_repository_runs_as_root(hostile: Hostile, command: str) 
         call.append(str(hostile.base))
     environment = os.environ | PATHS | {"SSH_ORIGINAL_COMMAND": f"git-upload-pack '{hostile.bare.path.name}'"}
     with hostile.log.open("wb") as log:
-        process = subprocess.Popen(call, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        process = subprocess.Popen(call, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=here)
     try:
         if command == "serve":
             wait_for_port(hostile.port, process, hostile.log)
