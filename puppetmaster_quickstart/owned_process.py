@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -17,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enc.terms.errors import ToolkitError
+
+_WITH_ITS_SIGNALS = ("/usr/bin/env", "--default-signal=HUP,INT,QUIT")
+"""Ignored signals are inherited (signal(7)); env(1) of coreutils 8.31 and later gives them back."""
 
 
 class ProcessFailed(ToolkitError):
@@ -70,7 +74,8 @@ class OwnedProcess:
     ) -> int:
         """Start `command` in a session of its own and return its pid.
 
-        stdout and stderr go to `output`, which is begun anew. Raises
+        stdout and stderr go to `output`, which is begun anew. It takes the
+        signals that we ignore (nohup(1), a script's background). Raises
         `ProcessFailed` if the process runs already or the program is missing.
         """
         running = self.pid
@@ -78,11 +83,13 @@ class OwnedProcess:
             raise ProcessFailed(
                 f"{self.name} runs already (pid {running}); stop it first", where=str(self.pid_file)
             )
+        if shutil.which(command[0], path=environment.get("PATH")) is None:
+            raise ProcessFailed(f"{self.name} cannot be started: No such file, or it may not be run", where=command[0])
         self.pid_file.parent.mkdir(parents=True, exist_ok=True)
         with output.open("wb") as stream:
             try:
                 self._child = subprocess.Popen(
-                    command,
+                    [*_WITH_ITS_SIGNALS, *command],
                     stdin=subprocess.DEVNULL,
                     stdout=stream,
                     stderr=subprocess.STDOUT,

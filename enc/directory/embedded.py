@@ -31,7 +31,8 @@ from enc.programs import whole_file
 from enc.programs.whole_file import Strength
 from enc.terms.errors import UsageError
 
-_START_TIMEOUT = 15.0
+_START_TIMEOUT = 60.0
+"""Seconds until slapd must answer: one that has ended is told at once, and a busy machine takes its time."""
 
 
 @dataclass(frozen=True)

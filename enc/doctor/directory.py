@@ -27,6 +27,8 @@ SLOW_CONNECT = 0.5
 """Seconds to connect and sign in from which a catalog would feel it."""
 SLOW_LOOK_UP = 0.05
 """Seconds for one look-up from which an index is likely to be missing."""
+_TRIES = 5
+"""So often it is tried whether a server is as slow again: once it may be this machine, busy with something else."""
 ASKED_ENTRIES = 501
 """One more than OpenLDAP gives by default (slapd.conf(5), sizelimit)."""
 FULL = 0.8
@@ -84,13 +86,16 @@ def _connect(directory: DirectorySettings) -> Iterator[Finding]:
     found: dict[str, float | ToolkitError] = {}
     newest: dict[str, float] = {}
     for uri in directory.uris:
-        began = time.monotonic()
+        only, took = dataclasses.replace(directory, uris=(uri,)), list[float]()
         try:
-            with open_connection(dataclasses.replace(directory, uris=(uri,))) as connection:
-                found[uri] = time.monotonic() - began
-                csns = server_facts.context_csns(connection, directory.suffix)
-                if csns:
-                    newest[uri] = max(map(csn_time, csns))
+            while len(took) < _TRIES and (not took or min(took) > SLOW_CONNECT):
+                began = time.monotonic()
+                with open_connection(only) as connection:
+                    took.append(time.monotonic() - began)
+                    csns = server_facts.context_csns(connection, directory.suffix)
+            found[uri] = min(took)
+            if csns:
+                newest[uri] = max(map(csn_time, csns))
         except ToolkitError as error:
             found.setdefault(uri, error)
     yield from judge_connections(found)
@@ -154,13 +159,22 @@ def _bases(connection: Connection, settings: Settings) -> Iterator[Finding]:
         yield ok("ldap-bases", ", ".join(f"{key} {base}" for key, base, _ in wanted))
 
 
+def _quickest_look_up(connection: Connection, base: str, attribute: str) -> float:
+    took = server_facts.timed_look_up(connection, base, attribute)
+    for _ in range(_TRIES - 1):
+        if took <= SLOW_LOOK_UP:
+            break
+        took = min(took, server_facts.timed_look_up(connection, base, attribute))
+    return took
+
+
 def _service(connection: Connection, settings: Settings) -> Iterator[Finding]:
     base = settings.nodes_base
     offered = server_facts.SYNC_CONTROL in server_facts.controls(connection)
     yield judge_sync(offered, offered and server_facts.synchronizes(settings.directory, base), settings)
     yield judge_schema(server_facts.missing_schema(connection), settings)
     asked = look_up_attributes(settings)
-    times = {name: server_facts.timed_look_up(connection, base, name) for name in asked}
+    times = {name: _quickest_look_up(connection, base, name) for name in asked}
     yield from judge_indexes(times, _indexes(settings))
     nodes = filters.NodeFilter(settings.nodes.filter).for_all()
     yield judge_limit(*server_facts.entries_given(connection, base, nodes, ASKED_ENTRIES), settings)

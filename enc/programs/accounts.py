@@ -268,7 +268,9 @@ def _change(who: Account) -> None:
     kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("LC_")}
     os.environ.clear()
     os.environ.update({**kept, "HOME": home, "USER": who.name, "LOGNAME": who.name, "SHELL": "/bin/sh"})
-    if not os.access(".", os.X_OK):
+    try:
+        os.chdir(os.getcwd())  # noqa: PTH109 - not where we are, but whether this account finds the way there
+    except OSError:
         os.chdir("/")
 
 

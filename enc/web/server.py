@@ -15,9 +15,11 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.config import Chdir
 from gunicorn.http.errors import ParseException
 
 from enc.programs.machine_trouble import reason
@@ -119,6 +121,8 @@ class _Server(BaseApplication):
     def __init__(self, load: Callable[[], WSGIApplication], given: Mapping[str, Any]) -> None:
         self._load = load
         self._given = given
+        # gunicorn's is where it was imported: another account's, perhaps, and closed to this one.
+        Chdir.default = str(Path.cwd())
         super().__init__()
 
     def load_config(self) -> None:

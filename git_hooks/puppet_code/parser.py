@@ -23,7 +23,7 @@ from git_hooks.puppet_code.calls import Kind, Reading
 from git_hooks.puppet_code.worker import Worker
 
 _MOMENT = 0.5
-"""Seconds for one piece of code in the quick process; a manifest of 200 lines takes some 10 ms."""
+"""A manifest of 200 lines takes some 10 ms."""
 _LIGHT = 2.0
 """Seconds of the parser that somebody may have used and still asks the quick process: hundreds of manifests."""
 _HALF = 60.0
@@ -35,8 +35,9 @@ _PEOPLE = 1000
 class Parser:
     """Reads Puppet code for several threads."""
 
-    def __init__(self, ruby: Path | None = None) -> None:
-        """Start nothing yet. `ruby`: see worker.py."""
+    def __init__(self, ruby: Path | None = None, *, moment: float = _MOMENT) -> None:
+        """Start nothing yet. `ruby`: see worker.py; `moment`: seconds for one piece of code in the quick process."""
+        self._moment = moment
         self._quick, self._slow = _Lane(Worker(ruby)), _Lane(Worker(ruby))
         self._lock = threading.Lock()
         self._used: dict[str, tuple[float, float]] = {}
@@ -51,7 +52,7 @@ class Parser:
                 return known, 0.0
         code, took = content(), 0.0
         if self.used(who) < _LIGHT:
-            reading, took = self._ask(self._quick, who, name, kind, code, _MOMENT)
+            reading, took = self._ask(self._quick, who, name, kind, code, self._moment)
             if not reading.late:
                 return reading, took
         reading, more = self._ask(self._slow, who, name, kind, code, None)

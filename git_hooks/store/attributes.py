@@ -23,12 +23,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from git_hooks.repository.bounds import MEMORY, Bounds
+
 NAME = ".gitattributes"
 
 _ASKED = ("text", "crlf", "eol", "working-tree-encoding", "ident", "filter")
 _MATTERS = re.compile(rb"eol\s*=\s*crlf|working-tree-encoding|ident|filter")
-_LONGEST = 3.0
-"""Seconds that git may take: a pattern can be made to be slow, and a push waits for it."""
+_BOUNDS = Bounds(MEMORY, 3, 1 << 20)
+"""Of git: a pattern can be made to be slow, and a push waits for it."""
+_LONGEST = 60.0
+"""Seconds, however busy the machine is."""
 _MOST = 10_000
 """So many files are looked at in one deploy."""
 LONGEST_POINTER = 1024
@@ -154,7 +158,7 @@ class CheckoutOf:
                 place.write_bytes(self._objects.blob(blob))
             words = (f"--work-tree={self._work}", "check-attr", "--stdin", "-z", *_ASKED)
             done = subprocess.run(
-                command(self._objects.path, *words),
+                _BOUNDS.command(command(self._objects.path, *words)),
                 env=sealed(os.environ),  # only what the commit says: no person's own settings
                 input=b"".join(os.fsencode(path) + b"\0" for path in files),
                 capture_output=True,

@@ -171,7 +171,10 @@ def test_every_command_says_as_whom_root_runs_it_and_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize("command", WORDS)
-def test_nothing_of_the_repository_runs_as_root(hostile: Hostile, command: str) -> None:
+def test_nothing_of_the_repository_runs_as_root(hostile: Hostile, command: str, tmp_path: Path) -> None:
+    here = tmp_path / "clone"  # open to all, below what is closed, as in root's home
+    here.mkdir(mode=0o755)
+    tmp_path.chmod(0o700)
     for file in hostile.spied.iterdir():
         file.unlink()
     call = [*READABLE, "--config", str(hostile.configuration), command, *WORDS[command]]
@@ -179,11 +182,11 @@ def test_nothing_of_the_repository_runs_as_root(hostile: Hostile, command: str) 
         call.append(str(hostile.base))
     environment = os.environ | PATHS | {"SSH_ORIGINAL_COMMAND": f"git-upload-pack '{hostile.bare.path.name}'"}
     with hostile.log.open("wb") as log:
-        process = subprocess.Popen(call, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        process = subprocess.Popen(call, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=here)
     try:
         if command == "serve":
             wait_for_port(hostile.port, process, hostile.log)
-            subprocess.run(["git", "ls-remote", hostile.url("alice")], capture_output=True, timeout=30, check=False)
+            subprocess.run(["git", "ls-remote", hostile.url("alice")], capture_output=True, timeout=120, check=False)
         elif command == "hooks":
             eventually(socket_path(hostile.settings.branches.store).exists, "the hooks' service listens")
         if command in ("hooks", "serve"):
@@ -286,9 +289,9 @@ def test_a_token_that_root_makes_gives_nothing_away(slapd: Slapd) -> None:
         try:
             for number in range(3):
                 site.branch_manager("token", "create", f"ci{number}", "--for", "alice")
+            eventually(lambda: tries[0], "the account has its turn, too")
         finally:
             over.set()
             thread.join()
-        assert tries[0]
         status = victim.stat()
         assert (status.st_uid, status.st_gid, status.st_mode & 0o777, victim.read_text()) == (0, 0, 0o600, "root's")

@@ -137,7 +137,7 @@ def test_a_deleted_instance_is_revoked_and_its_name_is_free_again(site: Site, ad
         return ""
 
     # puppetserver's web server looks at the list's file now and then.
-    eventually(refused, "the revocation counts", 60)
+    eventually(refused, "the revocation counts")
     assert re.search(r"(?i)alert|reset|eof|closed", refused())
 
 

@@ -173,7 +173,7 @@ def ssh_that_asks(base: Path) -> Iterator[str]:
         yield f"ssh://root@127.0.0.1:{port}/central.git"
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 @pytest.mark.parametrize(
@@ -217,5 +217,5 @@ def test_who_asks_for_a_password_gets_none(kind: str, words: str, scene: Scene, 
         for line in told:
             assert words in line and "git cannot ask for a password here" in line
             assert "\n" not in line and "secret-olga" not in line
-        assert time.monotonic() - began < 50, "somebody waited"
+        assert time.monotonic() - began < 300, "somebody waited"
     assert not asked.exists(), asked.read_text()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -384,6 +385,18 @@ def test_a_push_tells_of_the_files_that_it_changes_and_of_all_if_it_changes_the_
     assert len(deployer.inspection.remarks(TEST, deployer.repository.commit_of("refs/heads/test"))) == 3
     assert pushed("*.txt eol=lf", three="y") == ""
     assert deployer.inspection.remarks(TEST, deployer.repository.commit_of("refs/heads/test")) == ()
+
+
+def test_attributes_are_told_also_where_the_machine_is_busy(
+    bare: Bare, deployer: Deployer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = tmp_path / "programs/git"
+    late.parent.mkdir()
+    late.write_text(f'#!/bin/sh\ncase "$*" in *check-attr*) sleep 4;; esac\nexec {shutil.which("git")} "$@"\n')
+    late.chmod(0o755)
+    bare.commit("test", {".gitattributes": "*.txt eol=crlf", "one.txt": "1\n"})
+    monkeypatch.setenv("PATH", f"{late.parent}:{os.environ['PATH']}")
+    assert "one.txt (eol=crlf)" in show(deployer).note
 
 
 def test_a_pointer_of_git_lfs_is_named(bare: Bare, deployer: Deployer) -> None:

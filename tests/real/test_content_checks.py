@@ -238,7 +238,7 @@ def test_a_review_and_a_forge_are_held_to_the_same_line(tmp_path: Path, pointers
     assert SAID in gerrit.received(Settings(branches=here.settings), gerrit.read(words), os.environ).refs[0].problems
     pointers.seen.clear()
     upstream.commit("test", TREE)
-    mirror = MirrorSettings(forge="github", url=f"file://{upstream.path}", protocols=("file",), timeout=Duration(10))
+    mirror = MirrorSettings(forge="github", url=f"file://{upstream.path}", protocols=("file",), timeout=Duration(60))
     settings = Settings(
         branches=replace(here.settings, mirror=mirror), answers=AnswerSettings(directory=tmp_path / "answers")
     )

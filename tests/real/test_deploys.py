@@ -168,7 +168,7 @@ def test_many_pushers_of_one_branch_are_all_told_the_truth(bare: Bare) -> None:
     for process in processes:
         process.start()
     gate.set()
-    told = [results.get(timeout=60) for _ in processes]
+    told = [results.get(timeout=600) for _ in processes]
     for process in processes:
         process.join()
     assert {outcome for _, outcome, _ in told} <= {"live", "unchanged"}

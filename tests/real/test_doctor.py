@@ -9,6 +9,7 @@ import subprocess
 import sysconfig
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ import pytest
 import yaml
 
 from enc.answers.layout import Layout
+from enc.doctor import directory
+from enc.doctor.directory import SLOW_CONNECT, SLOW_LOOK_UP
+from enc.settings import config
 from enc.terms.names import EnvironmentName
 from puppetmaster_quickstart.private_master import PrivateMaster
 from puppetmaster_quickstart.puppetserver_files import MasterSettings, exec_terminus
@@ -23,6 +27,7 @@ from tests.real.conftest import SlapdMaker
 from tests.support import json_contract
 from tests.support.reachable import reachable
 from tests.support.slapd import ADD, DELETE, Slapd
+from tests.support.sluggish import Sluggish
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 USER = "puppet" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
@@ -81,7 +86,7 @@ class Site:
         self.follower = subprocess.Popen(
             [SCRIPTS / "enc-admin", "--config", self.config, "follow"], stderr=subprocess.DEVNULL, text=True
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not (self.answers / "contact").exists() or self.look("status").returncode:
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -89,7 +94,7 @@ class Site:
     def stop_following(self) -> None:
         if self.follower:
             self.follower.terminate()
-            assert self.follower.wait(20) == 0
+            assert self.follower.wait(60) == 0
             self.follower = None
 
     def look(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -257,7 +262,7 @@ def test_a_bad_entry_and_an_account_with_limits(site: Site) -> None:
     before = dict(directory)
     (site.base / "eve").write_text("eve")
     (site.base / "eve").chmod(0o600)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while "bad.example.org" not in site.look("status").stdout:
         assert time.monotonic() < deadline
     try:
@@ -278,6 +283,19 @@ def test_a_directory_that_is_away(site: Site) -> None:
         site.slapd.start()
     assert found["ldap-connect"] == "fault"
     assert "enc" not in found  # answers go on
+
+
+@pytest.mark.parametrize(("times", "told"), [(2, set()), (99, {"ldap-connect", "ldap-indexes"})])
+def test_a_server_is_slow_that_is_slow_again(site: Site, tmp_path: Path, times: int, told: set[str]) -> None:
+    """Once it may be the machine, which has other things to do for a moment."""
+    socket = site.slapd.directory.home.socket_path
+    between = Sluggish(tmp_path / "between", socket, times=times, connect=1.2 * SLOW_CONNECT, ask=3 * SLOW_LOOK_UP)
+    settings = config.load(site.config)
+    settings = replace(settings, directory=replace(settings.directory, uris=(between.uri,)))
+    found = [*directory.check(settings), *directory.check_service(settings)]
+    between.close()
+    slow = {one.id for one in found if one.id in ("ldap-connect", "ldap-indexes") and one.level != "ok"}
+    assert slow == told, found
 
 
 def test_a_base_that_does_not_exist_is_named(site: Site) -> None:

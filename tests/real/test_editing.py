@@ -748,7 +748,7 @@ def _typed(config: Path, dozen: Settings, typed: str, written: int) -> None:
         with suppress(OSError):  # EIO: the program has closed it
             while more := os.read(here, 65536):
                 shown += more
-        assert program.wait(30) == (0 if written else 1)
+        assert program.wait(60) == (0 if written else 1)
     os.close(here)
     assert len(with_class(dozen, "ntp")) == written
     assert (b"nothing was written" in shown) == (not written)

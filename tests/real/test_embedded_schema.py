@@ -73,13 +73,13 @@ def foreign(tmp_path: Path) -> Iterator[Connection]:
         slapd = subprocess.Popen([slapd_process.program("slapd"), "-d", "none", "-f", conf, "-h", uri], stderr=log)
     try:
         started = slapd_process.Started(slapd, slapd)
-        slapd_process.wait_until_it_answers(started, socket, timeout=10, log=tmp_path / "log", log_start=0)
+        slapd_process.wait_until_it_answers(started, socket, timeout=60, log=tmp_path / "log", log_start=0)
         server = Server(uri, get_info=NONE)
         with Connection(server, authentication=SASL, sasl_mechanism="EXTERNAL", sasl_credentials="") as connection:
             yield connection
     finally:
         slapd.terminate()
-        slapd.wait(10)
+        slapd.wait(60)
 
 
 NIS_GROUP = (

@@ -218,7 +218,7 @@ def test_many_names_are_done_by_several_processes(
     following = Following(tmp_path / "f", slapd)
     following.start(wait=False)
     try:
-        eventually(lambda: following.layout.contact.exists(), "complete", 60)
+        eventually(lambda: following.layout.contact.exists(), "complete")
         answers = following.all_on_disk()
         assert answers.keys() == {f"n{number}.example.org" for number in range(session.MANY + 100)}
         # Each is its own node's; that they are whole, some from all over the list show.
@@ -364,7 +364,7 @@ def test_status_says_what_a_server_said_that_does_not_give_all(following: Follow
     for number in range(3):
         add_node(slapd, f"more{number}.example.org")
     following.start(wait=False)
-    eventually(lambda: following.status().state == "refused", "said", 20)
+    eventually(lambda: following.status().state == "refused", "said")
     done = subprocess.run(
         [BIN / "enc-admin", "--config", following.configuration, "status"], capture_output=True, text=True, check=False
     )

@@ -112,7 +112,7 @@ def test_killed_at_any_moment(slapd: Slapd, tmp_path: Path) -> None:
         before, began = refreshed(followers), time.monotonic()
         for following in followers:
             following.start(wait=False, forked=True)
-        eventually(lambda: refreshed(followers) >= before + SIDE_BY_SIDE, "all have begun", 60)
+        eventually(lambda: refreshed(followers) >= before + SIDE_BY_SIDE, "all have begun")
         # Some die while they start, some in the refresh, most while changes stream in:
         # at moments that follow the pace of the machine, which all that runs here slows down.
         starting = time.monotonic() - began

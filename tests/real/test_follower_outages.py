@@ -22,12 +22,13 @@ GONE = "gone.example.org"
 
 
 @pytest.fixture
-def following(slapd: Slapd, tmp_path: Path) -> Iterator[Following]:
-    """Project alpha with one node, one more that was deleted, and a running follower."""
+def following(slapd: Slapd, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Following]:
+    """Project alpha with one node, one more that was deleted, and a running follower; the parameter: its patience."""
     add_project(slapd, "alpha")
     add_node(slapd, WEB, puppetClass=["ntp"])
     add_node(slapd, GONE)
-    following = Following(tmp_path / "f", slapd)
+    patience = {"timeout": request.param} if hasattr(request, "param") else {}
+    following = Following(tmp_path / "f", slapd, directory=patience)
     following.start()
     slapd.delete(node_dn(GONE))
     eventually(lambda: following.text(GONE) is None, "deleted")
@@ -80,6 +81,7 @@ def test_deleted_during_the_outage_of_the_network(following: Following) -> None:
     true_again(following)
 
 
+@pytest.mark.parametrize("following", ["1s"], indirect=True)
 def test_a_connection_that_hangs(following: Following) -> None:
     with following.slapd.hung():
         unreachable(following)

@@ -62,7 +62,7 @@ def test_another_spelling_of_ones_name_gives_no_second_share(managed: Managed) -
 def test_gzip_that_never_ends_fills_no_disk(managed: Managed) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
     begins = head(managed, "upload-pack", "carol", None, "Content-Encoding: gzip", "Transfer-Encoding: chunked")
-    with socket.create_connection(("127.0.0.1", managed.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", managed.port), timeout=60) as connection:
         connection.sendall(begins)
         for _ in range(20):
             piece = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_SYNC_FLUSH)
@@ -74,8 +74,8 @@ def test_gzip_that_never_ends_fills_no_disk(managed: Managed) -> None:
 def test_all_bodies_of_one_person_together_are_bounded(managed: Managed) -> None:
     begins = head(managed, "receive-pack", "bob", None, f"Content-Length: {20 << 20}")
     with (
-        socket.create_connection(("127.0.0.1", managed.port), timeout=20) as one,
-        socket.create_connection(("127.0.0.1", managed.port), timeout=20) as other,
+        socket.create_connection(("127.0.0.1", managed.port), timeout=60) as one,
+        socket.create_connection(("127.0.0.1", managed.port), timeout=60) as other,
     ):
         one.sendall(begins + bytes(16 << 20))
         other.sendall(begins + bytes(16 << 20))
@@ -86,7 +86,7 @@ def test_all_bodies_of_one_person_together_are_bounded(managed: Managed) -> None
 
 def _answers(*connections: socket.socket) -> Iterator[bytes]:
     while True:
-        ready, _, _ = select.select(connections, [], [], 20)
+        ready, _, _ = select.select(connections, [], [], 60)
         assert ready, "no answer"
         for one in ready:
             yield one.recv(200)
@@ -100,7 +100,7 @@ def test_who_reads_an_answer_slowly_is_left(managed: Managed) -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", managed.port))
         connection.sendall(head(managed, "upload-pack", "bob", None, f"Content-Length: {len(asking)}") + asking)
-        connection.settimeout(20)
+        connection.settimeout(60)
         taken = len(connection.recv(64))
         assert working_in(managed.bare.path)
 
@@ -119,7 +119,7 @@ def test_who_reads_an_answer_slowly_is_left(managed: Managed) -> None:
 
 def test_who_may_push_nothing_is_told_before_git_starts(managed: Managed, tmp_path: Path) -> None:
     begins = head(managed, "receive-pack", "carol", None, "Content-Length: 4000000")
-    with socket.create_connection(("127.0.0.1", managed.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", managed.port), timeout=60) as connection:
         connection.sendall(begins)  # and nothing of the body
         answer = connection.recv(65_536)
         assert answer.startswith(b"HTTP/1.1 403")
@@ -166,7 +166,7 @@ def test_tls_that_does_not_begin_holds_no_thread(peopled: Slapd, tmp_path: Path)
         clients.add(20, b"GET / HTTP/1.1\r\n\r\n")  # no TLS at all
         for _ in range(5):
             with (
-                socket.create_connection(("127.0.0.1", managed.port), timeout=5) as plain,
+                socket.create_connection(("127.0.0.1", managed.port), timeout=60) as plain,
                 context.wrap_socket(plain, server_hostname="127.0.0.1") as one,
             ):
                 for _ in range(3):  # the connection is kept

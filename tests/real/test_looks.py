@@ -38,7 +38,7 @@ def mirrored(forge: Forge, credentials: Path, base: Path) -> Callable[[], object
         url=forge.url("repository.git"),
         protocols=("http",),
         credentials_file=credentials,
-        timeout=Duration(20),
+        timeout=Duration(60),
     )
     return Upstream(replace(here, mirror=mirror)).branches
 

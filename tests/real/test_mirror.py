@@ -84,7 +84,7 @@ class Forge:
             url=f"file://{self.upstream.path}",
             protocols=("file",),
             secret_file=base / "secret",
-            timeout=Duration(10),
+            timeout=Duration(60),
             api=f"http://127.0.0.1:{self.api.server_port}",
             project="o/r",
             api_token_file=base / "token",
@@ -699,7 +699,7 @@ def test_over_ssh_the_reason_is_told(forge: Forge) -> None:
         unknown = reason(port)
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
     assert "Host key verification failed" in unknown and "ssh_known_hosts" in unknown
     assert "Connection refused" in reason(1)
     assert "Could not resolve hostname" in reason(22, "nowhere.invalid")

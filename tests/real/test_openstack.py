@@ -77,7 +77,7 @@ class Site:
         sent |= {"X-Auth-Token": token} if token is not None else {}
         request = urllib.request.Request(self.url + path, data, sent)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)

@@ -257,7 +257,7 @@ def test_gc_leaves_modules_that_come_while_it_looks(tmp_path: Path, modules: Git
     def collecting(step: str) -> None:
         if step == "take away" and not deploying.ident:
             deploying.start()
-            assert fetching.wait(10)
+            assert fetching.wait(60)
 
     with Deployer(site.settings) as deployer:
         collect(deployer.layout, 0, even(9e9), collecting)

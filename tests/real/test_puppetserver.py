@@ -92,7 +92,7 @@ class Site:
         self.master.start()
 
     def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not condition():
             late = time.monotonic() > deadline or self.follower.poll() is not None
             assert not late, (self.base / "follower.log").read_text()
@@ -153,7 +153,7 @@ def site(
     site = Site(tmp_path_factory.mktemp("site"), slapd, make_master)
     yield site
     site.follower.terminate()
-    site.follower.wait(20)
+    site.follower.wait(60)
     site.log.close()
 
 

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 def quickstart(base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "puppetmaster_quickstart", str(base), *arguments]
     # As in ./quickstart: what is installed does not have it, the checkout has.
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=3600, check=False)
 
 
 def doctor(base: Path, *words: str) -> dict[str, str]:

@@ -6,7 +6,9 @@ Real LDAP, answers and git on a scripted machine.
 from __future__ import annotations
 
 import dataclasses
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -214,26 +216,27 @@ def scripted(tmp_path: Path, port: int) -> ScriptedMachine:
 
 
 def test_the_hand_over_waits_for_the_run(scripted: ScriptedMachine) -> None:
-    words = ["bash", "-c", "exec -a 'puppet agent: applying configuration' sleep 2"]
+    words = ["bash", "-c", "exec -a 'puppet agent: applying configuration' sleep 600"]
     with subprocess.Popen(words) as run:
         wait_for_name(run.pid, b"puppet agent")
         (scripted.root / "run.lock").write_text(str(run.pid))
         with pytest.raises(ToolkitError, match="still under way"):
             agent.await_end(scripted.machine, limit=0.1)
+        threading.Timer(0.5, run.kill).start()
         agent.await_end(scripted.machine)
-        assert run.poll() is not None or b"puppet" not in Path(f"/proc/{run.pid}/cmdline").read_bytes()
+        assert run.wait(60) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("content", ["", "999999999", "{}", "self"])
 def test_a_lock_that_a_crash_left_is_no_run(scripted: ScriptedMachine, content: str) -> None:
-    with subprocess.Popen(["sleep", "30"]) as another:
+    with subprocess.Popen(["sleep", "600"]) as another:
         (scripted.root / "run.lock").write_text(str(another.pid) if content == "self" else content)
         agent.await_end(scripted.machine, limit=0.1)
         another.terminate()
 
 
 def wait_for_name(process: int, name: bytes) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while name not in Path(f"/proc/{process}/cmdline").read_bytes():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -266,11 +266,11 @@ def test_who_knows_names_makes_few_judges_work_and_takes_no_turn_of_who_is_waite
     enrolments = site.base / "answers/enrolments"
     eventually(lambda: (enrolments / "web-2.red.example.org").read_text() == "closed\n", "the follower knows it")
     with Flood(site, ["web-2.red.example.org"] * 40) as flood:
-        awaited_judges(site)
+        seen = len(awaited_judges(site))
         assert site.submit(make.pem(make.request(name=FLOODED, key=make.OTHER)), FLOODED) == 200
         found = site.certificate(FLOODED)
         assert found is not None and found.public_key() == make.OTHER.public_key()
-    assert 1 <= flood.most <= 2
+    assert 1 <= max(seen, flood.most) <= 2
     assert "crowded" in {line.code for line in SigningJournal(site.journal).read()}
 
 

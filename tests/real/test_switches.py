@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +41,34 @@ SWITCHES, FILES, CATALOGS = 200, 500, 50
 
 def program(name: str, configuration: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PUPPETMASTER_CONFIG": str(configuration)}
-    return subprocess.run([PROGRAMS / name, *arguments], env=environment, capture_output=True, text=True, timeout=10)
+    return subprocess.run([PROGRAMS / name, *arguments], env=environment, capture_output=True, text=True, timeout=120)
+
+
+def told_when_it_is_over(site: Site, pending: Path) -> str:
+    """Return what code-id says if the switch is over while it waits for that.
+
+    It waits for a second: where we come too late, because the machine is busy, it is asked again.
+    """
+    environment = os.environ | {"PUPPETMASTER_CONFIG": str(site.configuration)}
+    command = (str(PROGRAMS / "puppetmaster-code-id"), "test")
+    for _ in range(10):
+        pending.touch()
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            eventually(lambda: process.poll() is not None or naps(process.pid), "it waits")
+            waits = process.poll() is None
+            pending.unlink()
+            said = process.communicate(timeout=60)[0]
+        if waits and said != "live\n":
+            return said
+    return said
+
+
+def naps(pid: int) -> bool:
+    """Tell whether a program has opened the pipe on which it naps between two looks."""
+    with suppress(OSError):
+        opened = {file.name: str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()}
+        return any(int(name) > 2 and target.startswith("pipe:") for name, target in opened.items())
+    return False
 
 
 def content(word: str, result: Path) -> Content:
@@ -157,7 +185,7 @@ def test_a_catalog_gets_the_files_of_its_own_version_after_a_switch(site: Site) 
     with ThreadPoolExecutor(1) as threads, Deployer(site.settings) as deployer:
         run = threads.submit(site.agent.run, "--environment", "test")
         try:
-            eventually(began.exists, "the agent applies its catalog", 60)
+            eventually(began.exists, "the agent applies its catalog")
             site.show(deployer, "new")
         finally:
             go.touch()
@@ -187,7 +215,7 @@ def test_every_catalog_during_many_switches_is_one_commits(site: Site) -> None:
         loop = threads.submit(compile_in_a_loop)
         try:
             number = 0
-            while number < SWITCHES or seen.total() < CATALOGS:
+            while number < SWITCHES or seen.total() < CATALOGS or min(seen["old"], seen["new"]) <= 5:
                 number += 1
                 site.show(deployer, ("old", "new")[number % 2])
                 assert not loop.done(), loop.exception()
@@ -195,12 +223,12 @@ def test_every_catalog_during_many_switches_is_one_commits(site: Site) -> None:
             ended.set()
         loop.result()
     assert mixed == []
-    assert min(seen["old"], seen["new"]) > 5, seen
 
 
 def test_the_programs(site: Site, tmp_path: Path) -> None:
     with Deployer(site.settings) as deployer:
-        site.show(deployer, "old")
+        for word in ("new", "old"):
+            site.show(deployer, word)
     commit = site.commits["old"]
 
     def told(name: str, *arguments: str) -> tuple[int, str]:
@@ -230,11 +258,8 @@ def test_the_programs(site: Site, tmp_path: Path) -> None:
     pending.touch()
     began = time.monotonic()
     assert told("code-id", "test") == (0, "live\n"), "the server may have either version"
-    assert 0.5 < time.monotonic() - began < 5
-    timer = threading.Timer(0.3, pending.unlink)
-    timer.start()
-    assert told("code-id", "test") == (0, f"{commit}\n")
-    timer.join()
+    assert 0.5 < time.monotonic() - began < 60
+    assert told_when_it_is_over(site, pending) == f"{commit}\n"
 
 
 def test_the_links_follow_the_settings(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from statistics import median
 
 import pytest
 
@@ -159,7 +158,7 @@ def _get(
     method: str = "GET",
     body: bytes | None = None,
 ) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", managed.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", managed.port, timeout=60)
     try:
         connection.request(method, f"/{managed.bare.path.name}{path}" if path[:2] != "//" else path[1:], body, headers)
         answer = connection.getresponse()
@@ -177,10 +176,10 @@ def test_who_exists_cannot_be_told_by_time(managed: Managed) -> None:
         assert sign_in.check(f"Basic {word}", "127.0.0.1") == WRONG
         return time.monotonic() - began
 
-    # One after the other, so that what else the machine does bears on both.
+    # One after the other, so that what else the machine does bears on both; of each kind the quickest counts.
     found = [(took(("bob", "carol", "alice")[number % 3]), took(f"nobody{number}")) for number in range(12)]
     known, unknown = zip(*found, strict=True)
-    assert median(unknown) > 0.6 * median(known), (known, unknown)
+    assert min(unknown) > 0.6 * min(known), (known, unknown)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +210,7 @@ def test_requests_that_no_git_sends_are_refused(managed: Managed) -> None:
 def _raw(managed: Managed, text: bytes) -> bytes:
     """Send octets as they are and nothing more; return what comes until the server closes."""
     found = b""
-    with socket.create_connection(("127.0.0.1", managed.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", managed.port), timeout=60) as connection:
         connection.sendall(text)
         connection.shutdown(socket.SHUT_WR)
         with suppress(ConnectionResetError):
@@ -243,7 +242,7 @@ def test_who_goes_away_from_a_fetch_leaves_no_git_behind(managed: Managed) -> No
     tip = managed.bare.commit("large", {"noise": noise})
     asking = f"0032want {tip}\n00000009done\n".encode()
     kind = {"Content-Type": "application/x-git-upload-pack-request", **basic("bob", password("bob"))}
-    connection = http.client.HTTPConnection("127.0.0.1", managed.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", managed.port, timeout=60)
     connection.request("POST", f"/{managed.bare.path.name}/git-upload-pack", asking, kind)
     answer = connection.getresponse()
     assert answer.status == 200 and answer.read(1000)
@@ -394,7 +393,7 @@ def test_webhooks_stand_beside_the_repository(peopled: Slapd, tmp_path: Path) ->
     managed = Managed(tmp_path / "managed", peopled)
     following(managed)
     with managed.serving():
-        connection = http.client.HTTPConnection("127.0.0.1", managed.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", managed.port, timeout=60)
         connection.request("POST", "/webhook", b"{}", {"X-Hub-Signature-256": "sha256=00", "Content-Length": "2"})
         assert connection.getresponse().status == 403
         connection.close()

@@ -77,7 +77,7 @@ def test_nova_is_answered_and_an_edit_reaches_enc(site: UnitSite) -> None:
     status, answer = ask_as_nova(site, "web-1", ID)
     assert (status, "cloud-boothook" in answer) == (200, True), site.journal("puppetmaster-vendordata")
     assert ask_as_nova(site, "web-1", ID)[0] == 200
-    site.until(lambda: site.try_(f"enc {WEB1}").status == 0, "the follower has written its answer", timeout=20)
+    site.until(lambda: site.try_(f"enc {WEB1}").status == 0, "the follower has written its answer")
     assert "project_red" in site.sh(f"enc {WEB1}")
 
 
@@ -306,7 +306,7 @@ def test_a_port_below_1024_and_a_forge(site: UnitSite) -> None:
     document["branches"]["mirror"] = {name: value for name, value in mirror.items() if name not in ("api", "project")}
     site.machine.put("/etc/puppetmaster/config.yaml", yaml.safe_dump(document))
     # What was read at the forge is laid out while the page goes on; somebody who reads it needs longer.
-    quiet = "timeout 100 sh -c 'until branch-manager doctor; do sleep 1; done'\n"
+    quiet = "timeout 150 sh -c 'until branch-manager doctor; do sleep 1; done'\n"
     given = {"CREDENTIALS": "/srv/c", "SECRET": "/srv/s", "TOKEN": "/srv/s", "branch-manager doctor\n": quiet}
     site.reader.follow("mirror.md", "install -o git -m 0600 CREDENTIALS", given)
     live = "/etc/puppet/code/environments/test/manifests/site.pp"
@@ -321,7 +321,7 @@ def test_a_port_below_1024_and_a_forge(site: UnitSite) -> None:
 
 def test_the_readmes_tour_and_the_pages_about_editing(site: UnitSite) -> None:
     follow = site.reader.follow
-    awaited = "timeout 20 sh -c 'until enc web-1.example.org; do sleep 0.1; done' "
+    awaited = "timeout 120 sh -c 'until enc web-1.example.org; do sleep 0.1; done' "
     there = ("enc-admin directory start ", "install -D -t /etc/puppetmaster ", "ldapadd …  ", "enc-admin follow ")
     given = dict.fromkeys(there, "true ")
     said = follow("README.md", "enc-admin directory start", given | {"enc web-1.example.org ": awaited})

@@ -63,7 +63,7 @@ class Kept(Managed):
             yield process
         finally:
             process.terminate()
-            assert process.wait(30) in (0, -signal.SIGKILL)
+            assert process.wait(60) in (0, -signal.SIGKILL)
 
     def shows(self, environment: str, text: str = "# first\n") -> bool:
         try:
@@ -202,7 +202,7 @@ def test_a_second_process_waits_and_can_be_ended(kept: Kept) -> None:
         time.sleep(0.5)
         assert second.poll() is None, "it does not fight with the first"
         second.terminate()
-        assert second.wait(30) == 0
+        assert second.wait(60) == 0
 
 
 def test_a_store_whose_path_is_too_long_for_a_socket_is_told_and_hooks_go_on(kept: Kept) -> None:

@@ -60,7 +60,7 @@ class Ruby:
         return json.loads(line)
 
     def close(self) -> None:
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module")

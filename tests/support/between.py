@@ -50,7 +50,7 @@ class Between:
                     if self._after:
                         server.sendall(request)
                         # slapd's answer, which nobody gets any more, says that the write was made.
-                        self._answered.wait(10)
+                        self._answered.wait(60)
                     os.kill(self._victim(), signal.SIGKILL)
                     return
                 server.sendall(request)

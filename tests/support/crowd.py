@@ -22,7 +22,7 @@ def basic(name: str, secret: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()}
 
 
-def health(port: int, timeout: float = 5.0) -> float | None:
+def health(port: int, timeout: float = 30.0) -> float | None:
     """Seconds until a stranger's question was answered; None: it was not."""
     began = time.monotonic()
     probe = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)

@@ -150,6 +150,6 @@ def muted(descriptor: int | None, work: Callable[[], int]) -> int:
 
     process = multiprocessing.get_context("fork").Process(target=run)
     process.start()
-    process.join(60)
+    process.join(600)
     assert process.exitcode is not None
     return process.exitcode

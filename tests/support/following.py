@@ -36,8 +36,8 @@ BIN = Path(sys.executable).parent
 QUICK = Path(__file__).with_name("quick.py")
 
 
-def eventually(true: Callable[[], object], what: str, seconds: float = 15.0) -> None:
-    """Wait until `true()` is; fail with `what` if it never gets so."""
+def eventually(true: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+    """Wait until `true()` is; fail with `what` if it never gets so, for which even a busy machine has time enough."""
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
@@ -53,7 +53,7 @@ class Following:
         self.configuration = base / "config.yaml"
         self.log = base / "follow.log"
         document = yaml.safe_load(slapd.configuration())
-        document["directory"]["timeout"] = "1s"
+        document["directory"]["timeout"] = "5s"
         document["answers"] = {"directory": str(base / "answers")}
         document["follow"] = {"poll_interval": "300ms"}
         for section, values in sections.items():
@@ -103,7 +103,7 @@ class Following:
         if self._process is None:
             return 0
         self._process.send_signal(number)
-        result = self._process.wait(timeout=20)
+        result = self._process.wait(timeout=120)
         self._process = None
         return result
 
@@ -141,7 +141,7 @@ class Following:
             [BIN.parent.parent / "enc" / program, "--config", self.configuration, *arguments],
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=120,
             env={"PATH": f"{BIN}:{os.environ['PATH']}", **environment},
         )
         return done.returncode, done.stdout

@@ -264,7 +264,7 @@ class Machine:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content.encode() if isinstance(content, str) else content)
 
-    def boot(self, *, timeout: float = 60) -> None:
+    def boot(self, *, timeout: float = 120) -> None:
         """Start it; return when its systemd takes commands."""
         work = self.directory / "work"
         work.mkdir(exist_ok=True)
@@ -296,7 +296,7 @@ class Machine:
             assert time.monotonic() < deadline, f"not up after {timeout} s: {self.console_text()}"
             time.sleep(0.1)
 
-    def run(self, *command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run a command in it as root; the result is a value, whatever the exit status."""
         return subprocess.run([*self._entering(), *command], capture_output=True, text=True, timeout=timeout)
 
@@ -341,7 +341,7 @@ class Machine:
         """Wait for its end, which must come, and forget it."""
         assert self._process is not None
         try:
-            self._process.wait(20)
+            self._process.wait(60)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -367,6 +367,7 @@ class Machine:
 
     def _answers(self) -> bool:
         try:
-            return self.run("systemctl", "is-system-running").stdout.strip() in {"running", "degraded", "starting"}
+            said = self.run("systemctl", "is-system-running", timeout=60).stdout.strip()
         except (AssertionError, subprocess.TimeoutExpired):
             return False
+        return said in {"running", "degraded", "starting"}

@@ -119,7 +119,7 @@ class Scene:
 
     def sync(self, at: Callable[[str], None] = lambda _: None) -> Sync:
         """Return what is tested, with real git, store and environments."""
-        repository = PatchRepository(self.own, timeout=20)
+        repository = PatchRepository(self.own, timeout=60)
         (self.base / "sync").mkdir(exist_ok=True)
         copy = WorkingCopy(self.copy, LOCAL, repository, self.base / "sync/under-way.json", at)
         policy = self.policy

@@ -123,7 +123,7 @@ class ManagedRepository:
         self.bare = Bare(base, object_format)
         self.configuration = base / "config.yaml"
         document = yaml.safe_load(slapd.configuration())
-        document["directory"]["timeout"] = "2s"
+        document["directory"]["timeout"] = "30s"
         document["answers"] = {"directory": str(base / "answers")}
         document["branches"] = {
             "repository": str(self.bare.path),

@@ -102,7 +102,7 @@ class Replica:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not self._answers():
             words = (self._base / "slapd.log").read_text()[-2000:]
             assert self._process.poll() is None and time.monotonic() < deadline, words
@@ -127,8 +127,8 @@ class Replica:
             self._process = None
 
     def connect(self) -> Connection:
-        server = Server(self.uri, get_info=NONE, connect_timeout=5)
-        return checked(Connection(server, MANAGER, PASSWORD, client_strategy=SYNC, auto_bind=True, receive_timeout=20))
+        server = Server(self.uri, get_info=NONE, connect_timeout=60)
+        return checked(Connection(server, MANAGER, PASSWORD, client_strategy=SYNC, auto_bind=True, receive_timeout=60))
 
     def add(self, dn: str, attributes: dict[str, object]) -> None:
         with self.connect() as connection:
@@ -204,7 +204,7 @@ class Group:
         """The `directory:` section that names all servers, as YAML; the password file is the caller's."""
         return f"directory:\n  uris: [{', '.join(server.uri for server in self.servers)}]\n  suffix: {SUFFIX}\n"
 
-    def settle(self, seconds: float = 30.0) -> None:
+    def settle(self, seconds: float = 60.0) -> None:
         """Wait until all servers that run have the same content."""
         contents = self._settled(seconds)
         assert not contents, f"the servers do not become equal: {_differing(contents)}"

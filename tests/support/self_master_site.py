@@ -225,7 +225,7 @@ def with_module(environment: Path) -> None:
         (shutil.copytree if place.is_dir() else shutil.copyfile)(place, module / part)
 
 
-def done(machine: Machine, *command: str, timeout: float = 120, good: tuple[int, ...] = (0,)) -> str:
+def done(machine: Machine, *command: str, timeout: float = 300, good: tuple[int, ...] = (0,)) -> str:
     """Run a command that must succeed; return its output, and show it with the time that it took."""
     began = time.monotonic()
     ended = machine.run(*command, timeout=timeout)

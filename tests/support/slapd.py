@@ -107,9 +107,9 @@ class Slapd:
             server = Server(self.ldapi_uri, get_info=NONE)
             connection = Connection(server, authentication=SASL, sasl_mechanism="EXTERNAL", sasl_credentials="")
         else:
-            server = Server(self.ldap_uri, get_info=NONE, connect_timeout=5)
+            server = Server(self.ldap_uri, get_info=NONE, connect_timeout=60)
             kind = SIMPLE if dn else ANONYMOUS
-            connection = Connection(server, user=dn or None, password=password, authentication=kind, receive_timeout=10)
+            connection = Connection(server, user=dn or None, password=password, authentication=kind, receive_timeout=60)
         connection.bind()
         return checked(connection)
 

@@ -105,7 +105,7 @@ class Managed:
             yield process
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def hooks_served(configuration: Path, store: Path, log: Path) -> Iterator[subpro
         yield process
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def working_in(directory: Path) -> list[str]:
@@ -138,7 +138,7 @@ def working_in(directory: Path) -> list[str]:
 def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     import socket
 
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -212,7 +212,7 @@ def sshd(base: Path, managed: Managed) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def ssh_key(base: Path, name: str) -> Path:

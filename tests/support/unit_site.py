@@ -295,7 +295,7 @@ class UnitSite:
         which = " ".join(f"-u {shlex.quote(unit)}" for unit in units)
         return self.machine.run("sh", "-c", f"journalctl --no-pager -n 60 {which}").output
 
-    def until(self, true: Callable[[], bool], what: str, *, timeout: float = 60.0) -> None:
+    def until(self, true: Callable[[], bool], what: str, *, timeout: float = 180.0) -> None:
         """Wait until something is so."""
         deadline = time.monotonic() + timeout
         while not true():

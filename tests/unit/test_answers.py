@@ -145,10 +145,10 @@ def test_metrics_over_http() -> None:
     server = metrics.listen("127.0.0.1:0", numbers)
     try:
         address = f"http://127.0.0.1:{server.server_address[1]}"
-        with urllib.request.urlopen(f"{address}/metrics", timeout=5) as response:
+        with urllib.request.urlopen(f"{address}/metrics", timeout=60) as response:
             text = response.read().decode()
         with pytest.raises(urllib.error.HTTPError):
-            urllib.request.urlopen(f"{address}/other", timeout=5)
+            urllib.request.urlopen(f"{address}/other", timeout=60)
     finally:
         server.shutdown()
         server.server_close()

@@ -92,7 +92,7 @@ class Door:
 
     def ask(self, *words: str) -> tuple[int, str]:
         process = self.start(*words)
-        return process.wait(20), process.communicate()[1]
+        return process.wait(60), process.communicate()[1]
 
     def names(self) -> list[str]:
         return [line.split()[1] for line in self.judged.read_text().splitlines()]

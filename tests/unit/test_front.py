@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import socket
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from gunicorn.workers import gthread
@@ -83,7 +86,7 @@ def test_a_connection_takes_all_there_is_to_send() -> None:
         with Plain(fileno=near.detach()) as one:
             one.setblocking(True)
             one.sendall(content)
-        taking.join(20)
+        taking.join(60)
     assert found == content
 
 
@@ -123,3 +126,20 @@ def test_shares_and_room_are_given_back() -> None:
         yours(4)
     with room.of("b") as yours:
         yours(6)
+
+
+_ELSEWHERE = """
+import os
+from enc.web import server
+os.rmdir(os.getcwd())  # as closed to us as what another account may not see
+os.chdir("/")
+made = server._Server(lambda: None, server.options("x", "127.0.0.1:0", 1, server.Bounds()))
+print(made.cfg.chdir)
+"""
+
+
+def test_it_serves_from_where_it_is_and_not_where_it_was_imported(tmp_path: Path) -> None:
+    """Who becomes another account has imported gunicorn before, perhaps in a directory that is closed to that one."""
+    (tmp_path / "here").mkdir()
+    done = subprocess.run([sys.executable, "-c", _ELSEWHERE], cwd=tmp_path / "here", capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "/\n"), done.stderr

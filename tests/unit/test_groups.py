@@ -85,10 +85,10 @@ def test_a_large_site_is_walked_in_a_moment() -> None:
         )
         for number in range(1000)
     )
-    began = time.perf_counter()
+    began = time.thread_time()  # not what others do meanwhile
     found = holdings(people[2500], groups, Settings())
     assert len(found) >= 5
-    assert time.perf_counter() - began < 0.02
+    assert time.thread_time() - began < 0.02
 
 
 def test_what_is_known_of_groups_is_replaced_after_a_clock_that_was_set_back() -> None:

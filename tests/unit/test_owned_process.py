@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from puppetmaster_quickstart.owned_process import OwnedProcess, ProcessFailed, start_time
+from tests.support.following import eventually
 
 
 def start(process: OwnedProcess, *command: str) -> int:
@@ -44,6 +45,21 @@ def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
         pass
     assert process.stop(timeout=0.3) is True
     assert start_time(pid) is None
+
+
+def test_it_takes_signals_also_where_who_starts_it_ignores_them(tmp_path: Path) -> None:
+    """As what runs under nohup does, or in a script's background: puppetserver reloads at a SIGHUP."""
+    process = OwnedProcess(tmp_path / "pid", "sleeper")
+    former = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGHUP, signal.SIGINT)}
+    try:
+        pid = start(process, "sleep", "60")
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+    eventually(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n", "it is the program")
+    process.signal(signal.SIGHUP)
+    eventually(lambda: start_time(pid) is None, "it ends")
+    assert process.stop() is False
 
 
 def test_a_missing_program_is_one_line(tmp_path: Path) -> None:

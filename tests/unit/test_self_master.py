@@ -7,6 +7,7 @@ import inspect
 import itertools
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -212,11 +213,12 @@ def test_one_at_a_time_children_included(tmp_path: Path) -> None:
         machine.lock_handle = handle
         with pytest.raises(Busy), alone(lock):
             pass
-        machine.run("sh", "-c", "sleep 1 >/dev/null 2>&1 &", timeout=30)
+        pid = int(machine.run("sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!", timeout=60).output)
     # Whoever was started is still at work, and so nobody may begin.
     with pytest.raises(Busy), alone(lock):
         pass
-    with alone(lock, wait=30):
+    os.kill(pid, signal.SIGKILL)
+    with alone(lock, wait=60):
         pass
 
 
@@ -466,10 +468,10 @@ def test_an_agent_that_met_the_end_of_another_run_is_asked_once_more(tmp_path: P
     puppet.write_text(f'#!/bin/sh\n{met}echo "{lost}"\nexit 1\n')
     puppet.chmod(0o755)
     machine = Machine(Places(tmp_path), path=f"{tmp_path}:/usr/bin:/bin")
-    assert agent.run(machine, timeout=20) == "applied\n"
+    assert agent.run(machine, timeout=60) == "applied\n"
     puppet.write_text('#!/bin/sh\necho "Error: something else"\nexit 1\n')
     with pytest.raises(ProgramFailed):
-        agent.run(machine, timeout=20)
+        agent.run(machine, timeout=60)
 
 
 def test_a_journal_that_cannot_begin_leaves_no_reserve_behind(tmp_path: Path) -> None:

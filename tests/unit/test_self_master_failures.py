@@ -381,10 +381,10 @@ def test_a_run_that_applied_nothing_is_tried_once_more_whatever_it_said(tmp_path
     puppet.chmod(0o755)
     machine = Machine(Places(tmp_path), path=f"{tmp_path}:/usr/bin:/bin")
     if status == 1:
-        agent.run(machine, timeout=20)
+        agent.run(machine, timeout=60)
     else:
         with pytest.raises(ProgramFailed):
-            agent.run(machine, timeout=20)
+            agent.run(machine, timeout=60)
     assert len((tmp_path / "runs").read_text().split()) == (2 if status == 1 else 1)
 
 

@@ -101,7 +101,7 @@ def test_a_program_that_is_not_there() -> None:
 def test_verdicts_come_in_order_and_for_each_node(tmp_path: Path) -> None:
     program = _program(tmp_path / "enc", 'test "$1" = b && exit 1; echo "classes: [$1]"')
     nodes = [(Certname(name), Said({name: {}}, {}, None)) for name in "abc"]
-    found = list(compare(nodes, program, jobs=3, timeout=10, ignore=frozenset(), default_environment="production"))
+    found = list(compare(nodes, program, jobs=3, timeout=60, ignore=frozenset(), default_environment="production"))
     assert [verdict.certname for verdict in found] == ["a", "b", "c"]
     assert [bool(verdict.differences) for verdict in found] == [False, True, False]
     assert shadow.refused("x\ny").failure == "x\\ny"

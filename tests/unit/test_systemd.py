@@ -259,7 +259,7 @@ def test_messages_arrive_where_systemd_listens(tmp_path: Path) -> None:
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "notify"))
-        listening.settimeout(10)
+        listening.settimeout(60)
         code = "from enc.systemd.notify import send; send('READY=1')"
         environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")}
         subprocess.run([sys.executable, "-c", code], env=environment, check=True)
