@@ -93,7 +93,7 @@ def services(settings: Settings, config: Path) -> tuple[Service, ...]:
         ),
         Service(
             "puppetmaster-vendordata.service",
-            "Nova gets no answer, and new servers become no instances",
+            "Nova gets no answer, and new servers do not become instances",
             VENDORDATA,
             wanted="openstack.cloud" if cloud.cloud is not None else "",
             reads=_files(

@@ -243,7 +243,7 @@ def leaving_others(gone: Iterable[str], desk: Desk) -> tuple[list[Step], tuple[s
                 f"{where} would have no member left, which the schema (groupOfNames) forbids; put somebody else in it"
             )
         steps += _steps(record, to_hold(record, attribute, (), listed))
-        remarks.append(f"{', '.join(shown(one, desk.settings) for one in listed)} is taken out of {where}")
+        remarks.append(f"{', '.join(shown(one, desk.settings) for one in listed)} removed from {where}")
     return steps, tuple(remarks)
 
 
@@ -307,8 +307,8 @@ def _advice(outer: str, new: list[str], groups: Groups, settings: Settings) -> I
             named = ", ".join(shown(one, settings) for one in deep[:_NAMED])
             more = f" and {len(deep) - _NAMED} more" if len(deep) > _NAMED else ""
             yield (
-                f"too deep: whoever is in {shown(top, settings)} only by way of {named}{more} is not in it; a way goes "
-                f"through {DEEPEST} groups at most"
+                f"nested too deeply: whoever is in {shown(top, settings)} only by way of {named}{more} is not in it; "
+                f"at most {DEEPEST} groups count, one in another"
             )
 
 
@@ -352,7 +352,7 @@ def _outer_names(places: Iterable[str], desk: Desk) -> Iterator[str]:
     )
     if outer:
         yield (
-            f"memberUid of {counted(len(outer), 'project')} that list it does not follow by itself: "
+            f"memberUid of {counted(len(outer), 'project')} that list it is not updated automatically; run: "
             f"enc-admin project posix {' '.join(outer)}"
         )
 

@@ -395,7 +395,7 @@ def test_member_uid_follows_the_members_where_it_is_wanted(slapd: Slapd, site: C
     slapd.modify(place, {"member": [(ADD, members)], "memberUid": [(ADD, ["stranger"])]})
     status, out, err = here.run("project", "posix", "mirrored", "--dry-run")
     assert (status, "- memberUid: stranger" in out, "+ memberUid: gone" in out) == (0, True, True)
-    assert f"no uid that machines can take, so not in memberUid of {place}: cn=nobody,ou=people,{S}" in err
+    assert f"no uid that machines accept, so left out of memberUid of {place}: cn=nobody,ou=people,{S}" in err
     assert "stranger" in _member_uids(here, "mirrored")
     found = [one.found for one in numbers.check(load(here.config)) if one.id == "member-uid"]
     assert found == [f"{place}: memberUid lacks gone and has stranger who are no members"]
@@ -408,7 +408,7 @@ def test_member_uid_follows_the_members_where_it_is_wanted(slapd: Slapd, site: C
     assert _member_uids(here, "mirrored") == {"anna", "olga", "named", "gone"}
     slapd.add(f"uid=further,ou=people,{S}", {"objectClass": "inetOrgPerson", "uid": "further", "cn": "f", "sn": "x"})
     _, _, err = here.run("project", "member", "add", "inner", "further")
-    assert "does not follow by itself: enc-admin project posix mirrored" in err
+    assert "is not updated automatically; run: enc-admin project posix mirrored" in err
     found = [one.found for one in numbers.check(load(here.config)) if one.id == "member-uid"]
     assert found == [f"{place}: memberUid lacks further"]
     assert here.run("project", "posix", "mirrored")[0] == 0
@@ -451,7 +451,7 @@ def test_the_admins_group_has_its_login_names_too(
     here.add("crew")
     assert here.run("project", "member", "add", "led", "--project", "crew", "--admin")[0] == 0
     _, _, err = here.run("project", "member", "add", "crew", "rolf")
-    assert "memberUid of 1 project that list it does not follow by itself: enc-admin project posix led" in err
+    assert "memberUid of 1 project that list it is not updated automatically; run: enc-admin project posix led" in err
     found = [one.found for one in numbers.check(load(here.config)) if one.id == "member-uid"]
     assert f"cn=projectadmin,cn=led,ou=projects,{S}: memberUid lacks rolf" in found
     assert here.run("project", "posix", "led")[0] == 0

@@ -81,7 +81,7 @@ def test_numbers(seen: Numbered, level: str, words: str) -> None:
 
 def test_many_faults_are_counted() -> None:
     seen = Numbered(tuple(group(f"p{number}", 100 + number) for number in range(30)))
-    assert [one.found for one in judge(seen, SITE)][10:] == ["20 more of the kind"]
+    assert [one.found for one in judge(seen, SITE)][10:] == ["20 more like this"]
 
 
 def test_member_uid_that_drifted_is_told() -> None:
