@@ -167,7 +167,7 @@ def noted(receipt: Receipt, record: Record, desk: Desk, *, dry_run: bool) -> Rec
     if not dry_run and not desk.numbers.note_use(*found, record):
         remark = f"{named} was given to another entry, too; see `enc-admin doctor`"
     else:
-        remark = f"{named} {'would be' if dry_run else 'is now'} noted as given"
+        remark = f"{named} {'would be' if dry_run else 'is now'} recorded as given"
     plan = replace(receipt.plan, remarks=(*receipt.plan.remarks, remark))
     return replace(receipt, plan=plan)
 
