@@ -685,7 +685,7 @@ def _meant(dozen: Settings, admin: Run, words: tuple[str, ...], number: int) -> 
     edit = ("node", "set", *words, "--class", "ntp", "--reason", WHY)
     for wrong in (number + 1, number + 100):
         status, out, err = admin(*edit, "--nodes", str(wrong))
-        assert (status, out) == (1, "") and f"meant, not {wrong}; nothing was written" in err
+        assert (status, out) == (1, "") and f"selected, not {wrong}; nothing was written" in err
     status, out, err = admin(*edit)
     assert (status, out) == (2, "") and f"add --nodes {number} to write" in err
     assert with_class(dozen, "ntp") == set()
