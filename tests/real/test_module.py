@@ -63,7 +63,7 @@ REFUSED = {
     "an authority apart with the machine's name": (
         "class { 'puppetmaster': ca => false, ca_server => 'one.example.org' }\n"
         "class { 'puppetmaster::authority': certname => 'one.example.org' }",
-        "needs one of its own",
+        "the authority needs another name",
     ),
     "a client without an anchor": ("class { 'puppetmaster::client': server => 'a.b' }", "ca_certificate must hold"),
     "a certname that breaks out": ("class { 'puppetmaster': ca_clients => ['a\", \"*'] }", "ca_clients"),
@@ -118,7 +118,7 @@ REFUSED = {
             ("a home that leads away", "home => '/home/%u/../..; x'", "home"),
             ("an account without a password", "ldap_secret => undef", "must hold its password"),
             ("a password of two lines", 'ldap_secret => Sensitive("a\n[pam]")', "must be one line"),
-            ("a password that nothing checks", "sudo_password => true", "passwords must count here"),
+            ("a password that nothing checks", "sudo_password => true", "sudo_password needs passwords"),
             ("less time than the cache's", "offline_seconds => 60", "less than cache_seconds"),
             ("no servers", "uris => []", "uris and suffix must say"),
         )
@@ -132,8 +132,8 @@ PROJECTS: dict[str, tuple[dict[str, object], str]] = {
     ),
     "null in LDAP": ({"extensions": {}, "external": {"project": None}}, "has no project"),
     "two": ({"external": {"project": "blue"}}, r"red by its certificate \(pp_project\), blue by LDAP"),
-    "a filter": ({"extensions": {"pp_project": "*)(cn=x"}}, "is no project's name"),
-    "a name with a line": ({"extensions": {"pp_project": "red\n[pam]"}}, "is no project's name"),
+    "a filter": ({"extensions": {"pp_project": "*)(cn=x"}}, "is not a valid project name"),
+    "a name with a line": ({"extensions": {"pp_project": "red\n[pam]"}}, "is not a valid project name"),
     "the certificate's": ({}, ""),
     "the certificate's, whatever facts say": ({"facts": {"pp_project": "blue", "project": "blue"}}, ""),
     "LDAP's": ({"extensions": {}, "external": {"project": "red"}}, ""),
