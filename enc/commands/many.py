@@ -36,7 +36,7 @@ def condition_options(parser: argparse.ArgumentParser, *class_option: str) -> No
     parser.add_argument(*class_option, dest="with_class", metavar="CLASS", help="only nodes that get this class now")
     words = "only nodes in this environment now"
     parser.add_argument(*environment, dest="in_environment", metavar="ENVIRONMENT", help=words)
-    parser.add_argument("--named", metavar="PATTERN", help="only nodes with such a name: 'web-*'")
+    parser.add_argument("--named", metavar="PATTERN", help="only nodes whose name matches this shell pattern: 'web-*'")
     words = "only nodes whose own entry matches this LDAP filter: '(puppetClass=apache)'"
     parser.add_argument("--filter", metavar="FILTER", help=words)
 

@@ -58,7 +58,7 @@ def run(call: Call) -> int:
         paths = [] if arguments.dry_run else install.write_files(arguments.files)
         document = {"dry_run": arguments.dry_run, "schemas": [], "clashes": [], "files": paths}
         call.show(document, [f"include {path}" for path in paths])
-        call.say(f"include {RFC2307BIS.name}.schema in the place of nis.schema, not beside it (docs/directory.md)")
+        call.say(f"include {RFC2307BIS.name}.schema instead of nis.schema, not in addition to it (docs/directory.md)")
         return ExitStatus.DONE
     connection = install.open_configuration(_local_uri(call), call.settings.directory.timeout)
     try:

@@ -136,7 +136,7 @@ def judge(seen: Numbered, settings: Settings) -> Iterator[Finding]:
             warning(
                 "numbers",
                 f"{counted(seen.structural, 'group')} of RFC 2307 (posixGroup and nothing else), which the server's "
-                "schema lets nobody change",
+                "schema does not allow to change",
                 "delete them, and create them again as groupOfNames with posixGroup (docs/directory.md)",
             )
         )
@@ -239,7 +239,7 @@ def _without_root(seen: Numbered, settings: Settings) -> Iterator[Finding]:
         if dn.normalise(dn.parent(record.dn)) in numbered
     ]
     do = "enc-admin project posix --all" if settings.posix.allot else "give it one with LDAP's own tools"
-    yield from _some(note, told, f"{do}; harmless where nobody logs in by LDAP (docs/access.md)")
+    yield from _some(note, told, f"{do}; harmless if nobody logs in through LDAP (docs/access.md)")
 
 
 def judge_names(

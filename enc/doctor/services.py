@@ -150,7 +150,7 @@ def judge(all_of_them: Sequence[Service], states: Mapping[str, UnitState], now: 
     if sound:
         yield ok("units", f"{', '.join(sound)}: as they should be")
     elif not found:
-        yield note("units", "no service of ours is installed on this machine")
+        yield note("units", "none of our services is installed on this machine")
 
 
 def _judged(service: Service, how: UnitState, now: float) -> Iterator[Finding]:

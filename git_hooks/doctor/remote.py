@@ -33,7 +33,7 @@ def check(settings: BranchSettings) -> Iterator[Finding]:
 
 def _puppetservers(settings: PuppetserverSettings) -> Iterator[Finding]:
     if not settings.urls:
-        what = "no puppetserver is told about deploys, which is right only if all have environment_timeout = 0"
+        what = "no puppetserver is flushed after deploys, which is right only if all have environment_timeout = 0"
         yield note("puppetserver-flush", what, "set branches.puppetserver.urls")
         return
     servers = Puppetservers(settings)

@@ -35,7 +35,7 @@ def run(call: Call) -> int:
     join, leave = joining(node, server, call.settings.self_master.port, authority), leaving(node)
     call.show({"certname": node, "join": join, "leave": leave}, shlex.join(join))
     if not call.arguments.json:
-        call.say(f"and back: {shlex.join(leave)}")
+        call.say(f"to go back: {shlex.join(leave)}")
     return ExitStatus.DONE
 
 

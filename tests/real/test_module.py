@@ -47,7 +47,7 @@ def _access(words: str) -> str:
 
 
 REFUSED = {
-    "no certificate authority, and nobody who is": ("class { 'puppetmaster': ca => false }", "ca_server must say"),
+    "no certificate authority, and nobody who is": ("class { 'puppetmaster': ca => false }", "set ca_server to"),
     "signing without an authority": (
         "class { 'puppetmaster': ca => false, ca_server => 'ca.example.org', autosign => '/bin/enc-autosign' }",
         "nothing is signed here",
@@ -116,11 +116,11 @@ REFUSED = {
             ("a base as an attribute", "attributes => { 'ldap_group_search_base' => 'o' }", "attributes"),
             ("numbers of the system's", "min_id => 27", "min_id"),
             ("a home that leads away", "home => '/home/%u/../..; x'", "home"),
-            ("an account without a password", "ldap_secret => undef", "must hold its password"),
+            ("an account without a password", "ldap_secret => undef", "set ldap_secret to its password"),
             ("a password of two lines", 'ldap_secret => Sensitive("a\n[pam]")', "must be one line"),
             ("a password that nothing checks", "sudo_password => true", "sudo_password needs passwords"),
             ("less time than the cache's", "offline_seconds => 60", "less than cache_seconds"),
-            ("no servers", "uris => []", "uris and suffix must say"),
+            ("no servers", "uris => []", "set uris and suffix"),
         )
     },
 }

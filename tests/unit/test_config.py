@@ -189,7 +189,7 @@ def test_a_setting_that_is_gone_is_told_and_the_file_counts() -> None:
     assert config.parse(text).follow.poll_interval == 7
     assert found.remark == (
         "/etc/x.yaml: follow.beat, branches.upkeep, self_master.sync.snapshots: these settings are no longer used "
-        "since version 0.1.0 and ignored; remove them (`enc-admin config check` says what holds instead)"
+        "since version 0.1.0 and ignored; remove them (`enc-admin config check` says what applies instead)"
     )
     assert config.examine("follow: {poll_interval: 7s}", "x").remark == ""
 
