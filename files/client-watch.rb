@@ -63,7 +63,7 @@ class Master
 
   def ask(path)
     answer = @http.get(path, 'Accept' => 'application/json')
-    raise Net::ProtocolError, "#{path} is answered #{answer.code}: #{answer.body.to_s[0, 2000].inspect}" unless answer.code == '200'
+    raise Net::ProtocolError, "#{path} was answered with #{answer.code}: #{answer.body.to_s[0, 2000].inspect}" unless answer.code == '200'
 
     JSON.parse(answer.body)
   end
@@ -113,7 +113,7 @@ class Agent
     apply = [@puppet, 'apply', '--vardir', "#{@place}/var", '--environmentpath', "#{@place}/environments"]
     apply += ['--environment', 'back', '--modulepath', "#{@place}/environments/back/modules", '--detailed-exitcodes']
     said, done = Open3.capture2e(*apply, "#{@place}/back.pp", @lock => @lock)
-    raise "puppet apply did not end well: #{said}" unless [0, 2].include?(done.exitstatus) && standing == :away
+    raise "puppet apply failed: #{said}" unless [0, 2].include?(done.exitstatus) && standing == :away
 
     FileUtils.rm_rf(["#{@place}/var", mark])
     # A service that runs asks its master at once.

@@ -14,7 +14,7 @@ if [ ! -e "$to" ]; then
   sync -f -- "$to"
 fi
 cmp -s -- "$from/ca_key.pem" "$to/ca_key.pem" || {
-  echo "there is an authority in $from and another in $to; move away the one that nobody trusts" >&2
+  echo "there is an authority in $from and another in $to; move away the one whose certificates nobody uses" >&2
   exit 1
 }
 # The key last: it tells that there is something left to do.

@@ -15,14 +15,14 @@ function puppetmaster::project_of(Hash $about, String[1] $who) >> Pattern[/\A[a-
   }.filter |$_, $project| { $project =~ String[1] }
   $projects = $said.values.unique
   if empty($projects) {
-    fail("${who}: ${about['certname']} has no project, neither in its certificate (pp_project) nor in LDAP; give it one, or take the class away")
+    fail("${who}: ${about['certname']} has no project, neither in its certificate (pp_project) nor in LDAP; give it one, or remove the class")
   }
   if $projects.length > 1 {
     $words = $said.map |$where, $project| { "${project} by ${where}" }.join(', ')
     fail("${who}: ${about['certname']} is of two projects, ${words}; `enc-admin instance move` changes both")
   }
   if $projects[0] !~ /\A[a-z][a-z0-9_-]{0,62}\z/ {
-    fail("${who}: ${about['certname']}'s project is no project's name")
+    fail("${who}: ${about['certname']}'s project is not a valid project name")
   }
   $projects[0]
 }

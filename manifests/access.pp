@@ -1,10 +1,10 @@
-# @summary The people of an instance's project log in to it, and the project's admins become root, as LDAP says.
+# @summary Members of an instance's project can log in to it, and the project's admins can become root, according to LDAP.
 #
-# SSSD asks LDAP, over TLS only: who is in the project's posix group may log in with the ssh key of their entry, and
-# who is in the group of its admins may use sudo. Local accounts stay as they are. Which project that is, the
-# certificate or LDAP says (trusted data), never a fact; an instance without a project is refused.
+# SSSD queries LDAP, over TLS only. Members of the project's posix group may log in with the ssh key in their entry, and
+# members of its admins' group may use sudo. Local accounts stay as they are. The project comes from the certificate or
+# from LDAP (trusted data), never from a fact; for an instance without a project, the catalog fails.
 #
-# For Debian's packages. What holds while LDAP is away, and what the directory needs, is in docs/access.md.
+# For Debian's packages. docs/access.md says what happens while LDAP is down, and what the directory needs.
 #
 # @example In the site's hiera data
 #   puppetmaster::access::uris: [ldaps://ldap.example.org]
@@ -13,62 +13,62 @@
 #   puppetmaster::access::ldap_secret: ENC[…]
 #
 # @param ensure
-#   `absent`: the machine is as before; the homes of who logged in stay.
+#   `absent`: the machine is as before; homes of people who logged in stay.
 # @param uris
-#   The LDAP servers, tried in this order. ldap:// is spoken to with StartTLS.
+#   The LDAP servers, tried in this order. For ldap://, StartTLS is used.
 # @param suffix
-#   The DN below which everything is.
+#   The DN of the top of the tree.
 # @param ca_file
 #   The certificates (PEM) of the authority of the LDAP servers.
 # @param bind_dn
-#   With which account LDAP is asked; undef: without one. Root of each instance can read its password.
+#   The account that reads LDAP; undef: anonymous. Root on each instance can read its password.
 # @param ldap_secret
 #   Its password.
 # @param people
-#   Below which DN people are; undef: `ou=people` below the suffix.
+#   The DN below which people are; undef: `ou=people` below the suffix.
 # @param people_filter
-#   An LDAP filter that people must match besides.
+#   An LDAP filter that people must also match.
 # @param people_group
-#   The gidNumber that people may have as their own though it is below `min_id`: 100, Debian's group `users`.
+#   A gidNumber below `min_id` that people may have as their primary group: 100 is Debian's group `users`.
 # @param projects
-#   Directly below which DN the posix groups of projects are; undef: `ou=projects` below the suffix.
+#   The DN directly below which the posix groups of projects are; undef: `ou=projects` below the suffix.
 # @param project_group
 #   The name of a project's group, with `%s` for the project.
 # @param admins
 #   The DN of the group of a project's admins, with `%s` for the project; undef: `cn=projectadmin,cn=%s` below
 #   `projects`. It needs a gidNumber.
 # @param admins_group
-#   The name of that group; where it depends on the project, with `%s`.
+#   The name of that group, with `%s` if it depends on the project.
 # @param admins_member
-#   The attribute that holds their DNs; with `memberUid`, their names.
+#   The attribute with the admins' DNs; with `memberUid`, their names.
 # @param login_groups
-#   Posix groups below `projects` whose members may log in, too: of operators of the site, say.
+#   Further posix groups below `projects` whose members may log in, for example the site's operators.
 # @param sudo_groups
-#   Those of them whose members become root.
+#   Those of `login_groups` whose members can become root.
 # @param sudo_password
-#   Whether sudo asks for a password, which then must be one that PAM knows (`passwords`).
+#   Whether sudo asks for a password. PAM must then accept passwords (`passwords`).
 # @param passwords
-#   Whether passwords in LDAP count here (`su`, consoles, sudo, ssh if sshd lets them). Who is root here can read them
-#   as they are typed.
+#   Whether passwords in LDAP are accepted (`su`, consoles, sudo, ssh if sshd allows it). Root can read them as they are
+#   typed.
 # @param home_keys
-#   Whether keys count, too, that people put into their homes (`~/.ssh/authorized_keys`). Such a key opens when LDAP
-#   has another one by now.
+#   Whether keys in people's homes (`~/.ssh/authorized_keys`) are accepted too. Such a key still works after LDAP has
+#   another one.
 # @param schema
-#   How the projects' groups hold their members: DNs in `member` (`rfc2307bis`), or names in `memberUid` (`rfc2307`).
+#   How the projects' groups list their members: DNs in `member` (`rfc2307bis`), or names in `memberUid` (`rfc2307`).
 # @param nesting_level
 #   Through how many groups in the project's own somebody may be in it at least (rfc2307bis): 3, as all else counts that asks LDAP.
 # @param attributes
-#   Other attributes than the schema's: SSSD's `ldap_user_…` and `ldap_group_…` options to attribute names.
+#   Attributes that differ from the schema's: SSSD's `ldap_user_…` and `ldap_group_…` options with attribute names.
 # @param min_id
-#   Numbers below it are never taken from LDAP.
+#   Numbers below this are never accepted from LDAP.
 # @param home
-#   Where homes are, with `%u` for the name; undef: as `homeDirectory` says.
+#   Where homes are, with `%u` for the name; undef: as in `homeDirectory`.
 # @param cache_seconds
-#   How long an answer of LDAP counts without asking again.
+#   How long an answer from LDAP is used without asking again.
 # @param offline_seconds
-#   How long after LDAP's last answer those come in by key who were here before. Not less than `cache_seconds`.
+#   How long after LDAP's last answer people who were here before can log in by key. At least `cache_seconds`.
 # @param packages
-#   What is installed. `absent` purges those that were not there before.
+#   Packages to install. `absent` purges those that were not there before.
 class puppetmaster::access (
   Puppetmaster::Ensure                                $ensure        = 'present',
   Array[Puppetmaster::Ldap_uri]                       $uris          = [],
@@ -99,7 +99,7 @@ class puppetmaster::access (
   Array[Pattern[/\A[a-z0-9][a-z0-9.+-]+\z/]]          $packages      = ['sudo', 'sssd-ldap', 'libnss-sss', 'libpam-sss'],
 ) {
   if $facts['os']['family'] != 'Debian' {
-    fail('puppetmaster::access: it is for Debian and its kin (pam-auth-update); elsewhere use authselect and sssd themselves')
+    fail('puppetmaster::access: supports Debian and its derivatives only (pam-auth-update); elsewhere use authselect and sssd directly')
   }
   $sssd = '/etc/sssd/sssd.conf'
   $local = '/etc/sssd/conf.d/puppetmaster-local.conf'
@@ -120,20 +120,20 @@ class puppetmaster::access (
 
     $project = puppetmaster::project_of($trusted, 'puppetmaster::access')
     if empty($uris) or !$suffix {
-      fail('puppetmaster::access: uris and suffix must say where LDAP is')
+      fail('puppetmaster::access: set uris and suffix, which say where LDAP is')
     }
     if $bind_dn and !$ldap_secret {
-      fail('puppetmaster::access: bind_dn is an account, so ldap_secret must hold its password')
+      fail('puppetmaster::access: bind_dn is set, so set ldap_secret to its password')
     }
     $secret = if $ldap_secret { $ldap_secret.unwrap.chomp }
     if $secret and $secret !~ /\A[^\s[:cntrl:]]([^[:cntrl:]]*[^\s[:cntrl:]])?\z/ {
       fail('puppetmaster::access: ldap_secret must be one line without white space at its ends')
     }
     if $sudo_password and !$passwords {
-      fail('puppetmaster::access: sudo_password asks for passwords, so passwords must count here')
+      fail('puppetmaster::access: sudo_password needs passwords => true')
     }
     if $offline_seconds < $cache_seconds {
-      fail('puppetmaster::access: offline_seconds is less than cache_seconds, for which LDAP is not asked at all')
+      fail('puppetmaster::access: offline_seconds must not be less than cache_seconds, for which LDAP is not asked at all')
     }
     $group = regsubst($project_group, '%s', $project)
     $admin_group = regsubst($admins_group, '%s', $project)
@@ -216,7 +216,7 @@ class puppetmaster::access (
     }
     $taken = ['/bin/sh', '-c', 'for group; do ! getent -s files group "$group" >/dev/null || exit 1; done', 'sh'] + $allowed
     exec { 'no local group has the name of one of LDAP':
-      command => ['/bin/sh', '-c', 'echo "a local group has the name of one whose members are to log in: $1" >&2; exit 1', 'sh', $allowed.join(', ')],
+      command => ['/bin/sh', '-c', 'echo "a local group has the same name as one whose members may log in: $1" >&2; exit 1', 'sh', $allowed.join(', ')],
       unless  => [$taken],
       path    => ['/usr/bin', '/bin'],
       before  => File[$keys],

@@ -1,10 +1,9 @@
-# @summary The agent of another compile server of the same site: the one of its trust domain.
+# @summary An agent that uses another compile server of the same site: the one of its trust domain.
 #
-# One authority signs for all compile servers, so certificates and keys stay as
-# they are; `puppetmaster::client` is for a master with an authority of its own.
-# The settings change only when the other server would give this machine a
-# catalog; until then the run fails, and the agent stays where it is. Both
-# servers read the same LDAP, so the other one's catalog has this class, too.
+# One authority signs for all compile servers, so certificates and keys stay as they are; `puppetmaster::client` is for
+# a master with its own authority. The settings change only when the other server would give this machine a catalog;
+# until then the run fails, and the agent stays where it is. Both servers read the same LDAP, so the other one's catalog
+# has this class too.
 #
 # @example In LDAP, for a node that was there before the domains were parted
 #   enc-admin node set web-2.example.org --class puppetmaster::agent \
@@ -18,9 +17,9 @@
 # @param server
 #   The compile server.
 # @param ca_server
-#   The authority, which is the site's.
+#   The site's authority.
 # @param ensure
-#   `absent`: the agent's settings are as they were.
+#   `absent`: the agent's settings are restored.
 # @param port
 #   The compile server's port.
 # @param ca_port

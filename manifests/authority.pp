@@ -1,14 +1,14 @@
-# @summary The certificate authority as a puppetserver process of its own on this machine, with an account of its own.
+# @summary The certificate authority as a separate puppetserver process on this machine, with its own account.
 #
-# The puppetserver that compiles catalogs then holds no key of it. An authority
-# that it was itself until now is taken over, keys and serial numbers, with
-# puppetserver stopped meanwhile; and puppetserver gets a new key and a
-# certificate that commands nothing. With `ensure => absent` the authority goes
-# back to where puppetserver has it (docs/trust-domains.md tells the order).
+# The puppetserver that compiles catalogs then has no key of the authority. If it was the authority until now, its keys
+# and serial numbers are taken over while puppetserver is stopped, and puppetserver gets a new key and a certificate
+# that may not give orders to the authority. With `ensure => absent` the authority goes back to puppetserver
+# (docs/trust-domains.md has the steps).
 #
-# Only for Debian's packages, whose code is root's. Those of Puppet and OpenVox have gems and jars that puppetserver
-# loads below its own vardir (`/opt/puppetlabs/server/data/puppetserver`), which is the account `puppet`'s: an authority
-# on the same machine would run what the one that compiles puts there. With them the authority needs a machine of its own.
+# Only for Debian's packages, whose code belongs to root. puppetserver from Puppet and OpenVox loads gems and jars from
+# its own vardir (`/opt/puppetlabs/server/data/puppetserver`), which belongs to the account `puppet`, so an authority on
+# the same machine would run what the compiling puppetserver puts there. With these packages, give the authority its own
+# machine.
 #
 # @example The class `puppetmaster` of the compile server on the same machine names it
 #   class { 'puppetmaster':
@@ -21,11 +21,11 @@
 #   }
 #
 # @param certname
-#   The name in its own certificate, which must not be the machine's.
+#   The name in the authority's certificate, which must differ from the machine's.
 # @param ensure
-#   `absent`: its process and its account are gone, and the authority is puppetserver's again.
+#   `absent`: its process and account are removed, and puppetserver is the authority again.
 # @param dns_alt_names
-#   Other names by which it is asked.
+#   Other names under which clients reach it.
 # @param listen_address
 #   Where it listens.
 # @param port
@@ -41,9 +41,9 @@
 # @param ca_clients
 #   Certnames that may sign, revoke and clean certificates and delete requests. Never a compile server's.
 # @param config
-#   The toolkit's configuration for the policy program, which has a file of its own here: `directory`, `signing`.
+#   The toolkit's configuration for the policy program, in a separate file: `directory`, `signing`.
 # @param signer_secret
-#   The signing account's password; it gets into /etc/puppetmaster-authority/signer.secret, for this account only.
+#   The signing account's password; it is written to /etc/puppetmaster-authority/signer.secret, for this account only.
 class puppetmaster::authority (
   Puppetmaster::Certname               $certname,
   Puppetmaster::Ensure                 $ensure         = 'present',
@@ -72,10 +72,10 @@ class puppetmaster::authority (
       fail("puppetmaster::authority: works with Debian's packages only; others load code from directories of puppetserver's own account, so give the authority a machine of its own (docs/trust-domains.md)")
     }
     if $puppetmaster::ca {
-      fail('puppetmaster::authority: puppetserver itself must not be an authority (puppetmaster: ca => false, ca_server, ca_port)')
+      fail('puppetmaster::authority: puppetserver itself must not be an authority; set ca => false, ca_server and ca_port of the class puppetmaster')
     }
     if $certname == $puppetmaster::own_name {
-      fail("puppetmaster::authority: ${certname} is the compile server's name; the authority needs one of its own")
+      fail("puppetmaster::authority: ${certname} is the compile server's name; the authority needs another name")
     }
 
     user { $account:

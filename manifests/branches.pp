@@ -1,4 +1,4 @@
-# @summary The branch manager: each branch of the repository is an environment, live when a push returns.
+# @summary The branch manager: each branch of the repository becomes an environment, which is live when a push returns.
 #
 # Include `puppetmaster` and `puppetmaster::toolkit`, or set their parameters in Hiera.
 #
@@ -8,25 +8,26 @@
 #   }
 #
 # @param ensure
-#   `absent` takes hooks, units, settings, account and the store away.
-#   The repository stays, and so does what people pushed to it.
+#   `absent` removes hooks, units, settings, the account and the store. The repository stays, with everything that was
+#   pushed to it.
 # @param repository
-#   The bare repository, as the configuration file has it (`branches.repository`); made if it is not there.
+#   The bare repository, as in the configuration file (`branches.repository`); created if it does not exist.
 # @param store
 #   Where versions of environments are kept (`branches.store`).
 # @param tokens
 #   Where tokens are kept (`branches.transport.tokens`).
 # @param production_branch
-#   The branch that the configuration's `branches.rules` make the environment production, and that a clone shows first.
+#   The branch that becomes the environment production by `branches.rules`, and that a clone checks out.
 # @param serve
 #   Whether git is served over HTTP(S).
 # @param manage_account
-#   Whether the account `git` is ours to make and to remove; not where it was there before.
+#   Whether this class creates and removes the account `git`; false if the account existed before.
 # @param static_catalogs
-#   Whether catalogs keep to the files of their version.
+#   Whether agents get files of the version that their catalog was compiled from (static catalogs).
 # @param deploy
-#   The directory with the certificate by which the account `git` lets puppetserver forget environments: CERTNAME.pem,
-#   CERTNAME.key and the authority's ca.pem. The authority on this machine makes it; another one's is put there by hand.
+#   The directory with the certificate with which the account `git` flushes environments: CERTNAME.pem, CERTNAME.key and
+#   the authority's ca.pem. If the authority is on this machine, it makes the certificate; otherwise put the files there
+#   by hand.
 class puppetmaster::branches (
   Puppetmaster::Ensure $ensure            = 'present',
   Puppetmaster::Path   $repository        = '/var/lib/puppetmaster/repository.git',

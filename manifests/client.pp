@@ -1,15 +1,12 @@
-# @summary The agent of another master than the central one, with certificates of its own for that one.
+# @summary An agent that uses a master other than the central one, with separate certificates for it.
 #
-# The agent's certificates towards the central master are not touched. The
-# other master is asked to sign the agent's present key, of which LDAP says
-# whose it is (docs/signing.md). Only when it has signed, and would give this
-# machine a catalog, are the agent's settings changed; until then, and if that
-# fails, the agent stays where it is. The next run asks the other master, so
-# its catalogs must have this class, too (both masters read the same LDAP).
+# The agent's certificates for the central master are not touched. The other master is asked to sign the agent's present
+# key, which LDAP assigns to this instance (docs/signing.md). The agent's settings are changed only when the other
+# master has signed and would give this machine a catalog; until then, and if that fails, the agent stays where it is.
+# The next run uses the other master, so its catalogs must have this class too (both masters read the same LDAP).
 #
-# A timer watches: where the other master has not served this machine for
-# `give_up_after`, or its catalog lacks this class, the agent goes back to the
-# central master by itself.
+# A timer watches: if the other master has not served this machine for `give_up_after`, or its catalog lacks this class,
+# the agent goes back to the central master.
 #
 # On the other master itself, the class does nothing.
 #
@@ -27,15 +24,14 @@
 # @param ca_certificate
 #   The certificates of its authority (PEM), so that nothing is trusted on first use.
 # @param ensure
-#   `absent`: the agent's settings are as they were, and the other certificates are gone.
+#   `absent`: the agent's settings are restored, and the other certificates are removed.
 # @param port
 #   The other master's port.
 # @param certname
 #   This machine's certname.
 # @param csr_attributes
-#   What the request says beside the name (custom_attributes, extension_requests),
-#   for the other master's signing policy. undef: project, region, role and
-#   instance id of the agent's present certificate.
+#   What the request contains besides the name (custom_attributes, extension_requests), for the other master's signing
+#   policy. undef: project, region, role and instance id from the agent's present certificate.
 # @param give_up_after
 #   Seconds for which the other master may not serve this machine before the
 #   agent goes back.

@@ -1,8 +1,7 @@
 # @summary The authority's revocation list on a master that is not the authority.
 #
-# A timer of the toolkit fetches it every hour, verifies it and puts it where
-# `authorities.crl_files` says; the agent's own refresh (`crl_refresh_interval`)
-# comes once a day, and only if the agent runs.
+# A timer of the toolkit fetches it every hour, verifies it and writes it to the files in `authorities.crl_files`. The
+# agent's own refresh (`crl_refresh_interval`) happens only once a day, and only if the agent runs.
 #
 # @api private
 class puppetmaster::crl {

@@ -1,11 +1,11 @@
 # @summary A directory that is removed again only if nothing is left in it.
 #
 # @param ensure
-#   `present`: it is there, with this owner and mode; `absent`: it is gone if it is empty.
+#   `present`: it exists, with this owner and mode; `absent`: it is removed if it is empty.
 # @param path
 #   The directory.
 # @param owner
-#   Whose it is.
+#   Its owner.
 # @param group
 #   Its group.
 # @param mode

@@ -1,4 +1,4 @@
-# @summary dpkg finishes what it was killed in; until then, apt refuses everything.
+# @summary Lets dpkg finish work in which it was killed; until then, apt refuses everything.
 #
 # @api private
 class puppetmaster::dpkg {

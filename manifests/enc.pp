@@ -1,4 +1,4 @@
-# @summary The node classifier: what a node is stands in LDAP, and puppetserver asks for it.
+# @summary The node classifier: LDAP has the classification of nodes, and puppetserver asks for it.
 #
 # Include `puppetmaster` and `puppetmaster::toolkit`, or set their parameters in Hiera.
 #
@@ -8,16 +8,16 @@
 #   }
 #
 # @param ensure
-#   `absent` takes settings, unit, account and answers away.
+#   `absent` removes settings, unit, account and answers.
 # @param follower
-#   Whether answers are made ahead of time. Without, each catalog asks LDAP.
+#   Whether answers are made ahead of time. If not, LDAP is asked for each catalog.
 # @param trusted_external
 #   Whether `$trusted['external']` has the node's project, region and role.
 # @param answers
-#   Where the answers are, as the configuration file has it (`answers.directory`).
+#   Where the answers are, as in the configuration file (`answers.directory`).
 # @param reports
-#   What becomes of agents' reports. `puppetmaster` keeps how each instance's own
-#   run went, for `enc-admin instance collect`; `undef` leaves it to `puppetmaster::reports`.
+#   The processors of agents' reports. `puppetmaster` keeps the result of each instance's runs, for
+#   `enc-admin instance collect`; `undef` leaves the setting to `puppetmaster::reports`.
 # @param server_vardir
 #   puppetserver's vardir (`server-var-dir`), where it finds that processor.
 class puppetmaster::enc (

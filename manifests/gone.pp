@@ -1,4 +1,4 @@
-# @summary Removes what is left empty when the last of our classes is absent.
+# @summary Removes empty directories when the last of our classes is absent.
 #
 # @api private
 class puppetmaster::gone {

@@ -1,6 +1,6 @@
-# @summary The group of those who may read what LDAP says: the answers, and the password to read it.
+# @summary The group of accounts that may read the answers and the password for LDAP.
 #
-# Made by what gives something to it: an instance that only has the programs does not get it.
+# Created by the classes whose files belong to it; an instance that only has the programs does not get it.
 #
 # @api private
 class puppetmaster::group_of_readers {

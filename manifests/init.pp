@@ -1,9 +1,8 @@
 # @summary A Puppet master: puppetserver, sized to the machine, with the rules and settings that the toolkit needs.
 #
-# The same class makes a central master and an instance's own; they differ in
-# parameters only. What it changes in files of others (puppet.conf and
-# puppetserver's own configuration) is kept aside first, and put back by
-# `ensure => absent`. Keys, certificates, reports and environments stay.
+# The same class sets up a central master and an instance's own master; only the parameters differ. Before it changes
+# files of other packages (puppet.conf and puppetserver's own configuration), it keeps the originals; `ensure => absent`
+# restores them. Keys, certificates, reports and environments stay.
 #
 # @example A master with its own certificate authority and a signing policy
 #   class { 'puppetmaster':
@@ -25,9 +24,9 @@
 #   }
 #
 # @param ensure
-#   `absent` takes everything away that this class made.
+#   `absent` removes everything that this class made.
 # @param manage_package
-#   Whether the package is ours: `absent` purges it then.
+#   Whether this class manages the package; if so, `absent` purges it.
 # @param package_name
 #   puppetserver's package.
 # @param package_ensure
@@ -45,37 +44,37 @@
 # @param environmentpath
 #   Where environments are.
 # @param start_race
-#   Whether the unit of this packaging may fail to start because it looks for
-#   the process before it is there; a drop-in mends that.
+#   Whether the unit of this packaging may fail to start because it looks for the process too early; a drop-in then
+#   corrects this.
 # @param confined
-#   Whether the unit is confined: no new privileges, a system that cannot be written, a /tmp of its own. By default
-#   where that was tried.
+#   Whether the unit is confined: no new privileges, a read-only system, its own /tmp. By default, only for packagings
+#   with which this was tried.
 # @param writable
-#   Places below /etc, /usr and /boot that a confined puppetserver may write besides its own.
+#   Further places below /etc, /usr and /boot that a confined puppetserver may write.
 # @param certname
 #   The master's certname; undef: the machine's.
 # @param dns_alt_names
 #   Other names in the master's certificate, if its own authority makes it.
 # @param ssldir
-#   The master's certificates, where they are not the machine's: an agent on
-#   this machine that is served by somebody else keeps its own.
+#   The directory of the master's certificates, if they are not the machine's. An agent on this machine that uses
+#   another master keeps its own.
 # @param cadir
 #   The authority's keys and certificates; undef: Puppet's default, or beside `ssldir`.
 # @param ca
 #   Whether this master is the certificate authority.
 # @param ca_server
-#   Who is, if not.
+#   The authority's host name, if this master is not the authority.
 # @param ca_port
 #   Its port; undef: the same as the master's.
 # @param compiles
-#   Whether agents get catalogs, files and plugins here; an authority apart gives none.
+#   Whether agents get catalogs, files and plugins here; a separate authority gives none.
 # @param certificate_revocation
-#   What is looked up in the revocation list.
+#   Which certificates are checked against the revocation list.
 # @param crl_refresh_interval
-#   How often the agent fetches the revocation list where the authority is elsewhere.
+#   How often the agent fetches the revocation list if the authority is elsewhere.
 # @param crl_timer
-#   Whether the toolkit brings the revocation list every hour where the authority
-#   is elsewhere (`authorities.crl_files` in its configuration says where to).
+#   Whether the toolkit fetches the revocation list every hour if the authority is elsewhere (to the files in
+#   `authorities.crl_files` of its configuration).
 # @param autosign
 #   Whether requests are signed: a policy program, or all, or none.
 # @param listen_address
@@ -83,42 +82,38 @@
 # @param port
 #   Its port.
 # @param ssl_protocols
-#   TLS versions. Without 1.3, since agents of Ruby 3.1 (Debian 12) wait 30 s
-#   after their request for a certificate with it.
+#   TLS versions. 1.3 is left out, because with it agents on Ruby 3.1 (Debian 12) wait 30 s after their certificate
+#   request.
 # @param heap
 #   The JVM's heap; undef: `puppetmaster::sizing`.
 # @param max_active_instances
-#   JRuby instances, which is catalogs at a time; undef: `puppetmaster::sizing`.
+#   JRuby instances, that is, catalogs compiled at the same time; undef: `puppetmaster::sizing`.
 # @param java_args
 #   More arguments for the JVM.
 # @param environment
-#   Environment variables of puppetserver, and so of the programs that it runs.
+#   Environment variables of puppetserver and of the programs that it runs.
 # @param flush_clients
-#   Certnames that may let puppetserver forget environments (each deploy does).
-#   undef: this machine's own, and that name with `-deploy`, which `puppetmaster::branches` has.
+#   Certnames that may flush environments (each deploy does). undef: this machine's own, and that name with `-deploy`,
+#   which `puppetmaster::branches` uses.
 # @param catalog_clients
-#   Certnames that may ask for any node's catalog and for the classes of an
-#   environment. undef: this machine's own.
+#   Certnames that may get any node's catalog and the classes of an environment. undef: this machine's own.
 # @param ca_clients
 #   Certnames that may sign, revoke and clean certificates, and read and delete requests.
 # @param status_clients
-#   Certnames that may ask how puppetserver does in all detail (`/status/v1/services`;
-#   `/status/v1/simple` is everybody's). undef: this machine's own.
+#   Certnames that may read puppetserver's detailed status (`/status/v1/services`; everybody may read
+#   `/status/v1/simple`). undef: this machine's own.
 # @param file_bucket
-#   Whether instances may keep what they replace in puppetserver's file bucket, which
-#   nothing empties. Agents need it only where code says so (`filebucket` with
-#   `path => false`).
+#   Whether instances may store replaced files in puppetserver's file bucket, which is never emptied. Agents need it
+#   only if code says so (`filebucket` with `path => false`).
 # @param server
-#   Who serves the agent on this machine. undef: this master itself, if it has an
-#   authority and no certificates apart from the agent's (`ssldir`); else the
-#   setting is left alone. OpenVox 9 has no default for it.
+#   The master of the agent on this machine. undef: this master itself, if it is an authority and shares its
+#   certificates with the agent (no `ssldir`); otherwise the setting is left alone. OpenVox 9 has no default for it.
 # @param reports
-#   What becomes of agents' reports; `puppetmaster::enc` adds the toolkit's own
-#   processor. OpenVox 9 keeps none by default.
+#   The processors of agents' reports; `puppetmaster::enc` adds the toolkit's own. OpenVox 9 has none by default.
 # @param environment_timeout
 #   How long environments are cached; `unlimited` needs a flush at each deploy.
 # @param versioned_environments
-#   Whether an environment may be a link that is switched to another version.
+#   Whether environments may be links that are switched to another version.
 # @param settings
 #   More settings of puppet.conf: SECTION/SETTING to value.
 class puppetmaster (
@@ -166,10 +161,10 @@ class puppetmaster (
   Hash[Pattern[/\A[a-z]\w*\/[a-z]\w*\z/], Variant[String, Integer, Boolean]] $settings = {},
 ) {
   if !$ca and !$ca_server {
-    fail('puppetmaster: without an authority of its own (ca => false), ca_server must say who signs')
+    fail('puppetmaster: ca is false, so set ca_server to the host name of the authority')
   }
   if !$ca and $autosign {
-    fail('puppetmaster: without an authority of its own (ca => false), nothing is signed here: leave autosign away')
+    fail('puppetmaster: ca is false, so nothing is signed here: remove autosign')
   }
   if !$ca and !$compiles {
     fail('puppetmaster: a puppetserver that neither signs nor compiles (ca, compiles) does nothing')

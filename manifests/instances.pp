@@ -1,4 +1,4 @@
-# @summary Instances on a central master: their certificates are signed by the policy, and it is known which are built.
+# @summary Instances on a central master: the policy signs their certificates, and their runs are recorded.
 #
 # Include `puppetmaster` (with `autosign`) and `puppetmaster::toolkit`, or set their parameters in Hiera.
 #
@@ -9,22 +9,22 @@
 #   }
 #
 # @param ensure
-#   `absent` takes units and secrets away, and what is known of instances' runs.
-#   What stays is nowhere else: the journal of signing, operations that are not finished, the audit trail.
+#   `absent` removes units, secrets and the records of instances' runs. The journal of signing, unfinished operations
+#   and the audit trail stay, because they are nowhere else.
 # @param collect
-#   Whether it is read from this master's reports which instances are built.
+#   Whether this master's reports are read to record which instances are built.
 # @param reconcile
-#   Whether interrupted operations are finished, and LDAP, authorities and answers
-#   compared, every ten minutes. Let one master do it.
+#   Whether interrupted operations are finished, and LDAP, authorities and answers compared, every ten minutes. Only one
+#   master should do this.
 # @param signer_secret
-#   The signing account's password; it gets into /etc/puppetmaster/signer.secret, for puppetserver's account and the
+#   The signing account's password; it is written to /etc/puppetmaster/signer.secret, for puppetserver's account and the
 #   collector's.
 # @param writer_secret
-#   The writing account's password; it gets into /etc/puppetmaster/writer.secret, for root only.
+#   The writing account's password; it is written to /etc/puppetmaster/writer.secret, for root only.
 # @param signing
 #   The directory of the signing policy's journal (`signing.journal`).
 # @param runs
-#   Where it is kept how the instances' last runs went (`instances.runs`).
+#   The directory with the results of the instances' last runs (`instances.runs`).
 class puppetmaster::instances (
   Puppetmaster::Ensure           $ensure        = 'present',
   Boolean                        $collect       = true,

@@ -1,10 +1,9 @@
-# @summary Assigned to an instance in LDAP: it becomes its own master, after the run that says so has ended.
+# @summary To be assigned to an instance in LDAP: the instance becomes its own master after its run has ended.
 #
-# A run cannot change the master that serves it. So this class only asks systemd
-# for a transient unit, `puppetmaster-self-hand-over`: `puppetmaster-self enable`
-# waits there until the run has ended, and does the work, or goes back to what
-# was before. While the instance serves itself, the class does nothing. When it
-# is taken away in LDAP, the instance goes back by itself.
+# A run cannot change the master that serves it. So this class only asks systemd for a transient unit,
+# `puppetmaster-self-hand-over`: `puppetmaster-self enable` waits there until the run has ended, then does the work; if
+# it fails, it undoes everything. While the instance serves itself, the class does nothing. When it is removed in LDAP,
+# the instance goes back by itself.
 #
 # With `absent`, `puppetmaster-self disable` is called in the same way. The class
 # leaves nothing on the instance.
@@ -13,11 +12,11 @@
 #   enc-admin node set web-1.example.org --class puppetmaster::self --reason 'tries the new proxy'
 #
 # @param ensure
-#   Its own master (`present`), or the central one's agent (`absent`).
+#   `present`: its own master; `absent`: an agent of the central master.
 # @param upstream
-#   The central repository, as git fetches it; undef: as the configuration says.
+#   The address of the central repository; undef: as in the configuration.
 # @param branch
-#   The branch of it that is built on; undef: the project's.
+#   The central branch on which local commits are made; undef: the project's.
 # @param for_project
 #   Whether other instances of the project may use it as their master.
 class puppetmaster::self (

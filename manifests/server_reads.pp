@@ -1,4 +1,4 @@
-# @summary puppetserver's account is in the group of readers: it reads the answers, the password for LDAP, and environments.
+# @summary puppetserver's account is in the group of readers and can read the answers, the password for LDAP, and environments.
 #
 # @api private
 class puppetmaster::server_reads {

@@ -1,7 +1,7 @@
 # @summary The toolkit's programs, and their configuration file.
 #
-# The other classes include this one. It installs the programs only if it is
-# told from where; an image or a package may have brought them.
+# The other classes include this one. It installs the programs only if `source` is set; they may already come from an
+# image or a package.
 #
 # @example Installed by pip from a git repository
 #   class { 'puppetmaster::toolkit':
@@ -16,23 +16,24 @@
 #   }
 #
 # @param packages
-#   What the installation needs.
+#   Packages that the installation needs.
 # @param python
 #   The Python that makes the virtual environment: 3.11 or later.
 # @param ensure
 #   `absent` removes the configuration, and the programs if this class installed them.
 # @param directory
-#   The virtual environment; the programs are in its `bin`. It is a link: the environments are beside it (`.a` and `.b`),
-#   and an upgrade switches the link, so that no program is ever away.
+#   The virtual environment; the programs are in its `bin`. It is a link: the environments are beside it (`.a` and
+#   `.b`), and an upgrade switches the link, so that no program is ever missing.
 # @param source
-#   What pip installs: a path, an address with `#sha256=…`, a git repository `@` a commit. undef: the programs are there.
+#   What pip installs: a path, an address with `#sha256=…`, a git repository `@` a commit. undef: the programs are
+#   already installed.
 # @param lock
-#   What pip may fetch besides: `shipped`: the releases in the module's files/requirements.lock, checked by their hashes;
-#   a path: those in a file of this kind that this machine has; `none`: what the index has within the bounds of `source`.
+#   Which other packages pip may fetch. `shipped`: the releases in the module's files/requirements.lock, checked by
+#   their hashes; a path: those in such a file on this machine; `none`: any that the index has and `source` allows.
 # @param config
-#   What stands in the configuration file (docs/configuration.md). undef: the file is not ours.
+#   The contents of the configuration file (docs/configuration.md). undef: this class does not manage the file.
 # @param ldap_secret
-#   The password with which LDAP is read; it gets into /etc/puppetmaster/ldap.secret.
+#   The password for reading LDAP; it is written to /etc/puppetmaster/ldap.secret.
 class puppetmaster::toolkit (
   Array[String[1]]                       $packages,
   Puppetmaster::Path                     $python,

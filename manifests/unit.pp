@@ -4,11 +4,11 @@
 # that the two cannot disagree.
 #
 # @param writer
-#   The program and its words, to which a directory is added; needed for `present`.
+#   The program and its arguments, to which a directory is added; required for `present`.
 # @param ensure
-#   `absent`: stopped, and its file gone.
+#   `absent`: it is stopped, and its file is removed.
 # @param started
-#   Whether it is started now and at each boot; not what a timer starts.
+#   Whether it is started now and at each boot; false for a unit that a timer starts.
 # @param unit
 #   The unit's name.
 #

@@ -1,4 +1,4 @@
-# @summary Gives a setting of puppet.conf back, unless a class of this catalog sets it.
+# @summary Restores a setting of puppet.conf, unless a class in this catalog sets it.
 #
 # Definitions are evaluated after all classes, so the order of declarations does
 # not matter.

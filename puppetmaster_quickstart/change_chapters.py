@@ -18,7 +18,7 @@ from puppetmaster_quickstart.storytelling import chapter, tell
 
 def edit(stage: Stage) -> None:
     """An edit in LDAP."""
-    chapter("7. An edit, and what it brings", "One command; the follower sees it at once.")
+    chapter("7. An edit, and its effect", "One command; the follower sees it at once.")
     before = stage.servers.answer(WEB_1)
     change = ("--parameter", 'hello::greeting="Hello again"', "--variable", "contact=bob@example.org")
     stage.operator.types("enc-admin", "node", "set", WEB_1, *change, "--reason", "Bob takes over")
@@ -30,7 +30,7 @@ def edit(stage: Stage) -> None:
 def push(stage: Stage) -> None:
     """A push, and one that is refused."""
     chapter(
-        "8. A push, and what it brings",
+        "8. A push, and its effect",
         "Bob changes the class on his project's branch. His password is that in LDAP, and so is his right to push.",
     )
     url = stage.repository.url.replace("://", "://bob@")
@@ -40,7 +40,7 @@ def push(stage: Stage) -> None:
     bob.types("git", "commit", "--quiet", "-am", "The second code")
     bob.types("git", "push")
     stage.agent(WEB_1, changes=True)
-    tell("The other project's instance has nothing to do:")
+    tell("The other project's instance is not affected:")
     stage.agent(TILL_1, changes=False)
     tell("Nor may Bob push there:")
     bob.types("git", "push", "origin", f"HEAD:{branch_of(SHOP)}", refused=True)
@@ -51,8 +51,8 @@ def own_master(stage: Stage) -> None:
     """An instance becomes its own master, and goes back; left out where the machine gives no such instance."""
     chapter(
         "10. An instance that is its own master",
-        "Alice tries something that is not for her whole project. lab-1 is a system of its own with systemd, made "
-        "of this machine's software; its image brings the toolkit, and Alice's account for LDAP and git.",
+        "Alice tries something that is not for her whole project. lab-1 is a separate system with systemd, made "
+        "of this machine's software; its image has the toolkit, and Alice's account for LDAP and git.",
     )
     lab = Lab(LAB_1, stage.instances)
     if not lab.switch_on():
@@ -67,16 +67,16 @@ def own_master(stage: Stage) -> None:
     stage.create(LAB_1.short, LAB_1, DEMO)
     stage.servers.wait_for(stage.servers.answers / f"nodes/{LAB_1}.yaml")
     stage.built(LAB_1.short, stage.instances.build(LAB_1.short, LAB_1))
-    tell("Now it becomes its own master. Each step can be undone, and is if a later one fails:")
+    tell("Now it becomes its own master. Each step can be undone, and is undone if a later one fails:")
     lab.enable()
     tell("Everybody sees that in LDAP:")
     ldap = ("-Q", "-LLL", "-o", "ldif-wrap=no", "-Y", "EXTERNAL", "-H", stage.servers.directory.home.ldapi_uri)
     stage.operator.types("ldapsearch", *ldap, "-b", SUFFIX, f"cn={LAB_1}", "puppetmasterSelf")
-    tell("Its project's branch is in /srv/puppet. What is committed there is live, on this instance only:")
+    tell("Its project's branch is in /srv/puppet. Commits there go live, on this instance only:")
     lab.edit("code      second", "code      third")
     stage.agent(LAB_1)
     tell("And back. The commit is kept, also as a branch of the project:")
     lab.disable()
-    tell("The central master has put everything right, and has nothing more to do:")
+    tell("The central master has restored everything, and has nothing more to do:")
     stage.agent(LAB_1, changes=False)
     stage.operator.types("branch-manager", "list")

@@ -18,7 +18,7 @@ def instances(stage: Stage) -> None:
     """Instances are created, and the follower writes their answers."""
     chapter(
         "5. Instances, and answers on disk",
-        "Each is created with a token that is good once, and gets user data to start with. The follower keeps up "
+        "Each is created with a token that can be used once, and gets user data to start with. The follower keeps up "
         "with LDAP and writes the finished answer of each node; enc prints it, whether LDAP is there or not.",
     )
     stage.instances.begin()
@@ -43,7 +43,7 @@ def first_runs(stage: Stage) -> None:
     """Each builds itself."""
     chapter(
         "6. The agent's first run",
-        "Each instance is switched on with its user data, in a network of its own where the machine gives such. "
+        "Each instance is switched on with its user data, in its own network if the machine allows it. "
         "Its first run asks for the certificate with the token, trusts no other CA, and applies the catalog.",
     )
     with ThreadPoolExecutor() as pool:

@@ -50,7 +50,7 @@ class Instances:
         if why is None:
             self._wire = self.offer("puppetserver", self._port)
         else:
-            tell(f"This machine gives no namespaces ({why}), so the instances share its network.")
+            tell(f"This machine does not allow namespaces ({why}), so the instances share its network.")
 
     def stop(self) -> None:
         """Switch all off, also those of an earlier telling."""

@@ -76,7 +76,7 @@ class Lab:
         except ProcessFailed as error:
             # What the system said is more to the point than that the instance does not start.
             reason = why("\n".join(getattr(error, "__notes__", [])), error.message)
-            print(f"  Left out, for this machine gives no whole instance: {reason}\n", flush=True)
+            print(f"  Left out, because this machine cannot run a whole instance: {reason}\n", flush=True)
             return False
         self._speaker = Speaker(self.certname.short, None, self._machine.environment, self._machine.entering())
         return True

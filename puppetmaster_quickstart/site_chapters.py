@@ -38,7 +38,7 @@ def projects(stage: Stage) -> None:
     for project, admin, *members in ((DEMO, "alice", "alice", "bob"), (SHOP, "carol", "carol")):
         people = ("--admin", admin, "--member", *members, "--environment", environment_of(project))
         stage.operator.types("enc-admin", "project", "add", project, *people, *REASON)
-    tell("What the whole project gets stands on the project:")
+    tell("What the whole project gets is set on the project:")
     green = ("--data", 'hello::colour="green"')
     for project, contact, data in ((DEMO, "alice@example.org", green), (SHOP, "carol@example.org", ())):
         said = ("--class", "hello", "--variable", f"contact={contact}", *data)
@@ -50,7 +50,7 @@ def branches(stage: Stage) -> None:
     chapter(
         "3. Branches that are environments",
         "One repository. Its first commit has the class hello. The process behind the hooks makes pushes quick and "
-        "looks after the branches: each project in LDAP gets one, from test, and each becomes its environment.",
+        "does the upkeep of the branches: each project in LDAP gets one, from test, and each becomes its environment.",
     )
     files = {"modules/hello/manifests/init.pp": HELLO, "manifests/site.pp": "", "hiera.yaml": stage.servers.hiera()}
     stage.repository.begin(stage.alice, files)
@@ -64,9 +64,9 @@ def branches(stage: Stage) -> None:
 def puppetserver(stage: Stage) -> None:
     """A puppetserver that asks us."""
     chapter(
-        "4. A puppetserver that asks",
+        "4. A puppetserver that asks the ENC",
         "node_terminus = exec with enc as external_nodes, autosign = enc-autosign. It is up within half a minute. "
-        "From then on each deploy tells it which environment has changed.",
+        "From then on, each deploy flushes the changed environment there.",
     )
     began = time.monotonic()
     stage.servers.master.start()

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
         elif action == "start":
             _tell(servers)
         else:
-            raise UsageError(f"{action!r} is none of start, stop, status")
+            raise UsageError(f"{action!r} is not one of start, stop, status")
         return ExitStatus.DONE
 
     return run_entry_point("quickstart", work)

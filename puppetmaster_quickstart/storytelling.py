@@ -124,7 +124,7 @@ def until(condition: Callable[[], bool], problem: str, *, alive: Callable[[], bo
     deadline = time.monotonic() + _PATIENCE
     while not condition():
         if time.monotonic() > deadline or not alive():
-            failure = ProcessFailed(f"{problem}; what the program says stands above", where=str(log))
+            failure = ProcessFailed(f"{problem}; see the program's output above", where=str(log))
             failure.add_note(log.read_text(encoding="utf-8", errors="replace")[-4000:])
             raise failure
         time.sleep(0.02)

@@ -122,7 +122,7 @@ def _without_ldap(
 
     contact = read_contact(layout)
     if contact is None:
-        return ExitStatus.FAILED, f"{certname} has no answer on disk, and LDAP cannot be asked: {error}\n"
+        return ExitStatus.FAILED, f"{certname} has no answer on disk, and LDAP cannot be queried: {error}\n"
     try:
         deleted = deleted_at(layout.copy, settings, certname)
     except (CopyDamaged, CopyFailed):
@@ -132,8 +132,8 @@ def _without_ldap(
         when = iso(deleted) if deleted else "some time ago"
         return (
             ExitStatus.FAILED,
-            f"{certname} was deleted from LDAP ({when}), and LDAP cannot be asked whether it was created again: "
-            f"{error}\n",
+            f"{certname} was deleted from LDAP ({when}), and LDAP cannot be queried to see whether it was "
+            f"created again: {error}\n",
         )
     age = max(0, int(time.time()) - contact.contact)
     found = on_disk(layout, certname, age, now=time.time(), fallback=age <= contact.max_age)
@@ -143,5 +143,5 @@ def _without_ldap(
         return ExitStatus.FAILED, f"{found.text}\n"
     return (
         ExitStatus.FAILED,
-        f"{certname} was not in LDAP {age} s ago, and LDAP cannot be asked whether it is now: {error}\n",
+        f"{certname} was not in LDAP {age} s ago, and LDAP cannot be queried to see whether it is now: {error}\n",
     )

@@ -240,7 +240,7 @@ class FeedIntake:
                 self._upsert(Upsert(difference.record, added=difference.held is None))
         if differences:
             self._numbers.differences_total += len(differences)
-            text = "%s: %d entries are not as the server had told (moved, hidden, shown or restored); taken over"
+            text = "%s: %d entries differed from what the server had told (moved, hidden, shown, restored); corrected"
             self._log.warning(text, self._feed, len(differences))
         if self._comparisons.over():
             self._compared(stamp)

@@ -89,7 +89,7 @@ def _started(settings: Settings, first: str, end: str | None, lock: int) -> subp
             cwd="/",
         )
     except OSError as error:
-        log.get("follower").warning("no further process for many names: %s", error.strerror)
+        log.get("follower").warning("cannot start another process to write answers: %s", error.strerror)
         return None
     if process.stdin is not None:
         with suppress(BrokenPipeError), process.stdin:  # it is gone already, and says nothing
@@ -125,7 +125,8 @@ def main() -> int:
                 sys.stdout.buffer.flush()
                 first = names[-1][0] + "\0"
     except Exception as error:  # this process's entry point; the follower does what it did not
-        log.get("follower").warning("a process for many names: %s: %s", type(error).__name__, bounded(str(error)))
+        words = "a process that writes answers failed: %s: %s"
+        log.get("follower").warning(words, type(error).__name__, bounded(str(error)))
         return 1
     return 0
 

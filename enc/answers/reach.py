@@ -70,7 +70,7 @@ class Reach:
         try:
             return look()
         except Exception as fault:  # one entry of many
-            self.faults[record.dn] = one_line(f"cannot be looked at: {type(fault).__name__}: {fault}")
+            self.faults[record.dn] = one_line(f"cannot be examined: {type(fault).__name__}: {fault}")
             return otherwise
 
     def upsert(self, feed: Feed, record: Record, *, mark: bool) -> bool:

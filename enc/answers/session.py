@@ -255,7 +255,7 @@ def _wrong_with_group(record: Record) -> str | None:
     try:
         return members(record).problem
     except Exception as fault:  # one group of many
-        return one_line(f"cannot be looked at: {type(fault).__name__}: {fault}")
+        return one_line(f"cannot be examined: {type(fault).__name__}: {fault}")
 
 
 def _shape_of_copy(settings: Settings) -> str:

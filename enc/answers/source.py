@@ -143,7 +143,7 @@ class CopySource:
                 try:
                     self._place(shared, feed, self._decoded[number])
                 except Exception:  # one entry of many: it is nobody's project, prefix or site then
-                    log.get("follower").exception("%s: cannot be placed", self._decoded[number].dn)
+                    log.get("follower").exception("%s: its place in the tree is unclear", self._decoded[number].dn)
             self._shared = shared
         return self._shared
 

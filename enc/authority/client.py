@@ -152,7 +152,7 @@ class Authority:
         try:
             return (connection or self._connection).ask(method, _API + path, body, limit=limit)
         except (OSError, HTTPException) as error:
-            raise AuthorityUnreachable(f"this authority cannot be asked: {said(error)}", where=self._where) from error
+            raise AuthorityUnreachable(f"this authority cannot be reached: {said(error)}", where=self._where) from error
 
     def _expect(self, answer: Answer, status: int, what: str) -> bytes:
         if answer.status == status:

@@ -75,7 +75,7 @@ class Cloud:
     def __init__(self, settings: OpenStackSettings) -> None:
         """Read clouds.yaml; nothing is asked yet. Raise `ConfigurationError`."""
         if settings.cloud is None:
-            raise ConfigurationError("is not set, so OpenStack cannot be asked", where="openstack.cloud")
+            raise ConfigurationError("is not set, so OpenStack cannot be queried", where="openstack.cloud")
         if _MISSING is not None:
             raise ConfigurationError(
                 f"openstacksdk is not installed: install what files/requirements.lock names ({_MISSING})"
@@ -158,7 +158,7 @@ class Cloud:
                 f"{service} rejects our credentials, or our user lacks the rights: {_line(error)}", where=self._where
             ) from error
         except (openstack.exceptions.SDKException, refusals.ClientException, ValueError, TypeError) as error:
-            raise CloudUnreachable(f"{service} cannot be asked: {_line(error)}", where=self._where) from error
+            raise CloudUnreachable(f"{service} cannot be queried: {_line(error)}", where=self._where) from error
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -34,7 +34,8 @@ SUMMARY = "check configuration, LDAP, follower, answers and puppetserver; say wh
 def doctor_options(parser: argparse.ArgumentParser) -> None:
     """Offer what every doctor takes."""
     parser.add_argument("--user", help="run the checks as this account; default for root: puppet")
-    parser.add_argument("--puppet-confdir", type=Path, metavar="DIR", help="of a puppetserver other than the machine's")
+    words = "confdir of a puppetserver that is not the machine's"
+    parser.add_argument("--puppet-confdir", type=Path, metavar="DIR", help=words)
     json_option(parser)
 
 

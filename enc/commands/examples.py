@@ -61,7 +61,7 @@ EXAMPLES: dict[str, str] = {
     "project posix": "project posix --all --dry-run --reason 'they are groups from now on'",
     "project role add": "project role add demo deployer dave --reason 'deploys for us'",
     "project role list": "project role list demo",
-    "project role remove": "project role remove demo deployer dave --reason 'does so no more'",
+    "project role remove": "project role remove demo deployer dave --reason 'no longer deploys'",
     "project set": f"project set demo --prefix web- --class role::web {_WHY}",
     "project show": "project show demo",
     "project unset": f"project unset demo --prefix web- --class role::web {_WHY}",

@@ -62,8 +62,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     again.add_argument("--gzip", action="store_true", help="compressed, which cloud-init also accepts")
     rebuilding = verb("rebuild", "let an instance get a new certificate; the old one is revoked", _rebuild)
     moving = verb("move", "put an instance into another project or region (operators)", _move)
-    moving.add_argument("--project", metavar="PROJECT", help="move it there")
-    moving.add_argument("--region", metavar="TEXT", help="move it there")
+    moving.add_argument("--project", metavar="PROJECT", help="the project to move it to")
+    moving.add_argument("--region", metavar="TEXT", help="the region to move it to")
     deleting = verb("delete", "delete an instance and everything known about it", _delete)
     for parser_ in (creating, again, rebuilding, moving):
         ticketed(parser_)

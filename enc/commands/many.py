@@ -36,7 +36,7 @@ def condition_options(parser: argparse.ArgumentParser, *class_option: str) -> No
     parser.add_argument(*class_option, dest="with_class", metavar="CLASS", help="only nodes that get this class now")
     words = "only nodes in this environment now"
     parser.add_argument(*environment, dest="in_environment", metavar="ENVIRONMENT", help=words)
-    parser.add_argument("--named", metavar="PATTERN", help="only nodes with such a name: 'web-*'")
+    parser.add_argument("--named", metavar="PATTERN", help="only nodes whose name matches this shell pattern: 'web-*'")
     words = "only nodes whose own entry matches this LDAP filter: '(puppetClass=apache)'"
     parser.add_argument("--filter", metavar="FILTER", help=words)
 
@@ -50,7 +50,7 @@ def many_options(parser: argparse.ArgumentParser) -> None:
 def choice_options(parser: argparse.ArgumentParser) -> None:
     """Offer to choose nodes, and to say how many that will be."""
     condition_options(parser, "--with-class")
-    words = "how many nodes are meant; needed without a terminal, unless one node is named"
+    words = "the number of nodes you expect to be selected; needed without a terminal, unless one node is named"
     parser.add_argument("--nodes", metavar="N", dest="expected", help=words)
 
 
@@ -85,9 +85,10 @@ def change(call: Call, certnames: Sequence[str], wanted: Wanted, *, action: str 
             found = selection.chosen(common, source, call.settings, time.time())
         named = [row.certname for row in found]
     if expected is not None and expected != len(named):
-        raise ToolkitError(f"{counted(len(named), 'node is', 'nodes are')} meant, not {expected}; nothing was written")
+        selected = counted(len(named), "node is", "nodes are")
+        raise ToolkitError(f"{selected} selected, not {expected}; nothing was written")
     if not named:
-        raise ToolkitError("no node is meant; nothing was written")
+        raise ToolkitError("no node is selected; nothing was written")
     with desk_of(call) as desk:
         if not common and len(named) == 1:
             receipt = nodes.change(
@@ -102,7 +103,7 @@ def _change_all(call: Call, desk: Desk, plan: PlannedEdit, number: int, *, asked
     reason = call.arguments.reason
     if call.arguments.dry_run or not plan.steps:
         status = edit_result(call, desk.submit(plan, reason=reason, dry_run=call.arguments.dry_run))
-        call.say(f"{counted(number, 'node is', 'nodes are')} meant: a script says --nodes {number}")
+        call.say(f"{counted(number, 'node is', 'nodes are')} selected; in a script, add --nodes {number}")
         return status
     if asked:
         shown = desk.submit(plan, reason=reason, dry_run=True)
@@ -112,11 +113,12 @@ def _change_all(call: Call, desk: Desk, plan: PlannedEdit, number: int, *, asked
 
 def _ask(call: Call, lines: list[str], number: int, changed: int) -> None:
     """Show what would be done and ask for the number of nodes; raise if it is not given."""
-    meant = f"{counted(number, 'node is', 'nodes are')} meant"
+    selected = f"{counted(number, 'node is', 'nodes are')} selected"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(f"{meant}; say --nodes {number} to write, --dry-run to see")
+        raise UsageError(f"{selected}; add --nodes {number} to write, or --dry-run to look")
     for line in lines:
         tell(line)
-    call.say(f"{meant}, of which {counted(changed, 'changes', 'change')}. To write, type the number of nodes meant:")
+    of_these = counted(changed, "changes", "change")
+    call.say(f"{selected}, of which {of_these}. To write, type the number of selected nodes:")
     if sys.stdin.readline().strip() != str(number):
         raise ToolkitError("that is not the number; nothing was written")

@@ -175,7 +175,7 @@ def _try(call: Call) -> int:
     if not last and not arguments.end:
         raise UsageError("name the BRANCH to try, or say --end")
     if arguments.end and (wrong := [word for word in certnames if not Certname.accepts(word)]):
-        raise UsageError(f"--end takes nodes and no BRANCH; {wrong[0]} is no node's name")
+        raise UsageError(f"--end takes nodes and no BRANCH; {wrong[0]} is not a node's name")
     try:
         length = Duration.parse(arguments.length)
     except ValueError as error:

@@ -20,7 +20,7 @@ SUMMARY = "list, make and delete people, and give them accounts on machines"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the commands below `person`."""
     verb = verbs(parser)
-    adding = verb("add", "make a person, with an account where numbers are given", _add)
+    adding = verb("add", "create a person, with an account if the directory gives out numbers", _add)
     setting = verb("set", "change a person's name or account, or give the person one", _set)
     for changing in (adding, setting):
         changing.add_argument("uid", metavar="UID")

@@ -54,7 +54,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     adding.add_argument("project", metavar="PROJECT")
     adding.add_argument("--admin", dest="admins", metavar="UID", nargs="+", action="extend", required=True)
     adding.add_argument("--member", dest="members", metavar="UID", nargs="+", action="extend", default=[])
-    adding.add_argument("--gid", metavar="NUMBER", help="its gidNumber; default: a free one, where they are given")
+    words = "its gidNumber; default: a free one, if the directory gives out numbers"
+    adding.add_argument("--gid", metavar="NUMBER", help=words)
     wish_options(adding, parent=False, only=(ENVIRONMENT, DESCRIPTION))
     listing = verb(below, "list", "list projects", _list)
     json_option(listing)
@@ -70,7 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     unsetting = verb(below, "unset", "remove some of these", _unset)
     _target_options(unsetting)
     withdrawal_options(unsetting, parent=False)
-    grouping = verb(below, "posix", "let projects that exist be groups of machines: gidNumber, memberUid", _posix)
+    grouping = verb(below, "posix", "make existing projects groups on machines: gidNumber, memberUid", _posix)
     grouping.add_argument("projects", metavar="PROJECT", nargs="*")
     grouping.add_argument("--all", action="store_true", help="all projects")
     grouping.add_argument("--gid", metavar="NUMBER", help="the gidNumber of the one project; default: a free one")
@@ -83,16 +84,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     showing = verb(under, "list", "list the people of a project", _member_list)
     showing.add_argument("project", metavar="PROJECT")
     showing.add_argument(
-        "--effective", action="store_true", help="everybody who is in it, also by way of groups, and by which"
+        "--effective", action="store_true", help="list everybody who is in it, also through groups, and through which"
     )
     json_option(showing)
     role = below.add_parser(
         "role", help="change who holds a role in a project", description="change who holds a role in a project"
     )
     of_role = role.add_subparsers(dest="role_verb", metavar="VERB", required=True)
-    giving = verb(of_role, "add", "let people hold a role of the site's own (projects.roles) in a project", _role_add)
-    taking = verb(of_role, "remove", "let people hold it no more", _role_remove)
-    telling = verb(of_role, "list", "list who holds which role in a project, also by way of groups", _role_list)
+    giving = verb(of_role, "add", "give people a role of the site's own (projects.roles) in a project", _role_add)
+    taking = verb(of_role, "remove", "take the role away from people", _role_remove)
+    telling = verb(of_role, "list", "list who holds which role in a project, also through groups", _role_list)
     telling.add_argument("project", metavar="PROJECT")
     json_option(telling)
     several: dict[str, Any] = {"action": "append", "default": []}

@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     load.add_argument(
         "--auxiliary-groups",
         action="store_true",
-        help="also let posixGroup stand beside other classes (RFC 2307bis) where the server has RFC 2307's",
+        help="also change the server's posixGroup from RFC 2307 to RFC 2307bis, so that it combines with other classes",
     )
     load.add_argument("--dry-run", action="store_true", help="show what would be added")
     json_option(load)
@@ -58,7 +58,7 @@ def run(call: Call) -> int:
         paths = [] if arguments.dry_run else install.write_files(arguments.files)
         document = {"dry_run": arguments.dry_run, "schemas": [], "clashes": [], "files": paths}
         call.show(document, [f"include {path}" for path in paths])
-        call.say(f"include {RFC2307BIS.name}.schema in the place of nis.schema, not beside it (docs/directory.md)")
+        call.say(f"include {RFC2307BIS.name}.schema instead of nis.schema, not in addition to it (docs/directory.md)")
         return ExitStatus.DONE
     connection = install.open_configuration(_local_uri(call), call.settings.directory.timeout)
     try:
@@ -90,8 +90,8 @@ def _no_groups_of_the_old_kind(call: Call) -> None:
     if count:
         some = counted(count, "entry is a group", "entries are groups")
         raise Conflict(
-            f"{'at least ' if more else ''}{some} of RFC 2307 and nothing else, which nobody could change any more; "
-            "make them anew as groupOfNames with posixGroup first (docs/directory.md)",
+            f"{'at least ' if more else ''}{some} of RFC 2307 and nothing else, which could no longer be changed "
+            "afterwards; first delete them and create them again as groupOfNames with posixGroup (docs/directory.md)",
             where=base,
         )
 

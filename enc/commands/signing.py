@@ -106,7 +106,7 @@ def _log(call: Call) -> int:
     call.show_rows(document, ("TIME", "CODE", "CERTNAME", "PROJECT", "REASON"), [*map(_row, found)], "no requests")
     if untold and not call.json:
         turned = counted(untold, "more request was", "more requests were")
-        print(f"{turned} turned away at the door since its last line")
+        print(f"{turned} refused at the door since its previous line")
     return ExitStatus.DONE
 
 

@@ -159,7 +159,7 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
     manager = manager_dn(suffix)
     scheme = "{ARGON2}" if "argon2" in place.modules else "{SSHA}"
     lines = [
-        "# Written anew at each start; changes here are lost.",
+        "# Written again at each start; changes here are lost.",
         *(f"include {_path(place.schema_directory / f'{name}.schema')}" for name in SYSTEM_SCHEMAS),
         *beside_ours(place.nis),
         *(f"include {_path(path)}" for path in place.own_schemas),

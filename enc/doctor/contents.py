@@ -132,7 +132,7 @@ def _few(check: str, found: Sequence[str], do: str) -> Iterator[Finding]:
     for text in found[:_NAMED]:
         yield warning(check, text, do)
     if len(found) > _NAMED:
-        yield warning(check, f"{len(found) - _NAMED} more of the kind", do)
+        yield warning(check, f"{len(found) - _NAMED} more like this", do)
 
 
 def _nodes(names: list[str]) -> str:

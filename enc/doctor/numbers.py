@@ -62,7 +62,7 @@ def check(settings: Settings) -> Iterator[Finding]:
             if settings.posix.member_uid:
                 yield from judge_names(seen, settings, source.read, people.groups_in(source, settings))
     except ToolkitError as error:
-        yield note("numbers", f"LDAP cannot be asked which numbers there are: {error}")
+        yield note("numbers", f"LDAP cannot be queried for the numbers in use: {error}")
 
 
 def _entries(source: LdapSource, settings: Settings) -> Iterator[Record]:
@@ -137,11 +137,12 @@ def judge(seen: Numbered, settings: Settings) -> Iterator[Finding]:
             warning(
                 "numbers",
                 f"{counted(seen.structural, 'group')} of RFC 2307 (posixGroup and nothing else), which the server's "
-                "schema lets nobody change",
-                "delete them, and make them anew as groupOfNames with posixGroup (docs/directory.md)",
+                "schema does not allow to change",
+                "delete them, and create them again as groupOfNames with posixGroup (docs/directory.md)",
             )
         )
-    yield from findings or [ok("numbers", f"{counted(len(seen.entries), 'number')}, each used once and in its place")]
+    numbers = counted(len(seen.entries), "number")
+    yield from findings or [ok("numbers", f"{numbers}, each used once and within its range")]
 
 
 def _having(seen: Numbered, series: Series, kind: str) -> dict[int, list[Record]]:
@@ -163,7 +164,7 @@ def _doubled(seen: Numbered, series: Series, kind: str) -> Iterator[Finding]:
     yield from _some(
         fault,
         [f"{series.attribute} {number} is that of {'; '.join(r.dn for r in here)}" for number, here in doubled.items()],
-        "what belongs to one belongs to the other on every machine: give all but the oldest another number with LDAP's "
+        "files of one belong to the other on every machine: give all but the oldest another number with LDAP's "
         "own tools, and change the owner of their files",
     )
 
@@ -182,12 +183,12 @@ def _beyond(seen: Numbered, settings: Settings) -> Iterator[Finding]:
             told.append(f"{words} {why}" if (why := number_fault(number)) else f"{words} is not one of {wanted}")
     bad = [text for text in told if " is not one of " not in text]
     yield from _some(
-        warning, bad, "machines have accounts of their own with such numbers: give it another with LDAP's own tools"
+        warning, bad, "machines use such numbers for their own accounts: change it with LDAP's own tools"
     )
     yield from _some(
         note,
         [text for text in told if text not in bad],
-        "harmless where the site gives numbers itself; else see posix.gid_range and posix.uid_range",
+        "harmless if the site gives out numbers itself; otherwise see posix.gid_range and posix.uid_range",
     )
 
 
@@ -198,7 +199,7 @@ def _of_the_machine(seen: Numbered) -> Iterator[Finding]:
         for number, here in _having(seen, series, kind).items():
             if number in own and dn.rdn(here[0].dn)[1] != own[number]:
                 told.append(f"{here[0].dn}: {series.attribute} {number} is this machine's own {word} {own[number]}")
-    yield from _some(warning, told, "give the machine's own one another number, or the directory another range")
+    yield from _some(warning, told, "change the number of the machine's own account or group, or the directory's range")
 
 
 def _not_noted(seen: Numbered, settings: Settings) -> Iterator[Finding]:
@@ -218,13 +219,14 @@ def _not_noted(seen: Numbered, settings: Settings) -> Iterator[Finding]:
                     missing += 1
                 else:
                     words = f"{record.dn}: {series.attribute} {number} was given to {found.first('owner')}"
-                    others.append(f"{words}, and files may be that one's")
+                    others.append(f"{words}, whose files may still exist")
     yield from _some(warning, others, "give one of the two another number with LDAP's own tools")
     if missing:
         have = "number is" if missing == 1 else "numbers are"
         yield note(
             "numbers",
-            f"{missing} {have} not noted as given, and could be given again once the entry is deleted by other tools",
+            f"{missing} {have} not recorded as given, and could be given again after the entry is deleted with other "
+            "tools",
             "enc-admin project posix --all; enc-admin person set UID --account",
         )
 
@@ -238,7 +240,7 @@ def _without_root(seen: Numbered, settings: Settings) -> Iterator[Finding]:
         if dn.normalise(dn.parent(record.dn)) in numbered
     ]
     do = "enc-admin project posix --all" if settings.posix.allot else "give it one with LDAP's own tools"
-    yield from _some(note, told, f"{do}; harmless where nobody logs in by LDAP (docs/access.md)")
+    yield from _some(note, told, f"{do}; harmless if nobody logs in through LDAP (docs/access.md)")
 
 
 def judge_names(
@@ -262,7 +264,7 @@ def judge_names(
             told.append(f"{record.dn}: memberUid {' and '.join(parts)}")
     yield from _some(warning, told, "enc-admin project posix --all", "member-uid")
     if not told:
-        yield ok("member-uid", f"memberUid of {counted(projects, 'project')} says who is a member")
+        yield ok("member-uid", f"memberUid of {counted(projects, 'project')} matches the members")
 
 
 def _same(one: str, other: str) -> bool:
@@ -278,4 +280,4 @@ def _some(
     lines = list(told)
     yield from (make(check, text, do) for text in lines[:_NAMED])
     if len(lines) > _NAMED:
-        yield make(check, f"{len(lines) - _NAMED} more of the kind", do)
+        yield make(check, f"{len(lines) - _NAMED} more like this", do)

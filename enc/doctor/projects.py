@@ -28,7 +28,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         with LdapSource(settings) as source:
             names = source.project_names()
     except ToolkitError as error:
-        yield note("project-names", f"LDAP cannot be asked which projects exist: {error}")
+        yield note("project-names", f"LDAP cannot be queried for its projects: {error}")
         return
     yield from judge(names, Rules(settings.branches.rules))
 
@@ -47,7 +47,7 @@ def judge(names: Collection[ProjectName], rules: Rules) -> Iterator[Finding]:
     )
     yield from (warning("project-names", text, do) for text in met[:_NAMED])
     if len(met) > _NAMED:
-        yield warning("project-names", f"{len(met) - _NAMED} more of the kind", do)
+        yield warning("project-names", f"{len(met) - _NAMED} more like this", do)
     taken = [(name, found) for name in sorted(names) if (found := rules.takes_of_the_site(name)) is not None]
     for name, environment in taken[:_NAMED]:
         text = f"a branch of project {name} would become environment {environment}, the site's, and is refused"

@@ -93,7 +93,7 @@ def services(settings: Settings, config: Path) -> tuple[Service, ...]:
         ),
         Service(
             "puppetmaster-vendordata.service",
-            "Nova gets no answer, and new servers become no instances",
+            "Nova gets no answer, and new servers do not become instances",
             VENDORDATA,
             wanted="openstack.cloud" if cloud.cloud is not None else "",
             reads=_files(
@@ -150,7 +150,7 @@ def judge(all_of_them: Sequence[Service], states: Mapping[str, UnitState], now: 
     if sound:
         yield ok("units", f"{', '.join(sound)}: as they should be")
     elif not found:
-        yield note("units", "no service of ours is installed on this machine")
+        yield note("units", "none of our services is installed on this machine")
 
 
 def _judged(service: Service, how: UnitState, now: float) -> Iterator[Finding]:

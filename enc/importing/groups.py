@@ -80,10 +80,10 @@ def _entry(record: Record, where: str, found: dict[str, Described], roles: set[s
         number = record.all("gidNumber")
         if len(number) != 1 or not (number[0].isascii() and number[0].isdigit() and len(number[0]) <= 10):
             project.unusable = True
-            raise Conflict(f"{record.dn}: has no gidNumber that is one")
+            raise Conflict(f"{record.dn}: has no valid gidNumber")
         if project.gid is not None and project.gid != int(number[0]):
             project.unusable = True
-            raise Conflict(f"{record.dn}: gidNumber {number[0]}, and {project.gid} before: which one is it?")
+            raise Conflict(f"{record.dn}: gidNumber {number[0]}, but {project.gid} earlier in the file; keep only one")
         project.gid = int(number[0])
         project.members |= dict.fromkeys((*record.all("member"), *record.all("memberUid")))
     elif attribute == "cn" and "organizationalrole" in classes and _is_project(above):
@@ -137,7 +137,7 @@ def _plan(desk: Desk, project: Described, admins: tuple[PersonName, ...], outcom
     record = desk.editor.read(place_of(project.name, desk))
     if record is None:
         if not leading:
-            raise Conflict("nobody of its admins is known here; say with --admin who administers it")
+            raise Conflict("none of its admins is known here; name an admin with --admin")
         made = projects.plan_of_new(desk, project.name, leading, members, Wish(), project.gid)
         return PlannedEdit(ACTION, made.subject, project.name, made.steps, remarks=made.remarks, takings=made.takings)
     if project.gid is not None and (held := record.first("gidNumber")) not in (None, str(project.gid)):

@@ -150,7 +150,7 @@ class _Planner:
 
     def _new(self, project: Project) -> None:
         if not self._admins:
-            words = "create it first, or say with --admin who administers new ones"
+            words = "create it first, or name an admin for new projects with --admin"
             files = len(project.scopes) - 1
             below = f" (nor can its {counted(files, 'prefix', 'prefixes')} be set)" if files else ""
             self._result.problems.append(

@@ -91,7 +91,7 @@ install_agent() {
     apt-get) install_with_apt ;;
     *) install_with_rpm "$program" ;;
     esac
-    command -v puppet >/dev/null || fail "$PACKAGES is installed, and there is no puppet on $PATH"
+    command -v puppet >/dev/null || fail "$PACKAGES is installed, but puppet is not on $PATH"
 }
 
 install_with_apt() {
@@ -150,7 +150,7 @@ wanted() {
 }
 
 must_be() {
-    [ "$(setting "$1")" = "$2" ] || fail "puppet.conf: $1 is $(setting "$1") whatever is set"
+    [ "$(setting "$1")" = "$2" ] || fail "puppet.conf: $1 is $(setting "$1"), although it was set"
 }
 
 put() {
@@ -166,8 +166,8 @@ begin() {
     [ -e "$here/csr_attributes.yaml" ] || return 0
     life="$CERTNAME $(sha256sum <"$here/csr_attributes.yaml")"
     [ "$(cat "$here/begun" 2>/dev/null)" != "$life" ] || return 0
-    say "removing what was here before"
-    sh "$here/forget" >>"$log" 2>&1 || fail "what was here before cannot be removed: $(last_error)"
+    say "removing the old identity"
+    sh "$here/forget" >>"$log" 2>&1 || fail "the old identity cannot be removed: $(last_error)"
     if ! { printf '%s\n' "$life" >"$here/begun.new" && sync && mv -f -- "$here/begun.new" "$here/begun" && sync; }; then
         fail "$here/begun cannot be written"
     fi
@@ -186,7 +186,7 @@ configure() {
     authority=$(setting localcacert)
     certificate=$(setting hostcert)
     if [ -z "$attributes" ] || [ -z "$authority" ] || [ -z "$certificate" ]; then
-        fail "puppet does not tell where its files are: $(last_error)"
+        fail "puppet config print failed: $(last_error)"
     fi
     [ -e "$here/csr_attributes.yaml" ] || return 0
     # With the authority's certificates in place, nothing is trusted on first use.
@@ -203,7 +203,7 @@ enrol() {
     [ -s "$certificate" ] || fail "no certificate: $(last_error) (on the master: enc-admin signing log)"
     if ! cmp -s "$here/ca.pem" "$authority"; then
         certificate=/nonexistent
-        fail "$authority is not what the user data brought"
+        fail "$authority differs from the user data"
     fi
     # The token did its work.
     rm -f -- "$attributes" "$here/csr_attributes.yaml"
@@ -259,7 +259,7 @@ fi
 # Of an image, perhaps; it takes the same lock.
 service stop puppetmaster-renew.timer puppetmaster-renew.service
 exec 9>"$here/lock"
-flock -n 9 || { echo "the first run is under way" >&2; exit 1; }
+flock -n 9 || { echo "the first run is already running" >&2; exit 1; }
 
 hold_agent
 install_agent

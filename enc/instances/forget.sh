@@ -40,7 +40,7 @@ ask() {
             cp -- "$here/forget.agent" "$here/forget.server"
         fi
         if [ -z "$(setting ssldir $section)" ] || [ -z "$(setting vardir $section)" ]; then
-            fail "puppet does not tell where its files are"
+            fail "puppet config print failed"
         fi
     done
     told=$(cat "$here/forget.agent" "$here/forget.server")
@@ -62,7 +62,7 @@ shared() {
 empty() {
     [ -d "$1" ] || return 0
     place=$(readlink -f -- "$1")
-    if shared "$1" || shared "$place"; then fail "$1 would have to be emptied, and is not Puppet's alone: see puppet.conf"; fi
+    if shared "$1" || shared "$place"; then fail "$1 would have to be emptied, but is not Puppet's alone: see puppet.conf"; fi
     shift
     find "$place" -mindepth 1 -maxdepth 1 "$@" -exec rm -rf -- {} + || fail "$place cannot be emptied"
 }

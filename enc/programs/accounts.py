@@ -184,7 +184,7 @@ def _on_the_way(place: Path) -> Iterator[tuple[str, str]]:
         if stat.S_ISLNK(here.st_mode):
             links += 1
             if links > _MOST_LINKS:
-                raise NotSafe("it is behind too many links", where=str(place))
+                raise NotSafe("too many links lead to it", where=str(place))
             yield str(at / name), f"uid {here.st_uid}"
             target = os.readlink(at / name)  # noqa: PTH115 - its parts, as they are written
             left += [part for part in reversed(target.split("/")) if part not in ("", ".")]

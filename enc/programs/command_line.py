@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
             known = [name for action in self._actions for name in action.option_strings]
             if not any(name.startswith(word) for name in known):
                 if word == "--json" and next(self._below(), None) is not None:
-                    self._refuse(f"--json goes behind the command: {self.prog} COMMAND --json")
+                    self._refuse(f"--json goes after the command: {self.prog} COMMAND --json")
                 self._refuse(f"unknown option {_shown(word)}{_option_meant(word, known) or self._see_help()}")
         found, left = super().parse_known_args(words, namespace)
         # argparse gives a last list that may be empty nothing, if an option stands between it and what comes before.
@@ -96,14 +96,14 @@ class Parser(argparse.ArgumentParser):
         choices = list(map(str, action.choices))
         word = str(value)
         if not isinstance(action, argparse._SubParsersAction):
-            text = f"'{_shown(word)}' is none of {', '.join(choices)}{meant(word, choices)}"
+            text = f"'{_shown(word)}' is not one of {', '.join(choices)}{meant(word, choices)}"
             raise argparse.ArgumentError(action, text)
         near = nearest(word, self.commands or choices)
         near = near or [f"{name} {word}" for name, below in action.choices.items() if word in _names_below(below)][:3]
         if near:
-            self._refuse(f"'{_shown(word)}' is no command; did you mean {' or '.join(near)}?")
+            self._refuse(f"'{_shown(word)}' is not a command; did you mean {' or '.join(near)}?")
         there_are = self._see_help() if self.commands else f"; there are {', '.join(choices)}"
-        self._refuse(f"'{_shown(word)}' is no command{there_are}")
+        self._refuse(f"'{_shown(word)}' is not a command{there_are}")
 
     def _see_help(self) -> str:
         return f"; {self.prog} --help lists them"

@@ -75,5 +75,5 @@ def _check(place: str, links: int, directory: os.stat_result, link: os.stat_resu
     shared = directory.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not directory.st_mode & stat.S_ISVTX
     if links > _MOST_LINKS or directory.st_uid != 0 or link.st_uid != 0 or shared:
         raise OSError(
-            errno.ELOOP, "there is a link on the way that somebody else may control, and root does not follow it", place
+            errno.ELOOP, "its path has a link that somebody else may control, and root does not follow it", place
         )

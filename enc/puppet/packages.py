@@ -94,10 +94,10 @@ def installed() -> dict[str, str]:
                 [program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise NotListed(f"cannot be asked which packages are installed: {said(error)}", where=program) from error
+            raise NotListed(f"cannot list the installed packages: {said(error)}", where=program) from error
         if done.returncode > 1 and not done.stdout:
             words = done.stderr.decode("utf-8", "replace")
-            raise NotListed(f"cannot be asked which packages are installed: {one_line(words)}", where=program)
+            raise NotListed(f"cannot list the installed packages: {one_line(words)}", where=program)
         found |= parse_listed(done.stdout.decode("utf-8", "replace"))
     return found
 

@@ -61,7 +61,7 @@ def ask(names: Sequence[str], confdir: Path | None = None) -> dict[str, str]:
                 check=False,
             )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NoPuppet(f"{program} cannot be asked: {said(error)}") from error
+        raise NoPuppet(f"{program} does not work: {said(error)}") from error
     if done.returncode != 0:
         raise NoPuppet(f"{program} config print failed: {why(done.stderr)}")
     if len(names) == 1:

@@ -48,7 +48,7 @@ def full_name(text: str) -> str:
     """Return somebody's name as an entry and a line of passwd(5) can hold it; raise `UsageError`."""
     name = " ".join(filter(None, text.split(" ")))
     if not name or not name.isprintable() or ":" in name or len(name.encode()) > _LONGEST_NAME:
-        raise UsageError(f"{name[:60]!r} is no name: 1 to {_LONGEST_NAME} octets on one line, without a colon")
+        raise UsageError(f"{name[:60]!r} is not a valid name: 1 to {_LONGEST_NAME} octets on one line, without a colon")
     return name
 
 
@@ -59,7 +59,7 @@ def add(
     settings = desk.settings
     present = desk.source.search(settings.people_base, settings.people.filter.replace("%s", escape(uid)))
     if present:
-        raise Conflict(f"person {uid} exists; use `enc-admin person set`", where=present[0].dn)
+        raise Conflict(f"person {uid} already exists; use `enc-admin person set`", where=present[0].dn)
     place = dn.build("uid", uid, settings.people_base)
     attributes = {"objectclass": ("inetOrgPerson",), "uid": (uid,), "cn": (name,), "sn": (name.split(" ")[-1],)}
     entry = Record(place, attributes)
@@ -69,7 +69,7 @@ def add(
         changes, takings = _account(entry, uid, account, desk)
         entry = apply(entry, changes)
     else:
-        remarks = ("without an account on machines: numbers are not given here (docs/directory.md)",)
+        remarks = ("without an account on machines, because this directory gives out no numbers (docs/directory.md)",)
     plan = PlannedEdit(
         "person add", f"person {uid}", None, (making(place, entry.attributes),), takings=takings, remarks=remarks
     )
@@ -155,7 +155,8 @@ def _account(
     if account.number is not None and (fault := number_fault(account.number)):
         raise UsageError(f"uidNumber {account.number} {fault}")
     if account.number is None and not desk.numbers.allots(series):
-        raise UsageError("numbers are not given here (posix.allot, docs/directory.md); say one with --uid-number")
+        words = "this directory gives out no numbers (posix.allot, docs/directory.md); set one with --uid-number"
+        raise UsageError(words)
     number = account.number if account.number is not None else desk.numbers.intended(series, record.dn, record.uuid)
     group = posix_settings.people_group
     home = account.home or HomeDirectory(posix_settings.home.replace("%s", uid))

@@ -289,8 +289,8 @@ def _advice(outer: str, new: list[str], groups: Groups, settings: Settings) -> I
             named = ", ".join(shown(one, settings) for one in deep[:_NAMED])
             more = f" and {len(deep) - _NAMED} more" if len(deep) > _NAMED else ""
             yield (
-                f"too deep: whoever is in {shown(top, settings)} only by way of {named}{more} is not in it; a way goes "
-                f"through {DEEPEST} groups at most"
+                f"nested too deeply: whoever is in {shown(top, settings)} only by way of {named}{more} is not in it; "
+                f"at most {DEEPEST} groups count, one in another"
             )
 
 

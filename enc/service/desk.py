@@ -353,7 +353,7 @@ class Desk:
 
 
 def _back(edit: Edit) -> str:
-    return f", and enc-admin node undo {edit.id} takes back what was made"
+    return f", and enc-admin node undo {edit.id} undoes what was made"
 
 
 def _value_changes(step: Step, classes: frozenset[str]) -> list[ValueChange]:

@@ -197,7 +197,7 @@ class Numbers:
             "objectClass": ("device",),
             "cn": (str(number),),
             "owner": (owner,),
-            "description": (f"{series.attribute} {number} is given to nobody else, whatever becomes of its owner",),
+            "description": (f"{series.attribute} {number}, never given to anybody else, even when its owner is gone",),
             "serialNumber": (owner_uuid,) if owner_uuid else (),
         }
         try:
@@ -264,7 +264,7 @@ class Numbers:
             if str(number) not in noted and take(number):
                 return number
         raise Conflict(
-            f"each number of {wanted} was given; widen posix.{series.unit}_range", where=self._base(series)
+            f"all numbers of {wanted} have been given; widen posix.{series.unit}_range", where=self._base(series)
         )
 
     def _first_not_noted(self, series: Series, wanted: NumberRange) -> int:

@@ -50,8 +50,8 @@ def group_of_new(entry: Record, desk: Desk, gid: int | None) -> Group:
         return Group()
     if not desk.editor.can_number():
         words = (
-            "this directory's posixGroup cannot stand beside groupOfNames (`enc-admin schema check`), so the project "
-            "gets no number"
+            "this directory's posixGroup cannot be combined with groupOfNames (`enc-admin schema check`), so the "
+            "project gets no number"
         )
         if gid is not None:
             raise Conflict(words, where=entry.dn)
@@ -106,7 +106,7 @@ def mirrored(
     if without:
         more = f" and {len(without) - _NAMED} more" if len(without) > _NAMED else ""
         told = f"{'; '.join(without[:_NAMED])}{more}"
-        remarks = (f"no uid that machines can take, so not in memberUid of {entry.dn}: {told}",)
+        remarks = (f"no uid that machines accept, so left out of memberUid of {entry.dn}: {told}",)
     new = tuple(value for value in names if value not in have)
     return ((Change("memberUid", gone, new),) if gone or new else ()), remarks
 
@@ -172,7 +172,7 @@ def noted(receipt: Receipt, record: Record, desk: Desk, *, dry_run: bool) -> Rec
     if not dry_run and not desk.numbers.note_use(*found, record):
         remark = f"{named} was given to another entry, too; see `enc-admin doctor`"
     else:
-        remark = f"{named} {'would be' if dry_run else 'is now'} noted as given"
+        remark = f"{named} {'would be' if dry_run else 'is now'} recorded as given"
     plan = replace(receipt.plan, remarks=(*receipt.plan.remarks, remark))
     return replace(receipt, plan=plan)
 
@@ -190,6 +190,6 @@ def check_server(desk: Desk) -> None:
     """Raise `Conflict` if no project can be a group in this directory."""
     if not desk.editor.can_number():
         raise Conflict(
-            "the server's posixGroup cannot stand beside groupOfNames: `enc-admin schema check` says more",
+            "the server's posixGroup cannot be combined with groupOfNames: `enc-admin schema check` says more",
             where=desk.settings.projects_base,
         )

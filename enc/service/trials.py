@@ -33,7 +33,7 @@ def environment_of(branch: BranchName, settings: Settings) -> EnvironmentName:
     """Return the environment of a branch; raise `NotFound` if there is none."""
     place = Rules(settings.branches.rules).place(branch)
     if place is None:
-        raise NotFound(f"branch {branch} becomes no environment, because no rule matches it (branches.rules)")
+        raise NotFound(f"branch {branch} does not become an environment, because no rule matches it (branches.rules)")
     served = settings.branches
     if served.repository.is_dir() and not (served.environments / place.environment).exists():
         raise NotFound(

@@ -29,15 +29,15 @@ class PuppetserverSettings(Section):
     """The puppetservers that serve this machine's environments."""
 
     urls: tuple[str, ...] = ()
-    """Asked after each deploy to forget the environment: https://HOST:8140. None: nobody is asked."""
+    """puppetservers that must flush the environment after each deploy: https://HOST:8140. None: no flush."""
     ca_file: Path | None = None
-    """Certificates of the authority that signed theirs (PEM); none: the system's."""
+    """Certificates of the authority that signed their certificates (PEM). None: the system's."""
     certificate_file: Path | None = None
     """Our own certificate (PEM), which their auth.conf allows to flush."""
     key_file: Path | None = None
     """The key of our own certificate (PEM)."""
     timeout: Duration = Duration(10)
-    """How long connecting, and the answer, may take."""
+    """How long connecting may take, and the answer."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield addresses that no puppetserver can have."""
@@ -59,27 +59,30 @@ class TransportSettings(Section):
     key_file: Path | None = None
     """The key of our certificate (PEM)."""
     proxies: tuple[str, ...] = ()
-    """Addresses or networks of proxies before us, whose X-Forwarded-For is believed: by it wrong passwords are counted,
-    and the log says who came. Without any, an address of this machine is nobody's, and others are the client's."""
+    """Addresses or networks of proxies in front of the service, whose X-Forwarded-For is trusted for counting wrong
+    passwords and for the log. Without any, an address of this machine stands for no client, and any other address is
+    the client's."""
     threads: int = 256
     """How many requests are served at once. Most of them wait for their clients."""
     requests_each: int = 16
-    """How many requests of one person, and of one address, are served at once, at most a quarter of `threads`.
-    An address of this machine is a proxy's, and has no bound."""
+    """How many requests of one person, and of one address, are served at once; at most a quarter of `threads`. An
+    address of this machine counts as a proxy and has no limit."""
     silence: Duration = Duration(60)
-    """How long a client may send or take nothing before its connection is closed."""
+    """How long a client may neither send nor receive before its connection is closed."""
     least_rate: int = 4096
-    """Bytes a second that a client must send, or take, over `silence`; while the server works, no time counts."""
+    """Bytes a second that a client must send or receive, on average over `silence`. Time in which the server works does
+    not count."""
     spool_bytes: int = 2_147_483_648
-    """The most that all requests together may keep on disk; of one person at most `upload_bytes`."""
+    """The most bytes that all requests together may keep on disk. One person's requests may keep at most
+    `upload_bytes`."""
     upload_bytes: int = 536_870_912
     """The largest request, after decompression."""
     tokens: Path = Path("/var/lib/puppetmaster/tokens")
     """Where tokens are kept (only their digests)."""
     token_life: Duration = Duration(31_536_000)
-    """The longest that a token may be valid."""
+    """The longest lifetime of a token."""
     passwords: bool = True
-    """Take LDAP passwords over HTTPS too, not only tokens."""
+    """Accept LDAP passwords over HTTPS too, not only tokens."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield what is wrong with where it listens, proxies that are no addresses, and bounds that let nobody in."""
@@ -98,26 +101,28 @@ class MirrorSettings(Section):
     """A repository that lives at a forge: it is fetched from there and deployed here."""
 
     forge: Annotated[str, OneOf(FORGES)] | None = None
-    """Whose webhooks are taken (`gitea`: Forgejo, too). null: the repository lives here."""
+    """The forge whose webhooks are accepted (`gitea`: also Forgejo). null: people push to this repository directly."""
     url: str | None = None
     """Where git fetches: https://HOST/PATH or ssh://USER@HOST/PATH."""
     protocols: tuple[str, ...] = ("https", "ssh")
-    """git's protocols that may be used."""
+    """The protocols that git may use."""
     credentials_file: Path | None = None
     """For https: `https://USER:TOKEN@HOST` in a line (git-credential-store); must not be readable by others."""
     ssh_key_file: Path | None = None
     """For ssh: our private key. The host must be known (ssh_known_hosts)."""
     secret_file: Path | None = None
-    """Holds the webhook's secret; for gerrit the last part of the webhook's address. None: all are refused."""
+    """Holds the webhook's secret; for gerrit, the last part of the webhook's address. None: all webhooks are
+    refused."""
     poll: Duration = Duration(300)
-    """How often the forge is asked without a webhook; one may get lost."""
+    """How often the forge is asked without a webhook, in case one gets lost."""
     timeout: Duration = Duration(120)
     """How long one run of git may take."""
     fetch_bytes: int = 4_294_967_296
-    """The most that one fetch may bring: all commits that are not here yet, as git packs them."""
+    """The most bytes that one fetch may transfer: all commits that are not here yet, as git packs them."""
     retry: Duration = Duration(3600)
-    """What cannot be fetched, checked or deployed is tried again after 15 seconds, then after pauses that
-    double up to this one, for as long as the forge has it. While the forge itself is away, `poll` is the longest."""
+    """The longest pause between two attempts. What cannot be fetched, checked or deployed is tried again after 15
+    seconds, then after pauses that double up to this one, as long as the forge has it. While the forge itself is down,
+    the longest pause is `poll`."""
     metrics_file: Path | None = None
     """Prometheus text file about the mirror, for the node exporter's textfile collector."""
     api: str | None = None
@@ -151,7 +156,7 @@ class PuppetfileSettings(Section):
     """Modules that a tree names in a Puppetfile, fetched by r10k or g10k (docs/puppetfile.md)."""
 
     program: Path | None = None
-    """r10k or g10k, by its absolute path. null: Puppetfiles are not followed, and pushers are told so."""
+    """r10k or g10k, by its absolute path. null: Puppetfiles are ignored, and a push says so."""
     sources: tuple[str, ...] = ()
     """What the address of a module's git repository must begin with, up to a `/` or `:`:
     https://github.com/puppetlabs/, git@git.example.org:. None: no module comes from git."""
@@ -164,10 +169,10 @@ class PuppetfileSettings(Section):
     timeout: Duration = Duration(300)
     """How long one run of the program may take. A push waits for it."""
     reuse: Duration = Duration(3600)
-    """How long modules are shared by new versions if the Puppetfile names a branch or :latest, which may
-    move on; longer, they are installed anew. Those with exact versions are shared for ever."""
+    """How long new versions share fetched modules if the Puppetfile names a branch or :latest, which may move. After
+    that, modules are fetched again. Modules with exact versions are shared for ever."""
     bytes: int = 1_073_741_824
-    """The most that the modules of one Puppetfile may hold together."""
+    """The most bytes that the modules of one Puppetfile may have together."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield another program, and sources that would let in more than they name."""
@@ -198,18 +203,21 @@ class BranchSettings(Section):
         "topic/<name>/<topic> = project_<name>__<topic>",
         "review/<name>/<topic> = -",
     )
-    """BRANCH = ENVIRONMENT, the first that fits; <name> is a project, <topic> one more part of the branch. `-`: no
-    environment; there members propose code that runs on the master, for operators to read (docs/pushing.md).
-    A branch beside `project/red` cannot be called `project/red/…`: git keeps both under one path."""
+    """BRANCH = ENVIRONMENT; the first rule that matches counts. <name> is a project, <topic> one more part of the
+    branch. `-`: no environment; such branches are for members' code that runs on the master, which operators must read
+    (docs/pushing.md). If there is a branch `project/red`, no branch can be called `project/red/…`: git keeps both under
+    one path."""
     beginning: BranchName | None = None
-    """Where a new project's branch begins. null: at the branch of the last rule that has no <name>, here `test`."""
+    """The branch from which a new project's branch starts. null: the branch of the last rule that has no <name>, here
+    `test`."""
     split_large: bool = True
-    """Share the sub-directories of other large directories at the top (hieradata/) one by one, too. Set it to false if
-    something outside of the repository walks through them with `**`, as a glob of the site's own hiera.yaml does."""
+    """Also share the sub-directories of other large directories at the top (hieradata/) one by one. Set it to false if
+    something outside of the repository searches them with `**`, such as a glob in the site's own hiera.yaml."""
     members_code: Literal["reviewed", "trusted"] = "reviewed"
-    """What branches that members push may bring to run on the master: `reviewed`: Ruby, ERB, calls that run programs or
-    read files of the master only as operators' branches have them, or as approved (docs/pushing.md). `trusted`:
-    anything. Whoever may push there then has puppetserver's account, and with it the secrets of all projects."""
+    """Which code that runs on the master may be on branches that members push. `reviewed`: Ruby, ERB, and calls that
+    run programs or read the master's files, only as operators' branches have them or as approved (docs/pushing.md).
+    `trusted`: any code; whoever may push there then has puppetserver's account, and with it the secrets of all
+    projects."""
     limited_functions: tuple[str, ...] = (
         *("loadyaml", "loadjson", "load_module_metadata", "validate_cmd", "validate_augeas", "glob", "get_module_path"),
         *("extlib::*", "cache_data", "mkdir_p", "file_exists", "read_url"),
@@ -218,33 +226,35 @@ class BranchSettings(Section):
         *("puppetdb_query", "query_facts", "query_nodes", "query_resources", "puppetdbquery::*"),
         *("secret", "*::secret", "vault_lookup::*", "hiera_vault"),
     )
-    """Functions of modules that members' code may not call, also as patterns: they read the master's files, secrets, or
-    data of other nodes, ask other servers, or make Ruby's objects of what they are given (parseyaml). Those of Puppet
-    itself that do are refused whatever stands here."""
+    """Functions of modules that members' code may not call; patterns are allowed. They read the master's files, secrets
+    or other nodes' data, query other servers, or create Ruby objects from their input (parseyaml). Puppet's own
+    functions that do so are always refused."""
     git_memory: int = 1_073_741_824
-    """The most memory in bytes that one git may take that serves a push or fetch, or fetches from a forge. Packs do
-    not count. Half of it is the most for one object."""
+    """The most memory, in bytes, for each git process that serves a push or fetch, or fetches from a forge. Packs do
+    not count. One object may take half of it."""
     git_seconds: Duration = Duration(1800)
-    """The most processor time that one such git may take."""
+    """The most processor time for each such git process."""
     git_file_bytes: int = 8_589_934_592
-    """The largest file that one such git may write: a pack of the whole repository must have room."""
+    """The largest file that each such git process may write. A pack of the whole repository must fit."""
     ruby: Path | None = None
-    """Ruby that has Puppet's library, to read Puppet code with. None: that of Puppet's or the system's package."""
+    """The Ruby that has Puppet's library, for parsing Puppet code. None: the one from Puppet's or the system's
+    package."""
     types_program: Path | None = None
-    """puppet, to run `puppet generate types` for a new version if its modules' Ruby changed, in a sandbox
-    (bubblewrap; docs/static-catalogs.md). None: types are shared."""
+    """The program puppet. It runs `puppet generate types` for a new version whose modules' Ruby has changed, in a
+    sandbox (bubblewrap; docs/static-catalogs.md). None: all environments share types."""
     puppetfile: PuppetfileSettings = field(default_factory=PuppetfileSettings)
     """Modules from a Puppetfile."""
     retain: Duration = Duration(3600)
-    """How long a version stays after it was live: at least as long as a compile can take."""
+    """How long a version is kept after it was live; at least as long as a compile can take."""
     topics_unused: Duration = Duration(2_592_000)
-    """How long a short-lived branch (one with a <topic>) stays after its last push, if no node uses it."""
+    """How long a short-lived branch (one with a <topic>) is kept after its last push if no node uses it."""
     project_branches: int = 200
-    """The most branches that one project may have. Five times as many may be in the archive."""
+    """The most branches of one project. Five times as many may be in the archive."""
     archive_kept: Duration = Duration(7_776_000)
-    """How long a branch that ended or was deleted, and what a forced push threw away, can be restored."""
+    """How long a branch that ended or was deleted, and commits that a forced push dropped, can be restored."""
     archive_most: int = 100
-    """How many such states of one branch are kept. Of more, those go first that are nearest to each other in time."""
+    """How many such states of one branch are kept. If there are more, those closest together in time are removed
+    first."""
     puppetserver: PuppetserverSettings = field(default_factory=PuppetserverSettings)
     """Who is told about a deploy."""
     transport: TransportSettings = field(default_factory=TransportSettings)
@@ -264,24 +274,24 @@ class BranchSettings(Section):
 
 @dataclass(frozen=True)
 class PushSettings(Section):
-    """Pushes to the managed repository: who pushes, and what a tree may hold."""
+    """Pushes to the repository: who pushes, and what a tree may contain."""
 
     identity: Literal["transport", "gitolite", "gitea", "gitlab", "gerrit", "system"] = "transport"
-    """Who says who is pushing: `transport` our own (signed), `gitolite` GL_USER, `gitea` (and Forgejo)
+    """Which program names the pusher: `transport` our own (signed), `gitolite` GL_USER, `gitea` (and Forgejo)
     GITEA_PUSHER_NAME, `gitlab` GL_USERNAME, `gerrit` the arguments of its hooks, `system` the user of the process."""
     roles_kept: Duration = Duration(10)
-    """How long the roles that LDAP gave for a person are used again without asking."""
+    """How long a person's roles from LDAP are used again without asking."""
     roles_kept_offline: Duration = Duration(900)
     """How old they may be while LDAP cannot be reached; after that, pushes are refused."""
     submodules: bool = False
     """Let trees hold submodules. A submodule is not fetched: it becomes an empty directory, as in a plain clone."""
     links: tuple[str, ...] = ()
-    """Paths of links that may leave the tree, such as modules/*/files/home/*/.my.cnf (`*` stands for anything).
-    Such a link is left out of every environment, and pushers are told so. Only operators bring one, on a branch
-    of no project; projects' branches may have it as it is there."""
+    """Paths of links that may leave the tree, such as modules/*/files/home/*/.my.cnf (`*` stands for anything). Such a
+    link is left out of every environment, and the push says so. Only operators may add one, on a branch of no project;
+    projects' branches may have the same link."""
     modulepath: tuple[str, ...] = ()
     """Directories outside of the tree that environment.conf may name in its modulepath, such as
-    /etc/puppet/private/modules. A project's branch may name what a branch of no project names."""
+    /etc/puppet/private/modules. A project's branch may name those that a branch of no project names."""
     syntax: Literal["check", "off"] = "check"
     """Whether a push is refused that brings Puppet code, templates, Ruby or data that cannot be read."""
     require_checks: tuple[str, ...] = ()
@@ -290,9 +300,9 @@ class PushSettings(Section):
     file_bytes: int = 10_485_760
     """The largest file."""
     push_bytes: int = 268_435_456
-    """The most that all new files of one push may hold together."""
+    """The most bytes that all new files of one push may have together."""
     files: int = 100_000
-    """The most files and directories that one push may bring or change."""
+    """The most files and directories that one push may add or change."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield patterns and directories that nothing can be like."""

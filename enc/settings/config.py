@@ -84,7 +84,7 @@ class Reading:
         return one_line(
             f"{self.where}: {', '.join(self.gone)}: {'this setting is' if one else 'these settings are'} no longer "
             f"used since version {SINCE} and ignored; remove {'it' if one else 'them'} "
-            "(`enc-admin config check` says what holds instead)"
+            "(`enc-admin config check` says what applies instead)"
         )
 
 

@@ -25,11 +25,11 @@ class DomainSettings(Section):
     serves: Domain | None = None
     """The domain whose nodes and environments this machine's puppetserver serves. null: all."""
     site_projects: tuple[str, ...] = ()
-    """Projects of the site's own nodes. Where a node's project is its container in LDAP, nodes without one are the
-    site's, too; all others are in the domain projects."""
+    """Projects of the site's own nodes. If a node's project is its container in LDAP, nodes without a project belong to
+    the site too. All others are in the domain projects."""
     reviewed: tuple[str, ...] | None = ("production",)
-    """Environments of the site's branches that the projects' server shows, too, for nodes of projects. Members' code
-    can read them there. null: none."""
+    """Environments of the site's branches that the projects' server also has, for nodes of projects. Members' code can
+    read them there. null: none."""
     servers: tuple[str, ...] = ()
     """`DOMAIN = HOST` or `DOMAIN = HOST:PORT`: the master of a domain's new instances. None: instances.agent.server."""
 

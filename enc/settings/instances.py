@@ -25,28 +25,28 @@ class AgentSettings(Section):
     port: int = 8140
     """The master's port."""
     ca_server: str | None = None
-    """The host name of the CA, where it is not the master."""
+    """The host name of the CA, if it is not the master."""
     ca_port: int | None = None
     """The CA's port. None: the master's."""
     ca_file: Path = Path("/etc/puppetmaster/ca.pem")
-    """The CA's certificates (PEM), which the instance trusts from the beginning: the master's localcacert."""
+    """The CA's certificates (PEM), which instances trust from their first start; a copy of the master's localcacert."""
     ca_fingerprints: tuple[str, ...] = ()
-    """SHA-256 fingerprints that certificates in ca_file must have, for a file that others can change.
-    None: not looked at."""
+    """SHA-256 fingerprints that the certificates in ca_file must have, if others can change that file. None: not
+    checked."""
     packaging: Literal["distribution", "puppet", "openvox"] = "distribution"
     """Whose agent: Debian's puppet-agent or the puppet of Fedora and EPEL, puppet-agent of Puppet, openvox-agent."""
     packages: tuple[str, ...] = ()
     """The packages to install. None: the agent of the packaging."""
     apt_repository: str | None = None
-    """`URL SUITE COMPONENT…` where apt finds it; SUITE may hold %{codename}, %{id} and %{version} of /etc/os-release.
-    null: the image knows where."""
+    """`URL SUITE COMPONENT…` of the repository for apt; SUITE may contain %{codename}, %{id} and %{version} of
+    /etc/os-release. null: the image knows where."""
     yum_repository: str | None = None
-    """The URL where dnf finds it ($releasever and $basearch are dnf's). null: the image knows where."""
+    """The URL of the repository for dnf ($releasever and $basearch are dnf's). null: the image knows where."""
     repository_key_file: Path | None = None
-    """The OpenPGP key (armoured) that signs the repository; needed with one."""
+    """The OpenPGP key (armoured) that signs the repository; required if a repository is set."""
     renew_before: Duration = Duration(2_592_000)
-    """So long before its certificate ends, or after half of its life, the instance asks for another, once a day.
-    0: it does not. signing.renew_after must allow it (docs/signing.md)."""
+    """How long before its certificate expires an instance asks for a new one, once a day; never before half of its
+    lifetime. 0: it does not ask. signing.renew_after must allow it (docs/signing.md)."""
     service: bool = True
     """Start the agent's service afterwards, and at every boot."""
 
@@ -71,29 +71,31 @@ class AgentSettings(Section):
 
 @dataclass(frozen=True)
 class InstanceSettings(Section):
-    """Instances: how they are named, and how they come to their certificate."""
+    """Instances: how they are named, and how they get their certificate."""
 
     name: str = "%{name}.%{project}.example.org"
-    """The certname of an instance that is given by its short name."""
+    """The certname of an instance that is created with a short name."""
     reserved: tuple[str, ...] = ()
-    """Certnames (or `*.domain`) that no instance gets, besides those that the configuration names anyway: the hosts
-    in `authorities`, `instances.agent` and `branches.puppetserver`, whose certificates we use, `authorities.keep`."""
+    """Certnames (or `*.domain`) that no instance may have. Names of servers elsewhere in the configuration are reserved
+    anyway: the hosts in `authorities`, `instances.agent` and `branches.puppetserver`, the certificates used there, and
+    `authorities.keep`."""
     reserved_project: str | None = None
-    """The project whose nodes may have reserved names: with one, a node of another project gets no classification.
-    None: not looked at, so that who writes LDAP without our commands may say what such a server installs."""
+    """The only project whose nodes may have reserved names; such a node in another project gets no classification.
+    None: not checked, so anybody who may write LDAP without our commands can decide what such a server installs."""
     token_life: Duration = Duration(86400)
-    """How long an instance may take from its creation (or rebuild) to its certificate request."""
+    """How long after its creation (or rebuild) an instance may send its certificate request."""
     token_key_file: Path = Path("/etc/puppetmaster/token.key")
     """Holds the key that tokens are made with (64 hex digits); made at first use, must not be readable by others."""
     journal: Path = Path("/var/lib/puppetmaster/instances/journal")
-    """Where operations are noted before they are carried out, so that `instance resume` can finish them."""
+    """Where operations are recorded before they are carried out, so that `instance resume` can finish them."""
     runs: Path = Path("/var/lib/puppetmaster/instances/runs")
     """Where `instance collect` keeps the last run of each instance that reported to this master."""
     vardir: Path | None = None
     """puppetserver's vardir, with facts, cached nodes and puppetmaster-reports. None: as its configuration says, or
     puppet."""
     reports: Path | None = None
-    """puppetserver's reportdir, whose reports count only without the processor `puppetmaster`. None: below vardir."""
+    """puppetserver's reportdir. Its reports are read only if the processor `puppetmaster` is not used. None: below
+    vardir."""
     silent_after: Duration = Duration(10_800)
     """How long an instance may send no report before it is called silent."""
     agent: AgentSettings = field(default_factory=AgentSettings)
@@ -105,11 +107,11 @@ class AuthoritySettings(Section):
     """One puppetserver that is a certificate authority."""
 
     name: str
-    """How it is called in messages."""
+    """Its name in messages."""
     url: str
-    """Where it is: https://HOST:8140."""
+    """Its address: https://HOST:8140."""
     ca_file: Path | None = None
-    """Certificates of the authority that signed its own (PEM); none: the system's."""
+    """Certificates of the authority that signed its certificate (PEM). None: the system's."""
     certificate_file: Path | None = None
     """Our certificate (PEM), which its auth.conf allows to revoke (docs/instances.md)."""
     key_file: Path | None = None
@@ -131,23 +133,24 @@ class AuthoritySettings(Section):
 
 @dataclass(frozen=True)
 class AuthoritiesSettings(Section):
-    """The certificate authorities, and what they give to this machine."""
+    """The certificate authorities, and the revocation list that this machine gets from them."""
 
     servers: tuple[AuthoritySettings, ...] = ()
     """The central authority and those of project masters."""
     timeout: Duration = Duration(10)
-    """How long connecting to one, and each of its answers, may take."""
+    """How long connecting to an authority may take, and each of its answers."""
     keep: tuple[str, ...] = ()
-    """Certnames that are no nodes in LDAP and whose certificates are never revoked by `instance reconcile`."""
+    """Certnames without a node in LDAP whose certificates `instance reconcile` never revokes."""
     crl_files: tuple[Path, ...] = ()
-    """Where `certificate crl` writes the first server's revocation list: where this master's puppet.conf has it."""
+    """Files to which `certificate crl` writes the first server's revocation list: the one that this master's
+    puppet.conf names."""
     crl_certificate_file: Path | None = None
-    """The certificate that `certificate crl` shows the authority. None: the server's own, which puppetserver's account
-    must not be able to read where the authority is apart."""
+    """The certificate with which `certificate crl` logs in to the authority. None: the server's certificate_file, which
+    puppetserver's account must not be able to read if the authority is separate."""
     crl_key_file: Path | None = None
     """Its key."""
     warn_before: Duration = Duration(2_592_000)
-    """So long before its end, a certificate or revocation list is worth a warning."""
+    """How long before a certificate or revocation list expires `doctor` warns."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield a name that two authorities have."""
@@ -170,7 +173,8 @@ class SigningSettings(Section):
     """The policy of signing (`enc-autosign`): who signs, and where its verdicts are kept."""
 
     bind_dn: str | None = None
-    """Who reads instances and notes the use of a token. None: the writing account (directory.write_bind_dn)."""
+    """The account that reads instances and records the use of a token. None: the writing account
+    (directory.write_bind_dn)."""
     bind_password_file: Path | None = None
     """Holds the password of bind_dn; must not be readable by others."""
     timeout: Duration = Duration(0.5)
@@ -178,17 +182,17 @@ class SigningSettings(Section):
     journal: Path = Path("/var/lib/puppetmaster/signing/journal.jsonl")
     """Every verdict, one JSON document a line. puppetserver's account writes there."""
     judges: int = 2
-    """How many requests are judged at once; the others wait three seconds, then they are refused and the agents ask
-    again. The last one is kept for names that are waited for."""
+    """How many requests are judged at once. The others wait three seconds, then they are refused, and the agents ask
+    again. The last judge is kept for names of instances that are waiting."""
     renew_after: Duration | None = Duration(153_792_000)
-    """How long after its certificate an instance may have another for the same key; 45 days less than Puppet's five
-    years. null: never. The CA must allow it, too (docs/signing.md)."""
+    """How old its certificate must be before an instance may get another for the same key; the default is 45 days less
+    than Puppet's five years. null: never. The CA must allow it, too (docs/signing.md)."""
     project: ProjectName | None = None
-    """This authority is that of a project's own master: without writing to LDAP, it signs the project's instances
-    for the key that the site's authority has signed (docs/signing.md). None: it is the site's, and takes tokens."""
+    """Set on a project's own master: its authority signs this project's instances without writing to LDAP, for the key
+    that the site's authority has signed (docs/signing.md). None: this is the site's authority, and requires tokens."""
     issued: Path | None = None
-    """A project's authority: where its certificates are, `signed` in puppetserver's cadir. Who has one there gets no
-    second one. None: nobody looks."""
+    """On a project's authority: the directory of its certificates, `signed` in puppetserver's cadir. An instance with a
+    certificate there gets no second one. None: not checked."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield a number of judges that this is no bound with."""
@@ -205,16 +209,17 @@ class OpenStackSettings(Section):
     clouds_file: Path = Path("/etc/puppetmaster/clouds.yaml")
     """OpenStack's own file with addresses and our credentials; must not be readable by others."""
     projects: tuple[str, ...] = ()
-    """`ID-OR-NAME = PROJECT`: which project of LDAP an OpenStack project is. What no line names is refused.
-    None: an OpenStack project's name is the project."""
+    """`ID-OR-NAME = PROJECT`: the LDAP project of each OpenStack project. An OpenStack project that no line names is
+    refused. None: the project has the same name as in OpenStack."""
     domain: str = "default"
-    """The id of the Keystone domain in which names of projects and users count. Others are named by their ids."""
+    """The id of the Keystone domain in which names of projects and users count. Projects and users of other domains
+    must be named by their ids."""
     caller_role: str = "service"
-    """The role that Nova's user must have in Keystone to be answered."""
+    """The role that Nova's user must have in Keystone to get an answer."""
     caller_users: tuple[str, ...] = ()
-    """Names or ids of the users that are answered. None: any with the role."""
+    """Names or ids of the users that get an answer. None: all with the role."""
     region: str | None = None
-    """Region of the instances that are made here."""
+    """Region of the instances that are created here."""
     listen: str = "127.0.0.1:8419"
     """ADDRESS:PORT of the service that Nova asks. Beyond this machine it needs a certificate."""
     certificate_file: Path | None = None

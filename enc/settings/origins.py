@@ -81,7 +81,7 @@ def part(document: Mapping[str, Any], key: str) -> Any:
     for name in key.split("."):
         if not isinstance(found, Mapping) or name not in found:
             if key in GONE:
-                raise NotFound(f"is gone since version {SINCE}: {GONE[key]}", where=key)
+                raise NotFound(f"was removed in version {SINCE}: {GONE[key]}", where=key)
             near = key_meant(".".join(above), name, found if isinstance(found, Mapping) else ())
             raise UsageError(f"there is no setting {one_line(bounded(key, 100))}{near or '; `config show` lists all'}")
         found = found[name]

@@ -18,25 +18,25 @@ class PosixSettings(Section):
     """Projects as groups of machines, and people as their accounts."""
 
     allot: bool = True
-    """Whether new projects, their admins' roles and people get a number, where the directory has the entry `numbers`
-    for it. false: the site gives numbers itself, and they are kept."""
+    """Whether new projects, their admins' roles and people get a number, if the directory has the entry of `numbers`.
+    false: the site gives out numbers itself; existing ones are kept."""
     numbers: str | None = None
-    """The entry below which each number that was ever given stays noted. None: ou=numbers below the suffix."""
+    """The entry below which every number ever given is recorded. None: ou=numbers below the suffix."""
     gid_range: str = "50000-59999"
-    """Numbers of projects' groups. The default is the upper end of what Debian leaves to a site (1000-59999), which
-    adduser, counting up from 1000, does not reach."""
+    """Numbers of projects' groups. The default is the upper end of the range that Debian leaves to a site (1000-59999);
+    adduser, which counts up from 1000, does not reach it."""
     uid_range: str = "20000-49999"
-    """Numbers of people. Apart from gid_range, because a person's own group has the person's number."""
+    """Numbers of people. Must not overlap gid_range, because a person's own group has the person's number."""
     people_group: int | None = None
     """The gidNumber of all people that `person add` makes, for example 100, Debian's group `users`. None: each person's
     own uidNumber."""
     home: str = "/home/%s"
-    """The home directory of a person; %s is the login name. Homes that are given by hand must lie in the same place."""
+    """The home directory of a person; %s is the login name. Homes given by hand must be in the same directory."""
     shell: str = "/bin/bash"
-    """The login shell of a person for whom none is given."""
+    """The login shell of a person if none is given."""
     member_uid: bool = False
-    """Whether projects and their admins' roles also have memberUid, equal to who is in them, for clients that know RFC
-    2307 only."""
+    """Whether projects and their admins' roles also have memberUid with everybody who is in them, for clients that know
+    RFC 2307 only."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield ranges that meet the system's numbers or each other, and a home or shell that nobody can have."""

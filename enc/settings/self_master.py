@@ -15,9 +15,10 @@ class SyncSettings(Section):
     """`puppetmaster-self sync`: the local patches on what the central branch shows (docs/sync.md)."""
 
     on_conflict: Literal["stop", "park"] = "stop"
-    """A patch conflicts: `stop` and keep the old state, or `park` that patch and go on with the others."""
+    """What to do if a patch conflicts: `stop` and keep the old state, or `park` that patch and go on with the
+    others."""
     interval: Duration = Duration(3600)
-    """Time between two syncs by the timer, at least a minute."""
+    """How often the timer syncs; at least a minute."""
     timeout: Duration = Duration(300)
     """How long one fetch or push may take."""
     compile: bool = True
@@ -33,33 +34,34 @@ class SelfMasterSettings(Section):
     """`puppetmaster-self`: this instance as its own Puppet master."""
 
     base: Path = Path("/var/lib/puppetmaster/self")
-    """Everything of the self-master is here: certificates, repository, environments, answers, journal."""
+    """Where everything of the self-master is: certificates, repository, environments, answers, journal."""
     upstream: str | None = None
     """The central repository, as git fetches and pushes it. None: `enable` must be given --upstream."""
     branch: BranchName | None = None
-    """Branch of the central repository that is built on. None: what `enable` is given, or the project's own."""
+    """Branch of the central repository on which local commits are made. None: the one given to `enable`, or the
+    project's own."""
     working_copy: Path = Path("/srv/puppet")
-    """Where people edit; a commit in there is live at once."""
+    """Where people edit; a commit there goes live at once."""
     code: str | None = None
-    """Puppet code that makes this machine a master, from $master, $classifier and $commands: a smaller heap, say.
-    None: the classes of the module `puppetmaster`."""
+    """Puppet code that makes this machine a master; it can use $master, $classifier and $commands. Set it for a smaller
+    heap, for example. None: the classes of the module `puppetmaster`."""
     keep_as: str | None = None
     """Branch of the central repository to which `disable` pushes the local commits, with %{project}, %{name} and
-    %{time}. null: what the first of `branches.rules` with <name> and <topic> calls the project's topic %{name}-%{time},
-    here `topic/%{project}/%{name}-%{time}`."""
+    %{time}. null: the branch that the first of `branches.rules` with <name> and <topic> gives for the topic
+    %{name}-%{time}, here `topic/%{project}/%{name}-%{time}`."""
     packages: tuple[str, ...] = ("puppetserver", "git")
-    """What is installed, and removed again if it was not there before."""
+    """Packages that are installed, and removed again if they were not there before."""
     port: int = 8140
-    """Where the own puppetserver listens."""
+    """Port on which the instance's own puppetserver listens."""
     memory: int = 1_000_000_000
     """Bytes of memory that must be free."""
     disk: int = 1_500_000_000
     """Bytes of disk that must be free below `base`."""
     start_timeout: Duration = Duration(300)
-    """How long the own puppetserver may take until it answers."""
+    """How long the instance's own puppetserver may take until it answers."""
     run_timeout: Duration = Duration(1800)
     """How long one run of the agent, of puppet apply or of the package program may take."""
     dead_after: Duration = Duration(900)
-    """The own puppetserver may be dead for so long; then the instance goes back to the central one."""
+    """How long the instance's own puppetserver may be dead before the instance goes back to the central master."""
     sync: SyncSettings = field(default_factory=SyncSettings)
     """Local patches and the central branch."""

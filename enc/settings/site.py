@@ -20,38 +20,39 @@ class TlsSettings(Section):
     start: bool = False
     """Use StartTLS on ldap:// addresses. ldaps:// addresses need no setting."""
     ca_file: Path | None = None
-    """Certificates of the authorities that are trusted (PEM); none: the system's."""
+    """Certificates of the trusted authorities (PEM). None: the system's."""
     certificate_file: Path | None = None
-    """Our own certificate (PEM), where the server asks for one."""
+    """Our own certificate (PEM), if the server asks for one."""
     key_file: Path | None = None
     """The key of our own certificate (PEM)."""
 
 
 @dataclass(frozen=True)
 class DirectorySettings(Section):
-    """Where LDAP is and who we are there."""
+    """Where LDAP is, and the accounts that we use there."""
 
     uris: tuple[str, ...] = ("ldapi:///",)
     """Servers, tried in order: ldap://, ldaps://, ldapi:// with the socket's path percent-encoded."""
     bind_dn: str | None = None
-    """Who reads. None: EXTERNAL over ldapi, anonymous elsewhere."""
+    """The account that reads. None: EXTERNAL over ldapi, anonymous elsewhere."""
     bind_password_file: Path | None = None
     """Holds the password of bind_dn; must not be readable by others."""
     write_bind_dn: str | None = None
-    """Who writes for `enc-admin`, if the reading account may not. None: EXTERNAL over ldapi, else bind_dn."""
+    """The account that writes for `enc-admin`, if the reading account may not. None: EXTERNAL over ldapi, otherwise
+    bind_dn."""
     write_bind_password_file: Path | None = None
     """Holds the password of write_bind_dn; must not be readable by others."""
     tls: TlsSettings = field(default_factory=TlsSettings)
     """How connections are protected."""
     timeout: Duration = Duration(3)
-    """How long connecting, and each answer, may take."""
+    """How long connecting may take, and each answer."""
     largest_entry: int = 2 * 1024 * 1024
-    """Octets of one entry that are read. Of a larger one its large attributes are left out, so it cannot be classified;
-    all others go on."""
+    """The largest entry that is read, in octets. The large attributes of a larger entry are left out, so it cannot be
+    classified; other entries are not affected."""
     data_directory: Path = Path("/var/lib/puppetmaster/directory")
     """Where `enc-admin directory start` keeps the embedded slapd."""
     suffix: str = "dc=example,dc=org"
-    """The top of the tree; the bases below default to places in it."""
+    """The top of the tree; the default bases are below it."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield addresses that no LDAP server can have."""
@@ -64,7 +65,7 @@ class DirectorySettings(Section):
 
 @dataclass(frozen=True)
 class NodeSettings(Section):
-    """How a certname becomes an LDAP entry, and what of the entry counts."""
+    """How the LDAP entry of a certname is found, and which parts of it count."""
 
     base: str | None = None
     """Where nodes are. None: ou=hosts below the suffix."""
@@ -83,12 +84,12 @@ class NodeSettings(Section):
     semantics: Literal["terminus", "extended"] = "extended"
     """terminus: exactly the LDAP node terminus; extended: with site, projects, groups and prefixes."""
     strict_compatibility: bool = False
-    """With semantics terminus: also show what leaked there (puppetclass, puppetvar, parentnode, objectclass
-    and dn as variables) and leave class names as they stand."""
+    """With semantics terminus: also show the variables that the terminus leaked (puppetclass, puppetvar, parentnode,
+    objectclass and dn), and leave class names as they are written."""
     default_environment: EnvironmentName = EnvironmentName("production")
-    """Environment where nothing else names one."""
+    """The environment of a node if nothing else names one."""
     project: str = "container"
-    """Where a node's project is given: `container` (the ou above it), `attribute NAME`, or `variable NAME`."""
+    """Where a node's project is found: `container` (the ou above it), `attribute NAME`, or `variable NAME`."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield a filter that finds no name, and a place of the project that is none."""
@@ -114,10 +115,10 @@ class RoleSettings(Section):
     """A role of the site's own, which people and groups hold in a project."""
 
     name: str
-    """What it is called, and the cn of the entries (organizationalRole) below projects that say who holds it:
+    """Its name, which is also the cn of the entries (organizationalRole) below projects that say who holds it:
     lower-case letters and digits."""
     may: tuple[str, ...]
-    """What it allows there: actions of docs/editing.md that are about one project, `BRANCH_PUSH` for example."""
+    """What it allows: actions from docs/editing.md that concern one project, for example `BRANCH_PUSH`."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield a name that is none or is taken, and actions that are none or are operators' alone."""
@@ -141,10 +142,10 @@ class ProjectSettings(Section):
     admin_role: str = "projectadmin"
     """The cn of the organizationalRole below a project whose occupants administer it."""
     environment: str | None = None
-    """Environment of a project whose entry names none; every %s is the project, with '-' as '_'.
+    """Environment of a project's nodes if its entry names none; every %s becomes the project's name, with '-' as '_'.
     None: the site's environment."""
     roles: tuple[RoleSettings, ...] = ()
-    """Roles of the site's own, besides admins and members. The embedded directory follows them from its next start."""
+    """Roles of the site's own, besides admins and members. The embedded directory applies them from its next start."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield a role that is there twice."""
@@ -167,7 +168,7 @@ class GroupSettings(Section):
 
 @dataclass(frozen=True)
 class SiteSettings(Section):
-    """The entry with what every node gets; used by semantics extended."""
+    """The entry that applies to every node; used by semantics extended."""
 
     dn: str | None = None
     """The entry. None: cn=site below the suffix."""
@@ -195,15 +196,16 @@ class AnswerSettings(Section):
     """The finished answers on disk."""
 
     directory: Path = Path("/var/lib/puppetmaster/answers")
-    """Where they are; one follower writes there."""
+    """Where the answers are. Only one follower may write there."""
     max_age: Duration = Duration(86400)
-    """How long the copy may have been without contact to LDAP before `enc` refuses."""
+    """How long the follower may be without contact to LDAP before `enc` refuses every catalog."""
     variable: str | None = "puppetmaster_answer"
     """Top-scope variable with source, age (seconds) and version of the answer. null: none."""
     on_bad_entry: Literal["last-good", "refuse"] = "last-good"
-    """What a node gets whose entry cannot be classified any more."""
+    """What a node gets when its entry can no longer be classified."""
     merged_data: bool = False
-    """Whether each node's hiera data is also written as one file, in which the nearest entry that has a key says it."""
+    """Whether each node's hiera data is also written as one merged file. Each key has the value of the nearest entry
+    that has the key."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield a variable that Puppet cannot take, with which no catalog would compile."""
@@ -220,10 +222,11 @@ class FollowSettings(Section):
     """How the follower keeps up with LDAP."""
 
     poll_interval: Duration = Duration(30)
-    """Time between two comparisons of all entries' versions with the server's, which find what syncrepl does not tell
-    (a rename above an entry, other access rules); where the server does not offer syncrepl, between two readings."""
+    """How often the versions of all entries are compared with the server's. This finds changes that syncrepl does not
+    report (a rename above an entry, new access rules). If the server has no syncrepl: how often everything is read."""
     patience: Duration = Duration(600)
-    """How long a server that lacks changes seen before is not believed while another, which may have them, is away."""
+    """How long a server that lacks changes seen before is not trusted, while another server that may have them is
+    down."""
     metrics_file: Path | None = None
     """Prometheus text file, for the node exporter's textfile collector."""
     metrics_listen: str | None = None
@@ -243,6 +246,6 @@ class LogSettings(Section):
     """What is written to stderr while working."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least that is worth a line."""
+    """The lowest level that is logged."""
     format: Literal["text", "json"] = "text"
     """Lines for people, or one JSON document a line."""

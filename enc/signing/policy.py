@@ -308,6 +308,6 @@ def _check_binding(request: Request, instance: Instance) -> None:
         if name in said and (said[name] != ours or not ours):
             raise Refused(code, f"{name} is {said[name][:80]!r}, and LDAP says {ours or 'nothing'!r}")
     if "/" in instance.serial or ".." in instance.serial:  # an admin writes it, and hiera's paths may hold it
-        raise Refused("bad-entry", f"{instance.dn}: serialNumber: {instance.serial[:80]!r} is a step of a path")
+        raise Refused("bad-entry", f"{instance.dn}: serialNumber: {instance.serial[:80]!r} contains '/' or '..'")
     if instance.region and PP_REGION not in said:
         raise Refused("wrong-region", f"the request has no {PP_REGION}, and the instance is in {instance.region}")

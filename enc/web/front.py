@@ -131,7 +131,7 @@ class Front(ThreadWorker):
             except (BlockingIOError, ConnectionAbortedError, InterruptedError):
                 return
             except OSError as error:  # no descriptors, no memory
-                self.log.log(logging.ERROR, "a connection could not be taken: %s", error.strerror)
+                self.log.log(logging.ERROR, "a connection could not be accepted: %s", error.strerror)
                 if not self._give_up_oldest():
                     time.sleep(0.05)
                 return

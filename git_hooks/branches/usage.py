@@ -73,7 +73,7 @@ class Usage:
 
         contact = read_contact(Layout(self._settings.answers.directory))
         if contact is None:
-            raise UsageUnknown("nobody follows LDAP here")
+            raise UsageUnknown("no follower runs here")
         if contact.state != "current" or not -_BEHIND <= time.time() - contact.contact <= _BEHIND:
             raise UsageUnknown("the follower is behind; see enc-admin status")
         with self._lock:
@@ -124,7 +124,7 @@ class Usage:
                 found = rows(Snapshot(source, self._settings), self._settings, uses, time.time())
                 return tuple(row.certname for row in found)
         except (DirectoryUnreachable, DirectoryRefused) as error:
-            raise UsageUnknown(f"the follower is not running here, and LDAP cannot be asked: {error}") from error
+            raise UsageUnknown(f"the follower is not running here, and LDAP cannot be queried: {error}") from error
 
 
 def _environment(path: str) -> str:

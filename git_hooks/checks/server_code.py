@@ -130,5 +130,5 @@ def _modules(file: File) -> Iterator[Problem]:
         return
     for module in asked:
         if module not in theirs:
-            what = f"asks for the module {module.name}, which no reviewed branch takes from there in this version"
+            what = f"asks for the module {module.name}, which no reviewed branch uses from there in this version"
             yield Problem(NAME, f"{what}; remove that, {_way(file.site)}")

@@ -34,8 +34,8 @@ class NotLive(ToolkitError):
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("commit", metavar="COMMIT", help="its id, or at least the first 7 characters")
-    parser.add_argument("--environment", metavar="ENVIRONMENT", help="in this one alone; its branch may be named, too")
-    parser.add_argument("--timeout", metavar="TIME", default="5m", help="how long at most: 30s, 10m (default 5m)")
+    parser.add_argument("--environment", metavar="ENVIRONMENT", help="only in this environment, or that of this branch")
+    parser.add_argument("--timeout", metavar="TIME", default="5m", help="wait at most this long: 30s, 10m (default 5m)")
     json_option(parser)
 
 

@@ -27,7 +27,7 @@ def types(program: Path | None, bwrap: Path = sandbox.BWRAP) -> Iterator[Finding
         told = why(done.said.decode("utf-8", "replace"), f"ended with {done.status}, and said nothing")
         yield fault("types-sandbox", f"{program} does not start in its sandbox: {told}", "name puppet by its own path")
         return
-    yield ok("types-sandbox", "types are described in a sandbox, as the user nobody")
+    yield ok("types-sandbox", "types are described in a sandbox, as the account nobody")
 
 
 def check(branches: BranchSettings, pushes: PushSettings) -> Iterator[Finding]:

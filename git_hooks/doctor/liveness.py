@@ -74,7 +74,7 @@ def projects(settings: Settings, branches: dict[BranchName, ObjectId]) -> Iterat
         with LdapSource(settings) as source:
             known = source.project_names()
     except ToolkitError as error:
-        text = f"LDAP cannot be asked which projects exist or who may push: {error}"
+        text = f"LDAP cannot be queried for projects and who may push: {error}"
         yield fault("project-branches", text, "enc-admin doctor")
         return
     found = missing(known, branches, settings.branches.rules)

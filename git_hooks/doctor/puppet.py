@@ -119,7 +119,7 @@ def _timeout(facts: PuppetFacts, settings: BranchSettings) -> Finding:
     if timeout == "unlimited" and not urls:
         return fault(
             "puppet-timeout",
-            "environment_timeout is unlimited, and no puppetserver is told about deploys: it serves old code for ever",
+            "environment_timeout is unlimited, and no puppetserver is flushed after deploys: old code stays for ever",
             "set branches.puppetserver.urls",
         )
     if timeout in ("unlimited", "0"):

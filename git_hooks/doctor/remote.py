@@ -33,7 +33,7 @@ def check(settings: BranchSettings) -> Iterator[Finding]:
 
 def _puppetservers(settings: PuppetserverSettings) -> Iterator[Finding]:
     if not settings.urls:
-        what = "no puppetserver is told about deploys, which is right only if all have environment_timeout = 0"
+        what = "no puppetserver is flushed after deploys, which is right only if all have environment_timeout = 0"
         yield note("puppetserver-flush", what, "set branches.puppetserver.urls")
         return
     servers = Puppetservers(settings)
@@ -68,7 +68,7 @@ def tried(settings: BranchSettings) -> Iterator[Finding]:
         yield note("mirror-tries", f"{error.filename}: {error.strerror}", "run this as the store's owner")
         return
     for one in found[:_NAMED]:
-        what = f"{one.subject} is not live as it is at the forge" if one.subject else "the forge cannot be asked"
+        what = f"{one.subject} is not live as it is at the forge" if one.subject else "the forge does not answer"
         again = iso(one.next)
         do = f"the next try is at {again}"
         if one.next < time.time() - _LATE:

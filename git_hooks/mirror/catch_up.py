@@ -122,7 +122,7 @@ class CatchUp:
         if there or all(self._rules.place_or_none(branch) is None for branch in here):
             self.tries.succeeded(FORGE)
             return
-        text = "it shows no branch at all, which is taken for a fault: nothing changes here"
+        text = "it lists no branches at all, which counts as a fault: nothing changes here"
         if self.tries.failed(FORGE, "", text, most=self._mirror.poll)[1]:
             self._log.warning("the forge: %s", text)
 

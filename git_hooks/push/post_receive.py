@@ -197,7 +197,7 @@ class Report(Iterator[str]):
         if update.deletes:
             yield f"{proposal.branch}: removed"
             return
-        yield f"{proposal.branch}: stored at {update.new.abbreviated} for review; it becomes no environment"
+        yield f"{proposal.branch}: stored at {update.new.abbreviated} for review; it does not become an environment"
         yield (
             f"{UNDER}an operator can list what of it runs on the master with: branch-manager audit-code "
             f"{proposal.branch}"

@@ -213,7 +213,7 @@ class Service:
                     with suppress(OSError):  # the hook went away; the work is done all the same
                         connection.sendall(line)
         except OSError as error:
-            self._log.warning("a hook went away: %s", error)
+            self._log.warning("a hook disconnected: %s", error)
         except Exception:
             # One push's bug must not end the service; the hook gets no status and does the work itself.
             self._log.exception("a push could not be served")

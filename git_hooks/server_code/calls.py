@@ -63,7 +63,7 @@ def harm(call: Call, limited: Iterable[str]) -> str:
     if name == "inline_epp" and (not call.arguments or call.arguments[0] is None):
         return "inline_epp() of something computed can call any function; give it a text in single quotes"
     if name in _HIERA and any(level is None or not _LEVEL.fullmatch(level) for level in call.arguments[2:]):
-        return f"{name}() with a level of its own can read files of the master; name the level in hiera.yaml"
+        return f"{name}() with its own level can read files of the master; name the level in hiera.yaml"
     if name in _FILES or name in _TEMPLATES:
         paths = call.arguments[:1] if name in _TEMPLATES else call.arguments
         return next((found for path in paths if (found := _path(name, path))), "")

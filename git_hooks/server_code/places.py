@@ -38,7 +38,7 @@ class Role(Enum):
     HIERA = "reads data as it says"
     CONF = "lays out the environment as it says"
     LOCALE = "evaluates what it says of plurals, which is Ruby"
-    TYPES = "takes it for its own description of types"
+    TYPES = "treats it as its own description of types"
 
 
 def role(path: str) -> Role:

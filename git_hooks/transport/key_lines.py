@@ -147,7 +147,7 @@ def lines_of(value: str) -> list[KeyLine]:
             found += [KeyLine(key, trouble=str(error)) for key in likely]
             halves = halves or not (_KEY_LIKE.match(text) or _KEY_LIKE.match(_split(text)[1]))
     if halves:
-        trouble = "the same value has a line beside it that is not a key and might limit it"
+        trouble = "another line of the same value is not a key and might limit it"
         found = [line if line.trouble else line._replace(trouble=trouble) for line in found]
     return found
 

@@ -35,7 +35,7 @@ def run(call: Call) -> int:
     join, leave = joining(node, server, call.settings.self_master.port, authority), leaving(node)
     call.show({"certname": node, "join": join, "leave": leave}, shlex.join(join))
     if not call.arguments.json:
-        call.say(f"and back: {shlex.join(leave)}")
+        call.say(f"to go back: {shlex.join(leave)}")
     return ExitStatus.DONE
 
 
@@ -44,7 +44,7 @@ def _check(call: Call, node: Certname, project: str) -> None:
     try:
         said = classification(call.settings, node)
     except (DirectoryUnreachable, DirectoryRefused) as error:
-        call.say(f"LDAP cannot be asked about {node}: {error}")
+        call.say(f"LDAP cannot be queried about {node}: {error}")
         return
     if said.project != project:
         raise ToolkitError(f"{node} is in project {said.project or '(none)'}, and this master signs only for {project}")

@@ -43,7 +43,7 @@ def of_this_node(settings: Settings, machine: Machine, tell: Tell) -> Said:
     try:
         found = classification(settings, certname)
     except ToolkitError as error:
-        tell(f"LDAP cannot be asked about {certname}: {error}")
+        tell(f"LDAP cannot be queried about {certname}: {error}")
         return Said()
     return Said(found.environment, found.project, _has_class(found.classes))
 

@@ -73,7 +73,7 @@ def _packages(facts: Facts, settings: SelfMasterSettings) -> Iterator[Finding]:
             "repository", f"cannot be read: {facts.upstream_said}", "see self_master.upstream and self_master.branch"
         )
     elif facts.upstream_named:
-        yield ok("repository", "no fault found (it is asked only where git is installed)")
+        yield ok("repository", "no fault found (checked only if git is installed)")
 
 
 def _agent(facts: Facts) -> Iterator[Finding]:

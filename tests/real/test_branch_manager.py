@@ -64,7 +64,7 @@ def test_list_shows_every_environment_with_its_distance(managed: Managed) -> Non
     red = listed(managed)["project_red"]
     assert (red["branch"], red["state"], red["live"]) == ("project/red", "live", managed.tip("project/red"))
     assert red["compared"] == [{"branch": "test", "ahead": 1, "behind": 0}]
-    assert red["node_count"] is None, "nobody follows LDAP here, so it is not claimed to be 0"
+    assert red["node_count"] is None, "no follower runs here, so it is not claimed to be 0"
     assert listed(managed)["red__x"]["ends"] is not None and red["ends"] is None
     commit(managed, "# newer\n")
     assert listed(managed)["project_red"]["state"] == "waits"

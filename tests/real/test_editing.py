@@ -610,7 +610,7 @@ def test_many_nodes_are_one_edit_and_one_undo(dozen: Settings, admin: Run) -> No
     status, out, err = admin(*words, "--dry-run")
     assert status == 0 and out.count("modify cn=web") == 12 and "--nodes 12" in err
     assert "web1.example.org, web10.example.org" in out and "and 2 more nodes: the classification:" in out
-    assert "a script says" in err and with_class(dozen, "ntp") == set()
+    assert "in a script, add" in err and with_class(dozen, "ntp") == set()
     status, out, err = admin(*words, "--nodes", "12", "--json")
     told = json.loads(out)
     assert (status, told["subject"], told["project"]) == (0, "12 nodes of project red", "red")
@@ -638,7 +638,7 @@ def test_many_nodes_try_a_branch_in_one_edit(dozen: Settings, admin: Run) -> Non
     before = len(edits(dozen))
     words = ("node", "try", "--project", "red", "--named", "web*", "topic/red/fix", "--reason", WHY)
     status, out, err = admin(*words)
-    assert (status, out) == (2, "") and "say --nodes 12 to write" in err and trying() == set()
+    assert (status, out) == (2, "") and "add --nodes 12 to write" in err and trying() == set()
     assert admin(*words, "--nodes", "11")[0] == 1 and trying() == set()
     assert admin(*words, "--dry-run")[1].count("puppetmasterTrial") == 12 and trying() == set()
     status, out, err = admin(*words, "--nodes", "12", "--json")
@@ -685,9 +685,9 @@ def _meant(dozen: Settings, admin: Run, words: tuple[str, ...], number: int) -> 
     edit = ("node", "set", *words, "--class", "ntp", "--reason", WHY)
     for wrong in (number + 1, number + 100):
         status, out, err = admin(*edit, "--nodes", str(wrong))
-        assert (status, out) == (1, "") and f"meant, not {wrong}; nothing was written" in err
+        assert (status, out) == (1, "") and f"selected, not {wrong}; nothing was written" in err
     status, out, err = admin(*edit)
-    assert (status, out) == (2, "") and f"say --nodes {number} to write" in err
+    assert (status, out) == (2, "") and f"add --nodes {number} to write" in err
     assert with_class(dozen, "ntp") == set()
     assert admin(*edit, "--nodes", str(number))[0] == 0
     assert len(with_class(dozen, "ntp")) == number
@@ -700,9 +700,9 @@ def _meant(dozen: Settings, admin: Run, words: tuple[str, ...], number: int) -> 
 NOTHING_MEANT: tuple[tuple[tuple[str, ...], str], ...] = (
     ((), "name nodes, or choose them"),
     ((str(WEB1), "--project", "red"), "name nodes, or choose them"),
-    (("--named", "none*", "--nodes", "1"), "0 nodes are meant, not 1"),
-    (("--named", "none*"), "no node is meant"),
-    (("--named", ""), "no node is meant"),
+    (("--named", "none*", "--nodes", "1"), "0 nodes are selected, not 1"),
+    (("--named", "none*"), "no node is selected"),
+    (("--named", ""), "no node is selected"),
     (("--project", "none"), "no project none"),
     (("--filter", "(cn=x", "--nodes", "1"), "--filter"),
     (("--filter", "x" * 100_000), "--filter"),
@@ -740,9 +740,9 @@ def _typed(config: Path, dozen: Settings, typed: str, written: int) -> None:
     ) as program:
         os.close(there)
         shown = b""
-        while b"type the number of nodes meant" not in shown:
+        while b"type the number of selected nodes" not in shown:
             shown += os.read(here, 65536)
-        assert b"modify cn=web12.example.org" in shown and b"12 nodes are meant, of which 12 change" in shown
+        assert b"modify cn=web12.example.org" in shown and b"12 nodes are selected, of which 12 change" in shown
         assert with_class(dozen, "ntp") == set()
         os.write(here, typed.encode())
         with suppress(OSError):  # EIO: the program has closed it
@@ -874,7 +874,7 @@ def test_circles_and_what_is_too_deep_are_told(admin: Run, settings: Settings) -
         assert admin("project", "add", name, "--admin", "anna", "--reason", WHY)[0] == 0
     for outer, inner in zip(chain, (*chain[1:], "blue"), strict=True):
         told = admin(*add, outer, "--project", inner, "--reason", WHY)[2]
-    assert "too deep: whoever is in project c1 only by way of project blue is not in it" in told
+    assert "nested too deeply: whoever is in project c1 only by way of project blue is not in it" in told
     assert ("member", "c1") not in held(settings, "bert") and ("member", "c2") in held(settings, "bert")
 
 
@@ -901,7 +901,7 @@ def test_a_project_that_goes_is_taken_out_of_others(admin: Run, settings: Settin
     add = ("project", "member", "add", "red", "--reason", WHY)
     assert admin(*add, "--project", "blue", "--role", "blue/projectadmin")[0] == 0
     done = admin("project", "delete", "blue", "--reason", WHY, "--json")
-    assert "is taken out of project red" in done[2]
+    assert "removed from project red" in done[2]
     assert admin("project", "add", "blue", "--admin", "bert", "--reason", WHY)[0] == 0
     assert ("member", "red") not in held(settings, "bert")
     assert admin("project", "delete", "blue", "--reason", WHY)[0] == 0

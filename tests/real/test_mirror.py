@@ -516,7 +516,7 @@ def test_a_forge_that_comes_back_after_days_is_as_if_it_had_never_been_away(
     forge.push("test", "# 2")
     assert look() == ["live"] and failing(forge) == {}
     git(forge.upstream.path, "update-ref", "-d", "refs/heads/test")
-    assert look() == [] and "no branch at all" in failing(forge)[FORGE]
+    assert look() == [] and "no branches at all" in failing(forge)[FORGE]
 
 
 def test_a_status_that_the_forge_did_not_take_is_told_later(forge: Forge, look: Callable[..., list[str]]) -> None:

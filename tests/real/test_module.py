@@ -47,7 +47,7 @@ def _access(words: str) -> str:
 
 
 REFUSED = {
-    "no certificate authority, and nobody who is": ("class { 'puppetmaster': ca => false }", "ca_server must say"),
+    "no certificate authority, and nobody who is": ("class { 'puppetmaster': ca => false }", "set ca_server to"),
     "signing without an authority": (
         "class { 'puppetmaster': ca => false, ca_server => 'ca.example.org', autosign => '/bin/enc-autosign' }",
         "nothing is signed here",
@@ -63,7 +63,7 @@ REFUSED = {
     "an authority apart with the machine's name": (
         "class { 'puppetmaster': ca => false, ca_server => 'one.example.org' }\n"
         "class { 'puppetmaster::authority': certname => 'one.example.org' }",
-        "needs one of its own",
+        "the authority needs another name",
     ),
     "a client without an anchor": ("class { 'puppetmaster::client': server => 'a.b' }", "ca_certificate must hold"),
     "a certname that breaks out": ("class { 'puppetmaster': ca_clients => ['a\", \"*'] }", "ca_clients"),
@@ -116,11 +116,11 @@ REFUSED = {
             ("a base as an attribute", "attributes => { 'ldap_group_search_base' => 'o' }", "attributes"),
             ("numbers of the system's", "min_id => 27", "min_id"),
             ("a home that leads away", "home => '/home/%u/../..; x'", "home"),
-            ("an account without a password", "ldap_secret => undef", "must hold its password"),
+            ("an account without a password", "ldap_secret => undef", "set ldap_secret to its password"),
             ("a password of two lines", 'ldap_secret => Sensitive("a\n[pam]")', "must be one line"),
-            ("a password that nothing checks", "sudo_password => true", "passwords must count here"),
+            ("a password that nothing checks", "sudo_password => true", "sudo_password needs passwords"),
             ("less time than the cache's", "offline_seconds => 60", "less than cache_seconds"),
-            ("no servers", "uris => []", "uris and suffix must say"),
+            ("no servers", "uris => []", "set uris and suffix"),
         )
     },
 }
@@ -132,8 +132,8 @@ PROJECTS: dict[str, tuple[dict[str, object], str]] = {
     ),
     "null in LDAP": ({"extensions": {}, "external": {"project": None}}, "has no project"),
     "two": ({"external": {"project": "blue"}}, r"red by its certificate \(pp_project\), blue by LDAP"),
-    "a filter": ({"extensions": {"pp_project": "*)(cn=x"}}, "is no project's name"),
-    "a name with a line": ({"extensions": {"pp_project": "red\n[pam]"}}, "is no project's name"),
+    "a filter": ({"extensions": {"pp_project": "*)(cn=x"}}, "is not a valid project name"),
+    "a name with a line": ({"extensions": {"pp_project": "red\n[pam]"}}, "is not a valid project name"),
     "the certificate's": ({}, ""),
     "the certificate's, whatever facts say": ({"facts": {"pp_project": "blue", "project": "blue"}}, ""),
     "LDAP's": ({"extensions": {}, "external": {"project": "red"}}, ""),
@@ -228,7 +228,7 @@ def test_each_class_compiles_for_each_layout(
 ) -> None:
     made = compiled[f"{name} {ensure} {layout}"]
     if name in _FOR_DEBIAN and LAYOUTS[layout]["os"]["family"] != "Debian":
-        assert "it is for Debian" in (made.error or "")
+        assert "supports Debian" in (made.error or "")
         return
     assert made.error is None
     assert len(made.resources) > 4

@@ -238,7 +238,7 @@ def test_a_member_does_their_worst_on_the_projects_server(site: CentralSite, fir
     # Who goes to the wrong server gets nothing there.
     for machine, server in ((first, SECOND), (node, FIRST)):
         asked = f"class {{ 'puppetmaster::agent': server => '{server}', ca_server => '{AUTHORITY}', ca_port => 8141 }}"
-        assert "is answered 500" in apply(machine, asked, good=(4, 6))
+        assert "was answered with 500" in apply(machine, asked, good=(4, 6))
 
     wanted = parted.wanted()
     said = parted.push(site, first, worst_member.branch(wanted))

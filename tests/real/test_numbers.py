@@ -483,7 +483,7 @@ def test_the_admins_group_has_its_login_names_too(
 
 def test_admins_of_a_project_that_exists_get_their_number(slapd: Slapd, site: Callable[..., Site]) -> None:
     here, own = site(), site(allot=False)
-    lacking = "has no gidNumber, though the project has one"
+    lacking = "has no gidNumber, although the project has one"
     assert own.add("rooted", "--gid", "1777") == 1777
     assert own.role_number("rooted") is None
     _, _, err = own.run("project", "posix", "rooted")

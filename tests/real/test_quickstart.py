@@ -57,7 +57,7 @@ def column(hello: str) -> tuple[str, ...]:
 
 def its_own_master(lab: str, base: Path) -> None:
     """Hold the chapter to what it tells."""
-    enabled, edited, back = split(lab, "What is committed there is live", "And back.")
+    enabled, edited, back = split(lab, "Commits there go live", "And back.")
     assert re.search(r"^ +run: run the agent\n +\d+ changes \(", enabled, re.MULTILINE), enabled
     assert re.search(r"^ +puppetmasterSelf: serving since \d+ commit \w+ ahead 0 behind 0$", enabled, re.MULTILINE)
     assert "state    serving" in edited and "state    client" in back
@@ -111,8 +111,8 @@ def test_the_whole_story(base: Path) -> None:
     assert f"next run: {WEB_1}, {WEB_2}" in push
     assert push.count("content changed") == 1
     assert "remote:   project/shop: bob" in push
-    # Where the machine gives no whole instance, the chapter says so.
-    whole = "Left out, for this machine gives no whole instance: " not in lab
+    # Where the machine cannot run a whole instance, the chapter says so.
+    whole = "Left out, because this machine cannot run a whole instance: " not in lab
     if whole:
         its_own_master(lab, base)
     says = {

@@ -33,25 +33,25 @@ def _by_name(name: str) -> Program:
 @pytest.mark.parametrize(
     "line, words",
     [
-        ("enc-admin nod list", "'nod' is no command; did you mean node?"),
+        ("enc-admin nod list", "'nod' is not a command; did you mean node?"),
         ("enc-admin noed list", "did you mean node?"),
         ("enc-admin NODE list", "did you mean node?"),
         ("enc-admin who_uses x", "did you mean who-uses?"),
         ("enc-admin list", "did you mean "),
-        ("enc-admin node sho web-1", "node: 'sho' is no command; did you mean show?"),
-        ("enc-admin project member ad x y", "project member: 'ad' is no command; did you mean add?"),
+        ("enc-admin node sho web-1", "node: 'sho' is not a command; did you mean show?"),
+        ("enc-admin project member ad x y", "project member: 'ad' is not a command; did you mean add?"),
         ("enc-admin node list --jason", "node list: unknown option --jason; did you mean --json?"),
         ("enc-admin node set web-1 --resaon why --class x", "unknown option --resaon; did you mean --reason?"),
         ("enc-admin node set web-1 --klass=x --reason why", "unknown option --klass; did you mean --class?"),
         ("enc-admin --confg x node list", "unknown option --confg; did you mean --config?"),
-        ("enc-admin export --format ymal", "'ymal' is none of yaml, json, ldif, groups; did you mean yaml?"),
-        ("enc-admin completion bsh", "'bsh' is none of bash, zsh, fish; did you mean bash"),
-        ("branch-manager staus list", "'staus' is no command; did you mean status?"),
-        ("branch-manager --confi list depoy", "'depoy' is no command; did you mean deploy?"),
-        ("branch-manager dploy list", "'dploy' is no command; did you mean deploy?"),
+        ("enc-admin export --format ymal", "'ymal' is not one of yaml, json, ldif, groups; did you mean yaml?"),
+        ("enc-admin completion bsh", "'bsh' is not one of bash, zsh, fish; did you mean bash"),
+        ("branch-manager staus list", "'staus' is not a command; did you mean status?"),
+        ("branch-manager --confi list depoy", "'depoy' is not a command; did you mean deploy?"),
+        ("branch-manager dploy list", "'dploy' is not a command; did you mean deploy?"),
         ("branch-manager hold project_red --reson x", "unknown option --reson; did you mean --reason?"),
-        ("branch-manager token lst", "token: 'lst' is no command; did you mean list?"),
-        ("puppetmaster-self enabel", "'enabel' is no command; did you mean enable?"),
+        ("branch-manager token lst", "token: 'lst' is not a command; did you mean list?"),
+        ("puppetmaster-self enabel", "'enabel' is not a command; did you mean enable?"),
         ("puppetmaster-self sync --forcast main", "unknown option --forcast; did you mean --forecast?"),
     ],
 )
@@ -66,7 +66,7 @@ def test_what_was_meant_is_told(line: str, words: str, capsys: pytest.CaptureFix
 def test_a_far_word_gets_no_guess(capsys: pytest.CaptureFixture[str]) -> None:
     assert ENC_ADMIN.main(["qqqqqqq"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "enc-admin: 'qqqqqqq' is no command; enc-admin --help lists them"
+        "enc-admin: 'qqqqqqq' is not a command; enc-admin --help lists them"
     )
     assert ENC_ADMIN.main(["node", "qqqqqqq"]) == 2
     assert "; there are list, show" in capsys.readouterr().err.splitlines()[-1]
@@ -83,7 +83,7 @@ def test_a_hostile_word_stays_on_one_short_line(word: str, capsys: pytest.Captur
 def test_programs_are_told_in_a_document_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert ENC_ADMIN.main(["node", "lst", "--json"]) == 2
     document = json.loads(capsys.readouterr().out)
-    assert document["error"]["message"] == "'lst' is no command; did you mean list?"
+    assert document["error"]["message"] == "'lst' is not a command; did you mean list?"
     assert document["error"]["where"] == "node"
 
 

@@ -189,7 +189,7 @@ def test_a_setting_that_is_gone_is_told_and_the_file_counts() -> None:
     assert config.parse(text).follow.poll_interval == 7
     assert found.remark == (
         "/etc/x.yaml: follow.beat, branches.upkeep, self_master.sync.snapshots: these settings are no longer used "
-        "since version 0.1.0 and ignored; remove them (`enc-admin config check` says what holds instead)"
+        "since version 0.1.0 and ignored; remove them (`enc-admin config check` says what applies instead)"
     )
     assert config.examine("follow: {poll_interval: 7s}", "x").remark == ""
 
@@ -270,7 +270,7 @@ def test_config_check_lists_every_fault_and_what_is_gone(tmp_path: Path, capsys:
         ("config-file", "fault"),
         ("config-file", "fault"),
     ]
-    assert found[0]["found"] == "follow.beat was removed in version 0.1.0 and is ignored: it is 2s"
+    assert found[0]["found"] == "follow.beat was removed in version 0.1.0 and is ignored: it is always 2s"
 
 
 def test_people_are_told_what_is_gone_and_what_answers_machines_is_silent(
@@ -366,7 +366,7 @@ def test_all_settings_are_a_file_that_says_the_same(tmp_path: Path, capsys: pyte
         ("directory.uris.x", "there is no setting directory.uris.x", 2),
         ("", "there is no setting ", 2),
         (".", "there is no setting .", 2),
-        ("follow.beat", "follow.beat: is gone since version 0.1.0: it is 2s", 1),
+        ("follow.beat", "follow.beat: was removed in version 0.1.0: it is always 2s", 1),
     ],
 )
 def test_no_such_setting(key: str, words: str, status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

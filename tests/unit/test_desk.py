@@ -46,5 +46,5 @@ def test_the_error_stays_what_it_is_and_says_how_far_the_edit_came(error: Toolki
     (edit,) = desk.trail.read()[0]
     assert str(error) == (
         f"{before} (1 of 2 steps were done; run the same command again for the rest, and enc-admin node undo {edit.id} "
-        "takes back what was made)"
+        "undoes what was made)"
     )

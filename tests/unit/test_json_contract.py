@@ -186,7 +186,7 @@ def test_json_in_a_wrong_place_or_form_still_gets_a_document(
     out, err = capsys.readouterr()
     assert set(json.loads(out)["error"]) == {"message", "where"} and err
     if words[0].startswith("--json"):
-        assert f"--json goes behind the command: {program.name} COMMAND --json" in err
+        assert f"--json goes after the command: {program.name} COMMAND --json" in err
 
 
 def test_an_export_has_one_form(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

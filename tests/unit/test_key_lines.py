@@ -137,7 +137,7 @@ def test_several_keys_in_one_value_are_each_their_own() -> None:
 
 @pytest.mark.parametrize("half", ['expiry-time="20200101"', 'expiry-time="20200101" \\', 'from="a\n,b"', "-----BEGIN"])
 def test_a_line_that_may_be_half_of_another_spoils_its_value(half: str) -> None:
-    assert "beside it" in found(f"{half}\n{K}")[PublicKey(K)][1]
+    assert "another line of the same value" in found(f"{half}\n{K}")[PublicKey(K)][1]
     assert found(f"# {half.replace(chr(10), '')}\n{K}")[PublicKey(K)] == (NONE, "")
 
 

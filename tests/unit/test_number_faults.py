@@ -62,8 +62,8 @@ RED = f"cn=red,ou=projects,{S}"
         (Numbered((group("red", 50000),), local={Series.GID: {50000: "backup"}}), "warning", "own group backup"),
         (Numbered((group("red", 50000),), local={Series.GID: {50000: "red"}}), "ok", ""),
         (Numbered((account("anna", 20000),), local={Series.UID: {20000: "svc"}}), "warning", "own account svc"),
-        (Numbered((group("red", 50000),), {Series.GID: {}}), "note", "not noted"),
-        (Numbered((group("red", 50000, "u"),), noted(50000, RED)), "note", "not noted"),
+        (Numbered((group("red", 50000),), {Series.GID: {}}), "note", "not recorded"),
+        (Numbered((group("red", 50000, "u"),), noted(50000, RED)), "note", "not recorded"),
         (Numbered((group("red", 50000, "u"),), noted(50000, RED, "u")), "ok", ""),
         (Numbered((group("red", 50000, "u"),), noted(50000, f"cn=old,{S}", "v")), "warning", "was given to cn=old"),
         (Numbered((group("red", 50000),), structural=1), "warning", "RFC 2307"),
@@ -81,7 +81,7 @@ def test_numbers(seen: Numbered, level: str, words: str) -> None:
 
 def test_many_faults_are_counted() -> None:
     seen = Numbered(tuple(group(f"p{number}", 100 + number) for number in range(30)))
-    assert [one.found for one in judge(seen, SITE)][10:] == ["20 more of the kind"]
+    assert [one.found for one in judge(seen, SITE)][10:] == ["20 more like this"]
 
 
 def test_member_uid_that_drifted_is_told() -> None:

@@ -47,7 +47,7 @@ def found(how: UnitState, *, wanted: str = "", timer: bool = False, now: float =
         ({"load": "masked", "active": "inactive"}, "fault", "is masked"),
         ({"load": "masked"}, "fault", "is masked"),
         ({"load": "bad-setting", "active": "inactive"}, "fault", "cannot load"),
-        ({"load": "not-found", "active": "inactive"}, "note", "no service of ours is installed"),
+        ({"load": "not-found", "active": "inactive"}, "note", "none of our services is installed"),
     ],
 )
 def test_how_a_unit_is(changes: dict[str, object], level: str, words: str) -> None:
