@@ -160,7 +160,7 @@ def test_many_developers_push_at_once(site: Site, service: Service) -> None:
     for number, push in enumerate(pushes):
         assert f"project_red__t{number}: live at" in push.communicate()[1]
         assert site.shown(f"project_red__t{number}") == str(number)
-    for number, push in enumerate([site.pushing(clone, f"again {clone.name}", "HEAD:test") for clone in clones]):
+    for number, push in enumerate([site.pushing(clone, f"# again {clone.name}", "HEAD:test") for clone in clones]):
         told = push.communicate()[1]
         assert "remote: test: live at" in told or "cannot lock ref" in told, (number, told)
     assert site.bare.live("test").readlink().name == git(site.bare.path, "rev-parse", "test")
