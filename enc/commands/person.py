@@ -59,7 +59,7 @@ def _account(call: Call) -> Account:
 
 def _add(call: Call) -> int:
     said, account = call.arguments, _account(call)
-    uid, name = LoginName(said.uid), accounts.full_name(said.name)
+    uid, name = LoginName(PersonName(said.uid)), accounts.full_name(said.name)
     with desk_of(call) as desk:
         receipt = accounts.add(desk, uid, name, account, reason=said.reason, dry_run=said.dry_run)
     return edit_result(call, receipt)

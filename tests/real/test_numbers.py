@@ -568,6 +568,7 @@ def test_people_get_accounts_and_keep_them(slapd: Slapd, site: Callable[..., Sit
         (("person", "add", "bob\n", "--name", "x"), 2),
         (("person", "add", "b:b", "--name", "x"), 2),
         (("person", "add", "b*", "--name", "x"), 2),
+        (("person", "add", "_b", "--name", "x"), 2),
         (("person", "add", "0", "--name", "x"), 2),
         (("person", "add", "b" * 33, "--name", "x"), 2),
         (("person", "add", "bob", "--name", "a:b"), 2),
