@@ -235,7 +235,7 @@ def _without_root(seen: Numbered, settings: Settings) -> Iterator[Finding]:
     """Tell projects that are groups of machines, and roles of theirs that are none."""
     numbered = {dn.normalise(record.dn) for record in seen.entries if _number(record, Series.GID) is not None}
     told = [
-        f"{record.dn}: has no gidNumber, though the project has one; on instances it is a group of nobody"
+        f"{record.dn}: has no gidNumber, although the project has one; on instances it is not a group"
         for record in seen.lacking
         if dn.normalise(dn.parent(record.dn)) in numbered
     ]

@@ -10,6 +10,7 @@ used, and a port that needs a right; an address that is taken: gunicorn's own li
 
 from __future__ import annotations
 
+import os
 import resource
 import ssl
 import time
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.config import Chdir
+from gunicorn.glogging import Logger
 from gunicorn.http.errors import ParseException
 
 from enc.programs.machine_trouble import reason
@@ -51,6 +53,11 @@ def options(name: str, listen: str, threads: int, bounds: Bounds) -> dict[str, A
         "umask": 0o022,
         # Of what is below `error`, some lines hold a client's header, and so perhaps a password.
         "loglevel": "error",
+        # Who became another account has imported gunicorn as root, perhaps: its defaults are root's, and what it would
+        # import now, it may not be able to read any more.
+        "user": os.geteuid(),
+        "group": os.getegid(),
+        "logger_class": Logger,
         "accesslog": None,
         "control_socket_disable": True,
         "forwarder_headers": "",  # a proxy tells the scheme, no path

@@ -401,7 +401,7 @@ def test_member_uid_follows_the_members_where_it_is_wanted(
     slapd.modify(place, {"member": [(ADD, members)], "memberUid": [(ADD, ["stranger"])]})
     status, out, err = here.run("project", "posix", "mirrored", "--dry-run")
     assert (status, "- memberUid: stranger" in out, "+ memberUid: gone" in out) == (0, True, True)
-    words = f"no uid that machines can take, so not in memberUid of {place}: {members[0]}; {members[2]}"
+    words = f"no uid that machines accept, so left out of memberUid of {place}: {members[0]}; {members[2]}"
     assert words in err
     assert "stranger" in _member_uids(here, "mirrored")
     found = [one.found for one in numbers.check(load(here.config)) if one.id == "member-uid"]

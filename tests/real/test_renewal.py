@@ -175,7 +175,7 @@ def test_it_asks_only_when_it_is_time_and_puppet_8_has_the_first_half(site: Site
     site.allow("1h")
     before, codes, asked = site.files(), site.codes(), len(site.master.access_log.read_text())
     assert site.renew("60").status == 0
-    own = '/usr/bin/puppet "$@"; [ "$1" != config ] || echo "hostcert_renewal_interval = 4000"'
+    own = '/usr/bin/puppet "$@"; [ "$1" != config ] || echo "hostcert_renewal_interval = 3600"'
     assert site.renew(MONTH, own).status == 0
     assert site.files() == before and site.codes() == codes
     assert len(site.master.access_log.read_text()) == asked, "nobody was asked"
