@@ -25,6 +25,7 @@ from pathlib import Path
 from enc.terms.names import Certname
 from enc.terms.program_words import why
 from puppetmaster_quickstart.owned_process import ProcessFailed
+from puppetmaster_quickstart.puppetserver_files import QUICK_JAVA
 from puppetmaster_self.transaction.plan import module_root
 
 PREFIX = Path("/opt/puppetmaster-toolkit")
@@ -105,8 +106,11 @@ def _lay_out(own: Path, certname: Certname, hosts: str) -> None:
         "machine-id": f"{uuid.uuid4().hex}\n",
         "nsswitch.conf": _NAMES,
         "os-release": Path("/etc/os-release").read_text(encoding="utf-8"),
+        "systemd/system.conf.d/java.conf": QUICK_JAVA,
     }.items():
-        (own / "etc" / name).write_text(text, encoding="utf-8")
+        place = own / "etc" / name
+        place.parent.mkdir(exist_ok=True, parents=True)
+        place.write_text(text, encoding="utf-8")
     _toolkit(own / PREFIX.relative_to("/"))
 
 

@@ -29,6 +29,7 @@ from typing import NamedTuple
 import pytest
 
 from puppetmaster_quickstart.private_instance import first_process
+from puppetmaster_quickstart.puppetserver_files import QUICK_JAVA
 from tests.support.ruby import COMPILED
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache/machines"
@@ -257,6 +258,7 @@ class Machine:
         self._ruby = COMPILED
         seed = directory / "seed"
         ours = {"etc/hostname": f"{name}\n", "etc/facter/facter.conf": _FACTER, _RUBY_BEGINS: _FIRST_RUBY}
+        ours["etc/systemd/system.conf.d/java.conf"] = QUICK_JAVA
         if not any(path.startswith(SEED) for path in files):
             ours["/etc/cloud/cloud-init.disabled"] = ""  # else it spends two seconds of the processor on nothing
         for path, content in {**ours, **files}.items():
