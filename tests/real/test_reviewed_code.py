@@ -73,7 +73,7 @@ def test_harmless_code_is_taken(site: ManagedRepository) -> None:
         ("hiera.yaml", "version: 5\nhierarchy: [{name: a, path: /etc/x}]\n", "hiera.yaml: level 1 of hierarchy has"),
         ("modules/m/lib", "-> ../../files", "modules/m/lib: the link makes puppetserver read files as Ruby"),
         (SITE, "class a {", f"{SITE}: Syntax error"),
-        ("modules/m/files/own.rb", "x", "own.rb: Puppet code can have puppetserver load any file named *.rb"),
+        ("modules/m/files/own.rb", "x", "own.rb: Puppet code can make puppetserver load any file named *.rb"),
         ("environment.conf", "manifest = files/x\n", "files/x: is a file whose name does not end in .pp that"),
         ("environment.conf", "manifest = ./files/x/\n", "files/x: is a file whose name does not end in .pp that"),
     ],
