@@ -127,7 +127,7 @@ def delete(desk: Desk, uid: PersonName, *, reason: str, dry_run: bool = False) -
 
 
 def _without_admins(gone: str, groups: Groups, settings: Settings) -> list[str]:
-    """Return the projects whose admins' role lists somebody now, and would reach nobody without `gone`."""
+    """Return the projects whose admins' role lists `gone`, and would have nobody without them."""
     key, found = normal(gone), []
     role = settings.projects.admin_role.lower()
     for group in groups:

@@ -92,7 +92,7 @@ def people_dns(uids: Iterable[PersonName], desk: Desk) -> tuple[str, ...]:
 
 
 def gone_groups(source: LdapSource, settings: Settings) -> Callable[[str], bool]:
-    """Return what tells whether a group, as lists call it, is not there any more."""
+    """Return a function that tells whether a group, named as in lists, no longer exists."""
     there = {normal(shown(group.dn, settings)) for group in people.groups_in(source, settings)}
     return lambda name: normal(name) not in there
 

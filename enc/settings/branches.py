@@ -286,7 +286,7 @@ class PushSettings(Section):
     submodules: bool = False
     """Let trees hold submodules. A submodule is not fetched: it becomes an empty directory, as in a plain clone."""
     links: tuple[str, ...] = ()
-    """Paths of links that may leave the tree, such as modules/*/files/home/*/.my.cnf (`*` stands for anything). Such a
+    """Paths of links that may leave the tree, such as modules/*/files/home/*/.my.cnf (`*` matches anything). Such a
     link is left out of every environment, and the push says so. Only operators may add one, on a branch of no project;
     projects' branches may have the same link."""
     modulepath: tuple[str, ...] = ()

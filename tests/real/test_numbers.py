@@ -401,7 +401,7 @@ def test_member_uid_follows_the_members_where_it_is_wanted(
     slapd.modify(place, {"member": [(ADD, members)], "memberUid": [(ADD, ["stranger"])]})
     status, out, err = here.run("project", "posix", "mirrored", "--dry-run")
     assert (status, "- memberUid: stranger" in out, "+ memberUid: gone" in out) == (0, True, True)
-    words = f"no uid that machines can take, so not in memberUid of {place}: {members[0]}; {members[2]}"
+    words = f"no uid that machines accept, so left out of memberUid of {place}: {members[0]}; {members[2]}"
     assert words in err
     assert "stranger" in _member_uids(here, "mirrored")
     found = [one.found for one in numbers.check(load(here.config)) if one.id == "member-uid"]
@@ -424,7 +424,7 @@ def test_member_uid_follows_the_members_where_it_is_wanted(
     assert here.run("project", "member", "remove", "inner", "anna", "--admin")[0] == 0
     monkeypatch.setattr(sys, "stdin", io.StringIO("pw-further\n"))
     status, _, err = here.run("project", "member", "remove", "inner", "further", "--as", "further")
-    assert (status, "for their admins to change: enc-admin project posix mirrored" in err) == (0, True), err
+    assert (status, "ask an admin there to run: enc-admin project posix mirrored" in err) == (0, True), err
     found = [one.found for one in numbers.check(load(here.config)) if one.id == "member-uid"]
     assert found == [f"{place}: memberUid has further who are not members"]
     assert here.run("project", "posix", "mirrored")[0] == 0
@@ -770,7 +770,7 @@ def test_a_person_who_is_deleted_is_nowhere_any_more(slapd: Slapd, site: Callabl
     writing.write_text(yaml.safe_dump(document))
     here.config = writing
     status, _, err = here.run("person", "delete", "dora")
-    assert (status, "signs in to LDAP" in err) == (1, True), err
+    assert (status, "that this configuration uses for LDAP" in err) == (1, True), err
 
 
 def _everything(here: Site) -> list[str]:

@@ -99,7 +99,7 @@ def test_what_becomes_the_manifest_later_is_seen_then(
         new = git(site.bare.path, "mktree", stdin=listed.encode())
         commit = git(site.bare.path, "commit-tree", new, "-p", shown, "-m", "x")
         done = site.push([{"ref": "project/red", "to": commit}])
-        assert done.status and "code: is a" in done.output and "environment.conf makes" in done.output, done.output
+        assert done.status and "code: is a" in done.output and "environment.conf has" in done.output, done.output
     site.bare.commit_tree("project/red", new, parent=shown)
     assert branch_manager(site, "audit-code", "project/red") == 4
     assert "code: is a link that environment.conf" in capsys.readouterr().out
