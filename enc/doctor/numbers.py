@@ -235,7 +235,7 @@ def _without_root(seen: Numbered, settings: Settings) -> Iterator[Finding]:
     """Report projects that are groups on machines while some of their roles are not."""
     numbered = {dn.normalise(record.dn) for record in seen.entries if _number(record, Series.GID) is not None}
     told = [
-        f"{record.dn}: has no gidNumber, although the project has one; so on instances nobody is in its group"
+        f"{record.dn}: has no gidNumber, although the project has one; on instances it is not a group"
         for record in seen.lacking
         if dn.normalise(dn.parent(record.dn)) in numbered
     ]

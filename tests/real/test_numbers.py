@@ -838,7 +838,7 @@ def test_a_role_of_the_sites_own_is_a_group_of_machines_too(slapd: Slapd, site: 
     slapd.delete(place)
     slapd.add(place, {"objectClass": "organizationalRole", "cn": "deployer", "roleOccupant": f"uid=dave,ou=people,{S}"})
     told = [one.found for one in numbers.check(load(here.config)) if place in one.found]
-    assert told == [f"{place}: has no gidNumber, although the project has one; so on instances nobody is in its group"]
+    assert told == [f"{place}: has no gidNumber, although the project has one; on instances it is not a group"]
     assert here.run("project", "posix", "roled")[0] == 0
     assert role() == (str(here.first + 5), {"dave"})
     assert not [one.found for one in numbers.check(load(here.config)) if place in one.found]
