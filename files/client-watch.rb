@@ -134,7 +134,7 @@ class Agent
 
   private
 
-  # Each question costs a second of a processor.
+  # Each call takes a second of CPU time.
   def ask_paths
     began = Time.now
     words = %w[config print --section agent config agent_catalog_run_lockfile client_datadir]

@@ -56,7 +56,8 @@
 # @param schema
 #   How the projects' groups list their members: DNs in `member` (`rfc2307bis`), or names in `memberUid` (`rfc2307`).
 # @param nesting_level
-#   Through how many groups in the project's own somebody may be in it at least (rfc2307bis): 3, as all else counts that asks LDAP.
+#   How many levels of groups inside the project's group SSSD follows, at least (rfc2307bis). Everything else that reads
+#   LDAP uses 3 too.
 # @param attributes
 #   Attributes that differ from the schema's: SSSD's `ldap_user_…` and `ldap_group_…` options with attribute names.
 # @param min_id
@@ -150,8 +151,8 @@ class puppetmaster::access (
     $people_base = if $people { $people } else { "ou=people,${suffix}" }
     $allowed = ([$group] + $login_groups + $sudo_groups).unique
 
-    # From 2.10 on, SSSD can have an account of its own, so its unit lets the file's group read at each start, whichever
-    # that is; before, SSSD refuses a file that a group may read.
+    # From 2.10 on, SSSD may run as its own account, so at each start its unit makes the file readable for the file's
+    # group, whichever that is. Before 2.10, SSSD refuses a file that a group may read.
     $own_account = $facts['os']['name'] ? {
       'Debian' => versioncmp($facts['os']['release']['major'], '13') >= 0,
       'Ubuntu' => versioncmp($facts['os']['release']['major'], '25.04') >= 0,

@@ -1,10 +1,10 @@
-"""Ruby's packages, compiled once: half of the processor's time in which `puppet` starts goes into compiling them.
+"""Ruby's packages, compiled once: compiling them takes half of the CPU time in which `puppet` starts.
 
-`use` names the directory of a cache that has a small Ruby program then
-(compiled_ruby.rb), and beside it what that has kept. Losing it costs time only.
-Who may write to it decides what Ruby does, so it belongs to the account that uses it.
+`use` names the directory of the cache. It puts a small Ruby program there
+(compiled_ruby.rb), which keeps its results beside itself. Losing them costs only time.
+Whoever can write there decides what Ruby does, so it belongs to the account that uses it.
 
-Not here: which programs find it. They are those that get `environment`.
+Not here: which programs use it. They are those that get `environment`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _used: list[Path] = []
 
 
 def use(cache: Path) -> Path:
-    """Let `environment` lead to what is kept in `cache`; return that. A Ruby must load `compiled_ruby` from there."""
+    """Make `environment` point to `cache`, and return it. Ruby must load `compiled_ruby` from there."""
     place, text = cache / _PROGRAM.name, _PROGRAM.read_bytes()
     if not place.exists() or place.read_bytes() != text:
         cache.mkdir(parents=True, exist_ok=True)
@@ -30,9 +30,9 @@ def use(cache: Path) -> Path:
 
 
 def environment(*hidden: str) -> Mapping[str, str]:
-    """Return what a program needs in its environment that sees all of this machine but what is below `hidden`.
+    """Return the environment variables for a program that sees all of this machine except what is below `hidden`.
 
-    It is nothing where Ruby would not find its program: it would not even start.
+    There are none if Ruby could not find its program there, because it would not even start.
     """
     return {
         name: value

@@ -1,15 +1,15 @@
 # frozen_string_literal: true
 
-# Keeps what Ruby's packages were compiled to: half of the processor's time in which `puppet` starts goes into that.
+# Keeps the compiled code of Ruby's packages: compiling takes half of the CPU time in which `puppet` starts.
 #
-# compiled_ruby.py puts it into a directory of a cache, where its results stand beside it, below the version of Ruby,
-# each under its source's path, time and size. A file that is there is complete, for it is made aside and renamed.
-# Where nothing can be kept or read, Ruby compiles as ever. Only what packages bring, below /usr: all else, such as the
-# code of an environment, is read where it stands.
+# compiled_ruby.py puts this program into the cache's directory. The results are beside it, in a directory for the
+# version of Ruby, named after the source's path, time and size. Files there are always complete, because they are
+# written under another name and renamed. If nothing can be kept or read, Ruby compiles as usual. This is only for code
+# of packages, below /usr: everything else, such as an environment's code, is read from its own place.
 if RUBY_ENGINE == 'ruby'
   class RubyVM::InstructionSequence
     KEPT = "#{__dir__}/#{RUBY_VERSION}-#{RUBY_PATCHLEVEL}-#{RUBY_PLATFORM}"
-    # As Ruby has it: programs in tests are killed at theirs.
+    # Ruby's own method: tests replace File.rename in order to kill programs there.
     RENAME = File.method(:rename)
     private_constant :KEPT, :RENAME
 
@@ -25,7 +25,7 @@ if RUBY_ENGINE == 'ruby'
 
     def self.keep(compiled, place)
       Dir.mkdir(KEPT) unless File.directory?(KEPT)
-      # By chance, for machines that share the directory have processes of the same number.
+      # Random, because machines that share the directory can have processes with the same number.
       aside = "#{place}.#{Random.urandom(8).unpack1('H*')}"
       File.binwrite(aside, compiled.to_binary)
       RENAME.call(aside, place)

@@ -84,7 +84,7 @@ class OwnedProcess:
                 f"{self.name} runs already (pid {running}); stop it first", where=str(self.pid_file)
             )
         if shutil.which(command[0], path=environment.get("PATH")) is None:
-            raise ProcessFailed(f"{self.name} cannot be started: No such file, or it may not be run", where=command[0])
+            raise ProcessFailed(f"{self.name} cannot be started: No such file, or not executable", where=command[0])
         self.pid_file.parent.mkdir(parents=True, exist_ok=True)
         with output.open("wb") as stream:
             try:

@@ -157,7 +157,7 @@ class PrivateInstance:
 
     @property
     def ruby(self) -> Mapping[str, str]:
-        """What its Ruby needs to find packages that are compiled already."""
+        """The environment variables with which its Ruby finds the compiled packages."""
         return compiled_ruby.environment("/var", "/run", "/etc")
 
     @property

@@ -68,9 +68,9 @@ QUICK_JVM = (
     "-XX:-BytecodeVerificationRemote",
     "-Djruby.jit.threshold=-1",
 )
-"""A quicker start than the package's settings, and slower once warm: the JVM compiles little, JRuby nothing.
+"""Starts faster than with the package's settings, but is slower once warm: the JVM compiles little, JRuby nothing.
 
-Nor does the JVM prove the classes of the packages sound before it loads them: a second of ten.
+The JVM also does not verify the packages' classes before it loads them, which saves one second of ten.
 """
 SMALL_JVM = ("-Xms256m", "-Xmx512m", *QUICK_JVM)
 """Half the package's memory, too."""

@@ -74,7 +74,7 @@ class WholeInstance(PrivateInstance):
 
     @property
     def ruby(self) -> Mapping[str, str]:
-        """Nothing: it does not see where that is."""
+        """Nothing: the instance cannot see that directory."""
         return {}
 
     def start(self) -> None:

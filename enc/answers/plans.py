@@ -16,7 +16,7 @@ _ROLES = "(objectClass=organizationalRole)"
 """Who administers a project bears on no node, but history tells who appointed them."""
 
 _OF_PEOPLE = f"(objectClass=groupOfNames){_ROLES}"
-"""Nor does who is in a group of people. But whoever asks what somebody may is told when that changes."""
+"""Groups of people do not affect answers either. But whoever asks about somebody's rights must learn of a change."""
 
 Feed = Literal["nodes", "projects", "groups", "site"]
 
@@ -31,7 +31,7 @@ class FeedPlan:
 
 
 def _groups(settings: Settings) -> str:
-    """Return which groups are followed; on a server for projects none of people, of which it is to know nothing."""
+    """Return which groups are followed. A server for projects must know nothing about groups of people."""
     if settings.domains.serves == "projects":
         return settings.groups.filter
     of_nodes = settings.groups.filter.strip()

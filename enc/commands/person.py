@@ -14,7 +14,7 @@ from enc.terms.errors import UsageError, one_line
 from enc.terms.names import PersonName
 from enc.terms.posix_names import HomeDirectory, LoginName, LoginShell
 
-SUMMARY = "list, make and delete people, and give them accounts on machines"
+SUMMARY = "list, create and delete people, and give them accounts on machines"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,10 +29,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         changing.add_argument("--home", metavar="PATH", help="home directory; default: as posix.home says")
         changing.add_argument("--shell", metavar="PATH", help="login shell; default: posix.shell")
     setting.add_argument("--account", action="store_true", help="give the person an account, if there is none")
-    deleting = verb("delete", "delete a person, and take them out of all projects and groups", _delete)
+    deleting = verb("delete", "delete a person, and remove them from all projects and groups", _delete)
     deleting.add_argument("uid", metavar="UID")
     listing = verb("list", "list people", _list)
-    showing = verb("show", "show a person: name, account, and roles with the way to each", _show)
+    showing = verb("show", "show a person: name, account, roles, and through which groups", _show)
     showing.add_argument("uid", metavar="UID")
     for telling in (listing, showing):
         json_option(telling)
@@ -111,7 +111,7 @@ def _show(call: Call) -> int:
     ]
     for it in held:
         where = f" of project {it.project}" if it.project else ""
-        way = f", by way of {' > '.join(it.way)}" if it.way else ""
+        way = f", through {' > '.join(it.way)}" if it.way else ""
         lines.append(f"  {it.role}{where}{way}")
     call.show(said, map(one_line, lines))
     return 0

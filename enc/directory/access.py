@@ -43,9 +43,9 @@ entry lists any group at all, which ends the matter for nearly all; what comes t
 are known by where they stand, below `ou=projects` or `ou=groups`. A set's text has 1,023 characters at most once the
 project's name is in it (slapd cuts the rest off), which is why there are many short ones.
 
-Who is an operator by way of a group edits everything all the same, but does not delete a project whose name another
-has too (`_rivals`), and is bound by slapd's limit on the size of an answer, unless that is read page by page, as all do
-that is ours (embedded_config.py): neither takes a set.
+Operators through a group can edit everything too, with two exceptions, because neither rule can have a set: they cannot
+delete a project whose name another project has too (`_rivals`), and slapd limits the size of their answers, unless they
+read page by page, as our programs do (embedded_config.py).
 
 Matching an object class by value means that admins add and delete single
 values; a modify that replaces the whole attribute is refused.

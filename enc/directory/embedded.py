@@ -32,7 +32,7 @@ from enc.programs.whole_file import Strength
 from enc.terms.errors import UsageError
 
 _START_TIMEOUT = 60.0
-"""Seconds until slapd must answer: one that has ended is told at once, and a busy machine takes its time."""
+"""Seconds until slapd must answer. Long, for busy machines; if slapd has ended, that is noticed at once."""
 
 
 @dataclass(frozen=True)

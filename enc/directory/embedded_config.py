@@ -194,8 +194,8 @@ def slapd_conf(place: Placement, options: StartOptions) -> str:
         *(f"index {names} eq" for names in INDEXES),
         f'limits dn.exact="{reader_dn(suffix)}" size=unlimited time=unlimited',
         *(f"limits {who} size=unlimited time=unlimited" for who in everything_editors(suffix)),
-        # Page by page, as our commands read, everybody gets all that they may read: limits know no groups in groups, so
-        # who is an operator by way of one is nobody else here.
+        # Whoever reads page by page, as our commands do, gets everything that they may read. slapd's limits do not
+        # follow groups in groups, so operators through a group have the same limits as everybody else.
         "limits users size.prtotal=unlimited",
         "add_content_acl on",
         *projects_rules(suffix, options.site_projects or ()),

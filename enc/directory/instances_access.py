@@ -1,11 +1,11 @@
 """What the account of instances may read in the embedded directory: what SSSD asks for (docs/access.md). Pure.
 
-Its password is on every instance, where root of each can read it, and root there is whoever a project made an admin.
-So it reads what `getent`, a login by key and sudo by group need, and nothing else: of people with an account their
-name, numbers, home, shell and keys; of projects and their admins' roles that are groups of machines, who is in them.
-Not other people, other projects, nodes, what a project's nodes get, mail addresses or passwords. It writes nothing.
+Its password is on every instance. Root there can read it, and a project's admins are root there. So the account can
+read what `getent`, a login by key and sudo by group need, and nothing else: of people with an account the name,
+numbers, home, shell and keys; of projects and admins' roles that are groups on machines, who is in them. It cannot read
+other people, other projects, nodes, what a project's nodes get, mail addresses or passwords. It cannot write.
 
-The rules name it alone and stand before all others, so that they take nothing from anybody else.
+These rules name this account only and come before all others, so they take nothing from anybody else.
 """
 
 from __future__ import annotations

@@ -33,5 +33,5 @@ READER = ServiceAccount("enc", "reads everything for the classifier")
 SIGNER = ServiceAccount("signer", "notes which instances got their certificate")
 PROJECTS_READER = ServiceAccount("enc-projects", "reads what a server for projects needs, and nothing of the site")
 """Only in a directory that knows which projects are the site's (projects_access.py)."""
-INSTANCES = ServiceAccount("instances", "tells instances who may log in to them, for SSSD")
+INSTANCES = ServiceAccount("instances", "reads who may log in to instances, for SSSD")
 """Its password is on every instance, so it reads little (instances_access.py)."""

@@ -28,7 +28,7 @@ SLOW_CONNECT = 0.5
 SLOW_LOOK_UP = 0.05
 """Seconds for one look-up from which an index is likely to be missing."""
 _TRIES = 5
-"""So often it is tried whether a server is as slow again: once it may be this machine, busy with something else."""
+"""Measurements before a server counts as slow: a single slow one may be this machine, busy with something else."""
 ASKED_ENTRIES = 501
 """One more than OpenLDAP gives by default (slapd.conf(5), sizelimit)."""
 FULL = 0.8

@@ -1,7 +1,7 @@
-"""Do lists of members name people and groups that are not there?
+"""Do lists of members name people and groups that do not exist?
 
-They give nothing to anybody now. But whoever makes a project, or gets a uid, of that name would have at once what the
-former one had.
+Such names give nobody anything now. But whoever creates a project, or gets a uid, with that name would get the rights
+of the former one at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from enc.terms import dn
 from enc.terms.errors import InvalidName, ToolkitError
 
 _NAMED = 5
-"""So many of a kind are named."""
+"""At most so many names, and lists of each, are shown."""
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -30,7 +30,7 @@ def check(settings: Settings) -> Iterator[Finding]:
             groups = people.groups_in(source, settings)
             there = [row.record.dn for row in standings.everybody(source, settings)]
     except ToolkitError as error:
-        yield note("members", f"LDAP cannot be asked who is in which group: {error}")
+        yield note("members", f"cannot read from LDAP who is in which group: {error}")
         return
     yield from judge(groups, there, settings)
 
@@ -42,22 +42,23 @@ def judge(groups: Groups, there: Collection[str], settings: Settings) -> Iterato
     for group in groups:
         for member in group.members:
             is_group = any(_below(member, base) for base in (settings.projects_base, settings.groups_base))
-            # Where no person is found, that is more likely a question that cannot be asked so.
+            # If no person at all is found, the search itself is more likely to be wrong.
             is_person = bool(known) and not is_group and _below(member, settings.people_base)
             if (is_group and member not in groups) or (is_person and normal(member) not in known):
                 gone.setdefault(shown(member, settings), []).append(shown(group.dn, settings))
-    do = "take it out: enc-admin project member remove, project role remove; or ldapmodify for other groups"
+    do = "remove it: enc-admin project member remove, project role remove; for other groups, ldapmodify"
     for name, places in sorted(gone.items())[:_NAMED]:
         more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
         yield warning(
             "members",
-            f"{name} is not there, and is still in {', '.join(places[:_NAMED])}{more}: whoever gets that name has that",
+            f"{name} does not exist, but is still in {', '.join(places[:_NAMED])}{more}: whoever gets that name gets "
+            "these rights",
             do,
         )
     if len(gone) > _NAMED:
-        yield warning("members", f"{len(gone) - _NAMED} more of the kind", do)
+        yield warning("members", f"{len(gone) - _NAMED} more such names", do)
     if not gone:
-        yield ok("members", "every person and group that is in a list is there")
+        yield ok("members", "every person and group that is listed exists")
 
 
 def _below(place: str, base: str) -> bool:

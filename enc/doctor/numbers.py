@@ -82,7 +82,7 @@ def _lacking(source: LdapSource, settings: Settings) -> Iterator[Record]:
 
 
 def _is_role(record: Record, settings: Settings) -> bool:
-    """Tell whether that says who holds a role in a project."""
+    """Tell whether this entry lists who holds a role in a project."""
     return (
         "organizationalrole" in map(folded, record.all("objectClass"))
         and folded(dn.rdn(record.dn)[1]) in role_entries(settings, table_of(settings))
@@ -232,7 +232,7 @@ def _not_noted(seen: Numbered, settings: Settings) -> Iterator[Finding]:
 
 
 def _without_root(seen: Numbered, settings: Settings) -> Iterator[Finding]:
-    """Tell projects that are groups of machines, and roles of theirs that are none."""
+    """Report projects that are groups on machines while some of their roles are not."""
     numbered = {dn.normalise(record.dn) for record in seen.entries if _number(record, Series.GID) is not None}
     told = [
         f"{record.dn}: has no gidNumber, although the project has one; on instances it is not a group"
@@ -259,7 +259,7 @@ def judge_names(
         lacks, extra = sorted(set(names) - set(have)), sorted(set(have) - set(names))
         if lacks or extra:
             parts = [f"lacks {', '.join(lacks[:_NAMED])}"] if lacks else []
-            none = "do not hold it" if is_role else "are no members"
+            none = "do not hold this role" if is_role else "are not members"
             parts += [f"has {', '.join(extra[:_NAMED])} who {none}"] if extra else []
             told.append(f"{record.dn}: memberUid {' and '.join(parts)}")
     yield from _some(warning, told, "enc-admin project posix --all", "member-uid")

@@ -187,7 +187,7 @@ class Person(NamedTuple):
     table: tuple[Role, ...] = ROLES
     """The roles that LDAP was asked about, which are also those that count."""
     uuid: str = ""
-    """entryUUID of their entry, which another one of the same name does not have; empty: it is not known."""
+    """entryUUID of their entry; a later entry with the same name has another one. Empty: not known."""
 
     def roles(self, project: ProjectName | None) -> Iterator[Role]:
         """Yield the roles of the person towards `project`, the highest first; None: what belongs to no project."""

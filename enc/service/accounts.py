@@ -3,9 +3,9 @@
 A person is made with what the toolkit needs of one: an inetOrgPerson below `people.base`. Numbers are numbers.py's,
 names and paths terms/posix_names.py's. Not here: passwords and keys, which people set themselves.
 
-A person who is deleted is taken out of every list in the same edit: whoever gets that uid later would have what this
-one had. So it is with tokens, which count for the entry that they were made for (git_hooks/transport/tokens.py). The
-number stays noted.
+A person who is deleted is removed from every list in the same edit: otherwise whoever gets that uid later would get
+this one's rights. For the same reason a token works only for the entry that it was made for
+(git_hooks/transport/tokens.py). The number stays recorded as given.
 """
 
 from __future__ import annotations
@@ -102,32 +102,32 @@ def change(
 
 
 def delete(desk: Desk, uid: PersonName, *, reason: str, dry_run: bool = False) -> Receipt:
-    """Delete a person, and take them out of all projects, roles and groups before.
+    """Delete a person, after removing them from all projects, roles and groups.
 
-    Raise `Conflict` where a project would have no admin left, or a group no member; and for an account of our programs.
+    Raise `Conflict` if a project would have no admin left or a group no member, and for an account of our programs.
     """
     found = people.entry_of(uid, desk.source, desk.settings)
     record = desk.editor.read(found.dn) or found
     ours = (desk.settings.directory.write_bind_dn, desk.settings.directory.bind_dn)
     if normal(record.dn) in (normal(own) for own in ours if own):
-        raise Conflict("is the account with which this configuration signs in to LDAP", where=record.dn)
+        raise Conflict("is the account that this configuration uses for LDAP; it is not deleted", where=record.dn)
     groups = people.groups_in(desk.source, desk.settings, desk.person.table)
     if left := _without_admins(record.dn, groups, desk.settings):
         raise Conflict(
-            f"{uid} is the last admin of {', '.join(left)}; make somebody else an admin first: enc-admin project "
+            f"{uid} is the last admin of {', '.join(left)}; add another admin first: enc-admin project "
             f"member add {left[0]} UID --admin"
         )
     leaving, told = leaving_others([record.dn], desk)
-    # No hash of a password gets into the trail, which an undo goes by.
+    # The trail, which an undo reads, must not get a hash of a password.
     kept = {name: held for name, held in record.attributes.items() if name != "userpassword"}
     steps = (*leaving, deleting(replace(record, attributes=kept)))
-    remarks = (*told, "an undo brings back all but the password, and tokens that were made before count no more")
+    remarks = (*told, "an undo restores everything except the password and the tokens")
     plan = PlannedEdit("person delete", f"person {uid}", None, steps, remarks=remarks)
     return desk.submit(plan, reason=reason, dry_run=dry_run)
 
 
 def _without_admins(gone: str, groups: Groups, settings: Settings) -> list[str]:
-    """Return the projects whose admins' role lists somebody now, and would reach nobody without `gone`."""
+    """Return the projects whose admins' role lists `gone`, and would have nobody without them."""
     key, found = normal(gone), []
     role = settings.projects.admin_role.lower()
     for group in groups:

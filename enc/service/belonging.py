@@ -92,7 +92,7 @@ def people_dns(uids: Iterable[PersonName], desk: Desk) -> tuple[str, ...]:
 
 
 def gone_groups(source: LdapSource, settings: Settings) -> Callable[[str], bool]:
-    """Return what tells whether a group, as lists call it, is not there any more."""
+    """Return a function that tells whether a group, named as in lists, no longer exists."""
     there = {normal(shown(group.dn, settings)) for group in people.groups_in(source, settings)}
     return lambda name: normal(name) not in there
 
@@ -289,7 +289,7 @@ def _advice(outer: str, new: list[str], groups: Groups, settings: Settings) -> I
             named = ", ".join(shown(one, settings) for one in deep[:_NAMED])
             more = f" and {len(deep) - _NAMED} more" if len(deep) > _NAMED else ""
             yield (
-                f"nested too deeply: whoever is in {shown(top, settings)} only by way of {named}{more} is not in it; "
+                f"nested too deeply: whoever is in {shown(top, settings)} only through {named}{more} is not in it; "
                 f"at most {DEEPEST} groups count, one in another"
             )
 
@@ -310,7 +310,7 @@ def _still_in(
     for person, way in people.people_in(place, later, desk.settings).items():
         if folded(people.shown(person)) in wanted:
             by = ", ".join(shown(one, desk.settings) for one in way[1:])
-            yield f"{people.shown(person)} is still in project {project}, by way of {by}"
+            yield f"{people.shown(person)} is still in project {project}, through {by}"
 
 
 def _below(place: str, base: str) -> bool:

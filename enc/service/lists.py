@@ -1,9 +1,9 @@
-"""Edits of who is listed where, as steps: taking somebody out everywhere, and memberUid that follows. Effects: reading.
+"""Edits of lists of members, as steps: removing somebody everywhere, keeping memberUid up to date. Effects: reading.
 
-Lists are projects' (`member`), roles' (`roleOccupant`) and those of other groups. What a group of machines has in
-memberUid is a copy of who is in it by whichever way (posix.py). So it changes with the lists of other groups, and
-follows in the very edit that changes them, wherever the person may edit the outer group, too; where not, the edit says
-by which command somebody else lets it follow.
+Lists are those of projects (`member`), roles (`roleOccupant`) and other groups. memberUid of a group on machines is a
+copy of everybody who is in the group, also through other groups (posix.py). So it changes with the lists of other
+groups. That happens in the same edit if the person may edit the outer group too; otherwise the edit prints the command
+with which somebody else does it.
 
 Not here: which edits there are (belonging.py, accounts.py, projects.py).
 """
@@ -49,7 +49,7 @@ def steps_of(record: Record, changes: tuple[Change, ...]) -> list[Step]:
 
 
 def leaving_others(gone: Iterable[str], desk: Desk) -> tuple[list[Step], tuple[str, ...]]:
-    """Return the steps that take people or groups which go (DNs) out of all groups, and what to say about it.
+    """Return the steps that remove deleted people or groups (`gone`, DNs) from all groups, and what to say about it.
 
     Raise `Conflict` if one of the groups would be left without a member.
     """
@@ -66,10 +66,10 @@ def leaving_others(gone: Iterable[str], desk: Desk) -> tuple[list[Step], tuple[s
         where, attribute = shown(group.dn, desk.settings), "roleOccupant" if group.is_role else "member"
         if len(listed) == len(record.all(attribute)) and not group.is_role:
             raise Conflict(
-                f"{where} would have no member left, which the schema (groupOfNames) forbids; put somebody else in it"
+                f"{where} would have no member left, which the schema (groupOfNames) forbids; add another member first"
             )
         edited.append((record, to_hold(record, attribute, (), listed)))
-        remarks.append(f"{', '.join(shown(one, desk.settings) for one in listed)} is taken out of {where}")
+        remarks.append(f"{', '.join(shown(one, desk.settings) for one in listed)} removed from {where}")
     steps, told = with_names(edited, groups, desk, gone=names)
     return steps, (*remarks, *told)
 
@@ -99,7 +99,7 @@ def with_names(
 
 
 def _outer(places: Iterable[str], later: Groups, desk: Desk, told: list[str]) -> Iterator[Step]:
-    """Yield the steps that let memberUid of the groups at `places` follow, and say where the person may not do that."""
+    """Yield the steps that update memberUid of the groups at `places`; tell of those that the person may not edit."""
     kept = set[str]()
     for place in sorted(places):
         group = later.get(place)
@@ -116,8 +116,8 @@ def _outer(places: Iterable[str], later: Groups, desk: Desk, told: list[str]) ->
                 kept |= set(_projects_named(record.dn, desk.settings))
     if kept:
         told.append(
-            f"memberUid of {counted(len(kept), 'project')} in which it stands is for their admins to change: "
-            f"enc-admin project posix {' '.join(sorted(kept))}"
+            f"memberUid of {counted(len(kept), 'project')} that list it is not updated, because you may not edit them; "
+            f"ask an admin there to run: enc-admin project posix {' '.join(sorted(kept))}"
         )
 
 

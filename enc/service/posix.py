@@ -121,9 +121,9 @@ def reconcile(
     reason: str,
     dry_run: bool = False,
 ) -> Receipt:
-    """Let a project that exists, and its roles, have their numbers and memberUid as they are to be.
+    """Correct the numbers and memberUid of an existing project and of its roles.
 
-    `record`: its entry; `roles`: those that there are. `gid`: the number that the project gets; None: a
+    `record`: its entry; `roles`: the existing ones. `gid`: the number that the project gets; None: a
     free one, if numbers are given here.
     """
     number, group = record.first("gidNumber"), Group()

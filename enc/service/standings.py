@@ -1,4 +1,4 @@
-"""What there is to say about people: their accounts, their keys, and what they hold by which way. It only reads.
+"""What is known about people: accounts, keys, and roles, with the groups through which they hold them. It only reads.
 
 Not here: editing them (accounts.py), who is in one project (belonging.py).
 """
@@ -24,9 +24,9 @@ class Standing:
 
     role: str
     project: ProjectName | None
-    """None: towards everything."""
+    """None: the role is for the whole site."""
     way: tuple[str, ...]
-    """The groups between what is held and the person, as lists call them; none: they are listed themselves."""
+    """The groups between the role and the person, as lists call them; empty: the person is listed directly."""
 
 
 @dataclass(frozen=True)

@@ -286,17 +286,18 @@ class PushSettings(Section):
     submodules: bool = False
     """Let trees hold submodules. A submodule is not fetched: it becomes an empty directory, as in a plain clone."""
     links: tuple[str, ...] = ()
-    """Paths of links that may leave the tree, such as modules/*/files/home/*/.my.cnf (`*` stands for anything). Such a
+    """Paths of links that may leave the tree, such as modules/*/files/home/*/.my.cnf (`*` matches anything). Such a
     link is left out of every environment, and the push says so. Only operators may add one, on a branch of no project;
     projects' branches may have the same link."""
     modulepath: tuple[str, ...] = ()
     """Directories outside of the tree that environment.conf may name in its modulepath, such as
     /etc/puppet/private/modules. A project's branch may name those that a branch of no project names."""
     syntax: Literal["check", "off"] = "check"
-    """Whether a push is refused that brings Puppet code, templates, Ruby or data that cannot be read."""
+    """Whether a push is refused if it brings Puppet code, templates, Ruby or data that Puppet cannot parse."""
     require_checks: tuple[str, ...] = ()
-    """Branches, such as production or project/* (`*` stands for anything), to which nothing comes that could not be
-    checked, because this machine has no Puppet or the file is too large. Elsewhere pushers are told."""
+    """Branches, such as production or project/* (`*` matches anything), on which a push is refused if a file could not
+    be checked, for example because this machine has no Puppet or the file is too large. On other branches the push is
+    accepted, and its output says so."""
     file_bytes: int = 10_485_760
     """The largest file."""
     push_bytes: int = 268_435_456

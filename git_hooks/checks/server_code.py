@@ -89,7 +89,7 @@ def manifest(tree: Tree) -> Iterator[Problem]:
                 odd = entry.mode == LINK or (last and entry.mode in (FILE, PROGRAM))
                 if odd and not tree.site.reviewed(place, entry):
                     kind = "link" if entry.mode == LINK else "file whose name does not end in .pp"
-                    what = f"is a {kind} that environment.conf makes the manifest, or a part of its path"
+                    what = f"is a {kind} that environment.conf has as the manifest, or in its path"
                     yield Problem(place, f"{what}; name a directory, or a file NAME.pp, {_way(tree.site)}")
 
 

@@ -1,18 +1,19 @@
-"""The check: what will read a file can read it, so that no environment comes to hold code that cannot be compiled.
+"""The check: Puppet will be able to parse each file, so no environment gets code that cannot be compiled.
 
 Puppet's own parser and validator read manifests, plans and EPP; Ruby's compiler
 reads ERB and what is below lib/; Psych reads data as Puppet loads it, and
-metadata is JSON. Only what Puppet loads is looked at: a module's own tests and
-examples may hold whatever they want. That is told from where a file lies.
+metadata is JSON. Only what Puppet loads is checked: a module's own tests and
+examples may contain anything. A file's path decides.
 
 Facts from Puppet's sources (7.23 and 8.10): `plan` is a word of the language
 for Bolt alone (`tasks` in pops/parser/lexer2.rb); data is loaded with values of
 no class but Symbol, so a bare date makes the whole file unreadable
 (util/yaml.rb, functions/yaml_data.rb).
 
-Failure modes: where nobody can tell (no Puppet on this machine, code that takes
-too long or too much memory, a file that is too large), the push is taken and
-told what was not checked, but for branches that `pushes.require_checks` names.
+Failure modes: if a file cannot be checked (no Puppet on this machine, code that
+takes too long or too much memory, a file that is too large), the push is
+accepted and its output says so. On branches that `pushes.require_checks` names,
+it is refused.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from git_hooks.checks.look import File, Problem
 from git_hooks.puppet_code.calls import Kind, ParserMissing, Reading
 
 JSON = "json"
-"""What is read here, because Ruby does not say where its faults are."""
+"""Parsed here, because Ruby does not say where the errors are."""
 _CODE = 1 << 20
 """Bytes of one file that are read: some thirty times as many as the largest manifest that people write."""
 _SHOWN = 80
-"""Characters of a line that are told."""
+"""Characters of a line that are shown."""
 _OWN = frozenset(("acceptance", "examples", "fixtures", "spec", "test", "tests", "vendor"))
 """Directories of modules that Puppet does not load."""
 _DATA = ("data", "hieradata")
@@ -128,4 +129,4 @@ def _json(content: bytes) -> Reading:
 
 
 def _no_json(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no value of JSON")
+    raise ValueError(f"{word} is not valid JSON")

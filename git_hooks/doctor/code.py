@@ -1,4 +1,4 @@
-"""May members let something run on the master, can that be told, is code read, and is what loads it shut in?"""
+"""Can members run code on the master, can that be checked, is pushed code parsed, and is what loads it confined?"""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def check(branches: BranchSettings, pushes: PushSettings) -> Iterator[Finding]:
         if reviewed:
             yield fault("members-code", f"members cannot push Puppet code: {error}", install)
         if pushes.syntax != "off":
-            yield warning("syntax", f"pushes are accepted whose code nobody has read: {error}", install)
+            yield warning("syntax", f"pushed code is accepted without being parsed: {error}", install)
     else:
         if reviewed:
             yield ok("members-code", "code that members push and that runs on the master must be reviewed")
         if pushes.syntax != "off":
-            yield ok("syntax", "a push with code or data that Puppet cannot read is refused")
+            yield ok("syntax", "a push with code or data that Puppet cannot parse is refused")
     finally:
         worker.close()

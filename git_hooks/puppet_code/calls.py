@@ -18,7 +18,7 @@ class Kind(StrEnum):
     PLACED = "pp+"
     """A manifest, of whose calls is told what goes before them (`Call.before`), which takes the parser longer."""
 
-    # Only whether it can be read is told, and not by Puppet's grammar alone: also by what checks it before it compiles.
+    # For these the answer is only whether the file can be parsed, by Puppet's grammar and its checks before compiling.
     SOUND_MANIFEST = "pp!"
     SOUND_PLAN = "plan!"
     SOUND_EPP = "epp!"

@@ -10,7 +10,7 @@
 # each call has a fourth value, a digest: of all statements up to its own in the class that it stands in, with the
 # class's head; of all that it stands in, where that is another definition; else of the file's statements up to its own.
 #
-# With ! nobody asks what is called, only whether the code can be read: {"calls": []}, or the first fault, with "column".
+# With ! the answer only says whether the code can be parsed: {"calls": []}, or the first fault, with "column".
 #
 # Puppet's grammar and its validator, Ruby's compiler and Psych are all that is used: no environment, no autoloader, no
 # settings of the machine, no evaluation.

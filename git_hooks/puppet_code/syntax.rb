@@ -1,5 +1,5 @@
-# Says whether what reads a file could read it: Puppet's parser and its validator, Ruby's own compiler, Psych. Loaded by
-# reader.rb, which describes the answers. Nothing is evaluated: Ruby and ERB are compiled and thrown away.
+# Says whether a file can be parsed: by Puppet's parser and validator, Ruby's own compiler, or Psych. Loaded by reader.rb,
+# which describes the answers. Nothing is evaluated: Ruby and ERB are compiled, and the result is thrown away.
 
 require 'date'
 require 'erb'
@@ -82,7 +82,7 @@ module Syntax
     Psych.parse(text).each do |node|
       next unless node.is_a?(Psych::Nodes::Scalar) && !node.quoted && node.tag.nil?
       next unless [Date, Time].any? { |one| scanner.tokenize(node.value).is_a?(one) }
-      words = "#{node.value} is a date, and Puppet loads no file with one; put it in quotes"
+      words = "#{node.value} is a date, and Puppet refuses data files with dates; quote it"
       return { fault: words, line: node.start_line + 1, column: node.start_column + 1 }
     end
     {}

@@ -180,7 +180,7 @@ class Examination:
 
     def _not_checked(self, required: bool, why: str) -> str:
         if required:
-            return f"{why}, and on this branch what cannot be checked is refused (pushes.require_checks)"
+            return f"cannot be checked: {why}; this branch takes only files that were checked (pushes.require_checks)"
         self.unchecked[why] += 1
         return ""
 

@@ -51,7 +51,7 @@ def harm(call: Call, limited: Iterable[str]) -> str:
     if name is None:
         return "calls a function whose name is computed; write the name"
     if name == "Runtime":  # the reader's word for it
-        return "a Runtime type makes Puppet load the Ruby that it names; leave it out"
+        return "a Runtime type makes Puppet load the Ruby file that it names; remove it"
     if name in _RUNS:
         return f"{name}() {_RUNS[name]}"
     if name == "call":

@@ -20,7 +20,7 @@ _SHOWN = 5
 _WORDS = {
     Role.RUBY: "puppetserver loads what is below lib/ as Ruby",
     Role.LOADABLE: (
-        "Puppet code can have puppetserver load any file named *.rb; name it without .rb, "
+        "Puppet code can make puppetserver load any file named *.rb; rename it so that it does not end in .rb, "
         "and write facts as external ones (facts.d/)"
     ),
     Role.ERB: "puppetserver evaluates what is below templates/ as ERB, which is Ruby; use EPP (NAME.epp)",

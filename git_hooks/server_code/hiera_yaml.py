@@ -7,8 +7,8 @@ says they are. A path is joined to the datadir, that to the module or
 environment, and `..` and absolute paths are taken as they are.
 
 So a members' hiera.yaml says only what is known to stay in its tree: Puppet's
-own readers, relative paths, and of `%{…}` what neither an agent nor code can
-choose; and such a value may be empty. Whatever else it says must be reviewed.
+own readers, relative paths, and `%{…}` only with values that neither an agent nor
+code can set; such a value may be empty. Anything else must be reviewed.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _path(where: str, path: object) -> Iterator[str]:
     for found in _FILLED.findall(path):
         if not _TRUSTED.fullmatch(found.strip()):
             yield (
-                f"{where} has %{{{found[:60]}}} in a path, which an agent or a manifest can choose; "
+                f"{where} has %{{{found[:60]}}} in a path, and an agent or a manifest can set that; "
                 "use %{trusted.certname}, %{trusted.external.…} or %{::environment}"
             )
 

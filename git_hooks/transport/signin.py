@@ -103,7 +103,7 @@ class SignIn:
         if token is None or person is None:
             return WRONG
         if token.entry and person.uuid and token.entry != person.uuid:
-            self._log.warning("token %s of %s was made for an entry that is gone", token.id, name)
+            self._log.warning("token %s of %s refused: made for an earlier entry with that uid", token.id, name)
             return WRONG
         return SignedIn(person, name, not token.read_only, f"token {token.id}")
 

@@ -73,7 +73,7 @@ class Token(NamedTuple):
     revoked: int = 0
     """When it was revoked; 0: it was not."""
     entry: str = ""
-    """entryUUID of whom it was made for: another person who gets the uid later has none of it. Empty: not known."""
+    """entryUUID of the person's entry, so that a later person with the same uid cannot use it. Empty: not known."""
 
     def valid(self, now: float) -> bool:
         """Tell whether it counts at `now`."""

@@ -874,7 +874,7 @@ def test_circles_and_what_is_too_deep_are_told(admin: Run, settings: Settings) -
         assert admin("project", "add", name, "--admin", "anna", "--reason", WHY)[0] == 0
     for outer, inner in zip(chain, (*chain[1:], "blue"), strict=True):
         told = admin(*add, outer, "--project", inner, "--reason", WHY)[2]
-    assert "nested too deeply: whoever is in project c1 only by way of project blue is not in it" in told
+    assert "nested too deeply: whoever is in project c1 only through project blue is not in it" in told
     assert ("member", "c1") not in held(settings, "bert") and ("member", "c2") in held(settings, "bert")
 
 
@@ -882,7 +882,7 @@ def test_who_is_taken_out_and_is_in_by_another_way_is_told(admin: Run, settings:
     words = ("project", "member", "add", "red", "bert", "--project", "blue", "--reason", WHY)
     assert admin(*words)[0] == 0
     told = admin("project", "member", "remove", "red", "bert", "--reason", WHY)[2]
-    assert "bert is still in project red, by way of project blue" in told
+    assert "bert is still in project red, through project blue" in told
     assert ("member", "red") in held(settings, "bert")
 
 

@@ -73,7 +73,7 @@ def test_harmless_code_is_taken(site: ManagedRepository) -> None:
         ("hiera.yaml", "version: 5\nhierarchy: [{name: a, path: /etc/x}]\n", "hiera.yaml: level 1 of hierarchy has"),
         ("modules/m/lib", "-> ../../files", "modules/m/lib: the link makes puppetserver read files as Ruby"),
         (SITE, "class a {", f"{SITE}: Syntax error"),
-        ("modules/m/files/own.rb", "x", "own.rb: Puppet code can have puppetserver load any file named *.rb"),
+        ("modules/m/files/own.rb", "x", "own.rb: Puppet code can make puppetserver load any file named *.rb"),
         ("environment.conf", "manifest = files/x\n", "files/x: is a file whose name does not end in .pp that"),
         ("environment.conf", "manifest = ./files/x/\n", "files/x: is a file whose name does not end in .pp that"),
     ],
@@ -99,7 +99,7 @@ def test_what_becomes_the_manifest_later_is_seen_then(
         new = git(site.bare.path, "mktree", stdin=listed.encode())
         commit = git(site.bare.path, "commit-tree", new, "-p", shown, "-m", "x")
         done = site.push([{"ref": "project/red", "to": commit}])
-        assert done.status and "code: is a" in done.output and "environment.conf makes" in done.output, done.output
+        assert done.status and "code: is a" in done.output and "environment.conf has" in done.output, done.output
     site.bare.commit_tree("project/red", new, parent=shown)
     assert branch_manager(site, "audit-code", "project/red") == 4
     assert "code: is a link that environment.conf" in capsys.readouterr().out

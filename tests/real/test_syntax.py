@@ -108,6 +108,6 @@ def test_without_puppet_a_push_is_told_what_was_not_checked(slapd: Slapd, tmp_pa
     assert pushed.status == 0, pushed.output
     assert "not checked: 1 file (Puppet code cannot be read: " in pushed.output
     pushed = site.push([{"ref": "production", "files": broken}], "olga")
-    assert pushed.status != 0 and "cannot be checked is refused (pushes.require_checks)" in pushed.output
+    assert pushed.status != 0 and "takes only files that were checked (pushes.require_checks)" in pushed.output
     pushed = site.push([{"ref": "production", "files": {"data/x.json": "{,}"}}], "olga")
     assert pushed.status != 0 and "data/x.json: line 1, column 2" in pushed.output

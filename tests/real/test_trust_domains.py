@@ -197,7 +197,7 @@ def test_reviewed_code_lets_none_of_it_in(by_default: ManagedRepository) -> None
     assert done.status == 0, done.output
     by_default.reset()
     done = by_default.push([{"ref": "project/red", "files": by_data(Path("/x"))}], who="mia")
-    assert done.status and " modules/m/files/own.rb: Puppet code can have puppetserver load any" in done.output
+    assert done.status and " modules/m/files/own.rb: Puppet code can make puppetserver load any" in done.output
 
 
 def test_in_one_process_members_have_the_authority_and_everybodys_catalogs(site: Site) -> None:

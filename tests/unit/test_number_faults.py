@@ -90,7 +90,7 @@ def test_member_uid_that_drifted_is_told() -> None:
     drifted = group("red", 50000, member=members, memberUid=("anna", "stranger"))
     (told,) = judge_names(Numbered((drifted,)), SITE, found.get, NONE)
     assert (told.id, told.level) == ("member-uid", "warning")
-    assert told.found == f"{RED}: memberUid lacks bert and has stranger who are no members"
+    assert told.found == f"{RED}: memberUid lacks bert and has stranger who are not members"
     equal = group("red", 50000, member=members, memberUid=("anna", "bert"))
     assert [one.level for one in judge_names(Numbered((equal,)), SITE, found.get, NONE)] == ["ok"]
     inner = f"cn=tools,ou=projects,{S}"
@@ -100,4 +100,4 @@ def test_member_uid_that_drifted_is_told() -> None:
     occupants = (members[0], inner)
     role = admins("red", gidNumber="50001", roleOccupant=occupants, memberUid=("anna", "stranger"))
     (told,) = judge_names(Numbered((role,)), SITE, found.get, Groups((Group(inner, (members[1],)),)))
-    assert told.found == f"cn=projectadmin,{RED}: memberUid lacks bert and has stranger who do not hold it"
+    assert told.found == f"cn=projectadmin,{RED}: memberUid lacks bert and has stranger who do not hold this role"
