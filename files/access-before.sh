@@ -19,20 +19,28 @@ if [ "$what" = note ]; then
   mv -f -- "$kept/packages.new" "$kept/packages"
   exit
 fi
-# Those of these packages that came, and of which something is here.
-there() {
+# in_state GLOB PACKAGE...: those of these packages that came, and whose state dpkg abbreviates like that.
+in_state() {
+  like=$1
+  shift
   for package; do
     grep -qxF -- "$package" "$kept/packages" || continue
     state=$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null) || continue
-    case "$state" in ?n*) ;; *) printf '%s ' "$package" ;; esac
+    # shellcheck disable=SC2254
+    case "$state" in $like) printf '%s ' "$package" ;; esac
   done
 }
+# Of which something is here.
+there() { in_state '?[!n]*' "$@"; }
 goes() { apt-get -s purge "$@" | sed -n 's/^\(Remv\|Purg\) \([^ ]*\).*/\2/p' | sort -u; }
 # shellcheck disable=SC2046,SC2086
 {
   all=$(there $(cat -- "$kept/packages"))
   [ -z "$all" ] || ! goes $all | grep -qvxF -f "$kept/packages" || all=$(there "$@")
   [ -z "$all" ] || apt-get -q -y -o Dpkg::Options::=--force-confdef purge $all
+  # A purge that was killed leaves packages that are gone but for their configuration; nothing can need these.
+  left=$(in_state '?c*' $(cat -- "$kept/packages"))
+  [ -z "$left" ] || dpkg --purge $left
 }
 # The package's account, and sockets in its directory, which a purge leaves.
 if [ -z "$(there sssd-common)" ] && grep -qx sssd-common "$kept/packages" && [ ! -x /usr/sbin/sssd ]; then

@@ -195,7 +195,9 @@ def test_an_undo_that_fails_twice_ends_with_the_agent_running(watched: Watched) 
     scripted = watched.scripted
     running, program = scripted.root / "system/active/puppet.service", scripted.root / "bin/systemctl"
     whole = program.read_text()
-    program.write_text(whole.replace("stop) rm", "stop) [ $unit != puppet.service ] || exit 1; rm"))
+    broken = whole.replace("stop) for", "stop) [ $unit != puppet.service ] || exit 1; for")
+    assert broken != whole
+    program.write_text(broken)
     with alone(scripted.places.lock), pytest.raises(Stuck, match="resume could not be undone"):
         leave(scripted.journal, scripted.machine, "dead", print)
     assert running.exists() and scripted.served_by == "central"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,9 @@ class Instance:
         self.scene.own = self.scene.own.rename(places / "repository.git")
         journal = Journal(places / "transaction")
         opened = {"branch": str(BRANCH), "environment": "project_red", "certname": "web-1.example.org"}
-        journal.open("enabling", 0.0, **opened)
-        journal.enter("serving", 1.0)
+        # By this time it is told from others, whose looks stand below /run.
+        journal.open("enabling", time.time(), **opened)
+        journal.enter("serving", time.time())
         branches = {"repository": str(self.scene.own), "store": str(base / "store")}
         branches |= {"environments": str(base / "environments"), "rules": list(rules)}  # type: ignore[dict-item]
         (places / "config.yaml").write_text(yaml.safe_dump({"branches": branches}))
