@@ -271,7 +271,9 @@ def test_who_knows_names_makes_few_judges_work_and_takes_no_turn_of_who_is_waite
         found = site.certificate(FLOODED)
         assert found is not None and found.public_key() == make.OTHER.public_key()
     assert 1 <= max(seen, flood.most) <= 2
-    assert "crowded" in {line.code for line in SigningJournal(site.journal).read()}
+    # Those that came while as many were judged are `crowded` (tests/unit/test_autosign_script.py); how many, the machine decides.
+    told = {line.code for line in SigningJournal(site.journal).read() if line.certname == "web-2.red.example.org"}
+    assert told and told <= {"closed", "crowded"}
 
 
 def test_a_judge_that_is_killed_gives_its_turn_back(site: Site) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -107,7 +108,9 @@ def configured(site: Site) -> tuple[Path, dict[str, str]]:
     subprocess.run(["chown", "-R", f"{FOLLOWER}:{SERVER}", place / "answers"], check=True)
     os.chown(place / "ldap.secret", 0, SERVER)
     (place / "ldap.secret").chmod(0o440)
-    terminus = exec_terminus(REPOSITORY / "enc/enc", "--config", str(configuration))
+    # A checkout in somebody's home is closed to the server's account.
+    program = Path(shutil.copy(REPOSITORY / "enc/enc", site.base / "enc"))
+    terminus = exec_terminus(program, "--config", str(configuration))
     return configuration, {**terminus, "environmentpath": str(place / "environments"), "environment_timeout": "0"}
 
 
