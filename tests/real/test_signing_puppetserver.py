@@ -271,7 +271,7 @@ def test_who_knows_names_makes_few_judges_work_and_takes_no_turn_of_who_is_waite
         found = site.certificate(FLOODED)
         assert found is not None and found.public_key() == make.OTHER.public_key()
     assert 1 <= max(seen, flood.most) <= 2
-    # Those that came while as many were judged are `crowded` (tests/unit/test_autosign_script.py); how many, the machine decides.
+    # Those that came while two were judged are `crowded` (tests/unit/test_autosign_script.py), if any did.
     told = {line.code for line in SigningJournal(site.journal).read() if line.certname == "web-2.red.example.org"}
     assert told and told <= {"closed", "crowded"}
 
