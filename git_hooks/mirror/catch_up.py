@@ -42,7 +42,7 @@ from git_hooks.mirror.upstream import Upstream
 from git_hooks.push.examine import Examination
 from git_hooks.push.incoming import Incoming
 from git_hooks.push.policy import some
-from git_hooks.push.verdict import clean
+from git_hooks.push.verdict import clean, not_checked
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.refstore import RefStore
 from git_hooks.store.mounted import StoreAway
@@ -178,10 +178,13 @@ class CatchUp:
         if not objects.has(commit):
             self._failed(branch, commit, "it moved again while it was fetched")
             return []
-        problems = Examination(objects, self._settings).problems(commit, old, place, here)
+        examination = Examination(objects, self._settings)
+        problems = examination.problems(commit, old, place, here)
         if problems:
             reason = "; ".join(clean(one) for one in problems)
             return [self._stopped(place, commit, "refused, nothing was changed: ", reason)]
+        for why, files in examination.unchecked.items():
+            self._log.warning("%s at %s: %s", branch, commit[:10], clean(not_checked(why, files)))
         forgets = old is not None and not objects.contains(commit, old)
         self._refs.move(branch, commit, old, keep_at=int(time.time()) if forgets else None)
         here[branch] = commit

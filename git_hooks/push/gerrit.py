@@ -108,7 +108,7 @@ def received(settings: Settings, event: Event, environ: Mapping[str, str]) -> Pu
     with Incoming(str(settings.branches.repository), environ) as objects:
         examination = Examination(objects, settings, who=event.username)
         problems = examination.problems(update.new, objects.tip(branch), place, objects.branches())
-    return PushVerdict((RefVerdict(update.ref, problems),))
+    return PushVerdict((RefVerdict(update.ref, problems),), None, tuple(examination.unchecked.items()))
 
 
 def after(

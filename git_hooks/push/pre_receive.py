@@ -136,9 +136,8 @@ class Judge:
                 deletes=any(one.move.update.deletes and one.leaving is not None for one in judged),
                 brings=any(not move.update.deletes for move in moves),
                 seconds=time.perf_counter() - began,
-                unchecked=tuple(examination.unchecked.items()),
             )
-            return PushVerdict(tuple(verdicts), checked)
+            return PushVerdict(tuple(verdicts), checked, tuple(examination.unchecked.items()))
 
     def _counts(self, objects: Incoming) -> Counts:
         """Return how many branches a project may have, and has in the archive."""

@@ -41,8 +41,6 @@ class Checked(NamedTuple):
     brings: bool
     """Commits come."""
     seconds: float
-    unchecked: tuple[tuple[str, int], ...] = ()
-    """Why files could not be checked, and how many of them."""
 
     def line(self) -> str:
         """Return the sentence for the person who pushes."""
@@ -52,8 +50,7 @@ class Checked(NamedTuple):
             found.append(files.get(self.files, f"{self.files} new or changed files are valid"))
         if self.deletes:
             found.append("no node uses what is deleted")
-        left = [f"not checked: {counted(number, 'file')} ({why})" for why, number in self.unchecked]
-        return f"checked in {took(self.seconds)}: {'; '.join([', '.join(found), *left])}"
+        return f"checked in {took(self.seconds)}: {', '.join(found)}"
 
 
 class PushVerdict(NamedTuple):
@@ -62,6 +59,8 @@ class PushVerdict(NamedTuple):
     refs: tuple[RefVerdict, ...]
     checked: Checked | None = None
     """What was looked at; None: the push is refused before that."""
+    unchecked: tuple[tuple[str, int], ...] = ()
+    """Why files could not be checked, and how many of them."""
 
     @property
     def allowed(self) -> bool:
@@ -71,7 +70,8 @@ class PushVerdict(NamedTuple):
     def lines(self) -> list[str]:
         """Return what the person who pushes reads: one line if all is well, else at least a line for each ref."""
         if self.allowed:
-            return [clean(self.checked.line())] if self.checked is not None else []
+            found = [clean(self.checked.line())] if self.checked is not None else []
+            return found + [clean(not_checked(why, number)) for why, number in self.unchecked]
         refused = sum(not verdict.allowed for verdict in self.refs)
         because = f", because of {refused} of its {len(self.refs)} refs" if len(self.refs) > 1 else ""
         found = [f"refused: nothing of this push was accepted{because}"]
@@ -83,6 +83,11 @@ class PushVerdict(NamedTuple):
             if len(verdict.problems) > SHOWN:
                 found.append(f"  {name}: … and {len(verdict.problems) - SHOWN} more")
         return found
+
+
+def not_checked(why: str, files: int) -> str:
+    """Return the words for files that could not be checked."""
+    return f"not checked: {counted(files, 'file')} ({why})"
 
 
 def shown(ref: str) -> str:

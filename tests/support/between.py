@@ -9,36 +9,25 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
+
+from tests.support.relay import Relay
 
 _WRITES = {0x66: "modify", 0x68: "add", 0x4A: "delete", 0x6C: "rename"}
 """Tags of LDAP's requests that write (RFC 4511, section 4)."""
 
 
-class Between:
+class Between(Relay):
     """Hands requests on; at the write number `at` (from 1) it kills `victim()`, before or after slapd gets it."""
 
     def __init__(self, path: Path, slapd: Path, *, at: int, after: bool, victim: Callable[[], int]) -> None:
-        self.uri = f"ldapi://{quote(str(path), safe='')}"
         self.writes: list[str] = []
         self._silent, self._answered = threading.Event(), threading.Event()
-        self._slapd, self._at, self._after, self._victim = slapd, at, after, victim
-        self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(str(path))
-        self._listening.listen()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._at, self._after, self._victim = at, after, victim
+        super().__init__(path, slapd)
 
-    def close(self) -> None:
-        self._listening.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listening.accept()
-                server = socket.socket(socket.AF_UNIX)
-                server.connect(str(self._slapd))
-                threading.Thread(target=self._requests, args=(client, server), daemon=True).start()
-                threading.Thread(target=self._answers, args=(server, client), daemon=True).start()
+    def serve(self, client: socket.socket, server: socket.socket) -> None:
+        threading.Thread(target=self._requests, args=(client, server), daemon=True).start()
+        threading.Thread(target=self._answers, args=(server, client), daemon=True).start()
 
     def _requests(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):

@@ -7,37 +7,25 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
+
+from tests.support.relay import Relay
 
 
-class Sluggish:
+class Sluggish(Relay):
     """Hands everything on; holds the first `times` connections for `connect` s, and so many look-ups for `ask` s.
 
     Only look-ups of names that no entry has (`none-…`) are held: those that doctor times.
     """
 
     def __init__(self, path: Path, slapd: Path, *, times: int, connect: float = 0.0, ask: float = 0.0) -> None:
-        self.uri = f"ldapi://{quote(str(path), safe='')}"
-        self._slapd, self._connect, self._ask = slapd, connect, ask
+        self._connect, self._ask = connect, ask
         self._connections, self._questions = times, times
-        self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(str(path))
-        self._listening.listen()
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(path, slapd)
 
-    def close(self) -> None:
-        """Take nobody any more."""
-        self._listening.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listening.accept()
-                server = socket.socket(socket.AF_UNIX)
-                server.connect(str(self._slapd))
-                slow, self._connections = self._connections > 0, self._connections - 1
-                for ends, held in (((client, server), slow), ((server, client), False)):
-                    threading.Thread(target=self._hand_on, args=(*ends, held), daemon=True).start()
+    def serve(self, client: socket.socket, server: socket.socket) -> None:
+        slow, self._connections = self._connections > 0, self._connections - 1
+        for ends, held in (((client, server), slow), ((server, client), False)):
+            threading.Thread(target=self._hand_on, args=(*ends, held), daemon=True).start()
 
     def _hand_on(self, source: socket.socket, target: socket.socket, held: bool) -> None:
         with suppress(OSError), source, target:
