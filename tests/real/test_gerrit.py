@@ -101,6 +101,10 @@ def test_a_bad_tree_is_refused_past_review_and_when_it_is_pushed_for_review(gerr
     assert status == 1 and "out: is a link that leaves the tree" in said
     good = gerrit.commit({"a": "new"}, old)
     assert gerrit.call("commit-received", *words, *revs, good, "--cmdref", "refs/for/project/red") == (0, "")
+    gerrit.site.configure(syntax="check")
+    deep = gerrit.commit({"a.pp": "$x = " + "[" * 20_000 + "]" * 20_000}, old)
+    status, said = gerrit.call("commit-received", *words, *revs, deep, "--cmdref", "refs/for/project/red")
+    assert (status, said.strip()) == (0, "not checked: 1 file (is nested too deeply to be read)")
 
 
 def test_what_was_reviewed_and_merged_goes_live(gerrit: Gerrit) -> None:

@@ -285,6 +285,17 @@ def test_a_fetched_tree_passes_the_checks_of_a_push_or_does_not_go_live(
     assert forge.shows("project_red") == "# mended"
 
 
+def test_what_could_not_be_checked_goes_live_and_the_log_says_so(
+    forge: Forge, look: Callable[..., list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    commit = forge.push("test", "$x = " + "[" * 20_000 + "]" * 20_000)
+    assert look() == ["live"]
+    assert f"test at {commit[:10]}: not checked: 1 file (is nested too deeply to be read)" in caplog.text
+    forge.push("test", "$x = = 1")
+    assert look() == ["failed"]
+    assert "manifests/site.pp: line 1, column 6: Syntax error" in failing(forge)["test"]
+
+
 def test_a_fetch_without_its_deploy_is_finished(forge: Forge, look: Callable[..., list[str]]) -> None:
     forge.push("test", "# 1")
     Upstream(forge.settings.branches).fetch([BranchName("test")])  # and killed here
