@@ -31,6 +31,7 @@ from tests.support.self_master_site import (
     agent,
     done,
     self_master_site,
+    start_service,
     with_module,
 )
 from tests.support.self_master_states import (
@@ -218,7 +219,7 @@ def test_an_instance_becomes_a_client_of_the_projects_master_and_both_return(sit
         client.run("timeout", "-s", "KILL", f"{tenths / 10}", *watch.split(), timeout=120)
     done(client, *watch.split())
     assert settings(client) == HERE
-    done(client, "systemctl", "start", "puppet.service")
+    start_service(client)
 
     # The class is taken away in LDAP: its own master's catalog lacks it, and what watches goes back, and goes.
     agent(client)

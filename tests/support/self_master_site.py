@@ -97,7 +97,6 @@ until [ /var/cache/puppet/public/last_run_summary.yaml -nt /run/before ]; do sle
 while [ -e /var/cache/puppet/state/agent_catalog_run.lock ]; do sleep 0.2; done
 rm /run/before
 """
-"""The agent's service runs at once; that has ended, and so nothing changes beside a test."""
 
 
 class Site:
@@ -127,7 +126,7 @@ class Site:
         reader.follow("self-master.md", "apt-get install python3-venv", toolkit.INSTALLED)
         reader.follow("self-master.md", "install -m 0644 CA", _differing(plain=plain))
         agent(machine, "--waitforcert", "5", "--http_keepalive_timeout", "0")
-        done(machine, "sh", "-ec", _SERVICE, timeout=180)
+        start_service(machine)
         return machine
 
 
@@ -235,6 +234,11 @@ def done(machine: Machine, *command: str, timeout: float = 300, good: tuple[int,
     print(f"$ {' '.join(command)[:100]}  # {time.monotonic() - began:.1f} s\n{said[-90000:]}")
     assert ended.returncode in good, f"{command}: {ended.returncode}: {said[-6000:]}"
     return said
+
+
+def start_service(machine: Machine) -> None:
+    """Start the agent's service, which runs at once; that has ended then, and so nothing changes beside a test."""
+    done(machine, "sh", "-ec", _SERVICE, timeout=180)
 
 
 def pasting(machine: Machine, before: str = "") -> Reader:
