@@ -18,6 +18,13 @@ _REMEDIES = {
     errno.EACCES: "run this as the user who owns it",
     errno.EPERM: "run this as the user who owns it",
     errno.EIO: "check the disk; the kernel's log says more",
+    errno.EMFILE: "raise the limit on open files (ulimit -n, or LimitNOFILE= of the unit)",
+    errno.ENFILE: "raise the machine's limit on open files (sysctl fs.file-max)",
+    errno.ENOMEM: "end other programs, or give the machine more memory",
+    errno.ESTALE: "mount that file system again",
+    **dict.fromkeys(
+        (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG), "correct the path in the configuration"
+    ),
 }
 
 

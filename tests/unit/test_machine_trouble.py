@@ -66,6 +66,10 @@ def test_errors_of_the_system_are_told_in_words() -> None:
             "/x\\udcff: Permission denied; run this as the user who owns it",
         ),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; make room"),
+        (
+            NotADirectoryError(errno.ENOTDIR, "Not a directory", "/etc/passwd/store"),
+            "/etc/passwd/store: Not a directory; correct the path in the configuration",
+        ),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "/a\nb"), "/a\\nb: No such file or directory"),
         (OSError("the answer is too long"), "the answer is too long"),
         (TimeoutError("timed out"), "timed out"),
