@@ -30,6 +30,11 @@ BASE_MODULES = (
 """Modules that the packages bring, besides `modules` beside the environments (basemodulepath's default)."""
 
 
+def base_modules(settings: Settings) -> tuple[Path, ...]:
+    """Return the directories of modules that every environment has: Puppet's default basemodulepath."""
+    return settings.branches.environments.parent / "modules", *BASE_MODULES
+
+
 class Environments:
     """The environments below one or more directories."""
 
@@ -48,9 +53,8 @@ class Environments:
     @classmethod
     def of(cls, settings: Settings) -> Environments:
         """Return those that the branch manager's settings name, with Puppet's default modules."""
-        place = settings.branches.environments
         shown = partial(shows, rules=Rules(settings.branches.rules), domains=settings.domains)
-        return cls((place,), (place.parent / "modules", *BASE_MODULES), shown)
+        return cls((settings.branches.environments,), base_modules(settings), shown)
 
     @classmethod
     def printed(cls, settings: Mapping[str, str]) -> Environments:
