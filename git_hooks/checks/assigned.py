@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,25 +54,32 @@ def check(tree: Tree) -> Iterator[Problem]:
     if site.assigned is None or tree.environments is None or tree.settings.pushes.assigned == "off":
         return
     try:
-        before, now = tree.environments()
-        differing = differences(before, now)
-        if not differing:
-            return
-        nodes = site.assigned()
-        yield from problems(differing, before, now, nodes, site)
+        yield from _found(tree.environments, site, site.assigned)
     except ToolkitError as error:
         if words := site.unknown(f"whether nodes are assigned classes or parameters that go: {error}"):
             yield Problem("", words)
+
+
+def _found(
+    environments: Callable[[], tuple[Environment, Environment]], site: Site, assigned: Callable[[], Sequence[Assigned]]
+) -> Iterator[Problem]:
+    """Yield what nodes would miss; raise `ToolkitError` if that cannot be told, and there are nodes."""
+    before, now = environments()
+    try:
+        differing = differences(before, now)
+    except ToolkitError:
+        if any(node.classes for node in assigned()):
+            raise
+        return
+    if differing:
+        yield from problems(differing, before, now, assigned(), site)
 
 
 def problems(
     differing: Differences, before: Environment, now: Environment, nodes: Sequence[Assigned], site: Site
 ) -> Iterator[Problem]:
     """Yield what nodes have of `before` and would miss in `now`; raise `ToolkitError` if that cannot be told."""
-    users: dict[str, list[Assigned]] = defaultdict(list)
-    for node in nodes:
-        for name in node.classes:
-            users[name].append(node)
+    users = _users(nodes)
     moved = sorted(name for name in users if name.partition("::")[0] in differing.elsewhere)
     more, unseen = losses_of(moved, before, now)
     for name, one in {**differing.unseen, **unseen}.items():
@@ -83,45 +90,59 @@ def problems(
     changed: list[_Set] = []
     for loss in dict.fromkeys(losses):
         having = users.get(loss.name, [])
-        if not having:
-            continue
         if loss.parameter is None:
-            yield _gone(loss, [node.certname for node in having])
-            continue
-        name = loss.parameter.name
-        setting = [node for node in having if name in node.classes[loss.name]]
-        if not setting:
-            continue
-        if loss.later is None:
-            yield _not_there(loss, loss.parameter, [node.certname for node in setting])
+            if having:
+                yield _gone(loss, [node.certname for node in having])
+        elif loss.later is None:
+            setting = [node.certname for node in having if loss.parameter.name in node.classes[loss.name]]
+            if setting:
+                yield _not_there(loss, loss.parameter, setting)
         else:
-            changed += _values(loss, name, setting)
+            changed += _values(loss, having)
     yield from _retyped(changed, before, now, site)
 
 
-def lacking(now: Environment, nodes: Sequence[Assigned]) -> Iterator[str]:
-    """Yield the assigned classes and set parameters that an environment does not have, whatever it had before."""
-    users: dict[str, list[Assigned]] = defaultdict(list)
-    for node in nodes:
-        for name in node.classes:
-            users[name].append(node)
+def lacking(now: Environment, nodes: Sequence[Assigned], read: Read) -> Iterator[str]:
+    """Yield what nodes are assigned and do not have in an environment, whatever there was before."""
+    losses: list[Loss] = []
+    users = _users(nodes)
     for name, having in sorted(users.items()):
         found = now.find(name)
         if found is None:
-            yield f"there is no class {name}, which is assigned to {_nodes([one.certname for one in having])}"
+            yield f"there is no class {name}, which is assigned to {_nodes(one.certname for one in having)}"
         elif isinstance(found, Standing):
-            known = {one.name for one in found.definition.parameters}
-            for parameter in sorted({each for one in having for each in one.classes[name]} - known):
-                setting = [one.certname for one in having if parameter in one.classes[name]]
-                yield f"class {name} has no parameter {parameter}, which is set for {_nodes(setting)}"
+            for parameter in sorted({each for one in having for each in one.classes[name]}):
+                there = found.definition.parameter(parameter)
+                if there is None:
+                    setting = _nodes(one.certname for one in having if parameter in one.classes[name])
+                    yield f"class {name} has no parameter {parameter}, which is set for {setting}"
+                else:
+                    losses.append(Loss(name, found, found, there))
+    values = [one for loss in losses for one in _values(loss, users[loss.name])]
+    for one, said in zip(values, _judged(now, [(one.loss.later, one.value) for one in values], read), strict=True):
+        if said.valid is False and one.loss.later is not None:
+            kind = one.loss.later.type
+            yield f"{_told(one.loss)} is {kind}, and the value that is set for {_nodes(one.nodes)} is not valid"
 
 
-def _values(loss: Loss, name: str, setting: Iterable[Assigned]) -> Iterator[_Set]:
+def _users(nodes: Iterable[Assigned]) -> dict[str, list[Assigned]]:
+    """Return the nodes that have each class."""
+    found: dict[str, list[Assigned]] = defaultdict(list)
+    for node in nodes:
+        for name in node.classes:
+            found[name].append(node)
+    return found
+
+
+def _values(loss: Loss, having: Iterable[Assigned]) -> Iterator[_Set]:
+    """Yield the values that nodes which have a class have set for its parameter."""
+    parameter, later = loss.parameter, loss.later
     values: dict[str, tuple[Value, list[str]]] = {}
-    for node in setting:
-        value = node.classes[loss.name][name]
-        values.setdefault(repr(value), (value, []))[1].append(node.certname)
-    later = loss.later
+    for node in having:
+        given = node.classes[loss.name]
+        if parameter is not None and parameter.name in given:
+            value = given[parameter.name]
+            values.setdefault(repr(value), (value, []))[1].append(node.certname)
     for value, nodes in values.values():
         # Puppet takes the default where null is set, if there is one.
         if value is not None or later is None or later.default is None:

@@ -162,9 +162,14 @@ class Environment:
         return tuple(Standing(one.path, each) for one in files for each in self.defined(one))
 
     @cached_property
+    def manifest(self) -> Found | None:
+        """The file or directory of the environment's own manifests."""
+        return self.sight.at(conf.manifest(self._conf))
+
+    @cached_property
     def own_files(self) -> Mapping[str, Found]:
         """The environment's own manifests, by path."""
-        there = self.sight.at(conf.manifest(self._conf))
+        there = self.manifest
         if there is None:
             return {}
         found = [there] if there.is_file else [one for _, one in self.sight.below(there, ".pp")]

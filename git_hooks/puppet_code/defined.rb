@@ -53,7 +53,10 @@ module Defined
       front = front.is_a?(Model::AccessExpression) ? front.left_expr : front.functor_expr.left_expr
       first = front.offset if front.offset < first
     end
-    bounded(node.locator.extract_text(first, last - first).to_s.scrub.strip, LONGEST_TYPE)
+    text = node.locator.extract_text(first, last - first).to_s.scrub.strip
+    # Of `.name()` the model says that it ends at the first bracket.
+    text += ')' if text.end_with?('(') && node.locator.extract_text(last, 64).to_s.scrub.lstrip.start_with?(')')
+    bounded(text, LONGEST_TYPE)
   end
 
   def bounded(text, most)
