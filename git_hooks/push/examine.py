@@ -134,7 +134,8 @@ class Examination:
         from git_hooks.index.opening import environments
         from git_hooks.index.sight import Sight
 
-        old, new = (Sight(tree, self._objects.raw_tree, self._objects.content) for tree in (before, now))
+        entries = cache(self._objects.raw_tree)  # most of the two trees is the same
+        old, new = (Sight(tree, entries, self._objects.content) for tree in (before, now))
         return environments(self._settings, old, new, self._code.read, self._settings.branches.environments / name)
 
     def _of_tree(
