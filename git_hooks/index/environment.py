@@ -33,6 +33,8 @@ from git_hooks.repository.trees import DIRECTORY, LINK, SUBMODULE, join, object_
 
 LONGEST = 1 << 20
 """Bytes of one file that are read."""
+_MOST = 5000
+"""So many directories one part of a modulepath may mean."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _TYPES = re.compile(r"(?<![\w:])(?:::)?[A-Z]\w*(?:::[A-Z]\w*)*", re.ASCII)
 
@@ -114,7 +116,7 @@ class Environment:
                 found = self._in_file(module, f"manifests/{'/'.join(rest[:number]) or 'init'}.pp", CLASS, name)
                 if found is not None:
                     return found
-        found = next((one for one in self.own if one.definition.kind == CLASS and one.definition.name == name), None)
+        found = self._in_own(CLASS, name)
         return _unfetched(head) if found is None and module is not None and module.unseen else found
 
     def type(self, name: str) -> Standing | Unseen | None:
@@ -128,7 +130,7 @@ class Environment:
                 return _unfetched(head)
             if self._has(module, f"lib/puppet/datatypes/{'/'.join(rest)}.rb"):
                 return Unseen("it is written in Ruby, which is not run for this")
-        return next((one for one in self.own if one.definition.kind == TYPE and _is(one.definition, name)), None)
+        return self._in_own(TYPE, name)
 
     def types_in(self, text: str) -> Mapping[str, Standing | Unseen | None]:
         """Return the types that the text of a type names, those that these stand for too, by name in small letters.
@@ -154,12 +156,6 @@ class Environment:
             for module in self._in_part(part):
                 found.setdefault(module.name, module)
         return found
-
-    @cached_property
-    def own(self) -> tuple[Standing, ...]:
-        """What the environment's own manifests define."""
-        files = (self.own_files[path] for path in sorted(self.own_files))
-        return tuple(Standing(one.path, each) for one in files for each in self.defined(one))
 
     @cached_property
     def manifest(self) -> Found | None:
@@ -222,6 +218,8 @@ class Environment:
                 for name in sorted(self.sight.inside(one.entry.id))
                 if fnmatchcase(name, word) and not (name.startswith(".") and not word.startswith("."))
             ]
+            if len(found) > _MOST:
+                raise Unread(f"{pattern[:80]} in its modulepath means more than {_MOST} directories", where=conf.NAME)
         yield from found
 
     def _in_file(self, module: Module, path: str, kind: str, name: str) -> Standing | None:
@@ -235,6 +233,18 @@ class Environment:
         else:
             return None
         return next((Standing(where, one) for one in defined if one.kind == kind and _is(one, name)), None)
+
+    def _in_own(self, kind: str, name: str) -> Standing | None:
+        word = name.rpartition("::")[2].encode()
+        for path in sorted(self.own_files):
+            file = self.own_files[path]
+            # There may be thousands of them, for as many nodes; without the word there is no need to read one.
+            content = self.sight.content(file.entry, LONGEST)
+            if content is None or word in content.lower():
+                for one in self.defined(file):
+                    if one.kind == kind and _is(one, name):
+                        return Standing(path, one)
+        return None
 
     def _has(self, module: Module, path: str) -> bool:
         if module.tree is not None:

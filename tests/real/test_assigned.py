@@ -20,6 +20,9 @@ from enc.terms.environments import Place, Rules
 from enc.terms.names import BranchName, Certname, EnvironmentName
 from git_hooks.branches.usage import Usage
 from git_hooks.cli import main
+from git_hooks.puppet_code.calls import Kind
+from git_hooks.puppet_code.definitions import question
+from git_hooks.puppet_code.worker import Worker
 from git_hooks.push.examine import Examination
 from git_hooks.push.incoming import Incoming
 from tests.real.conftest import SlapdMaker
@@ -171,6 +174,30 @@ def test_nothing_is_asked_about_nodes_where_no_class_goes(tmp_path: Path) -> Non
     more = {INIT: "class a($x = 2, $y = 3) { notify { 'x': } }", "modules/a/manifests/n.pp": "class a::n { }"}
     new = site.bare.commit("project/red", nested(more), parent=old)
     assert site.look(old, new) == ((), {})
+
+
+def test_a_type_that_takes_for_ever_is_not_judged() -> None:
+    worker = Worker()
+    try:
+        asked = question({}, [("Pattern[/^(a|a)*$/]", "a" * 40 + "!")])
+        late = worker.read("1", Kind.JUDGED, lambda: asked, 0.3)
+        assert late.late and not late.judged and "takes Puppet's parser more than 0.3 s" in late.fault
+        asked = question({"a::t": "Array[A::T]"}, [("A::T", [[[]]]), ("A::T", [1]), ("Integer", True), ("$x", 1)])
+        judged = worker.read("2", Kind.JUDGED, lambda: asked).judged
+        assert [one.valid for one in judged] == [True, False, False, None]
+    finally:
+        worker.close()
+
+
+def test_a_modulepath_that_means_everything_many_times_over_is_not_followed(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.assign({"web1.example.org": {"a": {}}})
+    old = site.bare.commit("project/red", nested({INIT: "class a($x) { }"}))
+    wide = {INIT: "class a($x) { }", "environment.conf": f"modulepath = {'/'.join('*' * 8)}:modules\n"}
+    loops = {f"modules/b/l{number}": "-> ." for number in range(9)}
+    new = site.bare.commit("project/red", nested({**wide, **loops}), parent=old)
+    said, noted = site.look(old, new)
+    assert not said and "in its modulepath means more than 5000 directories" in str(noted)
 
 
 def test_switched_off(tmp_path: Path) -> None:
