@@ -117,7 +117,7 @@ module Defined
     type = Types::TypeParser.singleton.parse(text, loader)
     return [nil, loader.unknown] unless loader.unknown.empty?
     [type.instance?(value) ? true : false, []]
-  rescue Puppet::Error, ArgumentError, RegexpError
+  rescue Puppet::Error, ArgumentError, RegexpError, SystemStackError # types that stand for themselves, too
     [nil, []]
   end
 
