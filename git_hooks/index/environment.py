@@ -18,7 +18,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
 from pathlib import Path
@@ -106,6 +105,8 @@ class Environment:
         self._base = base
         self._fetched = fetched
         self._known: dict[str, tuple[Definition, ...]] = {}
+        self._closed: list[Path] = []
+        """Directories of modules that this account may not look into."""
 
     def find(self, name: str) -> Standing | Unseen | None:
         """Return the class that Puppet finds by this name (in small letters, without `::` before it)."""
@@ -117,7 +118,9 @@ class Environment:
                 if found is not None:
                     return found
         found = self._in_own(CLASS, name)
-        return _unfetched(head) if found is None and module is not None and module.unseen else found
+        if found is None and module is not None and module.unseen:
+            return _unfetched(head)
+        return self._perhaps(module) if found is None else found
 
     def type(self, name: str) -> Standing | Unseen | None:
         """Return the alias of this name (in small letters)."""
@@ -130,7 +133,7 @@ class Environment:
                 return _unfetched(head)
             if self._has(module, f"lib/puppet/datatypes/{'/'.join(rest)}.rb"):
                 return Unseen("it is written in Ruby, which is not run for this")
-        return self._in_own(TYPE, name)
+        return self._in_own(TYPE, name) or self._perhaps(module)
 
     def types_in(self, text: str) -> Mapping[str, Standing | Unseen | None]:
         """Return the types that the text of a type names, those that these stand for too, by name in small letters.
@@ -183,7 +186,12 @@ class Environment:
     def _in_part(self, part: str) -> Iterator[Module]:
         if part == conf.BASE or part.startswith("/"):
             for place in self._base if part == conf.BASE else (Path(part),):
-                yield from _on_disk(place)
+                try:
+                    yield from _on_disk(place)
+                except PermissionError:
+                    self._closed.append(place)
+                except OSError:  # it is not there: no module is
+                    continue
             return
         for path in self._globbed(part):
             there = self.sight.at(path)
@@ -233,6 +241,12 @@ class Environment:
         else:
             return None
         return next((Standing(where, one) for one in defined if one.kind == kind and _is(one, name)), None)
+
+    def _perhaps(self, module: Module | None) -> Unseen | None:
+        """Return why something may be there though it was not found."""
+        if module is None and self._closed:
+            return Unseen(f"{self._closed[0]} cannot be looked into by this account")
+        return None
 
     def _in_own(self, kind: str, name: str) -> Standing | None:
         word = name.rpartition("::")[2].encode()
@@ -297,7 +311,6 @@ def _is(definition: Definition, name: str) -> bool:
 
 
 def _on_disk(place: Path) -> Iterator[Module]:
-    with suppress(OSError):
-        for entry in sorted(os.scandir(place), key=lambda one: one.name):
-            if _NAME.fullmatch(entry.name) and entry.is_dir():
-                yield Module(entry.name, None, Path(entry.path))
+    for entry in sorted(os.scandir(place), key=lambda one: one.name):
+        if _NAME.fullmatch(entry.name) and entry.is_dir():
+            yield Module(entry.name, None, Path(entry.path))

@@ -20,7 +20,9 @@ from enc.terms.environments import Place, Rules
 from enc.terms.names import BranchName, Certname, EnvironmentName
 from git_hooks.branches.usage import Usage
 from git_hooks.cli import main
-from git_hooks.puppet_code.calls import Kind
+from git_hooks.index.environment import Environment, Unseen
+from git_hooks.index.sight import Sight
+from git_hooks.puppet_code.calls import Kind, Reading
 from git_hooks.puppet_code.definitions import question
 from git_hooks.puppet_code.worker import Worker
 from git_hooks.push.examine import Examination
@@ -198,6 +200,20 @@ def test_a_modulepath_that_means_everything_many_times_over_is_not_followed(tmp_
     new = site.bare.commit("project/red", nested({**wide, **loops}), parent=old)
     said, noted = site.look(old, new)
     assert not said and "in its modulepath means more than 5000 directories" in str(noted)
+
+
+def test_what_this_account_may_not_look_into_may_have_the_class(tmp_path: Path) -> None:
+    """A site's private modules are often closed to the branch manager's account."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    there = Environment(Sight("none", lambda _: (), lambda *_: None), lambda *_: Reading(), (closed,))
+    os.seteuid(65534)
+    try:
+        found = there.find("a::b")
+    finally:
+        os.seteuid(0)
+    assert isinstance(found, Unseen) and found.why == f"{closed} cannot be looked into by this account"
+    assert Environment(there.sight, lambda *_: Reading(), (closed,)).find("a::b") is None
 
 
 def test_switched_off(tmp_path: Path) -> None:
