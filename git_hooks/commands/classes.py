@@ -10,7 +10,7 @@ from typing import Any
 from enc.commands.call import Call, json_option
 from enc.terms.counted import counted
 from enc.terms.environments import Rules
-from enc.terms.errors import ExitStatus, NotFound
+from enc.terms.errors import ExitStatus, NotFound, one_line
 from enc.terms.names import BranchName
 from enc.terms.nearest import meant
 from git_hooks.index import documentation
@@ -58,7 +58,8 @@ def run(call: Call) -> int:
         "unread": [{"path": path, "why": why} for path, why in found.faults.items()],
         "unseen": list(found.unseen),
     }
-    call.show_lines(document, lines, f"the environment of {branch} has none")
+    # What stands in comments and defaults anybody may have pushed, and a terminal obeys much.
+    call.show_lines(document, [*map(one_line, lines)], f"the environment of {branch} has none")
     for path, why in found.faults.items():
         call.say(f"{path} is left out: {why}")
     if found.unseen:

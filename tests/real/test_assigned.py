@@ -268,7 +268,7 @@ def test_pushes_and_rollbacks_as_their_people_see_them(
 def test_the_classes_of_a_branch_are_shown(slapd: Slapd, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     site = ManagedRepository(tmp_path / "site", slapd)
     code = {
-        "modules/a/manifests/init.pp": "# @summary Does a\n#\n# More.\n# @param x sets\n#   x\nclass a(\n"
+        "modules/a/manifests/init.pp": "# @summary Does a\n#\n# More\x1b[2J.\n# @param x sets\n#   x\nclass a(\n"
         "  Optional[String] $x = undef,\n  $y,\n) inherits a::params { }\n",
         "modules/a/manifests/broken.pp": "class a::broken {",
         "modules/a/types/port.pp": "type A::Port = Integer[0, 9]",
@@ -285,7 +285,7 @@ def test_the_classes_of_a_branch_are_shown(slapd: Slapd, tmp_path: Path, capsys:
     assert classes("project/red") == (0, wanted, broken)
     whole = """class a (modules/a/manifests/init.pp:6)
   Does a
-  More.
+  More\\x1b[2J.
   inherits a::params
   x: Optional[String], default undef
     sets
