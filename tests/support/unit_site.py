@@ -170,7 +170,6 @@ run branch-manager status test
 run branch-manager verify
 run branch-manager verify-store
 run branch-manager audit-code
-run branch-manager classes test
 run branch-manager init --dry-run
 run branch-manager deploy --dry-run
 run branch-manager deploy --gone --dry-run
