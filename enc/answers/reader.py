@@ -159,22 +159,28 @@ def classes_of(lines: str) -> dict[str, dict[str, Value]]:
     found: dict[str, dict[str, Value]] = {}
     if lines.strip() in ("", "{}"):
         return found
-    with suppress(ValueError, RecursionError):
+    with suppress(ValueError, TypeError, RecursionError):
         for line in lines.split("\n"):
             found |= json.loads("{" + _ESCAPED.sub(_as_json, line) + "}")
-        return found
+        return {name: _parameters(given) for name, given in found.items()}
     import yaml  # here: hardly any answer needs it
 
     try:
         # Their own keys stand in quotes, so nothing but what was written there is made of them.
         read = yaml.load(f"classes:\n{lines}\n", Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-        return {str(name): dict(given or {}) for name, given in read["classes"].items()}
+        return {str(name): _parameters(given) for name, given in read["classes"].items()}
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise Unreadable("the classes of an answer cannot be read; the follower writes it anew") from error
 
 
 class Unreadable(ToolkitError):
     """An answer on disk that is not as the follower writes it."""
+
+
+def _parameters(given: object) -> dict[str, Value]:
+    if not isinstance(given, dict):
+        raise TypeError(given)
+    return given
 
 
 def _as_json(found: re.Match[str]) -> str:
