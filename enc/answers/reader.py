@@ -22,11 +22,16 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from enc.answers.layout import CLOCK_TOLERANCE, FRESH, Contact, Layout
+from enc.terms.errors import ToolkitError
 from enc.terms.names import Certname
+
+if TYPE_CHECKING:
+    from enc.classify.model import Value
 
 DEFAULT_NODE = "default"
 _AGE_FOLLOWS = '"age":'
@@ -135,3 +140,50 @@ def said_by(text: str) -> Said | None:
     line = _ENVIRONMENT.search(rest)
     environments = () if line is None else tuple(name for name in line.groups() if name is not None)
     return Said(project, labels, environments)
+
+
+_ESCAPED = re.compile(r"\\(?:x([0-9A-F]{2})|U([0-9A-F]{8})|.)")
+
+
+def classes_in(text: str) -> str:
+    """Return the lines of an answer's text that say its classes: nodes with the same ones have the same lines."""
+    _, mark, rest = text.partition("\nclasses:")
+    return rest.partition("\nparameters:")[0].strip("\n") if mark else ""
+
+
+def classes_of(lines: str) -> dict[str, dict[str, Value]]:
+    """Return the classes that these lines (`classes_in`) say, with their parameters; raise `Unreadable`.
+
+    They are our own text (enc/classify/render.py), which is JSON but for rare things; those are left to YAML's reader.
+    """
+    found: dict[str, dict[str, Value]] = {}
+    if lines.strip() in ("", "{}"):
+        return found
+    with suppress(ValueError, TypeError, RecursionError):
+        for line in lines.split("\n"):
+            found |= json.loads("{" + _ESCAPED.sub(_as_json, line) + "}")
+        return {name: _parameters(given) for name, given in found.items()}
+    import yaml  # here: hardly any answer needs it
+
+    try:
+        # Their own keys stand in quotes, so nothing but what was written there is made of them.
+        read = yaml.load(f"classes:\n{lines}\n", Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        return {str(name): _parameters(given) for name, given in read["classes"].items()}
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise Unreadable("the classes of an answer cannot be read; the follower writes it anew") from error
+
+
+class Unreadable(ToolkitError):
+    """An answer on disk that is not as the follower writes it."""
+
+
+def _parameters(given: object) -> dict[str, Value]:
+    if not isinstance(given, dict):
+        raise TypeError(given)
+    return given
+
+
+def _as_json(found: re.Match[str]) -> str:
+    if found[1]:
+        return f"\\u00{found[1]}"
+    return json.dumps(chr(int(found[2], 16)))[1:-1] if found[2] else found[0]

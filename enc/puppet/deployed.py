@@ -10,8 +10,9 @@ not seen. Nothing here decides: a later push may bring what is missing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 
 from enc.rights.domains import shows
@@ -28,6 +29,11 @@ BASE_MODULES = (
     Path("/usr/share/puppet/modules"),
 )
 """Modules that the packages bring, besides `modules` beside the environments (basemodulepath's default)."""
+
+
+def base_modules(settings: Settings) -> tuple[Path, ...]:
+    """Return the directories of modules that every environment has: Puppet's default basemodulepath."""
+    return settings.branches.environments.parent / "modules", *BASE_MODULES
 
 
 class Environments:
@@ -48,9 +54,8 @@ class Environments:
     @classmethod
     def of(cls, settings: Settings) -> Environments:
         """Return those that the branch manager's settings name, with Puppet's default modules."""
-        place = settings.branches.environments
         shown = partial(shows, rules=Rules(settings.branches.rules), domains=settings.domains)
-        return cls((place,), (place.parent / "modules", *BASE_MODULES), shown)
+        return cls((settings.branches.environments,), base_modules(settings), shown)
 
     @classmethod
     def printed(cls, settings: Mapping[str, str]) -> Environments:
@@ -87,6 +92,21 @@ class Environment:
         if name not in self._seen:
             self._seen[name] = self._has(name)
         return self._seen[name]
+
+    def alike(self, name: ClassName) -> Iterator[str]:
+        """Yield the classes that somebody may have meant, as names of files tell: those of its module, else modules."""
+        module = name.partition("::")[0]
+        manifests = next((one for one in self._manifests(module) if _is_directory(one)), None)
+        if manifests is None:
+            for directory in self._modulepath or ():
+                yield from (place.parent.parent.name for place in directory.glob("*/manifests/init.pp"))
+            return
+        for file in islice(manifests.rglob("*.pp"), _MOST_MANIFESTS):
+            words = file.relative_to(manifests).with_suffix("").parts
+            yield "::".join((module, *(words if words != ("init",) else ())))
+
+    def _manifests(self, module: str) -> Iterator[Path]:
+        yield from (directory / module / "manifests" for directory in self._modulepath or ())
 
     def _has(self, name: ClassName) -> bool | None:
         modules = self._modulepath

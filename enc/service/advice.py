@@ -19,6 +19,7 @@ from enc.service.effect import Effect
 from enc.settings import Settings
 from enc.terms.errors import one_line
 from enc.terms.names import ClassName, EnvironmentName, ProjectName
+from enc.terms.nearest import meant
 from enc.terms.puppet_names import environment_fault, hidden_by, unreadable
 from enc.terms.record import Record
 
@@ -97,6 +98,7 @@ def on_classes(names: Sequence[ClassName], environment: EnvironmentName, places:
             yield (
                 f"class {name}: no file found for it in environment {environment} (neither in its modules nor in "
                 "its own manifests); nodes with this class get no catalog until a push adds it"
+                f"{meant(name, where.alike(name))}"
             )
 
 

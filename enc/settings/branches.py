@@ -294,6 +294,9 @@ class PushSettings(Section):
     /etc/puppet/private/modules. A project's branch may name those that a branch of no project names."""
     syntax: Literal["check", "off"] = "check"
     """Whether a push is refused if it brings Puppet code, templates, Ruby or data that Puppet cannot parse."""
+    assigned: Literal["check", "off"] = "check"
+    """Whether a push is refused if nodes are assigned a class that it removes, or have a parameter set that it removes
+    or whose new type does not take the value."""
     require_checks: tuple[str, ...] = ()
     """Branches, such as production or project/* (`*` matches anything), on which a push is refused if a file could not
     be checked, for example because this machine has no Puppet or the file is too large. On other branches the push is

@@ -15,14 +15,19 @@ import os
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from enc.answers.reader import classes_in, classes_of
 from enc.programs.machine_trouble import told
 from enc.terms.errors import DirectoryRefused, DirectoryUnreachable, ToolkitError
 from enc.terms.names import Certname, EnvironmentName
+from git_hooks.index.assigned import Assigned
 
 if TYPE_CHECKING:
+    from enc.classify.model import Value
+    from enc.service.survey import Row
     from enc.settings import Settings
 
 _BEHIND = 30
@@ -33,6 +38,9 @@ _HEAD = 8192
 
 _SETTLED = 0.1
 """Seconds after which a directory's time tells whether it changed since (its clock ticks every few milliseconds)."""
+
+_REMEMBERED = 10_000
+"""So many different sets of classes are remembered."""
 
 _MARK = b'\nenvironment: "'
 
@@ -50,6 +58,9 @@ class Usage:
         self._root = str(settings.answers.directory)
         self._stamps: tuple[int, ...] = ()
         self._files: dict[str, tuple[int, str]] = {}
+        self._classes: dict[str, tuple[int, Mapping[str, Mapping[str, Value]]]] = {}
+        self._said: dict[str, Mapping[str, Mapping[str, Value]]] = {}
+        """By the lines that say them: many nodes have the same."""
         self._lock = threading.Lock()
 
     def nodes(self, environment: EnvironmentName) -> tuple[Certname, ...]:
@@ -87,6 +98,39 @@ class Usage:
         except UsageUnknown:
             return self._ask(environment)
 
+    def assigned(self, environment: EnvironmentName) -> tuple[Assigned, ...]:
+        """Return what the nodes in `environment` are assigned, from LDAP if need be; raise `UsageUnknown`."""
+        try:
+            names = self.nodes(environment)
+            return tuple(Assigned(name, self._classes_of(name)) for name in names)
+        except (UsageUnknown, FileNotFoundError):  # another domain's node has no answer here
+            return tuple(
+                Assigned(row.certname, {_normal(name): given for name, given in row.classification.classes.items()})
+                for row in self._rows(environment)
+                if row.classification is not None
+            )
+        except (OSError, ToolkitError) as error:
+            why = told(error) if isinstance(error, OSError) else str(error)
+            raise UsageUnknown(f"the answers cannot be read: {why}") from error
+
+    def _classes_of(self, name: Certname) -> Mapping[str, Mapping[str, Value]]:
+        with self._lock:
+            stamp = self._files[name][0]
+            known = self._classes.get(name)
+            if known is not None and known[0] == stamp:
+                return known[1]
+        with open(f"{self._root}/nodes/{name}.yaml", encoding="utf-8", errors="replace") as stream:
+            lines = classes_in(stream.read())
+        with self._lock:
+            if lines not in self._said:
+                if len(self._said) > _REMEMBERED:
+                    self._said.clear()
+                self._said[lines] = {_normal(one): given for one, given in classes_of(lines).items()}
+            self._classes[name] = stamp, self._said[lines]
+            if len(self._classes) > 2 * len(self._files):
+                self._classes = {one: said for one, said in self._classes.items() if one in self._files}
+            return self._said[lines]
+
     def _read(self) -> None:
         # What another domain's server answers is a refusal here, which says the environment, too.
         directories = (f"{self._root}/refused", f"{self._root}/nodes")
@@ -111,8 +155,11 @@ class Usage:
         self._stamps = stamps if settled else ()
 
     def _ask(self, environment: EnvironmentName) -> tuple[Certname, ...]:
+        return tuple(row.certname for row in self._rows(environment))
+
+    def _rows(self, environment: EnvironmentName) -> tuple[Row, ...]:
         from enc.directory.ldap_store import LdapSource
-        from enc.service.survey import Row, Snapshot, rows
+        from enc.service.survey import Snapshot, rows
 
         def uses(row: Row) -> bool:
             said = row.classification
@@ -121,10 +168,14 @@ class Usage:
 
         try:
             with LdapSource(self._settings) as source:
-                found = rows(Snapshot(source, self._settings), self._settings, uses, time.time())
-                return tuple(row.certname for row in found)
+                return tuple(rows(Snapshot(source, self._settings), self._settings, uses, time.time()))
         except (DirectoryUnreachable, DirectoryRefused) as error:
             raise UsageUnknown(f"the follower is not running here, and LDAP cannot be queried: {error}") from error
+
+
+def _normal(name: str) -> str:
+    """Return a class name as Puppet finds it."""
+    return name.removeprefix("::").lower()
 
 
 def _environment(path: str) -> str:

@@ -7,7 +7,18 @@ a forge, Gerrit) is held to this table; nothing else knows a single check.
 
 from __future__ import annotations
 
-from git_hooks.checks import environment_conf, links, modules, names, puppetfile, server_code, sizes, submodules, syntax
+from git_hooks.checks import (
+    assigned,
+    environment_conf,
+    links,
+    modules,
+    names,
+    puppetfile,
+    server_code,
+    sizes,
+    submodules,
+    syntax,
+)
 from git_hooks.checks.look import Check
 
 CHECKS: tuple[Check, ...] = (
@@ -21,5 +32,6 @@ CHECKS: tuple[Check, ...] = (
     Check(file=syntax.check, reads=syntax.reads),
     Check(tree=puppetfile.beside),
     Check(tree=modules.check),
+    Check(tree=assigned.check),
 )
 """All checks. What is wrong with a directory is told first, then what is wrong with files in it, in this order."""

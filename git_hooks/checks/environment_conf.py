@@ -15,9 +15,9 @@ import re
 from collections.abc import Collection, Iterator
 
 from git_hooks.checks.look import File, Problem
+from git_hooks.index.conf import LONGEST, NAME, directory, settings, unquoted
 from git_hooks.repository.trees import FILE, PROGRAM
 
-NAME = "environment.conf"
 KNOWN = (
     "modulepath",
     "manifest",
@@ -29,12 +29,6 @@ KNOWN = (
 )
 OUR_PROGRAMS = ("/usr/bin/puppetmaster-config-version", "/usr/local/bin/puppetmaster-config-version")
 """Programs of the toolkit that a config_version may name; any other outside the tree is refused."""
-LONGEST = 65_536
-"""Bytes of it."""
-
-_LINE = r"\s*(\w+)\s*=(.*)"
-_BLANKS = " \t\r\f\v"
-"""What Ruby takes off the ends of a value. Not a part of the pattern: it would try each blank of a long line anew."""
 
 _PATH = r"(?:\./)?[A-Za-z0-9_+-][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)*/?|\./?"
 _GLOB = r"(?:\./)?[A-Za-z0-9_*+-][A-Za-z0-9_.*+-]*(?:/[A-Za-z0-9_*+-][A-Za-z0-9_.*+-]*)*/?|\./?"
@@ -77,7 +71,7 @@ def problems(content: bytes, allowed: Collection[str] = ()) -> Iterator[str]:
     except UnicodeDecodeError:
         yield "is not UTF-8"
         return
-    for number, key, value in _settings(text):
+    for number, key, value in settings(text):
         what = _wrong(key, value, allowed) if key else "is neither KEY = VALUE nor a comment (sections are not allowed)"
         if what:
             yield f"line {number} {what}"
@@ -85,8 +79,8 @@ def problems(content: bytes, allowed: Collection[str] = ()) -> Iterator[str]:
 
 def server_code(content: bytes) -> Iterator[str]:
     """Yield what of a sound environment.conf lets the tree decide what runs on the master."""
-    for number, key, value in _settings(content.decode("utf-8", "replace")):
-        if key == "config_version" and (_unquoted(value).split() or [""])[0] not in OUR_PROGRAMS:
+    for number, key, value in settings(content.decode("utf-8", "replace")):
+        if key == "config_version" and (unquoted(value).split() or [""])[0] not in OUR_PROGRAMS:
             yield f"line {number}: a config_version is a program that puppetserver runs; use {OUR_PROGRAMS[0]}"
         elif key == "manifest" and _odd(value):
             yield f"line {number}: a manifest is a directory, or a file whose name ends in .pp"
@@ -94,43 +88,26 @@ def server_code(content: bytes) -> Iterator[str]:
 
 def config_version(content: bytes) -> str:
     """Return the program that an environment.conf names as config_version, without its arguments; empty if none."""
-    found = [value for _, key, value in _settings(content.decode("utf-8", "replace")) if key == "config_version"]
-    words = _unquoted(found[-1]).split() if found else []
+    found = [value for _, key, value in settings(content.decode("utf-8", "replace")) if key == "config_version"]
+    words = unquoted(found[-1]).split() if found else []
     return words[0] if words else ""
 
 
 def modulepath(content: bytes) -> frozenset[str]:
     """Return the directories of an environment.conf's modulepath."""
-    found = [value for _, key, value in _settings(content.decode("utf-8", "replace")) if key == "modulepath"]
-    return frozenset(_directory(part) for value in found for part in value.split(":"))
+    found = [value for _, key, value in settings(content.decode("utf-8", "replace")) if key == "modulepath"]
+    return frozenset(directory(part) for value in found for part in value.split(":"))
 
 
 def manifests(content: bytes) -> tuple[str, ...]:
     """Return the paths in the tree that an environment.conf names as manifest; `manifests` if it names none."""
-    found = [value for _, key, value in _settings(content.decode("utf-8", "replace")) if key == "manifest"]
+    found = [value for _, key, value in settings(content.decode("utf-8", "replace")) if key == "manifest"]
     return tuple("/".join(part for part in one.split("/") if part not in ("", ".")) for one in found) or ("manifests",)
 
 
 def _odd(value: str) -> bool:
-    last = _directory(_unquoted(value)).rsplit("/", 1)[-1]
+    last = directory(unquoted(value)).rsplit("/", 1)[-1]
     return "." in last.removeprefix(".") and not last.endswith(".pp")
-
-
-def _settings(text: str) -> Iterator[tuple[int, str, str]]:
-    """Yield number, key and value of each line that is no comment; the key is empty where it is no setting."""
-    # At line feeds only, as Ruby does: a carriage return in a value must not hide what follows it.
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip() and not line.lstrip().startswith("#"):
-            match = _is(_LINE, line)
-            yield (number, match[1], match[2].strip(_BLANKS)) if match else (number, "", "")
-
-
-def _unquoted(value: str) -> str:
-    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
-
-
-def _directory(part: str) -> str:
-    return part.rstrip("/") or part
 
 
 def _wrong(key: str, value: str, allowed: Collection[str]) -> str:
@@ -138,7 +115,7 @@ def _wrong(key: str, value: str, allowed: Collection[str]) -> str:
         return f"sets {key[:50]}, which is not a setting of environment.conf (known: {', '.join(KNOWN)})"
     if key == "modulepath":
         parts = value.split(":")
-        sound = all(part == _BASE or _directory(part) in allowed or _is(_GLOB, part) for part in parts)
+        sound = all(part == _BASE or directory(part) in allowed or _is(_GLOB, part) for part in parts)
         rule = (
             f"a modulepath may have directories of this tree, {_BASE}, and what the setting pushes.modulepath "
             "allows on operators' branches, joined by ':'"
@@ -147,7 +124,7 @@ def _wrong(key: str, value: str, allowed: Collection[str]) -> str:
         sound = _is(_PATH, value) is not None
         rule = "a manifest must be a file or directory of this tree"
     elif key == "config_version":
-        program, *words = _unquoted(value).split() or [""]
+        program, *words = unquoted(value).split() or [""]
         known = program in OUR_PROGRAMS or _is(_PATH, program) is not None
         sound = known and all(_is(_WORD, word) for word in words)
         rule = (

@@ -13,14 +13,16 @@ came. There are three things to look at, and a check may look at each:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from git_hooks.index.assigned import Assigned
 from git_hooks.puppet_code.calls import Read, Reading
 from git_hooks.repository.trees import FILE, PROGRAM, Entry, depth, join
 
 if TYPE_CHECKING:
     from enc.settings import Settings
+    from git_hooks.index.environment import Environment
 
 At = Callable[[str], Iterable[Entry]]
 """Returns what stands at a path."""
@@ -45,6 +47,13 @@ class Site(NamedTuple):
     """puppetserver gets to see the branch: it becomes an environment. Else it is only read, by people."""
     unchecked: Callable[[str], str] = lambda _: ""
     """Notes that a file was not checked, for the reason given; returns words if it may not come for that."""
+    unknown: Callable[[str], str] = lambda _: ""
+    """The same for what is no single file."""
+    told: Callable[[str], object] = lambda _: None
+    """Notes what nobody can check, whatever the branch requires."""
+    assigned: Callable[[], Sequence[Assigned]] | None = None
+    """Returns what the nodes of the branch's environment are assigned, raises `ToolkitError` if that cannot be told;
+    None: no node has the branch yet."""
     proposed: str = ""
     """What branches are called on which members of this project propose code; empty: there is no place for that."""
 
@@ -125,6 +134,8 @@ class Tree(NamedTuple):
     """Returns what a file or link holds; None: more bytes than this, or it is neither."""
     settings: Settings
     site: Site = OPERATORS
+    environments: Callable[[], tuple[Environment, Environment]] | None = None
+    """Returns what the branch was to Puppet, and what it is to be; None: it is new."""
 
 
 Reads = Callable[[File], int | None]

@@ -12,14 +12,15 @@ from collections.abc import Iterator
 from enc.terms.puppet_names import RESERVED_MODULES
 from git_hooks.checks import environment_conf
 from git_hooks.checks.look import Problem, Tree
+from git_hooks.index import conf as conf_file
 from git_hooks.repository.trees import DIRECTORY, LINK, SUBMODULE, join
 
 
 def check(tree: Tree) -> Iterator[Problem]:
     """Yield them."""
     conf = b""
-    for entry in tree.at(environment_conf.NAME):
-        conf = tree.content(entry, environment_conf.LONGEST) or b""  # if not, one of before there was this check
+    for entry in tree.at(conf_file.NAME):
+        conf = tree.content(entry, conf_file.LONGEST) or b""  # if not, one of before there was this check
     for directory in sorted(environment_conf.modulepath(conf) or {"modules"}):
         for name in RESERVED_MODULES:
             path = join("" if directory == "." else directory.removeprefix("./"), name)

@@ -20,6 +20,7 @@ from functools import partial
 
 from git_hooks.checks import environment_conf
 from git_hooks.checks.look import Check, File, Problem, Site, Tree
+from git_hooks.index import conf as conf_file
 from git_hooks.puppetfile import LONGEST, NAME, sources
 from git_hooks.repository.trees import DIRECTORY, FILE, LINK, PROGRAM, SUBMODULE
 from git_hooks.server_code import faults, places
@@ -79,7 +80,7 @@ def manifest(tree: Tree) -> Iterator[Problem]:
     """Yield what puppetserver would read as a manifest, because environment.conf says so and not its name."""
     if tree.site.own or not tree.site.shown or tree.settings.branches.members_code == "trusted":
         return
-    conf = next((tree.content(entry, environment_conf.LONGEST) for entry in tree.at(environment_conf.NAME)), None)
+    conf = next((tree.content(entry, conf_file.LONGEST) for entry in tree.at(conf_file.NAME)), None)
     for path in environment_conf.manifests(conf or b""):
         parts = path.split("/")
         for end in range(1, len(parts) + 1):

@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "approve": "git_hooks.commands.approve",
     "audit-code": "git_hooks.commands.audit_code",
     "authorized-keys": "git_hooks.commands.authorized_keys",
+    "classes": "git_hooks.commands.classes",
     "completion": "git_hooks.commands.completion",
     "deploy": "git_hooks.commands.deploy",
     "doctor": "git_hooks.commands.doctor",
@@ -43,7 +44,8 @@ COMMANDS: dict[str, str] = {
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "branches and environments": (
-        *("list", "status", "wait", "deploy", "hold", "rollback", "release", "make-branches", "expire", "restore"),
+        *("list", "status", "classes", "wait", "deploy", "hold", "rollback", "release"),
+        *("make-branches", "expire", "restore"),
     ),
     "pushes": ("refusals", "approve", "audit-code", "token"),
     "this installation": ("init", "uninstall", "units", "doctor", "verify", "verify-store", "gc", "completion"),

@@ -6,6 +6,7 @@ EXAMPLES: dict[str, str] = {
     "approve": "approve modules/demo/lib/facter/rack.rb --on review/demo/rack --reason 'read it, T123'",
     "audit-code": "audit-code project/demo",
     "authorized-keys": "authorized-keys alice",
+    "classes": "classes project/demo web::proxy",
     "completion": "completion bash > /etc/bash_completion.d/branch-manager",
     "deploy": "deploy project_demo",
     "doctor": "doctor",

@@ -25,6 +25,7 @@ from enc.programs.elapsed import Count
 from enc.terms.counted import counted
 from enc.terms.names import EnvironmentName
 from git_hooks import puppetfile
+from git_hooks.index.kept import Kept
 from git_hooks.puppetfile import JOINED
 from git_hooks.store.layout import Layout, is_part, is_split
 from git_hooks.store.locks import locked
@@ -101,6 +102,7 @@ class _Collector:
             puppetfiles = self._unused_puppetfiles(used)
             leftovers = self._leftovers()
             Surveys(self._layout).sweep()
+        Kept(self._layout.root).sweep()
         self._at("empty the trash")
         shutil.rmtree(self._trash)
         return Collected(versions, units, leftovers, puppetfiles, tuple(skipped))

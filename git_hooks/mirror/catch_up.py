@@ -178,7 +178,7 @@ class CatchUp:
         if not objects.has(commit):
             self._failed(branch, commit, "it moved again while it was fetched")
             return []
-        examination = Examination(objects, self._settings)
+        examination = Examination(objects, self._settings, usage=self._usage)
         problems = examination.problems(commit, old, place, here)
         if problems:
             reason = "; ".join(clean(one) for one in problems)

@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from enc.terms.errors import ToolkitError
+from git_hooks.puppet_code import definitions
+from git_hooks.puppet_code.definitions import Definition, Judgement
 
 
 class Kind(StrEnum):
@@ -27,6 +29,12 @@ class Kind(StrEnum):
     SOUND_YAML = "yaml!"
     """As Puppet loads data: without values of other classes than Symbol."""
 
+    # For these it is what the code defines (definitions.py).
+    DEFINED = "pp#"
+    DEFINED_PLAN = "plan#"
+    JUDGED = "type?"
+    """No code, but the question whether values are of types."""
+
 
 class Call(NamedTuple):
     """One call of a function, whichever way it is written."""
@@ -42,7 +50,7 @@ class Call(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a piece of code calls, or why Puppet cannot read it."""
+    """What a piece of code calls or defines, or why Puppet cannot read it."""
 
     calls: tuple[Call, ...] = ()
     fault: str = ""
@@ -55,6 +63,15 @@ class Reading(NamedTuple):
     """It was not read in the time that there was; with more it might be."""
     column: int = 0
     """The character in that line, from 1; 0: not known."""
+    defined: tuple[Definition, ...] = ()
+    """What it defines, where that was asked."""
+    judged: tuple[Judgement, ...] = ()
+    """Whether values are of types, where that was asked."""
+
+    @property
+    def size(self) -> int:
+        """How many things it tells."""
+        return len(self.calls) + len(self.judged) + sum(1 + len(one.parameters) for one in self.defined)
 
 
 Read = Callable[[str, Kind, Callable[[], bytes]], Reading]
@@ -76,6 +93,10 @@ def parse(answer: bytes) -> Reading:
         if "fault" in told:
             place = int(told["line"]), told["syntax"] is True, told.get("late") is True, int(told.get("column", 0))
             return Reading((), str(told["fault"]), *place)
+        if "defined" in told:
+            return Reading(defined=tuple(map(definitions.parse, told["defined"])))
+        if "judged" in told:
+            return Reading(judged=tuple(map(definitions.judgement, told["judged"])))
         calls = told["calls"]
         return Reading(
             tuple(Call(int(line), _plain(name), tuple(given), *map(str, more)) for line, name, given, *more in calls)

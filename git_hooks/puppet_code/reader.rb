@@ -12,6 +12,11 @@
 #
 # With ! the answer only says whether the code can be parsed: {"calls": []}, or the first fault, with "column".
 #
+# With # (pp#, plan#) it says what the code defines: {"defined": [[kind, name, line, of, [[parameter, line, type,
+# default], …], comment], …]}; `of` is the class that a class inherits, what an alias stands for, or what a function
+# returns. With type? the question is JSON, and the answer {"judged": [[true, false or null, [unknown type, …]], …]}
+# (defined.rb).
+#
 # Puppet's grammar and its validator, Ruby's compiler and Psych are all that is used: no environment, no autoloader, no
 # settings of the machine, no evaluation.
 # So nothing that a question holds is ever run.
@@ -21,6 +26,7 @@ require 'json'
 require 'puppet'
 require 'puppet/pops'
 require 'timeout'
+require_relative 'defined'
 require_relative 'syntax'
 
 Model = Puppet::Pops::Model
@@ -127,6 +133,8 @@ def answer(kind, text)
     return found.empty? ? { calls: [] } : { syntax: true, **found }
   end
   return { fault: 'is not UTF-8', line: 0, syntax: true } unless text.valid_encoding?
+  return Defined.look(kind, text) if Defined::KINDS.include?(kind)
+  return Defined.judged(text) if kind == Defined::JUDGED
   parsed = KEPT.fetch(kind.delete_suffix('+')).parse_string(text, 'code')
   return { calls: [] } if parsed.nil?
   model = parsed.respond_to?(:model) ? parsed.model : parsed

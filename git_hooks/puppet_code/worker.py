@@ -109,10 +109,10 @@ class Worker:
         if reading.fault and not reading.syntax:
             return  # the parser failed, perhaps because the machine was busy: it may be asked again
         with self._looking:
-            self._remembered += 1 + len(reading.calls)
+            self._remembered += 1 + reading.size
             if self._remembered > _REMEMBERED:
                 self._known.clear()
-                self._remembered = 1 + len(reading.calls)
+                self._remembered = 1 + reading.size
             self._known[code] = reading
 
     def close(self) -> None:

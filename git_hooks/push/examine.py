@@ -30,6 +30,9 @@ from git_hooks.repository.trees import LINK, Entry
 
 if TYPE_CHECKING:
     from enc.settings import Settings
+    from enc.terms.names import EnvironmentName
+    from git_hooks.branches.usage import Usage
+    from git_hooks.index.environment import Environment
 
 _BASES = 4
 """So many branches of its project, and so many of none, a new one is compared with at most."""
@@ -39,9 +42,17 @@ class Examination:
     """One look at one or more commits; the bounds (settings `pushes`) are for all together."""
 
     def __init__(
-        self, objects: Incoming, settings: Settings, lines: Iterable[Check] | None = None, who: str = ""
+        self,
+        objects: Incoming,
+        settings: Settings,
+        lines: Iterable[Check] | None = None,
+        who: str = "",
+        usage: Usage | None = None,
     ) -> None:
-        """`lines` are those of the table of checks that are asked; None: all. `who` brings what is looked at."""
+        """`lines` are those of the table of checks that are asked; None: all. `who` brings what is looked at.
+
+        `usage` tells what nodes are assigned; None: it is not asked.
+        """
         lines = tuple(checks.CHECKS if lines is None else lines)
         self._objects = objects
         self._settings = settings
@@ -51,8 +62,9 @@ class Examination:
         self._inspection = Inspection(objects, lines, settings)
         self._code = CodeReader(settings.branches.ruby, who)
         self._approvals = Approvals(settings.branches.store)
+        self._usage = usage
         self.unchecked = Counter[str]()
-        """Why files could not be checked, and how many of them."""
+        """Why files could not be checked, and how many of them; 0: it was no single file."""
 
     @property
     def files(self) -> int:
@@ -79,8 +91,12 @@ class Examination:
             tree = objects.commit(objects.commit_of(new) if place is None else new)[0]
             known = [objects.commit(tip)[0] for tip in self._known(old, place, existing)]
             site = self._site(new, place, existing, coming)
+            environments = None
+            if old is not None and isinstance(place, Place) and self._usage is not None:
+                site = site._replace(assigned=partial(self._usage.assigned, place.environment))
+                environments = partial(self._environments, place.environment, known[0], tree)
             found = [problem.text for problem in self._inspection.problems(tree, dict.fromkeys(known), site)]
-            return tuple(found or self._of_tree(tree, known, site))
+            return tuple(found or self._of_tree(tree, known, site, environments))
         except NotFound:
             return ("does not name a commit",)
         except ToolkitError as error:
@@ -114,12 +130,26 @@ class Examination:
                 own.append(tip)
         return [*common[:_BASES], *own[:_BASES]]
 
-    def _of_tree(self, tree: str, known: Iterable[str], site: Site) -> Iterator[str]:
+    def _environments(self, name: EnvironmentName, before: str, now: str) -> tuple[Environment, Environment]:
+        from git_hooks.index.opening import environments
+        from git_hooks.index.sight import Sight
+
+        entries = cache(self._objects.raw_tree)  # most of the two trees is the same
+        old, new = (Sight(tree, entries, self._objects.content) for tree in (before, now))
+        return environments(self._settings, old, new, self._code.read, self._settings.branches.environments / name)
+
+    def _of_tree(
+        self,
+        tree: str,
+        known: Iterable[str],
+        site: Site,
+        environments: Callable[[], tuple[Environment, Environment]] | None = None,
+    ) -> Iterator[str]:
         """Yield what is wrong with a tree in whose parts nothing is."""
         objects = self._objects
         others = tuple(partial(_at, objects, one) for one in known)
         at, entries = partial(_at, objects, tree), lambda entry: objects.raw_tree(entry.id)
-        look = Tree(at, others, entries, objects.content, self._settings, site)
+        look = Tree(at, others, entries, objects.content, self._settings, site, environments)
         for check in self._of_trees:
             yield from (one.text for one in check(look))
 
@@ -133,9 +163,12 @@ class Examination:
         """Return what operators have; their branches are looked for if a check asks."""
         if place is None:
             return OPERATORS
-        unchecked = partial(self._not_checked, _named(place.branch, self._settings.pushes.require_checks))
+        required = _named(place.branch, self._settings.pushes.require_checks)
+        unchecked, unknown = partial(self._not_checked, required), partial(self._not_known, required)
         if place.project is None:
-            return OPERATORS._replace(read=self._code.read, unchecked=unchecked)
+            return OPERATORS._replace(
+                read=self._code.read, unchecked=unchecked, unknown=unknown, told=partial(self._not_known, False)
+            )
         objects = self._objects
 
         @cache
@@ -175,6 +208,8 @@ class Examination:
             versions=versions,
             shown=shown,
             unchecked=unchecked,
+            unknown=unknown,
+            told=partial(self._not_known, False),
             proposed=proposed,
         )
 
@@ -182,6 +217,12 @@ class Examination:
         if required:
             return f"cannot be checked: {why}; this branch takes only files that were checked (pushes.require_checks)"
         self.unchecked[why] += 1
+        return ""
+
+    def _not_known(self, required: bool, why: str) -> str:
+        if required:
+            return f"cannot be checked: {why}; this branch takes only what was checked (pushes.require_checks)"
+        self.unchecked[why] += 0
         return ""
 
 

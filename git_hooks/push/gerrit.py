@@ -105,8 +105,10 @@ def received(settings: Settings, event: Event, environ: Mapping[str, str]) -> Pu
     place = rules.place(branch) or rules.proposal(branch) if branch is not None else None
     if branch is None or place is None or update.deletes:
         return PushVerdict((RefVerdict(update.ref),))
+    from git_hooks.branches.usage import Usage  # here: only where something is looked at
+
     with Incoming(str(settings.branches.repository), environ) as objects:
-        examination = Examination(objects, settings, who=event.username)
+        examination = Examination(objects, settings, who=event.username, usage=Usage(settings))
         problems = examination.problems(update.new, objects.tip(branch), place, objects.branches())
     return PushVerdict((RefVerdict(update.ref, problems),), None, tuple(examination.unchecked.items()))
 

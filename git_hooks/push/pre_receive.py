@@ -125,7 +125,7 @@ class Judge:
             verdicts = [one.verdict for one in judged]
             if not all(verdict.allowed for verdict in verdicts):
                 return PushVerdict(tuple(verdicts))
-            examination = Examination(objects, self._settings, who=str(pusher.name))
+            examination = Examination(objects, self._settings, who=str(pusher.name), usage=self._usage)
             coming = [move.update.new for move in moves if _is_operators(move)]
             verdicts = [_examined(move, existing, coming, examination) for move in moves]
             if all(verdict.allowed for verdict in verdicts):

@@ -60,7 +60,7 @@ class PushVerdict(NamedTuple):
     checked: Checked | None = None
     """What was looked at; None: the push is refused before that."""
     unchecked: tuple[tuple[str, int], ...] = ()
-    """Why files could not be checked, and how many of them."""
+    """Why files could not be checked, and how many of them; 0: it was no single file."""
 
     @property
     def allowed(self) -> bool:
@@ -86,7 +86,9 @@ class PushVerdict(NamedTuple):
 
 
 def not_checked(why: str, files: int) -> str:
-    """Return the words for files that could not be checked."""
+    """Return the words for files that could not be checked; 0: for what is no single file."""
+    if not files:
+        return f"not checked: {why}"
     return f"not checked: {counted(files, 'file')} ({why})"
 
 

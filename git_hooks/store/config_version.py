@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from git_hooks.checks.environment_conf import NAME, OUR_PROGRAMS, config_version
+from git_hooks.checks.environment_conf import OUR_PROGRAMS, config_version
+from git_hooks.index.conf import NAME
 from git_hooks.repository.trees import FILE, PROGRAM, Entry
 from git_hooks.store.survey import Remark, Trees
 

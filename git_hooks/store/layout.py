@@ -8,6 +8,7 @@
     versions/ENV/COMMIT  an environment at one commit: files, and links to units
     surveys/ENV/COMMIT   what of that commit is otherwise than in a checkout: see surveys.py
     puppetfiles/SET/     the modules of one Puppetfile, as files; SET: see puppetfile/sets.py
+    index/               what manifests define, by the names of their directories: see index/kept.py
     puppetfile-cache/    what r10k and g10k keep between runs
     work/                what is being built or removed; nothing here outlives its process
     locks/               one file for each environment, one for the store, one for gc

@@ -138,6 +138,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "approve": ("lib/x.rb", "--on", "test", "--reason", "read"),
     "audit-code": (),
     "authorized-keys": ("alice",),
+    "classes": ("test",),
     "completion": ("bash",),
     "deploy": (),
     "doctor": ("--user", "nobody"),

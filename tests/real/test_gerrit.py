@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from enc.terms.names import EnvironmentName
+from enc.answers.layout import Contact, Layout
+from enc.classify.model import Classification
+from enc.classify.render import render_answer
+from enc.terms.names import Certname, EnvironmentName
 from git_hooks.deploy.records import Records
 from git_hooks.repository.refstore import RefStore
 from tests.real.conftest import SlapdMaker
@@ -105,6 +109,17 @@ def test_a_bad_tree_is_refused_past_review_and_when_it_is_pushed_for_review(gerr
     deep = gerrit.commit({"a.pp": "$x = " + "[" * 20_000 + "]" * 20_000}, old)
     status, said = gerrit.call("commit-received", *words, *revs, deep, "--cmdref", "refs/for/project/red")
     assert (status, said.strip()) == (0, "not checked: 1 file (is nested too deeply to be read)")
+    gerrit.site.configure(syntax="off", assigned="check")
+    layout, now = Layout(gerrit.site.settings.answers.directory), int(time.time())
+    layout.create()
+    layout.contact.write_text(Contact(now, now, 3600, "current").line())
+    node = Classification(Certname("web1.example.org"), EnvironmentName("project_red"), {"a": {}}, {})
+    (layout.nodes / f"{node.certname}.yaml").write_text(render_answer(node, None, "copy"))
+    lacking = gerrit.commit({"docs": "x"}, old)
+    status, said = gerrit.call("commit-received", *words, *revs, lacking, "--cmdref", "refs/for/project/red")
+    assert status == 1 and "class a is not found any more" in said and "1 node: web1.example.org" in said
+    status, said = gerrit.push(RED, lacking, "anna")
+    assert status == 1 and "class a is not found any more" in said
 
 
 def test_what_was_reviewed_and_merged_goes_live(gerrit: Gerrit) -> None:

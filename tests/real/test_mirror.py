@@ -23,10 +23,12 @@ import pytest
 import yaml
 
 from enc.answers.layout import Contact, Layout
+from enc.classify.model import Classification
+from enc.classify.render import render_answer
 from enc.directory.place import free_port
 from enc.settings import AnswerSettings, Duration, MirrorSettings, Settings
 from enc.settings.forges import FORGES
-from enc.terms.names import BranchName, EnvironmentName
+from enc.terms.names import BranchName, Certname, EnvironmentName
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.targets import Tip
 from git_hooks.mirror.catch_up import CatchUp
@@ -294,6 +296,21 @@ def test_what_could_not_be_checked_goes_live_and_the_log_says_so(
     forge.push("test", "$x = = 1")
     assert look() == ["failed"]
     assert "manifests/site.pp: line 1, column 6: Syntax error" in failing(forge)["test"]
+
+
+def test_a_class_that_a_node_has_does_not_go_at_the_forge_either(
+    forge: Forge, look: Callable[..., list[str]]
+) -> None:
+    forge.push("test", "class roles { }")
+    assert look() == ["live"]
+    node = Classification(Certname("web1.example.org"), EnvironmentName("test"), {"roles": {}}, {})
+    answer = forge.answers.nodes / f"{node.certname}.yaml"
+    answer.write_text(render_answer(node, None, "copy"))
+    forge.push("test", "# none")
+    assert look() == ["failed"]
+    assert "class roles is not found any more" in failing(forge)["test"]
+    answer.unlink()
+    assert look("test") == ["live"]
 
 
 def test_a_fetch_without_its_deploy_is_finished(forge: Forge, look: Callable[..., list[str]]) -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from enc.settings import BranchSettings
 from git_hooks.checks import environment_conf
+from git_hooks.index import conf as conf_file
 from git_hooks.puppet_code.worker import Worker
 from git_hooks.server_code import faults
 
@@ -42,7 +43,7 @@ def said(worker: Worker, path: str, code: str) -> list[str]:
     content = code.encode()
     name = hashlib.sha256(content).hexdigest()
     found = [*faults.of_file(path, name, lambda: content, worker.read, LIMITED)]
-    if path == environment_conf.NAME:
+    if path == conf_file.NAME:
         found += [*environment_conf.problems(content), *environment_conf.server_code(content)]
     return found
 

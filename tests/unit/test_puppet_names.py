@@ -226,6 +226,8 @@ def test_the_edit_tells_it_too(places: Environments) -> None:
     told = advice.on_plan(wish, EnvironmentName("production"), (), settings)
     assert [line.split(":")[0] for line in told[:1]] == ["class role"]
     assert [line.partition(": ")[0] for line in told[1:]] == ["variable hostname", "variable Rack", "data motd"]
+    (near,) = advice.on_plan(Wish(classes=(ClassName("role::wbe"),)), EnvironmentName("production"), (), settings)
+    assert near.endswith("get no catalog until a push adds it; did you mean role::web?")
     # A node that gets another environment has all of its classes looked for there.
     before, after = said("a", "production", "role::web"), said("a", "own", "role::web")
     (line,) = advice.on_plan(Wish(), None, [Effect(Certname("a"), before, after)], settings)

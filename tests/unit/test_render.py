@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enc.answers.reader import Unreadable, classes_in, classes_of
 from enc.classify.model import Classification, Value
 from enc.classify.render import render_answer, render_data, text
 from enc.terms.names import Certname, EnvironmentName, PrefixName, ProjectName
@@ -31,6 +32,22 @@ classifications = st.builds(
 def test_an_answer_loads_as_what_went_in(said: Classification) -> None:
     loaded = yaml.safe_load(render_answer(said, None, "copy"))
     assert loaded == {"environment": said.environment, "classes": said.classes, "parameters": said.variables}
+
+
+@given(classifications, st.sampled_from([None, "answer"]))
+def test_its_classes_are_read_as_they_went_in(said: Classification, variable: str | None) -> None:
+    found = classes_of(classes_in(render_answer(said, variable, "copy")))
+    # A text of YAML that no UTF-8 can hold is not to be compared; repr tells 1 from True and from 1.0.
+    assert found == said.classes and repr(found) == repr({**said.classes})
+
+
+NO_CLASSES = ['  "a": {', '  "a": 1', "  - a", "  a: {<<: [1]}", "\x00", '  "a": [1]', "  ? [a]\n  : {}"]
+
+
+@pytest.mark.parametrize("lines", NO_CLASSES)
+def test_classes_that_are_none_are_an_expected_error(lines: str) -> None:
+    with pytest.raises(Unreadable):
+        classes_of(lines)
 
 
 @given(classifications, st.integers(0, 10**9))

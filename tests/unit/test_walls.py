@@ -130,6 +130,7 @@ WALLS = {
     "os.sync": ["enc.programs.file_systems"],  # it waits for every file system: another's server may be gone
     "tempfile.NamedTemporaryFile": ["enc.programs.entrypoint"],  # what is attached to the report of a bug
     "yaml": [
+        "enc.answers.reader",  # the rare line of an answer that is no JSON
         *("enc.settings.config", "enc.settings.origins", "enc.settings.reference"),
         *("enc.directory.embedded_config", "enc.importing.*"),
         "enc.instances.reports",
@@ -474,7 +475,8 @@ ROOMS = {
         *("puppet", "edits", "service", "instances", "cloud", "signing", "doctor", "web", "importing", "commands"),
     ),
     "git_hooks": (
-        *("repository", "puppetfile", "puppet_code", "server_code", "checks", "store", "deploy", "branches", "push"),
+        *("repository", "puppetfile", "puppet_code", "server_code", "index", "checks", "store", "deploy", "branches"),
+        "push",
         *("mirror", "transport", "web", "doctor", "upkeep", "systemd", "commands"),
     ),
     "puppetmaster_self": ("instance", "sync", "transaction", "standing", "commands"),
