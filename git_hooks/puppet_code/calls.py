@@ -27,6 +27,13 @@ class Kind(StrEnum):
     SOUND_YAML = "yaml!"
     """As Puppet loads data: without values of other classes than Symbol."""
 
+    # For these the answer is which literal texts there are, and what each is the value of.
+    TEXTS_OF_MANIFEST = "pp?"
+    TEXTS_OF_PLAN = "plan?"
+    TEXTS_OF_EPP = "epp?"
+    TEXTS_OF_YAML = "yaml?"
+    """JSON, too."""
+
 
 class Call(NamedTuple):
     """One call of a function, whichever way it is written."""
@@ -39,6 +46,20 @@ class Call(NamedTuple):
     """Literal texts; None: computed. What a method is called on comes first; a block comes last, as computed."""
     before: str = ""
     """Stands for all that is evaluated before it where it is, and for its own statement; equal if that is equal."""
+
+
+COMPUTED = "\uFFFC"
+"""In the text of a `Text`: something is put in here that is not known before the code is evaluated."""
+
+
+class Text(NamedTuple):
+    """One literal text."""
+
+    line: int
+    names: tuple[str, ...]
+    """What it is the value of: names of parameters, attributes, variables, keys, the nearest last; none: nobody's."""
+    text: str
+    """Cut where it is very long."""
 
 
 class Reading(NamedTuple):
@@ -55,6 +76,8 @@ class Reading(NamedTuple):
     """It was not read in the time that there was; with more it might be."""
     column: int = 0
     """The character in that line, from 1; 0: not known."""
+    texts: tuple[Text, ...] = ()
+    """For a kind that asks for them."""
 
 
 Read = Callable[[str, Kind, Callable[[], bytes]], Reading]
@@ -76,9 +99,10 @@ def parse(answer: bytes) -> Reading:
         if "fault" in told:
             place = int(told["line"]), told["syntax"] is True, told.get("late") is True, int(told.get("column", 0))
             return Reading((), str(told["fault"]), *place)
-        calls = told["calls"]
+        calls, texts = told["calls"], told.get("texts", ())
         return Reading(
-            tuple(Call(int(line), _plain(name), tuple(given), *map(str, more)) for line, name, given, *more in calls)
+            tuple(Call(int(line), _plain(name), tuple(given), *map(str, more)) for line, name, given, *more in calls),
+            texts=tuple(Text(int(line), tuple(map(str, names)), str(text)) for line, names, text in texts),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnsoundAnswer("Puppet's parser gave an answer that cannot be understood") from error
