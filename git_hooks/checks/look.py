@@ -13,7 +13,7 @@ came. There are three things to look at, and a check may look at each:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from git_hooks.puppet_code.calls import Read, Reading
@@ -45,6 +45,8 @@ class Site(NamedTuple):
     """puppetserver gets to see the branch: it becomes an environment. Else it is only read, by people."""
     unchecked: Callable[[str], str] = lambda _: ""
     """Notes that a file was not checked, for the reason given; returns words if it may not come for that."""
+    hide: Callable[[Iterable[str]], None] = lambda _: None
+    """Takes what must not be said in any words about this tree."""
     proposed: str = ""
     """What branches are called on which members of this project propose code; empty: there is no place for that."""
 
@@ -127,6 +129,31 @@ class Tree(NamedTuple):
     site: Site = OPERATORS
 
 
+class Brought(NamedTuple):
+    """A content that a path gets in a commit, also if a later one takes it away: the history is read like the tree."""
+
+    commit: str
+    """Its name, shortened; empty: the branch's own tree has it."""
+    path: str
+    entry: Entry
+    """A file or link."""
+
+
+class History(NamedTuple):
+    """What commits bring that the repository has on no branch and no tag."""
+
+    brought: Iterator[Brought]
+    """What the branch is to show comes first."""
+    messages: Iterator[tuple[str, bytes]]
+    """The names of commits and annotated tags, shortened, and what they say."""
+    content: Callable[[Entry], bytes | None]
+    """Returns what a file or link holds; None: it is too large to be read."""
+    cut: Callable[[], str]
+    """Returns, when all were looked at, why it were not all; empty: it were."""
+    settings: Settings
+    site: Site
+
+
 Reads = Callable[[File], int | None]
 """Returns up to how many bytes of it the check reads; None: it does not look."""
 
@@ -144,3 +171,5 @@ class Check(NamedTuple):
     """Paths that `reads` is asked about even if they are not new, where something else in their directory is."""
     tree: Callable[[Tree], Iterable[Problem]] | None = None
     """Looks at each tree whose parts are sound."""
+    history: Callable[[History], Iterable[Problem]] | None = None
+    """Looks at all that new commits bring."""

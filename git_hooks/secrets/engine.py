@@ -13,20 +13,26 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator
 from functools import partial
+from pathlib import Path
+from threading import Lock
+from time import monotonic
 from typing import NamedTuple
 
 from git_hooks.puppet_code.calls import Kind, ParserMissing, Read, Reading, Text
 from git_hooks.secrets.blocks import blocks
 from git_hooks.secrets.findings import SHOWN, Examined, Finding
+from git_hooks.secrets.kept import key, place
 from git_hooks.secrets.names import Says, says, words_in
-from git_hooks.secrets.scanner import Scanner
-from git_hooks.secrets.settings_lines import Setting, computed, kind_of, may_name, settings, tags
+from git_hooks.secrets.scanner import Scanner, ScannerMissing
+from git_hooks.secrets.settings_lines import Setting, TooLong, computed, kind_of, may_name, settings, tags
 from git_hooks.secrets.values import is_secret, looks_random
 
 VERSION = 1
 """Of our own rules: raised whenever one of them finds something else."""
 _CODE = 1 << 20
 """Octets of a file up to which Puppet's parser is asked; larger ones are looked at as text."""
+_LONGEST = 5.0
+"""Seconds of our own rules for one file; those that people write take milliseconds."""
 _MOST = 200
 """Findings that are told of one file."""
 _KINDS = {
@@ -43,6 +49,7 @@ _PROGRAMS = words_in(
 _DOCS = words_in("md rst adoc html htm txt")
 _EXAMPLES = words_in("spec test tests testing fixtures examples testdata acceptance beaker")
 """Directories, and ends of names of files, in which people write passwords that are none."""
+_LOADED = words_in("data hieradata manifests environments templates files")
 _TEMPLATES = frozenset(("erb", "epp", "j2", "tmpl", "tpl", "template"))
 
 
@@ -71,6 +78,30 @@ def masked(words: str, secrets: Iterable[str]) -> str:
     for secret in sorted(set(secrets), key=len, reverse=True):
         words = words.replace(secret, "(a secret)")
     return words
+
+
+_loading = Lock()
+_scanners: dict[Path, Scanner] = {}
+
+
+def scanner(repository: Path) -> Scanner:
+    """Return the scanner of this process, which is loaded once; raise `ToolkitError`.
+
+    With the rules compiled already, by whichever process came first, that takes half a second, else some.
+    """
+    with _loading:
+        if repository not in _scanners:
+            _scanners[repository] = Scanner(place(repository) / "rules")
+        return _scanners[repository]
+
+
+def engine(repository: Path, read: Read) -> RuleEngine:
+    """Return an engine with the key of a repository; `read` asks Puppet's parser. Raise `ToolkitError`."""
+    try:
+        found, missing = scanner(repository), ""
+    except ScannerMissing as error:
+        found, missing = None, str(error)
+    return RuleEngine(key(repository), read, found, missing)
 
 
 class RuleEngine:
@@ -120,15 +151,19 @@ class RuleEngine:
     def _all(self, path: str, content: bytes, name: str, unchecked: list[str]) -> Iterator[_Found]:
         """Yield what each rule finds, the most telling first; the same secret may come again."""
         example = _is_example(path)
+        until = monotonic() + _LONGEST
         for block in blocks(content):
             if example and block.kind.startswith("a hash"):
                 continue
             line = content.count(b"\n", 0, block.start) + 1
             yield _Found(line, block.kind, block.secret, "", content.count(b"\n", block.start, block.end))
         if b"\0" not in content[:8000]:
-            for one in self._texts(path, content, name, unchecked):
-                if not example or looks_random(one.secret.decode("utf-8", "replace")):
-                    yield one
+            try:
+                for one in self._texts(path, content, name, unchecked, until):
+                    if not example or looks_random(one.secret.decode("utf-8", "replace")):
+                        yield one
+            except TooLong:
+                unchecked.append(f"a file in which secrets are looked for more than {_LONGEST:.0f} s")
         if self._scanner is None:
             unchecked.append(self._missing)
             return
@@ -138,7 +173,9 @@ class RuleEngine:
         except TimeoutError:
             unchecked.append("a file that takes the scanner too long")
 
-    def _texts(self, path: str, content: bytes, name: str, unchecked: list[str]) -> Iterator[_Found]:
+    def _texts(
+        self, path: str, content: bytes, name: str, unchecked: list[str], until: float
+    ) -> Iterator[_Found]:
         ends = path.rpartition("/")[2].lower().split(".")[1:]
         template = bool(ends) and ends[-1] in _TEMPLATES
         kind = _KINDS.get(ends[-1]) if ends else None
@@ -147,18 +184,20 @@ class RuleEngine:
         if kind is not None and len(content) <= _CODE:
             reading = self._parsed(name, kind, content) if may_name(content) else Reading()
             for text in reading.texts:
-                yield from _of_text(text)
+                if monotonic() > until:
+                    raise TooLong
+                yield from _of_text(text, until)
             if reading.fault and not reading.syntax:
                 unchecked.append(reading.fault)
             if not reading.fault and kind is not Kind.TEXTS_OF_EPP:
                 # What stands outside of texts, as in comments, is looked at for what is a secret by its own form.
-                yield from _found(settings(content, program=True, named=False))
+                yield from _found(settings(content, program=True, named=False, until=until))
                 return
         if template:
-            yield from _found(settings(tags(content), program=True))
+            yield from _found(settings(tags(content), program=True, until=until))
             content, ends = computed(content), ends[:-1]
         program = bool(ends) and ends[-1] in _PROGRAMS and ends[-1] not in ("yaml", "yml", "eyaml")
-        yield from _found(settings(content, program=program))
+        yield from _found(settings(content, program=program, until=until))
 
     def _parsed(self, name: str, kind: Kind, content: bytes) -> Reading:
         try:
@@ -168,13 +207,20 @@ class RuleEngine:
 
 
 def _is_example(path: str) -> bool:
+    """Tell whether a file is a test or a text for people; data may be of an environment that is called test."""
     *directories, name = path.lower().split("/")
-    stem, _, end = name.partition(".")
-    parts = stem.split("_")
-    return end in _DOCS or not _EXAMPLES.isdisjoint((*directories, parts[0], parts[-1]))
+    stem, _, end = name.rpartition(".")
+    if end in _DOCS or (end not in _KINDS and (stem.startswith("test_") or stem.endswith(("_test", "_spec")))):
+        return True
+    for above, directory in zip(("", *directories), directories, strict=False):
+        if directory in _LOADED:
+            return False
+        if directory in _EXAMPLES and not above.endswith("modules"):
+            return True
+    return False
 
 
-def _of_text(text: Text) -> Iterator[_Found]:
+def _of_text(text: Text, until: float) -> Iterator[_Found]:
     said = says(text.names)
     if "PRIVATE KEY-----" in text.text or text.text.startswith("LS0tL"):
         return  # told as what it is
@@ -183,7 +229,7 @@ def _of_text(text: Text) -> Iterator[_Found]:
         yield _Found(text.line, kind, _bytes(text.text.strip()), text.names[-1])
     elif "=" in text.text or ":" in text.text or " -" in text.text:
         several = "\n" in text.text.rstrip("\n")
-        inside = settings(_bytes(text.text), program=False)
+        inside = settings(_bytes(text.text), program=False, until=until)
         yield from _found(one._replace(line=text.line + (one.line if several else 0)) for one in inside)
 
 

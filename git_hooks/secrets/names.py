@@ -42,7 +42,8 @@ _PASSWORDS = words_in(
 )
 _GLUED_PASSWORD = re.compile(r"[a-z]*(?:password|passwd|passphrase|passwort)s?|[a-z]{2,}(?:pass|pwd|pw)")
 _NOT_GLUED = words_in(
-    """compass bypass surpass trespass encompass overpass underpass impass nopass nopassword nopasswd kpasswd chpasswd"""
+    """compass bypass surpass trespass encompass overpass underpass impass nopass nopassword nopasswd kpasswd
+    chpasswd"""
 )
 """Words that only end like one."""
 _TOKENS = words_in(

@@ -13,6 +13,8 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator
+from math import inf
+from time import monotonic
 from typing import NamedTuple
 
 from git_hooks.puppet_code.calls import COMPUTED
@@ -49,7 +51,7 @@ _HINTS: tuple[tuple[bytes, Callable[[bytes], object] | None], ...] = (
 )
 """What is in every line that may be told, in small letters: words are found a hundred times as fast as patterns."""
 _SETTING = re.compile(
-    r"(?P<name>[A-Za-z_][\w:.\[\]-]*?)(?P<close>['\"]?\]?)\s*(?P<sep>=>|[:?+]=|={1,3}|(?<!:):(?!:)|::(?=\s)|,)\s*"
+    r"(?<!\w)(?P<name>[A-Za-z_][\w:.\[\]-]{0,150}?)(?P<close>['\"]?\]?)\s*(?P<sep>=>|[:?+]=|={1,3}|(?<!:):(?!:)|::(?=\s)|,)\s*"
     r"(?P<value>[brfuBRFU]?\"(?:[^\"\\]|\\.)*\"|[brfuBRFU]?'(?:[^'\\]|\\.)*'|[^\s,;)\]}\"'<>]+)?"
 )
 _SPACED = re.compile(r"^\s*(?:set\s+|--?)?(?P<name>[A-Za-z_][\w.-]*)\s+(?P<value>\"[^\"]*\"|'[^']*'|\S+?)\s*;?\s*$")
@@ -86,13 +88,19 @@ _WEAK = words_in("password pass passwd pw pwd passw secret token user username x
 """What stands for a password in addresses that are examples."""
 
 
-def settings(content: bytes, *, program: bool, named: bool = True) -> Iterator[Setting]:
+class TooLong(Exception):
+    """A text takes too long: nobody has written it."""
+
+
+def settings(content: bytes, *, program: bool, named: bool = True, until: float = inf) -> Iterator[Setting]:
     """Yield the secrets in a text.
 
     `program`: it is one, so that a value without quotes is no text. Not `named`: only what is a secret wherever it
-    stands, as a password in an address is.
+    stands, as a password in an address is. Raise `TooLong` after `until`, of the monotonic clock.
     """
     for line, one in _lines(content):
+        if monotonic() > until:
+            raise TooLong
         for kind, secret, where in _anywhere(one):
             yield Setting(line, kind, secret, where)
         if named and not _COMMENT.match(one):
@@ -190,7 +198,7 @@ _HARMLESS_START = re.compile(
     r"|'/[\w./-]*'\s*(?:[,;)\]}]|$)|\$\{\{[^}]*\}\}\s*$|[A-Z][\w:]*\["
 )
 """What Puppet's parser need not be asked about."""
-_GIVEN = re.compile(r"(?P<name>[A-Za-z_][\w:.-]*)['\"]?\s*(?:=>|[+:]?=(?!=)|(?<!:):(?!:))\s*")
+_GIVEN = re.compile(r"(?<!\w)(?P<name>[A-Za-z_][\w:.-]{0,150})['\"]?\s*(?:=>|[+:]?=(?!=)|(?<!:):(?!:))\s*")
 _CALLS = re.compile(
     r"Sensitive(?:\.new)?\s*\((?!\s*\$[\w:]+\s*\))|\b(?:pw_hash|mysql_password|mysql::password|postgresql_password|bcrypt"
     r"|htpasswd|str2salted\w+|node_encrypt)(?:\(|$)"

@@ -89,7 +89,8 @@ _HASH = re.compile(
 )
 _KEY_ID = re.compile(r"(?:0x)?(?:[0-9A-F]{8}|[0-9A-F]{16}|[0-9A-F]{40})")
 """A key's name for GnuPG."""
-_LONGEST = 4096
+_LONGEST = 2048
+"""Characters of a text that are looked at."""
 _SHORTEST = 3
 
 
@@ -97,7 +98,7 @@ def is_secret(says: Says, text: str) -> bool:
     """Tell whether `text` is a secret, as the value of what `says` is said of."""
     if says in (Says.NOTHING, Says.ELSE):
         return False
-    text = text.strip().strip("'\"").strip()
+    text = text[:_LONGEST].strip().strip("'\"").strip()
     if not text or _ENCRYPTED.search(text) or _PUBLIC.match(text):
         return False
     if _VARIABLE.fullmatch(text) or _CALL.fullmatch(text):
@@ -195,5 +196,4 @@ def looks_random(text: str) -> bool:
 
 def entropy(text: str) -> float:
     """Return Shannon's entropy of the characters, in bits each."""
-    text = text[:_LONGEST]
     return -sum(n / len(text) * log2(n / len(text)) for n in Counter(text).values()) if text else 0.0

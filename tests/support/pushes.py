@@ -133,7 +133,7 @@ class ManagedRepository:
             "members_code": "trusted",  # what runs on the master has tests of its own, and a parser to start
         }
         # What Puppet's parser says has tests of its own, too.
-        document["pushes"] = {"identity": "gitolite", "syntax": "off", **LIMITS, **ALLOWED, **pushes}
+        document["pushes"] = {"identity": "gitolite", "syntax": "off", "secrets": "off", **LIMITS, **ALLOWED, **pushes}
         self.configuration.write_text(yaml.safe_dump(document))
         self.settings = config.load(self.configuration)
         first = None
