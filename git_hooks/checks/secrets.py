@@ -102,5 +102,5 @@ def _told(finding: Finding, commit: str) -> tuple[str, str]:
         return f"the message of {commit}", f"{what}; write it anew (git commit --amend, git rebase -i)"
     place = f"{finding.path}:{finding.line}" if finding.line else finding.path
     if commit:
-        return place, f"{what}, in commit {commit} of this push; take it out of that commit, too (git rebase -i)"
-    return place, f"{what}; take it out of the commits, and change it if anybody else could have read it"
+        return place, f"{what}, in commit {commit}, whatever later ones do; take it out of that commit (git rebase -i)"
+    return place, f"{what}; take it out of the commits, or let an operator allow it (branch-manager allow-secret)"

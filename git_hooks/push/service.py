@@ -124,7 +124,9 @@ class Service:
                 with self.workplace():
                     pass  # the first push finds the repository open
                 if self._settings.pushes.secrets != "off":
-                    threading.Thread(target=self._warm, daemon=True).start()
+                    thread = threading.Thread(target=self._warm)
+                    self._running.add(thread)
+                    thread.start()
                 self._log.info("serving hooks at %s", path)
                 ready()
                 if not self._accept(listener, path):
@@ -142,6 +144,8 @@ class Service:
             scanner(self.settings.repository)
         except ToolkitError as error:
             self._log.warning("pushes cannot be searched for all secrets: %s", error)
+        finally:
+            self._running.discard(threading.current_thread())
 
     def _accept(self, listener: socket.socket, path: Path) -> bool:
         """Serve until `stop` (False), or until nobody finds the socket any more (True)."""

@@ -112,7 +112,8 @@ class RuleEngine:
         self._key = key
         self._read = read
         self._scanner = scanner
-        self._missing = missing
+        self.missing = missing
+        """Why there is no scanner; empty: there is one."""
 
     @property
     def version(self) -> str:
@@ -165,7 +166,7 @@ class RuleEngine:
             except TooLong:
                 unchecked.append(f"a file in which secrets are looked for more than {_LONGEST:.0f} s")
         if self._scanner is None:
-            unchecked.append(self._missing)
+            unchecked.append(self.missing)
             return
         try:
             for token in self._scanner.scan(content):

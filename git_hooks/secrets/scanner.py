@@ -57,14 +57,14 @@ class Scanner:
             cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             rules = Rules(cache_dir=cache)
-            self._native: Native = Scans(rules)
+            self._scans: Native = Scans(rules)
         except Exception as error:
             raise ScannerMissing(f"tokens of services cannot be recognized: {type(error).__name__}: {error}") from error
         self.version = f"kingfisher {_version()}, {len(rules)} rules"
 
     def scan(self, content: bytes) -> Iterator[Token]:
         """Yield what is found; raise TimeoutError."""
-        for found in self._native.scan(content, timeout=_LONGEST):
+        for found in self._scans.scan(content, timeout=_LONGEST):
             if found.visible and found.rule_id not in _OURS:
                 yield Token(found.location["line"], found.rule_id, found.secret)
 
