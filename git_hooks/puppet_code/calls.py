@@ -60,6 +60,8 @@ class Text(NamedTuple):
     """What it is the value of: names of parameters, attributes, variables, keys, the nearest last; none: nobody's."""
     text: str
     """Cut where it is very long."""
+    spread: bool = False
+    """Its lines are lines of the code; else they are written as `\\n`, or it is only one."""
 
 
 class Reading(NamedTuple):
@@ -102,7 +104,7 @@ def parse(answer: bytes) -> Reading:
         calls, texts = told["calls"], told.get("texts", ())
         return Reading(
             tuple(Call(int(line), _plain(name), tuple(given), *map(str, more)) for line, name, given, *more in calls),
-            texts=tuple(Text(int(line), tuple(map(str, names)), str(text)) for line, names, text in texts),
+            texts=tuple(Text(int(at), tuple(map(str, of)), str(text), more is True) for at, of, text, more in texts),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnsoundAnswer("Puppet's parser gave an answer that cannot be understood") from error

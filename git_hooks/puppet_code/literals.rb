@@ -30,7 +30,7 @@ module Literals
 
   module_function
 
-  # Returns [[line, [name, …], text], …]; the names of what encloses it come first.
+  # Returns [[line, [name, …], text, whether its lines are the source's], …]; the names of what encloses it come first.
   def look(kind, text)
     case kind
     when 'yaml?' then Data.new.look(text)
@@ -95,7 +95,13 @@ module Literals
     def tell(node, names, text)
       return if text.empty? || (names.empty? && (node.is_a?(Model::QualifiedName) || !UNNAMED.match?(text)))
       raise Enough if @found.length >= MOST
-      @found << [node.line.to_i, names, text[0, LONGEST]]
+      @found << [node.line.to_i, names, text[0, LONGEST], text.include?("\n") && written(node).include?("\n")]
+    end
+
+    def written(node)
+      node.locator.extract_text(node.offset, node.length).to_s
+    rescue StandardError
+      ''
     end
 
     def concatenated(node, names)
@@ -204,7 +210,8 @@ module Literals
         return if PLAIN.match?(text) && !@scanner.tokenize(text).is_a?(String)
       end
       raise Enough if @found.length >= MOST
-      @found << [place.start_line + 1, names, text[0, LONGEST]]
+      block = [Psych::Nodes::Scalar::LITERAL, Psych::Nodes::Scalar::FOLDED].include?(scalar.style) && place == scalar
+      @found << [place.start_line + (block ? 2 : 1), names, text[0, LONGEST], block]
     end
 
     PLAIN = /\A(?:[-+.\d][\d_.,:eExXa-fA-FoO+-]*|~|null|true|false|yes|no|on|off|\.inf|\.nan)\z/i.freeze

@@ -12,7 +12,7 @@
 #
 # With ! the answer only says whether the code can be parsed: {"calls": []}, or the first fault, with "column".
 # With ? (literals.rb) it says which literal texts there are, and of what each is the value:
-# {"calls": [], "texts": [[line, [name, …], text], …]}
+# {"calls": [], "texts": [[line, [name, …], text, whether it has its lines in the code], …]}
 #
 # Puppet's grammar and its validator, Ruby's compiler and Psych are all that is used: no environment, no autoloader, no
 # settings of the machine, no evaluation.

@@ -229,9 +229,8 @@ def _of_text(text: Text, until: float) -> Iterator[_Found]:
         kind = "a value in Sensitive" if said is Says.SENSITIVE else kind_of(said)
         yield _Found(text.line, kind, _bytes(text.text.strip()), text.names[-1])
     elif "=" in text.text or ":" in text.text or " -" in text.text:
-        several = "\n" in text.text.rstrip("\n")
         inside = settings(_bytes(text.text), program=False, until=until)
-        yield from _found(one._replace(line=text.line + (one.line if several else 0)) for one in inside)
+        yield from _found(one._replace(line=text.line + (one.line - 1 if text.spread else 0)) for one in inside)
 
 
 def _bytes(text: str) -> bytes:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _OURS = frozenset(("betterleaks.generic-credential-uri", "betterleaks.private-key"))
 """What our own rules tell better: with what is harmless left out, and in more forms."""
-_LONGEST = 10.0
+_LONGEST = 5.0
 """Seconds for one file; 10 MB of what is worst take two."""
 
 

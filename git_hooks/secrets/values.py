@@ -139,12 +139,17 @@ def _is_place(text: str, says: Says) -> bool:
     """Tell whether `text` says where something is, or what it is called."""
     if _PATH.fullmatch(text):
         # The beginning of a secret in base64 can look like a directory.
-        return not (text.startswith("/") and any(len(part) >= 20 and looks_random(part) for part in text.split("/")))
+        return not (text.startswith("/") and any(map(_is_base64, text.split("/"))))
     if _ADDRESS.fullmatch(text) or _DRIVE.fullmatch(text) or _SCOPED.fullmatch(text) or _CONSTANT.fullmatch(text):
         return True
     if _FILE.fullmatch(text) or _VERSION.fullmatch(text):
         return True
     return says is not Says.PASSWORD and bool(_HOST.fullmatch(text) or _MAIL.fullmatch(text))
+
+
+def _is_base64(part: str) -> bool:
+    mixed = not part.islower() and not part.isupper()
+    return len(part) >= 20 and "." not in part and mixed and looks_random(part)
 
 
 def _is_prose(text: str) -> bool:
