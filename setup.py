@@ -62,6 +62,7 @@ setup(
         "pyasn1 >= 0.4.8, < 0.7",
         "PyYAML >= 6.0",
         "cryptography >= 42",
+        "kingfisher-secret-scanner >= 1.5, < 2",  # git_hooks/secrets/scanner.py alone, of which it loads two names
         "gunicorn >= 27.0.1, < 28",  # enc/web/front.py uses parts of its worker that it promises to nobody
         "Flask >= 3.1",
         "pygit2 >= 1.19.2, < 2",

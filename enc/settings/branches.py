@@ -297,6 +297,11 @@ class PushSettings(Section):
     assigned: Literal["check", "off"] = "check"
     """Whether a push is refused if nodes are assigned a class that it removes, or have a parameter set that it removes
     or whose new type does not take the value."""
+    secrets: Literal["check", "off"] = "check"
+    """Whether a push is refused if one of its commits brings a secret, such as a password or a private key, that is not
+    allowed (`branch-manager allow-secret`)."""
+    secrets_excluded: tuple[str, ...] = ()
+    """Paths of files in which secrets are not looked for, such as */spec/fixtures/* (`*` matches anything)."""
     require_checks: tuple[str, ...] = ()
     """Branches, such as production or project/* (`*` matches anything), on which a push is refused if a file could not
     be checked, for example because this machine has no Puppet or the file is too large. On other branches the push is

@@ -13,7 +13,7 @@ came. There are three things to look at, and a check may look at each:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from git_hooks.index.assigned import Assigned
@@ -54,6 +54,8 @@ class Site(NamedTuple):
     assigned: Callable[[], Sequence[Assigned]] | None = None
     """Returns what the nodes of the branch's environment are assigned, raises `ToolkitError` if that cannot be told;
     None: no node has the branch yet."""
+    hide: Callable[[Iterable[str]], None] = lambda _: None
+    """Takes what must not be said in any words about this tree."""
     proposed: str = ""
     """What branches are called on which members of this project propose code; empty: there is no place for that."""
 
@@ -138,6 +140,31 @@ class Tree(NamedTuple):
     """Returns what the branch was to Puppet, and what it is to be; None: it is new."""
 
 
+class Brought(NamedTuple):
+    """A content that a path gets in a commit, also if a later one takes it away: the history is read like the tree."""
+
+    commit: str
+    """Its name, shortened; empty: the branch's own tree has it."""
+    path: str
+    entry: Entry
+    """A file or link."""
+
+
+class History(NamedTuple):
+    """What commits bring that the repository has on no branch and no tag."""
+
+    brought: Iterator[Brought]
+    """What the branch is to show comes first."""
+    messages: Iterator[tuple[str, bytes]]
+    """The names of commits and annotated tags, shortened, and what they say."""
+    content: Callable[[Entry], bytes | None]
+    """Returns what a file or link holds; None: it is too large to be read."""
+    cut: Callable[[], str]
+    """Returns, when all were looked at, why it were not all; empty: it were."""
+    settings: Settings
+    site: Site
+
+
 Reads = Callable[[File], int | None]
 """Returns up to how many bytes of it the check reads; None: it does not look."""
 
@@ -155,3 +182,5 @@ class Check(NamedTuple):
     """Paths that `reads` is asked about even if they are not new, where something else in their directory is."""
     tree: Callable[[Tree], Iterable[Problem]] | None = None
     """Looks at each tree whose parts are sound."""
+    history: Callable[[History], Iterable[Problem]] | None = None
+    """Looks at all that new commits bring."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from enc.commands.call import Call
 
 COMMANDS: dict[str, str] = {
+    "allow-secret": "git_hooks.commands.allow_secret",
     "approve": "git_hooks.commands.approve",
     "audit-code": "git_hooks.commands.audit_code",
     "authorized-keys": "git_hooks.commands.authorized_keys",
@@ -47,7 +48,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("list", "status", "classes", "wait", "deploy", "hold", "rollback", "release"),
         *("make-branches", "expire", "restore"),
     ),
-    "pushes": ("refusals", "approve", "audit-code", "token"),
+    "pushes": ("refusals", "allow-secret", "approve", "audit-code", "token"),
     "this installation": ("init", "uninstall", "units", "doctor", "verify", "verify-store", "gc", "completion"),
     "called by units, sshd and Gerrit, not by people": (
         *("hooks", "serve", "authorized-keys", "ssh-shell", "gerrit-hook"),

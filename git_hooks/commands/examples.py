@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 EXAMPLES: dict[str, str] = {
+    "allow-secret": "allow-secret 0123456789abcdef --path 'modules/demo/spec/*' --reason 'a key made for tests, T125'",
     "approve": "approve modules/demo/lib/facter/rack.rb --on review/demo/rack --reason 'read it, T123'",
     "audit-code": "audit-code project/demo",
     "authorized-keys": "authorized-keys alice",

@@ -15,6 +15,7 @@ from git_hooks.mirror.tries import FORGE, Try
 from git_hooks.puppetfile.language import ForgeModule, GitModule
 from git_hooks.push.approvals import Approval
 from git_hooks.repository.refstore import Archived
+from git_hooks.secrets.kept import Allowance
 from git_hooks.transport.tokens import Token
 
 _LEADS_TO: dict[Decision, Outcome] = {
@@ -113,6 +114,18 @@ def approval(one: Approval) -> dict[str, Any]:
     return {
         "path": one.path,
         "blob": one.blob,
+        "reason": one.reason,
+        "who": one.who,
+        "at": moment(one.at),
+        "until": moment(one.until),
+    }
+
+
+def allowance(one: Allowance) -> dict[str, Any]:
+    """Return that a secret may be pushed."""
+    return {
+        "fingerprint": one.fingerprint,
+        "path": one.path,
         "reason": one.reason,
         "who": one.who,
         "at": moment(one.at),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from enc.doctor.findings import Finding, fault, note, ok, warning
 from enc.programs import sandbox
 from enc.settings import BranchSettings, PushSettings
+from enc.terms.counted import counted
+from enc.terms.errors import ToolkitError
 from enc.terms.program_words import why
-from git_hooks.puppet_code.calls import Kind, ParserMissing
+from git_hooks.puppet_code.calls import Kind, ParserMissing, Reading
 from git_hooks.puppet_code.worker import Worker
+from git_hooks.secrets.engine import engine
+from git_hooks.secrets.kept import Allowances
 
 
 def types(program: Path | None, bwrap: Path = sandbox.BWRAP) -> Iterator[Finding]:
@@ -30,9 +35,33 @@ def types(program: Path | None, bwrap: Path = sandbox.BWRAP) -> Iterator[Finding
     yield ok("types-sandbox", "types are described in a sandbox, as the account nobody")
 
 
+def secrets(branches: BranchSettings, pushes: PushSettings) -> Iterator[Finding]:
+    """Load the rules that find secrets in pushes, and look for allowances that ended."""
+    if pushes.secrets == "off":
+        words = "secrets in pushes are not looked for (pushes.secrets), so what is pushed once can be read by all"
+        yield note("secrets", words, "if the repository holds no passwords, set it to check")
+        return
+    try:
+        found = engine(branches.repository, lambda *_: Reading())
+        ended = [one for one in Allowances(branches.repository).all() if one.until <= time.time()]
+    except ToolkitError as error:
+        yield fault("secrets", f"every push is refused: {error}", "branch-manager allow-secret --list says more")
+        return
+    if found.missing:
+        words = f"pushes are searched only for what our own rules know: {found.missing}"
+        yield warning("secrets", words, "install the toolkit with its lock file")
+    else:
+        yield ok("secrets", f"a push that brings a secret is refused ({found.version})")
+    if ended:
+        number = counted(len(ended), "allowance of a secret has", "allowances of secrets have")
+        words = f"{number} ended, so the same is refused again: {', '.join(one.fingerprint for one in ended[:5])}"
+        yield note("secrets-allowed", words, "branch-manager allow-secret FINGERPRINT --revoke, or allow it anew")
+
+
 def check(branches: BranchSettings, pushes: PushSettings) -> Iterator[Finding]:
     """Ask Puppet's parser about a line of code, and try the sandbox, where they are needed."""
     yield from types(branches.types_program)
+    yield from secrets(branches, pushes)
     reviewed = branches.members_code != "trusted"
     if not reviewed:
         yield note(

@@ -34,6 +34,12 @@ class Kind(StrEnum):
     DEFINED_PLAN = "plan#"
     JUDGED = "type?"
     """No code, but the question whether values are of types."""
+    # For these the answer is which literal texts there are, and what each is the value of.
+    TEXTS_OF_MANIFEST = "pp?"
+    TEXTS_OF_PLAN = "plan?"
+    TEXTS_OF_EPP = "epp?"
+    TEXTS_OF_YAML = "yaml?"
+    """JSON, too."""
 
 
 class Call(NamedTuple):
@@ -47,6 +53,22 @@ class Call(NamedTuple):
     """Literal texts; None: computed. What a method is called on comes first; a block comes last, as computed."""
     before: str = ""
     """Stands for all that is evaluated before it where it is, and for its own statement; equal if that is equal."""
+
+
+COMPUTED = "\uFFFC"
+"""In the text of a `Text`: something is put in here that is not known before the code is evaluated."""
+
+
+class Text(NamedTuple):
+    """One literal text."""
+
+    line: int
+    names: tuple[str, ...]
+    """What it is the value of: names of parameters, attributes, variables, keys, the nearest last; none: nobody's."""
+    text: str
+    """Cut where it is very long."""
+    spread: bool = False
+    """Its lines are lines of the code; else they are written as `\\n`, or it is only one."""
 
 
 class Reading(NamedTuple):
@@ -63,6 +85,8 @@ class Reading(NamedTuple):
     """It was not read in the time that there was; with more it might be."""
     column: int = 0
     """The character in that line, from 1; 0: not known."""
+    texts: tuple[Text, ...] = ()
+    """For a kind that asks for them."""
     defined: tuple[Definition, ...] = ()
     """What it defines, where that was asked."""
     judged: tuple[Judgement, ...] = ()
@@ -97,9 +121,10 @@ def parse(answer: bytes) -> Reading:
             return Reading(defined=tuple(map(definitions.parse, told["defined"])))
         if "judged" in told:
             return Reading(judged=tuple(map(definitions.judgement, told["judged"])))
-        calls = told["calls"]
+        calls, texts = told["calls"], told.get("texts", ())
         return Reading(
-            tuple(Call(int(line), _plain(name), tuple(given), *map(str, more)) for line, name, given, *more in calls)
+            tuple(Call(int(line), _plain(name), tuple(given), *map(str, more)) for line, name, given, *more in calls),
+            texts=tuple(Text(int(at), tuple(map(str, of)), str(text), more is True) for at, of, text, more in texts),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnsoundAnswer("Puppet's parser gave an answer that cannot be understood") from error

@@ -1,6 +1,6 @@
 # Says what Puppet code calls. Started by worker.py, which asks one question after the other on standard input:
 #
-#   KIND LENGTH SECONDS LF, then LENGTH octets (KIND: pp, epp or pp+; with ! one of syntax.rb)
+#   KIND LENGTH SECONDS LF, then LENGTH octets (KIND: pp, epp or pp+; with ! one of syntax.rb, with ? of literals.rb)
 #
 # Each answer is one line of JSON on standard output: {"calls": [[line, name, [argument, …]], …]}, or
 # {"fault": words, "line": number, "syntax": boolean} where Puppet cannot read the code; where it is not its syntax, the
@@ -11,6 +11,8 @@
 # class's head; of all that it stands in, where that is another definition; else of the file's statements up to its own.
 #
 # With ! the answer only says whether the code can be parsed: {"calls": []}, or the first fault, with "column".
+# With ? (literals.rb) it says which literal texts there are, and of what each is the value:
+# {"calls": [], "texts": [[line, [name, …], text, whether it has its lines in the code], …]}
 #
 # With # (pp#, plan#) it says what the code defines: {"defined": [[kind, name, line, of, [[parameter, line, type,
 # default], …], comment], …]}; `of` is the class that a class inherits, what an alias stands for, or what a function
@@ -30,6 +32,7 @@ require_relative 'defined'
 require_relative 'syntax'
 
 Model = Puppet::Pops::Model
+require_relative 'literals'
 LONGEST = 4096 # octets of a literal that is told; a longer one counts as computed
 
 # Puppet 7 and 8 evaluate the callee of `name(…)` whatever it is, so each form that is no plain name is told as null.
@@ -135,6 +138,7 @@ def answer(kind, text)
   return { fault: 'is not UTF-8', line: 0, syntax: true } unless text.valid_encoding?
   return Defined.look(kind, text) if Defined::KINDS.include?(kind)
   return Defined.judged(text) if kind == Defined::JUDGED
+  return { calls: [], texts: Literals.look(kind, text) } if Literals::KINDS.include?(kind)
   parsed = KEPT.fetch(kind.delete_suffix('+')).parse_string(text, 'code')
   return { calls: [] } if parsed.nil?
   model = parsed.respond_to?(:model) ? parsed.model : parsed
@@ -142,6 +146,8 @@ def answer(kind, text)
 rescue Puppet::Error => e
   words = e.respond_to?(:basic_message) ? e.basic_message : e.message
   { fault: words, line: e.respond_to?(:line) ? e.line.to_i : 0, syntax: true }
+rescue Psych::SyntaxError => e
+  { fault: [e.problem, e.context].compact.join(' '), line: e.line.to_i, syntax: true }
 rescue SystemStackError
   { fault: 'is nested too deeply to be read', line: 0, syntax: false }
 rescue StandardError => e

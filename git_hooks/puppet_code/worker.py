@@ -108,6 +108,8 @@ class Worker:
     def _remember(self, code: tuple[str, Kind], reading: Reading) -> None:
         if reading.fault and not reading.syntax:
             return  # the parser failed, perhaps because the machine was busy: it may be asked again
+        if reading.texts:
+            return  # there may be secrets among them
         with self._looking:
             self._remembered += 1 + reading.size
             if self._remembered > _REMEMBERED:

@@ -21,10 +21,11 @@ from enc.terms.environments import Place, Proposal, Rules
 from enc.terms.errors import NotFound, ToolkitError
 from enc.terms.names import BranchName
 from git_hooks import checks
-from git_hooks.checks.look import OPERATORS, Check, Site, Tree
+from git_hooks.checks.look import OPERATORS, Check, History, Problem, Site, Tree
 from git_hooks.push.approvals import Approvals
 from git_hooks.push.code_reader import CodeReader
-from git_hooks.push.incoming import Incoming, Inspection
+from git_hooks.push.incoming import LARGEST, Incoming, Inspection
+from git_hooks.push.new_commits import NewCommits
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.trees import LINK, Entry
 
@@ -59,6 +60,7 @@ class Examination:
         self._rules = Rules(settings.branches.rules)
         self._places: dict[BranchName, Place | None] = {}
         self._of_trees = [check.tree for check in lines if check.tree is not None]
+        self._of_histories = [check.history for check in lines if check.history is not None]
         self._inspection = Inspection(objects, lines, settings)
         self._code = CodeReader(settings.branches.ruby, who)
         self._approvals = Approvals(settings.branches.store)
@@ -95,8 +97,14 @@ class Examination:
             if old is not None and isinstance(place, Place) and self._usage is not None:
                 site = site._replace(assigned=partial(self._usage.assigned, place.environment))
                 environments = partial(self._environments, place.environment, known[0], tree)
-            found = [problem.text for problem in self._inspection.problems(tree, dict.fromkeys(known), site)]
-            return tuple(found or self._of_tree(tree, known, site, environments))
+            hidden = set[str]()
+            site = site._replace(hide=hidden.update)
+            found = list(self._inspection.problems(tree, dict.fromkeys(known), site))
+            history = self._of_history(new, old, known, site)
+            if not found and not history:
+                found = list(self._of_tree(tree, known, site, environments))
+            # What other checks say may show a line of a file, and with it a secret.
+            return (*(_without(one, hidden).text for one in found), *(one.text for one in history))
         except NotFound:
             return ("does not name a commit",)
         except ToolkitError as error:
@@ -110,7 +118,7 @@ class Examination:
         tree = self._objects.commit(tip)[0]
         site = self._site(tip, place, existing, ())._replace(shown=True, read=code.read)
         parts = [one.text for one in self._inspection.problems(tree, (), site)]
-        return (*parts, *self._of_tree(tree, (), site))
+        return (*parts, *(one.text for one in self._of_tree(tree, (), site)))
 
     def _known(
         self, old: ObjectId | None, place: Place | Proposal | None, existing: Mapping[BranchName, ObjectId]
@@ -144,14 +152,35 @@ class Examination:
         known: Iterable[str],
         site: Site,
         environments: Callable[[], tuple[Environment, Environment]] | None = None,
-    ) -> Iterator[str]:
+    ) -> Iterator[Problem]:
         """Yield what is wrong with a tree in whose parts nothing is."""
         objects = self._objects
         others = tuple(partial(_at, objects, one) for one in known)
         at, entries = partial(_at, objects, tree), lambda entry: objects.raw_tree(entry.id)
         look = Tree(at, others, entries, objects.content, self._settings, site, environments)
         for check in self._of_trees:
-            yield from (one.text for one in check(look))
+            yield from check(look)
+
+    def _of_history(self, new: ObjectId, old: ObjectId | None, known: Iterable[str], site: Site) -> list[Problem]:
+        """Return what is wrong with what new commits bring."""
+        if not self._of_histories:
+            return []
+        commits = NewCommits(self._objects, new, old, known, self._settings.pushes.files)
+        site = site._replace(read=self._code.read)
+        before = self.unchecked.copy()
+        found = self._in_commits(commits, site)
+        if found and commits.narrow():  # what other branches have is nothing that this push brings
+            self.unchecked = before
+            found = self._in_commits(commits, site)
+        return found
+
+    def _in_commits(self, commits: NewCommits, site: Site) -> list[Problem]:
+        found = list[Problem]()
+        for check in self._of_histories:
+            content = partial(self._objects.content, most=LARGEST)
+            look = History(commits.brought(), commits.messages(), content, lambda: commits.cut, self._settings, site)
+            found += check(look)
+        return found
 
     def _site(
         self,
@@ -162,7 +191,7 @@ class Examination:
     ) -> Site:
         """Return what operators have; their branches are looked for if a check asks."""
         if place is None:
-            return OPERATORS
+            return OPERATORS._replace(unchecked=partial(self._not_checked, False))
         required = _named(place.branch, self._settings.pushes.require_checks)
         unchecked, unknown = partial(self._not_checked, required), partial(self._not_known, required)
         if place.project is None:
@@ -224,6 +253,14 @@ class Examination:
             return f"cannot be checked: {why}; this branch takes only what was checked (pushes.require_checks)"
         self.unchecked[why] += 0
         return ""
+
+
+def _without(problem: Problem, hidden: Iterable[str]) -> Problem:
+    """Return the problem with nothing in its words that must not be said."""
+    words = problem.what
+    for one in sorted(hidden, key=len, reverse=True):
+        words = words.replace(one, "(a secret)")
+    return problem._replace(what=words)
 
 
 def _named(branch: BranchName, patterns: Iterable[str]) -> bool:

@@ -39,7 +39,7 @@ from git_hooks.repository.trees import (
 if TYPE_CHECKING:
     from enc.settings import Settings
 
-_LARGEST = 16 << 20
+LARGEST = 16 << 20
 """Bytes of an object up to which it is read, whoever asks: a directory of 50,000 long names. A pack of a few MB can
 hold one of gigabytes, and this process serves everybody."""
 
@@ -59,8 +59,8 @@ class Incoming(Repository):
         self._commits: dict[str, tuple[str, tuple[str, ...]]] = {}
 
     def _wanted(self, name: str, kind: str, size: int) -> bool:
-        if size > _LARGEST:  # a file, too, where a directory should be; of others only the size is asked
-            raise UnsoundTree(f"the {kind} {name} has {size} bytes; at most {_LARGEST} are read")
+        if size > LARGEST:  # a file, too, where a directory should be; of others only the size is asked
+            raise UnsoundTree(f"the {kind} {name} has {size} bytes; at most {LARGEST} are read")
         return True
 
     def raw_tree(self, tree: str) -> tuple[Entry, ...]:
@@ -79,6 +79,11 @@ class Incoming(Repository):
                 raise NotFound(f"{commit} is not a commit", where=self.path)
             known = self._commits[commit] = tree_and_parents(content)
         return known
+
+    def words(self, name: str) -> bytes:
+        """Return what is said in a commit or tag, behind its header; nothing of anything else."""
+        kind, _, content = self._one(name, self._wanted)
+        return (content or b"").partition(b"\n\n")[2] if kind in ("commit", "tag") else b""
 
     def rewrites(self, old: ObjectId, new: ObjectId) -> bool:
         """Tell whether a branch that moves from `old` to `new` forgets commits."""
@@ -109,7 +114,7 @@ class Incoming(Repository):
         """Return what a file or link holds; None: more than `most` bytes, or it is neither, or is not there."""
         if not _has_content(entry):
             return None
-        return self._one(entry.id, lambda _, kind, size: kind == "blob" and size <= min(most, _LARGEST)).content
+        return self._one(entry.id, lambda _, kind, size: kind == "blob" and size <= min(most, LARGEST)).content
 
 
 class _Wanted(NamedTuple):
@@ -200,7 +205,7 @@ class Inspection:
             for one in (*files, *(other for other in others if other.path in own)):
                 most = reads(one)
                 if most is not None:
-                    wanted.append(_Wanted(one, _has_content(one.entry) and one.size <= min(most, _LARGEST)))
+                    wanted.append(_Wanted(one, _has_content(one.entry) and one.size <= min(most, LARGEST)))
             for one in self._contents(wanted):
                 yield from check_file(one)
 

@@ -123,6 +123,10 @@ class Service:
             with self._listening() as (listener, path):
                 with self.workplace():
                     pass  # the first push finds the repository open
+                if self._settings.pushes.secrets != "off":
+                    thread = threading.Thread(target=self._warm)
+                    self._running.add(thread)
+                    thread.start()
                 self._log.info("serving hooks at %s", path)
                 ready()
                 if not self._accept(listener, path):
@@ -131,6 +135,17 @@ class Service:
             ready = _nothing
             if not self._waits_for_store():
                 return
+
+    def _warm(self) -> None:
+        """Have the rules that find secrets there before the first push needs them; compiling them takes seconds."""
+        from git_hooks.secrets.engine import scanner
+
+        try:
+            scanner(self.settings.repository)
+        except ToolkitError as error:
+            self._log.warning("pushes cannot be searched for all secrets: %s", error)
+        finally:
+            self._running.discard(threading.current_thread())
 
     def _accept(self, listener: socket.socket, path: Path) -> bool:
         """Serve until `stop` (False), or until nobody finds the socket any more (True)."""

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Sequence
+from contextlib import suppress
+from itertools import islice
 
 import pygit2
-from pygit2.enums import ConfigLevel, ObjectType, RepositoryOpenFlag
+from pygit2.enums import ConfigLevel, ObjectType, RepositoryOpenFlag, SortMode
 
 from git_hooks.repository.reading import MISSING, RepositoryError, Seen, Wanted
 
@@ -126,6 +128,23 @@ class ByLibrary:
         except (*_ABSENT, pygit2.GitError):
             return None
         return None if found is None else str(found)
+
+    def fresh(self, commit: str, known: Sequence[str], most: int) -> list[str]:
+        """See Reader."""
+        repository = self._repository()
+        try:
+            walk = repository.walk(pygit2.Oid(hex=commit), SortMode.TIME)
+        except (*_ABSENT, pygit2.GitError):
+            return []
+        for name in known:
+            with suppress(*_ABSENT, pygit2.GitError):
+                found = repository.get(name)
+                if found is not None:
+                    walk.hide(found.peel(pygit2.Commit).id)
+        try:
+            return [str(one.id) for one in islice(walk, most)]
+        except (*_ABSENT, pygit2.GitError) as error:
+            raise self._failed(error) from error
 
     def divergence(self, first: str, second: str) -> tuple[int, int] | None:
         """See Reader."""

@@ -187,6 +187,10 @@ class Repository:
         found = self._reader().merge_base(first, second)
         return None if found is None else ObjectId(found)
 
+    def fresh(self, commit: ObjectId, known: Iterable[ObjectId], most: int) -> list[ObjectId]:
+        """Return `commit` and its ancestors that none of `known` is or has, latest first, at most `most`."""
+        return [ObjectId(one) for one in self._reader().fresh(commit, list(known), most)]
+
     def divergence(self, first: ObjectId, second: ObjectId) -> Divergence | None:
         """Return how far two commits are from each other; None if one is not there."""
         found = self._reader().divergence(first, second)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import BinaryIO, NamedTuple
 
 from git_hooks.repository.git_program import PROGRAM
@@ -81,6 +81,13 @@ class ByProgram:
         status, output = self._finish("merge-base", first, second)
         return output.decode("ascii").split()[0] if status == 0 else None
 
+    def fresh(self, commit: str, known: Sequence[str], most: int) -> list[str]:
+        """See Reader."""
+        words = ["rev-list", f"--max-count={most}", "--ignore-missing", "--stdin"]
+        asked = "".join(f"{name}\n" for name in (commit, *(f"^{name}" for name in known)))
+        status, output = self._finish(*words, given=asked.encode("ascii", "replace"))
+        return output.decode("ascii").split() if status == 0 else []
+
     def divergence(self, first: str, second: str) -> tuple[int, int] | None:
         """See Reader."""
         status, output = self._finish("rev-list", "--left-right", "--count", f"{first}...{second}", "--")
@@ -115,10 +122,14 @@ class ByProgram:
             os.close(up_write)
         return pid, os.fdopen(down_write, "wb", buffering=0), os.fdopen(up_read, "rb", buffering=65536)
 
-    def _finish(self, *command: str) -> tuple[int, bytes]:
+    def _finish(self, *command: str, given: bytes = b"") -> tuple[int, bytes]:
+        """Return the status and all output of a git that reads all of `given` before it writes."""
         pid, questions, answers = self._spawn(*command)
-        questions.close()
         with answers:
+            left = memoryview(given)
+            with questions, suppress(BrokenPipeError):
+                while left:
+                    left = left[questions.write(left) or 0 :]
             output = answers.read()
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), output
 

@@ -64,6 +64,12 @@ class Reader(Protocol):
     def merge_base(self, first: str, second: str) -> str | None:
         """Return the best common ancestor of two commits; None: there is none, or one of them is not there."""
 
+    def fresh(self, commit: str, known: Sequence[str], most: int) -> list[str]:
+        """Return `commit` and its ancestors that none of `known` is or has, latest first, at most `most`.
+
+        Those of `known` that are no commits, or not there, count for nothing.
+        """
+
     def divergence(self, first: str, second: str) -> tuple[int, int] | None:
         """Return how many commits only `first` has, and only `second`; None if one is not there."""
 

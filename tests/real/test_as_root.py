@@ -135,6 +135,7 @@ def hostile(slapd: Slapd) -> Iterator[Hostile]:
 
 
 WORDS: dict[str, tuple[str, ...]] = {
+    "allow-secret": ("0123456789abcdef", "--path", "data/*", "--reason", "made for tests"),
     "approve": ("lib/x.rb", "--on", "test", "--reason", "read"),
     "audit-code": (),
     "authorized-keys": ("alice",),

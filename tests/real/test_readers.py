@@ -132,6 +132,11 @@ def test_ancestors_ahead_and_behind(bare: Bare, reader: Reader) -> None:
     assert reader.divergence(merge, one) == (3, 0)
     assert reader.divergence(one, one) == (0, 0)
     assert reader.divergence(one, absent) is None
+    assert sorted(reader.fresh(merge, [one], 10)) == sorted([merge, two, side])
+    assert reader.fresh(merge, [], 10)[0] == merge and len(reader.fresh(merge, [], 2)) == 2
+    blob = bare.blob("a tag may be of a file")
+    assert reader.fresh(two, [absent, blob, side, one], 10) == [two]
+    assert reader.fresh(one, [one], 10) == reader.fresh(one, [merge], 10) == reader.fresh(absent, [], 10) == []
 
 
 def test_what_others_write_and_collect_is_seen_at_once(bare: Bare, reader: Reader) -> None:

@@ -133,7 +133,8 @@ class ManagedRepository:
             "members_code": "trusted",  # what runs on the master has tests of its own, and a parser to start
         }
         # What Puppet's parser says has tests of its own, too.
-        document["pushes"] = {"identity": "gitolite", "syntax": "off", "assigned": "off", **LIMITS, **ALLOWED, **pushes}
+        off = {"syntax": "off", "assigned": "off", "secrets": "off"}
+        document["pushes"] = {"identity": "gitolite", **off, **LIMITS, **ALLOWED, **pushes}
         self.configuration.write_text(yaml.safe_dump(document))
         self.settings = config.load(self.configuration)
         first = None

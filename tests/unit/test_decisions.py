@@ -162,6 +162,8 @@ TIME_OF_DAY = {
     "enc.cloud.allotment": "likewise",
     "enc.commands.*": "what people say and are shown",
     "git_hooks.doctor.remote": "when the service that is looked at wanted to do something",
+    "git_hooks.checks.secrets": "until when a secret is allowed",
+    "git_hooks.doctor.code": "which allowances of secrets have ended",
     "git_hooks.deploy.deployer": "when a deploy was, in its record",
     "git_hooks.deploy.module_sets": "how old fetched modules are; from process to process",
     "git_hooks.push.*": "who signed a push when; when it was refused; until when approvals and archives are kept",

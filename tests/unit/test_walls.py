@@ -32,6 +32,8 @@ WALLS = {
     "keystoneauth1": ["enc.cloud.client"],
     "sqlite3": ["enc.answers.database"],
     "pygit2": ["git_hooks.repository.library"],
+    # Its other names ask services whether what was found still counts, or revoke it there: see below.
+    "kingfisher_sdk": ["git_hooks.secrets.scanner"],
     "pyasn1": ["enc.directory.messages", "enc.directory.sync_messages", "enc.directory.connection"],
     "ssl": ["enc.directory.tls", "enc.programs.https", "enc.web.server", "enc.web.front", "enc.web.sockets"],
     "http": [
@@ -403,6 +405,35 @@ def test_shell_moves_into_place_what_is_on_disk() -> None:
     assert UNSYNCED.keys() - found.keys() == set()
 
 
+OF_THE_SCANNER = frozenset({"kingfisher_sdk.Rules", "kingfisher_sdk.Scanner"})
+ITS_OTHERS = frozenset(
+    {
+        *("Validator", "Revoker", "validation", "revocation", "_native", "validate", "revoke", "__dict__", "modules"),
+        *("validate_prepared", "revoke_validated", "import_module", "__import__", "getattr", "vars", "eval", "exec"),
+    }
+)
+"""What of the scanner's package speaks to the network, and ways to get there."""
+
+
+def test_of_the_scanner_only_what_reads_is_used() -> None:
+    """Its Validator sends a secret to the service that gave it, its Revoker ends it there: nobody names them."""
+    used = {name for found in all_uses().values() for name in found if name.partition(".")[0] == "kingfisher_sdk"}
+    assert used == OF_THE_SCANNER
+    said = set()
+    for node in ast.walk(modules()["git_hooks.secrets.scanner"]):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name) | ast.Constant(value=str(name)):
+                said.add(name)
+    assert said & ITS_OTHERS == set()
+    texts = {
+        module
+        for module, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "kingfisher_sdk" in node.value
+    }
+    assert texts == set(), "nobody gets at it by its name in a text"
+
+
 STARTS_GIT = ("git_hooks.repository.git_program", "git_hooks.transport.backend", "puppetmaster_self.*")
 """Who says `git` as the first word of a command: the place that seals it, who serves clients, a self-master."""
 
@@ -475,9 +506,8 @@ ROOMS = {
         *("puppet", "edits", "service", "instances", "cloud", "signing", "doctor", "web", "importing", "commands"),
     ),
     "git_hooks": (
-        *("repository", "puppetfile", "puppet_code", "server_code", "index", "checks", "store", "deploy", "branches"),
-        "push",
-        *("mirror", "transport", "web", "doctor", "upkeep", "systemd", "commands"),
+        *("repository", "puppetfile", "puppet_code", "server_code", "index", "secrets", "checks", "store", "deploy"),
+        *("branches", "push", "mirror", "transport", "web", "doctor", "upkeep", "systemd", "commands"),
     ),
     "puppetmaster_self": ("instance", "sync", "transaction", "standing", "commands"),
 }
