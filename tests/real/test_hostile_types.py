@@ -142,6 +142,38 @@ def test_it_is_stopped_at_each_bound() -> None:
             assert (wanted or "more than") in str(error), ruby
 
 
+def test_no_memory_is_had_past_the_bounds() -> None:
+    """What belongs to no process, and a file system of one's own, in namespaces that anybody may make."""
+    program = """
+import ctypes, os, threading
+os.mkdir("m")
+library = ctypes.CDLL(None)
+tries = {
+    "memfd_create": (b"x", 0), "shmget": (0, 1 << 20, 0o1600), "msgget": (0, 0o1600),
+    "unshare": (0x10020000,), "setns": (0, 0), "mount": (b"none", b"m", b"tmpfs", 0, None), "keyctl": (0, -4, 1),
+}
+print([name for name, given in tries.items() if getattr(library, name, library.syscall)(*given) >= 0])
+one = threading.Thread(target=os.system, args=("echo threads and children are there",))
+one.start()
+one.join()
+"""
+    done = sandbox.run(["/usr/bin/python3", "-c", program], b"")
+    assert (done.status, sorted(done.answer.split(b"\n"))) == (0, [b"", b"[]", b"threads and children are there"]), done
+
+
+def test_what_is_shown_can_be_read_and_not_written(site: Site) -> None:
+    tree = site.base / "tree"
+    tree.mkdir(mode=0o777)
+    (tree / "a").write_text("shown")
+    (tree / "a").chmod(0o666)
+    script = "cat a; pwd; echo x > a; rm -f a; mkdir b; exit 3"
+    bounds = sandbox.Bounds(said=20, end=True)
+    done = sandbox.run(["/bin/sh", "-c", script], b"", bounds, shown=sandbox.Shown(tree, "/tree"))
+    assert (done.status, done.answer) == (3, b"shown/tree\n")
+    assert done.said == b"ad-only file system\n"
+    assert [one.name for one in tree.iterdir()] == ["a"] and (tree / "a").read_text() == "shown"
+
+
 @pytest.mark.parametrize(
     "answer",
     [
