@@ -7,7 +7,18 @@ a forge, Gerrit) is held to this table; nothing else knows a single check.
 
 from __future__ import annotations
 
-from git_hooks.checks import environment_conf, links, modules, names, puppetfile, server_code, sizes, submodules, syntax
+from git_hooks.checks import (
+    environment_conf,
+    links,
+    modules,
+    names,
+    own_checks,
+    puppetfile,
+    server_code,
+    sizes,
+    submodules,
+    syntax,
+)
 from git_hooks.checks.look import Check
 
 CHECKS: tuple[Check, ...] = (
@@ -19,6 +30,7 @@ CHECKS: tuple[Check, ...] = (
     Check(file=puppetfile.check, reads=puppetfile.reads, also=puppetfile.ALSO),
     server_code.LINE,
     Check(file=syntax.check, reads=syntax.reads),
+    Check(file=own_checks.check, reads=own_checks.reads),
     Check(tree=puppetfile.beside),
     Check(tree=modules.check),
 )

@@ -22,8 +22,12 @@ from enc.terms.errors import NotFound, ToolkitError
 from enc.terms.names import BranchName
 from git_hooks import checks
 from git_hooks.checks.look import OPERATORS, Check, Site, Tree
+from git_hooks.checks.own_checks import NAME as OWN_CHECKS
+from git_hooks.push import linting
 from git_hooks.push.approvals import Approvals
+from git_hooks.push.changes import TooManyChanges, changes
 from git_hooks.push.code_reader import CodeReader
+from git_hooks.push.found import Found
 from git_hooks.push.incoming import Incoming, Inspection
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.trees import LINK, Entry
@@ -31,6 +35,8 @@ from git_hooks.repository.trees import LINK, Entry
 if TYPE_CHECKING:
     from enc.settings import Settings
 
+_LINT_OPTIONS = ".puppet-lint.rc"
+_LINT_LARGEST = 65_536
 _BASES = 4
 """So many branches of its project, and so many of none, a new one is compared with at most."""
 
@@ -52,7 +58,9 @@ class Examination:
         self._code = CodeReader(settings.branches.ruby, who)
         self._approvals = Approvals(settings.branches.store)
         self.unchecked = Counter[str]()
-        """Why files could not be checked, and how many of them."""
+        """Why files could not be checked, and how many of them; 0: it is not about files."""
+        self.advice: list[str] = []
+        """What else who brings it should know, a line each."""
 
     @property
     def files(self) -> int:
@@ -66,13 +74,15 @@ class Examination:
         place: Place | Proposal | None,
         existing: Mapping[BranchName, ObjectId],
         coming: Iterable[ObjectId] = (),
+        ref: str = "",
     ) -> tuple[str, ...]:
-        """Return what is wrong with the tree of `new`, a sentence each.
+        """Return what is wrong with the tree of `new`, and with what brings it, a sentence each.
 
         `old` is what the branch showed before (None: it is new), `place` what it
         is for (None: a tag), `existing` are the branches there are; they
         may be left out where `old` is known. `coming` are commits that
-        operators' branches are to show after this very push.
+        operators' branches are to show after this very push; `ref` is what moves,
+        where that is a tag.
         """
         objects = self._objects
         try:
@@ -80,7 +90,10 @@ class Examination:
             known = [objects.commit(tip)[0] for tip in self._known(old, place, existing)]
             site = self._site(new, place, existing, coming)
             found = [problem.text for problem in self._inspection.problems(tree, dict.fromkeys(known), site)]
-            return tuple(found or self._of_tree(tree, known, site))
+            found = found or [*self._of_tree(tree, known, site)] or self._signed(new, old, place, existing, ref)
+            if found or place is None:
+                return tuple(found)
+            return tuple(self._beyond(new, tree, old, place, existing))
         except NotFound:
             return ("does not name a commit",)
         except ToolkitError as error:
@@ -113,6 +126,102 @@ class Examination:
             elif other is not None and other.project == project:
                 own.append(tip)
         return [*common[:_BASES], *own[:_BASES]]
+
+    def _signed(
+        self,
+        new: ObjectId,
+        old: ObjectId | None,
+        place: Place | Proposal | None,
+        existing: Mapping[BranchName, ObjectId],
+        ref: str,
+    ) -> list[str]:
+        """Return what is wrong with signatures, where they are a rule."""
+        if not _named(ref if place is None else place.branch, self._settings.pushes.signed):
+            return []
+        from git_hooks.push.signatures import Signatures  # with what it starts git, as long as a cold hook takes
+
+        if place is None:
+            return [*Signatures(self._objects, self._settings).of_tag(new, ref)]
+        known = [old] if old is not None else [tip for name, tip in existing.items() if self._vouched(name)]
+        return [*Signatures(self._objects, self._settings).of_commits(new, known, place)]
+
+    def _vouched(self, branch: BranchName) -> bool:
+        """Tell whether what a branch has counts as signed: operators brought it, or it was verified."""
+        place = self._rules.place_or_none(branch)
+        return (place is not None and place.project is None) or _named(branch, self._settings.pushes.signed)
+
+    def _beyond(
+        self,
+        new: ObjectId,
+        tree: str,
+        old: ObjectId | None,
+        place: Place | Proposal,
+        existing: Mapping[BranchName, ObjectId],
+    ) -> Iterator[str]:
+        """Yield what puppet-lint and the branch's own checks refuse; note what they could not look at, and advise."""
+        pushes, branch = self._settings.pushes, place.branch
+        began = self._began(new, old, place, existing)
+        before = self._objects.commit(began)[0] if began is not None else None
+        if before == tree:
+            return
+        rule = _named(branch, pushes.lint_rule)
+        if rule or pushes.lint == "advice":
+            yield from self._taken(self._linted(before, tree, old, place, rule), branch)
+        if any(True for one in (before, tree) if one is not None for _ in _at(self._objects, one, OWN_CHECKS)):
+            from git_hooks.push import own_checks  # likewise
+
+            yield from self._taken(own_checks.look(self._objects, self._settings, before, tree, place.project), branch)
+
+    def _linted(
+        self, before: str | None, tree: str, old: ObjectId | None, place: Place | Proposal, rule: bool
+    ) -> Found:
+        try:
+            changed = changes(self._objects, before, tree, self._settings.pushes.files)
+        except TooManyChanges:
+            words = "puppet-lint was not asked, because too many files changed"
+            return Found(unchecked=words) if rule else Found(advice=(words,))
+        options = b""
+        source = before if place.project is None and old is not None else self._sites()
+        if source is not None:
+            found = next(iter(_at(self._objects, source, _LINT_OPTIONS)), None)
+            options = (self._objects.content(found, _LINT_LARGEST) if found is not None else None) or b""
+        return linting.look(self._objects, changed, self._settings.pushes.lint_ruby, options, rule=rule)
+
+    def _sites(self) -> str | None:
+        """Return the tree of the operators' branch from which projects' branches begin."""
+        named = self._settings.branches.beginning or next((place.branch for place in self._rules.site), None)
+        tip = self._objects.tip(named) if named is not None else None
+        return self._objects.commit(tip)[0] if tip is not None else None
+
+    def _taken(self, found: Found, branch: BranchName) -> Iterator[str]:
+        """Note what was found beside refusals, and yield these."""
+        yield from found.refused
+        self.advice += found.advice
+        if found.unchecked:
+            required = _named(branch, self._settings.pushes.require_checks)
+            if words := self._not_checked(required, found.unchecked, files=0):
+                yield words
+
+    def _began(
+        self,
+        new: ObjectId,
+        old: ObjectId | None,
+        place: Place | Proposal,
+        existing: Mapping[BranchName, ObjectId],
+    ) -> ObjectId | None:
+        """Return what the branch showed before; for a new one, what the branch that it began from shows.
+
+        That is the one with which it has the latest commit in common, of several its project's rather than the site's.
+        """
+        objects = self._objects
+        if old is not None:
+            return objects.commit_of(old)
+        nearest = began = None
+        for tip in reversed(self._known(old, place, existing)):
+            base = objects.merge_base(new, tip)
+            if base is not None and (nearest is None or (base != nearest and objects.contains(base, nearest))):
+                nearest, began = base, tip
+        return began
 
     def _of_tree(self, tree: str, known: Iterable[str], site: Site) -> Iterator[str]:
         """Yield what is wrong with a tree in whose parts nothing is."""
@@ -178,14 +287,15 @@ class Examination:
             proposed=proposed,
         )
 
-    def _not_checked(self, required: bool, why: str) -> str:
+    def _not_checked(self, required: bool, why: str, files: int = 1) -> str:
         if required:
-            return f"cannot be checked: {why}; this branch takes only files that were checked (pushes.require_checks)"
-        self.unchecked[why] += 1
+            taken = "only files that were checked" if files else "nothing that was not checked"
+            return f"cannot be checked: {why}; this branch takes {taken} (pushes.require_checks)"
+        self.unchecked[why] += files
         return ""
 
 
-def _named(branch: BranchName, patterns: Iterable[str]) -> bool:
+def _named(branch: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(branch, pattern) for pattern in patterns)
 
 
