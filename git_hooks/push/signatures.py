@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from enc.rights.roles import Action, Person, allowed
 from enc.terms.environments import Place, Proposal
-from enc.terms.errors import NotFound
+from enc.terms.errors import DirectoryUnreachable, NotFound
 from enc.terms.names import PersonName
 from git_hooks.push import policy
 from git_hooks.push.incoming import Incoming
@@ -129,7 +129,14 @@ class Signatures:
         return f"is signed by {who.person.name}, but {may.reason}{merge}"
 
     def _signers(self, keys: set[PublicKey]) -> dict[PublicKey, _Signer]:
-        """Return whose each key is, as LDAP says now."""
+        """Return whose each key is, as LDAP says now; raise `DirectoryUnreachable` or `DirectoryRefused`."""
+        try:
+            return self._asked(keys)
+        except DirectoryUnreachable as error:
+            words = "cannot find out whose keys signed this, because LDAP cannot be reached"
+            raise DirectoryUnreachable(f"{words}: {error}") from error
+
+    def _asked(self, keys: set[PublicKey]) -> dict[PublicKey, _Signer]:
         from enc.service import people
         from git_hooks.ssh_keys import holders
 

@@ -27,7 +27,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -189,15 +189,17 @@ class ManagedRepository:
         content = _nested({**COMMON, **{path: text for path, text in files.items() if text is not None}})
         self._before[ref] = self.bare.commit_tree(branch, self.bare.tree(content), parent=self.first[ref])
 
-    def push(self, refs: list[dict[str, Any]], who: str = "mia", *, fsck: bool = False, **environ: str) -> Pushed:
-        """Push as `who`, and tell what became of it."""
+    def push(
+        self, refs: list[dict[str, Any]], who: str = "mia", *, fsck: bool = False, through: Sequence[str] = (), **environ: str
+    ) -> Pushed:
+        """Push as `who`, and tell what became of it; `through`: a program that starts git."""
         if fsck != self._fsck:
             git(self.bare.path, "config", "receive.fsckObjects", "true" if fsck else "false")
             self._fsck = fsck
         specs = [self._refspec(wanted) for wanted in refs]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         done = subprocess.run(
-            ["git", "-C", str(self._client), "push", "-q", str(self.bare.path), *specs],
+            [*through, "git", "-C", str(self._client), "push", "-q", str(self.bare.path), *specs],
             env=environment | {"GL_USER": who, "GIT_CONFIG_GLOBAL": "/dev/null"} | environ,
             capture_output=True,
             check=False,
