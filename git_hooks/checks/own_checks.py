@@ -91,7 +91,7 @@ def parse(content: bytes) -> OwnChecks:
     try:
         found = yaml.load(content.decode("utf-8"), Loader=OneMeaning)  # noqa: S506 - a safe loader, stricter
     except NOT_YAML as error:
-        raise Unreadable(bounded(one_line(f"is not YAML in which everything is said once: {error}"))) from error
+        raise Unreadable(f"is not YAML in which everything is said once: {_why(error)}") from error
     said = _mapping(found if found is not None else {}, "the file", {"checks", "rspec"})
     rspec = said.get("rspec", False)
     if not isinstance(rspec, bool):
@@ -159,6 +159,13 @@ def _bytes(value: object, where: str) -> int:
     if size < _LEAST_MEMORY:
         raise Unreadable(f"{where}: {_shown(value)} is less than {_LEAST_MEMORY >> 20}M, in which no program starts")
     return size
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        place = f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+        return one_line(f"{place}: {error.problem}")
+    return bounded(one_line(str(error)), 300)
 
 
 def _shown(value: object) -> str:

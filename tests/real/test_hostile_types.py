@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from enc.programs import sandbox
+from enc.settings import PushSettings
 from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
@@ -227,6 +228,9 @@ def test_without_a_sandbox_nothing_is_run_and_doctor_says_so(site: Site, tmp_pat
         sandbox.run(["/bin/true"], b"", bwrap=refuses)
     assert [level for _, level in found(refuses)] == ["fault"]
     assert [level for _, level in found(sandbox.BWRAP)] == ["ok"]
+    own = [one for bwrap in (refuses, sandbox.BWRAP) for one in code.own_checks(PushSettings(), bwrap)]
+    assert [(one.id, one.level) for one in own] == [("sandbox", "warning"), ("sandbox", "ok")]
+    assert list(code.own_checks(PushSettings(own_checks="off"), refuses)) == []
 
 
 def test_an_account_without_rights_makes_the_same_sandbox() -> None:

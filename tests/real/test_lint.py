@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from enc.settings import PushSettings
+from git_hooks.doctor import code
 from git_hooks.puppet_code.lint import Choice, Linter, LintMissing, choice
 from git_hooks.push.linting import new_lines
 from tests.real.conftest import SlapdMaker
@@ -16,7 +20,7 @@ from tests.support.pushes import ManagedRepository, populate
 from tests.support.slapd import Slapd
 
 CASES = yaml.safe_load((Path(__file__).parent.parent / "cases/lint.yaml").read_text(encoding="utf-8"))
-SLOW = "class c {\n" + "".join(f"  file {{ '/a/{n}': ensure => file, mode => '0644' }}\n" for n in range(4096)) + "}\n"
+SLOW = "class c {\n  file {\n" + "".join(f"    '/a/{n}':\n      ensure => file;\n" for n in range(7000)) + "  }\n}\n"
 MANIFEST = "modules/c/manifests/init.pp"
 BAD = "# a class\nclass c {\n  $x = \"y\"\n}\n"
 
@@ -43,7 +47,9 @@ def test_lint(case: dict[str, Any], site: ManagedRepository) -> None:
     site.put("project/red", case["was"])
     site.reset()
     files = {MANIFEST: SLOW} if case.get("slow") else case["push"]
-    wanted = {"ref": case.get("ref", "project/red"), "files": files, **({"from": case["from"]} if "from" in case else {})}
+    wanted = {"ref": case.get("ref", "project/red"), "files": files}
+    if "from" in case:
+        wanted["from"] = case["from"]
     pushed = site.push([wanted], case.get("who", "mia"))
     assert (pushed.status == 0) == case["taken"], pushed.output
     for text in case.get("says", ()):
@@ -67,9 +73,6 @@ def test_without_puppet_lint_nothing_is_said_where_it_only_advises(slapd: Slapd,
 
 
 def test_a_process_that_was_ended_is_replaced() -> None:
-    import os
-    import signal
-
     linter = Linter()
     try:
         first = linter.lint(MANIFEST, BAD.encode(), Choice())
@@ -83,6 +86,16 @@ def test_a_process_that_was_ended_is_replaced() -> None:
         linter.close()
     with pytest.raises(LintMissing, match="puppet-lint is not installed for /nonexistent/ruby"):
         Linter(Path("/nonexistent/ruby")).lint(MANIFEST, b"", Choice())
+
+
+def test_doctor_says_whether_it_is_there() -> None:
+    def found(**pushes: Any) -> list[tuple[str, str]]:
+        return [(one.id, one.level) for one in code.lint(PushSettings(**pushes))]
+
+    assert found() == found(lint_rule=("production",)) == [("lint", "ok")]
+    assert found(lint_ruby=Path("/bin/false")) == [("lint", "note")]
+    assert found(lint_ruby=Path("/bin/false"), lint_rule=("production",), lint="off") == [("lint", "warning")]
+    assert found(lint="off") == []
 
 
 def test_what_a_choice_of_checks_says() -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from git_hooks.push.service import socket_path
+from git_hooks.store.locks import locked
 from tests.real.conftest import SlapdMaker
 from tests.support.pushes import ManagedRepository, Pushed, populate
 from tests.support.reachable import reachable
@@ -72,6 +76,18 @@ def site(slapd: Slapd) -> Iterator[Site]:
             yield made
 
 
+@contextmanager
+def own_service_away(managed: ManagedRepository) -> Iterator[None]:
+    """Within: hooks do the work themselves."""
+    path = socket_path(managed.settings.branches.store)
+    aside = path.with_name("aside")
+    path.rename(aside)
+    try:
+        yield
+    finally:
+        aside.rename(path)
+
+
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_own_checks(case: dict[str, Any], site: Site) -> None:
     site.managed.reset()
@@ -84,4 +100,68 @@ def test_own_checks(case: dict[str, Any], site: Site) -> None:
         assert text not in pushed.output, pushed.output
     with pytest.raises(BlockingIOError):
         site.listening.accept()
+    assert not list(Path("/var/tmp").glob("puppetmaster-check-*"))
+
+
+NO_NAMESPACES = ["unshare", "-Ur", "sh", "-c", 'echo 0 >/proc/sys/user/max_user_namespaces && exec "$@"', "sh"]
+
+
+def test_without_a_sandbox_nothing_is_run_and_the_push_is_told(slapd: Slapd) -> None:
+    """The hook is a cold one, in a namespace in which nobody may make another."""
+    with reachable() as base:
+        managed = ManagedRepository(base / "site", slapd, require_checks=["topic/*"])
+        managed.put("project/red", {OWN: "checks: [{name: own, command: ['false']}]"})
+        managed.reset()
+        pushed = managed.push([{"ref": "project/red", "files": {"docs/a": "x"}}], "mia", through=NO_NAMESPACES)
+        assert pushed.status == 0, pushed.output
+        assert "not checked: the branch's own checks: no sandbox can be made: " in pushed.output
+        wanted = {"ref": "topic/red/new", "from": "project/red", "files": {"docs/c": "x"}}
+        pushed = managed.push([wanted], "mia", through=NO_NAMESPACES)
+        assert pushed.status != 0 and "takes nothing that was not checked (pushes.require_checks)" in pushed.output
+        # A check that can be run is run by a cold hook as well.
+        pushed = managed.push([{"ref": "project/red", "files": {"docs/b": "x"}}], "mia")
+        assert pushed.status != 0 and "its own check own failed with status 1" in pushed.output
+        managed.configure(own_checks="off")
+        assert managed.push([{"ref": "project/red", "files": {"docs/b": "x"}}], "mia").status == 0
+
+
+def test_checks_of_one_project_wait_for_each_other_and_others_do_not(site: Site) -> None:
+    """And who waits too long is told, and was not checked."""
+    locks = site.managed.settings.branches.store / "locks"
+    site.managed.reset()
+    site.begin("project/red", {"CHECKS": "false"})
+    site.begin("project/blue", {"CHECKS": "false"})
+    red, blue = ({"ref": f"project/{name}", "files": {"docs/a": "x"}} for name in ("red", "blue"))
+    done: list[Pushed] = []
+    with locked(str(locks / "own-checks.of-red")):
+        waiting = threading.Thread(target=lambda: done.append(site.managed.push([red], "mia")))
+        waiting.start()
+        assert site.managed.push([blue], "bert").status != 0
+        assert done == [] and waiting.is_alive()
+    waiting.join()
+    assert "its own check own failed" in done[0].output
+
+
+def test_all_checks_of_a_push_have_one_time(site: Site) -> None:
+    slow = "{name: %s, command: [sleep, '0.7']}"
+    site.managed.reset()
+    checks = ", ".join(slow % name for name in ("a", "b", "c"))
+    site.begin("project/red", {OWN: f"checks: [{checks}]"})
+    site.managed.configure(own_checks_time="1s")
+    try:
+        pushed = site.managed.push([{"ref": "project/red", "files": {"docs/a": "x"}}], "mia")
+    finally:
+        site.managed.configure(own_checks_time="20s")
+    assert pushed.status == 0, pushed.output
+    assert "not checked: its own check b: there was no more time (pushes.own_checks_time: 1 s)" in pushed.output
+
+
+def test_a_full_disk_is_told(site: Site) -> None:
+    """The tree cannot be written out: the hook's files may not grow (RLIMIT_FSIZE, as a full disk)."""
+    site.managed.reset()
+    site.begin("project/red", {"CHECKS": "true", "docs/large": "x" * 40_000})
+    limited = ["prlimit", "--fsize=20000", "--"]
+    with own_service_away(site.managed):
+        pushed = site.managed.push([{"ref": "project/red", "files": {"docs/a": "x"}}], "mia", through=limited)
+    assert pushed.status == 0 and "not checked: the branch's own checks: " in pushed.output, pushed.output
     assert not list(Path("/var/tmp").glob("puppetmaster-check-*"))

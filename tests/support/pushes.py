@@ -190,7 +190,13 @@ class ManagedRepository:
         self._before[ref] = self.bare.commit_tree(branch, self.bare.tree(content), parent=self.first[ref])
 
     def push(
-        self, refs: list[dict[str, Any]], who: str = "mia", *, fsck: bool = False, through: Sequence[str] = (), **environ: str
+        self,
+        refs: list[dict[str, Any]],
+        who: str = "mia",
+        *,
+        fsck: bool = False,
+        through: Sequence[str] = (),
+        **environ: str,
     ) -> Pushed:
         """Push as `who`, and tell what became of it; `through`: a program that starts git."""
         if fsck != self._fsck:

@@ -476,8 +476,8 @@ ROOMS = {
         *("puppet", "edits", "service", "instances", "cloud", "signing", "doctor", "web", "importing", "commands"),
     ),
     "git_hooks": (
-        *("repository", "ssh_keys", "puppetfile", "puppet_code", "server_code", "checks", "store", "deploy", "branches"),
-        *("push", "mirror", "transport", "web", "doctor", "upkeep", "systemd", "commands"),
+        *("repository", "ssh_keys", "puppetfile", "puppet_code", "server_code", "checks", "store", "deploy"),
+        *("branches", "push", "mirror", "transport", "web", "doctor", "upkeep", "systemd", "commands"),
     ),
     "puppetmaster_self": ("instance", "sync", "transaction", "standing", "commands"),
 }
