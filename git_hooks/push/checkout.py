@@ -43,7 +43,7 @@ class TooLarge(ToolkitError):
 def checkout(objects: Incoming, tree: str) -> Iterator[Path]:
     """Give a directory with the files of `tree`; raise `TooLarge` or OSError."""
     _sweep()
-    outer = Path(_PLACE, f"{_PREFIX}{secrets.token_hex(8)}")
+    outer = Path(_PLACE, f"{_PREFIX}{os.getpid()}-{secrets.token_hex(8)}")
     inner = outer / secrets.token_hex(16)
     outer.mkdir(mode=0o711)
     try:

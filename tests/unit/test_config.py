@@ -235,9 +235,9 @@ SERVER = "{name: central, url: 'https://ca.example.org:8140'}"
 def test_off_is_a_word_with_or_without_quotes() -> None:
     """YAML makes a boolean of it, and the docs say `pushes.syntax: off`."""
     for written in ("off", "'off'"):
-        assert parse(f"pushes: {{syntax: {written}, lint: {written}, own_checks: {written}}}").pushes.syntax == "off"
+        assert config.parse(f"pushes: {{syntax: {written}, own_checks: {written}}}").pushes.syntax == "off"
     with pytest.raises(ConfigurationError):
-        parse("pushes: {members_code: off}")
+        config.parse("pushes: {members_code: off}")
 
 
 def test_a_list_of_sections() -> None:
