@@ -6,7 +6,7 @@ inner name is a secret, and the outer directory cannot be listed. What stands in
 is what a deploy would lay out (trees.unfit), written anew: no file is shared with
 the store, and no link leads out.
 
-Failure modes: `TooLarge`; OSError of a full disk. Killed at any moment, it leaves
+Failure modes: `NotWritten`. Killed at any moment, it leaves
 a directory, which the next one removes when it is a day old.
 """
 
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from enc.programs.machine_trouble import reason
 from enc.terms.errors import ToolkitError
 from git_hooks.push.incoming import Incoming
 from git_hooks.repository.trees import DIRECTORY, LINK, LONGEST_TARGET, PROGRAM, SUBMODULE, Entry, join, unfit
@@ -35,20 +36,23 @@ _TOGETHER = 4 << 20
 _OLD = 86_400.0
 
 
-class TooLarge(ToolkitError):
-    """A tree with more than is written out."""
+class NotWritten(ToolkitError):
+    """A tree with more than is written out, or a disk that does not take it."""
 
 
 @contextmanager
 def checkout(objects: Incoming, tree: str) -> Iterator[Path]:
-    """Give a directory with the files of `tree`; raise `TooLarge` or OSError."""
+    """Give a directory with the files of `tree`; raise `NotWritten`."""
     _sweep()
     outer = Path(_PLACE, f"{_PREFIX}{os.getpid()}-{secrets.token_hex(8)}")
     inner = outer / secrets.token_hex(16)
-    outer.mkdir(mode=0o711)
     try:
-        inner.mkdir(mode=0o755)
-        _write(objects, tree, inner)
+        try:
+            outer.mkdir(mode=0o711)
+            inner.mkdir(mode=0o755)
+            _write(objects, tree, inner)
+        except OSError as error:
+            raise NotWritten(f"the pushed tree cannot be written out below {_PLACE}: {reason(error)}") from error
         yield inner
     finally:
         shutil.rmtree(outer, ignore_errors=True)
@@ -65,10 +69,10 @@ def _write(objects: Incoming, tree: str, place: Path) -> None:
         else:
             files.append((str(target), entry))
         if len(files) > _FILES:
-            raise TooLarge(f"the tree has more than {_FILES} files")
+            raise NotWritten(f"the tree has more than {_FILES} files")
     sizes = objects.sizes(entry.id for _, entry in files)
     if sum(sizes[entry.id] for _, entry in files) > _BYTES:
-        raise TooLarge(f"the tree has more than {_BYTES >> 20} MB")
+        raise NotWritten(f"the tree has more than {_BYTES >> 20} MB")
     part: list[tuple[str, Entry]] = []
     together = 0
     for file in files:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -23,17 +23,19 @@ from enc.terms.names import BranchName
 from git_hooks import checks
 from git_hooks.checks.look import OPERATORS, Check, Site, Tree
 from git_hooks.checks.own_checks import NAME as OWN_CHECKS
-from git_hooks.push import linting
 from git_hooks.push.approvals import Approvals
 from git_hooks.push.changes import TooManyChanges, changes
 from git_hooks.push.code_reader import CodeReader
 from git_hooks.push.found import Found
 from git_hooks.push.incoming import Incoming, Inspection
+from git_hooks.push.linting import Linting
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.trees import LINK, Entry
 
 if TYPE_CHECKING:
     from enc.settings import Settings
+    from git_hooks.push.own_checks import OwnChecking
+    from git_hooks.push.signatures import Signatures
 
 _LINT_OPTIONS = ".puppet-lint.rc"
 _LINT_LARGEST = 65_536
@@ -57,6 +59,7 @@ class Examination:
         self._inspection = Inspection(objects, lines, settings)
         self._code = CodeReader(settings.branches.ruby, who)
         self._approvals = Approvals(settings.branches.store)
+        self._linting = Linting(objects, settings.pushes.lint_ruby)
         self.unchecked = Counter[str]()
         """Why files could not be checked, and how many of them; 0: it is not about files."""
         self.advice: list[str] = []
@@ -66,6 +69,20 @@ class Examination:
     def files(self) -> int:
         """How many new and changed files were looked at so far."""
         return self._inspection.files
+
+    # Both start programs: loading what that takes is as long as a cold hook, and most pushes need neither.
+
+    @cached_property
+    def _signatures(self) -> Signatures:
+        from git_hooks.push.signatures import Signatures
+
+        return Signatures(self._objects, self._settings)
+
+    @cached_property
+    def _own_checking(self) -> OwnChecking:
+        from git_hooks.push.own_checks import OwnChecking
+
+        return OwnChecking(self._objects, self._settings)
 
     def problems(
         self,
@@ -138,12 +155,11 @@ class Examination:
         """Return what is wrong with signatures, where they are a rule."""
         if not _named(ref if place is None else place.branch, self._settings.pushes.signed):
             return []
-        from git_hooks.push.signatures import Signatures  # with what it starts git, as long as a cold hook takes
-
+        signatures = self._signatures
         if place is None:
-            return [*Signatures(self._objects, self._settings).of_tag(new, ref)]
+            return [*signatures.of_tag(new, ref)]
         known = [old] if old is not None else [tip for name, tip in existing.items() if self._vouched(name)]
-        return [*Signatures(self._objects, self._settings).of_commits(new, known, place)]
+        return [*signatures.of_commits(new, known, place)]
 
     def _vouched(self, branch: BranchName) -> bool:
         """Tell whether what a branch has counts as signed: operators brought it, or it was verified."""
@@ -168,9 +184,7 @@ class Examination:
         if rule or pushes.lint == "advice":
             yield from self._taken(self._linted(before, tree, old, place, rule), branch)
         if any(True for one in (before, tree) if one is not None for _ in _at(self._objects, one, OWN_CHECKS)):
-            from git_hooks.push import own_checks  # likewise
-
-            yield from self._taken(own_checks.look(self._objects, self._settings, before, tree, place.project), branch)
+            yield from self._taken(self._own_checking.look(before, tree, place.project), branch)
 
     def _linted(
         self, before: str | None, tree: str, old: ObjectId | None, place: Place | Proposal, rule: bool
@@ -185,7 +199,7 @@ class Examination:
         if source is not None:
             found = next(iter(_at(self._objects, source, _LINT_OPTIONS)), None)
             options = (self._objects.content(found, _LINT_LARGEST) if found is not None else None) or b""
-        return linting.look(self._objects, changed, self._settings.pushes.lint_ruby, options, rule=rule)
+        return self._linting.look(changed, options, rule=rule)
 
     def _sites(self) -> str | None:
         """Return the tree of the operators' branch from which projects' branches begin."""

@@ -27,7 +27,7 @@ from git_hooks.push.incoming import Incoming
 from git_hooks.repository.trees import FILE, PROGRAM
 
 if TYPE_CHECKING:
-    from git_hooks.puppet_code.lint import Linter
+    from git_hooks.puppet_code.lint import Choice, Linter
 
 _LARGEST = 1 << 20
 _LONGEST = 30.0
@@ -47,43 +47,63 @@ def _linter(ruby: Path | None) -> Linter:
     return Linter(ruby)
 
 
-def look(objects: Incoming, changed: Sequence[Change], ruby: Path | None, options: bytes, *, rule: bool) -> Found:
-    """Return what puppet-lint says of the new lines of manifests; with `rule` that refuses, else it is advice.
+class Linting:
+    """Asks puppet-lint about all branches of one push, which have its time together."""
 
-    `options` are those of a `.puppet-lint.rc`.
-    """
-    from git_hooks.puppet_code.lint import LintMissing, NotLinted, TooSlow, choice
+    def __init__(self, objects: Incoming, ruby: Path | None) -> None:
+        """Ask nothing yet; `ruby`: see lint.py."""
+        self._objects = objects
+        self._ruby = ruby
+        self._took = 0.0
+        self._late = 0
 
-    until, late = monotonic() + (_LONGEST if rule else _ADVICE), 0
-    chosen = choice(options)
-    said: list[str] = []
-    missed: list[str] = []
-    for change in filter(_is_manifest, changed):
-        assert change.after is not None
-        if monotonic() > until or late >= _LATE:
-            missed.append(f"{change.path}, because there was no more time")
-            continue
-        content = objects.content(change.after, _LARGEST)
-        before = None if change.before is None else objects.content(change.before, _LARGEST)
+    def look(self, changed: Sequence[Change], options: bytes, *, rule: bool) -> Found:
+        """Return what puppet-lint says of the new lines of manifests; with `rule` that refuses, else it is advice.
+
+        `options` are those of a `.puppet-lint.rc`.
+        """
+        from git_hooks.puppet_code.lint import LintMissing, choice
+
+        chosen, longest = choice(options), _LONGEST if rule else _ADVICE
+        said: list[str] = []
+        missed: list[str] = []
+        for change in filter(_is_manifest, changed):
+            began = monotonic()
+            try:
+                if self._took > longest or self._late >= _LATE:
+                    missed.append(f"{change.path}, because there was no more time")
+                else:
+                    self._one(change, chosen, said, missed)
+            except LintMissing as error:
+                return Found(unchecked=error.message) if rule else Found()
+            self._took += monotonic() - began
+        return _found(said, _missed(missed), rule=rule)
+
+    def _one(self, change: Change, chosen: Choice, said: list[str], missed: list[str]) -> None:
+        """Add what is said of one manifest, or why nothing is."""
+        from git_hooks.puppet_code.lint import NotLinted, TooSlow
+
+        path, after, before = change.path, change.after, change.before
+        content = self._objects.content(after, _LARGEST) if after is not None else None
         if content is None:
-            missed.append(f"{change.path}, which is larger than {_LARGEST} bytes")
-            continue
-        new = new_lines(before or b"", content)
+            missed.append(f"{path}, which is larger than {_LARGEST} bytes")
+            return
+        new = new_lines((self._objects.content(before, _LARGEST) if before is not None else None) or b"", content)
         if not new:
-            continue
+            return
         try:
-            remarks = _linter(ruby).lint(change.path, content, chosen)
-        except LintMissing as error:
-            return Found(unchecked=error.message) if rule else Found()
+            remarks = _linter(self._ruby).lint(path, content, chosen)
         except NotLinted as error:
-            late += isinstance(error, TooSlow)
-            missed.append(f"{change.path}, because {error.message}")
-            continue
-        said += [f"{change.path}: line {one.line}: {one.words} ({one.check})" for one in remarks if one.line in new]
-    unchecked = _missed(missed)
+            self._late += isinstance(error, TooSlow)
+            missed.append(f"{path}, because {error.message}")
+            return
+        said += [f"{path}: line {one.line}: {one.words} ({one.check})" for one in remarks if one.line in new]
+
+
+def _found(said: Sequence[str], unchecked: str, *, rule: bool) -> Found:
     if rule:
         return Found(tuple(f"{line}; puppet-lint is a rule here (pushes.lint_rule)" for line in said), unchecked)
-    return Found((), "", (*_advice(said), *((f"{unchecked}",) if unchecked else ())))
+    return Found((), "", (*_advice(said), *((unchecked,) if unchecked else ())))
 
 
 def new_lines(before: bytes, after: bytes) -> frozenset[int]:

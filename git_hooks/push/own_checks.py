@@ -64,37 +64,63 @@ exit RSpec::Core::Runner.run(ARGV)
 _HAS_RSPEC = "require 'rspec/core'; require 'rspec-puppet'"
 
 
-def look(
-    objects: Incoming, settings: Settings, before: str | None, after: str, project: ProjectName | None
-) -> Found:
-    """Return what the checks say to tree `after`, of a branch that had tree `before` (None: nothing is known of it)."""
-    if settings.pushes.own_checks == "off":
-        return Found()
-    old, new = (_entry(objects, tree) for tree in (before, after))
-    if old is None:
-        late = f"{NAME} counts from the next push on: the branch did not have it before this one"
-        return Found(advice=(late,) if new is not None else ())
-    notes = [] if old == new else [f"{NAME} changed; this push was checked as the branch had it before"]
-    try:
-        wanted = parse(objects.content(old, LONGEST) or b"a link")
-    except Unreadable as error:
-        return Found(unchecked=f"the branch's own checks: its {NAME} {error.message}")
-    try:
-        paths: list[str] | None = [one.path for one in changes(objects, before, after, settings.pushes.files)]
-    except TooManyChanges:
-        paths = None
-    commands = list(_commands(objects, wanted, paths, after))
-    if not commands:
-        return Found(advice=tuple(notes))
-    try:
-        with _turn(settings, project), checkout(objects, after) as tree:
-            found = _run_all(commands, settings.pushes, tree)
-    except Busy:
-        busy = f"the branch's own checks: others were running on this server for {_WAIT:.0f} s; push again later"
-        found = Found(unchecked=busy)
-    except (ToolkitError, OSError) as error:
-        found = Found(unchecked=f"the branch's own checks: {told(error)}")
-    return found._replace(advice=(*notes, *found.advice))
+class OwnChecking:
+    """Runs the own checks of all branches of one push, which have their time together."""
+
+    def __init__(self, objects: Incoming, settings: Settings) -> None:
+        """Run nothing yet."""
+        self._objects = objects
+        self._settings = settings
+        self._left = float(settings.pushes.own_checks_time)
+        self._patience = _WAIT
+
+    def look(self, before: str | None, after: str, project: ProjectName | None) -> Found:
+        """Return what the checks say to tree `after`, of a branch of `project` that had tree `before`.
+
+        None: nothing was before; the branch belongs to no project.
+        """
+        objects, pushes = self._objects, self._settings.pushes
+        if pushes.own_checks == "off":
+            return Found()
+        old, new = (_entry(objects, tree) for tree in (before, after))
+        if old is None:
+            late = f"{NAME} counts from the next push on: the branch did not have it before this one"
+            return Found(advice=(late,) if new is not None else ())
+        notes = [] if old == new else [f"{NAME} changed; this push was checked as the branch had it before"]
+        try:
+            wanted = parse(objects.content(old, LONGEST) or b"a link")
+        except Unreadable as error:
+            return Found(unchecked=f"the branch's own checks: its {NAME} {error.message}")
+        try:
+            paths: list[str] | None = [one.path for one in changes(objects, before, after, pushes.files)]
+        except TooManyChanges:
+            paths = None
+        commands = list(_commands(objects, wanted, paths, after))
+        found = self._run(commands, after, project) if commands else Found()
+        return found._replace(advice=(*notes, *found.advice))
+
+    def _run(self, commands: Sequence[OwnCheck | _Suite], tree: str, project: ProjectName | None) -> Found:
+        if self._left <= 0:
+            return Found(unchecked=f"the branch's own checks: {_no_time(self._settings.pushes)}")
+        began = monotonic()
+        try:
+            with _turn(self._settings, project, began + self._patience):
+                self._patience -= monotonic() - began
+                began = monotonic()
+                with checkout(self._objects, tree) as place:
+                    return _run_all(commands, self._settings.pushes, place, self._left)
+        except Busy:
+            self._patience = 0.0
+            busy = f"others were running on this server for {_WAIT:.0f} s; push again later"
+            return Found(unchecked=f"the branch's own checks: {busy}")
+        except (ToolkitError, OSError) as error:
+            return Found(unchecked=f"the branch's own checks: {told(error)}")
+        finally:
+            self._left -= monotonic() - began
+
+
+def _no_time(pushes: PushSettings) -> str:
+    return f"there was no more time (pushes.own_checks_time: {pushes.own_checks_time:.0f} s)"
 
 
 def _entry(objects: Incoming, tree: str | None) -> Entry | None:
@@ -134,9 +160,8 @@ def _has_suite(objects: Incoming, tree: str, module: str) -> bool:
 
 
 @contextmanager
-def _turn(settings: Settings, project: ProjectName | None) -> Iterator[None]:
+def _turn(settings: Settings, project: ProjectName | None, until: float) -> Iterator[None]:
     """Wait until nobody runs checks of the project, and there is room on the machine; raise `Busy`."""
-    until = monotonic() + _WAIT
     locks = settings.branches.store / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     rooms = [f"{locks}/own-checks.room-{number}" for number in range(settings.pushes.own_checks_at_once)]
@@ -144,11 +169,12 @@ def _turn(settings: Settings, project: ProjectName | None) -> Iterator[None]:
         yield
 
 
-def _run_all(commands: Sequence[OwnCheck | _Suite], settings: PushSettings, tree: Path) -> Found:
+def _run_all(commands: Sequence[OwnCheck | _Suite], settings: PushSettings, tree: Path, together: float) -> Found:
+    """Run one after the other up to the first that fails, within `together` seconds."""
     began, ruby = monotonic(), None
     passed: list[str] = []
     for command in commands:
-        left = settings.own_checks_time - (monotonic() - began)
+        left = together - (monotonic() - began)
         if isinstance(command, _Suite):
             ruby = ruby or _ruby_with_rspec(tree)
             if ruby is None:
@@ -160,14 +186,14 @@ def _run_all(commands: Sequence[OwnCheck | _Suite], settings: PushSettings, tree
         else:
             words = ["/bin/sh", "-c", _ALL_SAID, "sh", *command.command]
             name, seconds, memory = f"its own check {command.name}", command.seconds, command.memory
-        late = f"{name}: there was no more time (pushes.own_checks_time: {settings.own_checks_time:.0f} s)"
+        late = f"{name}: {_no_time(settings)}"
         if left <= 0:
             return Found(unchecked=late, advice=tuple(_passed(passed)))
         most = min(memory, settings.own_checks_memory)
         try:
             done = sandbox.run(words, b"", _bounds(min(seconds, left), most), shown=sandbox.Shown(tree, _TREE))
         except sandbox.OutOfBounds as error:
-            if left < seconds and monotonic() - began >= settings.own_checks_time:
+            if left < seconds and monotonic() - began >= together:
                 return Found(unchecked=late, advice=tuple(_passed(passed)))
             return Found(refused=(f"{name} {error}",))
         if done.status:

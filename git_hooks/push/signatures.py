@@ -49,18 +49,20 @@ class _Signer(NamedTuple):
 
 
 class Signatures:
-    """Looks at the signatures of one push."""
+    """Looks at the signatures of one push, of all its branches together."""
 
     def __init__(self, objects: Incoming, settings: Settings) -> None:
         """Ask nobody yet."""
         self._objects = objects
         self._settings = settings
         self._git = Verification(objects.path, objects.environ)
+        self._left = _MOST
 
     def of_commits(self, new: ObjectId, known: Sequence[ObjectId], place: Place | Proposal) -> Iterator[str]:
         """Yield what is wrong with the signatures of commits that `new` has and none of `known`."""
-        commits = self._git.new_commits(new, known, _MOST)
-        if len(commits) > _MOST:
+        commits = self._git.new_commits(new, known, self._left)
+        self._left = max(0, self._left - len(commits))
+        if not self._left:
             yield f"brings more than {_MOST} commits, whose signatures are not all verified at once; push it in parts"
             return
         keys: dict[ObjectId, PublicKey] = {}

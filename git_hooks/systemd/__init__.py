@@ -13,6 +13,8 @@ _PROGRAM = "/usr/local/bin/branch-manager"
 _SANDBOX = {
     "RestrictNamespaces=yes": "# bubblewrap makes a sandbox for branches' own checks, and for branches.types_program.\n"
     "RestrictNamespaces=cgroup ipc mnt net pid user uts",
+    # For the sandbox's own loopback.
+    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6": "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
     "MemoryDenyWriteExecute=yes": "MemoryDenyWriteExecute=no",
     "SystemCallErrorNumber=EPERM": "SystemCallFilter=@mount capset\nSystemCallErrorNumber=EPERM",
 }

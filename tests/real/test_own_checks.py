@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from git_hooks.push.service import socket_path
 from git_hooks.store.locks import locked
 from tests.real.conftest import SlapdMaker
 from tests.support.pushes import ManagedRepository, Pushed, populate
@@ -82,18 +81,6 @@ def left() -> list[Path]:
     return [*Path("/var/tmp").glob(f"puppetmaster-check-{os.getpid()}-*")]
 
 
-@contextmanager
-def own_service_away(managed: ManagedRepository) -> Iterator[None]:
-    """Within: hooks do the work themselves."""
-    path = socket_path(managed.settings.branches.store)
-    aside = path.with_name("aside")
-    path.rename(aside)
-    try:
-        yield
-    finally:
-        aside.rename(path)
-
-
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_own_checks(case: dict[str, Any], site: Site) -> None:
     site.managed.reset()
@@ -114,6 +101,7 @@ NO_NAMESPACES = ["unshare", "-Ur", "sh", "-c", 'echo 0 >/proc/sys/user/max_user_
 
 def test_without_a_sandbox_nothing_is_run_and_the_push_is_told(slapd: Slapd) -> None:
     """The hook is a cold one, in a namespace in which nobody may make another."""
+    began = time.time()
     with reachable() as base:
         managed = ManagedRepository(base / "site", slapd, require_checks=["topic/*"])
         managed.put("project/red", {OWN: "checks: [{name: own, command: ['false']}]"})
@@ -130,6 +118,15 @@ def test_without_a_sandbox_nothing_is_run_and_the_push_is_told(slapd: Slapd) -> 
         assert pushed.status != 0 and "its own check own failed with status 1" in pushed.output
         managed.configure(own_checks="off")
         assert managed.push([{"ref": "project/red", "files": {"docs/b": "x"}}], "mia").status == 0
+        # The tree cannot be written out: the hook's files may not grow, as on a full disk.
+        managed.configure(own_checks="run")
+        managed.put("project/red", {OWN: "checks: [{name: own, command: ['true']}]", "docs/large": "x" * 40_000})
+        managed.reset()
+        limited = ["prlimit", "--fsize=20000", "--"]
+        pushed = managed.push([{"ref": "project/red", "files": {"docs/c": "x"}}], "mia", through=limited)
+        assert pushed.status == 0, pushed.output
+        assert "not checked: the branch's own checks: the pushed tree cannot be written out below" in pushed.output
+        assert not [one for one in Path("/var/tmp").glob("puppetmaster-check-*") if one.stat().st_mtime >= began]
 
 
 def test_checks_of_one_project_wait_for_each_other_and_others_do_not(site: Site) -> None:
@@ -161,14 +158,3 @@ def test_all_checks_of_a_push_have_one_time(site: Site) -> None:
         site.managed.configure(own_checks_time="20s")
     assert pushed.status == 0, pushed.output
     assert "not checked: its own check b: there was no more time (pushes.own_checks_time: 1 s)" in pushed.output
-
-
-def test_a_full_disk_is_told(site: Site) -> None:
-    """The tree cannot be written out: the hook's files may not grow (RLIMIT_FSIZE, as a full disk)."""
-    site.managed.reset()
-    site.begin("project/red", {"CHECKS": "true", "docs/large": "x" * 40_000})
-    limited = ["prlimit", "--fsize=20000", "--"]
-    with own_service_away(site.managed):
-        pushed = site.managed.push([{"ref": "project/red", "files": {"docs/a": "x"}}], "mia", through=limited)
-    assert pushed.status == 0 and "not checked: the branch's own checks: " in pushed.output, pushed.output
-    assert left() == []
