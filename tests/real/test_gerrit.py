@@ -105,6 +105,13 @@ def test_a_bad_tree_is_refused_past_review_and_when_it_is_pushed_for_review(gerr
     deep = gerrit.commit({"a.pp": "$x = " + "[" * 20_000 + "]" * 20_000}, old)
     status, said = gerrit.call("commit-received", *words, *revs, deep, "--cmdref", "refs/for/project/red")
     assert (status, said.strip()) == (0, "not checked: 1 file (is nested too deeply to be read)")
+    gerrit.site.configure(lint="advice")
+    bad = gerrit.commit({"a.pp": '$x = "y"\n'}, old)
+    status, said = gerrit.call("commit-received", *words, *revs, bad, "--cmdref", "refs/for/project/red")
+    assert status == 0 and 'puppet-lint: a.pp: line 1: double quoted string' in said, said
+    gerrit.site.configure(lint="off", lint_rule=["project/*"])
+    status, said = gerrit.call("commit-received", *words, *revs, bad, "--cmdref", "refs/for/project/red")
+    assert status == 1 and "puppet-lint is a rule here" in said, said
 
 
 def test_what_was_reviewed_and_merged_goes_live(gerrit: Gerrit) -> None:
