@@ -110,10 +110,10 @@ class Linter:
         process = self._process or self._start()
         self._asked += 1
         try:
-            told = json.loads(process.ask(question, _ANSWER))
-            if "fault" in told:
-                raise NotLinted(str(told["fault"]))
-            return [Remark(int(line), str(check), str(words)) for line, check, words in told["problems"]]
+            answer = json.loads(process.ask(question, _ANSWER))
+            if "fault" in answer:
+                raise NotLinted(str(answer["fault"]))
+            return [Remark(int(line), str(check), str(words)) for line, check, words in answer["problems"]]
         except Late as error:
             self._end()
             raise TooSlow(f"puppet-lint does not finish within {_ANSWER:.0f} s") from error
