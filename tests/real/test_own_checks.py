@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import yaml
 
 from git_hooks.store.locks import locked
 from tests.real.conftest import SlapdMaker
+from tests.support.following import eventually
 from tests.support.pushes import ManagedRepository, Pushed, populate
 from tests.support.reachable import reachable
 from tests.support.slapd import Slapd
@@ -156,3 +159,37 @@ def test_all_checks_of_a_push_have_one_time(site: Site) -> None:
         site.managed.configure(own_checks_time="20s")
     assert pushed.status == 0, pushed.output
     assert "not checked: its own check b: there was no more time (pushes.own_checks_time: 1 s)" in pushed.output
+
+
+def test_a_hook_that_is_killed_leaves_no_process_and_its_tree_goes_with_the_next(slapd: Slapd) -> None:
+    name = f"left-behind-{os.getpid()}"
+    script = f"exec -a {name} sleep 600"
+    check = {"name": "own", "command": ["bash", "-c", script], "timeout": "100s", "paths": ["slow/*"]}
+    with reachable() as base:
+        managed = ManagedRepository(base / "site", slapd)
+        managed.put("project/red", {OWN: yaml.safe_dump({"checks": [check, {"name": "fast", "command": ["true"]}]})})
+        managed.reset()
+        slow, fast = ({"ref": "project/red", "files": {f"{one}/a": "x"}} for one in ("slow", "fast"))
+        done: list[Pushed] = []
+        pushing = threading.Thread(target=lambda: done.append(managed.push([slow], "mia")))
+        pushing.start()
+        eventually(lambda: processes(name.encode()), "the check runs")
+        (hook,) = processes(b"git_hooks.hook", str(managed.configuration).encode())
+        os.kill(hook, signal.SIGKILL)
+        pushing.join()
+        assert done[0].status != 0 and done[0].moved == {}
+        eventually(lambda: not processes(name.encode()), "the check is gone")
+        assert managed.push([fast], "mia").status == 0
+        places = (Path("/dev/shm"), Path("/var/tmp"))
+        assert not [one for place in places for one in place.glob(f"puppetmaster-check-{hook}-*")]
+
+
+def processes(*words: bytes) -> list[int]:
+    """Return the processes whose command lines have all of `words`."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ends while it is looked at
+            line = place.read_bytes().split(b"\0")
+            if all(word in line for word in words):
+                found.append(int(place.parent.name))
+    return found
