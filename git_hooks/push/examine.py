@@ -11,7 +11,7 @@ move a branch (policy.py).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import cache, cached_property, partial
 from math import inf
@@ -47,9 +47,17 @@ class Examination:
     """One look at one or more commits; the bounds (settings `pushes`) are for all together."""
 
     def __init__(
-        self, objects: Incoming, settings: Settings, lines: Iterable[Check] | None = None, who: str = ""
+        self,
+        objects: Incoming,
+        settings: Settings,
+        lines: Iterable[Check] | None = None,
+        who: str = "",
+        made: Collection[ObjectId] = (),
     ) -> None:
-        """`lines` are those of the table of checks that are asked; None: all. `who` brings what is looked at."""
+        """`lines` are those of the table of checks that are asked; None: all. `who` brings what is looked at.
+
+        `made` are commits that this program made, which nobody signed; the right to them is decided elsewhere.
+        """
         lines = tuple(checks.CHECKS if lines is None else lines)
         self._objects = objects
         self._settings = settings
@@ -59,6 +67,7 @@ class Examination:
         self._inspection = Inspection(objects, lines, settings)
         self._code = CodeReader(settings.branches.ruby, who)
         self._approvals = Approvals(settings.branches.store)
+        self._made = frozenset(made)
         self._linting = Linting(objects, settings.pushes.lint_ruby)
         self.unchecked = Counter[str]()
         """Why files could not be checked, and how many of them; 0: it is not about files."""
@@ -76,7 +85,7 @@ class Examination:
     def _signatures(self) -> Signatures:
         from git_hooks.push.signatures import Signatures
 
-        return Signatures(self._objects, self._settings)
+        return Signatures(self._objects, self._settings, self._made)
 
     @cached_property
     def _own_checking(self) -> OwnChecking:

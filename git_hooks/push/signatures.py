@@ -15,7 +15,7 @@ Owns: whose key it is, and the words. Fails closed: without LDAP nothing is acce
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from enc.rights.roles import Action, Person, allowed
@@ -51,8 +51,9 @@ class _Signer(NamedTuple):
 class Signatures:
     """Looks at the signatures of one push, of all its branches together."""
 
-    def __init__(self, objects: Incoming, settings: Settings) -> None:
-        """Ask nobody yet."""
+    def __init__(self, objects: Incoming, settings: Settings, made: Collection[ObjectId] = ()) -> None:
+        """Ask nobody yet; `made`: commits that need no signature."""
+        self._made = made
         self._objects = objects
         self._settings = settings
         self._git = Verification(objects.path, objects.environ)
@@ -65,6 +66,8 @@ class Signatures:
         if not self._left:
             yield f"brings more than {_MOST} commits, whose signatures are not all verified at once; push it in parts"
             return
+        own = _first_parents(new, dict(commits))
+        commits = [one for one in commits if one[0] not in self._made]
         keys: dict[ObjectId, PublicKey] = {}
         faults: dict[ObjectId, str] = {}
         for commit, _ in commits:
@@ -77,7 +80,6 @@ class Signatures:
             else:
                 keys[commit] = key
         signers = self._signers(set(keys.values()))
-        own = _first_parents(new, dict(commits))
         valid = self._git.signers(list(keys), _lines(signers)) if keys else {}
         for commit, _ in commits:
             fault = faults.get(commit) or self._fault(

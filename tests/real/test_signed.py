@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
+from enc.terms.environments import Rules
+from enc.terms.names import BranchName
+from git_hooks.push.examine import Examination
+from git_hooks.push.incoming import Incoming
+from git_hooks.repository.refs import ObjectId
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import commit_text, git
 from tests.support.pushes import PEOPLE, ManagedRepository, S, populate
@@ -119,6 +125,22 @@ def test_signatures(case: dict[str, Any], signing: Signing) -> None:
     assert (pushed.status == 0) == case["taken"], pushed.output
     for text in case.get("says", ()):
         assert text in pushed.output, pushed.output
+
+
+def test_what_this_program_made_needs_no_signature_and_what_it_brings_does(signing: Signing) -> None:
+    """A merge that was approved here, say: the right to it is decided by whoever makes it."""
+    site, branch = signing.managed, BranchName("production")
+    site.reset()
+    old = site._before[branch.ref]
+    place = Rules(site.settings.branches.rules).place(branch)
+    for merged, taken in (({"by": "mia"}, True), ({}, False)):
+        new = ObjectId(signing.commit(old, {"merges": [merged]}))
+        git(site.bare.path, "fetch", "-q", str(site._client), f"{new}:refs/kept/{new}")
+        with Incoming(str(site.bare.path), os.environ) as objects:
+            assert "is not signed" in Examination(objects, site.settings).problems(new, ObjectId(old), place, {})[0]
+            found = Examination(objects, site.settings, made=[new]).problems(new, ObjectId(old), place, {})
+        assert (found == ()) == taken, found
+        git(site.bare.path, "update-ref", "-d", f"refs/kept/{new}")
 
 
 def test_a_key_that_is_taken_away_signs_nothing_new(signing: Signing) -> None:
