@@ -1,5 +1,7 @@
 """Runs one program on code that nobody has read: it gets octets, gives octets back, and reaches nothing else.
 
+It may be shown a directory besides (`Shown`), which it can read and not write.
+
 bubblewrap (`bwrap`, in every distribution) makes the sandbox from namespaces
 that any account may make, so nothing here needs root. The program sees /usr and
 what belongs to it, read-only, and one directory of its own, in memory, that
@@ -13,7 +15,8 @@ Started by root, it is nobody outside as well. Started by another account, the
 kernel still counts it as that account's; there is nothing of it in sight.
 
 Bounded: time, processes, memory of each process and of all together, the size of
-a file, what is written to the directory, what is answered and said. When the
+a file, what is written to the directory, what is answered and said. Calls of the
+system that lead past that are refused by the kernel (system_calls.py). When the
 program ends, or a bound is passed, or this process ends, all that it started is
 ended by the kernel.
 
@@ -33,6 +36,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
+from enc.programs.system_calls import denied
 from enc.terms.errors import ToolkitError
 from enc.terms.program_words import why
 
@@ -76,7 +80,9 @@ class Bounds(NamedTuple):
     answer: int = 16 << 20
     """Bytes of standard output."""
     said: int = 256 << 10
-    """Bytes of standard error that are kept, the first."""
+    """Bytes of standard error that are kept."""
+    end: bool = False
+    """Of standard error the end is kept; else the beginning."""
 
 
 class Done(NamedTuple):
@@ -85,6 +91,15 @@ class Done(NamedTuple):
     status: int
     answer: bytes
     said: bytes
+
+
+class Shown(NamedTuple):
+    """A directory of this machine that the program sees, read-only, and in which it is started."""
+
+    directory: Path
+    """Whoever starts the sandbox must be able to reach it; as root, nobody must."""
+    place: str
+    """Its path inside."""
 
 
 USUAL = Bounds()
@@ -99,19 +114,23 @@ class OutOfBounds(ToolkitError):
     """The program took more than it may."""
 
 
-def run(command: Sequence[str], given: bytes, bounds: Bounds = USUAL, bwrap: Path = BWRAP) -> Done:
+def run(
+    command: Sequence[str], given: bytes, bounds: Bounds = USUAL, bwrap: Path = BWRAP, shown: Shown | None = None
+) -> Done:
     """Run `command` (by absolute path) on `given`; raise `NoSandbox` or `OutOfBounds`."""
     if not bwrap.exists():
         raise NoSandbox("no sandbox can be made: bubblewrap is not installed (apt install bubblewrap)")
     nobody: Any = {"user": _NOBODY, "group": _NOBODY, "extra_groups": ()} if os.geteuid() == 0 else {}
     source, files = _sealed(given), {place: _sealed(text) for place, text in _ACCOUNTS.items()}
+    calls = [_sealed(filtered)] if (filtered := denied(os.uname().machine)) is not None else []
+    walls = [*_walls(bounds, files, shown), *(word for one in calls for word in ("--seccomp", str(one)))]
     try:
         process = subprocess.Popen(
-            [str(bwrap), *_walls(bounds, files), *_limits(bounds), *command],
+            [str(bwrap), *walls, "--", *_limits(bounds), *command],
             stdin=source,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pass_fds=tuple(files.values()),
+            pass_fds=(*files.values(), *calls),
             env={},
             cwd="/",
             **nobody,
@@ -119,7 +138,7 @@ def run(command: Sequence[str], given: bytes, bounds: Bounds = USUAL, bwrap: Pat
     except OSError as error:
         raise NoSandbox(f"no sandbox can be made: {bwrap} cannot be started: {error.strerror}") from error
     finally:
-        for descriptor in (source, *files.values()):
+        for descriptor in (source, *files.values(), *calls):
             os.close(descriptor)
     try:
         answer, said = _listen(process, bounds)
@@ -136,7 +155,7 @@ def run(command: Sequence[str], given: bytes, bounds: Bounds = USUAL, bwrap: Pat
     return Done(status, answer[len(_MADE) :], said)
 
 
-def _walls(bounds: Bounds, files: Mapping[str, int]) -> list[str]:
+def _walls(bounds: Bounds, files: Mapping[str, int], shown: Shown | None) -> list[str]:
     arguments = ["--unshare-all", "--unshare-user", "--uid", str(_NOBODY), "--gid", str(_NOBODY), "--cap-drop", "ALL"]
     arguments += ["--die-with-parent", "--new-session", "--clearenv"]
     for name, value in (("PATH", "/usr/bin:/bin"), ("HOME", WORK), ("LANG", "C.UTF-8"), ("TMPDIR", WORK)):
@@ -154,7 +173,9 @@ def _walls(bounds: Bounds, files: Mapping[str, int]) -> list[str]:
     for device in ("/dev/null", "/dev/zero", "/dev/urandom"):
         arguments += ["--dev-bind", device, device]
     arguments += ["--size", str(bounds.work), "--tmpfs", WORK, "--symlink", WORK, "/tmp"]  # noqa: S108 - its own
-    return [*arguments, "--remount-ro", "/", "--chdir", WORK, "--"]
+    if shown is not None:
+        arguments += ["--ro-bind", str(shown.directory), shown.place]
+    return [*arguments, "--remount-ro", "/", "--chdir", WORK if shown is None else shown.place]
 
 
 def _limits(bounds: Bounds) -> list[str]:
@@ -212,6 +233,8 @@ def _listen(process: subprocess.Popen[bytes], bounds: Bounds) -> tuple[bytes, by
                     answer += part
                     if len(answer) > bounds.answer:
                         raise OutOfBounds(f"answered with more than {bounds.answer} bytes")
+                elif bounds.end:
+                    said = (said + part)[-bounds.said :]
                 else:
                     said += part[: max(0, bounds.said - len(said))]
     return bytes(answer), bytes(said)

@@ -306,6 +306,26 @@ class PushSettings(Section):
     """Branches, such as production or project/* (`*` matches anything), on which a push is refused if a file could not
     be checked, for example because this machine has no Puppet or the file is too large. On other branches the push is
     accepted, and its output says so."""
+    lint: Literal["advice", "off"] = "advice"
+    """`advice`: if puppet-lint is installed, the push's output says what it finds in the lines of manifests that the
+    push changed. `off`: it is only asked for the branches of `lint_rule`."""
+    lint_rule: tuple[str, ...] = ()
+    """Branches, such as production or project/* (`*` matches anything), on which a push is refused if puppet-lint finds
+    something in the lines that it changed."""
+    lint_ruby: Path | None = None
+    """The Ruby that has puppet-lint. None: the one from Puppet's or the system's package that has it."""
+    own_checks: Literal["run", "off"] = "run"
+    """Whether a push runs the checks that its branch has in `.puppetmaster.yaml`, in a sandbox (bubblewrap;
+    docs/pushing.md, A branch's own checks)."""
+    own_checks_time: Duration = Duration(120)
+    """The most time that all own checks of one push may take together."""
+    own_checks_memory: int = 1_073_741_824
+    """The most memory, in bytes, of one of them, whatever its branch says."""
+    own_checks_at_once: int = 2
+    """How many pushes may have their own checks run on this machine at once; of one project, one at a time."""
+    signed: tuple[str, ...] = ()
+    """Branches, such as production or project/* (`*` matches anything), on which each new commit must be signed with an
+    ssh key that its signer has in LDAP. refs/tags/* and the like name tags, which must be signed themselves."""
     file_bytes: int = 10_485_760
     """The largest file."""
     push_bytes: int = 268_435_456
@@ -318,6 +338,10 @@ class PushSettings(Section):
         for pattern in self.links:
             if pattern.startswith("/") or pattern.endswith("/") or ".." in pattern.split("/"):
                 yield "links", f"{pattern!r} is not a path in a tree: DIRECTORY/NAME, where * matches anything"
+        if self.own_checks_at_once < 1:
+            yield "own_checks_at_once", "at least one push must be able to run its checks (own_checks: off runs none)"
+        if self.own_checks_time < 1:
+            yield "own_checks_time", "a check takes at least one second"
         for directory in self.modulepath:
             if not re.fullmatch(r"(?:/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)+/?", directory, re.ASCII):
                 yield "modulepath", f"{directory!r} is not an absolute path of a directory in plain characters"

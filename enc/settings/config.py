@@ -232,6 +232,8 @@ def _plain(kind: Any, value: object) -> Any:
     if origin is Literal:
         if value in options and isinstance(value, str):
             return value
+        if value is False and "off" in options:
+            return "off"  # what YAML makes of the word without quotes
         raise ValueError(f"one of {', '.join(options)}{_choice_meant(value, options)}")
     if origin is Annotated:
         (table,) = (extra for extra in kind.__metadata__ if isinstance(extra, OneOf))

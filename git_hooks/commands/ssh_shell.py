@@ -7,7 +7,7 @@ import os
 
 from enc.commands.call import Call
 from enc.terms.names import PersonName
-from git_hooks.transport.known_keys import KnownKeys
+from git_hooks.ssh_keys.known_keys import KnownKeys
 from git_hooks.transport.ssh import shell
 
 SUMMARY = "let a person use git over ssh, and nothing else; started by sshd"

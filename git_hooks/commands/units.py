@@ -26,6 +26,7 @@ def run(call: Call) -> int:
     """Write them, and print where."""
     config = call.config_path.absolute()
     program = Path(sys.argv[0]).absolute()
-    texts = systemd.files(program, None if config == DEFAULT_PATH else config, call.settings.branches)
+    branches, sandboxes = call.settings.branches, systemd.wanted(call.settings.branches, call.settings.pushes)
+    texts = systemd.files(program, None if config == DEFAULT_PATH else config, branches, sandboxes=sandboxes)
     write_units(call, texts)
     return ExitStatus.DONE

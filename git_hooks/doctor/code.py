@@ -13,6 +13,7 @@ from enc.terms.counted import counted
 from enc.terms.errors import ToolkitError
 from enc.terms.program_words import why
 from git_hooks.puppet_code.calls import Kind, ParserMissing, Reading
+from git_hooks.puppet_code.lint import Choice, Linter, LintMissing, NotLinted
 from git_hooks.puppet_code.worker import Worker
 from git_hooks.secrets.engine import engine
 from git_hooks.secrets.kept import Allowances
@@ -58,10 +59,46 @@ def secrets(branches: BranchSettings, pushes: PushSettings) -> Iterator[Finding]
         yield note("secrets-allowed", words, "branch-manager allow-secret FINGERPRINT --revoke, or allow it anew")
 
 
+def own_checks(pushes: PushSettings, bwrap: Path = sandbox.BWRAP) -> Iterator[Finding]:
+    """Run a program in a sandbox, if branches' own checks are to run in one."""
+    if pushes.own_checks == "off":
+        return
+    try:
+        sandbox.run(["/bin/true"], b"", sandbox.Bounds(seconds=60.0), bwrap)
+    except (sandbox.NoSandbox, sandbox.OutOfBounds) as error:
+        words = f"branches' own checks (.puppetmaster.yaml) are not run, and pushes are accepted without: {error}"
+        cure = "docs/pushing.md (A branch's own checks) says what it needs; or set pushes.own_checks to off"
+        yield warning("sandbox", words, cure)
+        return
+    yield ok("sandbox", "branches' own checks are run in a sandbox")
+
+
+def lint(pushes: PushSettings) -> Iterator[Finding]:
+    """Let puppet-lint look at a line of code, if it is to look at pushes."""
+    if pushes.lint == "off" and not pushes.lint_rule:
+        return
+    linter = Linter(pushes.lint_ruby)
+    try:
+        linter.lint("manifests/site.pp", b"notice('doctor')\n", Choice())
+    except (LintMissing, NotLinted) as error:
+        cure = "apt install puppet-lint, or name the Ruby that has it in pushes.lint_ruby"
+        if pushes.lint_rule:
+            where = ", ".join(pushes.lint_rule)
+            yield warning("lint", f"pushes to {where} are not checked by puppet-lint: {error}", cure)
+        else:
+            yield note("lint", "pushes get no advice from puppet-lint, which is not here", cure)
+    else:
+        yield ok("lint", "puppet-lint looks at the lines that a push changes")
+    finally:
+        linter.close()
+
+
 def check(branches: BranchSettings, pushes: PushSettings) -> Iterator[Finding]:
-    """Ask Puppet's parser about a line of code, and try the sandbox, where they are needed."""
+    """Ask Puppet's parser and puppet-lint about a line of code, and try the sandbox, where they are needed."""
     yield from types(branches.types_program)
     yield from secrets(branches, pushes)
+    yield from own_checks(pushes)
+    yield from lint(pushes)
     reviewed = branches.members_code != "trusted"
     if not reviewed:
         yield note(

@@ -185,6 +185,8 @@ class CatchUp:
             return [self._stopped(place, commit, "refused, nothing was changed: ", reason)]
         for why, files in examination.unchecked.items():
             self._log.warning("%s at %s: %s", branch, commit[:10], clean(not_checked(why, files)))
+        for line in examination.advice:
+            self._log.info("%s at %s: %s", branch, commit[:10], clean(line))
         forgets = old is not None and not objects.contains(commit, old)
         self._refs.move(branch, commit, old, keep_at=int(time.time()) if forgets else None)
         here[branch] = commit

@@ -11,9 +11,9 @@ move a branch (policy.py).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,13 @@ from enc.terms.errors import NotFound, ToolkitError
 from enc.terms.names import BranchName
 from git_hooks import checks
 from git_hooks.checks.look import OPERATORS, Check, History, Problem, Site, Tree
+from git_hooks.checks.own_checks import NAME as OWN_CHECKS
 from git_hooks.push.approvals import Approvals
+from git_hooks.push.changes import TooManyChanges, changes
 from git_hooks.push.code_reader import CodeReader
+from git_hooks.push.found import Found
 from git_hooks.push.incoming import LARGEST, Incoming, Inspection
+from git_hooks.push.linting import Linting
 from git_hooks.push.new_commits import NewCommits
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.trees import LINK, Entry
@@ -34,7 +38,11 @@ if TYPE_CHECKING:
     from enc.terms.names import EnvironmentName
     from git_hooks.branches.usage import Usage
     from git_hooks.index.environment import Environment
+    from git_hooks.push.own_checks import OwnChecking
+    from git_hooks.push.signatures import Signatures
 
+_LINT_OPTIONS = ".puppet-lint.rc"
+_LINT_LARGEST = 65_536
 _BASES = 4
 """So many branches of its project, and so many of none, a new one is compared with at most."""
 
@@ -49,10 +57,12 @@ class Examination:
         lines: Iterable[Check] | None = None,
         who: str = "",
         usage: Usage | None = None,
+        made: Collection[ObjectId] = (),
     ) -> None:
         """`lines` are those of the table of checks that are asked; None: all. `who` brings what is looked at.
 
-        `usage` tells what nodes are assigned; None: it is not asked.
+        `usage` tells what nodes are assigned; None: it is not asked. `made` are commits that this program made, which
+        nobody signed; the right to them is decided elsewhere.
         """
         lines = tuple(checks.CHECKS if lines is None else lines)
         self._objects = objects
@@ -65,13 +75,31 @@ class Examination:
         self._code = CodeReader(settings.branches.ruby, who)
         self._approvals = Approvals(settings.branches.store)
         self._usage = usage
+        self._made = frozenset(made)
+        self._linting = Linting(objects, settings.pushes.lint_ruby)
         self.unchecked = Counter[str]()
-        """Why files could not be checked, and how many of them; 0: it was no single file."""
+        """Why files could not be checked, and how many of them; 0: it is not about files."""
+        self.advice: list[str] = []
+        """What else who brings it should know, a line each."""
 
     @property
     def files(self) -> int:
         """How many new and changed files were looked at so far."""
         return self._inspection.files
+
+    # Both start programs: loading what that takes is as long as a cold hook, and most pushes need neither.
+
+    @cached_property
+    def _signatures(self) -> Signatures:
+        from git_hooks.push.signatures import Signatures
+
+        return Signatures(self._objects, self._settings, self._made)
+
+    @cached_property
+    def _own_checking(self) -> OwnChecking:
+        from git_hooks.push.own_checks import OwnChecking
+
+        return OwnChecking(self._objects, self._settings)
 
     def problems(
         self,
@@ -80,13 +108,15 @@ class Examination:
         place: Place | Proposal | None,
         existing: Mapping[BranchName, ObjectId],
         coming: Iterable[ObjectId] = (),
+        ref: str = "",
     ) -> tuple[str, ...]:
-        """Return what is wrong with the tree of `new`, a sentence each.
+        """Return what is wrong with the tree of `new`, and with what brings it, a sentence each.
 
         `old` is what the branch showed before (None: it is new), `place` what it
         is for (None: a tag), `existing` are the branches there are; they
         may be left out where `old` is known. `coming` are commits that
-        operators' branches are to show after this very push.
+        operators' branches are to show after this very push; `ref` is what moves,
+        where that is a tag.
         """
         objects = self._objects
         try:
@@ -104,7 +134,11 @@ class Examination:
             if not found and not history:
                 found = list(self._of_tree(tree, known, site, environments))
             # What other checks say may show a line of a file, and with it a secret.
-            return (*(_without(one, hidden).text for one in found), *(one.text for one in history))
+            words = [*(_without(one, hidden).text for one in found), *(one.text for one in history)]
+            words = words or self._signed(new, old, place, existing, ref)
+            if words or place is None:
+                return tuple(words)
+            return tuple(self._beyond(new, tree, old, place, existing))
         except NotFound:
             return ("does not name a commit",)
         except ToolkitError as error:
@@ -145,6 +179,99 @@ class Examination:
         entries = cache(self._objects.raw_tree)  # most of the two trees is the same
         old, new = (Sight(tree, entries, self._objects.content) for tree in (before, now))
         return environments(self._settings, old, new, self._code.read, self._settings.branches.environments / name)
+
+    def _signed(
+        self,
+        new: ObjectId,
+        old: ObjectId | None,
+        place: Place | Proposal | None,
+        existing: Mapping[BranchName, ObjectId],
+        ref: str,
+    ) -> list[str]:
+        """Return what is wrong with signatures, where they are a rule."""
+        if not _named(ref if place is None else place.branch, self._settings.pushes.signed):
+            return []
+        signatures = self._signatures
+        if place is None:
+            return [*signatures.of_tag(new, ref)]
+        known = [old] if old is not None else [tip for name, tip in existing.items() if self._vouched(name)]
+        return [*signatures.of_commits(new, known, place)]
+
+    def _vouched(self, branch: BranchName) -> bool:
+        """Tell whether what a branch has counts as signed: operators brought it, or it was verified."""
+        place = self._rules.place_or_none(branch)
+        return (place is not None and place.project is None) or _named(branch, self._settings.pushes.signed)
+
+    def _beyond(
+        self,
+        new: ObjectId,
+        tree: str,
+        old: ObjectId | None,
+        place: Place | Proposal,
+        existing: Mapping[BranchName, ObjectId],
+    ) -> Iterator[str]:
+        """Yield what puppet-lint and the branch's own checks refuse; note what they could not look at, and advise."""
+        pushes, branch = self._settings.pushes, place.branch
+        began = self._began(new, old, place, existing)
+        before = self._objects.commit(began)[0] if began is not None else None
+        if before == tree:
+            return
+        rule = _named(branch, pushes.lint_rule)
+        if rule or pushes.lint == "advice":
+            yield from self._taken(self._linted(before, tree, old, place, rule), branch)
+        if any(True for one in (before, tree) if one is not None for _ in _at(self._objects, one, OWN_CHECKS)):
+            yield from self._taken(self._own_checking.look(before, tree, place.project), branch)
+
+    def _linted(
+        self, before: str | None, tree: str, old: ObjectId | None, place: Place | Proposal, rule: bool
+    ) -> Found:
+        try:
+            changed = changes(self._objects, before, tree, self._settings.pushes.files)
+        except TooManyChanges:
+            words = "puppet-lint was not asked, because too many files changed"
+            return Found(unchecked=words) if rule else Found(advice=(words,))
+        options = b""
+        source = before if place.project is None and old is not None else self._sites()
+        if source is not None:
+            found = next(iter(_at(self._objects, source, _LINT_OPTIONS)), None)
+            options = (self._objects.content(found, _LINT_LARGEST) if found is not None else None) or b""
+        return self._linting.look(changed, options, rule=rule)
+
+    def _sites(self) -> str | None:
+        """Return the tree of the operators' branch from which projects' branches begin."""
+        named = self._settings.branches.beginning or next((place.branch for place in self._rules.site), None)
+        tip = self._objects.tip(named) if named is not None else None
+        return self._objects.commit(tip)[0] if tip is not None else None
+
+    def _taken(self, found: Found, branch: BranchName) -> Iterator[str]:
+        """Note what was found beside refusals, and yield these."""
+        yield from found.refused
+        self.advice += found.advice
+        if found.unchecked:
+            required = _named(branch, self._settings.pushes.require_checks)
+            if words := self._not_checked(required, found.unchecked, files=0):
+                yield words
+
+    def _began(
+        self,
+        new: ObjectId,
+        old: ObjectId | None,
+        place: Place | Proposal,
+        existing: Mapping[BranchName, ObjectId],
+    ) -> ObjectId | None:
+        """Return what the branch showed before; for a new one, what the branch that it began from shows.
+
+        That is the one with which it has the latest commit in common, of several its project's rather than the site's.
+        """
+        objects = self._objects
+        if old is not None:
+            return objects.commit_of(old)
+        nearest = began = None
+        for tip in reversed(self._known(old, place, existing)):
+            base = objects.merge_base(new, tip)
+            if base is not None and (nearest is None or (base != nearest and objects.contains(base, nearest))):
+                nearest, began = base, tip
+        return began
 
     def _of_tree(
         self,
@@ -193,11 +320,10 @@ class Examination:
         if place is None:
             return OPERATORS._replace(unchecked=partial(self._not_checked, False))
         required = _named(place.branch, self._settings.pushes.require_checks)
-        unchecked, unknown = partial(self._not_checked, required), partial(self._not_known, required)
+        unchecked, unknown = partial(self._not_checked, required), partial(self._not_checked, required, files=0)
+        told = partial(self._not_checked, False, files=0)
         if place.project is None:
-            return OPERATORS._replace(
-                read=self._code.read, unchecked=unchecked, unknown=unknown, told=partial(self._not_known, False)
-            )
+            return OPERATORS._replace(read=self._code.read, unchecked=unchecked, unknown=unknown, told=told)
         objects = self._objects
 
         @cache
@@ -238,20 +364,15 @@ class Examination:
             shown=shown,
             unchecked=unchecked,
             unknown=unknown,
-            told=partial(self._not_known, False),
+            told=partial(self._not_checked, False, files=0),
             proposed=proposed,
         )
 
-    def _not_checked(self, required: bool, why: str) -> str:
+    def _not_checked(self, required: bool, why: str, files: int = 1) -> str:
         if required:
-            return f"cannot be checked: {why}; this branch takes only files that were checked (pushes.require_checks)"
-        self.unchecked[why] += 1
-        return ""
-
-    def _not_known(self, required: bool, why: str) -> str:
-        if required:
-            return f"cannot be checked: {why}; this branch takes only what was checked (pushes.require_checks)"
-        self.unchecked[why] += 0
+            taken = "only files that were checked" if files else "nothing that was not checked"
+            return f"cannot be checked: {why}; this branch takes {taken} (pushes.require_checks)"
+        self.unchecked[why] += files
         return ""
 
 
@@ -263,7 +384,7 @@ def _without(problem: Problem, hidden: Iterable[str]) -> Problem:
     return problem._replace(what=words)
 
 
-def _named(branch: BranchName, patterns: Iterable[str]) -> bool:
+def _named(branch: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(branch, pattern) for pattern in patterns)
 
 

@@ -110,7 +110,8 @@ def received(settings: Settings, event: Event, environ: Mapping[str, str]) -> Pu
     with Incoming(str(settings.branches.repository), environ) as objects:
         examination = Examination(objects, settings, who=event.username, usage=Usage(settings))
         problems = examination.problems(update.new, objects.tip(branch), place, objects.branches())
-    return PushVerdict((RefVerdict(update.ref, problems),), None, tuple(examination.unchecked.items()))
+    unchecked, advice = tuple(examination.unchecked.items()), tuple(examination.advice)
+    return PushVerdict((RefVerdict(update.ref, problems),), None, unchecked, advice)
 
 
 def after(

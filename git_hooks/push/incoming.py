@@ -56,6 +56,8 @@ class Incoming(Repository):
     def __init__(self, path: str, environ: Mapping[str, str]) -> None:
         """Start nothing yet; `environ` is what git gave pre-receive."""
         super().__init__(path, quarantine=True, environ=environ)
+        self.environ = environ
+        """What git gave the hook: with it another git sees the same objects."""
         self._commits: dict[str, tuple[str, tuple[str, ...]]] = {}
 
     def _wanted(self, name: str, kind: str, size: int) -> bool:
@@ -84,6 +86,13 @@ class Incoming(Repository):
         """Return what is said in a commit or tag, behind its header; nothing of anything else."""
         kind, _, content = self._one(name, self._wanted)
         return (content or b"").partition(b"\n\n")[2] if kind in ("commit", "tag") else b""
+
+    def raw(self, name: str) -> tuple[str, bytes]:
+        """Return kind and content of an object; raise `NotFound` or `UnsoundTree`."""
+        kind, _, content = self._one(name, self._wanted)
+        if content is None:
+            raise NotFound(f"no object {name}", where=self.path)
+        return kind, content
 
     def rewrites(self, old: ObjectId, new: ObjectId) -> bool:
         """Tell whether a branch that moves from `old` to `new` forgets commits."""

@@ -137,7 +137,8 @@ class Judge:
                 brings=any(not move.update.deletes for move in moves),
                 seconds=time.perf_counter() - began,
             )
-            return PushVerdict(tuple(verdicts), checked, tuple(examination.unchecked.items()))
+            unchecked, advice = tuple(examination.unchecked.items()), tuple(examination.advice)
+            return PushVerdict(tuple(verdicts), checked, unchecked, advice)
 
     def _counts(self, objects: Incoming) -> Counts:
         """Return how many branches a project may have, and has in the archive."""
@@ -197,4 +198,4 @@ def _examined(
     if update.deletes:
         return RefVerdict(update.ref)
     old = None if update.creates else update.old
-    return RefVerdict(update.ref, examination.problems(update.new, old, move.what, existing, coming))
+    return RefVerdict(update.ref, examination.problems(update.new, old, move.what, existing, coming, update.ref))

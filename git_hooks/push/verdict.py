@@ -60,7 +60,9 @@ class PushVerdict(NamedTuple):
     checked: Checked | None = None
     """What was looked at; None: the push is refused before that."""
     unchecked: tuple[tuple[str, int], ...] = ()
-    """Why files could not be checked, and how many of them; 0: it was no single file."""
+    """Why files could not be checked, and how many of them; 0: it is not about files."""
+    advice: tuple[str, ...] = ()
+    """What else the person who pushes should know, a line each; it refuses nothing."""
 
     @property
     def allowed(self) -> bool:
@@ -71,7 +73,8 @@ class PushVerdict(NamedTuple):
         """Return what the person who pushes reads: one line if all is well, else at least a line for each ref."""
         if self.allowed:
             found = [clean(self.checked.line())] if self.checked is not None else []
-            return found + [clean(not_checked(why, number)) for why, number in self.unchecked]
+            found += [clean(not_checked(why, number)) for why, number in self.unchecked]
+            return found + [clean(line) for line in self.advice]
         refused = sum(not verdict.allowed for verdict in self.refs)
         because = f", because of {refused} of its {len(self.refs)} refs" if len(self.refs) > 1 else ""
         found = [f"refused: nothing of this push was accepted{because}"]

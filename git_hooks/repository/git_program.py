@@ -25,6 +25,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from git_hooks.repository.bounds import MEMORY, allocations
 
@@ -94,9 +95,14 @@ def git_environment(environ: Mapping[str, str], *, quarantine: bool = False) -> 
     }
 
 
-def sealed(environ: Mapping[str, str], *, quarantine: bool = False) -> dict[str, str]:
-    """Return the environment of a git that obeys no configuration in what it starts and whom it speaks to."""
-    return git_environment(environ, quarantine=quarantine) | configuration(_OVERRIDDEN) | {
+def sealed(
+    environ: Mapping[str, str], *, quarantine: bool = False, also: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
+    """Return the environment of a git that obeys no configuration in what it starts and whom it speaks to.
+
+    `also` are settings that the caller needs, over ours.
+    """
+    return git_environment(environ, quarantine=quarantine) | configuration({**_OVERRIDDEN, **also}) | {
         "GIT_ALLOW_PROTOCOL": "",
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null",

@@ -36,7 +36,7 @@ _FILLED = re.compile(r"%\{([^{}]*)\}")
 _LONGEST = 65_536
 
 
-class _Loader(yaml.SafeLoader):
+class OneMeaning(yaml.SafeLoader):
     """Refuses what makes one text mean two things: keys that come twice, aliases, tags."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
@@ -59,7 +59,7 @@ def faults(content: bytes, limited: Collection[str] = ()) -> Iterator[str]:
         yield f"is larger than {_LONGEST} bytes"
         return
     try:
-        found = yaml.load(content.decode("utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader, stricter
+        found = yaml.load(content.decode("utf-8"), Loader=OneMeaning)  # noqa: S506 - a safe loader, stricter
     except NOT_YAML as error:
         yield bounded(one_line(f"cannot be read as YAML: {error}"))
         return

@@ -84,7 +84,7 @@ class Files:
         with closing(self._sound.blobs(entry.id for _, entry in self._new)) as contents:
             for (path, entry), content in zip(self._new, contents, strict=True):
                 self._at("write file")
-                _write_file(path, content, 0o555 if entry.mode == PROGRAM else 0o444, sync=sync)
+                write_file(path, content, 0o555 if entry.mode == PROGRAM else 0o444, sync=sync)
 
     def _make(self, entry: Entry, target: str) -> None:
         """Make a link now, and a file with all the others."""
@@ -106,7 +106,8 @@ def _share(source: str, target: str) -> bool:
     return True
 
 
-def _write_file(path: str, content: bytes, mode: int, *, sync: bool) -> None:
+def write_file(path: str, content: bytes, mode: int, *, sync: bool) -> None:
+    """Write a file that is not there yet, through no link; `sync`: to the disk, too."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
         view = memoryview(content)

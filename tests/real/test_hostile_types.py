@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from enc.programs import sandbox
+from enc.settings import PushSettings
 from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
@@ -142,6 +143,42 @@ def test_it_is_stopped_at_each_bound() -> None:
             assert (wanted or "more than") in str(error), ruby
 
 
+def test_no_memory_is_had_past_the_bounds() -> None:
+    """What belongs to no process, a file system of one's own, in namespaces that anybody may make; nor is a socket past
+    the network's namespace.
+    """
+    program = """
+import ctypes, os, socket, threading
+os.mkdir("m")
+library = ctypes.CDLL(None)
+tries = {
+    "memfd_create": (b"x", 0), "shmget": (0, 1 << 20, 0o1600), "msgget": (0, 0o1600),
+    "unshare": (0x10020000,), "setns": (0, 0), "mount": (b"none", b"m", b"tmpfs", 0, None),
+    "socket": (40, 1, 0), "syncfs": (0,),
+}
+[socket.socket(family, kind) for family, kind in ((1, 1), (2, 1), (2, 2), (10, 1), (16, 3))]
+print([name for name, given in tries.items() if getattr(library, name)(*given) >= 0])
+one = threading.Thread(target=os.system, args=("echo threads and children are there",))
+one.start()
+one.join()
+"""
+    done = sandbox.run(["/usr/bin/python3", "-c", program], b"")
+    assert (done.status, sorted(done.answer.split(b"\n"))) == (0, [b"", b"[]", b"threads and children are there"]), done
+
+
+def test_what_is_shown_can_be_read_and_not_written(site: Site) -> None:
+    tree = site.base / "tree"
+    tree.mkdir(mode=0o777)
+    (tree / "a").write_text("shown")
+    (tree / "a").chmod(0o666)
+    script = "cat a; pwd; echo x > a; rm -f a; mkdir b; exit 3"
+    bounds = sandbox.Bounds(said=20, end=True)
+    done = sandbox.run(["/bin/sh", "-c", script], b"", bounds, shown=sandbox.Shown(tree, "/tree"))
+    assert (done.status, done.answer) == (3, b"shown/tree\n")
+    assert done.said == b"ad-only file system\n"
+    assert [one.name for one in tree.iterdir()] == ["a"] and (tree / "a").read_text() == "shown"
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -195,6 +232,9 @@ def test_without_a_sandbox_nothing_is_run_and_doctor_says_so(site: Site, tmp_pat
         sandbox.run(["/bin/true"], b"", bwrap=refuses)
     assert [level for _, level in found(refuses)] == ["fault"]
     assert [level for _, level in found(sandbox.BWRAP)] == ["ok"]
+    own = [one for bwrap in (refuses, sandbox.BWRAP) for one in code.own_checks(PushSettings(), bwrap)]
+    assert [(one.id, one.level) for one in own] == [("sandbox", "warning"), ("sandbox", "ok")]
+    assert list(code.own_checks(PushSettings(own_checks="off"), refuses)) == []
 
 
 def test_an_account_without_rights_makes_the_same_sandbox() -> None:

@@ -293,6 +293,10 @@ def test_what_could_not_be_checked_goes_live_and_the_log_says_so(
     commit = forge.push("test", "$x = " + "[" * 20_000 + "]" * 20_000)
     assert look() == ["live"]
     assert f"test at {commit[:10]}: not checked: 1 file (is nested too deeply to be read)" in caplog.text
+    caplog.set_level("INFO")
+    commit = forge.push("test", '$x = "y"\n')
+    assert look() == ["live"]
+    assert f"test at {commit[:10]}: puppet-lint: manifests/site.pp: line 1: double quoted" in caplog.text
     forge.push("test", "$x = = 1")
     assert look() == ["failed"]
     assert "manifests/site.pp: line 1, column 6: Syntax error" in failing(forge)["test"]

@@ -120,7 +120,7 @@ def test_a_process_that_was_ended_is_replaced(worker: Worker) -> None:
     process = worker._process
     assert process is not None
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert [call.name for call in read(worker, "fail('after the end')").calls] == ["fail"]
 
 

@@ -157,6 +157,22 @@ def test_a_branch_is_tried_and_code_for_the_master_is_approved(site: UnitSite) -
     follow("pushing.md", "branch-manager audit-code", given)
 
 
+def test_a_branchs_own_checks_run_in_the_sandbox_that_the_units_allow(site: UnitSite) -> None:
+    script = "test ! -e bad || { id -u; ls /var/lib/puppetmaster; exit 3; }"
+    text = json.dumps({"checks": [{"name": "own", "command": ["sh", "-c", script]}]})
+    site.machine.put("/srv/own.json", text)
+    said = site.sh(
+        """cd /srv/work && git checkout -q test && git pull -q && cp /srv/own.json .puppetmaster.yaml
+        git add . && git commit -qm checks && git push 2>&1
+        echo good >good && git add good && git commit -qm good && git push 2>&1
+        echo bad >bad && git add bad && git commit -qm bad && ! git push 2>&1
+        git reset -q --hard origin/test && git rm -q .puppetmaster.yaml && git commit -qm 'no checks' && git push -q"""
+    )
+    assert "1 check of the branch's own passed: its own check own" in said, said
+    assert "its own check own failed with status 3" in said and "| 65534" in said, said
+    assert "cannot access '/var/lib/puppetmaster'" in said and "not checked" not in said, said
+
+
 def test_another_machine_reads_the_directory_over_tls_only(site: UnitSite, tmp_path: Path) -> None:
     given = {"CERTIFICATE": "/srv/stubs/directory.pem", "KEY": "/srv/stubs/directory.key", "192.0.2.0": "10.79.0.0"}
     said = site.reader.follow("directory.md", "install -o puppetmaster-directory", given)

@@ -232,6 +232,14 @@ def test_a_key_that_stands_twice_is_refused(text: str) -> None:
 SERVER = "{name: central, url: 'https://ca.example.org:8140'}"
 
 
+def test_off_is_a_word_with_or_without_quotes() -> None:
+    """YAML makes a boolean of it, and the docs say `pushes.syntax: off`."""
+    for written in ("off", "'off'"):
+        assert config.parse(f"pushes: {{syntax: {written}, own_checks: {written}}}").pushes.syntax == "off"
+    with pytest.raises(ConfigurationError):
+        config.parse("pushes: {members_code: off}")
+
+
 def test_a_list_of_sections() -> None:
     text = f"authorities: {{servers: [{SERVER}, {{name: red, url: 'https://red', projects: [red]}}], crl_files: [/a]}}"
     settings = config.parse(text)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from enc.terms.names import PersonName
 from enc.terms.record import Record
-from git_hooks.transport import key_lines
-from git_hooks.transport.key_lines import Limits, PublicKey, Unusable, lines_of, quoted, together
+from git_hooks.ssh_keys import key_lines
+from git_hooks.ssh_keys.key_lines import Limits, PublicKey, Unusable, lines_of, quoted, together
 from git_hooks.transport.keys import line, owners
 
 

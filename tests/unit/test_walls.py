@@ -63,7 +63,8 @@ WALLS = {
         "git_hooks.deploy.module_program",  # r10k, g10k
         "enc.programs.sandbox",  # bwrap, around any program
         "git_hooks.repository.refstore",  # git
-        "git_hooks.puppet_code.worker",  # Ruby with Puppet's parser
+        "git_hooks.puppet_code.process",  # Ruby with Puppet's parser, or with puppet-lint
+        "git_hooks.repository.verification",  # git, with ssh-keygen
         "git_hooks.transport.backend",  # git http-backend
         "puppetmaster_self.*",  # puppet, git, the system's programs
         "puppetmaster_quickstart.*",  # puppetserver, puppet agent, java
@@ -137,7 +138,7 @@ WALLS = {
         *("enc.directory.embedded_config", "enc.importing.*"),
         "enc.instances.reports",
         "enc.instances.user_data",
-        *("enc.puppet.hiera", "git_hooks.server_code.hiera_yaml"),
+        *("enc.puppet.hiera", "git_hooks.server_code.hiera_yaml", "git_hooks.checks.own_checks"),
         *("puppetmaster_quickstart.servers", "puppetmaster_self.transaction.facts"),
         "puppetmaster_quickstart.private_instance",
         "puppetmaster_self.standing.classified",
@@ -352,9 +353,10 @@ WRITERS = {
     "git_hooks.store.attributes": "likewise",
     "git_hooks.mirror.upstream": "likewise",
     "git_hooks.mirror.arriving": "likewise",
+    "git_hooks.repository.verification": "likewise",
     "git_hooks.store.resource_types": "a directory that is not there yet: it gets its name when it is written through",
     "git_hooks.push.post_receive": "a mark without content",
-    "git_hooks.transport.known_keys": "likewise",
+    "git_hooks.ssh_keys.known_keys": "likewise",
     "git_hooks.mirror.tries": "over what is there, when a disk is full and no new file would fit",
 }
 """Who opens files for writing by hand, and what those are: none has to be whole at its place."""
@@ -506,8 +508,8 @@ ROOMS = {
         *("puppet", "edits", "service", "instances", "cloud", "signing", "doctor", "web", "importing", "commands"),
     ),
     "git_hooks": (
-        *("repository", "puppetfile", "puppet_code", "server_code", "index", "secrets", "checks", "store", "deploy"),
-        *("branches", "push", "mirror", "transport", "web", "doctor", "upkeep", "systemd", "commands"),
+        *("repository", "ssh_keys", "puppetfile", "puppet_code", "server_code", "index", "secrets", "checks", "store"),
+        *("deploy", "branches", "push", "mirror", "transport", "web", "doctor", "upkeep", "systemd", "commands"),
     ),
     "puppetmaster_self": ("instance", "sync", "transaction", "standing", "commands"),
 }

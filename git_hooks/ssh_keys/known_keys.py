@@ -24,7 +24,7 @@ from contextlib import suppress
 
 from enc.settings import Settings
 from enc.terms.names import PersonName
-from git_hooks.transport.key_lines import PublicKey
+from git_hooks.ssh_keys.key_lines import PublicKey
 
 _KEPT = 200
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
