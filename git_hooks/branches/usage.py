@@ -110,8 +110,7 @@ class Usage:
                 if row.classification is not None
             )
         except (OSError, ToolkitError) as error:
-            why = told(error) if isinstance(error, OSError) else str(error)
-            raise UsageUnknown(f"the answers cannot be read: {why}") from error
+            raise UsageUnknown(f"the answers cannot be read: {told(error)}") from error
 
     def _classes_of(self, name: Certname) -> Mapping[str, Mapping[str, Value]]:
         with self._lock:
