@@ -170,6 +170,7 @@ PURE = (
     *("git_hooks.puppet_code.calls", "git_hooks.server_code.places", "git_hooks.server_code.calls"),
     *("enc.instances.repairs", "enc.authority.statuses", "enc.authority.origin"),
     *("enc.directory.messages", "enc.directory.sync_messages"),
+    *(f"enc.catalogs.{name}" for name in ("catalog", "compare", "effect", "masking")),
     *(f"enc.edits.{name}" for name in ("change", "differences", "reversal", "sheet", "wanted", "wish")),
 )
 EFFECTS = frozenset(
@@ -471,7 +472,8 @@ def test_a_name_is_imported_from_where_it_is_defined() -> None:
 ROOMS = {
     "enc": (
         *("terms", "settings", "programs", "rights", "classify", "directory", "answers", "systemd", "authority"),
-        *("puppet", "edits", "service", "instances", "cloud", "signing", "doctor", "web", "importing", "commands"),
+        *("puppet", "catalogs", "edits", "service", "instances", "cloud", "signing", "doctor", "web", "importing"),
+        "commands",
     ),
     "git_hooks": (
         *("repository", "puppetfile", "puppet_code", "server_code", "checks", "store", "deploy", "branches", "push"),

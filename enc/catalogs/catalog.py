@@ -1,0 +1,129 @@
+"""A catalog as puppetserver's JSON has it: resources by type and title. Pure.
+
+The form is that of Puppet's `Catalog#to_data_hash` and `Resource#to_data_hash`
+(lib/puppet/resource/catalog.rb, resource.rb), which `POST /puppet/v4/catalog`
+answers. Rich values are pcore's: mappings with `__ptype` (Sensitive, Binary,
+Deferred …).
+
+What is only virtual is left out: no agent applies it. What is exported stays,
+and says so: it is no part of the node itself, but other nodes may collect it.
+
+Not here: comparing (compare.py), asking (client.py).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from enc.terms.errors import ToolkitError
+
+_VERSION = re.compile(r"/versions/[A-Za-z0-9_]+/[0-9a-f]{40,64}/")
+_PLACES = re.compile(r"(?:/[^\s:,)'\"]*)?/versions/[A-Za-z0-9_]+/[0-9a-f]{40,64}/")
+_ENVIRONMENT = re.compile(r"/environments/[A-Za-z0-9_]+/")
+
+
+class BadCatalog(ToolkitError):
+    """What should be a catalog is none."""
+
+
+class Key(NamedTuple):
+    """What makes a resource the same one before and after."""
+
+    type: str
+    name: str
+    """Its title; of a File its path, since a title is only a word for it."""
+
+    def __str__(self) -> str:
+        """Return it as Puppet writes references."""
+        return f"{self.type}[{self.name}]"
+
+
+class Resource(NamedTuple):
+    """One resource."""
+
+    key: Key
+    parameters: Mapping[str, Any]
+    """Without Puppet's own bookkeeping."""
+    sensitive: frozenset[str]
+    """Parameters that were Sensitive; Puppet writes their values in the open beside this list."""
+    exported: bool
+    file: str
+    """Where it is declared, in the tree (modules/a/manifests/init.pp); empty: nowhere."""
+    line: int
+
+
+class Catalog(NamedTuple):
+    """All that one node gets."""
+
+    resources: Mapping[Key, Resource]
+    """Also classes, as Class[Name], and defined types."""
+    classes: tuple[str, ...]
+
+
+def read(text: bytes | str) -> Catalog:
+    """Read a catalog's JSON; raise `BadCatalog`."""
+    try:
+        return of(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise BadCatalog("puppetserver sent something that is not JSON") from error
+
+
+def of(document: object) -> Catalog:
+    """Return the catalog that a document holds; raise `BadCatalog`."""
+    if isinstance(document, Mapping) and isinstance(document.get("catalog"), Mapping):
+        document = document["catalog"]  # as v4 wraps it
+    if not isinstance(document, Mapping) or not isinstance(document.get("resources"), list):
+        raise BadCatalog("puppetserver sent something that is not a catalog")
+    found: dict[Key, Resource] = {}
+    for one in _resources(document["resources"]):
+        # Two that differ only in letters' case, or a path beside a title: both stay.
+        place = one.key if one.key not in found else one.key._replace(name=f"{one.key.name} (again)")
+        found[place] = one
+    classes = document.get("classes", ())
+    return Catalog(found, tuple(name for name in classes if isinstance(name, str)))
+
+
+def _resources(entries: list[Any]) -> Iterator[Resource]:
+    for entry in entries:
+        if not isinstance(entry, Mapping):
+            raise BadCatalog("puppetserver sent a catalog with something that is not a resource")
+        exported = entry.get("exported") is True
+        if entry.get("virtual") is True and not exported:
+            continue
+        kind, title = str(entry.get("type", "")), str(entry.get("title", ""))
+        parameters = entry.get("parameters", {})
+        if not isinstance(parameters, Mapping):
+            raise BadCatalog(f"puppetserver sent {kind}[{title}] without parameters")
+        name = title
+        if kind == "File" and isinstance(parameters.get("path"), str):
+            name = parameters["path"]
+            parameters = {key: value for key, value in parameters.items() if key != "path"}
+        if kind == "File" and len(name) > 1:
+            name = name.rstrip("/") or "/"
+        sensitive = entry.get("sensitive_parameters")
+        line = entry.get("line")
+        yield Resource(
+            Key(kind, name),
+            parameters,
+            frozenset(map(str, sensitive)) if isinstance(sensitive, list) else frozenset(),
+            exported,
+            in_tree(str(entry.get("file") or "")),
+            line if isinstance(line, int) else 0,
+        )
+
+
+def in_tree(path: str) -> str:
+    """Return the path in the tree of a file that puppetserver names by its path on this machine."""
+    for pattern in (_VERSION, _ENVIRONMENT):
+        found = list(pattern.finditer(path))
+        if found:
+            return path[found[-1].end() :]
+    return path
+
+
+def said_in_tree(text: str) -> str:
+    """Return a message with the paths of versions cut down to paths in the tree."""
+    return _PLACES.sub("", text)
