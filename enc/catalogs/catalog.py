@@ -14,15 +14,10 @@ Not here: comparing (compare.py), asking (client.py).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from enc.terms.errors import ToolkitError
-
-_VERSION = re.compile(r"/versions/[A-Za-z0-9_]+/[0-9a-f]{40,64}/")
-_PLACES = re.compile(r"(?:/[^\s:,)'\"]*)?/versions/[A-Za-z0-9_]+/[0-9a-f]{40,64}/")
-_ENVIRONMENT = re.compile(r"/environments/[A-Za-z0-9_]+/")
 
 
 class BadCatalog(ToolkitError):
@@ -63,22 +58,22 @@ class Catalog(NamedTuple):
     classes: tuple[str, ...]
 
 
-def read(text: bytes | str) -> Catalog:
-    """Read a catalog's JSON; raise `BadCatalog`."""
+def read(text: bytes | str, tree: str = "") -> Catalog:
+    """Read a catalog's JSON; raise `BadCatalog`. `tree`: the path of the environment that it was compiled from."""
     try:
-        return of(json.loads(text))
+        return of(json.loads(text), tree)
     except (ValueError, RecursionError) as error:
         raise BadCatalog("puppetserver sent something that is not JSON") from error
 
 
-def of(document: object) -> Catalog:
+def of(document: object, tree: str = "") -> Catalog:
     """Return the catalog that a document holds; raise `BadCatalog`."""
     if isinstance(document, Mapping) and isinstance(document.get("catalog"), Mapping):
         document = document["catalog"]  # as v4 wraps it
     if not isinstance(document, Mapping) or not isinstance(document.get("resources"), list):
         raise BadCatalog("puppetserver sent something that is not a catalog")
     found: dict[Key, Resource] = {}
-    for one in _resources(document["resources"]):
+    for one in _resources(document["resources"], f"{tree}/"):
         # Two that differ only in letters' case, or a path beside a title: both stay.
         place = one.key if one.key not in found else one.key._replace(name=f"{one.key.name} (again)")
         found[place] = one
@@ -86,7 +81,7 @@ def of(document: object) -> Catalog:
     return Catalog(found, tuple(name for name in classes if isinstance(name, str)))
 
 
-def _resources(entries: list[Any]) -> Iterator[Resource]:
+def _resources(entries: list[Any], tree: str) -> Iterator[Resource]:
     for entry in entries:
         if not isinstance(entry, Mapping):
             raise BadCatalog("puppetserver sent a catalog with something that is not a resource")
@@ -110,20 +105,6 @@ def _resources(entries: list[Any]) -> Iterator[Resource]:
             parameters,
             frozenset(map(str, sensitive)) if isinstance(sensitive, list) else frozenset(),
             exported,
-            in_tree(str(entry.get("file") or "")),
+            str(entry.get("file") or "").removeprefix(tree),
             line if isinstance(line, int) else 0,
         )
-
-
-def in_tree(path: str) -> str:
-    """Return the path in the tree of a file that puppetserver names by its path on this machine."""
-    for pattern in (_VERSION, _ENVIRONMENT):
-        found = list(pattern.finditer(path))
-        if found:
-            return path[found[-1].end() :]
-    return path
-
-
-def said_in_tree(text: str) -> str:
-    """Return a message with the paths of versions cut down to paths in the tree."""
-    return _PLACES.sub("", text)

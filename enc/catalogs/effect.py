@@ -63,6 +63,18 @@ class Failing(NamedTuple):
     nodes: tuple[str, ...]
     state: State
     error: str
+    """The one after the change, if there is one then."""
+    mended: bool = False
+    """Of `error before`: they compile now."""
+
+    def words(self) -> str:
+        """Return what stands before the error."""
+        one = len(self.nodes) == 1
+        if self.mended:
+            return f"{'compiles' if one else 'compile'} now; before"
+        if self.state == "error after":
+            return f"{'does' if one else 'do'} not compile any more"
+        return f"{'does' if one else 'do'} not compile, as before"
 
 
 class Effect(NamedTuple):
@@ -112,11 +124,12 @@ class Effect(NamedTuple):
 
     def failing(self) -> tuple[Failing, ...]:
         """Return each error once; those that the change brings first, then the rarest."""
-        nodes: defaultdict[tuple[State, str], list[str]] = defaultdict(list)
+        nodes: defaultdict[tuple[State, str, bool], list[str]] = defaultdict(list)
         for one in self.nodes:
             if one.error:
-                nodes[one.state, one.error].append(one.certname)
-        found = [Failing(tuple(names), state, error) for (state, error), names in nodes.items()]
+                mended = one.state == "error before" and not one.error_after
+                nodes[one.state, one.error_after or one.error, mended].append(one.certname)
+        found = [Failing(tuple(names), *rest) for rest, names in nodes.items()]
         return tuple(sorted(found, key=lambda one: (STATES.index(one.state), len(one.nodes), one.nodes)))
 
     def headline(self) -> str:
@@ -136,8 +149,7 @@ class Effect(NamedTuple):
         """Return some lines for a push's output: the headline, then errors and differences, each once."""
         lines = [f"effect: {self.headline()}"]
         for failing in self.failing()[:_TOLD]:
-            said = "does not compile any more" if failing.state == "error after" else "did not compile before either"
-            lines.append(f"  {named(failing.nodes)}: {said}: {bounded(one_line(failing.error), _LONGEST)}")
+            lines.append(f"  {named(failing.nodes)}: {failing.words()}: {bounded(one_line(failing.error), _LONGEST)}")
         groups = self.groups()
         for group in groups[:_TOLD]:
             told = [told_shortly(change) for change in group.changes[:_TOLD]]

@@ -298,6 +298,19 @@ class PushSettings(Section):
     """Branches, such as production or project/* (`*` matches anything), on which a push is refused if a file could not
     be checked, for example because this machine has no Puppet or the file is too large. On other branches the push is
     accepted, and its output says so."""
+    effects: Literal["compile", "off"] = "compile"
+    """Whether puppetserver compiles the nodes that use a branch before and after a push, so that its output and
+    `branch-manager diff` say what it does to them. Needs `branches.puppetserver.urls`."""
+    effect_seconds: Duration = Duration(5)
+    """How long a push waits for what it does to nodes. What takes longer goes on after the push."""
+    compile: tuple[str, ...] = ("test", "production")
+    """Branches (`*` matches anything) on which a push is refused if nodes that compiled before would not compile any
+    more."""
+    compile_seconds: Duration = Duration(60)
+    """How long a push to such a branch waits for that. Nodes that were not compiled by then count as not checked."""
+    compile_parallel: int = 2
+    """How many catalogs are compiled for pushes at once. puppetserver needs some JRuby instances for agents
+    meanwhile."""
     file_bytes: int = 10_485_760
     """The largest file."""
     push_bytes: int = 268_435_456
@@ -310,6 +323,8 @@ class PushSettings(Section):
         for pattern in self.links:
             if pattern.startswith("/") or pattern.endswith("/") or ".." in pattern.split("/"):
                 yield "links", f"{pattern!r} is not a path in a tree: DIRECTORY/NAME, where * matches anything"
+        if not 1 <= self.compile_parallel <= 64:
+            yield "compile_parallel", "from 1 to 64"
         for directory in self.modulepath:
             if not re.fullmatch(r"(?:/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)+/?", directory, re.ASCII):
                 yield "modulepath", f"{directory!r} is not an absolute path of a directory in plain characters"

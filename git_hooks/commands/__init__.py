@@ -16,6 +16,7 @@ COMMANDS: dict[str, str] = {
     "authorized-keys": "git_hooks.commands.authorized_keys",
     "completion": "git_hooks.commands.completion",
     "deploy": "git_hooks.commands.deploy",
+    "diff": "git_hooks.commands.diff",
     "doctor": "git_hooks.commands.doctor",
     "expire": "git_hooks.commands.expire",
     "gc": "git_hooks.commands.gc",
@@ -45,7 +46,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "branches and environments": (
         *("list", "status", "wait", "deploy", "hold", "rollback", "release", "make-branches", "expire", "restore"),
     ),
-    "pushes": ("refusals", "approve", "audit-code", "token"),
+    "pushes": ("diff", "refusals", "approve", "audit-code", "token"),
     "this installation": ("init", "uninstall", "units", "doctor", "verify", "verify-store", "gc", "completion"),
     "called by units, sshd and Gerrit, not by people": (
         *("hooks", "serve", "authorized-keys", "ssh-shell", "gerrit-hook"),

@@ -61,6 +61,8 @@ class PushVerdict(NamedTuple):
     """What was looked at; None: the push is refused before that."""
     unchecked: tuple[tuple[str, int], ...] = ()
     """Why files could not be checked, and how many of them."""
+    notes: tuple[str, ...] = ()
+    """What else is said if it is taken, a line each."""
 
     @property
     def allowed(self) -> bool:
@@ -71,7 +73,8 @@ class PushVerdict(NamedTuple):
         """Return what the person who pushes reads: one line if all is well, else at least a line for each ref."""
         if self.allowed:
             found = [clean(self.checked.line())] if self.checked is not None else []
-            return found + [clean(not_checked(why, number)) for why, number in self.unchecked]
+            found += [clean(not_checked(why, number)) for why, number in self.unchecked]
+            return found + [clean(note) for note in self.notes]
         refused = sum(not verdict.allowed for verdict in self.refs)
         because = f", because of {refused} of its {len(self.refs)} refs" if len(self.refs) > 1 else ""
         found = [f"refused: nothing of this push was accepted{because}"]

@@ -140,6 +140,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "authorized-keys": ("alice",),
     "completion": ("bash",),
     "deploy": (),
+    "diff": ("test",),
     "doctor": ("--user", "nobody"),
     "expire": (),
     "gc": (),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from enc.catalogs import catalog, effect
+from enc.catalogs import catalog, compiler, effect
 from enc.catalogs.catalog import BadCatalog
 from enc.catalogs.compare import Change, compare
 from enc.catalogs.effect import Effect, NodeEffect
@@ -115,12 +115,23 @@ def test_nesting_without_end() -> None:
     assert "hunter" not in str(change)
 
 
-def test_paths_are_those_in_the_tree() -> None:
-    commit = "0123456789abcdef0123456789abcdef01234567"
-    assert catalog.in_tree(f"/s/versions/test/{commit}/modules/a/manifests/init.pp") == "modules/a/manifests/init.pp"
-    assert catalog.in_tree("/etc/puppet/code/environments/test/manifests/site.pp") == "manifests/site.pp"
-    said = f"Evaluation Error (file: /s/versions/test/{commit}/manifests/site.pp, line: 3)"
-    assert catalog.said_in_tree(said) == "Evaluation Error (file: manifests/site.pp, line: 3)"
+JRUBY = "Internal Server Error: org.jruby.exceptions.RuntimeError: (PreformattedError) "
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (
+            f"{JRUBY}Evaluation Error: at the end (file: /e/test/manifests/site.pp, line: 2, column: 2) on node a.b",
+            "Evaluation Error: at the end (file: manifests/site.pp, line: 2, column: 2)",
+        ),
+        (f"{JRUBY}Could not find class ::x for a.b (line: 1) on node a.b", "Could not find class ::x (line: 1)"),
+        ('{"kind": "x", "msg": "Server Error: no\\nluck"}', "Server Error: no luck"),
+        *(("<html>404</html>", ""), ("", ""), ("{", ""), ('{"a": 1}', "")),
+    ],
+)
+def test_what_puppetserver_says(body: str, told: str) -> None:
+    assert compiler.message(body.encode(), "a.b", "/e/test") == told
 
 
 def changes(*resources: str) -> tuple[Change, ...]:

@@ -35,7 +35,7 @@ WALLS = {
     "pyasn1": ["enc.directory.messages", "enc.directory.sync_messages", "enc.directory.connection"],
     "ssl": ["enc.directory.tls", "enc.programs.https", "enc.web.server", "enc.web.front", "enc.web.sockets"],
     "http": [
-        *("enc.answers.metrics", "enc.programs.https", "enc.authority.client"),
+        *("enc.answers.metrics", "enc.programs.https", "enc.authority.client", "enc.catalogs.compiler"),
         *("git_hooks.deploy.puppetserver", "git_hooks.mirror.report"),
     ],
     "flask": ["enc.web.*", "git_hooks.web.*"],
@@ -170,7 +170,7 @@ PURE = (
     *("git_hooks.puppet_code.calls", "git_hooks.server_code.places", "git_hooks.server_code.calls"),
     *("enc.instances.repairs", "enc.authority.statuses", "enc.authority.origin"),
     *("enc.directory.messages", "enc.directory.sync_messages"),
-    *(f"enc.catalogs.{name}" for name in ("catalog", "compare", "effect", "masking")),
+    *(f"enc.catalogs.{name}" for name in ("catalog", "compare", "effect", "masking", "reach")),
     *(f"enc.edits.{name}" for name in ("change", "differences", "reversal", "sheet", "wanted", "wish")),
 )
 EFFECTS = frozenset(
@@ -476,8 +476,8 @@ ROOMS = {
         "commands",
     ),
     "git_hooks": (
-        *("repository", "puppetfile", "puppet_code", "server_code", "checks", "store", "deploy", "branches", "push"),
-        *("mirror", "transport", "web", "doctor", "upkeep", "systemd", "commands"),
+        *("repository", "puppetfile", "puppet_code", "server_code", "checks", "store", "deploy", "branches", "effects"),
+        *("push", "mirror", "transport", "web", "doctor", "upkeep", "systemd", "commands"),
     ),
     "puppetmaster_self": ("instance", "sync", "transaction", "standing", "commands"),
 }
