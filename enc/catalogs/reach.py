@@ -8,15 +8,17 @@ same if it compiled before, and every changed file
    types, Ruby, site manifests, a module that comes or goes) may affect every node;
 2. if a manifest: declares no class or defined type that the catalog has, or
    that has one of those below it, or that is named in the code that was
-   evaluated, and is no file that a resource of the catalog names;
-3. if anything else: belongs to a module that the evaluated code does not name, where
-   no evaluated code calls a function that reads files or modules by a name from a variable.
+   evaluated otherwise than to include it (what is included is in the catalog),
+   and is no file that a resource of the catalog names;
+3. if anything else: belongs to a module whose files the evaluated code does not name
+   (`MODULE/…`), where no evaluated code calls a function that reads files or
+   modules by a name from a variable, or asks for a module's directory.
 
 Evaluated code is more here than Puppet evaluates: the files of all classes and
 defined types of the catalog and those its resources name, all site manifests,
 all functions and types of the environment, the Ruby of all modules, and the
-templates, functions and types of each module that any of this names. `%{…}` in
-data counts as well.
+templates, functions and types of each module that any of this names (`MODULE/`,
+`MODULE::`, `MODULE(`). `%{…}` in data counts as well.
 
 Not covered: code that builds a class's or module's name from pieces neither
 of which is in it, and passes that on without Puppet's own functions.
@@ -33,9 +35,14 @@ from enc.catalogs.catalog import Catalog
 
 _WORD = re.compile(r"(?:::)?[A-Za-z_]\w*(?:::[A-Za-z_]\w*)*")
 _DYNAMIC = re.compile(
-    r"\b(?:epp|template|file|binary_file|find_file|find_template|module_directory|call|defined|lookup|create_resources"
+    r"\b(?:epp|template|file|binary_file|find_file|find_template|call|defined|lookup|create_resources"
     r"|ensure_resources?|hiera\w*|load_module_metadata|function_\w+|call_function)\b[\s(\[]{0,4}[\"']?[$@#]"
+    r"|\b(?:module_directory|get_module_path)\b"
 )
+_NAME = r"['\"]?(?:::)?[a-z]\w*(?:::[a-z]\w*)*['\"]?"
+_INCLUDES = re.compile(rf"\b(?:include|require|contain)\b[\s(]{{1,4}}{_NAME}(?:\s{{0,20}},\s{{0,20}}{_NAME})*")
+_REACHES = re.compile(r"([A-Za-z_]\w*)(?:::|\(|/)")
+_FILES = re.compile(r"([A-Za-z_]\w*)/")
 _IN_DATA = re.compile(r"%\{[^}]{0,400}\}")
 _TEXTS = ("README", "CHANGELOG", "LICENSE", "REFERENCE", "CONTRIBUTING")
 _ABOUT = ("templates", "files", "spec", "docs", "examples", "tests", "locales", "scripts")
@@ -56,7 +63,11 @@ class Tree(NamedTuple):
 
 class _Text(NamedTuple):
     words: frozenset[str]
-    """Names in lower case, `a::b` whole and `a`."""
+    """Names in lower case, but for those of classes that are included."""
+    modules: frozenset[str]
+    """Those that may be modules of which something is used."""
+    files: frozenset[str]
+    """Those that may be modules of which files are read."""
     dynamic: bool
 
 
@@ -90,7 +101,7 @@ class Reach:
         evaluated = self._evaluated(used, files)
         if any(name in evaluated.words for name in self._classes.values()):
             return True
-        return bool(self._modules) and (evaluated.dynamic or not self._modules.isdisjoint(evaluated.words))
+        return bool(self._modules) and (evaluated.dynamic or not self._modules.isdisjoint(evaluated.files))
 
     def _sort(self, path: str) -> None:
         for directory in self._tree.modules:
@@ -111,21 +122,12 @@ class Reach:
         """Return all names in what may have been evaluated."""
         paths = {path for path in files if path.endswith(".pp")}
         paths.update(path for name in used for path in self._manifests_of(name))
-        own = self._of_everybody()
-        words, dynamic = set(own.words), own.dynamic
-        for path in paths:
-            found = self._text(path)
-            words |= found.words
-            dynamic |= found.dynamic
+        found = _joined([self._of_everybody(), *map(self._text, sorted(paths))])
         seen: set[str] = set()
-        modules = self._known()
-        while new := (words & modules) - seen:
+        while new := (found.modules & self._known()) - seen:
             seen |= new
-            for module in new:
-                found = self._of_module(module)
-                words |= found.words
-                dynamic |= found.dynamic
-        return _Text(frozenset(words), dynamic)
+            found = _joined([found, *map(self._of_module, sorted(new))])
+        return found
 
     def _manifests_of(self, name: str) -> Iterator[str]:
         module, _, rest = name.removeprefix("::").partition("::")
@@ -166,10 +168,18 @@ class Reach:
 
 
 def _of(text: str) -> _Text:
-    names = {name.lower().removeprefix("::") for name in _WORD.findall(text)}
-    return _Text(frozenset(names | {name.partition("::")[0] for name in names}), _DYNAMIC.search(text) is not None)
+    plain = _INCLUDES.sub(" ", text)
+    names = frozenset(name.lower().removeprefix("::") for name in _WORD.findall(plain))
+    modules, files = (frozenset(map(str.lower, one.findall(text))) for one in (_REACHES, _FILES))
+    return _Text(names, modules, files, _DYNAMIC.search(text) is not None)
 
 
 def _joined(texts: Iterable[_Text]) -> _Text:
     found = list(texts)
-    return _Text(frozenset().union(*(one.words for one in found)), any(one.dynamic for one in found))
+    nothing: frozenset[str] = frozenset()
+    return _Text(
+        nothing.union(*(one.words for one in found)),
+        nothing.union(*(one.modules for one in found)),
+        nothing.union(*(one.files for one in found)),
+        any(one.dynamic for one in found),
+    )

@@ -18,7 +18,7 @@ from enc.catalogs.effect import Effect
 from enc.programs.log import get
 from enc.programs.machine_trouble import told
 from enc.terms.environments import Place
-from enc.terms.errors import NotFound, ToolkitError
+from enc.terms.errors import ToolkitError
 from enc.terms.names import EnvironmentName
 from git_hooks.branches.usage import Usage
 from git_hooks.deploy.deployer import Deployer
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 _WHOLE = 900.0
 """Seconds after which compiles end that nobody waits for."""
 _ENDING = 5.0
-_FRESH = 120.0
-"""Seconds in which facts and classes of nodes count as those that were compiled: between the two hooks of one push."""
 _STOPPED = "the service was stopped"
 
 
@@ -101,7 +99,10 @@ class Effects:
 
     def _find_out(self, settings: Settings, change: Change, users: tuple[Node, ...], waiting: Waiting) -> None:
         try:
-            waiting.effect = found(settings, waiting.place, change, users, waiting.halt)
+            effect = found(settings, change, users, waiting.halt)
+            if waiting.halt.why != PUSHED_AGAIN:  # else the newer one is kept
+                keep(settings, waiting.place, change, users, effect)
+            waiting.effect = effect
         except (ToolkitError, OSError) as error:
             waiting.trouble = told(error)
         except Exception:  # one iteration: the next push is another
@@ -117,8 +118,8 @@ class Effects:
 def ahead(settings: Settings, usage: Usage, deployer: Deployer, place: Place, commit: ObjectId) -> Effect | None:
     """Return what it would do to nodes if the branch's environment showed `commit` instead of what is live.
 
-    None: nothing, for nothing is live or no node uses it. It is built, and not switched to. It is kept only if all
-    nodes compile: else it will hardly go live. Ends after `pushes.compile_seconds`. Raise `ToolkitError` or OSError.
+    None: nothing, for nothing is live or no node uses it. The version is built, and not switched to; the effect is not
+    kept. Ends after `pushes.compile_seconds`. Raise `ToolkitError` or OSError.
     """
     name = place.environment
     if not deployer.shows(name):
@@ -134,41 +135,25 @@ def ahead(settings: Settings, usage: Usage, deployer: Deployer, place: Place, co
         return None
     deployer.prepare(name, commit)
     change = Change(name, live, commit, reached(deployer.repository, live, commit))
-    return found(settings, place, change, users, Halt(settings.pushes.compile_seconds), broken=False)
+    return found(settings, change, users, Halt(settings.pushes.compile_seconds))
 
 
-def found(
-    settings: Settings, place: Place, change: Change, users: tuple[Node, ...], halt: Halt, *, broken: bool = True
-) -> Effect:
-    """Find an effect out, and keep it unless a newer push ended it; what is kept already is not compiled again.
-
-    `broken`: whether one is kept by which nodes do not compile any more. Raise `NothingToCompare` or OSError.
-    """
-    branches = settings.branches
-    kept = KeptEffects(Layout(str(branches.store), str(branches.environments)))
-    before = kept_of(kept, change)
-    fresh = before is not None and -_FRESH < time.time() - before.at < _FRESH
-    if before is not None and fresh and before.complete and before.projects.keys() == {node.certname for node in users}:
-        return before.effect
-    comparison = Comparison(settings, kept.mask())
+def found(settings: Settings, change: Change, users: tuple[Node, ...], halt: Halt) -> Effect:
+    """Find an effect out; raise `NothingToCompare` or OSError."""
+    comparison = Comparison(settings, _kept(settings).mask())
     try:
-        effect = comparison.effect(change, users, halt)
+        return comparison.effect(change, users, halt)
     finally:
         comparison.close()
-    if halt.why != PUSHED_AGAIN and (broken or not effect.breaks):
-        projects: dict[str, str | None] = {node.certname: node.project for node in users}
-        complete = not effect.unchecked
-        commits = change.before, change.after
-        kept.keep(
-            Kept(change.environment, place.branch, *commits, time.time(), complete, effect.digest, projects, effect)
-        )
-    return effect
 
 
-def kept_of(kept: KeptEffects, change: Change) -> Kept | None:
-    """Return what is kept of this very change; None: something else, or nothing."""
-    try:
-        one = kept.of(change.environment)
-    except NotFound:
-        return None
-    return one if (one.before, one.after) == (change.before, change.after) else None
+def keep(settings: Settings, place: Place, change: Change, users: tuple[Node, ...], effect: Effect) -> None:
+    """Keep an effect as the last one of its environment; raise OSError."""
+    projects: dict[str, str | None] = {node.certname: node.project for node in users}
+    commits, complete = (change.before, change.after), not effect.unchecked
+    one = Kept(change.environment, place.branch, *commits, time.time(), complete, effect.digest, projects, effect)
+    _kept(settings).keep(one)
+
+
+def _kept(settings: Settings) -> KeptEffects:
+    return KeptEffects(Layout(str(settings.branches.store), str(settings.branches.environments)))

@@ -41,7 +41,7 @@ from git_hooks.mirror.tries import FORGE, Tries
 from git_hooks.mirror.upstream import Upstream
 from git_hooks.push.examine import Examination
 from git_hooks.push.incoming import Incoming
-from git_hooks.push.policy import some
+from git_hooks.push.policy import must_compile, some
 from git_hooks.push.verdict import clean, not_checked
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.refstore import RefStore
@@ -183,6 +183,15 @@ class CatchUp:
         if problems:
             reason = "; ".join(clean(one) for one in problems)
             return [self._stopped(place, commit, "refused, nothing was changed: ", reason)]
+        if must_compile(self._settings, branch):
+            from git_hooks.push.compiles import compiled  # few branches ask for it
+
+            found = compiled(self._settings, Usage(self._settings), objects, place, commit)
+            if found.problems:
+                reason = "; ".join(clean(one) for one in found.problems)
+                return [self._stopped(place, commit, "refused, nothing was changed: ", reason)]
+            for note in found.notes:
+                self._log.warning("%s at %s: %s", branch, commit[:10], clean(note))
         for why, files in examination.unchecked.items():
             self._log.warning("%s at %s: %s", branch, commit[:10], clean(not_checked(why, files)))
         forgets = old is not None and not objects.contains(commit, old)

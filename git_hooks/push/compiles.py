@@ -27,7 +27,7 @@ from git_hooks.branches.usage import Usage
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.effects.running import ahead
 from git_hooks.push.incoming import Incoming
-from git_hooks.repository.refs import RefUpdate
+from git_hooks.repository.refs import ObjectId
 
 if TYPE_CHECKING:
     from enc.settings import Settings
@@ -42,11 +42,11 @@ class Compiled(NamedTuple):
     """What the person who pushes is told besides."""
 
 
-def compiled(settings: Settings, usage: Usage, objects: Incoming, place: Place, update: RefUpdate) -> Compiled:
-    """Compile the nodes of a branch before and after its move."""
+def compiled(settings: Settings, usage: Usage, objects: Incoming, place: Place, new: ObjectId) -> Compiled:
+    """Compile the nodes of a branch as they are now and at `new`."""
     try:
         deployer = Deployer(settings.branches, domains=settings.domains, repository=objects)
-        effect = ahead(settings, usage, deployer, place, objects.commit_of(update.new))
+        effect = ahead(settings, usage, deployer, place, objects.commit_of(new))
     except (ToolkitError, OSError) as error:
         return _unchecked(settings, place, f"effect on nodes ({told(error)})")
     return Compiled() if effect is None else judged(settings, place, effect)

@@ -150,7 +150,7 @@ class Judge:
             return verdict
         from git_hooks.push import compiles  # a push that nobody compiles does not wait for it
 
-        found = compiles.compiled(self._settings, self._usage, objects, move.place, move.update)
+        found = compiles.compiled(self._settings, self._usage, objects, move.place, move.update.new)
         notes += found.notes
         return verdict._replace(problems=found.problems)
 

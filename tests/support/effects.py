@@ -24,7 +24,7 @@ RULES = ["production = fx_production", "test = fx_test", "project/<name> = fx_<n
 SITE = """\
 node default {
   include base
-  if $trusted['external']['role'] == 'db' { include db }
+  if $trusted['external']['role'] == 'data' { include db }
 }
 """
 TREE = {
@@ -41,7 +41,7 @@ TREE = {
     "modules/db/templates/x.epp": "one",
     "modules/other/manifests/init.pp": "class other { }\n",
 }
-NODES = {"web1.example.org": "web", "web2.example.org": "web", "db1.example.org": "db"}
+NODES = {"web1.example.org": "web", "web2.example.org": "web", "db1.example.org": "data"}
 
 
 class EffectSite:
@@ -91,7 +91,7 @@ class EffectSite:
         for file in self.answers.nodes.iterdir():
             file.unlink()
         for name, role in nodes.items():
-            trusted = {"project": project, "region": None, "role": role, "prefixes": []}
+            trusted: dict[str, Any] = {"project": project, "region": None, "role": role, "prefixes": []}
             text = f'# {json.dumps(trusted)}\nenvironment: "{environment}"\nclasses: {{}}\n'
             (self.answers.nodes / f"{name}.yaml").write_text(text, encoding="utf-8")
 
