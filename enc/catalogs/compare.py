@@ -3,7 +3,8 @@
 Resources are compared by type and title, Files by their path. Of what is in
 both, each parameter is compared by its value: a number is not the text of its
 digits, and the order of an array counts, but for relationships and tags, which
-are sets (`before`, `notify`, `require`, `subscribe`, `tag`).
+are sets (arrays of `before`, `notify`, `require`, `subscribe`, `tag`). That a
+value becomes Sensitive is a change as well.
 
 A File whose `source` stays the same, and whose file does not, differs too
 (`Contents`): the catalog itself does not say so.
@@ -100,10 +101,26 @@ def compare(
             if old.exported != new.exported:
                 found += [_whole("removed", old, mask), _whole("added", new, mask)]
                 continue
+            if _alike(old, new):
+                continue
             changes = tuple(_changes(old, new, mask, old_files, new_files))
             if changes:
                 found.append(Change("changed", key, changes, new.exported, new.file, new.line))
     return tuple(sorted(found, key=lambda one: (str(one.key), one.kind)))
+
+
+def _alike(old: Resource, new: Resource) -> bool:
+    """Tell at a glance that nothing differs, which is so for most; False: it has to be looked at."""
+    if old.parameters != new.parameters or old.sensitive != new.sensitive:
+        return False
+    if old.key.type == "File" and "source" in old.parameters:
+        return False
+    # Python takes 1 for True: only where all are texts, or arrays of texts, is it certain.
+    return all(map(_is_text, (*old.parameters.values(), *new.parameters.values())))
+
+
+def _is_text(value: Any) -> bool:
+    return type(value) is str or (type(value) is list and all(type(one) is str for one in value))
 
 
 def _whole(kind: Kind, one: Resource, mask: Mask) -> Change:
@@ -120,14 +137,20 @@ def _whole(kind: Kind, one: Resource, mask: Mask) -> Change:
 def _changes(
     old: Resource, new: Resource, mask: Mask, old_files: Contents, new_files: Contents
 ) -> Iterator[ParameterChange]:
-    secret = old.sensitive | new.sensitive
+    was, now = old.sensitive, new.sensitive
+    secret = was | now
     old, new = old._replace(sensitive=secret), new._replace(sensitive=secret)
     for name in sorted(old.parameters.keys() | new.parameters.keys()):
         there = (name in old.parameters, name in new.parameters)
-        if there == (True, True) and same(name, old.parameters[name], new.parameters[name]):
+        marked = name in was, name in now
+        if there == (True, True) and marked[0] == marked[1] and same(name, old.parameters[name], new.parameters[name]):
             continue
         shown = _shown(name, old, mask), _shown(name, new, mask)
-        if there == (True, True) and shown[0] == shown[1]:
+        if there == (True, True) and marked[0] != marked[1]:
+            said = ("in the open", "Sensitive")
+            marks = [Value(True, f"{one.shown} {said[mark]}") for one, mark in zip(shown, marked, strict=True)]
+            shown = marks[0], marks[1]
+        elif there == (True, True) and shown[0] == shown[1]:
             # Only what is hidden or cut off differs, and its mark does not show it: say at least that it does.
             shown = Value(True, mask.hidden(old.parameters[name])), Value(True, mask.hidden(new.parameters[name]))
         yield ParameterChange(name, *shown)
@@ -164,13 +187,9 @@ def _shown(name: str, one: Resource, mask: Mask) -> Value:
 
 def same(name: str, old: Any, new: Any) -> bool:
     """Tell whether two values of a parameter mean the same to an agent."""
-    if name in SETS:
-        return _set(old) == _set(new)
+    if name in SETS and isinstance(old, list) and isinstance(new, list):
+        return set(map(str, old)) == set(map(str, new))
     return _equal(old, new, 0)
-
-
-def _set(value: Any) -> set[str]:
-    return {str(one) for one in value} if isinstance(value, list) else {str(value)}
 
 
 def _equal(old: Any, new: Any, depth: int) -> bool:

@@ -18,10 +18,17 @@ CASES: list[dict[str, Any]] = yaml.safe_load(
 MASK = Mask(b"k" * 32)
 
 
-def document(resources: Mapping[str, Mapping[str, Any]], node: str = "web1.example.org") -> dict[str, Any]:
-    """Return a catalog's JSON, as `POST /puppet/v4/catalog` has it below `catalog`."""
+def document(
+    resources: Mapping[str, Mapping[str, Any]], node: str = "web1.example.org", *, virtual: bool = True
+) -> dict[str, Any]:
+    """Return a catalog's JSON, as `POST /puppet/v4/catalog` has it below `catalog`.
+
+    puppetserver leaves virtual resources out; `virtual`: it does not, as in a catalog from elsewhere.
+    """
     entries = []
     for reference, given in resources.items():
+        if given.get("_virtual") and not virtual:
+            continue
         kind, _, name = reference.removesuffix("]").partition("[")
         parameters = {key: value for key, value in given.items() if not key.startswith("_")}
         title = given.get("_title", name)
