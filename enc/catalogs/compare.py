@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple
 
 from enc.catalogs.catalog import Catalog, Key, Resource
 from enc.catalogs.masking import Mask
+from enc.terms.counted import counted
 
 Kind = Literal["added", "removed", "changed"]
 SETS = ("before", "notify", "require", "subscribe", "tag")
@@ -181,7 +182,7 @@ def _shown(name: str, one: Resource, mask: Mask) -> Value:
         return UNSET
     value = mask.value(name, one.parameters[name], sensitive=name in one.sensitive)
     if isinstance(value, str) and len(value) > _LONGEST:
-        value = f"{value[:_LONGEST]}… ({len(value)} characters, {mask.hidden(value)})"
+        value = f"{value[:_LONGEST]}… ({counted(len(value), 'character')}, {mask.hidden(value)})"
     return Value(True, value)
 
 

@@ -41,10 +41,9 @@ _LONGEST = 2_000
 """Characters of an error."""
 _WRAPPED = re.compile(r"^(?:Internal Server Error: )?(?:org\.jruby\.exceptions\.\w+: )?(?:\((\w+)\) )?")
 """What puppetserver puts before Puppet's own words: its Java class, and the Ruby class of the error."""
-_NOT_THE_CODE = re.compile(
-    r"Could not find a directory environment|Failed when searching for node|Failed to find \S+ via|Could not find node "
-)
-"""Errors of the environment's name and of the ENC."""
+_NO_ENVIRONMENT = re.compile(r"Could not find a directory environment|Could not find environment")
+_NO_NODE = re.compile(r"Failed when searching for node|Failed to find \S+ via|Could not find node ")
+"""Errors of the ENC, and of what it says."""
 
 
 class Where(NamedTuple):
@@ -66,6 +65,10 @@ class CompileFailed(ToolkitError):
 
 class NotCompiled(ToolkitError):
     """Whether the node's catalog compiles is not known."""
+
+
+class NoEnvironment(NotCompiled):
+    """puppetserver has no such environment."""
 
 
 class Compiler:
@@ -93,7 +96,9 @@ class Compiler:
             except BadCatalog as error:
                 raise NotCompiled(error.message) from error
         text = message(body, certname, where.shown_at)
-        if answer.status == 500 and text and not _NOT_THE_CODE.search(text):
+        if answer.status in (404, 500) and _NO_ENVIRONMENT.search(text):
+            raise NoEnvironment(text)
+        if answer.status == 500 and text and not _NO_NODE.search(text):
             raise CompileFailed(text)
         if answer.status in (401, 403):
             raise NotCompiled(f"puppetserver answered {answer.status}: its auth.conf must allow our certificate {PATH}")

@@ -168,7 +168,7 @@ def named(nodes: tuple[str, ...]) -> str:
     if len(nodes) == 1:
         return nodes[0]
     more = ", …" if len(nodes) > _NAMED else ""
-    return f"{len(nodes)} nodes ({', '.join(nodes[:_NAMED])}{more})"
+    return f"{counted(len(nodes), 'node')} ({', '.join(nodes[:_NAMED])}{more})"
 
 
 def told_shortly(change: Change) -> str:
@@ -208,7 +208,7 @@ def document(one: NodeEffect) -> dict[str, Any]:
         "state": one.state,
         "error": one.error or None,
         "error_after": one.error_after or None,
-        "skipped": one.skipped,
+        "unaffected": one.skipped,
         "by_environment_name": one.by_name,
         "changes": [change_document(change) for change in one.changes],
     }
@@ -223,7 +223,7 @@ def change_document(change: Change) -> dict[str, Any]:
         "exported": change.exported,
         "file": change.file or None,
         "line": change.line or None,
-        "parameters": [
+        "changed_parameters": [
             {
                 "name": one.name,
                 "set_before": one.old.there,
@@ -245,7 +245,7 @@ def read(documents: Iterable[Mapping[str, Any]], unchecked: Mapping[str, str]) -
             tuple(_read_change(change) for change in one["changes"]),
             one["error"] or "",
             one["error_after"] or "",
-            one["skipped"],
+            one["unaffected"],
             one["by_environment_name"],
         )
         for one in documents
@@ -261,7 +261,7 @@ def _read_change(one: Mapping[str, Any]) -> Change:
             Value(True, it["before"]) if it["set_before"] else UNSET,
             Value(True, it["after"]) if it["set_after"] else UNSET,
         )
-        for it in one["parameters"]
+        for it in one["changed_parameters"]
     )
     key = Key(one["type"], one["title"])
     return Change(kind, key, parameters, one["exported"], one["file"] or "", one["line"] or 0)

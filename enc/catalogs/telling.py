@@ -9,6 +9,7 @@ from itertools import islice
 
 from enc.catalogs.compare import Change, ParameterChange, Value
 from enc.catalogs.effect import Effect, NodeEffect, named
+from enc.terms.counted import counted
 from enc.terms.errors import one_line
 
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
@@ -63,7 +64,7 @@ def _parameter(one: ParameterChange) -> Iterator[str]:
         told = [line for line in islice(lines, 2, None) if not line.startswith("@@")]
         yield from (f"  {one_line(line)}" for line in told[:_LINES])
         if len(told) > _LINES:
-            yield f"  … {len(told) - _LINES} lines more"
+            yield f"  … {counted(len(told) - _LINES, 'more line')}"
         if not told:
             yield "  the end of the last line"
         return

@@ -45,8 +45,8 @@ def document(kept: Kept) -> dict[str, Any]:
     return {
         "environment": kept.environment,
         "branch": kept.branch,
-        "before": kept.before,
-        "after": kept.after,
+        "from": kept.before,
+        "to": kept.after,
         "at": moment(kept.at),
         "complete": kept.complete,
         "digest": kept.digest,

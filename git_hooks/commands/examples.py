@@ -8,6 +8,7 @@ EXAMPLES: dict[str, str] = {
     "authorized-keys": "authorized-keys alice",
     "completion": "completion bash > /etc/bash_completion.d/branch-manager",
     "deploy": "deploy project_demo",
+    "diff": "diff project/demo --node web-1.example.org",
     "doctor": "doctor",
     "expire": "expire --dry-run",
     "gc": "gc",

@@ -112,9 +112,9 @@ class KeptEffects:
             document = kept.document()
             for node in document["nodes"]:
                 for change in node["changes"]:
-                    change["parameters"] = [
+                    change["changed_parameters"] = [
                         {**one, "before": "(too much to keep)", "after": "(too much to keep)"}
-                        for one in change["parameters"]
+                        for one in change["changed_parameters"]
                     ]
             text = json.dumps(document)
         if len(text) > _LARGEST:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -24,24 +23,24 @@ from enc.terms.puppet_names import PREVIEW
 from git_hooks.store.layout import Layout
 from git_hooks.store.locks import is_locked, locked
 
-_BEGINS = 60.0
-"""Seconds; between the making of a lock's file and holding it there is far less."""
-
 
 @contextmanager
 def preview(layout: Layout, version: str) -> Iterator[EnvironmentName]:
     """Let puppetserver compile `version` (its directory) under a name of its own while the block lasts."""
-    name = EnvironmentName(f"{PREVIEW}{secrets.token_hex(8)}")
-    lock = layout.lock(name)
-    with locked(lock):
-        try:
-            os.symlink(version, layout.live(name))
-            yield name
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(layout.live(name))
-            with suppress(FileNotFoundError):
-                os.unlink(lock)
+    while True:
+        name = EnvironmentName(f"{PREVIEW}{secrets.token_hex(8)}")
+        lock = layout.lock(name)
+        with locked(lock):
+            if not os.path.lexists(lock):
+                continue  # swept before it was held
+            try:
+                os.symlink(version, layout.live(name))
+                yield name
+            finally:
+                for place in (layout.live(name), lock):
+                    with suppress(FileNotFoundError):
+                        os.unlink(place)
+            return
 
 
 def sweep(layout: Layout) -> tuple[EnvironmentName, ...]:
@@ -54,13 +53,11 @@ def sweep(layout: Layout) -> tuple[EnvironmentName, ...]:
                 with suppress(FileNotFoundError):
                     os.unlink(layout.live(name))
                 dead.append(name)
-    prefix = os.path.basename(layout.lock(EnvironmentName(PREVIEW)))
-    directory = os.path.dirname(layout.lock(EnvironmentName(PREVIEW)))
+    directory, begins = os.path.split(layout.lock(EnvironmentName(PREVIEW)))
     for file in os.listdir(directory):
         place = os.path.join(directory, file)
-        with suppress(FileNotFoundError):
-            old = time.time() - os.stat(place).st_mtime > _BEGINS
-            if file.startswith(prefix) and (old or any(file.endswith(name) for name in dead)) and not _held(place):
+        if file.startswith(begins) and not _held(place):
+            with suppress(FileNotFoundError):
                 os.unlink(place)
     return tuple(dead)
 

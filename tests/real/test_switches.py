@@ -319,7 +319,7 @@ def test_a_push_says_what_it_does_to_nodes(pushes: EffectSite) -> None:
     }
     changes = {change["title"]: change for change in found["nodes"][0]["changes"]}
     assert changes["base"]["file"] == BASE and changes["base"]["line"] == 2
-    (message,) = changes["base"]["parameters"]
+    (message,) = changes["base"]["changed_parameters"]
     assert (message["before"], message["after"]) == ("one", "two")
     assert "hunter2" not in output + json.dumps(found)
     kept = pushes.managed.settings.branches.store / "effects/fx_test.json"
@@ -331,10 +331,10 @@ def test_only_what_a_node_depends_on_is_compiled_again(pushes: EffectSite) -> No
     taken, output = pushes.push("test", {"modules/db/templates/x.epp": "three"}, "olga")
     assert taken and "effect: 1 node differs, 2 nodes stay as they are" in output, output
     _, found = diff(pushes, "test")
-    assert [node["skipped"] for node in found["nodes"]] == [False, True, True]
+    assert [node["unaffected"] for node in found["nodes"]] == [False, True, True]
     # That is true: compiled all the same, they are the same.
     settings = pushes.managed.settings
-    change = Change(EnvironmentName("fx_test"), ObjectId(found["before"]), ObjectId(found["after"]))
+    change = Change(EnvironmentName("fx_test"), ObjectId(found["from"]), ObjectId(found["to"]))
     users = nodes(pushes.settings, Usage(pushes.settings), Place(TEST, EnvironmentName("fx_test")))
     comparison = Comparison(pushes.settings, KeptEffects(Layout(str(settings.branches.store), "")).mask())
     whole = comparison.effect(change, users, Halt(300))
