@@ -24,9 +24,9 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from enc.answers.layout import Layout as Answers
@@ -128,6 +128,30 @@ def _external(answers: Answers, certname: Certname) -> Mapping[str, Any]:
     return {}
 
 
+class _Turns:
+    """At most so many compiles at once in this process, whatever number of pushes asks for them."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._busy = 0
+
+    @contextmanager
+    def one(self, most: int) -> Iterator[None]:
+        """Wait for a turn, and have it while the block lasts."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._busy < most)
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._busy -= 1
+                self._changed.notify()
+
+
+_turns = _Turns()
+
+
 class Comparison:
     """Compares in one store, with one puppetserver's catalogs."""
 
@@ -158,7 +182,7 @@ class Comparison:
             if not os.path.isdir(self._layout.version(change.environment, commit)):
                 raise NothingToCompare(f"{change.environment} at {commit.abbreviated} is not on disk any more")
         with ExitStack() as open_ones:
-            run = _Run(self._layout, self._compiler, self._mask, change, halt)
+            run = _Run(self._layout, self._compiler, self._mask, change, halt, self._parallel)
             live = self._versions.live(change.environment)
             shown: list[EnvironmentName] = []
             for commit in dict.fromkeys((change.before, change.after)):
@@ -173,6 +197,7 @@ class Comparison:
                 self._forget(shown)
             if self._versions.live(change.environment) != live:
                 # Some were compiled from what is live now; nobody can tell which.
+                halt.now(PUSHED_AGAIN)
                 return Effect((), {str(node.certname): PUSHED_AGAIN for node in asked})
         found = tuple(sorted(one for one in results if isinstance(one, NodeEffect)))
         unchecked = {str(node.certname): one for node, one in zip(asked, results, strict=True) if isinstance(one, str)}
@@ -189,8 +214,11 @@ class Comparison:
 class _Run:
     """One comparison of many nodes."""
 
-    def __init__(self, layout: Layout, compiler: Compiler, mask: Mask, change: Change, halt: Halt) -> None:
+    def __init__(
+        self, layout: Layout, compiler: Compiler, mask: Mask, change: Change, halt: Halt, parallel: int
+    ) -> None:
         self._layout = layout
+        self._parallel = parallel
         self._compiler = compiler
         self._mask = mask
         self._change = change
@@ -213,10 +241,11 @@ class _Run:
 
     def node(self, node: Node) -> NodeEffect | str:
         """Return what happens to a node, or why that is not known."""
-        if self._halt.why:
-            return self._halt.why
         try:
-            found = self._effect(node)
+            with _turns.one(self._parallel):
+                if self._halt.why:
+                    return self._halt.why
+                found = self._effect(node)
         except NotCompiled as error:
             self._failures += 1
             if self._failures >= _IN_A_ROW:

@@ -20,8 +20,9 @@ from enc.programs.machine_trouble import told
 from enc.terms.environments import Place
 from enc.terms.errors import ToolkitError
 from enc.terms.names import EnvironmentName
-from git_hooks.branches.usage import Usage
+from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.deploy.deployer import Deployer
+from git_hooks.deploy.records import Record
 from git_hooks.effects.comparing import PUSHED_AGAIN, Change, Comparison, Halt, Node, nodes
 from git_hooks.effects.kept import Kept, KeptEffects
 from git_hooks.effects.trees import reached
@@ -81,12 +82,22 @@ class Effects:
         thread.start()
         return waiting
 
-    def cancel(self, environment: EnvironmentName) -> None:
-        """End what is under way of an environment: it is about to show something else."""
-        with self._lock:
-            older = self._running.get(environment)
-        if older is not None:
-            older[0].halt.now(PUSHED_AGAIN)
+    def begin(
+        self, settings: Settings, usage: Usage, deployer: Deployer, place: Place, record: Record
+    ) -> Waiting | None:
+        """Begin to compile the nodes that a deploy reaches; None: none, or nobody can, or nothing else is shown now."""
+        if record.old is None or record.new is None or record.old == record.new or not record.good:
+            return None
+        if settings.pushes.effects != "compile" or not settings.branches.puppetserver.urls:
+            return None
+        try:
+            users = nodes(settings, usage, place)
+        except UsageUnknown:
+            return None  # who deploys says it, or status and doctor
+        if not users:
+            return None
+        differ = reached(deployer.repository, record.old, record.new)
+        return self.start(settings, place, Change(place.environment, record.old, record.new, differ), users)
 
     def close(self) -> None:
         """End all, and wait a little for it."""

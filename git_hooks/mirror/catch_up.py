@@ -33,6 +33,7 @@ from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
 from git_hooks.deploy.targets import Tip
+from git_hooks.effects.running import Effects
 from git_hooks.mirror.differences import Differences, plan
 from git_hooks.mirror.forges.forge import CommitState
 from git_hooks.mirror.gauges import write
@@ -68,6 +69,7 @@ class CatchUp:
         self._rules = Rules(settings.branches.rules)
         self._upstream = Upstream(settings.branches)
         self._usage = Usage(settings)
+        self._effects = Effects()
         self._log = log.get("mirror")
         self._refs = RefStore(str(settings.branches.repository))
         self._reports = Reports(self._mirror)
@@ -186,7 +188,7 @@ class CatchUp:
         if must_compile(self._settings, branch):
             from git_hooks.push.compiles import compiled  # few branches ask for it
 
-            found = compiled(self._settings, Usage(self._settings), objects, place, commit)
+            found = compiled(self._settings, self._usage, objects, place, commit)
             if found.problems:
                 reason = "; ".join(clean(one) for one in found.problems)
                 return [self._stopped(place, commit, "refused, nothing was changed: ", reason)]
@@ -304,6 +306,7 @@ class CatchUp:
         except (OSError, StoreAway) as error:  # the store cannot be written or locked at all
             self._failed(branch, self._deployer.repository.tip(branch) or "", told(error))
             return []
+        self._effects.begin(self._settings, self._usage, self._deployer, place, record)
         said = " ".join(filter(None, (record.detail, *record.note.splitlines(), record.remedy)))
         self._log.info("%s: %s at %s %s", place.environment, record.outcome, record.new or "-", said)
         tip = record.new or self._deployer.repository.tip(branch)

@@ -191,23 +191,9 @@ class Report(Iterator[str]):
         return self._settings.branches.repository / "puppetmaster/waiting" / name
 
     def _compiling(self, place: Place, record: Record) -> Iterator[Waiting]:
-        """Begin to compile the nodes that the deploy reaches, if its environment showed something else before."""
-        if self._effects is None or record.old is None or record.new is None or record.old == record.new:
-            return
-        settings = self._settings
-        if settings.pushes.effects != "compile" or not settings.branches.puppetserver.urls:
-            return
-        from git_hooks.effects.comparing import Change, nodes  # a hook that compiles nothing does not wait for it
-        from git_hooks.effects.trees import reached
-
-        try:
-            users = nodes(settings, self._usage, place)
-        except UsageUnknown:
-            return  # as of the nodes that get it
-        if users:
-            differ = reached(self._deployer.repository, record.old, record.new)
-            change = Change(place.environment, record.old, record.new, differ)
-            yield self._effects.start(settings, place, change, users)
+        if self._effects is not None:
+            begun = self._effects.begin(self._settings, self._usage, self._deployer, place, record)
+            yield from [begun] if begun is not None else []
 
     def _reached(self, place: Place) -> Iterator[str]:
         try:
