@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,15 @@ from enc.catalogs.compare import compare
 from enc.catalogs.effect import Effect, NodeEffect
 from enc.catalogs.masking import Mask
 from enc.rights.roles import Holding, Person
-from enc.terms.environments import Rules
+from enc.settings import BranchSettings, PuppetserverSettings, PushSettings, Settings
+from enc.terms.environments import Place, Rules
 from enc.terms.errors import InvalidName, NotFound
 from enc.terms.names import BranchName, EnvironmentName, ProjectName
 from enc.terms.puppet_names import PREVIEW, environment_fault
 from git_hooks.effects import trees
 from git_hooks.effects.kept import Kept, KeptEffects, readable
+from git_hooks.push.compiles import Compiled, judged
+from git_hooks.push.policy import must_compile
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store.layout import Layout
@@ -133,6 +137,25 @@ def test_a_person_reads_what_happens_to_nodes_of_their_projects() -> None:
     assert [node.certname for node in seen.effect.nodes] == ["web1"] and seen.projects == {"web1": "red", "late": "red"}
     stranger = readable(one, Person("zoe"))
     assert stranger.effect == Effect((), {}) and stranger.projects == {}
+
+
+def test_what_refuses_a_push() -> None:
+    asked = PushSettings(require_checks=("prod*",), compile=("test", "prod*"))
+    servers = PuppetserverSettings(urls=("https://localhost:8140",))
+    settings = Settings(pushes=asked, branches=BranchSettings(puppetserver=servers))
+    test, production = (Place(BranchName(name), EnvironmentName(name)) for name in ("test", "production"))
+    assert must_compile(settings, test.branch) and must_compile(settings, production.branch)
+    assert not must_compile(settings, BranchName("project/red"))
+    assert not must_compile(replace(settings, branches=BranchSettings()), test.branch)
+    assert not must_compile(replace(settings, pushes=replace(asked, effects="off")), test.branch)
+    broken, ill = NodeEffect("a", "error after", error="no x"), NodeEffect("b", "error before", error="no y")
+    assert judged(settings, test, Effect((ill,), {})) == Compiled()
+    refused = judged(settings, test, Effect((broken, ill), {"c": "late"}))
+    assert refused == Compiled(("a would not compile any more: no x",))
+    late = Effect((ill,), {"c": "late", "d": "later"})
+    assert judged(settings, test, late) == Compiled((), ("not checked: effect on 2 nodes (late; later)",))
+    (problem,) = judged(settings, production, late).problems
+    assert problem.startswith("cannot be checked: effect on 2 nodes (late; later); ")
 
 
 def test_how_trees_differ(tmp_path: Path) -> None:
