@@ -54,10 +54,17 @@ def _post(settings: Settings, updates: bytes) -> int:
     # The push is in. A developer who hangs up now must not leave an old environment behind.
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    effects = None
+    if settings.pushes.effects == "compile" and settings.branches.puppetserver.urls:
+        from git_hooks.effects.running import Effects  # where nobody compiles, nobody waits for it
+
+        effects = Effects()
     with Deployer(settings.branches, domains=settings.domains) as deployer:
-        report = Report(settings, deployer, Usage(settings), updates, os.environ, os.getuid())
+        report = Report(settings, deployer, Usage(settings), updates, os.environ, os.getuid(), effects=effects)
         for line in report:
             tell(line, sys.stdout)  # if nobody listens any more: the work goes on, and its record tells
+    if effects is not None:
+        effects.close()
     return ExitStatus.DONE if report.good else ExitStatus.FAILED
 
 

@@ -13,7 +13,11 @@ class puppetmaster::config {
   } else {
     $puppetmaster::flush_clients
   }
-  $catalog_clients = if $puppetmaster::catalog_clients =~ Undef { [$own_name] } else { $puppetmaster::catalog_clients }
+  $catalog_clients = if $puppetmaster::catalog_clients =~ Undef {
+    [$own_name, "${own_name}-deploy"]
+  } else {
+    $puppetmaster::catalog_clients
+  }
   $status_clients = if $puppetmaster::status_clients =~ Undef { [$own_name] } else { $puppetmaster::status_clients }
   $served_by = if $puppetmaster::server {
     $puppetmaster::server

@@ -96,7 +96,8 @@
 #   Certnames that may flush environments (each deploy does). undef: this machine's own, and that name with `-deploy`,
 #   which `puppetmaster::branches` uses.
 # @param catalog_clients
-#   Certnames that may get any node's catalog and the classes of an environment. undef: this machine's own.
+#   Certnames that may get any node's catalog and the classes of an environment. undef: this machine's own, and that
+#   name with `-deploy`, with which pushes are compiled.
 # @param ca_clients
 #   Certnames that may sign, revoke and clean certificates, and read and delete requests.
 # @param status_clients

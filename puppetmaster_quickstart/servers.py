@@ -32,6 +32,7 @@ SERVER = Certname("puppet.example.org")
 SUFFIX = "dc=example,dc=org"
 RULES = (
     AuthRule("flush", "/puppet-admin-api/v1/environment-cache", ("delete",), (SERVER,)),
+    AuthRule("compile", r"^/puppet/v4/catalog/?$", ("post",), (SERVER,)),
     AuthRule("revoke", r"^/puppet-ca/v1/(certificate_status(es)?/|clean$)", ("get", "put"), (SERVER,)),
     AuthRule("delete requests", "/puppet-ca/v1/certificate_request/", ("delete",), (SERVER,)),
 )

@@ -326,6 +326,19 @@ class PushSettings(Section):
     signed: tuple[str, ...] = ()
     """Branches, such as production or project/* (`*` matches anything), on which each new commit must be signed with an
     ssh key that its signer has in LDAP. refs/tags/* and the like name tags, which must be signed themselves."""
+    effects: Literal["compile", "off"] = "compile"
+    """Whether puppetserver compiles the nodes that use a branch before and after a push, so that its output and
+    `branch-manager diff` say what it does to them. Needs `branches.puppetserver.urls`."""
+    effect_seconds: Duration = Duration(5)
+    """How long a push waits for what it does to nodes. What takes longer goes on after the push."""
+    compile: tuple[str, ...] = ("test", "production")
+    """Branches (`*` matches anything) on which a push is refused if nodes that compiled before would not compile any
+    more."""
+    compile_seconds: Duration = Duration(60)
+    """How long a push to such a branch waits for that. Nodes that were not compiled by then count as not checked."""
+    compile_parallel: int = 2
+    """How many catalogs are compiled for pushes at once. puppetserver needs some JRuby instances for agents
+    meanwhile."""
     file_bytes: int = 10_485_760
     """The largest file."""
     push_bytes: int = 268_435_456
@@ -342,6 +355,8 @@ class PushSettings(Section):
             yield "own_checks_at_once", "at least one push must be able to run its checks (own_checks: off runs none)"
         if self.own_checks_time < 1:
             yield "own_checks_time", "a check takes at least one second"
+        if not 1 <= self.compile_parallel <= 64:
+            yield "compile_parallel", "from 1 to 64"
         for directory in self.modulepath:
             if not re.fullmatch(r"(?:/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)+/?", directory, re.ASCII):
                 yield "modulepath", f"{directory!r} is not an absolute path of a directory in plain characters"

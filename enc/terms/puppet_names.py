@@ -212,9 +212,14 @@ RESERVED_ENVIRONMENTS: Final = frozenset({"main", "master", "agent", "server", "
 environments. Its code does not: with such a directory in the environmentpath catalogs compile. So nobody gets one
 through us, and a node that has one in LDAP keeps it and is told about."""
 
+PREVIEW: Final = "preview__"
+"""How environments begin in which a change is compiled before nodes get it (git_hooks/store/previews.py)."""
+
 
 def environment_fault(name: str) -> str | None:
     """Return why no environment should be called so; None: it may."""
+    if name.lower().startswith(PREVIEW):
+        return f"names that begin with {PREVIEW} are kept for trying out what a change does"
     if name.lower() in RESERVED_ENVIRONMENTS:
         return (
             f"Puppet's documentation forbids {name} as an environment: puppet.conf has settings under [{name.lower()}]"

@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "classes": "git_hooks.commands.classes",
     "completion": "git_hooks.commands.completion",
     "deploy": "git_hooks.commands.deploy",
+    "diff": "git_hooks.commands.diff",
     "doctor": "git_hooks.commands.doctor",
     "expire": "git_hooks.commands.expire",
     "gc": "git_hooks.commands.gc",
@@ -48,7 +49,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("list", "status", "classes", "wait", "deploy", "hold", "rollback", "release"),
         *("make-branches", "expire", "restore"),
     ),
-    "pushes": ("refusals", "allow-secret", "approve", "audit-code", "token"),
+    "pushes": ("diff", "refusals", "allow-secret", "approve", "audit-code", "token"),
     "this installation": ("init", "uninstall", "units", "doctor", "verify", "verify-store", "gc", "completion"),
     "called by units, sshd and Gerrit, not by people": (
         *("hooks", "serve", "authorized-keys", "ssh-shell", "gerrit-hook"),

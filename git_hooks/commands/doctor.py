@@ -12,7 +12,7 @@ from enc.doctor.account import account
 from enc.doctor.eyes import OwnersEyes
 from enc.doctor.findings import Finding
 from git_hooks.commands import repository
-from git_hooks.doctor import code, cost, installation, liveness, puppet, remote, services
+from git_hooks.doctor import catalogs, code, cost, installation, liveness, puppet, remote, services
 
 SUMMARY = "check hooks, store, service, puppetserver and forge; say what is wrong and what to do"
 
@@ -44,4 +44,4 @@ def _examine(call: Call) -> Iterator[Finding]:
     )
     facts = puppet.gather(call.arguments.puppet_confdir, call.arguments.puppetserver_conf)
     yield from puppet.judge(facts, config, settings.branches)
-    yield from owner.findings(lambda: remote.check(settings.branches))
+    yield from owner.findings(lambda: remote.check(settings.branches), lambda: catalogs.check(settings))

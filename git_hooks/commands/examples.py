@@ -10,6 +10,7 @@ EXAMPLES: dict[str, str] = {
     "classes": "classes project/demo web::proxy",
     "completion": "completion bash > /etc/bash_completion.d/branch-manager",
     "deploy": "deploy project_demo",
+    "diff": "diff project/demo --node web-1.example.org",
     "doctor": "doctor",
     "expire": "expire --dry-run",
     "gc": "gc",

@@ -9,6 +9,8 @@ from enc.terms.counted import counted
 from git_hooks.branches.archive import forget
 from git_hooks.commands.target import opened, settled
 from git_hooks.deploy.collect import collect
+from git_hooks.effects.kept import KeptEffects
+from git_hooks.store.previews import sweep
 from git_hooks.transport.tokens import Tokens
 
 SUMMARY = (
@@ -31,6 +33,8 @@ def run(call: Call) -> int:
         count = deployer.counted()
         found = collect(deployer.layout, settings.retain, count)
         pruned = forget(deployer, refs, settings, count)
+        sweep(deployer.layout)
+        KeptEffects(deployer.layout).sweep()
     tokens = Tokens(settings.transport.tokens).remove_old(count)
     others = (counted(tokens, "token"), counted(len(pruned), "archived branch", "archived branches"))
     lines = [f"removed {', '.join((found.told(), *others))}"]

@@ -68,19 +68,21 @@ class Deployer:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         trees: RememberedTrees | None = None,
+        repository: Repository | None = None,
     ) -> None:
         """Prepare the store's directories.
 
         puppetserver must read what is made, which the process's umask decides: each program sees to its own.
         `domains` says which environments this machine shows (enc/rights/domains.py); of others, what is live goes.
-        `trees` are what the deployers of one repository in one process remember together.
+        `trees` are what the deployers of one repository in one process remember together; `repository` is read instead
+        of a new reader of the configured one (pre-receive has one that sees the objects of the push).
         """
         self.settings = settings
         self.rules = Rules(settings.rules)
         self.domains = domains
         self.layout = Layout(str(settings.store), str(settings.environments))
         self.records = Records(self.layout.root)
-        self.repository = Repository(str(settings.repository), trees=trees)
+        self.repository = repository or Repository(str(settings.repository), trees=trees)
         self.versions = Versions(self.layout, at)
         self._store = Store(self.layout, str(settings.repository), at, split_large=settings.split_large)
         types = resource_types(self.layout, settings)

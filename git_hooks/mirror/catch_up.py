@@ -33,6 +33,7 @@ from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record
 from git_hooks.deploy.targets import Tip
+from git_hooks.effects.running import Effects
 from git_hooks.mirror.differences import Differences, plan
 from git_hooks.mirror.forges.forge import CommitState
 from git_hooks.mirror.gauges import write
@@ -41,7 +42,7 @@ from git_hooks.mirror.tries import FORGE, Tries
 from git_hooks.mirror.upstream import Upstream
 from git_hooks.push.examine import Examination
 from git_hooks.push.incoming import Incoming
-from git_hooks.push.policy import some
+from git_hooks.push.policy import must_compile, some
 from git_hooks.push.verdict import clean, not_checked
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.refstore import RefStore
@@ -68,6 +69,7 @@ class CatchUp:
         self._rules = Rules(settings.branches.rules)
         self._upstream = Upstream(settings.branches)
         self._usage = Usage(settings)
+        self._effects = Effects()
         self._log = log.get("mirror")
         self._refs = RefStore(str(settings.branches.repository))
         self._reports = Reports(self._mirror)
@@ -183,6 +185,15 @@ class CatchUp:
         if problems:
             reason = "; ".join(clean(one) for one in problems)
             return [self._stopped(place, commit, "refused, nothing was changed: ", reason)]
+        if must_compile(self._settings, branch):
+            from git_hooks.push.compiles import compiled  # few branches ask for it
+
+            found = compiled(self._settings, self._usage, objects, place, commit)
+            if found.problems:
+                reason = "; ".join(clean(one) for one in found.problems)
+                return [self._stopped(place, commit, "refused, nothing was changed: ", reason)]
+            for note in found.notes:
+                self._log.warning("%s at %s: %s", branch, commit[:10], clean(note))
         for why, files in examination.unchecked.items():
             self._log.warning("%s at %s: %s", branch, commit[:10], clean(not_checked(why, files)))
         for line in examination.advice:
@@ -297,6 +308,7 @@ class CatchUp:
         except (OSError, StoreAway) as error:  # the store cannot be written or locked at all
             self._failed(branch, self._deployer.repository.tip(branch) or "", told(error))
             return []
+        self._effects.begin(self._settings, self._usage, self._deployer, place, record)
         said = " ".join(filter(None, (record.detail, *record.note.splitlines(), record.remedy)))
         self._log.info("%s: %s at %s %s", place.environment, record.outcome, record.new or "-", said)
         tip = record.new or self._deployer.repository.tip(branch)

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from enc.rights.roles import Action, Held, Person, allowed
 from enc.terms.environments import Place, Proposal, Rules
@@ -28,6 +29,9 @@ from enc.terms.errors import InvalidName
 from enc.terms.names import BranchName, Certname, EnvironmentName, ProjectName
 from git_hooks.push.verdict import RefVerdict
 from git_hooks.repository.refs import RefUpdate
+
+if TYPE_CHECKING:
+    from enc.settings import Settings
 
 TAGS = "refs/tags/"
 ARCHIVE = "refs/archive/"
@@ -236,6 +240,13 @@ def obstacles(
         elif counts and what.project and (why := counts.excess(what.project, of_projects[what.project])):
             found[branch.ref] = why
     return found
+
+
+def must_compile(settings: Settings, branch: BranchName) -> bool:
+    """Tell whether a push to `branch` is refused if nodes do not compile any more, and somebody can compile them."""
+    pushes = settings.pushes
+    can = pushes.effects == "compile" and bool(settings.branches.puppetserver.urls)
+    return can and any(fnmatchcase(branch, pattern) for pattern in pushes.compile)
 
 
 def project_of(branch: BranchName, rules: Rules) -> ProjectName | None:

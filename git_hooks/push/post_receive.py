@@ -40,6 +40,8 @@ from git_hooks.repository.refs import ObjectId, RefUpdate, parse_updates
 if TYPE_CHECKING:
     from enc.settings import Settings
     from git_hooks.deploy.deployer import Deployer
+    from git_hooks.deploy.records import Record
+    from git_hooks.effects.running import Effects, Waiting
     from git_hooks.repository.refstore import Archived
 
 UNKNOWN = "unknown"
@@ -62,11 +64,16 @@ class Report(Iterator[str]):
         user: int,
         *,
         who: str | None = None,
+        effects: Effects | None = None,
     ) -> None:
-        """Do nothing yet: each line is preceded by the work that it tells of; `who` if who pushed is known already."""
+        """Do nothing yet: each line is preceded by the work that it tells of; `who` if who pushed is known already.
+
+        `effects` finds out what the push does to nodes; None: nobody does.
+        """
         self._settings = settings
         self._deployer = deployer
         self._usage = usage
+        self._effects = effects
         self._rules = Rules(settings.branches.rules)
         self._began = time.perf_counter()
         self._lines = self._all(parse_updates(updates), environ, user, who)
@@ -102,20 +109,26 @@ class Report(Iterator[str]):
         few = len(found) <= _MOST_TOLD
         bad = 0
         kept = self._kept()
+        waiting: list[Waiting] = []
         for told, update, place in self._deployed(found, who):
             yield from told.lines
             bad += not told.good
             if (place.branch, update.old) in kept:
                 yield self._way_back(kept.pop((place.branch, update.old)), update)
             if told.good and not update.deletes and few:
+                waiting += self._compiling(place, told.record)
                 yield from self._reached(place)
                 yield from self._ends(place)
+        until = time.monotonic() + self._settings.pushes.effect_seconds
+        for one in waiting:
+            several = f"{one.place.environment}: " if len(waiting) > 1 else ""
+            yield from (f"{several}{line}" for line in one.lines(until - time.monotonic()))
         for update, proposal in proposed:
             yield from self._read_by(update, proposal)
             if (proposal.branch, update.old) in kept:
                 yield self._way_back(kept.pop((proposal.branch, update.old)), update)
-        for one in kept.values():
-            yield f"{one.branch}: the commits that an interrupted push removed are kept as {one.name}"
+        for left in kept.values():
+            yield f"{left.branch}: the commits that an interrupted push removed are kept as {left.name}"
         if bad and len(found) > 1:
             yield (
                 f"{bad} of {len(found)} environments {'is' if bad == 1 else 'are'} not as this push requires, see above"
@@ -176,6 +189,11 @@ class Report(Iterator[str]):
         """Return the file that says that a branch is stored, and its environment another's."""
         name = move.update.ref.removeprefix(HEADS).replace("/", ":")  # which is in no branch's name
         return self._settings.branches.repository / "puppetmaster/waiting" / name
+
+    def _compiling(self, place: Place, record: Record) -> Iterator[Waiting]:
+        if self._effects is not None:
+            begun = self._effects.begin(self._settings, self._usage, self._deployer, place, record)
+            yield from [begun] if begun is not None else []
 
     def _reached(self, place: Place) -> Iterator[str]:
         try:

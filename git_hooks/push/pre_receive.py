@@ -128,6 +128,11 @@ class Judge:
             examination = Examination(objects, self._settings, who=str(pusher.name), usage=self._usage)
             coming = [move.update.new for move in moves if _is_operators(move)]
             verdicts = [_examined(move, existing, coming, examination) for move in moves]
+            notes: list[str] = []
+            if all(verdict.allowed for verdict in verdicts):
+                verdicts = [
+                    self._compiled(move, verdict, objects, notes) for move, verdict in zip(moves, verdicts, strict=True)
+                ]
             if all(verdict.allowed for verdict in verdicts):
                 leaving.note(repository, [one.leaving for one in judged if one.leaving is not None])
             checked = Checked(
@@ -137,8 +142,18 @@ class Judge:
                 brings=any(not move.update.deletes for move in moves),
                 seconds=time.perf_counter() - began,
             )
-            unchecked, advice = tuple(examination.unchecked.items()), tuple(examination.advice)
+            unchecked, advice = tuple(examination.unchecked.items()), (*examination.advice, *notes)
             return PushVerdict(tuple(verdicts), checked, unchecked, advice)
+
+    def _compiled(self, move: Move, verdict: RefVerdict, objects: Incoming, notes: list[str]) -> RefVerdict:
+        """Return the verdict after the branch's nodes were compiled, where that is asked for; add to `notes`."""
+        if move.place is None or move.update.deletes or not policy.must_compile(self._settings, move.place.branch):
+            return verdict
+        from git_hooks.push import compiles  # a push that nobody compiles does not wait for it
+
+        found = compiles.compiled(self._settings, self._usage, objects, move.place, move.update.new)
+        notes += found.notes
+        return verdict._replace(problems=found.problems)
 
     def _counts(self, objects: Incoming) -> Counts:
         """Return how many branches a project may have, and has in the archive."""

@@ -35,6 +35,7 @@ class Told(NamedTuple):
 
     good: bool
     lines: tuple[str, ...]
+    record: Record
 
 
 def received(deployer: Deployer, place: Place, update: RefUpdate, who: str, began: float) -> Told:
@@ -46,7 +47,7 @@ def received(deployer: Deployer, place: Place, update: RefUpdate, who: str, bega
         detail = told(error)
         helps = remedy(error, place.environment)
         record = Record(place.environment, "failed", None, None, who, "push", time.time(), {}, detail, remedy=helps)
-    return Told(record.good, tuple(_lines(deployer, place, update, record, time.perf_counter() - began)))
+    return Told(record.good, tuple(_lines(deployer, place, update, record, time.perf_counter() - began)), record)
 
 
 def _lines(deployer: Deployer, place: Place, update: RefUpdate, record: Record, seconds: float) -> list[str]:

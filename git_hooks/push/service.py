@@ -31,6 +31,7 @@ from enc.settings import BranchSettings, Settings, config
 from enc.terms.errors import ConfigurationError, ToolkitError, one_line
 from git_hooks.branches.usage import Usage
 from git_hooks.deploy.deployer import Deployer
+from git_hooks.effects.running import Effects
 from git_hooks.push.membership import KnownGroups, Membership
 from git_hooks.push.post_receive import Report
 from git_hooks.push.pre_receive import Judge
@@ -107,6 +108,7 @@ class Service:
         self._log = get("branches")
         self._listener: socket.socket | None = None
         self._running: set[threading.Thread] = set()
+        self._effects = Effects()
         self.beginnings = 0
         """How often it began to listen: again each time that the store was taken away from below it."""
 
@@ -188,6 +190,7 @@ class Service:
                     path.unlink(missing_ok=True)
                 for thread in list(self._running):
                     thread.join()
+                self._effects.close()
                 with self._lock:
                     self._close_idle()
 
@@ -251,7 +254,7 @@ class Service:
                     yield from map(_line, answer.lines)
                 else:
                     parts = place.settings, place.deployer, place.usage
-                    report = Report(*parts, request.updates, request.environ, request.user)
+                    report = Report(*parts, request.updates, request.environ, request.user, effects=self._effects)
                     yield from map(_line, report)
                     good = report.good
         except ToolkitError as error:

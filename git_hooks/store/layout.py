@@ -14,6 +14,7 @@
     locks/               one file for each environment, one for the store, one for gc
     elapsed              how long versions and branches have been as they are: see enc/programs/elapsed.py
     .mark                says that this is a store, and there; see mounted.py
+    effects/ENV.json     what the last push does to nodes, and the key that hides secrets: see git_hooks/effects/kept.py
     records/ENV.jsonl    what was deployed; holds/ENV, pending/ENV: see records.py
 
 Everything but records and holds can be thrown away and comes back from git.

@@ -26,8 +26,10 @@ from git_hooks.branches.reconcile import look, reconcile
 from git_hooks.deploy.collect import collect
 from git_hooks.deploy.puppetserver import FlushFailed
 from git_hooks.deploy.records import told
+from git_hooks.effects.kept import KeptEffects
 from git_hooks.push.leaving import settle
 from git_hooks.repository.refstore import RefStore
+from git_hooks.store.previews import sweep
 from git_hooks.transport.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -144,6 +146,8 @@ def collection(place: Workplace) -> Iterator[Remark]:
     for branch, many in surplus.items():
         yield Remark(branch, f"{branch}: {many} of its archived states are deleted (branches.archive_most)")
     found = collect(place.deployer.layout, settings.retain, count)
+    sweep(place.deployer.layout)
+    KeptEffects(place.deployer.layout).sweep()
     tokens = Tokens(settings.transport.tokens).remove_old(count)
     if found.versions or found.units or found.puppetfiles or found.leftovers or tokens:
         yield Remark("gc", f"removed {found.told()}, {counted(tokens, 'token')}")

@@ -142,6 +142,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "classes": ("test",),
     "completion": ("bash",),
     "deploy": (),
+    "diff": ("test",),
     "doctor": ("--user", "nobody"),
     "expire": (),
     "gc": (),

@@ -1,4 +1,4 @@
-"""Switches under a real puppetserver: every catalog is one commit's, and gets its files later, too."""
+"""Under a real puppetserver: every catalog during switches is one commit's, and pushes say what they do to nodes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import ssl
 import subprocess
+import sysconfig
 import threading
 import time
 from collections import Counter
@@ -15,25 +16,38 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import git_hooks
 from enc.settings import PuppetserverSettings
+from enc.terms.environments import Place
 from enc.terms.names import BranchName, Certname, EnvironmentName
+from git_hooks.branches.usage import Usage
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.targets import Tip
+from git_hooks.doctor import catalogs
+from git_hooks.effects.comparing import Change, Comparison, Halt, nodes
+from git_hooks.effects.kept import KeptEffects
+from git_hooks.effects.running import Effects
+from git_hooks.repository.objects import Repository
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store import code_programs
+from git_hooks.store.layout import Layout
 from puppetmaster_quickstart.auth_conf import AuthRule
 from puppetmaster_quickstart.private_agent import PrivateAgent
 from puppetmaster_quickstart.private_master import PrivateMaster
 from puppetmaster_quickstart.puppetserver_files import MasterSettings
+from tests.real.conftest import SlapdMaker
 from tests.support.bare import Bare, Content, git
+from tests.support.effects import NODES, TREE, EffectSite
 from tests.support.following import eventually
 from tests.support.puppetserver import MakeMaster
+from tests.support.pushes import populate
 
 PROGRAMS = Path(git_hooks.__file__).parent
+SCRIPTS = Path(sysconfig.get_path("scripts"))
 TEST, ENVIRONMENT = BranchName("test"), EnvironmentName("test")
 WEB = Certname("web1.example.org")
 SWITCHES, FILES, CATALOGS = 200, 500, 50
@@ -268,3 +282,150 @@ def test_the_links_follow_the_settings(tmp_path: Path) -> None:
     assert not code_programs.link(tmp_path / "c.yaml", settings)
     assert code_programs.link(tmp_path / "c.yaml", replace(settings, store=tmp_path / "other"))
     assert (tmp_path / "c.yaml.store").readlink() == tmp_path / "other"
+
+
+@pytest.fixture(scope="module")
+def pushes(
+    site: Site, tmp_path_factory: pytest.TempPathFactory, make_module_slapd: SlapdMaker
+) -> Iterator[EffectSite]:
+    slapd = make_module_slapd()
+    populate(slapd)
+    made = EffectSite(tmp_path_factory.mktemp("effects") / "site", slapd, site.master, site.agent)
+    with made.managed.serving():
+        yield made
+
+
+BASE = "modules/base/manifests/init.pp"
+
+
+def diff(pushes: EffectSite, *words: str) -> tuple[int, dict[str, Any]]:
+    command = [str(SCRIPTS / "branch-manager"), "--config", str(pushes.configuration), "diff", *words, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return done.returncode, found
+
+
+def test_a_push_says_what_it_does_to_nodes(pushes: EffectSite) -> None:
+    secret = "file { '/nonexistent/s': content => Sensitive('hunter2'), mode => '0600' }"
+    text = TREE[BASE].replace("'one'", "'two'").replace("class base {", f"class base {{ {secret}")
+    taken, output = pushes.push("test", {BASE: text, "modules/base/files/fx": "two"}, "olga")
+    assert taken and "effect: 3 nodes differ" in output, output
+    told = "File[/nonexistent/fx] (content of its source), + File[/nonexistent/s], Notify[base] (message)"
+    assert f"3 nodes (db1.example.org, web1.example.org, web2.example.org): {told}" in output, output
+    status, found = diff(pushes, "test")
+    assert status == 0 and found["complete"] and len(found["digest"]) == 64 and found["unchecked"] == []
+    assert {(node["certname"], node["project"], node["state"]) for node in found["nodes"]} == {
+        (name, "red", "differs") for name in NODES
+    }
+    changes = {change["title"]: change for change in found["nodes"][0]["changes"]}
+    assert changes["base"]["file"] == BASE and changes["base"]["line"] == 2
+    (message,) = changes["base"]["changed_parameters"]
+    assert (message["before"], message["after"]) == ("one", "two")
+    assert "hunter2" not in output + json.dumps(found)
+    kept = pushes.managed.settings.branches.store / "effects/fx_test.json"
+    assert b"hunter2" not in kept.read_bytes()
+    assert not list((pushes.managed.settings.branches.store / "locks").glob("*preview*"))
+
+
+def test_only_what_a_node_depends_on_is_compiled_again(pushes: EffectSite) -> None:
+    taken, output = pushes.push("test", {"modules/db/templates/x.epp": "three"}, "olga")
+    assert taken and "effect: 1 node differs, 2 nodes stay as they are" in output, output
+    _, found = diff(pushes, "test")
+    assert [node["unaffected"] for node in found["nodes"]] == [False, True, True]
+    # That is true: compiled all the same, they are the same.
+    settings = pushes.managed.settings
+    change = Change(EnvironmentName("fx_test"), ObjectId(found["from"]), ObjectId(found["to"]))
+    users = nodes(pushes.settings, Usage(pushes.settings), Place(TEST, EnvironmentName("fx_test")))
+    comparison = Comparison(pushes.settings, KeptEffects(Layout(str(settings.branches.store), "")).mask())
+    whole = comparison.effect(change, users, Halt(300))
+    comparison.close()
+    assert [node.state for node in whole.nodes] == ["differs", "same", "same"]
+    assert not any(node.skipped for node in whole.nodes)
+    assert whole.digest == found["digest"]
+
+
+def test_what_breaks_nodes_does_not_reach_test(pushes: EffectSite) -> None:
+    environment = pushes.settings.branches.environments / "fx_test"
+    live = environment.readlink()
+    broken = TREE[BASE].replace("notify", "nosuch::thing")
+    taken, output = pushes.push("test", {BASE: broken}, "olga")
+    assert not taken and "3 nodes (db1.example.org, web1.example.org, web2.example.org) would not compile" in output
+    assert "Unknown resource type: 'nosuch::thing' (file: modules/base/manifests/init.pp, line: 2, column: 3)" in output
+    assert environment.readlink() == live
+    # What was broken before refuses nothing, and a project's branch may break its own.
+    pushes.use("fx_red", NODES)
+    taken, output = pushes.push("project/red", {BASE: broken}, "anna")
+    assert taken and "effect: 3 nodes no longer compile" in output, output
+    assert diff(pushes, "project/red")[0] == 4
+    taken, output = pushes.push("project/red", {BASE: TREE[BASE]}, "anna")
+    assert taken and "effect: 3 nodes did not compile before" in output and "compile now; before: " in output, output
+    # Nodes of other projects are none of its business.
+    pushes.use("fx_red", NODES, project="blue")
+    taken, output = pushes.push("project/red", {BASE: broken}, "anna")
+    assert taken and "effect:" not in output, output
+    pushes.use("fx_test", NODES)
+
+
+def test_what_hangs_on_the_environments_name_is_said(pushes: EffectSite) -> None:
+    by_name = "notify { 'n': message => $environment ? { 'fx_test' => 'here', default => 'elsewhere' } }"
+    files = {BASE: f"class base {{ {by_name} }}"}
+    assert pushes.push("test", files, "olga")[0]
+    _, found = diff(pushes, "test")
+    assert all(node["by_environment_name"] for node in found["nodes"])
+    pushes.push("test", {BASE: files[BASE].replace("class base {", "class base { notify { 'm': } ")}, "olga")
+    _, found = diff(pushes, "test")
+    assert {change["title"] for node in found["nodes"] for change in node["changes"]} == {"m"}
+    # A value that only tells the name is the same.
+    tells = "notify { 'n': message => \"${environment} ${server_facts['environment']} ${settings::environment}\" }"
+    pushes.push("test", {BASE: f"class base {{ {tells} }}"}, "olga")
+    pushes.push("test", {BASE: f"class base {{ {tells} notify {{ 'o': }} }}"}, "olga")
+    _, found = diff(pushes, "test")
+    assert {change["title"] for node in found["nodes"] for change in node["changes"]} == {"o"}
+    assert not any(node["by_environment_name"] for node in found["nodes"])
+    assert pushes.push("test", {BASE: TREE[BASE]}, "olga")[0]
+
+
+def test_a_newer_push_ends_the_older_ones_compiles(pushes: EffectSite) -> None:
+    many = {f"many{number}.example.org": "web" for number in range(200)}
+    pushes.use("fx_test", many)
+    settings = pushes.settings
+    place = Place(TEST, EnvironmentName("fx_test"))
+    repository = Repository(str(settings.branches.repository))
+    before, after = (repository.commit_of(name) for name in ("test~1", "test"))
+    change = Change(place.environment, before, after)
+    users = nodes(settings, Usage(settings), place)
+    effects = Effects()
+    older = effects.start(settings, place, change, users)
+    newer = effects.start(settings, place, change, users[:1])
+    assert newer.over.wait(120) and older.over.wait(120)
+    assert older.effect is not None and set(older.effect.unchecked.values()) == {"somebody pushed again"}
+    assert newer.effect is not None and newer.effect.unchecked == {}
+    effects.close()
+    pushes.use("fx_test", NODES)
+
+
+def test_without_puppetserver_the_rest_is_checked(pushes: EffectSite) -> None:
+    document = pushes.document
+    try:
+        changed = pushes.document
+        changed["branches"]["puppetserver"]["urls"] = ["https://localhost:1"]
+        pushes.write(changed)
+        taken, output = pushes.push("test", {"modules/base/files/fx": "no server"}, "olga")
+        assert taken and "not checked: effect on 3 nodes (https://localhost:1: " in output, output
+        changed["pushes"]["require_checks"] = ["test"]
+        pushes.write(changed)
+        taken, output = pushes.push("test", {"modules/base/files/fx": "still none"}, "olga")
+        assert not taken and "cannot be checked: effect on 3 nodes" in output, output
+        # The one that is there does not let us: that is no fault of the code either.
+        changed["branches"]["puppetserver"] = document["branches"]["puppetserver"]
+        for key in ("certificate_file", "key_file"):
+            changed["branches"]["puppetserver"] = {**changed["branches"]["puppetserver"], key: None}
+        pushes.write(changed)
+        taken, output = pushes.push("test", {"modules/base/files/fx": "not allowed"}, "olga")
+        assert not taken and "its auth.conf must allow our certificate /puppet/v4/catalog" in output, output
+        (finding,) = catalogs.check(pushes.settings)
+        assert "its auth.conf must allow" in finding.found
+    finally:
+        pushes.write(document)
+    (finding,) = catalogs.check(pushes.settings)
+    assert "pushes are compiled" in finding.found

@@ -171,6 +171,8 @@ TIME_OF_DAY = {
     "git_hooks.transport.signin": "until when tokens count",
     "git_hooks.transport.ssh": "how old what is kept of a person is",
     "git_hooks.branches.usage": "how old the follower's answers are; a clock that was set, either way, means unknown",
+    "git_hooks.effects.comparing": "how old answers are, which another process wrote",
+    "git_hooks.effects.running": "when an effect was known, for people",
     "git_hooks.mirror.catch_up": "when the forge answered, for people; what is kept how long",
     "git_hooks.mirror.receiver": "how old a webhook's signed time is",
     "git_hooks.mirror.tries": "kept from process to process; a clock that was set back is seen to",

@@ -37,7 +37,7 @@ WALLS = {
     "pyasn1": ["enc.directory.messages", "enc.directory.sync_messages", "enc.directory.connection"],
     "ssl": ["enc.directory.tls", "enc.programs.https", "enc.web.server", "enc.web.front", "enc.web.sockets"],
     "http": [
-        *("enc.answers.metrics", "enc.programs.https", "enc.authority.client"),
+        *("enc.answers.metrics", "enc.programs.https", "enc.authority.client", "enc.catalogs.compiler"),
         *("git_hooks.deploy.puppetserver", "git_hooks.mirror.report"),
     ],
     "flask": ["enc.web.*", "git_hooks.web.*"],
@@ -174,6 +174,7 @@ PURE = (
     *("git_hooks.puppet_code.calls", "git_hooks.server_code.places", "git_hooks.server_code.calls"),
     *("enc.instances.repairs", "enc.authority.statuses", "enc.authority.origin"),
     *("enc.directory.messages", "enc.directory.sync_messages"),
+    *(f"enc.catalogs.{name}" for name in ("catalog", "compare", "effect", "masking", "reach")),
     *(f"enc.edits.{name}" for name in ("change", "differences", "reversal", "sheet", "wanted", "wish")),
 )
 EFFECTS = frozenset(
@@ -505,11 +506,13 @@ def test_a_name_is_imported_from_where_it_is_defined() -> None:
 ROOMS = {
     "enc": (
         *("terms", "settings", "programs", "rights", "classify", "directory", "answers", "systemd", "authority"),
-        *("puppet", "edits", "service", "instances", "cloud", "signing", "doctor", "web", "importing", "commands"),
+        *("puppet", "catalogs", "edits", "service", "instances", "cloud", "signing", "doctor", "web", "importing"),
+        "commands",
     ),
     "git_hooks": (
         *("repository", "ssh_keys", "puppetfile", "puppet_code", "server_code", "index", "secrets", "checks", "store"),
-        *("deploy", "branches", "push", "mirror", "transport", "web", "doctor", "upkeep", "systemd", "commands"),
+        *("deploy", "branches", "effects", "push", "mirror", "transport", "web", "doctor", "upkeep", "systemd"),
+        "commands",
     ),
     "puppetmaster_self": ("instance", "sync", "transaction", "standing", "commands"),
 }
