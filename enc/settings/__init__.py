@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from enc.settings.branches import (
     BranchSettings,
     MirrorSettings,
+    OpeningSettings,
     PuppetfileSettings,
     PuppetserverSettings,
     PushSettings,
@@ -69,6 +70,7 @@ __all__ = [
     "MirrorSettings",
     "NodeSettings",
     "OpenStackSettings",
+    "OpeningSettings",
     "PeopleSettings",
     "PosixSettings",
     "ProjectSettings",

@@ -187,6 +187,36 @@ class PuppetfileSettings(Section):
 
 
 @dataclass(frozen=True)
+class OpeningSettings(Section):
+    """Secrets in the repository's whole history, and a public copy of it (docs/opening.md)."""
+
+    state: Path = Path("/var/lib/puppetmaster/opening")
+    """Where audits keep what they have seen, and their verdict."""
+    certificates: tuple[Path, ...] = ()
+    """Files of PEM certificates, and directories of such, whose private keys must not be in the repository: `signed` in
+    puppetserver's cadir, the certificates of the site's servers. Those in the repository's history, and those that the
+    journal of signing names, count as well."""
+    processes: int = 2
+    """How many processes an audit has."""
+    branches: tuple[str, ...] = ()
+    """The branches that `branch-manager publish` pushes; `*` matches anything. None: the site's own, which are of no
+    project."""
+    protocols: tuple[str, ...] = ("https", "ssh")
+    """The protocols that git may use for `publish`."""
+    credentials_file: Path | None = None
+    """For https: `https://USER:TOKEN@HOST` in a line (git-credential-store); must not be readable by others."""
+    ssh_key_file: Path | None = None
+    """For ssh: our private key. The host must be known (ssh_known_hosts)."""
+    timeout: Duration = Duration(3600)
+    """How long one run of git may take."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Yield a number of processes that does no work."""
+        if not 1 <= self.processes <= 64:
+            yield "processes", f"{self.processes} is not between 1 and 64"
+
+
+@dataclass(frozen=True)
 class BranchSettings(Section):
     """The branch manager: from branches of the repository to environments."""
 
@@ -261,6 +291,8 @@ class BranchSettings(Section):
     """How the repository is reached."""
     mirror: MirrorSettings = field(default_factory=MirrorSettings)
     """Where the repository lives, if not here."""
+    opening: OpeningSettings = field(default_factory=OpeningSettings)
+    """What must not become public, and what does."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield bounds that nothing could keep."""

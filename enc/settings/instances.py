@@ -193,6 +193,9 @@ class SigningSettings(Section):
     issued: Path | None = None
     """On a project's authority: the directory of its certificates, `signed` in puppetserver's cadir. An instance with a
     certificate there gets no second one. None: not checked."""
+    published_keys: Path | None = None
+    """The directory that names keys whose private half stands in the repository; `branch-manager` fills it. A request
+    for such a key is refused. None: not checked (docs/opening.md)."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Yield a number of judges that this is no bound with."""

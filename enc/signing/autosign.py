@@ -39,6 +39,7 @@ from enc.programs.telling import tell
 from enc.settings import Duration, Settings
 from enc.signing import policy, refusals, request
 from enc.signing.policy import Instance, Refused, Verdict
+from enc.signing.published import PublishedKeys
 from enc.signing.request import Request
 from enc.terms.errors import (
     ConfigurationError,
@@ -149,10 +150,13 @@ def decide(
     try:
         wanted = read = request.read(octets)
         policy.check_subject(wanted, name)
+        _check_secret(wanted, settings)
     except request.BadRequest as error:
         return Outcome(Verdict(error.code, str(error)), None, _whose(name, with_ldap, settings))
     except Refused as refused:
         return Outcome(refused.verdict, read, _whose(name, with_ldap, settings))
+    except ToolkitError as error:
+        return Outcome(Verdict("configuration", str(error)), read)
     try:
         return within(
             settings.signing.timeout,
@@ -168,6 +172,13 @@ def decide(
         return Outcome(Verdict("ldap-refused", str(error)), read)
     except DirectoryUnreachable as error:
         return Outcome(Verdict("ldap-unreachable", str(error)), read)
+
+
+def _check_secret(wanted: Request, settings: Settings) -> None:
+    """Raise `Refused` for a key whose private half is no secret; `ToolkitError` if that cannot be told."""
+    place = settings.signing.published_keys
+    if place is not None and PublishedKeys(place).has(wanted.key):
+        raise Refused("public-key", f"the private half of the key {wanted.key} stands in the repository")
 
 
 def _whose(name: Certname, with_ldap: WithLdap, settings: Settings) -> Instance | None:

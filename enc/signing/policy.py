@@ -66,6 +66,10 @@ CODES: dict[str, Code] = {
     "key": Code(
         "the key is weak or of a kind that is not accepted", "RSA of 2048 to 8192 bits, or P-256, P-384, P-521"
     ),
+    "public-key": Code(
+        "the key's private half stands in a repository, where others can read it",
+        "remove the key from the instance (`puppet ssl clean` there) so that it makes another; docs/opening.md",
+    ),
     "hash": Code("the request is signed with a weak hash", "sign it with SHA-256"),
     "signature": Code("the request's own signature is wrong", "somebody forged or changed it: find out who"),
     "subject": Code("the subject is not a single CN equal to the certname", _AS_MADE),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from git_hooks.checks import (
     assigned,
     environment_conf,
+    known_keys,
     links,
     modules,
     names,
@@ -34,6 +35,7 @@ CHECKS: tuple[Check, ...] = (
     Check(file=syntax.check, reads=syntax.reads),
     Check(file=own_checks.check, reads=own_checks.reads),
     Check(history=secrets.check),
+    Check(history=known_keys.check),
     Check(tree=puppetfile.beside),
     Check(tree=modules.check),
     Check(tree=assigned.check),

@@ -23,9 +23,18 @@ from git_hooks.repository.trees import FILE, PROGRAM, Entry, depth, join
 if TYPE_CHECKING:
     from enc.settings import Settings
     from git_hooks.index.environment import Environment
+    from git_hooks.secrets.certificates import Certificate
+    from git_hooks.secrets.private_keys import PrivateKey
 
 At = Callable[[str], Iterable[Entry]]
 """Returns what stands at a path."""
+
+
+Keys = Callable[
+    [str, "Sequence[PrivateKey]", "Sequence[Certificate]", "Callable[[PrivateKey], bool]"], Iterable[tuple[str, str]]
+]
+"""Is told what keys and certificates there are at a place, and whom to ask whether a key is allowed there; returns what
+is wrong, and at which place."""
 
 
 class Site(NamedTuple):
@@ -54,6 +63,8 @@ class Site(NamedTuple):
     assigned: Callable[[], Sequence[Assigned]] | None = None
     """Returns what the nodes of the branch's environment are assigned, raises `ToolkitError` if that cannot be told;
     None: no node has the branch yet."""
+    keys: Keys = lambda *_: ()
+    """Compares private keys with the certificates that are known, and notes that they came."""
     hide: Callable[[Iterable[str]], None] = lambda _: None
     """Takes what must not be said in any words about this tree."""
     proposed: str = ""

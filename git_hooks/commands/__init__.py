@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "allow-secret": "git_hooks.commands.allow_secret",
     "approve": "git_hooks.commands.approve",
     "audit-code": "git_hooks.commands.audit_code",
+    "audit-secrets": "git_hooks.commands.audit_secrets",
     "authorized-keys": "git_hooks.commands.authorized_keys",
     "classes": "git_hooks.commands.classes",
     "completion": "git_hooks.commands.completion",
@@ -28,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "init": "git_hooks.commands.init",
     "list": "git_hooks.commands.listing",
     "make-branches": "git_hooks.commands.make_branches",
+    "publish": "git_hooks.commands.publish",
     "refusals": "git_hooks.commands.refused",
     "release": "git_hooks.commands.release",
     "restore": "git_hooks.commands.restore",
@@ -50,6 +52,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("make-branches", "expire", "restore"),
     ),
     "pushes": ("diff", "refusals", "allow-secret", "approve", "audit-code", "token"),
+    "opening the repository": ("audit-secrets", "publish"),
     "this installation": ("init", "uninstall", "units", "doctor", "verify", "verify-store", "gc", "completion"),
     "called by units, sshd and Gerrit, not by people": (
         *("hooks", "serve", "authorized-keys", "ssh-shell", "gerrit-hook"),
@@ -78,6 +81,11 @@ def _with_tokens(call: Call) -> Sequence[Path]:
     return *_managed(call), call.settings.branches.transport.tokens
 
 
+def _opening(call: Call) -> Sequence[Path]:
+    state = call.settings.branches.opening.state
+    return *_managed(call), *((state,) if state.exists() else ())
+
+
 def _tokens(call: Call) -> Sequence[Path]:
     """Return the tokens' directory; where there is none yet, the account makes it that will read it."""
     place = call.settings.branches.transport.tokens
@@ -87,6 +95,7 @@ def _tokens(call: Call) -> Sequence[Path]:
 AS_ROOT: dict[str, Whose] = dict.fromkeys(COMMANDS, _managed) | {
     **dict.fromkeys(("gc", "hooks", "serve"), _with_tokens),
     "token": _tokens,
+    **dict.fromkeys(("audit-secrets", "publish"), _opening),
     "doctor": None,  # looks with the eyes of several accounts, and becomes each of them for that
     "completion": None,  # looks at nothing but the configuration
     "units": None,  # writes files of root's, and looks at nobody's

@@ -12,7 +12,7 @@ from enc.doctor.account import account
 from enc.doctor.eyes import OwnersEyes
 from enc.doctor.findings import Finding
 from git_hooks.commands import repository
-from git_hooks.doctor import catalogs, code, cost, installation, liveness, puppet, remote, services
+from git_hooks.doctor import catalogs, code, cost, installation, liveness, opening, puppet, remote, services
 
 SUMMARY = "check hooks, store, service, puppetserver and forge; say what is wrong and what to do"
 
@@ -41,6 +41,7 @@ def _examine(call: Call) -> Iterator[Finding]:
         lambda: liveness.check(settings),
         lambda: cost.check(settings.branches),
         lambda: code.check(settings.branches, settings.pushes),
+        lambda: opening.check(settings),
     )
     facts = puppet.gather(call.arguments.puppet_confdir, call.arguments.puppetserver_conf)
     yield from puppet.judge(facts, config, settings.branches)

@@ -26,7 +26,9 @@ def run(call: Call) -> int:
     """Write them, and print where."""
     config = call.config_path.absolute()
     program = Path(sys.argv[0]).absolute()
-    branches, sandboxes = call.settings.branches, systemd.wanted(call.settings.branches, call.settings.pushes)
-    texts = systemd.files(program, None if config == DEFAULT_PATH else config, branches, sandboxes=sandboxes)
+    settings, written = call.settings, None if config == DEFAULT_PATH else config
+    sandboxes = systemd.wanted(settings.branches, settings.pushes)
+    published = settings.signing.published_keys
+    texts = systemd.files(program, written, settings.branches, published, sandboxes=sandboxes)
     write_units(call, texts)
     return ExitStatus.DONE

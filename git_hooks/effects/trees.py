@@ -18,6 +18,7 @@ from enc.catalogs.compare import Contents
 from enc.catalogs.reach import Tree
 from enc.terms.errors import NotFound
 from git_hooks.checks import environment_conf
+from git_hooks.index import conf as conf_file
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.trees import join
@@ -73,7 +74,7 @@ class VersionTree:
         """`store`: the directory beyond which nothing is read; `version`: the version's directory in it."""
         self._store = os.path.realpath(store) + "/"
         self._version = version
-        conf = self.read(environment_conf.NAME).encode()
+        conf = self.read(conf_file.NAME).encode()
         found = environment_conf.modulepath(conf) if conf else frozenset()
         self.modules = tuple(sorted(one for one in found if not one.startswith(("/", "$")))) or ("modules",)
         self.manifests = environment_conf.manifests(conf)

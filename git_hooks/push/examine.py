@@ -11,7 +11,7 @@ move a branch (policy.py).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cache, cached_property, partial
 from math import inf
@@ -38,8 +38,11 @@ if TYPE_CHECKING:
     from enc.terms.names import EnvironmentName
     from git_hooks.branches.usage import Usage
     from git_hooks.index.environment import Environment
+    from git_hooks.push.brought_keys import BroughtKeys
     from git_hooks.push.own_checks import OwnChecking
     from git_hooks.push.signatures import Signatures
+    from git_hooks.secrets.certificates import Certificate
+    from git_hooks.secrets.private_keys import PrivateKey
 
 _LINT_OPTIONS = ".puppet-lint.rc"
 _LINT_LARGEST = 65_536
@@ -77,6 +80,7 @@ class Examination:
         self._usage = usage
         self._made = frozenset(made)
         self._linting = Linting(objects, settings.pushes.lint_ruby)
+        self._keys: BroughtKeys | None = None
         self.unchecked = Counter[str]()
         """Why files could not be checked, and how many of them; 0: it is not about files."""
         self.advice: list[str] = []
@@ -317,13 +321,14 @@ class Examination:
         coming: Iterable[ObjectId],
     ) -> Site:
         """Return what operators have; their branches are looked for if a check asks."""
+        required = place is not None and _named(place.branch, self._settings.pushes.require_checks)
+        unchecked = partial(self._not_checked, required)
+        keys = partial(self._look_at_keys, unchecked)
         if place is None:
-            return OPERATORS._replace(unchecked=partial(self._not_checked, False))
-        required = _named(place.branch, self._settings.pushes.require_checks)
-        unchecked, unknown = partial(self._not_checked, required), partial(self._not_checked, required, files=0)
-        told = partial(self._not_checked, False, files=0)
+            return OPERATORS._replace(unchecked=unchecked, keys=keys)
+        unknown, told = partial(self._not_checked, required, files=0), partial(self._not_checked, False, files=0)
         if place.project is None:
-            return OPERATORS._replace(read=self._code.read, unchecked=unchecked, unknown=unknown, told=told)
+            return OPERATORS._replace(read=self._code.read, unchecked=unchecked, unknown=unknown, told=told, keys=keys)
         objects = self._objects
 
         @cache
@@ -364,9 +369,24 @@ class Examination:
             shown=shown,
             unchecked=unchecked,
             unknown=unknown,
-            told=partial(self._not_checked, False, files=0),
+            told=told,
+            keys=keys,
             proposed=proposed,
         )
+
+    def _look_at_keys(
+        self,
+        unchecked: Callable[[str], str],
+        path: str,
+        keys: Sequence[PrivateKey],
+        certificates: Sequence[Certificate],
+        allowed: Callable[[PrivateKey], bool],
+    ) -> Iterator[tuple[str, str]]:
+        if self._keys is None:
+            from git_hooks.push.brought_keys import BroughtKeys  # few pushes have any, and it takes as long as a hook
+
+            self._keys = BroughtKeys(self._settings)
+        return self._keys.look(unchecked, path, keys, certificates, allowed)
 
     def _not_checked(self, required: bool, why: str, files: int = 1) -> str:
         if required:

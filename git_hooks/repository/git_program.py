@@ -17,7 +17,7 @@ needs any of it:
 
 What clients are served with is transport/backend.py's: there, the account's
 configuration and hooks are the site's means, and stay in force. How a forge is
-asked, in a repository of nobody's configuration, is mirror/upstream.py's.
+asked, in a repository of nobody's configuration, is mirror/remote_git.py's.
 """
 
 from __future__ import annotations

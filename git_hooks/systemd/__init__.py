@@ -21,12 +21,15 @@ _SANDBOX = {
 """What the units must allow so that a sandbox can be made in them (enc/programs/sandbox.py)."""
 
 
-def files(program: Path, config: Path | None, settings: BranchSettings, *, sandboxes: bool) -> dict[str, str]:
+def files(
+    program: Path, config: Path | None, settings: BranchSettings, published: Path | None = None, *, sandboxes: bool
+) -> dict[str, str]:
     """Return file name → text: the units running `program` with `config` (None: the default), and their account.
 
-    `sandboxes`: see `wanted`. Raise `UsageError` for a path that cannot stand in a unit.
+    `sandboxes`: see `wanted`. `published`: the directory in which public keys are noted, if they are.
+    Raise `UsageError` for a path that cannot stand in a unit.
     """
-    instead = {_PROGRAM: command(program, config), written(BranchSettings()): written(settings)}
+    instead = {_PROGRAM: command(program, config), written(BranchSettings()): written(settings, published)}
     if sandboxes:
         instead |= _SANDBOX
     return filled(Path(__file__).parent, UNITS, ACCOUNTS, instead)
@@ -37,7 +40,8 @@ def wanted(branches: BranchSettings, pushes: PushSettings) -> bool:
     return branches.types_program is not None or pushes.own_checks == "run"
 
 
-def written(settings: BranchSettings) -> str:
+def written(settings: BranchSettings, published: Path | None = None) -> str:
     """Return the directories that the units may write to, as words of a line."""
     places = (settings.repository, settings.store, settings.environments, settings.transport.tokens)
-    return words(map(str, places))
+    # With a minus: a unit starts without it, too.
+    return words((*map(str, places), *((f"-{published}",) if published is not None else ())))

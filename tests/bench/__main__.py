@@ -1,6 +1,7 @@
 """Run the benchmarks and print a table for each; exit status 1 if a target is missed.
 
-`answers`, `branches`, `catalogs`, `pushes` or `siege` with its options runs one of them; without a word, all run.
+`answers`, `branches`, `catalogs`, `pushes`, `history` or `siege` with its options runs one of them; without a word, all
+run.
 
 Everything that is compared with each other is measured in the same run, turn
 by turn, because machines differ by more than our targets do: look at ratios.
@@ -17,7 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import branches, catalogs, large_directory, pushes, siege
+from tests.bench import branches, catalogs, history, large_directory, pushes, siege
 from tests.bench.site import ENC, HERE, Site, median, percentile, spawn_time, wait_until
 
 
@@ -173,11 +174,14 @@ def main(words: list[str]) -> int:
         return catalogs.main(words[1:])
     if words[:1] == ["pushes"]:
         return pushes.main(words[1:])
+    if words[:1] == ["history"]:
+        return history.main(words[1:])
     if words[:1] == ["siege"]:
         return siege.main(words[1:])
     if words[:1] == ["answers"]:
         return answers(words[1:])
-    return answers(words) | branches.main([]) | catalogs.main([]) | pushes.main([]) | siege.main([])
+    ended = branches.main([]) | catalogs.main([]) | pushes.main([]) | history.main([]) | siege.main([])
+    return answers(words) | ended
 
 
 if __name__ == "__main__":

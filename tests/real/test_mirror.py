@@ -34,9 +34,10 @@ from git_hooks.deploy.targets import Tip
 from git_hooks.mirror.catch_up import CatchUp
 from git_hooks.mirror.jobs import Jobs
 from git_hooks.mirror.pace import BURST, GAP
+from git_hooks.mirror.remote_git import UpstreamFailed
 from git_hooks.mirror.report import ReportFailed, report
 from git_hooks.mirror.tries import FORGE, read
-from git_hooks.mirror.upstream import Upstream, UpstreamFailed
+from git_hooks.mirror.upstream import Upstream
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.refstore import RefStore
 from git_hooks.repository.trees import FILE, Entry

@@ -32,7 +32,7 @@ from git_hooks.deploy.records import Record
 from git_hooks.deploy.targets import Exact, Tip
 from git_hooks.deploy.verify import verify_store
 from git_hooks.mirror.catch_up import CatchUp
-from git_hooks.mirror.upstream import UpstreamFailed
+from git_hooks.mirror.remote_git import UpstreamFailed
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.refstore import RefStore
 from git_hooks.store import code_programs

@@ -20,7 +20,8 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from enc.instances.enrolment import Enrolment
-from enc.signing import refusals
+from enc.signing import refusals, request
+from enc.signing.published import PublishedKeys
 from tests.real.conftest import SlapdMaker
 from tests.support import json_contract
 from tests.support import requests_made as make
@@ -147,6 +148,23 @@ def test_a_refusal_uses_nothing(site: Site) -> None:
         assert status == 1 and said.startswith(f"enc-autosign: {code}: ") and said.count("\n") == 1
         assert site.lines()[-1]["code"] == code and site.lines()[-1]["project"] == "red"
     assert site.enrolment().text() == WAITING
+
+
+def test_a_key_that_is_public_gets_no_certificate(site: Site, tmp_path: Path) -> None:
+    keys = PublishedKeys(tmp_path / "published")
+    config = site.configured(signing={"published_keys": str(keys.directory)})
+    status, said = site.ask(GOOD, config=config)  # nobody has looked yet: it may be public
+    assert status == 1 and said.startswith("enc-autosign: configuration: ") and said.count("\n") == 1
+    assert "audit-secrets" in said
+    keys.prepare()
+    wanted = request.read(GOOD)
+    assert keys.add(wanted.key, 0) and not keys.add(wanted.key, 1)
+    status, said = site.ask(GOOD, config=config)
+    assert status == 1 and said.startswith(f"enc-autosign: public-key: {NAME}: ") and wanted.key in said
+    assert (site.lines()[-1]["code"], site.lines()[-1]["project"]) == ("public-key", "red")
+    assert site.enrolment().text() == WAITING, "the token can be used with another key"
+    other = make.pem(make.request(key=make.OTHER))
+    assert site.ask(other, config=config) == (0, "")
 
 
 @pytest.mark.parametrize("name", ["", NAME.upper(), NAME + "\n", "--config", "-x", "--help", "a\nb", "*"])

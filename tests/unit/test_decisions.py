@@ -26,7 +26,7 @@ _SAID = frozenset({"told", "reason", "stderr", "message", "detail", "why", "comp
 _LOOKS = frozenset({"startswith", "endswith", "find", "index", "count", "search", "match", "fullmatch", "__contains__"})
 
 WORDS = {
-    "git_hooks.mirror.upstream": "an advice for people, put behind git's own words",
+    "git_hooks.mirror.remote_git": "an advice for people, put behind git's own words",
     "enc.answers.trouble": "whether the same is logged again",
     "enc.commands.instance_upkeep": "whether the same is said again",
     "git_hooks.mirror.catch_up": "a reason of our own that stands in our own file; who has it only waits for others",
@@ -162,6 +162,9 @@ TIME_OF_DAY = {
     "enc.cloud.allotment": "likewise",
     "enc.commands.*": "what people say and are shown",
     "git_hooks.doctor.remote": "when the service that is looked at wanted to do something",
+    "git_hooks.checks.known_keys": "likewise: until when a secret is allowed",
+    "git_hooks.opening.audit": "until when certificates are valid and secrets are allowed; when a verdict was given",
+    "git_hooks.doctor.opening": "how many days ago that was",
     "git_hooks.checks.secrets": "until when a secret is allowed",
     "git_hooks.doctor.code": "which allowances of secrets have ended",
     "git_hooks.deploy.deployer": "when a deploy was, in its record",

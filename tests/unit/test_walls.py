@@ -59,12 +59,14 @@ WALLS = {
         "enc.importing.shadow",  # another ENC
         "git_hooks.store.attributes",  # git check-attr
         "git_hooks.push.install",  # git config
-        "git_hooks.mirror.upstream",  # git, over the network
+        "git_hooks.mirror.remote_git",  # git, over the network
+        "git_hooks.opening.*",  # this program again, for many objects
         "git_hooks.deploy.module_program",  # r10k, g10k
         "enc.programs.sandbox",  # bwrap, around any program
         "git_hooks.repository.refstore",  # git
         "git_hooks.puppet_code.process",  # Ruby with Puppet's parser, or with puppet-lint
         "git_hooks.repository.verification",  # git, with ssh-keygen
+        "git_hooks.repository.all_objects",  # git, for everything that there is
         "git_hooks.transport.backend",  # git http-backend
         "puppetmaster_self.*",  # puppet, git, the system's programs
         "puppetmaster_quickstart.*",  # puppetserver, puppet agent, java
@@ -100,6 +102,7 @@ WALLS = {
     "os.fchown": ["enc.programs.whole_file", "puppetmaster_self.instance.tree"],
     "cryptography": [
         *("enc.authority.origin", "enc.authority.revocations", "enc.instances.agent_profile", "enc.signing.request"),
+        *("git_hooks.secrets.private_keys", "git_hooks.secrets.certificates"),
     ],
     "getpass": ["enc.commands.*"],
     "argparse": [
@@ -352,7 +355,7 @@ WRITERS = {
     "git_hooks.repository.program": "a pipe",
     "git_hooks.deploy.module_program": "what a program is given, in a directory of its run",
     "git_hooks.store.attributes": "likewise",
-    "git_hooks.mirror.upstream": "likewise",
+    "git_hooks.mirror.remote_git": "likewise",
     "git_hooks.mirror.arriving": "likewise",
     "git_hooks.repository.verification": "likewise",
     "git_hooks.store.resource_types": "a directory that is not there yet: it gets its name when it is written through",
@@ -511,8 +514,8 @@ ROOMS = {
     ),
     "git_hooks": (
         *("repository", "ssh_keys", "puppetfile", "puppet_code", "server_code", "index", "secrets", "checks", "store"),
-        *("deploy", "branches", "effects", "push", "mirror", "transport", "web", "doctor", "upkeep", "systemd"),
-        "commands",
+        *("deploy", "branches", "effects", "push", "mirror", "opening", "transport", "web", "doctor", "upkeep"),
+        *("systemd", "commands"),
     ),
     "puppetmaster_self": ("instance", "sync", "transaction", "standing", "commands"),
 }
