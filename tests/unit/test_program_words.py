@@ -56,6 +56,7 @@ NO_ADVICE = {
     "enc.directory.messages",  # likewise
     "enc.signing.autosign",  # likewise
     "git_hooks.puppetfile.language",  # likewise
+    "git_hooks.secrets.engine",  # the beginning of a file, looked at for a NUL
     "puppetmaster_quickstart.stage",  # a story for a terminal; the log is named
     "puppetmaster_quickstart.storytelling",  # likewise
 }
