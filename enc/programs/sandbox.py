@@ -113,6 +113,9 @@ class NoSandbox(ToolkitError):
 class OutOfBounds(ToolkitError):
     """The program took more than it may."""
 
+    said = b""
+    """What it had written to standard error."""
+
 
 def run(
     command: Sequence[str], given: bytes, bounds: Bounds = USUAL, bwrap: Path = BWRAP, shown: Shown | None = None
@@ -140,9 +143,13 @@ def run(
     finally:
         for descriptor in (source, *files.values(), *calls):
             os.close(descriptor)
+    said = bytearray()
     try:
-        answer, said = _listen(process, bounds)
+        answer = _listen(process, bounds, said)
         status = process.wait()
+    except OutOfBounds as error:
+        error.said = bytes(said)
+        raise
     finally:
         process.kill()  # bwrap's end is the end of all that it started
         process.wait()
@@ -152,7 +159,7 @@ def run(
     if not answer.startswith(_MADE):
         words = why(said.decode("utf-8", "replace"), f"bwrap ended with {status}, and said nothing")
         raise NoSandbox(f"no sandbox can be made: {words}")
-    return Done(status, answer[len(_MADE) :], said)
+    return Done(status, answer[len(_MADE) :], bytes(said))
 
 
 def _walls(bounds: Bounds, files: Mapping[str, int], shown: Shown | None) -> list[str]:
@@ -207,11 +214,11 @@ def _sealed(given: bytes) -> int:
     return descriptor
 
 
-def _listen(process: subprocess.Popen[bytes], bounds: Bounds) -> tuple[bytes, bytes]:
-    """Return all that the program writes; raise `OutOfBounds`."""
+def _listen(process: subprocess.Popen[bytes], bounds: Bounds, said: bytearray) -> bytes:
+    """Return what the program answers, with what it says in `said`; raise `OutOfBounds`."""
     assert process.stdout is not None and process.stderr is not None
     until = monotonic() + bounds.seconds
-    answer, said = bytearray(), bytearray()
+    answer = bytearray()
     with selectors.DefaultSelector() as waiting:
         waiting.register(process.stdout, selectors.EVENT_READ)
         waiting.register(process.stderr, selectors.EVENT_READ)
@@ -234,10 +241,11 @@ def _listen(process: subprocess.Popen[bytes], bounds: Bounds) -> tuple[bytes, by
                     if len(answer) > bounds.answer:
                         raise OutOfBounds(f"answered with more than {bounds.answer} bytes")
                 elif bounds.end:
-                    said = (said + part)[-bounds.said :]
+                    said += part
+                    del said[: -bounds.said]
                 else:
                     said += part[: max(0, bounds.said - len(said))]
-    return bytes(answer), bytes(said)
+    return bytes(answer)
 
 
 def _memory(pid: int) -> int:
@@ -247,7 +255,8 @@ def _memory(pid: int) -> int:
         one = waiting.pop()
         with suppress(OSError, ValueError, IndexError):
             pages += int(Path(f"/proc/{one}/statm").read_text().split()[1])
-        for children in Path(f"/proc/{one}/task").glob("*/children"):
-            with suppress(OSError):
-                waiting += [int(child) for child in children.read_text().split()]
+        with suppress(OSError):
+            for task in os.listdir(f"/proc/{one}/task"):  # noqa: PTH208 - raises at once, and not in the middle
+                with suppress(OSError):
+                    waiting += map(int, Path(f"/proc/{one}/task/{task}/children").read_text().split())
     return pages * os.sysconf("SC_PAGE_SIZE")

@@ -195,9 +195,9 @@ def _run_all(commands: Sequence[OwnCheck | _Suite], settings: PushSettings, tree
         except sandbox.OutOfBounds as error:
             if left < seconds and monotonic() - began >= together:
                 return Found(unchecked=late, advice=tuple(_passed(passed)))
-            return Found(refused=(f"{name} {error}",))
+            return Found(refused=tuple(_failed(f"{name} {error}", error.said)))
         if done.status:
-            return Found(refused=tuple(_failed(name, done)))
+            return Found(refused=tuple(_failed(f"{name} failed with status {done.status}", done.said)))
         passed.append(name)
     return Found(advice=tuple(_passed(passed)))
 
@@ -229,11 +229,11 @@ def _passed(names: Sequence[str]) -> Iterator[str]:
         yield f"{counted(len(names), 'check')} of the branch's own passed: {', '.join(names)}"
 
 
-def _failed(name: str, done: sandbox.Done) -> Iterator[str]:
+def _failed(what: str, said: bytes) -> Iterator[str]:
     """Yield what is told of a check that failed, a line each: nothing that it said can pass for a line of ours."""
-    text = _COLOURS.sub("", done.said.decode("utf-8", "replace")).replace("\r", "\n")
+    text = _COLOURS.sub("", said.decode("utf-8", "replace")).replace("\r", "\n")
     lines = [line.rstrip() for line in text.split("\n") if line.strip()]
     last = lines[-_LINES:]
-    yield f"{name} failed with status {done.status}" + (", and said at the end:" if last else ", and said nothing")
+    yield what + (", and said at the end:" if last else ", and said nothing")
     for line in last:
         yield f"  | {bounded(one_line(line), _WIDTH)}"
