@@ -80,7 +80,7 @@ class Examination:
             known = [objects.commit(tip)[0] for tip in self._known(old, place, existing)]
             site = self._site(new, place, existing, coming)
             found = [problem.text for problem in self._inspection.problems(tree, dict.fromkeys(known), site)]
-            return tuple(found or self._of_tree(tree, known, site))
+            return tuple(found or (*self._of_tree(tree, known, site), *self._held(new, old, place)))
         except NotFound:
             return ("does not name a commit",)
         except ToolkitError as error:
@@ -95,6 +95,15 @@ class Examination:
         site = self._site(tip, place, existing, ())._replace(shown=True, read=code.read)
         parts = [one.text for one in self._inspection.problems(tree, (), site)]
         return (*parts, *self._of_tree(tree, (), site))
+
+    def _held(self, new: ObjectId, old: ObjectId | None, place: Place | Proposal | None) -> Iterator[str]:
+        """Yield which changes would come back that were undone on this branch."""
+        if isinstance(place, Place) and place.project is None:
+            from git_hooks.push.patch_holds import PatchHolds, brought_back  # most pushes are to projects' branches
+
+            holds = PatchHolds(self._objects.path).of(place.branch)
+            found = brought_back(self._objects.path, holds, old, new, self._objects.environ)
+            yield from (one.told() for one in found)
 
     def _known(
         self, old: ObjectId | None, place: Place | Proposal | None, existing: Mapping[BranchName, ObjectId]

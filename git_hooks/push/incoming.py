@@ -56,6 +56,7 @@ class Incoming(Repository):
     def __init__(self, path: str, environ: Mapping[str, str]) -> None:
         """Start nothing yet; `environ` is what git gave pre-receive."""
         super().__init__(path, quarantine=True, environ=environ)
+        self.environ = environ
         self._commits: dict[str, tuple[str, tuple[str, ...]]] = {}
 
     def _wanted(self, name: str, kind: str, size: int) -> bool:

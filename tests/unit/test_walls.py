@@ -36,7 +36,7 @@ WALLS = {
     "ssl": ["enc.directory.tls", "enc.programs.https", "enc.web.server", "enc.web.front", "enc.web.sockets"],
     "http": [
         *("enc.answers.metrics", "enc.programs.https", "enc.authority.client"),
-        *("git_hooks.deploy.puppetserver", "git_hooks.mirror.report"),
+        *("git_hooks.deploy.puppetserver", "git_hooks.mirror.forge_request"),
     ],
     "flask": ["enc.web.*", "git_hooks.web.*"],
     "werkzeug": ["enc.web.*", "git_hooks.web.*"],
@@ -61,6 +61,7 @@ WALLS = {
         "git_hooks.deploy.module_program",  # r10k, g10k
         "enc.programs.sandbox",  # bwrap, around any program
         "git_hooks.repository.refstore",  # git
+        "git_hooks.repository.apart",  # git, for merges and patch-ids
         "git_hooks.puppet_code.worker",  # Ruby with Puppet's parser
         "git_hooks.transport.backend",  # git http-backend
         "puppetmaster_self.*",  # puppet, git, the system's programs
@@ -167,6 +168,8 @@ PURE = (
     *("puppetmaster_self.transaction.states", "puppetmaster_self.instance.puppet_conf"),
     *("puppetmaster_self.transaction.preflight", "puppetmaster_self.transaction.noop_run"),
     "puppetmaster_self.sync.upstream",
+    *(f"git_hooks.promotion.{name}" for name in ("rules", "states", "rungs", "provenance", "evidence")),
+    *(f"git_hooks.promotion.reviews.{name}" for name in ("review", "github", "gitea", "gitlab", "gerrit")),
     *("git_hooks.puppet_code.calls", "git_hooks.server_code.places", "git_hooks.server_code.calls"),
     *("enc.instances.repairs", "enc.authority.statuses", "enc.authority.origin"),
     *("enc.directory.messages", "enc.directory.sync_messages"),
@@ -348,6 +351,7 @@ WRITERS = {
     "git_hooks.deploy.module_program": "what a program is given, in a directory of its run",
     "git_hooks.store.attributes": "likewise",
     "git_hooks.mirror.upstream": "likewise",
+    "git_hooks.repository.apart": "likewise",
     "git_hooks.mirror.arriving": "likewise",
     "git_hooks.store.resource_types": "a directory that is not there yet: it gets its name when it is written through",
     "git_hooks.push.post_receive": "a mark without content",
@@ -475,7 +479,7 @@ ROOMS = {
     ),
     "git_hooks": (
         *("repository", "puppetfile", "puppet_code", "server_code", "checks", "store", "deploy", "branches", "push"),
-        *("mirror", "transport", "web", "doctor", "upkeep", "systemd", "commands"),
+        *("mirror", "promotion", "transport", "web", "doctor", "upkeep", "systemd", "commands"),
     ),
     "puppetmaster_self": ("instance", "sync", "transaction", "standing", "commands"),
 }
