@@ -44,7 +44,8 @@ class RungSettings(Section):
     """A branch whose environment the canary nodes use. It gets a change first, and this rung gets it when the canary
     nodes have had their runs."""
     watch_runs: int | None = None
-    """So many good runs of canary nodes complete a promotion. null: none are waited for."""
+    """So many good runs of canary nodes since it is live for them complete a promotion, or with `canary_branch` let the
+    rung's own branch follow. null: none are waited for."""
     watch_time: Duration = Duration(0)
     """How long runs are watched after a promotion at most; then it is complete, or with `canary_branch` stopped."""
     failures: int | None = None

@@ -25,9 +25,13 @@ COMMANDS: dict[str, str] = {
     "init": "git_hooks.commands.init",
     "list": "git_hooks.commands.listing",
     "make-branches": "git_hooks.commands.make_branches",
+    "promote": "git_hooks.commands.promote",
+    "promotion": "git_hooks.commands.promotion",
+    "propose": "git_hooks.commands.propose",
     "refusals": "git_hooks.commands.refused",
     "release": "git_hooks.commands.release",
     "restore": "git_hooks.commands.restore",
+    "revert": "git_hooks.commands.revert",
     "rollback": "git_hooks.commands.rollback",
     "serve": "git_hooks.commands.serve",
     "ssh-shell": "git_hooks.commands.ssh_shell",
@@ -45,6 +49,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "branches and environments": (
         *("list", "status", "wait", "deploy", "hold", "rollback", "release", "make-branches", "expire", "restore"),
     ),
+    "the way to production": ("propose", "promote", "promotion", "revert"),
     "pushes": ("refusals", "approve", "audit-code", "token"),
     "this installation": ("init", "uninstall", "units", "doctor", "verify", "verify-store", "gc", "completion"),
     "called by units, sshd and Gerrit, not by people": (

@@ -12,7 +12,7 @@ from enc.doctor.account import account
 from enc.doctor.eyes import OwnersEyes
 from enc.doctor.findings import Finding
 from git_hooks.commands import repository
-from git_hooks.doctor import code, cost, installation, liveness, puppet, remote, services
+from git_hooks.doctor import code, cost, installation, liveness, promotion, puppet, remote, services
 
 SUMMARY = "check hooks, store, service, puppetserver and forge; say what is wrong and what to do"
 
@@ -39,6 +39,7 @@ def _examine(call: Call) -> Iterator[Finding]:
     yield from services.check(settings, config)
     yield from owner.findings(
         lambda: liveness.check(settings),
+        lambda: promotion.check(settings),
         lambda: cost.check(settings.branches),
         lambda: code.check(settings.branches, settings.pushes),
     )

@@ -17,12 +17,13 @@ from typing import NamedTuple
 
 from enc.settings import Settings
 from enc.terms.environments import Rules
-from enc.terms.errors import ConfigurationError, Conflict, NotAllowed, NotFound, UsageError
+from enc.terms.errors import ConfigurationError, Conflict, NotAllowed, NotFound, UsageError, bounded
 from enc.terms.names import BranchName
 from git_hooks.branches.usage import Usage
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.promotion import rules
 from git_hooks.promotion.effect import Catalogs
+from git_hooks.promotion.history import Landing, landings
 from git_hooks.promotion.kept import HERE, NEW, Approval, Check, Promotion, Promotions, ended
 from git_hooks.promotion.looking import Looked, Looking
 from git_hooks.promotion.moving import Moving, Remark
@@ -35,10 +36,13 @@ from git_hooks.push.membership import Membership
 from git_hooks.push.patch_holds import PatchHold, PatchHolds
 from git_hooks.push.policy import project_of
 from git_hooks.repository.apart import GitApart
+from git_hooks.repository.patches import MOST, difference, patch_id, patch_ids, trees_of_change
 from git_hooks.repository.patches import one as one_commit
-from git_hooks.repository.patches import patch_id, patch_ids, trees_of_change
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store.steps import DiskStep, nothing
+
+_SUBJECT = 200
+"""Characters of what a promotion is called."""
 
 
 class Wish(NamedTuple):
@@ -64,11 +68,14 @@ class Desk:
         membership: Membership,
         usage: Usage,
         *,
+        entered_by: str = "",
         catalogs: Catalogs | None = None,
         clock: Callable[[], float] = time.time,
         at: DiskStep = nothing,
     ) -> None:
-        """Do nothing yet."""
+        """Do nothing yet. `entered_by`: who runs the program, which may name somebody else as who decides."""
+        self._entered_by = entered_by
+        self._at = at
         self._settings = settings
         self._deployer = deployer
         self._membership = membership
@@ -76,7 +83,7 @@ class Desk:
         self._path = str(settings.branches.repository)
         self._rules = Rules(settings.branches.rules)
         self._reviews = Reviews(settings.promotion.review)
-        self.looking = Looking(settings, deployer, membership, usage, clock, catalogs)
+        self.looking = Looking(settings, deployer, membership, usage, catalogs)
         self.moving = Moving(settings, deployer, self._looked, self.looking.runs, clock=clock, at=at)
         self.kept = Promotions(self._path)
         self.holds = PatchHolds(self._path)
@@ -104,8 +111,9 @@ class Desk:
             final = [one for one in looked.verdicts if one.why and rules.named(one.rule).end == "refuse"]
             if final:
                 return looked
-            subject = next((told.subject for told in looked.made.result.comes), "")
-            kept = self.kept.new(replace(looked.promotion, subject=subject[:200]))
+            comes = looked.made.result.comes
+            subject = next((told.subject for told in comes if not told.is_merge), comes[0].subject)
+            kept = self.kept.new(replace(looked.promotion, subject=bounded(subject, _SUBJECT)))
             return looked._replace(promotion=kept)
 
     def promote(self, id: str, who: str, *, emergency: bool = False, reason: str = "") -> Iterator[Remark]:
@@ -116,10 +124,9 @@ class Desk:
         """
         with self._open(id) as (promotion, rung):
             self._may_promote(promotion, who)
-            changes = {"wanted": True, "by": who}
+            promotion = replace(promotion, wanted=True, by=who, entered=self._entered(who) or promotion.entered)
             if emergency:
-                changes |= {"emergency": True, "reason": reason}
-            promotion = replace(promotion, **changes)  # type: ignore[arg-type]
+                promotion = replace(promotion, emergency=True, reason=reason)
             if promotion.state == "proposed":
                 promotion = self._considered(promotion, rung)
             else:
@@ -139,7 +146,8 @@ class Desk:
                     where=id,
                 )
             others = tuple(one for one in promotion.approvals if (one.who, one.effect.digest) != (who, seen.digest))
-            given = Approval(who, seen, self._clock())
+            entered = self._entered(who)
+            given = Approval(who, seen, self._clock(), f"{HERE}, entered by {entered}" if entered else HERE)
             promotion = replace(looked.promotion, approvals=(*others, given))
             looked = self._looked(promotion, rung)
             mine = next(one for one in looked.facts.approvals if (one.who, one.effect) == (who, seen.digest))
@@ -194,6 +202,29 @@ class Desk:
         ended(promotion)
         return self._looked(promotion, named(promotion.rung, self._settings))
 
+    # What is shown
+
+    def commit(self, text: str) -> ObjectId:
+        """Return the commit that `text` names; raise `NotFound`."""
+        return self._deployer.repository.commit_of(text)
+
+    def difference(self, looked: Looked) -> str:
+        """Return the patch that a promotion is to its rung's branch."""
+        with GitApart(self._path) as git:
+            return difference(git, looked.made.base, looked.made.trial) if looked.made.sound else ""
+
+    def difference_of(self, promotion: Promotion) -> str:
+        """Return the patch that a promotion was; empty: it did not get there."""
+        if promotion.new is None or promotion.old is None or promotion.old.absent:
+            return ""
+        with GitApart(self._path) as git:
+            return difference(git, promotion.old, promotion.new)
+
+    def landings(self, rung: Rung, most: int) -> list[Landing]:
+        """Return what promotions made of a rung's branch, from its commits alone, the newest first."""
+        with GitApart(self._path) as git:
+            return list(landings(git, self.looking.base(rung), MOST))[:most]
+
     # Down again
 
     def revert(self, what: str, who: str, reason: str, until: float | None) -> Iterator[Remark]:
@@ -202,6 +233,7 @@ class Desk:
         The holds come first: killed in between, nothing brings the change back, and the same call does the rest.
         """
         commit, subject = self._reverted(what)
+        subject = bounded(subject, _SUBJECT)
         found = tuple(reversed(rungs(self._settings)))
         for rung in found:
             self._may_move(who, rung)
@@ -216,8 +248,9 @@ class Desk:
                 landed[rung.name] = landed_as(git, commit, tip, contains) if tip is not None else ()
         if not any(landed.values()):
             raise NotFound("no rung has it, or it was reverted everywhere already", where=what)
+        self._at("hold off")
         holds = self.holds.add(
-            PatchHold("", rung.branch, patches, landed[rung.name] or (commit,), subject[:200], who, reason, now, end)
+            PatchHold("", rung.branch, patches, landed[rung.name] or (commit,), bounded(subject, _SUBJECT), who, reason, now, end)
             for rung in found
         )
         for rung, hold in zip(found, holds, strict=True):
@@ -238,10 +271,13 @@ class Desk:
                     state="queued",
                     queued=now,
                     commits=landed[rung.name],
-                    subject=subject[:200],
+                    subject=subject,
+                    entered=self._entered(who),
                     holds=(hold.id,),
                 )
+                self._at("revert")
                 promotion = self.kept.new(promotion)
+                self._at("reverting")
                 yield from self.moving.carry(promotion, rung)
 
     def lift(self, id: str, who: str, reason: str) -> PatchHold:
@@ -279,7 +315,12 @@ class Desk:
             at=self._clock(),
             commits=wish.commits,
             emergency=wish.emergency,
+            entered=self._entered(wish.who),
         )
+
+    def _entered(self, who: str) -> str:
+        """Return who runs the program, if that is not `who`."""
+        return "" if self._entered_by in ("", who) else self._entered_by
 
     @contextmanager
     def _open(self, id: str) -> Iterator[tuple[Promotion, Rung]]:
@@ -301,7 +342,10 @@ class Desk:
             return self._kept(promotion.become("refused", why=why, ended=self._clock(), facts=looked.facts))
         if looked.outcome == "propose" or not promotion.wanted:
             return self._kept(replace(promotion, why=why))
-        return self._kept(promotion.become("queued", why=(), queued=self._clock()))
+        self._at("queue")
+        promotion = self._kept(promotion.become("queued", why=(), queued=self._clock()))
+        self._at("queued")
+        return promotion
 
     def _on(self, promotion: Promotion, rung: Rung) -> Iterator[Remark]:
         """Carry the queue on, and say at the end where the promotion is."""
@@ -323,7 +367,7 @@ class Desk:
             return promotion
         found = self._reviews.approvals(promotion.source, self.looking.source(promotion), promotion.branch)
         known = {one.via: one for one in promotion.approvals}
-        here = tuple(one for one in promotion.approvals if one.via == HERE)
+        here = tuple(one for one in promotion.approvals if one.via.startswith(HERE))
         there = [known[one.via] for one in found if one.via in known]
         new = [one for one in found if one.via not in known]
         if new:

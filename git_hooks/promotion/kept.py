@@ -61,7 +61,7 @@ class Approval:
     """The one that was seen."""
     at: float
     via: str = HERE
-    """`here`, or the forge and its number of the review."""
+    """`here`, with who ran the command if that was somebody else; or the forge, the account and the review's number."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,8 @@ class Promotion:
     ended: float | None = None
     facts: Facts | None = None
     """What it was judged by when it went."""
+    entered: str = ""
+    """Who ran the command that named `who` (or `by`); empty: they did themselves."""
     holds: tuple[str, ...] = ()
     """Of a revert: what keeps the change out."""
 
@@ -131,8 +133,9 @@ class Promotion:
         return self.emergency or self.way == "revert"
 
     def become(self, state: State, **more: Any) -> Promotion:
-        """Return it in another state; AssertionError if that cannot follow."""
-        assert may_follow(self.state, state), f"{self.id}: {state} after {self.state}"
+        """Return it in another state; raise `Conflict` if that cannot follow."""
+        if not may_follow(self.state, state):
+            raise Conflict(f"is {self.state} and cannot become {state}", where=self.id)
         return replace(self, state=state, **more)
 
 

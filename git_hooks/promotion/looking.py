@@ -10,7 +10,7 @@ found: LDAP is away, the repository or a file of ours is damaged; then nothing i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -94,7 +94,6 @@ class Looking:
         deployer: Deployer,
         membership: Membership,
         usage: Usage,
-        clock: Callable[[], float],
         catalogs: Catalogs | None = None,
     ) -> None:
         """Look at nothing yet. `catalogs` tells what a result does to nodes; None: nobody can."""
@@ -102,7 +101,6 @@ class Looking:
         self._deployer = deployer
         self._membership = membership
         self._usage = usage
-        self._clock = clock
         self._catalogs = catalogs
         self._rules = Rules(settings.branches.rules)
         self._path = str(settings.branches.repository)
@@ -188,8 +186,9 @@ class Looking:
             approvals.append(Given(one.who, one.effect.digest, people.roles(one.who, None), own))
             differs = _differs(git, one.effect, seen, promotion.source, rung.branch) or differs
         acting = dict.fromkeys((promotion.who, promotion.by, *(one.who for one in approvals)))
+        count = self._deployer.counted()
         facts = Facts(
-            now=self._clock(),
+            now=count.now,
             source=promotion.source,
             fits=rung.takes(promotion.source, self._rules),
             sources=rung.sources(),
@@ -222,7 +221,7 @@ class Looking:
         return facts._replace(
             below=rung.below.branch,
             absent_below=missing,
-            live_since=since,
+            live_since=count.of(since) if since is not None else None,
             good_runs=counted.good,
             failed_nodes=counted.failed,
             unread=counted.unread,

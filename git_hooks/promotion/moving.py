@@ -25,7 +25,7 @@ from enc.programs import log
 from enc.programs.machine_trouble import told as trouble
 from enc.settings import Settings
 from enc.terms.environments import Place
-from enc.terms.errors import Conflict, ToolkitError
+from enc.terms.errors import Conflict, ToolkitError, bounded
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record, told
 from git_hooks.deploy.targets import Tip
@@ -44,6 +44,9 @@ from git_hooks.repository.patches import Told
 from git_hooks.repository.refs import ObjectId, RefUpdate
 from git_hooks.repository.refstore import RefStore
 from git_hooks.store.steps import DiskStep, nothing
+
+_SUBJECT = 100
+"""Characters of a commit's first line in the list of what comes."""
 
 
 class Remark(NamedTuple):
@@ -229,7 +232,8 @@ class Moving:
             promotion = self._waits(promotion, (f"deploy: {told(record)}",))
             yield Remark(promotion, f"{promotion.id} is on {place.branch}, but {told(record)}", wrong=True)
             return promotion
-        watched = promotion.way != "revert" and (promotion.stage == "canary" or rung.says.watch_time > 0)
+        watched = promotion.stage == "canary" or (rung.canary is None and rung.says.watch_time > 0)
+        watched = watched and promotion.way != "revert"
         text = f"{promotion.id}: {place.branch} is at {promotion.new and promotion.new.abbreviated}; {told(record)}"
         self._at("deployed")
         if watched:
@@ -253,7 +257,8 @@ class Moving:
         since = promotion.moved or 0.0
         counted = self._runs(rung, since, canary=canary)
         good = f"{counted.good} of {says.watch_runs or 0} good runs of canary nodes"
-        late = self._clock() >= since + says.watch_time
+        count = self._deployer.counted()
+        late = count.now >= count.of(since) + says.watch_time
         if len(counted.failed) > (says.failures or 0):
             failed = f"the runs of {', '.join(counted.failed)} fail since then"
             promotion = self.kept.keep(promotion.become("stopping", why=(f"watch: {failed}",)))
@@ -310,6 +315,6 @@ def _subject(promotion: Promotion, rung: Rung, comes: tuple[Told, ...]) -> str:
     if promotion.way == "revert":
         about = "\n".join(f"This reverts commit {one}." for one in promotion.commits)
         return f'Revert "{promotion.subject}"\n\n{about}'
-    listed = "\n".join(f"* {told.commit.abbreviated} {told.subject[:100]}" for told in comes[:20])
+    listed = "\n".join(f"* {told.commit.abbreviated} {bounded(told.subject, _SUBJECT)}" for told in comes[:20])
     more = f"\n* … and {len(comes) - 20} more" if len(comes) > 20 else ""
     return f"Promote {promotion.source} to {rung.name}\n\n{listed}{more}"

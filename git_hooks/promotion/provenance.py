@@ -10,10 +10,9 @@ Not here: making commits (result.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import NamedTuple
 
-from enc.terms.errors import one_line
+from enc.terms.errors import bounded, one_line
 
 _FIRST = "Promotion"
 _TRAILER = re.compile(r"([A-Za-z][A-Za-z-]{0,40}): (.*)", re.ASCII)
@@ -61,7 +60,7 @@ def message(subject: str, said: Provenance) -> str:
         *(("Reverts", one) for one in said.reverts),
     ):
         if value:
-            lines.append(f"{name}: {one_line(value)[:_LONGEST]}")
+            lines.append(f"{name}: {bounded(one_line(value), _LONGEST)}")
     if said.picked:
         lines.append(f"(cherry picked from commit {said.picked})")
     return f"{subject.strip()}\n\n" + "\n".join(lines) + "\n"
@@ -96,16 +95,3 @@ def read(text: str) -> Provenance | None:
         reverts=tuple(found.get("Reverts", ())),
         emergency=first("Emergency") == "yes",
     )
-
-
-_REVERTED = re.compile(r"^This reverts commit ([0-9a-f]{40}(?:[0-9a-f]{24})?)", re.ASCII | re.MULTILINE)
-
-
-def undone(messages: Iterable[str]) -> frozenset[str]:
-    """Return the commits that commits with these messages say to have reverted: ours and git's own words."""
-    found: set[str] = set()
-    for text in messages:
-        found.update(_REVERTED.findall(text))
-        said = read(text)
-        found.update(said.reverts if said is not None else ())
-    return frozenset(found)

@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from enc.terms.errors import UsageError, bounded
-from git_hooks.promotion.provenance import undone
 from git_hooks.repository.apart import GitApart
-from git_hooks.repository.merges import Conflict, Identity, commit, three_trees, two_commits
+from git_hooks.repository.merges import Conflict, Identity, commit, shows, three_trees, two_commits
 from git_hooks.repository.patches import (
     Told,
     difference,
@@ -133,23 +132,23 @@ def undo(git: GitApart, base: ObjectId, landed: Sequence[ObjectId]) -> Result:
     return Result(tree, tuple(comes), (), () if same else (Step(tree),))
 
 
-def landed_as(git: GitApart, change: ObjectId, tip: ObjectId, contains: Callable[[ObjectId, ObjectId], bool]) -> (
-    tuple[ObjectId, ...]
-):
-    """Return as which commits a branch at `tip` has `change`: itself, or cherry-picks of it; those undone left out.
+def landed_as(
+    git: GitApart, change: ObjectId, tip: ObjectId, contains: Callable[[ObjectId, ObjectId], bool]
+) -> tuple[ObjectId, ...]:
+    """Return as which commits a branch at `tip` has `change`: itself, or cherry-picks of it; none if it was undone.
 
     A merge is there as itself only.
     """
-    told = one(git, change)
-    gone = undone(one.message for one in history(git, [tip]))
+    tree = tree_of(git, tip)
     if contains(tip, change):
-        return () if change in gone else (change,)
+        return () if shows(git, tree, change) is False else (change,)
+    told = one(git, change)
     if told.is_merge:
         return ()
-    own = patch_id(git, told.parents[0], change) if told.parents else ""
+    own = patch_id(git, *trees_of_change(git, change))
     base = git.answer("merge-base", tip, change)[1].decode("ascii").split()
     there = patch_ids(git, [tip], base[:1])
-    return tuple(name for name, patch in there.items() if patch == own and name not in gone)
+    return tuple(name for name, patch in there.items() if patch == own and shows(git, tree, name) is not False)
 
 
 def make(
@@ -175,10 +174,10 @@ def _already(
 ) -> tuple[tuple[Told, ObjectId], ...]:
     """Return which of these commits `base` has as another one, with the same patch, that nobody has undone."""
     there = {patch: name for name, patch in patch_ids(git, [base], [source]).items()}
-    gone = undone(told.message for told in history(git, [base], [source]))
     own = patch_ids(git, [source], [base])
     found = [(told, there[own[told.commit]]) for told in comes if own.get(told.commit) in there]
-    return tuple((told, name) for told, name in found if name not in gone)
+    tree = tree_of(git, base) if found else ""
+    return tuple((told, name) for told, name in found if shows(git, tree, name) is not False)
 
 
 def _clashes(

@@ -140,14 +140,8 @@ def brought_back(
         return ()
     # Here and not above: a cold hook has no time for subprocess unless something is held.
     from git_hooks.repository.apart import GitApart
-    from git_hooks.repository.merges import three_trees
-    from git_hooks.repository.patches import patch_id, patch_ids, tree_of, trees_of_change
-
-    def shows(git: GitApart, tree: str, one: ObjectId) -> bool | None:
-        """Tell whether a tree has what a commit did: without it, it would be another. None: this cannot be told."""
-        before, after = trees_of_change(git, one)
-        undone = three_trees(git, after, tree, before)
-        return None if undone.conflicts else undone.tree != tree
+    from git_hooks.repository.merges import shows
+    from git_hooks.repository.patches import patch_id, patch_ids, tree_of
 
     with GitApart(repository, environ=environ) as git:
         lacking = [old] if old is not None else []

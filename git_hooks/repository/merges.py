@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from git_hooks.repository.apart import GitApart
+from git_hooks.repository.patches import trees_of_change
 from git_hooks.repository.reading import RepositoryError
 from git_hooks.repository.refs import ObjectId
 
@@ -59,6 +60,16 @@ def two_commits(git: GitApart, ours: str, theirs: str) -> Merged:
     return _merged(git, ours, theirs)
 
 
+def shows(git: GitApart, tree: str, change: str) -> bool | None:
+    """Tell whether a tree has what a commit did: without it, it would be another. None: this cannot be told.
+
+    So a change is seen to be gone that a revert of it, or of the merge that brought it, or somebody's hand undid.
+    """
+    before, after = trees_of_change(git, change)
+    undone = three_trees(git, after, tree, before)
+    return None if undone.conflicts else undone.tree != tree
+
+
 def commit(
     git: GitApart, tree: str, parents: Sequence[str], message: str, author: Identity, committer: Identity
 ) -> ObjectId:
@@ -84,7 +95,7 @@ def _merged(git: GitApart, ours: str, theirs: str) -> Merged:
     if status == 0:
         return Merged(tree)
     end = rest.index("") if "" in rest else len(rest)
-    paths, told = tuple(dict.fromkeys(rest[:end])), dict[str, str]()
+    paths, texts = tuple(dict.fromkeys(rest[:end])), dict[str, str]()
     fields = iter(rest[end + 1 :])
     for count in fields:
         if not count.isdigit():
@@ -92,5 +103,5 @@ def _merged(git: GitApart, ours: str, theirs: str) -> Merged:
         about = [next(fields, "") for _ in range(int(count))]
         kind, text = next(fields, ""), next(fields, "").strip()
         if kind.startswith("CONFLICT"):
-            told |= {path: text for path in about if path not in told}
-    return Merged(tree, tuple(Conflict(path, told.get(path, "CONFLICT")) for path in paths))
+            texts = dict.fromkeys(about, text) | texts
+    return Merged(tree, tuple(Conflict(path, texts.get(path, "CONFLICT")) for path in paths))

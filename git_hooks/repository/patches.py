@@ -16,8 +16,8 @@ from git_hooks.repository.refs import ObjectId
 
 _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv")
 _PATCH = ("-p", *_PLAIN, "--full-index", "--no-renames")
-_FIELDS = "%H%x00%P%x00%an%x00%ae%x00%at%x00%cn%x00%ce%x00%B"
-_COUNT = 8
+_FIELDS = "%H%x00%P%x00%an%x00%ae%x00%at%x00%cn%x00%ce%x00%ct%x00%B"
+_COUNT = 9
 MOST = 5_000
 """Commits of a history that are looked at; of a longer one the newest."""
 
@@ -33,6 +33,8 @@ class Told(NamedTuple):
     """Seconds since 1970, and nothing else."""
     committer: str
     committer_email: str
+    committed: str
+    """Seconds since 1970."""
     message: str
 
     @property
