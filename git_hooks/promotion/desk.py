@@ -250,7 +250,7 @@ class Desk:
             raise NotFound("no rung has it, or it was reverted everywhere already", where=what)
         self._at("hold off")
         holds = self.holds.add(
-            PatchHold("", rung.branch, patches, landed[rung.name] or (commit,), bounded(subject, _SUBJECT), who, reason, now, end)
+            PatchHold("", rung.branch, patches, landed[rung.name] or (commit,), subject, who, reason, now, end)
             for rung in found
         )
         for rung, hold in zip(found, holds, strict=True):

@@ -25,7 +25,7 @@ from tests.support.slapd import Slapd
 from tests.support.transports import Clone, people
 
 FORK = multiprocessing.get_context("fork")
-TWO = [{"name": "test", "branch": "test"}, {"name": "production", "branch": "production"}]
+TWO: list[dict[str, object]] = [{"name": "test", "branch": "test"}, {"name": "production", "branch": "production"}]
 
 
 @pytest.fixture(scope="module")

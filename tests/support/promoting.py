@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from typing import Any
 from enc.settings import Settings, config
 from enc.terms.names import BranchName
 from git_hooks.branches.usage import Usage
+from git_hooks.cli import main
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.promotion.desk import Desk, Wish
 from git_hooks.promotion.effect import Catalogs
@@ -29,6 +32,7 @@ from tests.support.bare import git
 from tests.support.slapd import ADD, Slapd
 from tests.support.transports import Managed, S
 
+FORK = multiprocessing.get_context("fork")
 RULES = [
     *("production = production", "test = test"),
     *("project/<name> = project_<name>", "topic/<name>/<topic> = <name>__<topic>", "review/<name>/<topic> = -"),
@@ -95,6 +99,16 @@ class Ladder(Managed):
             assert self.branch_manager("deploy", branch).returncode == 0
         return commit
 
+    def branch_manager(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run it in a process of its own that has loaded it: a start costs what it does, not its imports."""
+        out, errors = self.base / "stdout", self.base / "stderr"
+        command = ["--config", str(self.configuration), *words]
+        process = FORK.Process(target=_run, args=(command, out, errors))
+        process.start()
+        process.join()
+        assert process.exitcode is not None
+        return subprocess.CompletedProcess(command, process.exitcode, out.read_text(), errors.read_text())
+
     def data(self, *words: str, status: int = 0) -> Any:
         """Run a command with --json; hold its document against the contract."""
         done = self.branch_manager(*words, "--json")
@@ -133,6 +147,18 @@ class Ladder(Managed):
         with Deployer(settings.branches) as deployer:
             yield Desk(settings, deployer, membership, Usage(settings), catalogs=catalogs, clock=clock, at=at)
         membership.close()
+
+
+def _run(words: list[str], out: Path, errors: Path) -> None:
+    with out.open("w") as stdout, errors.open("w") as stderr:
+        os.dup2(stdout.fileno(), 1)
+        os.dup2(stderr.fileno(), 2)
+    # Not the files themselves: what becomes another account closes all but the first three.
+    sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+    status = main(words)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 class _Git:
