@@ -211,7 +211,7 @@ def _rungs(call: Call) -> int:
                 "branch": rung.branch,
                 "environment": rung.environment,
                 "takes": rung.sources(),
-                "approvals": rung.says.approvals or 0,
+                "approval_count": rung.says.approvals or 0,
                 "approvers": list(rung.says.approvers),
                 "checks": list(rung.says.checks),
                 "soak_runs": rung.says.soak_runs,

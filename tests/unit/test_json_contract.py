@@ -144,6 +144,7 @@ def test_one_key_means_one_thing_everywhere() -> None:
         "now",
         "live",
         "upstream",
+        *("base", "picked", "reverts", "commits", "landed_as", "is"),  # of promotions
         "local",
     }
     lists = {key for key, kind in _kinds() if kind is list}
