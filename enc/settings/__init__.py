@@ -33,6 +33,7 @@ from enc.settings.instances import (
     SigningSettings,
 )
 from enc.settings.posix import PosixSettings
+from enc.settings.promotion import PromotionSettings, ReviewSettings, RungSettings
 from enc.settings.self_master import (
     SelfMasterSettings,
     SyncSettings,
@@ -74,10 +75,13 @@ __all__ = [
     "PeopleSettings",
     "PosixSettings",
     "ProjectSettings",
+    "PromotionSettings",
     "PuppetfileSettings",
     "PuppetserverSettings",
     "PushSettings",
+    "ReviewSettings",
     "RoleSettings",
+    "RungSettings",
     "Section",
     "SelfMasterSettings",
     "Settings",
@@ -106,6 +110,7 @@ class Settings(Section):
     log: LogSettings = field(default_factory=LogSettings)
     branches: BranchSettings = field(default_factory=BranchSettings)
     pushes: PushSettings = field(default_factory=PushSettings)
+    promotion: PromotionSettings = field(default_factory=PromotionSettings)
     domains: DomainSettings = field(default_factory=DomainSettings)
     instances: InstanceSettings = field(default_factory=InstanceSettings)
     authorities: AuthoritiesSettings = field(default_factory=AuthoritiesSettings)

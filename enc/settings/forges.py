@@ -14,3 +14,11 @@ FORGES: dict[str, str] = {
     "gerrit": "git_hooks.mirror.forges.gerrit",
 }
 """What stands in `branches.mirror.forge`, to its module."""
+
+REVIEWS: dict[str, str] = {
+    "github": "git_hooks.promotion.reviews.github",
+    "gitea": "git_hooks.promotion.reviews.gitea",
+    "gitlab": "git_hooks.promotion.reviews.gitlab",
+    "gerrit": "git_hooks.promotion.reviews.gerrit",
+}
+"""What stands in `promotion.review.forge`, to the module that reads its approvals (git_hooks/promotion/reviews/)."""

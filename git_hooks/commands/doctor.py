@@ -12,7 +12,18 @@ from enc.doctor.account import account
 from enc.doctor.eyes import OwnersEyes
 from enc.doctor.findings import Finding
 from git_hooks.commands import repository
-from git_hooks.doctor import catalogs, code, cost, installation, liveness, opening, puppet, remote, services
+from git_hooks.doctor import (
+    catalogs,
+    code,
+    cost,
+    installation,
+    liveness,
+    opening,
+    promotion,
+    puppet,
+    remote,
+    services,
+)
 
 SUMMARY = "check hooks, store, service, puppetserver and forge; say what is wrong and what to do"
 
@@ -39,6 +50,7 @@ def _examine(call: Call) -> Iterator[Finding]:
     yield from services.check(settings, config)
     yield from owner.findings(
         lambda: liveness.check(settings),
+        lambda: promotion.check(settings),
         lambda: cost.check(settings.branches),
         lambda: code.check(settings.branches, settings.pushes),
         lambda: opening.check(settings),

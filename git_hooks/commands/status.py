@@ -6,13 +6,14 @@ import argparse
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 from enc.commands.call import Call, json_option
 from enc.programs.documents import moment
 from enc.programs.times import iso
 from enc.terms.counted import counted
 from enc.terms.environments import Rules
-from enc.terms.errors import ExitStatus, NotFound
+from enc.terms.errors import ExitStatus, NotFound, one_line
 from enc.terms.names import BranchName, EnvironmentName
 from git_hooks.branches.listing import Row, Whereabouts, modules_of, rows, whereabouts
 from git_hooks.commands import views
@@ -21,6 +22,7 @@ from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Hold, Record, told
 from git_hooks.mirror import tries
 from git_hooks.mirror.failing import failing as failing_now
+from git_hooks.promotion.history import Standing, on_rungs
 from git_hooks.puppetfile.language import ForgeModule, GitModule
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store.survey import Remark
@@ -50,6 +52,7 @@ def _one(call: Call, what: str) -> int:
     records: tuple[Record, ...] = ()
     hold: Hold | None = None
     remarks: tuple[Remark, ...] = ()
+    standing: list[Standing] = []
     modules: tuple[ForgeModule | GitModule, ...] = ()
     with opened(call) as (deployer, refs):
         tip = deployer.repository.tip(branch) if branch is not None else None
@@ -63,6 +66,8 @@ def _one(call: Call, what: str) -> int:
                 raise NotFound(f"no branch or environment {BranchName(what)} is there", where=where)
             commit = tip or ObjectId(deployer.repository.commit_of(what))
             found = whereabouts(commit, call.settings, deployer, refs)
+            if tip is None:
+                standing = on_rungs(call.settings, deployer.repository, commit)
         if branch is not None and environment is None and (tip is not None or failing):
             place = Rules(call.settings.branches.rules).place(branch)
             environment = place.environment if place is not None else None
@@ -84,10 +89,12 @@ def _one(call: Call, what: str) -> int:
         "deploys": [views.deploy(one) for one in records],
         "tries": [views.attempt(one) for one in failing],
         "checkout": [{"path": one.path, "id": one.id, "kind": one.kind, "what": one.what} for one in remarks],
+        "rungs": [_standing(one) for one in standing],
         "hold": hold and views.hold(hold),
         "modules": [views.module(one) for one in modules],
     }
     lines = [] if found is None else _lines(found)
+    lines += [f"{'rung' if number == 0 else '':<14}{_rung_line(one)}" for number, one in enumerate(standing)]
     lines += [f"{'held':<14}{views.hold_line(hold)}"] if hold is not None else []
     for number, (name, version, source) in enumerate(map(views.module_cells, modules)):
         lines.append(f"{'modules' if number == 0 else '':<14}{name} {version} ({source})")
@@ -118,6 +125,31 @@ def _tried(failing: Sequence[tries.Try]) -> Iterator[str]:
 
 def _times(number: int) -> str:
     return "once" if number == 1 else f"{number} times"
+
+
+def _standing(one: Standing) -> dict[str, Any]:
+    said = one.by.said if one.by is not None else None
+    return {
+        "rung": one.rung.name,
+        "branch": one.rung.branch,
+        "landed_as": list(one.landed),
+        "promotion": said and said.id,
+        "promoted_by": said and said.by,
+        "approved_by": list(said.approved_by) if said is not None else [],
+        "at": moment(one.by.at) if one.by is not None else None,
+    }
+
+
+def _rung_line(one: Standing) -> str:
+    if not one.landed:
+        return f"{one.rung.name}: not there"
+    name = one.landed[0].abbreviated
+    if one.by is None:
+        return f"{one.rung.name}: there as {name}, by a push"
+    said = one.by.said
+    approved = f", approved by {', '.join(said.approved_by)}" if said.approved_by else ""
+    by = f"promoted by {said.by} on {iso(one.by.at)} ({said.id}){approved}"
+    return one_line(f"{one.rung.name}: there as {name}, {by}")
 
 
 def _lines(found: Whereabouts) -> list[str]:

@@ -11,19 +11,15 @@ Failure modes: `ReportFailed`; the deploy stands whatever comes of it.
 from __future__ import annotations
 
 import json
-from functools import partial
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib import request
-from urllib.error import HTTPError
 
 from enc.programs import log
-from enc.programs.https import ended_after
-from enc.programs.machine_trouble import said
 from enc.settings.config import read_secret
-from enc.terms.errors import ConfigurationError, ToolkitError, bounded
+from enc.terms.errors import ConfigurationError, ToolkitError
 from enc.terms.names import BranchName
 from git_hooks.mirror import forges
+from git_hooks.mirror.forge_request import NoAnswer, answer
 from git_hooks.mirror.forges.forge import CONTEXT, CommitState
 from git_hooks.repository.refs import ObjectId
 
@@ -37,50 +33,6 @@ _REST = "… (the rest is on the server)"
 
 class ReportFailed(ToolkitError):
     """The forge did not take the status."""
-
-
-class _NoRedirects(request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
-class _Http(HTTPConnection):
-    """Keeps its socket in sight, which urllib lets go of as soon as the head of an answer has come."""
-
-    opened: Any = None
-
-    def connect(self) -> None:
-        super().connect()
-        self.opened = self.sock
-
-
-class _Https(HTTPSConnection):
-    opened: Any = None
-
-    def connect(self) -> None:
-        super().connect()
-        self.opened = self.sock
-
-
-class _Noted(request.HTTPHandler, request.HTTPSHandler):
-    """Opens connections as urllib does (through a proxy, if there is one), and knows the last one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._last: _Http | _Https | None = None
-
-    def http_open(self, asking: request.Request) -> HTTPResponse:
-        return self.do_open(partial(self._note, _Http), asking)
-
-    def https_open(self, asking: request.Request) -> HTTPResponse:
-        return self.do_open(partial(self._note, _Https), asking)
-
-    def opened(self) -> Any:
-        return None if self._last is None else self._last.opened
-
-    def _note(self, kind: type[_Http | _Https], host: str, **given: Any) -> HTTPConnection:
-        self._last = kind(host, **given)
-        return self._last
 
 
 def message(
@@ -107,27 +59,10 @@ def report(mirror: MirrorSettings, commit: ObjectId, state: CommitState, text: s
     asking = message(mirror, commit, state, text, read_secret(mirror.api_token_file))
     if asking is None:
         return
-    noted = _Noted()
-    opener = request.build_opener(_NoRedirects, noted)
-    with ended_after(patience, noted.opened) as late:
-        try:
-            opener.open(asking, timeout=patience).close()
-        except (OSError, HTTPException) as error:
-            why = f"no answer within {patience:g} s" if late.is_set() else f"{said(error)}{_explained(error)}"
-            raise ReportFailed(
-                f"the status of {commit.abbreviated} was not accepted: {why}", where=mirror.api
-            ) from error
-
-
-def _explained(error: Exception) -> str:
-    """Return what the forge says beside the status of its answer; it is JSON with a message, as a rule."""
-    if not isinstance(error, HTTPError):
-        return ""
     try:
-        words = " ".join(error.read(1 << 14).decode("utf-8", "replace").split())
-    except (OSError, HTTPException):
-        return ""
-    return f": {bounded(words, 2000)}" if words else ""
+        answer(asking, patience, 0)
+    except NoAnswer as error:
+        raise ReportFailed(f"the status of {commit.abbreviated} was not accepted: {error}", where=mirror.api) from error
 
 
 class _Told(NamedTuple):
@@ -169,7 +104,8 @@ class Reports:
         try:
             report(self._mirror, told.commit, told.state, told.text)
         except (ReportFailed, ConfigurationError) as error:
-            trouble, answered = str(error), isinstance(error.__cause__, HTTPError)
+            cause = error.__cause__
+            trouble, answered = str(error), isinstance(cause, NoAnswer) and cause.answered
         if trouble and trouble != told.trouble:
             self._log.warning("%s: %s", branch, trouble)
         self._told[branch] = told._replace(trouble=trouble)

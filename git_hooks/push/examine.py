@@ -139,7 +139,7 @@ class Examination:
                 found = list(self._of_tree(tree, known, site, environments))
             # What other checks say may show a line of a file, and with it a secret.
             words = [*(_without(one, hidden).text for one in found), *(one.text for one in history)]
-            words = words or self._signed(new, old, place, existing, ref)
+            words = words or [*self._held(new, old, place)] or self._signed(new, old, place, existing, ref)
             if words or place is None:
                 return tuple(words)
             return tuple(self._beyond(new, tree, old, place, existing))
@@ -157,6 +157,15 @@ class Examination:
         site = self._site(tip, place, existing, ())._replace(shown=True, read=code.read)
         parts = [one.text for one in self._inspection.problems(tree, (), site)]
         return (*parts, *(one.text for one in self._of_tree(tree, (), site)))
+
+    def _held(self, new: ObjectId, old: ObjectId | None, place: Place | Proposal | None) -> Iterator[str]:
+        """Yield which changes would come back that were undone on this branch."""
+        if isinstance(place, Place) and place.project is None:
+            from git_hooks.push.patch_holds import PatchHolds, brought_back  # most pushes are to projects' branches
+
+            holds = PatchHolds(self._objects.path).of(place.branch)
+            found = brought_back(self._objects.path, holds, old, new, self._objects.environ)
+            yield from (one.told() for one in found)
 
     def _known(
         self, old: ObjectId | None, place: Place | Proposal | None, existing: Mapping[BranchName, ObjectId]

@@ -111,6 +111,14 @@ class Membership:
         self._keep(name, person, at)
         return person
 
+    def called(self, name: PersonName) -> frozenset[str]:
+        """Return how LDAP calls somebody: uid, names and addresses, in lower case; raise as `person` does."""
+        from enc.service import people
+
+        entry = people.entry_of(name, self._ldap(), self._settings)
+        words = (word for kind in ("uid", "cn", "displayName", "mail") for word in entry.all(kind))
+        return frozenset({name.lower(), *(word.strip().lower() for word in words if word.strip())})
+
     def _asked(self, name: PersonName, now: float, changed: float) -> tuple[Person, float]:
         """Return the person as LDAP says, and from when that is."""
         from enc.service import people

@@ -30,6 +30,7 @@ from enc.terms.names import HEADS, BranchName
 from git_hooks.branches.expiry import ends_at
 from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.deploy.targets import Tip
+from git_hooks.push import pushed
 from git_hooks.push.leaving import settle
 from git_hooks.push.policy import Move, obstacles, read, some
 from git_hooks.push.pusher import identify
@@ -93,6 +94,7 @@ class Report(Iterator[str]):
         except ToolkitError as error:
             who = UNKNOWN
             yield f"this push is recorded without a name: {error}"
+        self._note(updates, who)
         found: list[tuple[RefUpdate, Place]] = []
         proposed: list[tuple[RefUpdate, Proposal]] = []
         why = self._refused(updates)
@@ -134,6 +136,12 @@ class Report(Iterator[str]):
                 f"{bad} of {len(found)} environments {'is' if bad == 1 else 'are'} not as this push requires, see above"
             )
         self.good = self.good and not bad
+
+    def _note(self, updates: tuple[RefUpdate, ...], who: str) -> None:
+        try:
+            pushed.note(str(self._settings.branches.repository), updates, who, time.time())
+        except OSError as error:
+            log.get("hooks").error("who pushed cannot be noted: %s", error)
 
     def _deployed(self, found: list[tuple[RefUpdate, Place]], who: str) -> Iterator[tuple[Told, RefUpdate, Place]]:
         # Those that others share files with come first, as in reconcile.py.

@@ -1,4 +1,4 @@
-"""What a key may do over ssh: git on the one repository, nothing else. Pure but for `shell`.
+"""What a key may do over ssh: git on the one repository (and promotions, commands/ssh_shell.py). Pure but for `shell`.
 
 sshd has checked the key and started `branch-manager ssh-shell PERSON`; what the
 client wanted to run is only read here, never run. No path of the client's
@@ -47,12 +47,8 @@ def note(text: str, level: int = syslog.LOG_INFO) -> None:
     syslog.syslog(level, one_line(text))
 
 
-def shell(name: PersonName, settings: Settings, environ: Mapping[str, str]) -> NoReturn:
-    """Become git for `name`, if they may read and asked for nothing else; raise what says why not."""
-    command = environ.get("SSH_ORIGINAL_COMMAND", "")
-    if not command:
-        raise UsageError(f"hello {name}, your key works; there is no shell here, only git fetch and git push")
-    service = asked(command, str(settings.branches.repository))
+def admitted(name: PersonName, settings: Settings, environ: Mapping[str, str], what: str) -> None:
+    """Note that `name` does `what` over ssh; raise `NotAllowed` if they may not even read, or may not push."""
     membership = Membership(settings, time.time)
     try:
         person = membership.person(name)
@@ -61,11 +57,20 @@ def shell(name: PersonName, settings: Settings, environ: Mapping[str, str]) -> N
     finally:
         membership.close()
     reason = refusal(person, settings.branches.transport.read)
-    if not reason and service == "git-receive-pack":
+    if not reason and what == "git-receive-pack":
         reason = policy.nothing(person)
     address = environ.get("SSH_CONNECTION", "?").partition(" ")[0]
     if reason:
         note(f"{address}: {name} is refused: {reason}")
         raise NotAllowed(reason)
-    note(f"{address}: {name} {service} over ssh")
+    note(f"{address}: {name} {what} over ssh")
+
+
+def shell(name: PersonName, settings: Settings, environ: Mapping[str, str]) -> NoReturn:
+    """Become git for `name`, if they may read and asked for nothing else; raise what says why not."""
+    command = environ.get("SSH_ORIGINAL_COMMAND", "")
+    if not command:
+        raise UsageError(f"hello {name}, your key works; there is no shell here, only git fetch and git push")
+    service = asked(command, str(settings.branches.repository))
+    admitted(name, settings, environ, service)
     run_in_place(service, settings, name, environ.get("GIT_PROTOCOL", ""))

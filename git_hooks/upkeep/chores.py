@@ -12,6 +12,7 @@ if a chore as a whole cannot be done.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,6 +28,9 @@ from git_hooks.deploy.collect import collect
 from git_hooks.deploy.puppetserver import FlushFailed
 from git_hooks.deploy.records import told
 from git_hooks.effects.kept import KeptEffects
+from git_hooks.promotion.desk import Desk
+from git_hooks.promotion.gauges import write
+from git_hooks.promotion.rungs import rungs
 from git_hooks.push.leaving import settle
 from git_hooks.repository.refstore import RefStore
 from git_hooks.store.previews import sweep
@@ -155,9 +159,21 @@ def collection(place: Workplace) -> Iterator[Remark]:
         yield Remark(name, f"{name}: its versions stay, because it is no longer our link; move it away", wrong=True)
 
 
+def promotions(place: Workplace) -> Iterator[Remark]:
+    """Carry on what is on its way to production: finish what somebody was killed over, look at soaks and canaries."""
+    settings, desk = place.settings, Desk(place.settings, place.deployer, place.membership, place.usage)
+    if desk.kept.ids():
+        for rung in rungs(settings):
+            for remark in desk.go_on(rung.name):
+                yield Remark(remark.promotion.id, remark.text, wrong=remark.wrong)
+    if settings.promotion.metrics_file is not None:
+        write(settings.promotion.metrics_file, desk.kept.all(), desk.holds.all(), time.time())
+
+
 CHORES: dict[str, Chore] = {
     "projects": projects,
     "flushes": flushes,
+    "promotions": promotions,
     "reconcile": reconciliation,
     "expire": expiry,
     "collect": collection,
@@ -165,7 +181,10 @@ CHORES: dict[str, Chore] = {
 """By name, in the order in which a new process does them."""
 
 HOUR = 3600.0
-EVERY: Mapping[str, float] = {"projects": 3.0, "flushes": 30.0, "reconcile": HOUR, "expire": HOUR, "collect": HOUR}
+EVERY: Mapping[str, float] = {
+    "projects": 3.0, "flushes": 30.0, "promotions": 30.0,
+    "reconcile": HOUR, "expire": HOUR, "collect": HOUR,
+}
 """Seconds from the end of a chore to its next beginning. A look at LDAP's projects is one small search, and who
 made one waits for its branch; the others make up for what went wrong, or are in no hurry."""
 
@@ -173,5 +192,5 @@ made one waits for its branch; the others make up for what went wrong, or are in
 def intervals(settings: BranchSettings, every: Mapping[str, float] = EVERY) -> dict[str, float]:
     """Return how often each chore is to be done, in seconds; those that a site does not have are left out. Pure."""
     # With a mirror, which branches there are is the forge's business.
-    foreign = ("projects", "expire") if settings.mirror.forge is not None else ()
+    foreign = ("projects", "expire", "promotions") if settings.mirror.forge is not None else ()
     return {name: seconds for name, seconds in every.items() if name not in foreign}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import subprocess
 import syslog
 import time
@@ -138,6 +139,19 @@ def test_a_key_does_git_on_the_repository_and_nothing_else(place: Place, command
     assert done.returncode == 2
     assert "uid=" not in done.stdout
     assert "branch-manager: " in done.stderr
+
+
+def test_people_propose_over_ssh_as_who_they_are(place: Place) -> None:
+    listed = place.run("bob", "promotion list --all --json")
+    assert (listed.returncode, json.loads(listed.stdout)) == (0, {"promotions": []}), listed.stderr
+    proposed = place.run("bob", "propose project/red --to test --reason 'faster; id'")
+    assert proposed.returncode == 1 and "proposer: bob may not propose project/red" in proposed.stdout, proposed.stderr
+    other = place.run("bob", "promote project/red --to test --as olga")
+    assert other.returncode == 1 and "the key says who you are" in other.stderr
+    for words in ("promote 'x", "promote --config /etc/passwd x", "promotion; id", "promotion list extra"):
+        wrong = place.run("bob", words)
+        assert wrong.returncode == 2 and "uid=" not in wrong.stdout + wrong.stderr, words
+    assert place.run("carol", "promotion list").returncode == 1, "who may not read sees nothing"
 
 
 def test_forwarding_and_terminals_are_refused(place: Place) -> None:

@@ -309,7 +309,7 @@ def test_people_are_told_what_is_gone_and_what_answers_machines_is_silent(
         ("uris: [x]", "unknown key uris; did you mean directory.uris?"),
         (
             "branches: {forge: gitea}",
-            "unknown key branches.forge; did you mean branches.puppetfile.forge or branches.mirror.forge?",
+            "unknown key branches.forge; did you mean branches.puppetfile.forge or branches.mirror.forge or ",
         ),
         ("directory: {zzzzzz: 1}", "unknown key directory.zzzzzz (known here:"),
         ("5: 1", "unknown key 5 (known here:"),

@@ -125,7 +125,7 @@ def _kinds() -> set[tuple[str, type]]:
 
 
 _TIMES = {"at", "time", "begun", "since", "until", "last", "next", "created", "expires", "revoked", "ends", "made"}
-_TIMES |= {"answered", "token_until"}
+_TIMES |= {"answered", "token_until", "proposed_at", "queued_at", "moved_at", "ended_at", "lifted_at"}
 
 
 def test_one_key_means_one_thing_everywhere() -> None:
@@ -144,6 +144,7 @@ def test_one_key_means_one_thing_everywhere() -> None:
         "now",
         "live",
         "upstream",
+        *("base", "picked", "reverts", "commits", "landed_as", "is"),  # of promotions
         "local",
     }
     lists = {key for key, kind in _kinds() if kind is list}

@@ -31,4 +31,4 @@ def test_the_first_that_is_due_comes_first_and_a_new_process_does_all() -> None:
 def test_at_a_forge_branches_are_left_alone() -> None:
     assert list(intervals(parse("").branches)) == list(CHORES), "each has its time"
     there = parse("branches: {mirror: {forge: gerrit, url: 'https://g/x'}}").branches
-    assert set(intervals(there)) == set(CHORES) - {"projects", "expire"}
+    assert set(intervals(there)) == set(CHORES) - {"projects", "expire", "promotions"}

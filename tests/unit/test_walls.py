@@ -38,7 +38,7 @@ WALLS = {
     "ssl": ["enc.directory.tls", "enc.programs.https", "enc.web.server", "enc.web.front", "enc.web.sockets"],
     "http": [
         *("enc.answers.metrics", "enc.programs.https", "enc.authority.client", "enc.catalogs.compiler"),
-        *("git_hooks.deploy.puppetserver", "git_hooks.mirror.report"),
+        *("git_hooks.deploy.puppetserver", "git_hooks.mirror.forge_request"),
     ],
     "flask": ["enc.web.*", "git_hooks.web.*"],
     "werkzeug": ["enc.web.*", "git_hooks.web.*"],
@@ -67,6 +67,7 @@ WALLS = {
         "git_hooks.puppet_code.process",  # Ruby with Puppet's parser, or with puppet-lint
         "git_hooks.repository.verification",  # git, with ssh-keygen
         "git_hooks.repository.all_objects",  # git, for everything that there is
+        "git_hooks.repository.apart",  # git, for merges and patch-ids
         "git_hooks.transport.backend",  # git http-backend
         "puppetmaster_self.*",  # puppet, git, the system's programs
         "puppetmaster_quickstart.*",  # puppetserver, puppet agent, java
@@ -174,6 +175,8 @@ PURE = (
     *("puppetmaster_self.transaction.states", "puppetmaster_self.instance.puppet_conf"),
     *("puppetmaster_self.transaction.preflight", "puppetmaster_self.transaction.noop_run"),
     "puppetmaster_self.sync.upstream",
+    *(f"git_hooks.promotion.{name}" for name in ("rules", "states", "rungs", "provenance", "evidence")),
+    *(f"git_hooks.promotion.reviews.{name}" for name in ("review", "github", "gitea", "gitlab", "gerrit")),
     *("git_hooks.puppet_code.calls", "git_hooks.server_code.places", "git_hooks.server_code.calls"),
     *("enc.instances.repairs", "enc.authority.statuses", "enc.authority.origin"),
     *("enc.directory.messages", "enc.directory.sync_messages"),
@@ -356,6 +359,7 @@ WRITERS = {
     "git_hooks.deploy.module_program": "what a program is given, in a directory of its run",
     "git_hooks.store.attributes": "likewise",
     "git_hooks.mirror.remote_git": "likewise",
+    "git_hooks.repository.apart": "likewise",
     "git_hooks.mirror.arriving": "likewise",
     "git_hooks.repository.verification": "likewise",
     "git_hooks.store.resource_types": "a directory that is not there yet: it gets its name when it is written through",
@@ -514,8 +518,8 @@ ROOMS = {
     ),
     "git_hooks": (
         *("repository", "ssh_keys", "puppetfile", "puppet_code", "server_code", "index", "secrets", "checks", "store"),
-        *("deploy", "branches", "effects", "push", "mirror", "opening", "transport", "web", "doctor", "upkeep"),
-        *("systemd", "commands"),
+        *("deploy", "branches", "effects", "push", "mirror", "opening", "promotion", "transport", "web", "doctor"),
+        *("upkeep", "systemd", "commands"),
     ),
     "puppetmaster_self": ("instance", "sync", "transaction", "standing", "commands"),
 }
