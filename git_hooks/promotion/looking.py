@@ -10,7 +10,7 @@ found: LDAP is away, the repository or a file of ours is damaged; then nothing i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -150,7 +150,8 @@ class Looking:
             if promotion.way != "revert":
                 holds = PatchHolds(self._path).of(rung.branch)
                 back = tuple(one.told() for one in brought_back(self._path, holds, base, trial, environ))
-            examination = Examination(incoming, self._settings, who=promotion.who)
+            ours = tuple(_made_here(incoming, base, trial))
+            examination = Examination(incoming, self._settings, who=promotion.who, usage=self._usage, made=ours)
             found = examination.problems(trial, base, rung.place, {})
             unchecked = tuple(not_checked(why, number) for why, number in examination.unchecked.items())
             return Made(base, source, result, trial, tuple(one for one in found if one not in back), unchecked, back)
@@ -328,3 +329,10 @@ def _differs(git: GitApart, seen: Effect, now: Effect, source: str, branch: str)
         return differs(git, seen, now, source, branch)
     except ToolkitError:  # what was seen has been collected by git since
         return "it was seen long ago"
+
+
+def _made_here(objects: Incoming, base: ObjectId, trial: ObjectId) -> Iterator[ObjectId]:
+    """Yield the commits that were put on the branch's own: the first parents of each other."""
+    while trial != base:
+        yield trial
+        trial = ObjectId(objects.commit(trial)[1][0])

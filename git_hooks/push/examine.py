@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -22,14 +21,13 @@ from enc.terms.errors import NotFound, ToolkitError
 from enc.terms.names import BranchName
 from git_hooks import checks
 from git_hooks.checks.look import OPERATORS, Check, History, Problem, Site, Tree
-from git_hooks.checks.own_checks import NAME as OWN_CHECKS
 from git_hooks.push.approvals import Approvals
-from git_hooks.push.changes import TooManyChanges, changes
+from git_hooks.push.beyond import Beyond
 from git_hooks.push.code_reader import CodeReader
 from git_hooks.push.found import Found
 from git_hooks.push.incoming import LARGEST, Incoming, Inspection
-from git_hooks.push.linting import Linting
 from git_hooks.push.new_commits import NewCommits
+from git_hooks.push.policy import named
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.trees import LINK, Entry
 
@@ -39,13 +37,9 @@ if TYPE_CHECKING:
     from git_hooks.branches.usage import Usage
     from git_hooks.index.environment import Environment
     from git_hooks.push.brought_keys import BroughtKeys
-    from git_hooks.push.own_checks import OwnChecking
-    from git_hooks.push.signatures import Signatures
     from git_hooks.secrets.certificates import Certificate
     from git_hooks.secrets.private_keys import PrivateKey
 
-_LINT_OPTIONS = ".puppet-lint.rc"
-_LINT_LARGEST = 65_536
 _BASES = 4
 """So many branches of its project, and so many of none, a new one is compared with at most."""
 
@@ -78,8 +72,7 @@ class Examination:
         self._code = CodeReader(settings.branches.ruby, who)
         self._approvals = Approvals(settings.branches.store)
         self._usage = usage
-        self._made = frozenset(made)
-        self._linting = Linting(objects, settings.pushes.lint_ruby)
+        self._beyond = Beyond(objects, settings, self._known, made)
         self._keys: BroughtKeys | None = None
         self.unchecked = Counter[str]()
         """Why files could not be checked, and how many of them; 0: it is not about files."""
@@ -90,20 +83,6 @@ class Examination:
     def files(self) -> int:
         """How many new and changed files were looked at so far."""
         return self._inspection.files
-
-    # Both start programs: loading what that takes is as long as a cold hook, and most pushes need neither.
-
-    @cached_property
-    def _signatures(self) -> Signatures:
-        from git_hooks.push.signatures import Signatures
-
-        return Signatures(self._objects, self._settings, self._made)
-
-    @cached_property
-    def _own_checking(self) -> OwnChecking:
-        from git_hooks.push.own_checks import OwnChecking
-
-        return OwnChecking(self._objects, self._settings)
 
     def problems(
         self,
@@ -139,10 +118,11 @@ class Examination:
                 found = list(self._of_tree(tree, known, site, environments))
             # What other checks say may show a line of a file, and with it a secret.
             words = [*(_without(one, hidden).text for one in found), *(one.text for one in history)]
-            words = words or [*self._held(new, old, place)] or self._signed(new, old, place, existing, ref)
+            words = words or self._beyond.commits(new, old, place, existing, ref)
             if words or place is None:
                 return tuple(words)
-            return tuple(self._beyond(new, tree, old, place, existing))
+            looks = self._beyond.trees(new, tree, old, place, existing)
+            return tuple(line for found in looks for line in self._taken(found, place.branch))
         except NotFound:
             return ("does not name a commit",)
         except ToolkitError as error:
@@ -157,15 +137,6 @@ class Examination:
         site = self._site(tip, place, existing, ())._replace(shown=True, read=code.read)
         parts = [one.text for one in self._inspection.problems(tree, (), site)]
         return (*parts, *(one.text for one in self._of_tree(tree, (), site)))
-
-    def _held(self, new: ObjectId, old: ObjectId | None, place: Place | Proposal | None) -> Iterator[str]:
-        """Yield which changes would come back that were undone on this branch."""
-        if isinstance(place, Place) and place.project is None:
-            from git_hooks.push.patch_holds import PatchHolds, brought_back  # most pushes are to projects' branches
-
-            holds = PatchHolds(self._objects.path).of(place.branch)
-            found = brought_back(self._objects.path, holds, old, new, self._objects.environ)
-            yield from (one.told() for one in found)
 
     def _known(
         self, old: ObjectId | None, place: Place | Proposal | None, existing: Mapping[BranchName, ObjectId]
@@ -193,98 +164,14 @@ class Examination:
         old, new = (Sight(tree, entries, self._objects.content) for tree in (before, now))
         return environments(self._settings, old, new, self._code.read, self._settings.branches.environments / name)
 
-    def _signed(
-        self,
-        new: ObjectId,
-        old: ObjectId | None,
-        place: Place | Proposal | None,
-        existing: Mapping[BranchName, ObjectId],
-        ref: str,
-    ) -> list[str]:
-        """Return what is wrong with signatures, where they are a rule."""
-        if not _named(ref if place is None else place.branch, self._settings.pushes.signed):
-            return []
-        signatures = self._signatures
-        if place is None:
-            return [*signatures.of_tag(new, ref)]
-        known = [old] if old is not None else [tip for name, tip in existing.items() if self._vouched(name)]
-        return [*signatures.of_commits(new, known, place)]
-
-    def _vouched(self, branch: BranchName) -> bool:
-        """Tell whether what a branch has counts as signed: operators brought it, or it was verified."""
-        place = self._rules.place_or_none(branch)
-        return (place is not None and place.project is None) or _named(branch, self._settings.pushes.signed)
-
-    def _beyond(
-        self,
-        new: ObjectId,
-        tree: str,
-        old: ObjectId | None,
-        place: Place | Proposal,
-        existing: Mapping[BranchName, ObjectId],
-    ) -> Iterator[str]:
-        """Yield what puppet-lint and the branch's own checks refuse; note what they could not look at, and advise."""
-        pushes, branch = self._settings.pushes, place.branch
-        began = self._began(new, old, place, existing)
-        before = self._objects.commit(began)[0] if began is not None else None
-        if before == tree:
-            return
-        rule = _named(branch, pushes.lint_rule)
-        if rule or pushes.lint == "advice":
-            yield from self._taken(self._linted(before, tree, old, place, rule), branch)
-        if any(True for one in (before, tree) if one is not None for _ in _at(self._objects, one, OWN_CHECKS)):
-            yield from self._taken(self._own_checking.look(before, tree, place.project), branch)
-
-    def _linted(
-        self, before: str | None, tree: str, old: ObjectId | None, place: Place | Proposal, rule: bool
-    ) -> Found:
-        try:
-            changed = changes(self._objects, before, tree, self._settings.pushes.files)
-        except TooManyChanges:
-            words = "puppet-lint was not asked, because too many files changed"
-            return Found(unchecked=words) if rule else Found(advice=(words,))
-        options = b""
-        source = before if place.project is None and old is not None else self._sites()
-        if source is not None:
-            found = next(iter(_at(self._objects, source, _LINT_OPTIONS)), None)
-            options = (self._objects.content(found, _LINT_LARGEST) if found is not None else None) or b""
-        return self._linting.look(changed, options, rule=rule)
-
-    def _sites(self) -> str | None:
-        """Return the tree of the operators' branch from which projects' branches begin."""
-        named = self._settings.branches.beginning or next((place.branch for place in self._rules.site), None)
-        tip = self._objects.tip(named) if named is not None else None
-        return self._objects.commit(tip)[0] if tip is not None else None
-
     def _taken(self, found: Found, branch: BranchName) -> Iterator[str]:
         """Note what was found beside refusals, and yield these."""
         yield from found.refused
         self.advice += found.advice
         if found.unchecked:
-            required = _named(branch, self._settings.pushes.require_checks)
+            required = named(branch, self._settings.pushes.require_checks)
             if words := self._not_checked(required, found.unchecked, files=0):
                 yield words
-
-    def _began(
-        self,
-        new: ObjectId,
-        old: ObjectId | None,
-        place: Place | Proposal,
-        existing: Mapping[BranchName, ObjectId],
-    ) -> ObjectId | None:
-        """Return what the branch showed before; for a new one, what the branch that it began from shows.
-
-        That is the one with which it has the latest commit in common, of several its project's rather than the site's.
-        """
-        objects = self._objects
-        if old is not None:
-            return objects.commit_of(old)
-        nearest = began = None
-        for tip in reversed(self._known(old, place, existing)):
-            base = objects.merge_base(new, tip)
-            if base is not None and (nearest is None or (base != nearest and objects.contains(base, nearest))):
-                nearest, began = base, tip
-        return began
 
     def _of_tree(
         self,
@@ -295,8 +182,8 @@ class Examination:
     ) -> Iterator[Problem]:
         """Yield what is wrong with a tree in whose parts nothing is."""
         objects = self._objects
-        others = tuple(partial(_at, objects, one) for one in known)
-        at, entries = partial(_at, objects, tree), lambda entry: objects.raw_tree(entry.id)
+        others = tuple(partial(objects.at, one) for one in known)
+        at, entries = partial(objects.at, tree), lambda entry: objects.raw_tree(entry.id)
         look = Tree(at, others, entries, objects.content, self._settings, site, environments)
         for check in self._of_trees:
             yield from check(look)
@@ -330,7 +217,7 @@ class Examination:
         coming: Iterable[ObjectId],
     ) -> Site:
         """Return what operators have; their branches are looked for if a check asks."""
-        required = place is not None and _named(place.branch, self._settings.pushes.require_checks)
+        required = place is not None and named(place.branch, self._settings.pushes.require_checks)
         unchecked = partial(self._not_checked, required)
         keys = partial(self._look_at_keys, unchecked)
         if place is None:
@@ -355,7 +242,7 @@ class Examination:
 
         def at(path: str, commits: Callable[[], tuple[ObjectId, ...]] = tips) -> Iterator[Entry]:
             for commit in commits():
-                yield from _at(objects, objects.commit(commit)[0], path)
+                yield from objects.at(objects.commit(commit)[0], path)
 
         def versions(path: str) -> tuple[Entry, ...]:
             return (*at(path), *at(path, before))
@@ -411,18 +298,3 @@ def _without(problem: Problem, hidden: Iterable[str]) -> Problem:
     for one in sorted(hidden, key=len, reverse=True):
         words = words.replace(one, "(a secret)")
     return problem._replace(what=words)
-
-
-def _named(branch: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(branch, pattern) for pattern in patterns)
-
-
-def _at(objects: Incoming, tree: str, path: str) -> Iterator[Entry]:
-    """Yield what stands at `path` of a tree, if anything does."""
-    *directories, name = path.split("/")
-    for directory in directories:
-        found = next((entry for entry in objects.raw_tree(tree) if entry.name == directory), None)
-        if found is None or not found.is_directory:
-            return
-        tree = found.id
-    yield from (entry for entry in objects.raw_tree(tree) if entry.name == name)

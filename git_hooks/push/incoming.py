@@ -94,6 +94,16 @@ class Incoming(Repository):
             raise NotFound(f"no object {name}", where=self.path)
         return kind, content
 
+    def at(self, tree: str, path: str) -> Iterator[Entry]:
+        """Yield what stands at `path` of a tree, if anything does."""
+        *directories, name = path.split("/")
+        for directory in directories:
+            found = next((entry for entry in self.raw_tree(tree) if entry.name == directory), None)
+            if found is None or not found.is_directory:
+                return
+            tree = found.id
+        yield from (entry for entry in self.raw_tree(tree) if entry.name == name)
+
     def rewrites(self, old: ObjectId, new: ObjectId) -> bool:
         """Tell whether a branch that moves from `old` to `new` forgets commits."""
         seen, waiting = {str(new)}, [str(new)]

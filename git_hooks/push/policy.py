@@ -246,7 +246,12 @@ def must_compile(settings: Settings, branch: BranchName) -> bool:
     """Tell whether a push to `branch` is refused if nodes do not compile any more, and somebody can compile them."""
     pushes = settings.pushes
     can = pushes.effects == "compile" and bool(settings.branches.puppetserver.urls)
-    return can and any(fnmatchcase(branch, pattern) for pattern in pushes.compile)
+    return can and named(branch, pushes.compile)
+
+
+def named(branch: str, patterns: Iterable[str]) -> bool:
+    """Tell whether a setting that lists branches has this one; `*` matches anything."""
+    return any(fnmatchcase(branch, pattern) for pattern in patterns)
 
 
 def project_of(branch: BranchName, rules: Rules) -> ProjectName | None:
