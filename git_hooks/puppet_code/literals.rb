@@ -7,7 +7,9 @@ module Literals
   COMPUTED = "\uFFFC".freeze
   LONGEST = 16_384 # characters of a text that are told; a longer one is told up to there
   MOST = 50_000 # texts of one question
-  UNNAMED = /[=:]|\A\S+ -/.freeze # a text that is nobody's value is told if it may have a setting in it
+  # Keys whose value is the name of what stands beside it, under `value`.
+  NAMING = %w[name key setting option variable parameter attribute].freeze
+  UNNAMED = /[=:]|\A\S+ -|\bset /.freeze # a text that is nobody's value is told if it may have a setting in it
   # Calls that give back what they are given, or something that stands for it, for the named value: which arguments.
   GIVES = {
     'pick' => nil, 'pick_default' => nil, 'sensitive' => [0], 'unwrap' => [0], 'strip' => [0], 'chomp' => [0],
@@ -63,8 +65,14 @@ module Literals
       when Model::HeredocExpression then visit(node.text_expr, names)
       when Model::Parameter then visit(node.value, [node.name])
       when Model::AttributeOperation then visit(node.value_expr, [node.attribute_name])
+      when Model::ResourceBody
+        visit(node.title, [])
+        pairs = node.operations.grep(Model::AttributeOperation).map { |one| [one.attribute_name, one.value_expr] }
+        node.operations.each { |one| visit(one, []) unless told_as_value(pairs, one) }
       when Model::AssignmentExpression then assigned(node)
-      when Model::LiteralHash then node.entries.each { |entry| entry(entry, names) }
+      when Model::LiteralHash
+        pairs = node.entries.map { |one| [one.key.respond_to?(:value) ? one.key.value.to_s : '', one.value] }
+        node.entries.each { |entry| entry(entry, names) unless told_as_value(pairs, entry) }
       when Model::LiteralList then node.values.each { |one| visit(one, names) }
       when Model::SelectorExpression
         visit(node.left_expr, [])
@@ -92,6 +100,17 @@ module Literals
       end
     end
 
+    # `setting => 'password', value => …`: what is called value is that of what the other names.
+    def told_as_value(pairs, one)
+      return false if one.is_a?(Model::AttributesOperation)
+      value = one.is_a?(Model::AttributeOperation) ? one.value_expr : one.value
+      return false unless pairs.any? { |name, expression| name == 'value' && expression.equal?(value) }
+      name = pairs.find { |key, expression| NAMING.include?(key) && expression.is_a?(Model::LiteralString) }
+      return false if name.nil?
+      visit(value, [name.last.value[0, 256]])
+      true
+    end
+
     def tell(node, names, text)
       return if text.empty? || (names.empty? && (node.is_a?(Model::QualifiedName) || !UNNAMED.match?(text)))
       raise Enough if @found.length >= MOST
@@ -112,6 +131,13 @@ module Literals
 
     def assigned(node)
       left = node.left_expr
+      if left.is_a?(Model::LiteralList) && node.right_expr.is_a?(Model::LiteralList)
+        left.values.zip(node.right_expr.values) do |to, from|
+          named = to.is_a?(Model::VariableExpression) && to.expr.is_a?(Model::QualifiedName)
+          visit(from, named ? [to.expr.value] : [])
+        end
+        return
+      end
       name = left.is_a?(Model::VariableExpression) && left.expr.is_a?(Model::QualifiedName) ? [left.expr.value] : []
       visit(node.right_expr, name)
     end
@@ -137,7 +163,11 @@ module Literals
       return node._pcore_contents { |part| visit(part, []) } unless access.is_a?(Model::NamedAccessExpression)
       name = access.right_expr.respond_to?(:value) ? access.right_expr.value.to_s : ''
       on = access.left_expr
-      if name == 'new' && on.is_a?(Model::QualifiedReference)
+      on = on.left_expr if name == 'new' && on.is_a?(Model::AccessExpression) # Sensitive[String].new
+      sensitive = node.arguments.first.is_a?(Model::QualifiedReference) && node.arguments.first.value == 'sensitive'
+      if name == 'convert_to' && sensitive
+        visit(on, [*names, 'Sensitive'])
+      elsif name == 'new' && on.is_a?(Model::QualifiedReference)
         given(on.value.to_s.downcase, node.arguments, names, true)
       else
         given(name, [on, *node.arguments], names, false)
@@ -186,7 +216,10 @@ module Literals
     def visit(node, names)
       case node
       when Psych::Nodes::Mapping
-        node.children.each_slice(2) do |key, value|
+        pairs = node.children.each_slice(2).to_a
+        naming = pairs.find { |key, value| NAMING.include?(text(key)) && text(value) }
+        pairs.each do |key, value|
+          next visit(value, [text(naming.last)[0, 256]]) if naming && text(key) == 'value'
           named = key.is_a?(Psych::Nodes::Scalar) ? [*names, key.value.to_s[0, 256]] : names
           visit(key, []) unless key.is_a?(Psych::Nodes::Scalar)
           visit(value, named)
@@ -199,6 +232,10 @@ module Literals
         at = @anchors[node.anchor]
         tell(at, names, node) if at
       end
+    end
+
+    def text(node)
+      node.is_a?(Psych::Nodes::Scalar) ? node.value.to_s : nil
     end
 
     # Of plain scalars, numbers, truth values and nothing are no text.

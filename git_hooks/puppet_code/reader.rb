@@ -143,6 +143,8 @@ rescue Psych::SyntaxError => e
 rescue SystemStackError
   { fault: 'is nested too deeply to be read', line: 0, syntax: false }
 rescue StandardError => e
+  # Ruby's words may show the text, and with it a secret.
+  return { fault: "cannot be read by Puppet: #{e.class}", line: 0, syntax: false } if Literals::KINDS.include?(kind)
   { fault: "cannot be read by Puppet: #{e.message.lines.first.to_s.strip[0, 300]}", line: 0, syntax: false }
 end
 

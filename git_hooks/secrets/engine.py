@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from time import monotonic
+from time import thread_time
 from typing import NamedTuple
 
 from git_hooks.puppet_code.calls import Kind, ParserMissing, Read, Reading, Text
@@ -32,7 +32,7 @@ VERSION = 1
 _CODE = 1 << 20
 """Octets of a file up to which Puppet's parser is asked; larger ones are looked at as text."""
 _LONGEST = 5.0
-"""Seconds of our own rules for one file; those that people write take milliseconds."""
+"""Seconds of the processor for our own rules and one file; those that people write take milliseconds."""
 _MOST = 200
 """Findings that are told of one file."""
 _KINDS = {
@@ -152,7 +152,7 @@ class RuleEngine:
     def _all(self, path: str, content: bytes, name: str, unchecked: list[str]) -> Iterator[_Found]:
         """Yield what each rule finds, the most telling first; the same secret may come again."""
         example = _is_example(path)
-        until = monotonic() + _LONGEST
+        until = thread_time() + _LONGEST
         for block in blocks(content):
             if example and block.kind.startswith("a hash"):
                 continue
@@ -185,7 +185,7 @@ class RuleEngine:
         if kind is not None and len(content) <= _CODE:
             reading = self._parsed(name, kind, content) if may_name(content) else Reading()
             for text in reading.texts:
-                if monotonic() > until:
+                if thread_time() > until:
                     raise TooLong
                 yield from _of_text(text, until)
             if reading.fault and not reading.syntax:
@@ -197,7 +197,7 @@ class RuleEngine:
         if template:
             yield from _found(settings(tags(content), program=True, until=until))
             content, ends = computed(content), ends[:-1]
-        program = bool(ends) and ends[-1] in _PROGRAMS and ends[-1] not in ("yaml", "yml", "eyaml")
+        program = bool(ends) and ends[-1] in _PROGRAMS and ends[-1] not in ("yaml", "yml", "eyaml", *_DOCS)
         yield from _found(settings(content, program=program, until=until))
 
     def _parsed(self, name: str, kind: Kind, content: bytes) -> Reading:
@@ -228,7 +228,7 @@ def _of_text(text: Text, until: float) -> Iterator[_Found]:
     if is_secret(said, text.text):
         kind = "a value in Sensitive" if said is Says.SENSITIVE else kind_of(said)
         yield _Found(text.line, kind, _bytes(text.text.strip()), text.names[-1])
-    elif "=" in text.text or ":" in text.text or " -" in text.text:
+    elif "=" in text.text or ":" in text.text or " " in text.text:
         inside = settings(_bytes(text.text), program=False, until=until)
         yield from _found(one._replace(line=text.line + (one.line - 1 if text.spread else 0)) for one in inside)
 

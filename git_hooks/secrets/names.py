@@ -41,6 +41,7 @@ _PASSWORDS = words_in(
     rootpw bindpw adminpw ldappw userpw requirepass masterauth"""
 )
 _GLUED_PASSWORD = re.compile(r"[a-z]*(?:password|passwd|passphrase|passwort)s?|[a-z]{2,}(?:pass|pwd|pw)")
+_HASH_OF = re.compile(r"(?:password|passwd|passphrase|pass|pw)(?:hash|hashes|crypt)")
 _NOT_GLUED = words_in(
     """compass bypass surpass trespass encompass overpass underpass impass nopass nopassword nopasswd kpasswd
     chpasswd"""
@@ -57,6 +58,8 @@ OF_KEYS = words_in(
     application write integration service wpa wep tsig rndc omapi webhook root admin stream license jwt vapid"""
 )
 """What stands before `key` if it is to be kept secret; others are those of a table, of ssh's users, of packages."""
+_HAVE_KEYS = words_in("private secret api encryption signing hmac crypto cipher cookie fernet tsig jwt vapid")
+"""In what of these names `key` is one of those."""
 _PINS = words_in("user so hsm pkcs11 token slot card sim")
 _SALTS = words_in("password auth secret cookie session hash key logged nonce login")
 _BEFORE = {
@@ -79,30 +82,30 @@ _HASHED = words_in(
     """hash hashes hashed crypt crypted digest md5 sha sha1 sha256 sha512 ntlm bcrypt pbkdf2 scram ssha shadow"""
 )
 _ELSE = words_in(
-    """safelist whitelist blacklist allowlist denylist blocklist algorithm algorithms algo alg type types kind kinds
-    method methods mode modes scheme format formats encoding cipher ciphers ttl expiry expire expires expired
-    expiration lifetime age maxage days hours minutes seconds duration timeout interval period time date path
-    paths file files filename filenames filepath dir dirs directory directories folder location place url urls
-    uri uris endpoint endpoints host hosts hostname server servers domain port ports address name names named id
-    ids identifier uuid guid user users username usernames account accounts owner group groups role roles length
-    len min minimum max maximum size bits count limit limits number num retries tries attempts rounds cost policy
-    policies rule rules regex regexp pattern patterns prompt label labels description desc title help hint
-    message messages msg error errors warning field fields column attribute attributes attr param params
-    parameter parameters variable var vars env environment header headers prefix suffix separator source sources
-    src provider providers backend backends store storage keystore truststore plugin plugins module modules class
-    classes script command commands cmd program helper manager generator validator checker checks check change
-    changed changes reset resets rotation rotate rotated update updated updates require required requires enable
-    enabled enabling disable disabled allow allowed auth authentication login complexity strength quality history
-    lockout lock locked ensure present exists set status state states version versions protected protection
-    service services issuer audience scope scopes realm claim claims mount mounts engine map mapping lookup ref
-    refs reference references template templates perms permissions permission acl checksum checksums fingerprint
-    fingerprints sum sha256sum md5sum comment note notes docs doc documentation example examples list index table
-    query sql schema database db action actions handler hook hooks callback redirect cache caching support
-    feature features option options opts config configuration setting settings item items entry entries kdf curve
-    usage purpose parser extractor bucket topic queue channel exchange vault safe agent daemon socket bind
-    encrypted encryption authority authorities ca cert certs certificate certificates seed crt pem pub public csr
-    crl signer signers request requests response expression char chars characters iterations position offset
-    order sort weight priority level rate symbol"""
+    """regexes exp hasher hashers safelist whitelist blacklist allowlist denylist blocklist algorithm algorithms
+    algo alg type types kind kinds method methods mode modes scheme format formats encoding cipher ciphers ttl
+    expiry expire expires expired expiration lifetime age maxage days hours minutes seconds duration timeout
+    interval period time date path paths file files filename filenames filepath dir dirs directory directories
+    folder location place url urls uri uris endpoint endpoints host hosts hostname server servers domain port
+    ports address name names named id ids identifier uuid guid user users username usernames account accounts
+    owner group groups role roles length len min minimum max maximum size bits count limit limits number num
+    retries tries attempts rounds cost policy policies rule rules regex regexp pattern patterns prompt label
+    labels description desc title help hint message messages msg error errors warning field fields column
+    attribute attributes attr param params parameter parameters variable var vars env environment header headers
+    prefix suffix separator source sources src provider providers backend backends store storage keystore
+    truststore plugin plugins module modules class classes script command commands cmd program helper manager
+    generator validator checker checks check change changed changes reset resets rotation rotate rotated update
+    updated updates require required requires enable enabled enabling disable disabled allow allowed auth
+    authentication login complexity strength quality history lockout lock locked ensure present exists set status
+    state states version versions protected protection service services issuer audience scope scopes realm claim
+    claims mount mounts engine map mapping lookup ref refs reference references template templates perms
+    permissions permission acl checksum checksums fingerprint fingerprints sum sha256sum md5sum comment note
+    notes docs doc documentation example examples list index table query sql schema database db action actions
+    handler hook hooks callback redirect cache caching support feature features option options opts config
+    configuration setting settings item items entry entries kdf curve usage purpose parser extractor bucket topic
+    queue channel exchange vault safe agent daemon socket bind encrypted encryption authority authorities ca cert
+    certs certificate certificates seed crt pem pub public csr crl signer signers request requests response
+    expression char chars characters iterations position offset order sort weight priority level rate symbol"""
 )
 """Words for something that is about a secret, and none."""
 _WORD = re.compile(r"(?i:md5|sha[0-9]+|pbkdf2|base64|pkcs[0-9]+|x509)|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -124,6 +127,8 @@ def says(names: Sequence[str]) -> Says:
 def _in(above: str, words: tuple[str, ...]) -> Says:
     """Return what a value is by the name of what it is in, as its own says nothing."""
     neutral = all(word in _NEUTRAL or word.isdigit() for word in words)
+    if words == ("key",) and _words(above)[-1:] and _words(above)[-1] in _HAVE_KEYS:
+        return Says.TOKEN
     if not neutral and not _several(_words(above)):
         return Says.NOTHING
     return Says.NOTHING if any(word in _ELSE for word in words) else _one(above)
@@ -157,6 +162,8 @@ def _noun(words: tuple[str, ...], at: int) -> Says | None:
     """Return what the word at a place is a word for, if it is a secret."""
     word = words[at]
     before = words[at - 1] if at else ""
+    if _HASH_OF.fullmatch(word):
+        return Says.HASH
     if word == "pass" and before in _ELSEWHERE:
         return None
     if word in _PASSWORDS or (word not in _NOT_GLUED and _GLUED_PASSWORD.fullmatch(word)):

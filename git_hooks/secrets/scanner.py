@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from enc.terms.counted import counted
 from enc.terms.errors import ToolkitError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Scanner:
             self._scans: Native = Scans(rules)
         except Exception as error:
             raise ScannerMissing(f"tokens of services cannot be recognized: {type(error).__name__}: {error}") from error
-        self.version = f"kingfisher {_version()}, {len(rules)} rules"
+        self.version = f"kingfisher {_version()}, {counted(len(rules), 'rule')}"
 
     def scan(self, content: bytes) -> Iterator[Token]:
         """Yield what is found; raise TimeoutError."""

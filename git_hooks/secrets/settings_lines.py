@@ -14,12 +14,12 @@ import binascii
 import re
 from collections.abc import Callable, Iterator
 from math import inf
-from time import monotonic
+from time import thread_time
 from typing import NamedTuple
 
 from git_hooks.puppet_code.calls import COMPUTED
 from git_hooks.secrets.names import OF_KEYS, Says, says, words_in
-from git_hooks.secrets.values import is_secret
+from git_hooks.secrets.values import is_secret, is_unlikely
 
 LONGEST_LINE = 4000
 """Characters of a line; longer ones are no settings of people: programs that were made small, tables."""
@@ -47,24 +47,39 @@ _HINTS: tuple[tuple[bytes, Callable[[bytes], object] | None], ...] = (
     (b"://", re.compile(rb"://[^/\s]*:[^/\s]*@").search),
     (b"curl", re.compile(rb"\s(?:-u|--user)").search),
     (b"mysql", re.compile(rb"\s-p").search),
-    (b"bcrypt", None),
+    *((word, None) for word in (b"bcrypt", b"encrypt", b"useradd", b"usermod", b"redis-cli", b"ipmitool", b"xauth")),
+    (b"ldap", re.compile(rb"\s-w").search),
 )
 """What is in every line that may be told, in small letters: words are found a hundred times as fast as patterns."""
 _SETTING = re.compile(
     r"(?<!\w)(?P<name>[A-Za-z_][\w:.\[\]-]{0,150}?)(?P<close>['\"]?\]?)\s*(?P<sep>=>|[:?+]=|={1,3}|(?<!:):(?!:)|::(?=\s)|,)\s*"
-    r"(?P<value>[brfuBRFU]?\"(?:[^\"\\]|\\.)*\"|[brfuBRFU]?'(?:[^'\\]|\\.)*'|[^\s,;)\]}\"'<>]+)?"
+    r"(?P<value>[brfuBRFU]?\"(?:[^\"\\]|\\.)*\"|[brfuBRFU]?'(?:[^'\\]|\\.)*'|`[^`$]*`|[^\s,;)\]}\"'<>]+)?"
 )
 _SPACED = re.compile(r"^\s*(?:set\s+|--?)?(?P<name>[A-Za-z_][\w.-]*)\s+(?P<value>\"[^\"]*\"|'[^']*'|\S+?)\s*;?\s*$")
 _OPTION = re.compile(
     r"(?<![\w-])--?(?P<name>[A-Za-z][\w-]*)\s+(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"'\\;|&-][^\s\"';|&]*)"
 )
 _ELEMENT = re.compile(r"<(?P<name>[A-Za-z_][\w:.-]*)(?:\s[^<>]*)?>(?P<value>[^<>]+)</")
+_PAIR = re.compile(
+    r"\b(?:key|name)=[\"'](?P<name>[\w.:-]+)[\"']\s+(?:\w+=[\"'][^\"']*[\"']\s+){0,9}value=[\"'](?P<value>[^\"']+)[\"']"
+)
+_SET = re.compile(r"\bset\s+(?:\S*/)?(?P<name>[A-Za-z][\w-]*)\s+(?P<value>\"[^\"]*\"|'[^']*'|[^\s'\"\]]+)")
+_NAMING = re.compile(
+    r"\b(?:name|key|setting|option|variable|parameter|attribute)['\"]?\s*(?:=>|:)\s*['\"]?(?P<name>[A-Za-z][\w.:-]*)"
+)
+"""What says in Puppet code or data that something beside it, called `value`, is that of a name."""
+_IS = re.compile(r"\b(?:password|passwd|passphrase|token)\s+is\s+['\"]?(?P<value>[^\s'\"]+)", re.IGNORECASE)
 _COMMANDS = (
     re.compile(r"\bmysql(?:dump|admin|check|import|show)?\b[^|;&\n]*?\s-p(?P<value>[^\s\"'|;&]+|\"[^\"]*\"|'[^']*')"),
     re.compile(r"\bcurl\b[^|;&\n]*?\s(?:-u|--user)[ =]?[\"']?[^\s:\"']+:(?P<value>[^\s\"'@]+)"),
     re.compile(r"\bwget\b[^|;&\n]*?--(?:http-|ftp-)?password[ =](?P<value>\S+)"),
     re.compile(r"\bsshpass\s+-p\s*(?P<value>\"[^\"]*\"|'[^']*'|\S+)"),
     re.compile(r"\becho\s+(?:-[ne]+\s+)?[\"']?[\w.-]+:(?P<value>[^\s\"'|]+)[\"']?\s*\|\s*(?:sudo\s+)?chpasswd"),
+    re.compile(r"\buser(?:add|mod)\b[^|;&\n]*?\s(?:-p|--password)[ =]?[\"']?(?P<value>[^\s\"']+)"),
+    re.compile(r"\bredis-cli\b[^|;&\n]*?\s-a\s*[\"']?(?P<value>[^\s\"']+)"),
+    re.compile(r"\bldap(?:search|modify|add|delete|passwd|whoami)\b[^|;&\n]*?\s-w\s*[\"']?(?P<value>[^\s\"']+)"),
+    re.compile(r"\bipmitool\b[^|;&\n]*?\s-P\s*[\"']?(?P<value>[^\s\"']+)"),
+    re.compile(r"\b(?:PSK|XAUTH|EAP)\s+\"(?P<value>[^\"]+)\""),
     re.compile(r"-pass(?:in|out|word)?\s+[\"']?pass:(?P<value>[^\s\"']+)"),
     re.compile(r"\bhtpasswd\s+-\w*b\w*\s+\S+\s+\S+\s+(?P<value>\"[^\"]*\"|'[^']*'|\S+)"),
     re.compile(r"\bIDENTIFIED\s+(?:WITH\s+\S+\s+)?BY\s+(?:PASSWORD\s+)?\\?['\"](?P<value>[^'\"\\]+)", re.IGNORECASE),
@@ -79,9 +94,9 @@ _DECRYPTED = re.compile(r"\bDEC(?:\(\d+\))?::\w+\[(?P<value>.+?)\]!?")
 _DEFINES = re.compile(r"\b(?:define|setenv|putenv|env|set)\s*\(\s*[\"']$")
 """What gives its second argument to the name in its first."""
 _COMMENT = re.compile(r"\s*(?:#|//|;|\*|--\s|\"\s|REM\b|<!--)")
-_QUOTED = re.compile(r"[brfuBRFU]?(['\"]).*\1", re.DOTALL)
+_QUOTED = re.compile(r"[brfuBRFU]?(['\"`]).*\1", re.DOTALL)
 _DECLARED = re.compile(
-    r"\b(?:bindpw|rootpw|rootbindpw|requirepass|masterauth|password|passwd|passphrase|secret|auth[_-]pass|psk)\b"
+    r"\b(?:bindpw|rootpw|rootbindpw|requirepass|masterauth|r[ow]community|\w+_pw|password|passwd|passphrase|secret|auth[_-]pass|psk)\b"
 )
 """Settings whose value stands after a space."""
 _WEAK = words_in("password pass passwd pw pwd passw secret token user username x pass1 credentials key")
@@ -96,16 +111,18 @@ def settings(content: bytes, *, program: bool, named: bool = True, until: float 
     """Yield the secrets in a text.
 
     `program`: it is one, so that a value without quotes is no text. Not `named`: only what is a secret wherever it
-    stands, as a password in an address is. Raise `TooLong` after `until`, of the monotonic clock.
+    stands, as a password in an address is. Raise `TooLong` after `until`, of this thread's time of the processor.
     """
     for line, one in _lines(content):
-        if monotonic() > until:
+        if thread_time() > until:
             raise TooLong
         for kind, secret, where in _anywhere(one):
             yield Setting(line, kind, secret, where)
-        if named and not _COMMENT.match(one):
-            for secret, where in _named(one, program):
-                yield Setting(line, kind_of(says([where])), secret, where)
+        comment = _COMMENT.match(one) is not None
+        if named or comment:
+            for secret, where in _named(one, program and not comment):
+                if not comment or (is_unlikely(secret) and ":" not in secret):  # people explain settings there, too
+                    yield Setting(line, kind_of(says([where])), secret, where)
 
 
 def kind_of(said: Says) -> str:
@@ -147,6 +164,9 @@ def _anywhere(line: str) -> Iterator[tuple[str, str, str]]:
             named = value.replace("_", "").replace("-", "").isalpha() and says([value]) is not Says.NOTHING
             if value.lower() not in _WEAK and value != found["user"] and not named and is_secret(Says.PASSWORD, value):
                 yield "a password in an address", value, ""
+    for found in _IS.finditer(line):
+        if is_unlikely(found["value"]):
+            yield "a password", found["value"], ""
     for found in _DECRYPTED.finditer(line):
         yield "a decrypted value of eyaml", found["value"], ""
     for found in _HEADER.finditer(line):
@@ -154,6 +174,9 @@ def _anywhere(line: str) -> Iterator[tuple[str, str, str]]:
         known = found["how"] == "Bearer" or _is_basic(value)
         if known and is_secret(Says.TOKEN, value) and any(map(str.isdigit, value)):
             yield "credentials of HTTP", value, ""
+
+
+_WORDS = re.compile(r"\s+[A-Za-z]{2,}")
 
 
 def _is_basic(value: str) -> bool:
@@ -171,15 +194,19 @@ def _named(line: str, program: bool) -> Iterator[tuple[str, str]]:
             continue
         if found["sep"] == "," and not (found["close"] and quoted and _DEFINES.search(line, 0, found.start())):
             continue
-        if not quoted and value.startswith(("(", "[", "{", "$", "`", "&", "*")):
+        if not quoted and (value.startswith(("[", "{", "$", "`", "&", "*")) or "(" in value):
             continue
+        if not quoted and found["sep"] == ":" and _WORDS.match(line, found.end()) and not is_unlikely(value):
+            continue  # a sentence
         said = says([found["name"]])
         inner = value[value.index(value[-1]) + 1 : -1] if quoted else value
         if said in (Says.PASSWORD, Says.TOKEN, Says.HASH) and is_secret(said, inner):
             yield inner, found["name"]
-    for pattern in (_ELEMENT, _OPTION) if not program else (_ELEMENT,):
+    for pattern in (_ELEMENT, _PAIR, _OPTION, _SET) if not program else (_ELEMENT, _PAIR):
         for found in pattern.finditer(line):
             said, inner = says([found["name"]]), found["value"].strip("'\"")
+            if pattern is _SET and not is_unlikely(inner):
+                continue  # a variable of a program
             if said in (Says.PASSWORD, Says.TOKEN) and not re.match(r"[A-Z]+(?:=|$)", inner) and is_secret(said, inner):
                 yield inner, found["name"]
     if not program and _DECLARED.search(line) and (spaced := _SPACED.match(line)) and "(" not in spaced["value"]:
@@ -188,8 +215,9 @@ def _named(line: str, program: bool) -> Iterator[tuple[str, str]]:
             yield inner, spaced["name"]
     for pattern in _COMMANDS:
         for found in pattern.finditer(line):
-            if is_secret(Says.PASSWORD, found["value"].strip("'\"")):
-                yield found["value"].strip("'\""), ""
+            value = found["value"]
+            if not value.startswith(("$", '"$', "`")) and is_secret(Says.PASSWORD, value.strip("'\"")):
+                yield value.strip("'\""), ""
 
 
 _HARMLESS_START = re.compile(
@@ -200,7 +228,7 @@ _HARMLESS_START = re.compile(
 """What Puppet's parser need not be asked about."""
 _GIVEN = re.compile(r"(?<!\w)(?P<name>[A-Za-z_][\w:.-]{0,150})['\"]?\s*(?:=>|[+:]?=(?!=)|(?<!:):(?!:))\s*")
 _CALLS = re.compile(
-    r"Sensitive(?:\.new)?\s*\((?!\s*\$[\w:]+\s*\))|\b(?:pw_hash|mysql_password|mysql::password|postgresql_password|bcrypt"
+    r"Sensitive\[.*\]\.new|convert_to\(\s*Sensitive|Sensitive(?:\.new)?\s*\((?!\s*\$[\w:]+\s*\))|\b(?:pw_hash|mysql_password|mysql::password|postgresql_password|bcrypt"
     r"|htpasswd|str2salted\w+|node_encrypt)(?:\(|$)"
 )
 _LOOKUP = re.compile(
@@ -210,10 +238,14 @@ _LOOKUP = re.compile(
 """A look-up that may have a value of its own for where there is none."""
 
 
+_ENDS = re.compile(r"(?P<name>[A-Za-z_][\w:.-]{0,150})['\"]?\s*$")
+"""A name whose value may stand in the next line."""
+
+
 def _gives(line: str) -> bool:
     if _CALLS.search(line) or any(pattern.search(line) for pattern in _COMMANDS):
         return True
-    for pattern in (_OPTION, _LOOKUP):
+    for pattern in (_OPTION, _LOOKUP, _NAMING, _ENDS, _SET):
         if any(says([found["name"]]) not in (Says.NOTHING, Says.ELSE) for found in pattern.finditer(line)):
             return True
     return any(

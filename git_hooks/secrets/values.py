@@ -40,7 +40,7 @@ _NOTHING = words_in(
     invalid locked nologin noaccess unused notset notused notneeded basic plain plaintext cleartext clear text
     string str file http https ldap oauth oauth2 oidc saml jwt bearer kerberos gssapi pam sasl external internal
     local system same inherit managed protected sensitive public private readonly exported deferred manual static
-    dynamic write read ignore ignored skip files compat sss nis varchar sha seed"""
+    dynamic write read pass ignore ignored skip files compat sss nis varchar sha seed"""
 )
 _ALGORITHM = re.compile(
     r"(?:hmac[-_]?)?(?:scram[-_]?)?(?:sha[-_]?(?:1|2|3|224|256|384|512)|md5|bcrypt|scrypt|argon2(?:id?|d)?|pbkdf2|yescrypt|crypt|ssha\d*"
@@ -76,8 +76,9 @@ _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _VERSION = re.compile(r"v?\d+(?:\.\d+)+(?:[-+~]\S*)?")
 _CONSTANT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 _TYPE = re.compile(r"(?:[A-Z]\w*(?:::[A-Z]\w*)*)\[.*\]|Sensitive|String|Undef")
-_IDENTIFIER = re.compile(r"[a-z]+\d{0,2}[a-z]*(?:[-_./: ]+(?:[a-z]+\d{0,2}[a-z]*|\d{1,3}))+")
+_IDENTIFIER = re.compile(r"[a-z]+\d{0,2}[a-z]*(?:[-_./: #]+(?:[a-z]+\d{0,2}[a-z]*|\d{1,3}))+")
 _CAMEL = re.compile(r"(?:[A-Z]?[a-z]{2,}){1,2}(?:[A-Z][a-z]{2,})+|[A-Z][a-z]{2,}")
+_CAMEL_NUMBER = re.compile(r"(?:[A-Z]?[a-z]+)+\d{1,4}|[A-Z]+\d+(?:[-_.][A-Za-z0-9]+)*")
 _PROSE = words_in(
     """the a an is are of for to your you this that please must not in with be will should if as by or and"""
 )
@@ -106,7 +107,7 @@ def is_secret(says: Says, text: str) -> bool:
     if _INSERTED.search(text):
         text = _INSERTED.sub(" ", text).strip()
         # What is left beside it is a separator, or part of a name or sentence, unless nobody would write it so.
-        return any(len(word) >= 12 and looks_random(word) and not _is_place(word, says) for word in text.split())
+        return any(_is_written_in(word) and not _is_place(word, says) for word in text.split())
     if is_nothing(text) or _is_place(text, says):
         return False
     if says is Says.HASH:
@@ -116,6 +117,15 @@ def is_secret(says: Says, text: str) -> bool:
     if says is Says.SENSITIVE:
         return not _is_prose(text) and "\n" not in text
     return _is_token(text)
+
+
+def _is_written_in(word: str) -> bool:
+    return is_unlikely(word) or (len(word) >= 12 and looks_random(word))
+
+
+def is_unlikely(text: str) -> bool:
+    """Tell whether nobody would write `text` who does not mean a secret: letters of both sizes mixed with digits."""
+    return looks_random(text) and not text.islower() and not text.isupper() and not _CAMEL_NUMBER.fullmatch(text)
 
 
 def is_nothing(text: str) -> bool:
@@ -187,7 +197,7 @@ def _is_noun(text: str) -> bool:
 
 def _random_words(text: str) -> bool:
     """Tell whether a part of what looks like a name is none."""
-    return any(len(part) >= 16 and looks_random(part) for part in re.split(r"[-_./: ]+", text))
+    return any(len(part) >= 16 and looks_random(part) for part in re.split(r"[-_./: #]+", text))
 
 
 def looks_random(text: str) -> bool:

@@ -37,6 +37,6 @@ def test_every_check_of_a_tree_is_explained_and_in_the_table() -> None:
     modules = {path.name for path in (PAGE.parents[1] / "git_hooks/checks").glob("*.py")} - {"__init__.py", "look.py"}
     rows = (PAGE.parent / "pushing.md").read_text().partition("| check |")[2].partition("\n\n")[0].splitlines()[2:]
     assert {row.split("`")[1].removeprefix("checks/") for row in rows} - {"incoming.py"} == modules
-    functions = [one for check in CHECKS for one in (check.directory, check.file, check.tree) if one is not None]
+    functions = [one for check in CHECKS for one in (check.directory, check.file, check.tree, check.history) if one]
     assert {f"{one.__module__.rpartition('.')[2]}.py" for one in functions} == modules
     assert all((check.file is None) == (check.reads is None) for check in CHECKS)
