@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property, lru_cache
-from time import monotonic
+from time import thread_time
 
 from enc.terms.errors import NotFound
 from git_hooks.checks.look import Brought
@@ -29,7 +29,7 @@ _FEW = 100
 _PARENTS = 64
 """Commits at which the known history begins that a tree is compared with."""
 _LONGEST = 60.0
-"""Seconds for the commits of one branch, with what is done about what they bring."""
+"""Seconds of the processor for the commits of one branch, with what is done here about what they bring."""
 _DIRECTORIES = 2048
 """Directories that are remembered: what one commit has, its parent mostly has as well."""
 _SHORT = 10
@@ -61,7 +61,7 @@ class NewCommits:
         self._exactly = old is None
         self._left = most
         self._most = most
-        self._until = monotonic() + _LONGEST
+        self._until = thread_time() + _LONGEST
         self._directory = lru_cache(maxsize=_DIRECTORIES)(self._named)
         self.cut = ""
         """Why not all can be looked at."""
@@ -72,7 +72,7 @@ class NewCommits:
             return False
         before, self._exactly = len(self._commits), True
         del self._commits
-        self._left, self._until = self._most, monotonic() + _LONGEST
+        self._left, self._until = self._most, thread_time() + _LONGEST
         return len(self._commits) < before
 
     @cached_property
@@ -146,7 +146,7 @@ class NewCommits:
     def _spent(self) -> bool:
         if self._left < 0:
             self.cut = f"a push whose commits have more than {self._most} new files and directories"
-        elif monotonic() > self._until:
+        elif thread_time() > self._until:
             self.cut = f"a push whose commits take more than {_LONGEST:.0f} s"
         else:
             return False
