@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -69,8 +71,16 @@ class _AtOnce:
             terminal.write_line(f"\nFAILED at {report.when}: {report.nodeid}", red=True)
 
 
+def _share_compiled_rules() -> None:
+    """Let all processes of all tests find the rules of secrets compiled: each repository would take seconds for it."""
+    place = Path(tempfile.gettempdir()) / f"puppetmaster-compiled-rules-{os.getuid()}"
+    place.mkdir(mode=0o700, exist_ok=True)
+    os.environ.setdefault("KF_RULE_CACHE_DIR", str(place))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Tell of failures at once, in the process that has the terminal."""
+    _share_compiled_rules()
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_AtOnce(config))
 

@@ -62,6 +62,7 @@ class _Search:
         self._history = history
         self._engine: RuleEngine | None = None
         self._allowances: Allowances | None = None
+        self._told: set[tuple[str, str]] = set()
 
     @property
     def engine(self) -> RuleEngine:
@@ -76,7 +77,9 @@ class _Search:
         """Yield what is told of one file."""
         self._history.site.hide(look.secrets)
         for finding in look.examined.findings:
-            if not self._allowed(finding):
+            told = (finding.path, finding.fingerprint)
+            if told not in self._told and not self._allowed(finding):
+                self._told.add(told)  # once, where it is first: each version of a file has it again
                 yield Problem(*_told(finding, commit))
         yield from self.unchecked(path, look.examined.unchecked)
 

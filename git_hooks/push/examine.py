@@ -67,6 +67,7 @@ class Examination:
         self._rules = Rules(settings.branches.rules)
         self._places: dict[BranchName, Place | None] = {}
         self._of_trees = [check.tree for check in lines if check.tree is not None]
+        self._refs = cache(partial(_shown, objects))
         self._of_histories = [check.history for check in lines if check.history is not None]
         self._inspection = Inspection(objects, lines, settings)
         self._code = CodeReader(settings.branches.ruby, who)
@@ -192,7 +193,7 @@ class Examination:
         """Return what is wrong with what new commits bring."""
         if not self._of_histories:
             return []
-        commits = NewCommits(self._objects, new, old, known, self._settings.pushes.files)
+        commits = NewCommits(self._objects, new, old, known, self._refs, self._settings.pushes.files)
         site = site._replace(read=self._code.read)
         before = self.unchecked.copy()
         found = self._in_commits(commits, site)
@@ -290,6 +291,11 @@ class Examination:
             return f"cannot be checked: {why}; this branch takes {taken} (pushes.require_checks)"
         self.unchecked[why] += files
         return ""
+
+
+def _shown(objects: Incoming) -> tuple[ObjectId, ...]:
+    """Return what branches and tags show, before this push."""
+    return tuple(name for below in ("refs/heads/", "refs/tags/") for _, name in objects.refs(below))
 
 
 def _without(problem: Problem, hidden: Iterable[str]) -> Problem:

@@ -10,10 +10,10 @@ show comes first, and the caller is told (`cut`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import lru_cache
-from time import monotonic
+from functools import cached_property, lru_cache
+from time import thread_time
 
 from enc.terms.errors import NotFound
 from git_hooks.checks.look import Brought
@@ -29,7 +29,7 @@ _FEW = 100
 _PARENTS = 64
 """Commits at which the known history begins that a tree is compared with."""
 _LONGEST = 60.0
-"""Seconds for the commits of one branch, with what is done about what they bring."""
+"""Seconds of the processor for the commits of one branch, with what is done here about what they bring."""
 _DIRECTORIES = 2048
 """Directories that are remembered: what one commit has, its parent mostly has as well."""
 _SHORT = 10
@@ -40,38 +40,56 @@ class NewCommits:
     """The new commits below one tip."""
 
     def __init__(
-        self, objects: Incoming, new: ObjectId, old: ObjectId | None, known: Iterable[str], most: int
+        self,
+        objects: Incoming,
+        new: ObjectId,
+        old: ObjectId | None,
+        known: Iterable[str],
+        refs: Callable[[], Iterable[ObjectId]],
+        most: int,
     ) -> None:
-        """`new` may be a tag; `old` is what the branch showed; `known`: trees for the case that there are too many.
+        """Read nothing yet. `new` may be a tag; `old` is what the branch showed.
 
+        `known` are trees for the case that there are too many commits; `refs` gives what branches and tags show;
         `most`: files and directories that are looked at.
         """
         self._objects = objects
         self._new = new
-        self._tip = objects.commit_of(new)
+        self._old = old
         self._trees = tuple(known)
-        commits = objects.fresh(self._tip, [old], _FEW + 1) if old is not None else None
-        if commits is None or len(commits) > _FEW:
-            commits = self._all()
-        self._commits = commits[:_MOST]
+        self._refs = refs
+        self._exactly = old is None
         self._left = most
         self._most = most
-        self._until = monotonic() + _LONGEST
+        self._until = thread_time() + _LONGEST
         self._directory = lru_cache(maxsize=_DIRECTORIES)(self._named)
-        self.cut = "" if len(commits) <= _MOST else f"a push of more than {_MOST} commits"
+        self.cut = ""
         """Why not all can be looked at."""
 
     def narrow(self) -> bool:
         """Leave those out that other branches have already; tell whether that leaves less."""
-        before = len(self._commits)
-        self._left, self._until = self._most, monotonic() + _LONGEST
-        if before <= _FEW:
-            self._commits = self._all()[:_MOST]
+        if self._exactly:
+            return False
+        before, self._exactly = len(self._commits), True
+        del self._commits
+        self._left, self._until = self._most, thread_time() + _LONGEST
         return len(self._commits) < before
 
-    def _all(self) -> list[ObjectId]:
-        refs = (name for below in ("refs/heads/", "refs/tags/") for _, name in self._objects.refs(below))
-        return self._objects.fresh(self._tip, dict.fromkeys(refs), _MOST + 1)
+    @cached_property
+    def _tip(self) -> ObjectId:
+        return self._objects.commit_of(self._new)
+
+    @cached_property
+    def _commits(self) -> list[ObjectId]:
+        if not self._exactly and self._old is not None:
+            few = self._objects.fresh(self._tip, [self._old], _FEW + 1)
+            if len(few) <= _FEW:
+                return few
+            self._exactly = True
+        found = self._objects.fresh(self._tip, dict.fromkeys(self._refs()), _MOST + 1)
+        if len(found) > _MOST:
+            self.cut = f"a push of more than {_MOST} commits"
+        return found[:_MOST]
 
     def brought(self) -> Iterator[Brought]:
         """Yield each content that is new at its path, what the tip has first."""
@@ -128,7 +146,7 @@ class NewCommits:
     def _spent(self) -> bool:
         if self._left < 0:
             self.cut = f"a push whose commits have more than {self._most} new files and directories"
-        elif monotonic() > self._until:
+        elif thread_time() > self._until:
             self.cut = f"a push whose commits take more than {_LONGEST:.0f} s"
         else:
             return False

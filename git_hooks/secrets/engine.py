@@ -81,7 +81,8 @@ def masked(words: str, secrets: Iterable[str]) -> str:
 
 
 _loading = Lock()
-_scanners: dict[Path, Scanner] = {}
+_loaded: list[Scanner] = []
+"""One for the process, whichever repositories it serves: its rules are the same."""
 
 
 def scanner(repository: Path) -> Scanner:
@@ -90,9 +91,9 @@ def scanner(repository: Path) -> Scanner:
     With the rules compiled already, by whichever process came first, that takes half a second, else some.
     """
     with _loading:
-        if repository not in _scanners:
-            _scanners[repository] = Scanner(place(repository) / "rules")
-        return _scanners[repository]
+        if not _loaded:
+            _loaded.append(Scanner(place(repository) / "rules"))
+        return _loaded[0]
 
 
 def engine(repository: Path, read: Read) -> RuleEngine:

@@ -6,13 +6,15 @@ issued it, to ask whether it still counts, or to revoke it: no name of that is
 imported here, nor may be anywhere (tests/unit/test_walls.py).
 
 Compiling the rules takes some seconds, loading what was compiled half of one;
-so it is kept in a directory of ours, which nobody else may write.
+so it is kept in a directory of ours, which nobody else may write. The engine's
+own variable KF_RULE_CACHE_DIR names another one, for several repositories.
 
 Failure modes: the package is not installed, or cannot be loaded: `ScannerMissing`.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -57,7 +59,7 @@ class Scanner:
         with suppress(OSError):  # without it, it takes some seconds each time
             cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            rules = Rules(cache_dir=cache)
+            rules = Rules(cache_dir=None if "KF_RULE_CACHE_DIR" in os.environ else cache)
             self._scans: Native = Scans(rules)
         except Exception as error:
             raise ScannerMissing(f"tokens of services cannot be recognized: {type(error).__name__}: {error}") from error

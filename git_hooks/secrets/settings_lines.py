@@ -52,7 +52,7 @@ _HINTS: tuple[tuple[bytes, Callable[[bytes], object] | None], ...] = (
 )
 """What is in every line that may be told, in small letters: words are found a hundred times as fast as patterns."""
 _SETTING = re.compile(
-    r"(?<!\w)(?P<name>[A-Za-z_][\w:.\[\]-]{0,150}?)(?P<close>['\"]?\]?)\s*(?P<sep>=>|[:?+]=|={1,3}|(?<!:):(?!:)|::(?=\s)|,)\s*"
+    r"(?<![\w/])(?P<name>[A-Za-z_][\w:.\[\]-]{0,150}?)(?P<close>['\"]?\]?)\s*(?P<sep>=>|[:?+]=|={1,3}|(?<!:):(?!:)|::(?=\s)|,)\s*"
     r"(?P<value>[brfuBRFU]?\"(?:[^\"\\]|\\.)*\"|[brfuBRFU]?'(?:[^'\\]|\\.)*'|`[^`$]*`|[^\s,;)\]}\"'<>]+)?"
 )
 _SPACED = re.compile(r"^\s*(?:set\s+|--?)?(?P<name>[A-Za-z_][\w.-]*)\s+(?P<value>\"[^\"]*\"|'[^']*'|\S+?)\s*;?\s*$")
@@ -194,12 +194,14 @@ def _named(line: str, program: bool) -> Iterator[tuple[str, str]]:
             continue
         if found["sep"] == "," and not (found["close"] and quoted and _DEFINES.search(line, 0, found.start())):
             continue
-        if not quoted and (value.startswith(("[", "{", "$", "`", "&", "*")) or "(" in value):
+        if not quoted and (value.startswith(("[", "{", "$", "`", "&", "*")) or "(" in value or "[" in value):
             continue
         if not quoted and found["sep"] == ":" and _WORDS.match(line, found.end()) and not is_unlikely(value):
             continue  # a sentence
         said = says([found["name"]])
         inner = value[value.index(value[-1]) + 1 : -1] if quoted else value
+        if value.endswith("`") and not is_unlikely(inner):
+            continue  # how people mark code in texts
         if said in (Says.PASSWORD, Says.TOKEN, Says.HASH) and is_secret(said, inner):
             yield inner, found["name"]
     for pattern in (_ELEMENT, _PAIR, _OPTION, _SET) if not program else (_ELEMENT, _PAIR):

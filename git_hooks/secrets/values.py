@@ -18,7 +18,7 @@ from git_hooks.secrets.names import Says, words_in
 
 _INSERTED = re.compile(
     rf"{COMPUTED}|[%$#]\{{[^}}]*\}}|\$\([^)]*\)|\{{\{{.*?\}}\}}|\{{%.*?%\}}|<%.*?%>|%\([\w.]+\)s"
-    r"|\$[A-Z_]{3,}[A-Z0-9_]*|\{[a-z_]\w*\}",
+    r"|\$[A-Z_]{3,}[A-Z0-9_]*|\{[a-z_][\w.()\[\]'\":!]*\}",
     re.DOTALL,
 )
 """What is put in when the text is used: of Puppet, hiera, ERB, shells, Jinja and others."""

@@ -57,11 +57,3 @@ def slapd(make_slapd: SlapdMaker) -> Slapd:
 def _library() -> None:
     """Read repositories as services and commands do; hooks that tests start as programs are cold, and do not."""
     use_library()
-
-
-@pytest.fixture(scope="session")
-def compiled_rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a directory for the scanner's compiled rules, which all tests of one machine share: it takes seconds."""
-    place = tmp_path_factory.getbasetemp().parent / "compiled-rules"
-    place.mkdir(mode=0o700, exist_ok=True)
-    return place

@@ -28,9 +28,9 @@ HARMLESS = [case for case in CASES if "finds" not in case]
 
 
 @pytest.fixture(scope="module")
-def engine(compiled_rules: Path) -> Iterator[RuleEngine]:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RuleEngine]:
     worker = Worker()
-    yield RuleEngine(b"key", worker.read, Scanner(compiled_rules))
+    yield RuleEngine(b"key", worker.read, Scanner(tmp_path_factory.mktemp("rules")))
     worker.close()
 
 
@@ -58,7 +58,7 @@ def test_what_is_none_is_not(case: dict[str, Any], engine: RuleEngine) -> None:
     assert ([one.text for one in look.examined.findings], look.examined.unchecked) == ([], ())
 
 
-def test_the_scanner_opens_no_socket(compiled_rules: Path) -> None:
+def test_the_scanner_opens_no_socket(tmp_path: Path) -> None:
     """It runs where the kernel ends a process that asks for one, whatever for."""
     program = f"""
 import ctypes, platform, struct
@@ -73,7 +73,7 @@ class Filter(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("rules", ctypes.c_void_p)]
 one = Filter(4, ctypes.addressof(kept))
 assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(one), 0, 0) == 0
-scanner = Scanner(Path({str(compiled_rules)!r}))
+scanner = Scanner(Path({str(tmp_path)!r}))
 found = list(scanner.scan(bytes.fromhex({filled("a = <<github>> b = <<slack>>")[0].encode().hex()!r})))
 print(len(found), flush=True)
 import socket

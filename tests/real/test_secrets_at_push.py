@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,18 +28,13 @@ def slapd(make_module_slapd: SlapdMaker) -> Slapd:
     return made
 
 
-def made(slapd: Slapd, base: Path, rules: Path, **pushes: object) -> ManagedRepository:
-    """Return a site whose scanner has its rules compiled already."""
-    site = ManagedRepository(base, slapd, **{"secrets": "check", "syntax": "check", **pushes})
-    place = site.bare.path / "puppetmaster/secrets"
-    place.mkdir(mode=0o700)
-    shutil.copytree(rules, place / "rules")
-    return site
+def made(slapd: Slapd, base: Path, **pushes: object) -> ManagedRepository:
+    return ManagedRepository(base, slapd, **{"secrets": "check", "syntax": "check", **pushes})
 
 
 @pytest.fixture(scope="module")
-def site(slapd: Slapd, tmp_path_factory: pytest.TempPathFactory, compiled_rules: Path) -> Iterator[ManagedRepository]:
-    one = made(slapd, tmp_path_factory.mktemp("secrets") / "site", compiled_rules, secrets_excluded=["spec/*"])
+def site(slapd: Slapd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManagedRepository]:
+    one = made(slapd, tmp_path_factory.mktemp("secrets") / "site", secrets_excluded=["spec/*"])
     with one.serving():
         yield one
 
@@ -194,9 +188,9 @@ def test_what_is_kept_is_only_for_its_account(site: ManagedRepository, word: str
     }
 
 
-def test_without_the_key_nothing_is_accepted(slapd: Slapd, tmp_path: Path, compiled_rules: Path, word: str) -> None:
+def test_without_the_key_nothing_is_accepted(slapd: Slapd, tmp_path: Path, word: str) -> None:
     """By a hook that serves itself, too."""
-    one = made(slapd, tmp_path / "site", compiled_rules)
+    one = made(slapd, tmp_path / "site")
     pushed = one.push([{"ref": "project/red", "files": data(word)}], "mia")
     assert pushed.status != 0 and "holds a password" in pushed.output and word not in pushed.output
     (one.bare.path / "puppetmaster/secrets/key").write_text("no key")
@@ -204,9 +198,9 @@ def test_without_the_key_nothing_is_accepted(slapd: Slapd, tmp_path: Path, compi
     assert pushed.status != 0 and "does not hold the key of the fingerprints" in pushed.output
 
 
-def test_what_cannot_be_searched_is_told(slapd: Slapd, tmp_path: Path, compiled_rules: Path, word: str) -> None:
+def test_what_cannot_be_searched_is_told(slapd: Slapd, tmp_path: Path, word: str) -> None:
     """Without Puppet: the other rules go on, and branches that want all checks refuse."""
-    one = made(slapd, tmp_path / "site", compiled_rules, syntax="off", require_checks=["prod*"])
+    one = made(slapd, tmp_path / "site", syntax="off", require_checks=["prod*"])
     document = yaml.safe_load(one.configuration.read_text(encoding="utf-8"))
     document["branches"]["ruby"] = "/bin/false"
     one.configuration.write_text(yaml.safe_dump(document), encoding="utf-8")
