@@ -9,7 +9,10 @@ import pytest
 import yaml
 
 from enc.signing.published import PublishedKeys
+from git_hooks.puppet_code.calls import Reading
 from git_hooks.secrets import private_keys
+from git_hooks.secrets.engine import engine
+from git_hooks.secrets.kept import Allowance, Allowances
 from tests.real.conftest import SlapdMaker
 from tests.support import key_forms
 from tests.support.pushes import ManagedRepository, populate
@@ -118,3 +121,27 @@ def test_a_tag_cannot_carry_it(site: ManagedRepository) -> None:
     text = key_forms.pem(key_forms.key("rsa")).decode()
     done = site.push([{"ref": "refs/tags/v2", "from": "test", "files": {"x": text}}], "olga")
     assert done.status and "the live key of CN=*.example.org" in done.output
+
+
+def test_a_commit_in_the_middle_counts(site: ManagedRepository) -> None:
+    text = key_forms.pem(key_forms.key("rsa")).decode()
+    done = site.push([{"ref": "project/red", "first": {"files": {"k": text}}, "files": {"k": None, "x": "y"}}])
+    assert done.status and not done.moved
+    assert ", k: line 1: the live key of CN=*.example.org" in done.output and "commit " in done.output
+
+
+def test_an_allowance_counts_for_a_modules_own_certificate_and_for_none_of_the_sites(site: ManagedRepository) -> None:
+    own, live = key_forms.new(), key_forms.key("rsa")
+    repository = site.settings.branches.repository
+    rules = engine(repository, lambda *_: Reading())
+    for key in (own, live):
+        for found in rules.examine("spec/k", key_forms.pem(key)):
+            Allowances(repository).add(Allowance(found.fingerprint, "spec/*", "of a test", "olga", 0, 4e9))
+    certificate = key_forms.certificate(own, "of.a.test").decode()
+    done = push(site, spec__k=key_forms.pem(own).decode(), spec__c=certificate)
+    assert done.status == 0, done.output
+    site.reset()
+    done = push(site, elsewhere__k=key_forms.pem(own).decode(), spec__c=certificate)
+    assert done.status and "elsewhere/k: line 1: the live key of CN=of.a.test" in done.output
+    done = push(site, spec__k=key_forms.pem(live).decode())
+    assert done.status and "spec/k: line 1: the live key of CN=*.example.org" in done.output
