@@ -36,6 +36,9 @@ def check(history: History) -> Iterator[Problem]:
             keys, known = private_keys.of(blocks), certificates.of(blocks)
             found = history.site.keys(place, keys, known, partial(_allowed, history, path, content))
             yield from (Problem(where, what) for where, what in found)
+    # Where secrets are looked for, that check tells it.
+    if history.settings.pushes.secrets == "off" and (cut := history.cut()) and (words := history.site.unchecked(cut)):
+        yield Problem("", words)
 
 
 def _allowed(history: History, path: str, content: bytes, key: PrivateKey) -> bool:

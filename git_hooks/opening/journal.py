@@ -6,8 +6,11 @@
     checkpoint.json   how long seen-N were when all that belongs to them was on disk
 
 An object is noted as seen when what was found in it has been written, so a kill at any moment repeats the one that
-each process was at. What a power cut may take is another matter: found.jsonl could be shorter then than seen-N lets
-believe. So now and then a checkpoint is made, and after a power cut (another boot) what was seen later does not count.
+each process was at. One at which a rule could not look (a busy machine, a Puppet that is not installed) is not noted:
+the next audit examines it again.
+
+What a power cut may take is another matter: found.jsonl could be shorter then than seen-N lets believe. So now and then
+a checkpoint is made, and after a power cut (another boot) what was seen later does not count.
 
 A secret is never in here: findings are keyed hashes, keys are told by their public halves.
 
@@ -88,6 +91,7 @@ class Journal:
             if whole < len(content):
                 os.truncate(file, whole)
             seen.update(content[at : at + id_size] for at in range(0, whole, id_size))
+        self._drop_unchecked()
         return seen
 
     def is_of(self, repository: str, rules: str) -> bool:
@@ -113,6 +117,13 @@ class Journal:
         """Return what was found, by the names of the objects."""
         told = (_found(line.record) for line in self._found.read() if line.record is not None)
         return {one.name: one for one in told if one is not None}
+
+    def _drop_unchecked(self) -> None:
+        """Forget what was found in objects that are examined again."""
+        records = [line.record for line in self._found.read() if line.record is not None]
+        kept = [record for record in records if not record.get("unchecked")]
+        if len(kept) < len(records):
+            self._found.rewrite(iter(kept))
 
     def _seen_files(self) -> list[Path]:
         return sorted(self.directory.glob("seen-*"))
@@ -145,6 +156,8 @@ class Writer:
         """Note what was found in an object, then that it was seen; raise `NotWritten`."""
         if not found.is_empty:
             self._found.append(found._asdict())
+        if found.unchecked:
+            return
         octets = bytes.fromhex(found.name)
         try:
             written = os.write(self._seen, octets)

@@ -230,6 +230,18 @@ def test_files_of_the_state_that_are_damaged_lose_no_finding(site: Site) -> None
     assert site.audit(status=4)["open"] == 1
 
 
+def test_what_could_not_be_looked_at_is_looked_at_again(site: Site) -> None:
+    histories.History(site.repository).commit("production", {"a.txt": b"a", "k": pem("rsa").encode()})
+    (one,) = site.audit(status=4)["findings"]
+    file, seen = site.state / "found.jsonl", site.state / "seen-0"
+    (record,) = map(json.loads, file.read_text().splitlines())
+    file.write_text(json.dumps(record | {"unchecked": ["a file that took too long"], "findings": []}) + "\n")
+    seen.write_bytes(seen.read_bytes().replace(bytes.fromhex(one["object"]), b""))
+    found = site.audit(status=4)
+    assert found["unchecked"] == [] and [each["object"] for each in found["findings"]] == [one["object"]]
+    assert site.seen() == 3
+
+
 def test_a_verdict_that_is_not_ours_is_not_believed(site: Site) -> None:
     histories.History(site.repository).commit("production", {"k": pem("rsa").encode()})
     site.audit(status=4)
