@@ -27,6 +27,7 @@ LONG = (
     "test_branch_manager.py",
     "test_access.py",
     "test_pushes.py",
+    "test_promotion.py",
     "test_authority.py",
     "test_first_run.py",
     "test_failover.py",

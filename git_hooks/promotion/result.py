@@ -93,7 +93,10 @@ def pick(git: GitApart, base: ObjectId, source: ObjectId, chosen: Sequence[Objec
     comes = history(git, [source], [base])
     wanted = {*chosen}
     if wanted:
-        comes = tuple(told for told in history(git, [source]) if told.commit in wanted)
+        new = tuple(told for told in comes if told.commit in wanted)
+        # What the branch has already, and may have been undone there; it comes first.
+        old = [one(git, name) for name in chosen if all(told.commit != name for told in new)]
+        comes = (*new, *reversed(old))
     else:
         comes = tuple(told for told in comes if not told.is_merge)
     already = dict(_already(git, comes, base, source))
