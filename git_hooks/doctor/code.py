@@ -12,11 +12,11 @@ from enc.settings import BranchSettings, PushSettings
 from enc.terms.counted import counted
 from enc.terms.errors import ToolkitError
 from enc.terms.program_words import why
-from git_hooks.puppet_code.calls import Kind, ParserMissing, Reading
+from git_hooks.puppet_code.calls import Kind, ParserMissing
 from git_hooks.puppet_code.lint import Choice, Linter, LintMissing, NotLinted
 from git_hooks.puppet_code.worker import Worker
-from git_hooks.secrets.engine import engine
-from git_hooks.secrets.kept import Allowances
+from git_hooks.secrets import scanner
+from git_hooks.secrets.kept import Allowances, known_key
 
 
 def types(program: Path | None, bwrap: Path = sandbox.BWRAP) -> Iterator[Finding]:
@@ -37,22 +37,22 @@ def types(program: Path | None, bwrap: Path = sandbox.BWRAP) -> Iterator[Finding
 
 
 def secrets(branches: BranchSettings, pushes: PushSettings) -> Iterator[Finding]:
-    """Load the rules that find secrets in pushes, and look for allowances that ended."""
+    """Look whether secrets can be found in pushes, and for allowances that ended. Makes neither key nor rules."""
     if pushes.secrets == "off":
         words = "secrets in pushes are not looked for (pushes.secrets), so what is pushed once can be read by all"
         yield note("secrets", words, "if the repository holds no passwords, set it to check")
         return
     try:
-        found = engine(branches.repository, lambda *_: Reading())
+        known_key(branches.repository)
         ended = [one for one in Allowances(branches.repository).all() if one.until <= time.time()]
     except ToolkitError as error:
         yield fault("secrets", f"every push is refused: {error}", "branch-manager allow-secret --list says more")
         return
-    if found.missing:
-        words = f"pushes are searched only for what our own rules know: {found.missing}"
+    try:
+        yield ok("secrets", f"a push that brings a secret is refused ({scanner.installed()})")
+    except scanner.ScannerMissing as error:
+        words = f"pushes are searched only for what our own rules know: {error}"
         yield warning("secrets", words, "install the toolkit with its lock file")
-    else:
-        yield ok("secrets", f"a push that brings a secret is refused ({found.version})")
     if ended:
         number = counted(len(ended), "allowance of a secret has", "allowances of secrets have")
         words = f"{number} ended, so the same is refused again: {', '.join(one.fingerprint for one in ended[:5])}"

@@ -61,16 +61,26 @@ def place(repository: Path) -> Path:
 
 
 def key(repository: Path) -> bytes:
-    """Return the key of the fingerprints; raise `ToolkitError`."""
+    """Return the key of the fingerprints, which is made if it is not there; raise `ToolkitError`."""
     file = place(repository) / "key"
+    found = known_key(repository)
+    if found is None:
+        try:
+            whole_file.make(file, os.urandom(_KEY).hex(), mode=0o600, survives=Strength.POWER_CUT)
+        except OSError as error:
+            raise ToolkitError(reason(error), where=str(file)) from error
+        found = known_key(repository) or b""
+    return found
+
+
+def known_key(repository: Path) -> bytes | None:
+    """Return the key if it was made already, and make nothing; raise `ToolkitError`."""
+    file = repository / _PLACE / "key"
     try:
         found = _read(file)
-        if found is None:
-            whole_file.make(file, os.urandom(_KEY).hex(), mode=0o600, survives=Strength.POWER_CUT)
-            found = _read(file) or b""
     except OSError as error:
         raise ToolkitError(reason(error), where=str(file)) from error
-    if len(found) != _KEY:
+    if found is not None and len(found) != _KEY:
         what = "does not hold the key of the fingerprints of secrets; remove it, and a new one is made"
         raise ToolkitError(what, where=str(file))
     return found

@@ -49,13 +49,10 @@ class Scanner:
 
     def __init__(self, cache: Path) -> None:
         """Load the rules; `cache` is made if it is not there. Raise `ScannerMissing`."""
-        try:
-            from kingfisher_sdk import Rules
-            from kingfisher_sdk import Scanner as Scans
-        except ImportError as error:
-            raise ScannerMissing(
-                f"tokens of services cannot be recognized: {error}; install kingfisher-secret-scanner"
-            ) from error
+        installed()
+        from kingfisher_sdk import Rules
+        from kingfisher_sdk import Scanner as Scans
+
         with suppress(OSError):  # without it, it takes some seconds each time
             cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
@@ -63,7 +60,7 @@ class Scanner:
             self._scans: Native = Scans(rules)
         except Exception as error:
             raise ScannerMissing(f"tokens of services cannot be recognized: {type(error).__name__}: {error}") from error
-        self.version = f"kingfisher {_version()}, {counted(len(rules), 'rule')}"
+        self.version = f"{installed()}, {counted(len(rules), 'rule')}"
 
     def scan(self, content: bytes) -> Iterator[Token]:
         """Yield what is found; raise TimeoutError."""
@@ -72,7 +69,15 @@ class Scanner:
                 yield Token(found.location["line"], found.rule_id, found.secret)
 
 
-def _version() -> str:
+def installed() -> str:
+    """Return which engine is installed, without loading its rules; raise `ScannerMissing`."""
     from importlib.metadata import version
 
-    return version("kingfisher-secret-scanner")
+    try:
+        from kingfisher_sdk import Rules, Scanner  # noqa: F401 - whether it can be loaded
+
+        return f"kingfisher {version('kingfisher-secret-scanner')}"
+    except ImportError as error:
+        raise ScannerMissing(
+            f"tokens of services cannot be recognized: {error}; install kingfisher-secret-scanner"
+        ) from error
