@@ -33,6 +33,8 @@ _CODE = 1 << 20
 """Octets of a file up to which Puppet's parser is asked; larger ones are looked at as text."""
 _LONGEST = 5.0
 """Seconds of the processor for our own rules and one file; those that people write take milliseconds."""
+_BEGINNING = 8000
+"""Octets without a zero by which git, too, knows a text."""
 _MOST = 200
 """Findings that are told of one file."""
 _KINDS = {
@@ -159,7 +161,7 @@ class RuleEngine:
                 continue
             line = content.count(b"\n", 0, block.start) + 1
             yield _Found(line, block.kind, block.secret, "", content.count(b"\n", block.start, block.end))
-        if b"\0" not in content[:8000]:
+        if b"\0" not in content[:_BEGINNING]:
             try:
                 for one in self._texts(path, content, name, unchecked, until):
                     if not example or looks_random(one.secret.decode("utf-8", "replace")):
