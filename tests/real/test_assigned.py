@@ -156,7 +156,7 @@ def test_what_cannot_be_told_is_not_checked(missing: str, required: bool, tmp_pa
     said, noted = site.look(old, new)
     (words,) = said if required else noted
     assert "whether nodes are assigned classes or parameters that go: " in words
-    assert ("takes only what was checked (pushes.require_checks)" in words) == required
+    assert ("takes nothing that was not checked (pushes.require_checks)" in words) == required
     assert list(noted.values()) == ([] if required else [0])
 
 

@@ -120,11 +120,11 @@ def test_a_bad_tree_is_refused_past_review_and_when_it_is_pushed_for_review(gerr
     assert status == 1 and "class a is not found any more" in said and "1 node: web1.example.org" in said
     status, said = gerrit.push(RED, lacking, "anna")
     assert status == 1 and "class a is not found any more" in said
-    gerrit.site.configure(lint="advice")
+    gerrit.site.configure(assigned="off", lint="advice")
     bad = gerrit.commit({"a.pp": '$x = "y"\n'}, old)
     status, said = gerrit.call("commit-received", *words, *revs, bad, "--cmdref", "refs/for/project/red")
     assert status == 0 and 'puppet-lint: a.pp: line 1: double quoted string' in said, said
-    gerrit.site.configure(lint="off", lint_rule=["project/*"])
+    gerrit.site.configure(assigned="off", lint="off", lint_rule=["project/*"])
     status, said = gerrit.call("commit-received", *words, *revs, bad, "--cmdref", "refs/for/project/red")
     assert status == 1 and "puppet-lint is a rule here" in said, said
 
