@@ -108,7 +108,7 @@ class Forge:
         if path == "/puppet-admin-api/v1/environment-cache" and method == "DELETE":
             self.flushed.append(query)
             return 204, "text/plain", b""
-        if path == "/puppet/v4/catalog" and method == "POST":  # it compiles for whoever may ask, but has no environments
+        if path == "/puppet/v4/catalog" and method == "POST":  # whoever may ask; it has no environments
             return 404, "application/json", b'{"message": "Could not find environment", "issue_kind": "RUNTIME_ERROR"}'
         if path == "/puppet-ca/v1/certificate_statuses/all":
             return 200, "application/json", b"[]"
