@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from time import thread_time
 from typing import NamedTuple
 
 from git_hooks.puppet_code.calls import Kind, ParserMissing, Read, Reading, Text
@@ -24,7 +23,18 @@ from git_hooks.secrets.findings import SHOWN, Examined, Finding
 from git_hooks.secrets.kept import key, place
 from git_hooks.secrets.names import Says, says, words_in
 from git_hooks.secrets.scanner import Scanner, ScannerMissing
-from git_hooks.secrets.settings_lines import Setting, TooLong, computed, kind_of, may_name, settings, tags
+from git_hooks.secrets.settings_lines import (
+    Bound,
+    Hints,
+    Setting,
+    TooLong,
+    computed,
+    hints,
+    kind_of,
+    may_name,
+    settings,
+    tags,
+)
 from git_hooks.secrets.values import is_secret, looks_random
 
 VERSION = 1
@@ -155,7 +165,6 @@ class RuleEngine:
     def _all(self, path: str, content: bytes, name: str, unchecked: list[str]) -> Iterator[_Found]:
         """Yield what each rule finds, the most telling first; the same secret may come again."""
         example = _is_example(path)
-        until = thread_time() + _LONGEST
         for block in blocks(content):
             if example and block.kind.startswith("a hash"):
                 continue
@@ -163,7 +172,7 @@ class RuleEngine:
             yield _Found(line, block.kind, block.secret, "", content.count(b"\n", block.start, block.end))
         if b"\0" not in content[:_BEGINNING]:
             try:
-                for one in self._texts(path, content, name, unchecked, until):
+                for one in self._texts(path, content, name, unchecked):
                     if not example or looks_random(one.secret.decode("utf-8", "replace")):
                         yield one
             except TooLong:
@@ -177,31 +186,32 @@ class RuleEngine:
         except TimeoutError:
             unchecked.append("a file that takes the scanner too long")
 
-    def _texts(
-        self, path: str, content: bytes, name: str, unchecked: list[str], until: float
-    ) -> Iterator[_Found]:
+    def _texts(self, path: str, content: bytes, name: str, unchecked: list[str]) -> Iterator[_Found]:
+        bound = Bound(_LONGEST)
         ends = path.rpartition("/")[2].lower().split(".")[1:]
         template = bool(ends) and ends[-1] in _TEMPLATES
         kind = _KINDS.get(ends[-1]) if ends else None
         if kind is Kind.TEXTS_OF_MANIFEST and "plans" in path.split("/"):
             kind = Kind.TEXTS_OF_PLAN
+        has = hints(content)
         if kind is not None and len(content) <= _CODE:
-            reading = self._parsed(name, kind, content) if may_name(content) else Reading()
+            reading = self._parsed(name, kind, content) if may_name(content, has) else Reading()
+            # Code may write in another way what its texts say (`\\u`), so these are asked, all of them at once.
+            among = hints(_bytes("\n".join(text.text for text in reading.texts)))
             for text in reading.texts:
-                if thread_time() > until:
-                    raise TooLong
-                yield from _of_text(text, until)
+                bound.spend(len(text.text))
+                yield from _of_text(text, bound, among)
             if reading.fault and not reading.syntax:
                 unchecked.append(reading.fault)
             if not reading.fault and kind is not Kind.TEXTS_OF_EPP:
                 # What stands outside of texts, as in comments, is looked at for what is a secret by its own form.
-                yield from _found(settings(content, program=True, named=False, until=until))
+                yield from _found(settings(content, program=True, named=False, bound=bound, among=has))
                 return
         if template:
-            yield from _found(settings(tags(content), program=True, until=until))
+            yield from _found(settings(tags(content), program=True, bound=bound, among=has))
             content, ends = computed(content), ends[:-1]
         program = bool(ends) and ends[-1] in _PROGRAMS and ends[-1] not in ("yaml", "yml", "eyaml", *_DOCS)
-        yield from _found(settings(content, program=program, until=until))
+        yield from _found(settings(content, program=program, bound=bound, among=None if template else has))
 
     def _parsed(self, name: str, kind: Kind, content: bytes) -> Reading:
         try:
@@ -224,7 +234,7 @@ def _is_example(path: str) -> bool:
     return False
 
 
-def _of_text(text: Text, until: float) -> Iterator[_Found]:
+def _of_text(text: Text, bound: Bound, among: Hints) -> Iterator[_Found]:
     said = says(text.names)
     if "PRIVATE KEY-----" in text.text or text.text.startswith("LS0tL"):
         return  # told as what it is
@@ -232,7 +242,7 @@ def _of_text(text: Text, until: float) -> Iterator[_Found]:
         kind = "a value in Sensitive" if said is Says.SENSITIVE else kind_of(said)
         yield _Found(text.line, kind, _bytes(text.text.strip()), text.names[-1])
     elif "=" in text.text or ":" in text.text or " " in text.text:
-        inside = settings(_bytes(text.text), program=False, until=until)
+        inside = settings(_bytes(text.text), program=False, bound=bound, among=among)
         yield from _found(one._replace(line=text.line + (one.line - 1 if text.spread else 0)) for one in inside)
 
 

@@ -13,7 +13,6 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator
-from math import inf
 from time import thread_time
 from typing import NamedTuple
 
@@ -70,22 +69,40 @@ _NAMING = re.compile(
 """What says in Puppet code or data that something beside it, called `value`, is that of a name."""
 _IS = re.compile(r"\b(?:password|passwd|passphrase|token)\s+is\s+['\"]?(?P<value>[^\s'\"]+)", re.IGNORECASE)
 _COMMANDS = (
-    re.compile(r"\bmysql(?:dump|admin|check|import|show)?\b[^|;&\n]*?\s-p(?P<value>[^\s\"'|;&]+|\"[^\"]*\"|'[^']*')"),
-    re.compile(r"\bcurl\b[^|;&\n]*?\s(?:-u|--user)[ =]?[\"']?[^\s:\"']+:(?P<value>[^\s\"'@]+)"),
-    re.compile(r"\bwget\b[^|;&\n]*?--(?:http-|ftp-)?password[ =](?P<value>\S+)"),
-    re.compile(r"\bsshpass\s+-p\s*(?P<value>\"[^\"]*\"|'[^']*'|\S+)"),
-    re.compile(r"\becho\s+(?:-[ne]+\s+)?[\"']?[\w.-]+:(?P<value>[^\s\"'|]+)[\"']?\s*\|\s*(?:sudo\s+)?chpasswd"),
-    re.compile(r"\buser(?:add|mod)\b[^|;&\n]*?\s(?:-p|--password)[ =]?[\"']?(?P<value>[^\s\"']+)"),
-    re.compile(r"\bredis-cli\b[^|;&\n]*?\s-a\s*[\"']?(?P<value>[^\s\"']+)"),
-    re.compile(r"\bldap(?:search|modify|add|delete|passwd|whoami)\b[^|;&\n]*?\s-w\s*[\"']?(?P<value>[^\s\"']+)"),
-    re.compile(r"\bipmitool\b[^|;&\n]*?\s-P\s*[\"']?(?P<value>[^\s\"']+)"),
-    re.compile(r"\b(?:PSK|XAUTH|EAP)\s+\"(?P<value>[^\"]+)\""),
-    re.compile(r"-pass(?:in|out|word)?\s+[\"']?pass:(?P<value>[^\s\"']+)"),
-    re.compile(r"\bhtpasswd\s+-\w*b\w*\s+\S+\s+\S+\s+(?P<value>\"[^\"]*\"|'[^']*'|\S+)"),
-    re.compile(r"\bIDENTIFIED\s+(?:WITH\s+\S+\s+)?BY\s+(?:PASSWORD\s+)?\\?['\"](?P<value>[^'\"\\]+)", re.IGNORECASE),
-    re.compile(r"\b(?:ROLE|USER)\b[^;\n]*\bPASSWORD\s+\\?'(?P<value>[^'\"\\]+)", re.IGNORECASE),
-    re.compile(r"\bmachine\s+\S+.*?\bpassword\s+(?P<value>\S+)"),
+    (
+        "mysql",
+        re.compile(
+            r"\bmysql(?:dump|admin|check|import|show)?\b[^|;&\n]*?\s-p(?P<value>[^\s\"'|;&]+|\"[^\"]*\"|'[^']*')"
+        ),
+    ),
+    ("curl", re.compile(r"\bcurl\b[^|;&\n]*?\s(?:-u|--user)[ =]?[\"']?[^\s:\"']+:(?P<value>[^\s\"'@]+)")),
+    ("wget", re.compile(r"\bwget\b[^|;&\n]*?--(?:http-|ftp-)?password[ =](?P<value>\S+)")),
+    ("sshpass", re.compile(r"\bsshpass\s+-p\s*(?P<value>\"[^\"]*\"|'[^']*'|\S+)")),
+    (
+        "chpasswd",
+        re.compile(r"\becho\s+(?:-[ne]+\s+)?[\"']?[\w.-]+:(?P<value>[^\s\"'|]+)[\"']?\s*\|\s*(?:sudo\s+)?chpasswd"),
+    ),
+    ("user", re.compile(r"\buser(?:add|mod)\b[^|;&\n]*?\s(?:-p|--password)[ =]?[\"']?(?P<value>[^\s\"']+)")),
+    ("redis-cli", re.compile(r"\bredis-cli\b[^|;&\n]*?\s-a\s*[\"']?(?P<value>[^\s\"']+)")),
+    (
+        "ldap",
+        re.compile(r"\bldap(?:search|modify|add|delete|passwd|whoami)\b[^|;&\n]*?\s-w\s*[\"']?(?P<value>[^\s\"']+)"),
+    ),
+    ("ipmitool", re.compile(r"\bipmitool\b[^|;&\n]*?\s-P\s*[\"']?(?P<value>[^\s\"']+)")),
+    ('"', re.compile(r"\b(?:PSK|XAUTH|EAP)\s+\"(?P<value>[^\"]+)\"")),
+    ("pass:", re.compile(r"-pass(?:in|out|word)?\s+[\"']?pass:(?P<value>[^\s\"']+)")),
+    ("htpasswd", re.compile(r"\bhtpasswd\s+-\w*b\w*\s+\S+\s+\S+\s+(?P<value>\"[^\"]*\"|'[^']*'|\S+)")),
+    (
+        "identified",
+        re.compile(
+            r"\bIDENTIFIED\s+(?:WITH\s+\S+\s+)?BY\s+(?:PASSWORD\s+)?\\?['\"](?P<value>[^'\"\\]+)",
+            re.IGNORECASE,
+        ),
+    ),
+    ("password", re.compile(r"\b(?:ROLE|USER)\b[^;\n]*\bPASSWORD\s+\\?'(?P<value>[^'\"\\]+)", re.IGNORECASE)),
+    ("machine", re.compile(r"\bmachine\s+\S+.*?\bpassword\s+(?P<value>\S+)")),
 )
+"""Words of command lines and of databases, each with what is in every such line, in small letters."""
 _URL = re.compile(
     r"\b[a-z][a-z0-9+.-]{1,30}://(?P<user>[^\s:/@'\"<>]*):(?P<value>[^\s@'\"<>/]+)@(?=[\w\[$%{<])", re.IGNORECASE
 )
@@ -107,15 +124,47 @@ class TooLong(Exception):
     """A text takes too long: nobody has written it."""
 
 
-def settings(content: bytes, *, program: bool, named: bool = True, until: float = inf) -> Iterator[Setting]:
+class Bound:
+    """How long a file may be looked at. The clock is asked now and then: that takes as long as to look at a line."""
+
+    _BETWEEN = 4000
+    """Characters that are looked at before the clock is asked again; the worst of them take some milliseconds."""
+
+    def __init__(self, seconds: float) -> None:
+        """`seconds` of this thread's time of the processor, from now on."""
+        self._until = thread_time() + seconds
+        self._left = self._BETWEEN
+
+    def spend(self, characters: int) -> None:
+        """Note that so many are looked at; raise `TooLong`."""
+        self._left -= characters + 1
+        if self._left < 0:
+            self._left = self._BETWEEN
+            if thread_time() > self._until:
+                raise TooLong
+
+
+Hints = tuple[tuple[bytes, Callable[[bytes], object] | None], ...]
+"""What is in every line that may be told, in small letters, and what else is then in that line."""
+
+
+def hints(content: bytes) -> Hints:
+    """Return those that a text has: no others need be looked for in its parts."""
+    small = content.lower()
+    return tuple(hint for hint in _HINTS if hint[0] in small)
+
+
+def settings(
+    content: bytes, *, program: bool, named: bool = True, bound: Bound | None = None, among: Hints | None = None
+) -> Iterator[Setting]:
     """Yield the secrets in a text.
 
     `program`: it is one, so that a value without quotes is no text. Not `named`: only what is a secret wherever it
-    stands, as a password in an address is. Raise `TooLong` after `until`, of this thread's time of the processor.
+    stands, as a password in an address is. `among`: the hints of what it is a part of. Raise `TooLong`.
     """
-    for line, one in _lines(content):
-        if thread_time() > until:
-            raise TooLong
+    for line, one in _lines(content, among):
+        if bound is not None:
+            bound.spend(len(one))
         for kind, secret, where in _anywhere(one):
             yield Setting(line, kind, secret, where)
         comment = _COMMENT.match(one) is not None
@@ -130,16 +179,16 @@ def kind_of(said: Says) -> str:
     return {Says.PASSWORD: "a password", Says.HASH: "a hash of a password"}.get(said, "a secret")
 
 
-def may_name(content: bytes) -> bool:
+def may_name(content: bytes, among: Hints | None = None) -> bool:
     """Tell whether some line of Puppet code or data gives a value, that may be a secret, to a name that says one."""
-    return any(_gives(line) for _, line in _lines(content) if not line.lstrip().startswith("#"))
+    return any(_gives(line) for _, line in _lines(content, among) if not line.lstrip().startswith("#"))
 
 
-def _lines(content: bytes) -> Iterator[tuple[int, str]]:
+def _lines(content: bytes, among: Hints | None) -> Iterator[tuple[int, str]]:
     """Yield the lines that can have a secret in them, with their numbers."""
     small = content.lower()
     starts: dict[int, int] = {}
-    for word, besides in _HINTS:
+    for word, besides in _HINTS if among is None else among:
         at = small.find(word)
         while at >= 0:
             start = small.rfind(b"\n", 0, at) + 1
@@ -215,11 +264,17 @@ def _named(line: str, program: bool) -> Iterator[tuple[str, str]]:
         said, inner = says([spaced["name"]]), spaced["value"].strip("'\"")
         if said in (Says.PASSWORD, Says.TOKEN) and is_secret(said, inner):
             yield inner, spaced["name"]
-    for pattern in _COMMANDS:
-        for found in pattern.finditer(line):
-            value = found["value"]
-            if not value.startswith(("$", '"$', "`")) and is_secret(Says.PASSWORD, value.strip("'\"")):
-                yield value.strip("'\""), ""
+    for found in _commands(line):
+        value = found["value"]
+        if not value.startswith(("$", '"$', "`")) and is_secret(Says.PASSWORD, value.strip("'\"")):
+            yield value.strip("'\""), ""
+
+
+def _commands(line: str) -> Iterator[re.Match[str]]:
+    small = line.lower()
+    for word, pattern in _COMMANDS:
+        if word in small:
+            yield from pattern.finditer(line)
 
 
 _HARMLESS_START = re.compile(
@@ -240,14 +295,23 @@ _LOOKUP = re.compile(
 """A look-up that may have a value of its own for where there is none."""
 
 
-_ENDS = re.compile(r"(?P<name>[A-Za-z_][\w:.-]{0,150})['\"]?\s*$")
+_ENDS = re.compile(r"[A-Za-z_][\w:.-]{0,150}$")
 """A name whose value may stand in the next line."""
 
 
+def _last(line: str) -> str:
+    """Return the name that ends a line; only the end is looked at, because a line has many words."""
+    line = line.rstrip()
+    found = _ENDS.search((line[:-1] if line.endswith(("'", '"')) else line)[-151:])
+    return found[0] if found is not None else ""
+
+
 def _gives(line: str) -> bool:
-    if _CALLS.search(line) or any(pattern.search(line) for pattern in _COMMANDS):
+    if _CALLS.search(line) or any(True for _ in _commands(line)):
         return True
-    for pattern in (_OPTION, _LOOKUP, _NAMING, _ENDS, _SET):
+    if says([_last(line)]) not in (Says.NOTHING, Says.ELSE):
+        return True
+    for pattern in (_OPTION, _LOOKUP, _NAMING, _SET):
         if any(says([found["name"]]) not in (Says.NOTHING, Says.ELSE) for found in pattern.finditer(line)):
             return True
     return any(

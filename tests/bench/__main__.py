@@ -1,7 +1,7 @@
 """Run the benchmarks and print a table for each; exit status 1 if a target is missed.
 
-`answers`, `branches`, `catalogs`, `pushes`, `history` or `siege` with its options runs one of them; without a word, all
-run.
+`answers`, `branches`, `catalogs`, `checks`, `pushes`, `history` or `siege` with its options runs one of them; without a
+word, all run.
 
 Everything that is compared with each other is measured in the same run, turn
 by turn, because machines differ by more than our targets do: look at ratios.
@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import branches, catalogs, history, large_directory, pushes, siege
+from tests.bench import branches, catalogs, checks, history, large_directory, pushes, siege
 from tests.bench.site import ENC, HERE, Site, median, percentile, spawn_time, wait_until
 
 
@@ -172,6 +172,8 @@ def main(words: list[str]) -> int:
         return branches.main(words[1:])
     if words[:1] == ["catalogs"]:
         return catalogs.main(words[1:])
+    if words[:1] == ["checks"]:
+        return checks.main(words[1:])
     if words[:1] == ["pushes"]:
         return pushes.main(words[1:])
     if words[:1] == ["history"]:
@@ -180,8 +182,8 @@ def main(words: list[str]) -> int:
         return siege.main(words[1:])
     if words[:1] == ["answers"]:
         return answers(words[1:])
-    ended = branches.main([]) | catalogs.main([]) | pushes.main([]) | history.main([]) | siege.main([])
-    return answers(words) | ended
+    ended = branches.main([]) | catalogs.main([]) | checks.main([]) | pushes.main([])
+    return history.main([]) | siege.main([]) | answers(words) | ended
 
 
 if __name__ == "__main__":

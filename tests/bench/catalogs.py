@@ -78,7 +78,7 @@ def ours(before: Path, after: Path, files: dict[str, Any]) -> tuple[float, tuple
 def theirs(program: str, before: Path, after: Path) -> tuple[float, set[tuple[str, str, str]]]:
     """Return seconds, and the differences as sign, resource and parameter."""
     began = time.perf_counter()
-    words = ["-n", "web1.example.org", "--from-catalog", before, "--to-catalog", after, "--output-format=json"]
+    words = ["-n", "web1.example.org", f"--from-catalog={before}", f"--to-catalog={after}", "--output-format=json"]
     done = subprocess.run([program, *words, "-q"], capture_output=True, text=True, check=False)
     took = time.perf_counter() - began
     if done.returncode not in (0, 2) or (done.stdout and not done.stdout.startswith("{")):  # 2: they differ

@@ -21,8 +21,11 @@ def some(alphabet: str, length: int) -> str:
 
 
 def password() -> str:
-    """Return a password that nobody would take for a word."""
-    return f"{some(string.ascii_uppercase, 1)}{some(_PLAIN, 9)}{some(string.digits, 2)}"
+    """Return a password that nobody would take for a word: letters of both sizes with a digit between them."""
+    chance = secrets.SystemRandom()
+    letters, digits = chance.sample(string.ascii_letters, 7), chance.sample(string.digits, 3)
+    mixed = some(string.ascii_uppercase, 1) + digits[0] + some(string.ascii_lowercase, 1)
+    return "".join((mixed, *letters, *digits[1:]))
 
 
 def pem(kind: str) -> str:
