@@ -33,6 +33,7 @@ _CODE = 1 << 20
 """Octets of a file up to which Puppet's parser is asked; larger ones are looked at as text."""
 _LONGEST = 5.0
 """Seconds of the processor for our own rules and one file; those that people write take milliseconds."""
+_TOO_LONG = f"a file in which secrets are looked for more than {_LONGEST:.0f} s"
 _BEGINNING = 8000
 """Octets without a zero by which git, too, knows a text."""
 _MOST = 200
@@ -156,10 +157,17 @@ class RuleEngine:
         """Yield what each rule finds, the most telling first; the same secret may come again."""
         example = _is_example(path)
         until = thread_time() + _LONGEST
+        line, counted = 1, 0
         for block in blocks(content):
+            if thread_time() > until:
+                unchecked.append(_TOO_LONG)
+                break
             if example and block.kind.startswith("a hash"):
                 continue
-            line = content.count(b"\n", 0, block.start) + 1
+            if block.start < counted:
+                line, counted = 1, 0
+            line += content.count(b"\n", counted, block.start)
+            counted = block.start
             yield _Found(line, block.kind, block.secret, "", content.count(b"\n", block.start, block.end))
         if b"\0" not in content[:_BEGINNING]:
             try:
@@ -167,7 +175,7 @@ class RuleEngine:
                     if not example or looks_random(one.secret.decode("utf-8", "replace")):
                         yield one
             except TooLong:
-                unchecked.append(f"a file in which secrets are looked for more than {_LONGEST:.0f} s")
+                unchecked.append(_TOO_LONG)
         if self._scanner is None:
             unchecked.append(self.missing)
             return

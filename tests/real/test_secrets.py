@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import base64
 import json
+import multiprocessing
+import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
@@ -63,6 +67,7 @@ def test_the_scanner_opens_no_socket(tmp_path: Path) -> None:
     program = f"""
 import ctypes, platform, struct
 from pathlib import Path
+from time import process_time
 from git_hooks.secrets.scanner import Scanner
 libc = ctypes.CDLL(None, use_errno=True)
 number = {{"x86_64": 41, "aarch64": 198}}[platform.machine()]
@@ -122,3 +127,29 @@ def test_the_same_secret_has_one_fingerprint_wherever_it_stands(engine: RuleEngi
     (one,) = {one.fingerprint for path, text in texts.items() for one in engine.examine(path, text.encode())}
     other = RuleEngine(b"other", lambda *_: Reading(), None)
     assert one == engine.fingerprint(password.encode()) != other.fingerprint(password.encode())
+
+
+BOMBS = {
+    "a.conf.erb": b"<%" * (2 << 20),
+    "b.conf.epp": b"<%= $password " * (200 << 10),
+    "c.key": (b"-----BEGIN RSA PRIVATE KEY-----\n" + b"a-" * 9000 + b"-----END RSA PRIVATE KEY-----\n") * 200,
+    "d.conf": b"\n" * (4 << 20) + (b"$6$saltsalt$" + b"A" * 86 + b"\n") * 20_000,
+    "e.conf": (b"password = 'x" + b"\\" * 3000 + b"\n") * 1000,
+}
+"""What takes a careless pattern hours, in files that a push may bring."""
+
+
+@pytest.mark.parametrize("path", BOMBS)
+def test_no_file_keeps_the_search_busy(path: str) -> None:
+    """In processor time of a process of its own, which is ended by the kernel if it never comes back."""
+    process = multiprocessing.get_context("fork").Process(target=_searched, args=(path,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+def _searched(path: str) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
+    began = process_time()
+    RuleEngine(b"key", lambda *_: Reading(), None, "no scanner").closely(path, BOMBS[path])
+    os._exit(0 if process_time() - began < 15 else 1)
