@@ -134,6 +134,7 @@ BOMBS = {
     "b.conf.epp": b"<%= $password " * (200 << 10),
     "c.key": (b"-----BEGIN RSA PRIVATE KEY-----\n" + b"a-" * 9000 + b"-----END RSA PRIVATE KEY-----\n") * 200,
     "d.conf": b"\n" * (4 << 20) + (b"$6$saltsalt$" + b"A" * 86 + b"\n") * 20_000,
+    "values.conf": b"password = abcdefghijklmnopqrstuvwxyzabcdefghijklmnopq1-Z\napi_token = " + b"ab-cd-" * 40 + b"1!\n",
     "e.conf": (b"password = 'x" + b"\\" * 3000 + b"\n") * 1000,
 }
 """What takes a careless pattern hours, in files that a push may bring."""
