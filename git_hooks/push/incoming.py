@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
 _MADE = re.compile(
     rb"^(?:(?:tree|parent|object|type) [^\n]*"
-    rb"|gpgsig(?:-sha256)? -----BEGIN (?:SSH|PGP) SIGNATURE-----(?:\n [A-Za-z0-9+/=]*)*\n -----END (?:SSH|PGP) SIGNATURE-----)"
+    rb"|gpgsig(?:-sha256)? -----BEGIN (?:SSH|PGP) SIGNATURE-----(?:\n [A-Za-z0-9+/=]*)*"
+    rb"\n -----END (?:SSH|PGP) SIGNATURE-----)"
     rb"(?:\n|\Z)",
     re.MULTILINE,
 )

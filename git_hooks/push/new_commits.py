@@ -107,7 +107,7 @@ class NewCommits:
             yield from self._differing(name[:_SHORT], self._tree(name), bases, seen)
 
     def messages(self) -> Iterator[tuple[str, bytes]]:
-        """Yield what is said of each commit, and in an annotated tag: everything but names of objects and signatures."""
+        """Yield what is said of each commit and annotated tag: all but names of objects and signatures."""
         for name in dict.fromkeys((self._new, *self._commits)):
             if name in self._commits or name != self._tip:
                 with suppress(NotFound):

@@ -94,7 +94,7 @@ def test_what_a_commit_says_is_searched(site: ManagedRepository) -> None:
     assert token not in pushed.output
 
 
-@pytest.mark.parametrize("line", ["author <<github>> <a@b> 1700000000 +0000", "note it is <<github>>", "mergetag <<k>>"])
+@pytest.mark.parametrize("line", ["author <<github>> <a@b> 1700000000 +0000", "note is <<github>>", "mergetag <<k>>"])
 def test_what_a_commits_header_says_is_searched(site: ManagedRepository, line: str) -> None:
     """Names of people, headers that git does not know, and the tag that a merge has in its header."""
     tree, parent = git(site.bare.path, "rev-parse", "test^{tree}"), site.refs()["refs/heads/test"]
