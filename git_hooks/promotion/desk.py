@@ -44,6 +44,8 @@ from git_hooks.store.steps import DiskStep, nothing
 
 _SUBJECT = 200
 """Characters of what a promotion is called."""
+_PROPOSALS = 50
+"""Promotions of one person that are not over: every look at a queue reads the files of all."""
 
 
 class Wish(NamedTuple):
@@ -109,6 +111,7 @@ class Desk:
                 if same and one.state in ("proposed", "queued"):
                     return self._looked(one, rung)
             looked = self._looked(wished, rung)
+            self._not_too_many(wish.who)
             final = [one for one in looked.verdicts if one.why and rules.named(one.rule).end == "refuse"]
             if final:
                 return looked
@@ -385,6 +388,14 @@ class Desk:
         rung = named(promotion.rung, self._settings)
         if not roles & {*rung.says.propose, *rung.says.approvers}:
             raise NotAllowed(f"{who} may not promote to {rung.name}; {' or '.join(rung.says.propose)} may")
+
+    def _not_too_many(self, who: str) -> None:
+        """Raise `Conflict` if somebody has proposed so much that is not over that lists and looks get slow."""
+        mine = [one for one in self.kept.all() if one.open and folded(one.who) == folded(who)]
+        if len(mine) >= _PROPOSALS:
+            raise Conflict(
+                f"{who} has {len(mine)} proposals that are not over; withdraw some: branch-manager promotion list"
+            )
 
     def _may_report(self, who: str, id: str) -> None:
         people = self._people()

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -479,6 +480,20 @@ def test_what_cannot_be_looked_at_any_more_leaves_the_queue_to_others(
         said = list(desk.go_on("test"))
         assert any("P1 left the queue: it cannot be looked at" in one.text for one in said), said
         assert (desk.kept.get("P1").state, desk.kept.get("P2").state) == ("proposed", "done")
+
+
+def test_one_person_cannot_fill_the_list(ladder: Ladder) -> None:
+    commit = ladder.write("project/red", {"manifests/site.pp": "# red\n"})
+    with ladder.desk() as desk:
+        first = desk.propose(wish()).promotion
+        for _ in range(49):
+            desk.kept.new(replace(first, commits=(ObjectId(commit),), way="pick"))
+        other = ladder.write("project/red", {"data/common.yaml": "a: 2\n"})
+        with pytest.raises(Conflict, match="alice has 50 proposals that are not over; withdraw some"):
+            desk.propose(wish(commits=(ObjectId(other),)))
+        assert desk.propose(wish(who="olga", commits=(ObjectId(other),))).promotion.id == "P51"
+        desk.withdraw("P2", "alice", "not wanted")
+        assert desk.propose(wish(pick=True)).promotion.id == "P52"
 
 
 def test_only_whom_operators_trust_reports_checks(ladder: Ladder) -> None:
