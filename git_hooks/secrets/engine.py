@@ -8,7 +8,6 @@ has to keep them out of words about the file asks `Look.masked`.
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import hmac
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ from typing import NamedTuple
 
 from git_hooks.puppet_code.calls import Kind, ParserMissing, Read, Reading, Text
 from git_hooks.secrets.blocks import blocks
+from git_hooks.secrets.encodings import as_utf8
 from git_hooks.secrets.findings import SHOWN, Examined, Finding
 from git_hooks.secrets.kept import key, place
 from git_hooks.secrets.names import Says, says, words_in
@@ -138,7 +138,7 @@ class RuleEngine:
 
     def closely(self, path: str, content: bytes, name: str = "") -> Look:
         """Return what is in a file, and what of it is secret."""
-        content, unchecked = _as_utf8(content), list[str]()
+        content, unchecked = as_utf8(content), list[str]()
         found = list[_Found]()
         for one in self._all(path, content, name, unchecked):
             if not any(_same(one, other) for other in found):
@@ -266,10 +266,3 @@ def _shown(where: str, secrets: Iterable[str]) -> str:
     if not plain.isalnum() or not where.isascii() or len(where) > 80:
         return ""
     return "" if any(secret in where for secret in secrets) else where
-
-
-def _as_utf8(content: bytes) -> bytes:
-    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
-        if content.startswith(mark):
-            return content[2:].decode(encoding, "replace").encode("utf-8", "replace")
-    return content

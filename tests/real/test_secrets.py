@@ -23,6 +23,7 @@ import yaml
 
 from git_hooks.puppet_code.calls import Reading
 from git_hooks.puppet_code.worker import Worker
+from git_hooks.secrets import armour
 from git_hooks.secrets.engine import RuleEngine
 from git_hooks.secrets.scanner import Scanner
 from tests.support.invented_secrets import filled, pem
@@ -127,6 +128,15 @@ def test_the_same_secret_has_one_fingerprint_wherever_it_stands(engine: RuleEngi
     (one,) = {one.fingerprint for path, text in texts.items() for one in engine.examine(path, text.encode())}
     other = RuleEngine(b"other", lambda *_: Reading(), None)
     assert one == engine.fingerprint(password.encode()) != other.fingerprint(password.encode())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_wide_letters_hide_nothing(encoding: str, engine: RuleEngine) -> None:
+    """Also without a mark that says how they are written."""
+    text = f"# of the site\ndb_password = Xk29sjdkQ1zz\n{pem('RSA PRIVATE KEY')}\n"
+    found = engine.closely("a.conf", text.encode(encoding)).examined.findings
+    assert [one.kind for one in found] == ["a password", "a private key (RSA)"]
+    assert len(list(armour.blocks(text.encode(encoding)))) == 1
 
 
 BOMBS = {
