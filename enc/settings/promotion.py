@@ -113,6 +113,9 @@ class PromotionSettings(Section):
     emergency: tuple[str, ...] = ("operator",)
     """Roles that may approve a promotion with `--emergency`, which passes the queue, the soak and the rung below. It
     always takes a reason and the approval of a second person."""
+    reporters: tuple[str, ...] = ()
+    """Uids of people and services in LDAP who may report what a check found (`branch-manager promotion check`), beside
+    operators."""
     metrics_file: Path | None = None
     """Prometheus text file about promotions, for the node exporter's textfile collector."""
     review: ReviewSettings = field(default_factory=ReviewSettings)

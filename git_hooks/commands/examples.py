@@ -22,7 +22,7 @@ EXAMPLES: dict[str, str] = {
     "list": "list --not-live",
     "make-branches": "make-branches --dry-run",
     "promote": "promote project/demo --to test --reason 'T123: faster demo'",
-    "promotion approve": "promotion approve P12 --effect 1a2b3c4d5e6f7081",
+    "promotion approve": "promotion approve P12 --effect 1a2b3c4d5e6f70811a2b3c4d5e6f7081",
     "promotion check": "promotion check P12 ci --result green --url https://ci.example.org/4711",
     "promotion go-on": "promotion go-on",
     "promotion history": "promotion history production --last 5",

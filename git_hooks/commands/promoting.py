@@ -17,14 +17,13 @@ from git_hooks.branches.usage import Usage
 from git_hooks.commands.target import opened, who
 from git_hooks.promotion import rules
 from git_hooks.promotion.desk import Desk
+from git_hooks.promotion.effect import SHOWN
 from git_hooks.promotion.kept import NEW, Effect, Promotion
 from git_hooks.promotion.looking import Looked
 from git_hooks.promotion.result import Clash, Side
 from git_hooks.promotion.states import LANDED
 from git_hooks.push.membership import Membership
 from git_hooks.push.patch_holds import PatchHold
-
-_SHORT = 16
 
 
 def as_option(parser: argparse.ArgumentParser) -> None:
@@ -201,16 +200,16 @@ def _lines(one: Looked) -> Iterator[str]:
             yield f"{'':<14}{whose}: {last}"
             yield from (f"{'':<16}{text}" for text in plain(side.patch)[:40])
     for given in kept.approvals:
-        yield f"{'approval':<14}{given.who} on {iso(given.at)} ({given.via}), effect {given.effect.digest[:_SHORT]}"
+        yield f"{'approval':<14}{given.who} on {iso(given.at)} ({given.via}), effect {given.effect.digest[:SHOWN]}"
     for name, said in kept.checks.items():
         by = f"{said.who}, {said.url}" if said.url else said.who
         yield f"{'check':<14}{name}: {said.state} at {said.source.abbreviated} ({by})"
     if kept.effect is not None and result.steps:
-        yield f"{'effect':<14}{kept.effect.digest[:_SHORT]}{kept.effect.summary and ': ' + kept.effect.summary}"
+        yield f"{'effect':<14}{kept.effect.digest[:SHOWN]}{kept.effect.summary and ': ' + kept.effect.summary}"
     for number, reason in enumerate(rules.reasons(one.verdicts)):
         yield f"{one.outcome if number == 0 else '':<14}{reason}"
     if one.outcome == "go":
         yield f"{'go':<14}all rules let it through"
     if kept.id != NEW and kept.effect is not None and result.steps:
-        command = f"branch-manager promotion approve {kept.id} --effect {kept.effect.digest[:_SHORT]}"
+        command = f"branch-manager promotion approve {kept.id} --effect {kept.effect.digest[:SHOWN]}"
         yield f"{'to approve':<14}{command}"

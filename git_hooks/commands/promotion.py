@@ -10,7 +10,7 @@ from enc.edits.audit import check_reason
 from enc.programs.documents import moment
 from enc.programs.times import day, iso
 from enc.terms.counted import counted
-from enc.terms.errors import ExitStatus, UsageError, one_line
+from enc.terms.errors import ExitStatus, one_line
 from git_hooks.commands import promoting
 from git_hooks.commands.promoting import acting, as_option
 from git_hooks.promotion import rules
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     json_option(one)
     one = verb("approve", "approve the effect that `show` has shown", _approve)
     one.add_argument("id", metavar="ID")
-    words = "the digest that `show` prints, or its first characters (8 at least)"
+    words = "the digest that `show` prints, or its first characters (32 at least)"
     one.add_argument("--effect", metavar="DIGEST", required=True, help=words)
     as_option(one)
     json_option(one)
@@ -107,8 +107,6 @@ def _show(call: Call) -> int:
 
 def _approve(call: Call) -> int:
     words = call.arguments
-    if len(words.effect) < 8:
-        raise UsageError("give at least 8 characters of the digest that `show` prints", where="--effect")
     with promoting.desk(call) as desk:
         for remark in desk.approve(words.id, acting(call), words.effect):
             call.say(remark.text)

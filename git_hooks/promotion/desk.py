@@ -11,22 +11,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import NamedTuple
 
 from enc.settings import Settings
 from enc.terms.environments import Rules
 from enc.terms.errors import ConfigurationError, Conflict, NotAllowed, NotFound, UsageError, bounded
+from enc.terms.filters import folded
 from enc.terms.names import BranchName
 from git_hooks.branches.usage import Usage
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.promotion import rules
-from git_hooks.promotion.effect import Catalogs
+from git_hooks.promotion.effect import SHOWN, Catalogs
 from git_hooks.promotion.history import Landing, landings
 from git_hooks.promotion.kept import HERE, NEW, Approval, Check, Promotion, Promotions, ended
 from git_hooks.promotion.looking import Looked, Looking
-from git_hooks.promotion.moving import Moving, Remark
+from git_hooks.promotion.moving import OF_ITS_OWN, Moving, Remark
 from git_hooks.promotion.people import People
 from git_hooks.promotion.result import landed_as
 from git_hooks.promotion.reviews.asking import Reviews
@@ -43,6 +44,8 @@ from git_hooks.store.steps import DiskStep, nothing
 
 _SUBJECT = 200
 """Characters of what a promotion is called."""
+_PROPOSALS = 50
+"""Promotions of one person that are not over: every look at a queue reads the files of all."""
 
 
 class Wish(NamedTuple):
@@ -108,6 +111,7 @@ class Desk:
                 if same and one.state in ("proposed", "queued"):
                     return self._looked(one, rung)
             looked = self._looked(wished, rung)
+            self._not_too_many(wish.who)
             final = [one for one in looked.verdicts if one.why and rules.named(one.rule).end == "refuse"]
             if final:
                 return looked
@@ -139,10 +143,12 @@ class Desk:
             looked = self._looked(promotion, rung)
             seen = looked.promotion.effect
             assert seen is not None
-            if effect and not seen.digest.startswith(effect):
+            if len(effect) < SHOWN:
+                raise UsageError(f"give at least {SHOWN} characters of the digest that `show` prints", where="--effect")
+            if not seen.digest.startswith(effect):
                 raise Conflict(
-                    f"its effect is {seen.digest[:16]} now and no longer {effect[:16]}; look again: branch-manager "
-                    f"promotion show {id}",
+                    f"its effect is {seen.digest[:SHOWN]} now and no longer {effect[:SHOWN]}; look again: "
+                    f"branch-manager promotion show {id}",
                     where=id,
                 )
             others = tuple(one for one in promotion.approvals if (one.who, one.effect.digest) != (who, seen.digest))
@@ -157,7 +163,7 @@ class Desk:
             if not set(mine.roles) & set(roles):
                 raise NotAllowed(f"{who} may not approve for {rung.name}; {' or '.join(roles)} may", where=id)
             promotion = self._considered(promotion, rung) if promotion.state == "proposed" else self._kept(promotion)
-            yield Remark(promotion, f"{promotion.id}: approved by {who}, effect {seen.digest[:16]}")
+            yield Remark(promotion, f"{promotion.id}: approved by {who}, effect {seen.digest[:SHOWN]}")
             yield from self._on(promotion, rung)
 
     def reject(self, id: str, who: str, reason: str) -> Promotion:
@@ -178,8 +184,7 @@ class Desk:
     def report(self, id: str, name: str, state: str, who: str, url: str = "") -> Iterator[Remark]:
         """Keep what a check found about the commit that is promoted."""
         with self._open(id) as (promotion, rung):
-            if self._people().person(who) is None:
-                raise NotAllowed(f"{who} has no entry in LDAP; --as names who reports", where=id)
+            self._may_report(who, id)
             if name not in rung.says.checks or name == "complete":
                 asked = ", ".join(one for one in rung.says.checks if one != "complete") or "none"
                 raise UsageError(f"is no check that {rung.name} asks for ({asked})", where=name)
@@ -193,7 +198,8 @@ class Desk:
         with self.kept.rung(rung):
             for one in self.kept.all() if self._reviews.elsewhere else ():
                 if one.rung == rung and one.state == "proposed" and one.wanted:
-                    self._considered(one, named(rung, self._settings))
+                    with suppress(*OF_ITS_OWN):
+                        self._considered(one, named(rung, self._settings))
             yield from self.moving.go_on(rung)
 
     def looked(self, id: str) -> Looked:
@@ -382,6 +388,24 @@ class Desk:
         rung = named(promotion.rung, self._settings)
         if not roles & {*rung.says.propose, *rung.says.approvers}:
             raise NotAllowed(f"{who} may not promote to {rung.name}; {' or '.join(rung.says.propose)} may")
+
+    def _not_too_many(self, who: str) -> None:
+        """Raise `Conflict` if somebody has proposed so much that is not over that lists and looks get slow."""
+        mine = [one for one in self.kept.all() if one.open and folded(one.who) == folded(who)]
+        if len(mine) >= _PROPOSALS:
+            raise Conflict(
+                f"{who} has {len(mine)} proposals that are not over; withdraw some: branch-manager promotion list"
+            )
+
+    def _may_report(self, who: str, id: str) -> None:
+        people = self._people()
+        if people.person(who) is None:
+            raise NotAllowed(f"{who} has no entry in LDAP; --as names who reports", where=id)
+        named = {folded(one) for one in self._settings.promotion.reporters}
+        if folded(who) not in named and "operator" not in people.roles(who, None):
+            raise NotAllowed(
+                f"{who} may not report what a check found; operators may, and whom promotion.reporters names", where=id
+            )
 
     def _may_move(self, who: str, rung: Rung) -> None:
         tip = self.looking.base(rung)

@@ -18,6 +18,9 @@ from git_hooks.repository.apart import GitApart
 from git_hooks.repository.patches import changed
 from git_hooks.repository.refs import ObjectId
 
+SHOWN = 32
+"""Characters of a digest that are shown, and that an approval must give: whoever makes the source can try many trees,
+and would find two with the same 8 characters, or 16, to show one and promote the other."""
 _SHOWN = 5
 
 

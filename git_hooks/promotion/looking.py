@@ -20,6 +20,7 @@ from typing import NamedTuple
 from enc.settings import Settings
 from enc.terms.environments import Rules
 from enc.terms.errors import NotFound, ToolkitError
+from enc.terms.filters import folded
 from enc.terms.names import Certname
 from git_hooks.branches.usage import Usage, UsageUnknown
 from git_hooks.deploy.deployer import Deployer
@@ -182,7 +183,7 @@ class Looking:
         approvals, differs = [], ""
         for one in promotion.approvals:
             own = people.own(one.who, promotion.who, authors, who_pushed)
-            if not own and promotion.emergency and one.who == promotion.by:
+            if not own and promotion.emergency and folded(one.who) == folded(promotion.by):
                 own = "promotes it"
             approvals.append(Given(one.who, one.effect.digest, people.roles(one.who, None), own))
             differs = _differs(git, one.effect, seen, promotion.source, rung.branch) or differs

@@ -25,7 +25,7 @@ from enc.programs import log
 from enc.programs.machine_trouble import told as trouble
 from enc.settings import Settings
 from enc.terms.environments import Place
-from enc.terms.errors import Conflict, ToolkitError, bounded
+from enc.terms.errors import Conflict, ToolkitError, UsageError, bounded
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.deploy.records import Record, told
 from git_hooks.deploy.targets import Tip
@@ -41,12 +41,18 @@ from git_hooks.promotion.states import OWED
 from git_hooks.push import pushed
 from git_hooks.repository.apart import GitApart
 from git_hooks.repository.patches import Told
+from git_hooks.repository.reading import RepositoryError
 from git_hooks.repository.refs import ObjectId, RefUpdate
 from git_hooks.repository.refstore import RefStore
 from git_hooks.store.steps import DiskStep, nothing
 
 _SUBJECT = 100
 """Characters of a commit's first line in the list of what comes."""
+
+
+OF_ITS_OWN = (RepositoryError, UsageError)
+"""What is wrong with one promotion and not with its rung: a history that has nothing in common with the rung's branch,
+a commit that git has collected. It leaves the queue; the others go on."""
 
 
 class Remark(NamedTuple):
@@ -120,7 +126,13 @@ class Moving:
 
     def _first(self, promotion: Promotion, rung: Rung) -> Generator[Remark, None, Promotion]:
         """Look at one that nothing stands before, and let it go if its rules do."""
-        looked = self._look(promotion, rung)
+        try:
+            looked = self._look(promotion, rung)
+        except OF_ITS_OWN as error:
+            unseen = f"it cannot be looked at: {error}"
+            promotion = self.kept.keep(promotion.become("proposed", why=(unseen,), queued=None))
+            yield Remark(promotion, f"{promotion.id} left the queue: {unseen}", wrong=True)
+            return promotion
         promotion, why = looked.promotion, reasons(looked.verdicts)
         match looked.outcome:
             case "refuse":

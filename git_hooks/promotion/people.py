@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enc.rights.roles import Held, Person
 from enc.settings import Settings
 from enc.terms.errors import NotFound
+from enc.terms.filters import folded
 from enc.terms.names import PersonName, ProjectName
 from git_hooks.promotion.rungs import Rung
 from git_hooks.push import policy
@@ -56,10 +57,10 @@ class People:
         return "; ".join(policy.judge(person, move, Facts()).problems)
 
     def own(self, name: str, proposer: str, authors: Iterable[Told], pushers: Iterable[str]) -> str:
-        """Return why a change is somebody's own; empty: it is not."""
-        if name == proposer:
+        """Return why a change is somebody's own; empty: it is not. Case does not count in uids, as in LDAP."""
+        if folded(name) == folded(proposer):
             return "proposed it"
-        if name in pushers:
+        if folded(name) in map(folded, pushers):
             return "pushed a commit of it"
         words: frozenset[str] | None = None
         for told in authors:

@@ -20,6 +20,7 @@ from enc.programs.times import age
 from enc.settings import Duration, RungSettings
 from enc.terms.counted import counted
 from enc.terms.errors import UsageError
+from enc.terms.filters import folded
 
 End = Literal["refuse", "propose", "wait"]
 _SHOWN = 5
@@ -142,7 +143,7 @@ def reasons(verdicts: Iterable[Verdict]) -> tuple[str, ...]:
 def counting(facts: Facts, rung: RungSettings) -> tuple[Given, ...]:
     """Return the approvals that count: of the effect as it is now, by other people, with a role, each person once."""
     roles = facts.emergency_roles if facts.emergency else rung.approvers
-    found = {one.who: one for one in facts.approvals if one.effect == facts.effect and not one.own}
+    found = {folded(one.who): one for one in facts.approvals if one.effect == facts.effect and not one.own}
     return tuple(one for one in found.values() if set(one.roles) & set(roles))
 
 

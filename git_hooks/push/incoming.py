@@ -17,6 +17,7 @@ Failure modes: objects that are damaged or of the wrong kind: `UnsoundTree`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,6 +39,15 @@ from git_hooks.repository.trees import (
 
 if TYPE_CHECKING:
     from enc.settings import Settings
+
+_MADE = re.compile(
+    rb"^(?:(?:tree|parent|object|type) [^\n]*"
+    rb"|gpgsig(?:-sha256)? -----BEGIN (?:SSH|PGP) SIGNATURE-----(?:\n [A-Za-z0-9+/=]*)*"
+    rb"\n -----END (?:SSH|PGP) SIGNATURE-----)"
+    rb"(?:\n|\Z)",
+    re.MULTILINE,
+)
+"""What git writes into a header that nobody chose."""
 
 LARGEST = 16 << 20
 """Bytes of an object up to which it is read, whoever asks: a directory of 50,000 long names. A pack of a few MB can
@@ -83,9 +93,13 @@ class Incoming(Repository):
         return known
 
     def words(self, name: str) -> bytes:
-        """Return what is said in a commit or tag, behind its header; nothing of anything else."""
+        """Return what is said in a commit or tag, its header included, but for names of objects and signatures.
+
+        Nothing of anything else.
+        """
         kind, _, content = self._one(name, self._wanted)
-        return (content or b"").partition(b"\n\n")[2] if kind in ("commit", "tag") else b""
+        head, between, message = (content or b"").partition(b"\n\n")
+        return _MADE.sub(b"", head) + between + message if kind in ("commit", "tag") else b""
 
     def raw(self, name: str) -> tuple[str, bytes]:
         """Return kind and content of an object; raise `NotFound` or `UnsoundTree`."""

@@ -17,7 +17,6 @@ from time import thread_time
 
 from enc.terms.errors import NotFound
 from git_hooks.checks.look import Brought
-from git_hooks.checks.sizes import DEEPEST
 from git_hooks.push.incoming import Incoming
 from git_hooks.repository.refs import ObjectId
 from git_hooks.repository.trees import DIRECTORY, SUBMODULE, Entry, join
@@ -32,6 +31,8 @@ _LONGEST = 60.0
 """Seconds of the processor for the commits of one branch, with what is done here about what they bring."""
 _DIRECTORIES = 2048
 """Directories that are remembered: what one commit has, its parent mostly has as well."""
+_DEEPEST = 1000
+"""Directories: far more than the tree of a branch may have, but its older commits can have had."""
 _SHORT = 10
 """Letters of a commit's name that are told."""
 
@@ -106,7 +107,7 @@ class NewCommits:
             yield from self._differing(name[:_SHORT], self._tree(name), bases, seen)
 
     def messages(self) -> Iterator[tuple[str, bytes]]:
-        """Yield what is said of each commit, and in an annotated tag: everything behind the header."""
+        """Yield what is said of each commit and annotated tag: all but names of objects and signatures."""
         for name in dict.fromkeys((self._new, *self._commits)):
             if name in self._commits or name != self._tip:
                 with suppress(NotFound):
@@ -128,7 +129,10 @@ class NewCommits:
         waiting = [("", tree, bases)]
         while waiting:
             path, name, olds = waiting.pop()
-            if name in olds or path.count("/") > DEEPEST or self._spent():
+            if name in olds or self._spent():
+                continue
+            if path.count("/") > _DEEPEST:
+                self.cut = f"a push whose commits have files more than {_DEEPEST} directories deep"
                 continue
             known = [self._directory(old) for old in olds]
             for entry in self._directory(name).values():

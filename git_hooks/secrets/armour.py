@@ -15,6 +15,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from git_hooks.secrets.encodings import as_utf8
+
 _BEGIN = re.compile(rb"-----BEGIN ((?:[A-Z0-9]{2,12} ){0,2}PRIVATE KEY|(?:TRUSTED |X509 )?CERTIFICATE)-----")
 _LONGEST = 1 << 16
 """Bytes of a block: an RSA key of 16,384 bits has 13,000."""
@@ -53,8 +55,7 @@ def blocks(content: bytes) -> Iterator[Block]:
     if content[:1] == b"\x30":
         yield Block("", 1, content)
         return
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        content = content.decode("utf-16", "replace").encode()
+    content = as_utf8(content)
     if any(hint in content for hint in _HINTS):
         yield from _armoured(content, 0)
         yield from _twice(content)

@@ -37,7 +37,8 @@ _MOST = 1000
 """Blocks of a file."""
 _WRITTEN = re.compile(rb"\\+[nrt]|[^A-Za-z0-9+/=]")
 """What is no base64: ends of lines, however they are written, quotes, signs of comments."""
-_HEADER = re.compile(rb"[A-Za-z][A-Za-z-]+: [^\n\\]*")
+_HEADER = re.compile(rb"(?<![A-Za-z-])[A-Za-z][A-Za-z-]{1,60}: [^\n\\]*")
+"""Looked for once in each word, so that a block of one long word takes no longer than others."""
 _ENCODED = re.compile(rb"LS0tL[A-Za-z0-9+/\s\\]{80,30000}")
 """`-----` in base64, and what follows."""
 _LEAST = 40

@@ -8,17 +8,18 @@ has to keep them out of words about the file asks `Look.masked`.
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import hmac
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from time import thread_time
 from typing import NamedTuple
 
 from git_hooks.puppet_code.calls import Kind, ParserMissing, Read, Reading, Text
 from git_hooks.secrets.blocks import blocks
+from git_hooks.secrets.encodings import as_utf8
 from git_hooks.secrets.findings import SHOWN, Examined, Finding
 from git_hooks.secrets.kept import key, place
 from git_hooks.secrets.names import Says, says, words_in
@@ -37,12 +38,13 @@ from git_hooks.secrets.settings_lines import (
 )
 from git_hooks.secrets.values import is_secret, looks_random
 
-VERSION = 1
+VERSION = 2
 """Of our own rules: raised whenever one of them finds something else."""
 _CODE = 1 << 20
 """Octets of a file up to which Puppet's parser is asked; larger ones are looked at as text."""
 _LONGEST = 5.0
 """Seconds of the processor for our own rules and one file; those that people write take milliseconds."""
+_TOO_LONG = f"a file in which secrets are looked for more than {_LONGEST:.0f} s"
 _BEGINNING = 8000
 """Octets without a zero by which git, too, knows a text."""
 _MOST = 200
@@ -147,7 +149,7 @@ class RuleEngine:
 
     def closely(self, path: str, content: bytes, name: str = "") -> Look:
         """Return what is in a file, and what of it is secret."""
-        content, unchecked = _as_utf8(content), list[str]()
+        content, unchecked = as_utf8(content), list[str]()
         found = list[_Found]()
         for one in self._all(path, content, name, unchecked):
             if not any(_same(one, other) for other in found):
@@ -165,10 +167,18 @@ class RuleEngine:
     def _all(self, path: str, content: bytes, name: str, unchecked: list[str]) -> Iterator[_Found]:
         """Yield what each rule finds, the most telling first; the same secret may come again."""
         example = _is_example(path)
+        until = thread_time() + _LONGEST
+        line, counted = 1, 0
         for block in blocks(content):
+            if thread_time() > until:
+                unchecked.append(_TOO_LONG)
+                break
             if example and block.kind.startswith("a hash"):
                 continue
-            line = content.count(b"\n", 0, block.start) + 1
+            if block.start < counted:
+                line, counted = 1, 0
+            line += content.count(b"\n", counted, block.start)
+            counted = block.start
             yield _Found(line, block.kind, block.secret, "", content.count(b"\n", block.start, block.end))
         if b"\0" not in content[:_BEGINNING]:
             try:
@@ -176,7 +186,7 @@ class RuleEngine:
                     if not example or looks_random(one.secret.decode("utf-8", "replace")):
                         yield one
             except TooLong:
-                unchecked.append(f"a file in which secrets are looked for more than {_LONGEST:.0f} s")
+                unchecked.append(_TOO_LONG)
         if self._scanner is None:
             unchecked.append(self.missing)
             return
@@ -268,10 +278,3 @@ def _shown(where: str, secrets: Iterable[str]) -> str:
     if not plain.isalnum() or not where.isascii() or len(where) > 80:
         return ""
     return "" if any(secret in where for secret in secrets) else where
-
-
-def _as_utf8(content: bytes) -> bytes:
-    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
-        if content.startswith(mark):
-            return content[2:].decode(encoding, "replace").encode("utf-8", "replace")
-    return content

@@ -320,18 +320,27 @@ def _gives(line: str) -> bool:
     )
 
 
-_TAG = re.compile(rb"<%.*?%>", re.DOTALL)
-
-
 def computed(content: bytes) -> bytes:
     """Return a template with what it computes as one character each, and all its lines."""
-    return _TAG.sub(lambda found: COMPUTED.encode() + b"\n" * found[0].count(b"\n"), content)
+    parts, at = [], 0
+    for start, end in _tags(content):
+        parts += [content[at:start], COMPUTED.encode(), b"\n" * content.count(b"\n", start, end)]
+        at = end
+    return b"".join([*parts, content[at:]])
 
 
 def tags(content: bytes) -> bytes:
     """Return the code of a template, at its lines."""
     parts, at = [], 0
-    for found in _TAG.finditer(content):
-        parts += [b"\n" * content.count(b"\n", at, found.start()), found[0]]
-        at = found.end()
+    for start, end in _tags(content):
+        parts += [b"\n" * content.count(b"\n", at, start), content[start:end]]
+        at = end
     return b"".join(parts)
+
+
+def _tags(content: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where each tag begins and ends; in proportion to the size, also where tags begin and never end."""
+    start = content.find(b"<%")
+    while start >= 0 and (end := content.find(b"%>", start + 2)) >= 0:
+        yield start, end + 2
+        start = content.find(b"<%", end + 2)

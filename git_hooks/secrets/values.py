@@ -76,9 +76,11 @@ _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _VERSION = re.compile(r"v?\d+(?:\.\d+)+(?:[-+~]\S*)?")
 _CONSTANT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 _TYPE = re.compile(r"(?:[A-Z]\w*(?:::[A-Z]\w*)*)\[.*\]|Sensitive|String|Undef")
-_IDENTIFIER = re.compile(r"[a-z]+\d{0,2}[a-z]*(?:[-_./: #]+(?:[a-z]+\d{0,2}[a-z]*|\d{1,3}))+")
+# Each text can be read by these in one way only: two ways for each word would be hours for a long one.
+_WORD = r"[a-z]+(?:\d{1,2}[a-z]*)?"
+_IDENTIFIER = re.compile(rf"{_WORD}(?:[-_./: #]+(?:{_WORD}|\d{{1,3}}))+")
 _CAMEL = re.compile(r"(?:[A-Z]?[a-z]{2,}){1,2}(?:[A-Z][a-z]{2,})+|[A-Z][a-z]{2,}")
-_CAMEL_NUMBER = re.compile(r"(?:[A-Z]?[a-z]+)+\d{1,4}|[A-Z]+\d+(?:[-_.][A-Za-z0-9]+)*")
+_CAMEL_NUMBER = re.compile(r"(?:[A-Z]?[a-z])+\d{1,4}|[A-Z]+\d+(?:[-_.][A-Za-z0-9]+)*")
 _PROSE = words_in(
     """the a an is are of for to your you this that please must not in with be will should if as by or and"""
 )

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,7 +61,7 @@ def test_from_a_projects_branch_to_production_and_back(ladder: Ladder) -> None:
     effect = shown["effect"]["digest"]
     assert "alice proposed it" in ladder.fails("promotion", "approve", "P1", "--effect", effect, "--as", "alice")
     assert "bob may not approve" in ladder.fails("promotion", "approve", "P1", "--effect", effect, "--as", "bob")
-    assert ladder.data("promotion", "approve", "P1", "--effect", effect[:16], "--as", "olga")["state"] == "done"
+    assert ladder.data("promotion", "approve", "P1", "--effect", effect[:32], "--as", "olga")["state"] == "done"
     assert ladder.shown("test") == "# red\n" and ladder.shown("production") == "# first\n"
 
     assert "P2 is proposed" in ladder.fails("promote", "test", "--to", "production", "--as", "olga")
@@ -457,6 +458,89 @@ def test_who_comes_second_waits_and_is_told_for_what(slapd: Slapd, noded: None, 
         list(desk.go_on("production"))
         assert desk.kept.get("P2").state == "done"
         assert desk.kept.get("P3").state == "refused", "the first has brought it"
+
+
+def test_what_cannot_be_looked_at_any_more_leaves_the_queue_to_others(
+    slapd: Slapd, noded: None, tmp_path: Path
+) -> None:
+    """A project's branch that is put on a history of its own, while its promotion waits at the head of the queue."""
+    ladder = Ladder(tmp_path / "ladder", slapd, rungs=rungs(sources=["project/*", "topic/*"]))
+    git(ladder.bare.path, "update-ref", "refs/heads/topic/red/x", ladder.tip("test") or "")
+    with ladder.desk() as desk:
+        for branch in ("project/red", "topic/red/x"):
+            ladder.write(branch, {f"data/{branch.replace('/', '_')}.yaml": "a: 2\n"})
+        ladder.branch_manager("hold", "test", "--reason", "a pause")
+        for branch in ("project/red", "topic/red/x"):
+            looked = desk.propose(wish(branch, "test", "olga"))
+            list(desk.promote(looked.promotion.id, "olga"))
+        assert [one.id for one in desk.kept.queue("test")] == ["P1", "P2"]
+        lonely = git(ladder.bare.path, "commit-tree", f"{ladder.tip('test')}^{{tree}}", "-m", "alone").strip()
+        git(ladder.bare.path, "update-ref", "refs/heads/project/red", lonely)
+        assert ladder.branch_manager("release", "test").returncode == 0
+        said = list(desk.go_on("test"))
+        assert any("P1 left the queue: it cannot be looked at" in one.text for one in said), said
+        assert (desk.kept.get("P1").state, desk.kept.get("P2").state) == ("proposed", "done")
+
+
+def test_one_person_cannot_fill_the_list(ladder: Ladder) -> None:
+    commit = ladder.write("project/red", {"manifests/site.pp": "# red\n"})
+    with ladder.desk() as desk:
+        first = desk.propose(wish()).promotion
+        for _ in range(49):
+            desk.kept.new(replace(first, commits=(ObjectId(commit),), way="pick"))
+        other = ladder.write("project/red", {"data/common.yaml": "a: 2\n"})
+        with pytest.raises(Conflict, match="alice has 50 proposals that are not over; withdraw some"):
+            desk.propose(wish(commits=(ObjectId(other),)))
+        assert desk.propose(wish(who="olga", commits=(ObjectId(other),))).promotion.id == "P51"
+        desk.withdraw("P2", "alice", "not wanted")
+        assert desk.propose(wish(pick=True)).promotion.id == "P52"
+
+
+def test_only_whom_operators_trust_reports_checks(ladder: Ladder) -> None:
+    """Over ssh everybody in a project has this command: not for their own change, nor against others'."""
+    ladder.configure(promotion={"rungs": rungs(checks=["ci"])})
+    ladder.write("test", {"manifests/site.pp": "# changed\n"}, author="otto")
+    with ladder.desk() as desk:
+        desk.propose(wish("test", "production", "olga"))
+        for state in ("green", "red"):
+            with pytest.raises(NotAllowed, match="alice may not report what a check found"):
+                list(desk.report("P1", "ci", state, "alice"))
+        assert desk.kept.get("P1").checks == {}
+        list(desk.report("P1", "ci", "green", "olga"))
+    ladder.configure(promotion={"rungs": rungs(checks=["ci"]), "reporters": ["bob"]})
+    with ladder.desk() as desk:
+        list(desk.report("P1", "ci", "red", "bob"))
+        assert desk.kept.get("P1").checks["ci"].state == "red"
+
+
+def test_a_name_in_other_letters_is_the_same_person(ladder: Ladder) -> None:
+    """LDAP takes OLGA for olga: neither approves what the other proposed or pushed, nor twice."""
+    ladder.configure(promotion={"rungs": [{"name": "test", "branch": "test", "approvals": 2}, TWO[1]]})
+    ladder.write("project/red", {"manifests/site.pp": "# a\n"}, author="somebody", pusher="alice")
+    with ladder.desk() as desk:
+        looked = desk.propose(wish(who="olga"))
+        with pytest.raises(NotAllowed, match="OLGA proposed it"):
+            approved(desk, looked, "OLGA")
+        approved(desk, looked, "otto")
+        approved(desk, looked, "Otto")
+        list(desk.promote("P1", "olga"))
+        assert desk.kept.get("P1").state == "proposed", "that is one approval of two"
+    ladder.write("project/red", {"manifests/site.pp": "# b\n"}, author="somebody", pusher="otto")
+    with ladder.desk() as desk, pytest.raises(NotAllowed, match="OTTO pushed a commit of it"):
+        approved(desk, desk.looked("P1"), "OTTO")
+
+
+def test_a_few_characters_of_a_digest_approve_nothing(ladder: Ladder) -> None:
+    """Whoever makes the source could find two trees that begin so."""
+    ladder.write("project/red", {"manifests/site.pp": "# red\n"})
+    with ladder.desk() as desk:
+        effect = desk.propose(wish()).promotion.effect
+        assert effect is not None
+        for few in ("", effect.digest[:8], effect.digest[:16]):
+            with pytest.raises(UsageError, match="at least 32 characters"):
+                list(desk.approve("P1", "olga", few))
+        shown = ladder.branch_manager("promotion", "show", "P1").stdout
+        assert f"promotion approve P1 --effect {effect.digest[:32]}" in shown
 
 
 def test_canary_nodes_get_it_first_and_failures_stop_it(slapd: Slapd, tmp_path: Path) -> None:

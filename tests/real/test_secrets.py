@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import base64
 import json
+import multiprocessing
+import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from string import ascii_lowercase
+from time import process_time
 from typing import Any
 
 import pytest
@@ -18,6 +23,7 @@ import yaml
 
 from git_hooks.puppet_code.calls import Reading
 from git_hooks.puppet_code.worker import Worker
+from git_hooks.secrets import armour
 from git_hooks.secrets.engine import RuleEngine
 from git_hooks.secrets.scanner import Scanner
 from tests.support.invented_secrets import filled, pem
@@ -122,3 +128,39 @@ def test_the_same_secret_has_one_fingerprint_wherever_it_stands(engine: RuleEngi
     (one,) = {one.fingerprint for path, text in texts.items() for one in engine.examine(path, text.encode())}
     other = RuleEngine(b"other", lambda *_: Reading(), None)
     assert one == engine.fingerprint(password.encode()) != other.fingerprint(password.encode())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_wide_letters_hide_nothing(encoding: str, engine: RuleEngine) -> None:
+    """Also without a mark that says how they are written."""
+    text = f"# of the site\ndb_password = Xk29sjdkQ1zz\n{pem('RSA PRIVATE KEY')}\n"
+    found = engine.closely("a.conf", text.encode(encoding)).examined.findings
+    assert [one.kind for one in found] == ["a password", "a private key (RSA)"]
+    assert len(list(armour.blocks(text.encode(encoding)))) == 1
+
+
+BOMBS = {
+    "a.conf.erb": b"<%" * (2 << 20),
+    "b.conf.epp": b"<%= $password " * (200 << 10),
+    "c.key": (b"-----BEGIN RSA PRIVATE KEY-----\n" + b"a-" * 9000 + b"-----END RSA PRIVATE KEY-----\n") * 200,
+    "d.conf": b"\n" * (4 << 20) + (b"$6$saltsalt$" + b"A" * 86 + b"\n") * 20_000,
+    "values.conf": b"password = " + ascii_lowercase.encode() * 2 + b"1-Z\napi_token = " + b"ab-cd-" * 40 + b"1!\n",
+    "e.conf": (b"password = 'x" + b"\\" * 3000 + b"\n") * 1000,
+}
+"""What takes a careless pattern hours, in files that a push may bring."""
+
+
+@pytest.mark.parametrize("path", BOMBS)
+def test_no_file_keeps_the_search_busy(path: str) -> None:
+    """In processor time of a process of its own, which is ended by the kernel if it never comes back."""
+    process = multiprocessing.get_context("fork").Process(target=_searched, args=(path,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+def _searched(path: str) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
+    began = process_time()
+    RuleEngine(b"key", lambda *_: Reading(), None, "no scanner").closely(path, BOMBS[path])
+    os._exit(0 if process_time() - began < 15 else 1)

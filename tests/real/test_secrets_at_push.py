@@ -94,6 +94,28 @@ def test_what_a_commit_says_is_searched(site: ManagedRepository) -> None:
     assert token not in pushed.output
 
 
+@pytest.mark.parametrize("line", ["author <<github>> <a@b> 1700000000 +0000", "note is <<github>>", "mergetag <<k>>"])
+def test_what_a_commits_header_says_is_searched(site: ManagedRepository, line: str) -> None:
+    """Names of people, headers that git does not know, and the tag that a merge has in its header."""
+    tree, parent = git(site.bare.path, "rev-parse", "test^{tree}"), site.refs()["refs/heads/test"]
+    head = {one: f"{one} A <a@b> 1700000000 +0000" for one in ("author", "committer")}
+    said, _ = filled(line.replace("<<k>>", pem("PRIVATE KEY").strip().replace("\n", "\n ")))
+    lines = [*(head | {said.partition(" ")[0]: said}).values()]
+    text = "\n".join((f"tree {tree}", f"parent {parent}", *lines, "", "no harm"))
+    commit = site._writer.write("commit", f"{text}\n".encode())
+    pushed = site.push([{"ref": "test", "to": commit}], "olga")
+    assert pushed.status != 0 and f"the message of {commit[:10]}: holds a " in pushed.output, pushed.output
+
+
+def test_a_secret_deep_down_in_a_commit_that_a_later_one_undoes_is_told(site: ManagedRepository, word: str) -> None:
+    """Deeper than the tree of a branch may be: the tree that is judged does not have it."""
+    path = "d/" * 60 + "x.yaml"
+    first = {"files": {path: f"password: {word}\n"}}
+    undone = {"ref": "project/red", "first": first, "files": {"docs/a": "x"}}
+    pushed = site.push([undone], "mia")
+    assert pushed.status != 0 and "holds a password" in pushed.output and word not in pushed.output, pushed.output
+
+
 def test_only_what_a_push_brings_is_searched(site: ManagedRepository, word: str) -> None:
     """What was there before the search was switched on is not made anybody's fault who merges or branches."""
     site.configure(secrets="off")
