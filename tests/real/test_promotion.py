@@ -22,7 +22,7 @@ from tests.real.conftest import SlapdMaker
 from tests.support.bare import git
 from tests.support.promoting import RULES, Ladder, approved, operators, promoted, wish
 from tests.support.slapd import Slapd
-from tests.support.transports import Clone, people
+from tests.support.transports import Clone, hooks_served, people
 
 FORK = multiprocessing.get_context("fork")
 TWO: list[dict[str, object]] = [{"name": "test", "branch": "test"}, {"name": "production", "branch": "production"}]
@@ -508,7 +508,8 @@ def test_a_hold_keeps_the_change_out_however_it_comes(ladder: Ladder, tmp_path: 
             list(desk.revert(change, "olga", "it burns", None))
         assert len(desk.holds.all()) == 2
     clone = Clone(tmp_path / "clone")
-    with ladder.serving():
+    hooks = hooks_served(ladder.configuration, ladder.settings.branches.store, tmp_path / "hooks.log")
+    with ladder.serving(), hooks:
         assert clone.clone(ladder.url("olga"), "test").returncode == 0
         ways = (["revert", "--no-edit", "HEAD"], ["cherry-pick", change], ["checkout", change, "--", "manifests"])
         for words in ways:
