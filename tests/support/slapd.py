@@ -158,6 +158,7 @@ def _places(base: Path) -> dict[str, dict[str, object]]:
     return {
         "answers": {"directory": str(base / "answers")},
         "audit": {"file": str(base / "audit/trail.jsonl")},
+        "branches": {name: str(base / name) for name in ("repository", "store", "environments")},
         "instances": {
             "token_key_file": str(base / "token.key"),
             "journal": str(base / "instances/journal"),
