@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -12,7 +11,12 @@ import pytest
 hypothesis.settings.register_profile("no clock", deadline=None)
 hypothesis.settings.load_profile("no clock")  # a busy machine is no fault of an example
 
-pytest_plugins = ["tests.support.puppetserver", "tests.support.disks", "tests.support.ruby"]
+pytest_plugins = [
+    "tests.support.puppetserver",
+    "tests.support.disks",
+    "tests.support.ruby",
+    "tests.support.default_places",
+]
 LONG = (
     "test_module_applied.py",
     "test_project_master.py",
@@ -73,9 +77,9 @@ class _AtOnce:
 
 
 def _share_compiled_rules() -> None:
-    """Let all processes of all tests find the rules of secrets compiled: each repository would take seconds for it."""
-    place = Path(tempfile.gettempdir()) / f"puppetmaster-compiled-rules-{os.getuid()}"
-    place.mkdir(mode=0o700, exist_ok=True)
+    """Let all processes of all runs find the rules of secrets compiled: each repository would take seconds for it."""
+    place = Path(__file__).resolve().parents[1] / ".cache/rules"
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ.setdefault("KF_RULE_CACHE_DIR", str(place))
 
 

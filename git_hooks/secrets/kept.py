@@ -51,10 +51,11 @@ class Allowance(NamedTuple):
 
 
 def place(repository: Path) -> Path:
-    """Return the directory, which is made if it is not there; raise `NotWritten`."""
+    """Return the directory, which is made if it is not there, but in no repository that is not; raise `NotWritten`."""
     found = repository / _PLACE
     try:
-        found.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found.parent.mkdir(exist_ok=True)
+        found.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise NotWritten(error, str(found)) from error
     return found

@@ -120,11 +120,9 @@ class Peer:
 def ours(base: Path, origin: Path, slapd: Slapd) -> tuple[Peer, BranchSettings]:
     peer = Peer(base, origin)
     configuration = base / "config.yaml"
-    configuration.write_text(
-        f"{slapd.configuration()}pushes: {{identity: gitolite}}\n"
-        f"branches:\n  repository: {peer.repository}\n  store: {base / 'store'}\n"
-        f"  environments: {base / 'environments'}\n"
-    )
+    places = {"repository": peer.repository, "store": base / "store", "environments": base / "environments"}
+    branches = {name: str(place) for name, place in places.items()}
+    configuration.write_text(slapd.configuration(pushes={"identity": "gitolite"}, branches=branches))
     settings = load(configuration)
     install(settings, configuration)
     return peer, settings.branches

@@ -259,7 +259,7 @@ def test_whatever_is_in_a_repository_goes_live_and_what_checks_call_sound_goes_l
             commit = ObjectId(bare.write("commit", text.encode()))
             place = bare.path / "refs/heads/test"
             place.write_text(commit + "\n")
-            problems = Examination(objects, Settings()).problems(
+            problems = Examination(objects, Settings(branches=bare.settings)).problems(
                 commit, None, Rules(["test = test"]).place(BranchName("test")), {}
             )
             record = show(deployer)
@@ -288,10 +288,10 @@ def test_a_push_onto_an_imported_tree_is_told_to_be_sound_and_is_live(bare: Bare
     old = bare.commit("test", odd)
     new = bare.commit("test", {**odd, "README": "new"}, parent=old)
     with Incoming(str(bare.path), os.environ) as objects:
-        assert Examination(objects, Settings()).problems(new, old, PLACE, {}) == ()
-        refused = Examination(objects, Settings()).problems(new, None, PLACE, {})
+        assert Examination(objects, Settings(branches=bare.settings)).problems(new, old, PLACE, {}) == ()
+        refused = Examination(objects, Settings(branches=bare.settings)).problems(new, None, PLACE, {})
         assert "setting pushes.links" in refused[0]
-        allowing = Settings(pushes=PushSettings(links=("modules/*/files/.my.cnf",)))
+        allowing = Settings(branches=bare.settings, pushes=PushSettings(links=("modules/*/files/.my.cnf",)))
         assert Examination(objects, allowing).problems(new, None, PLACE, {}) == ()
     assert show(deployer).new == new
 
@@ -312,7 +312,7 @@ def test_a_push_onto_a_puppetfile_that_keeps_the_tree_from_going_live_is_refused
             found = Examination(objects, following).problems(new, old, PLACE, {})
             assert (said is None) == (found == ())
             assert said is None or said in found[0]
-            assert Examination(objects, Settings()).problems(new, old, PLACE, {}) == ()
+            assert Examination(objects, Settings(branches=bare.settings)).problems(new, old, PLACE, {}) == ()
 
 
 RULES = {

@@ -96,7 +96,7 @@ class Noted(Incoming):
 
 def look(bare: Bare, commit: ObjectId, old: ObjectId | None = None, **pushes: int) -> tuple[Noted, tuple[str, ...]]:
     with Noted(bare) as objects:
-        settings = Settings(pushes=PushSettings(**pushes))  # type: ignore[arg-type]
+        settings = Settings(branches=bare.settings, pushes=PushSettings(**pushes))  # type: ignore[arg-type]
         return objects, Examination(objects, settings).problems(commit, old, TEST, {})
 
 
@@ -227,7 +227,7 @@ def test_a_puppetfile_that_was_there_is_refused_for_what_it_is(tmp_path: Path, k
         settings = Settings(branches=replace(bare.settings, puppetfile=followed))
         (found,) = Examination(objects, settings).problems(new, old, TEST, {})
         assert found == f"Puppetfile: {'is larger than 65536 bytes' if kind == 'large' else 'must be a file'}"
-        assert Examination(objects, Settings()).problems(new, old, TEST, {}) == ()
+        assert Examination(objects, Settings(branches=bare.settings)).problems(new, old, TEST, {}) == ()
 
 
 def test_a_review_and_a_forge_are_held_to_the_same_line(tmp_path: Path, pointers: Pointers) -> None:

@@ -67,7 +67,7 @@ def config(slapd: Slapd, tmp_path: Path) -> Path:
     slapd.directory.restore(slapd.directory.home.data_dir / "backup.ldif")
     slapd.start()
     file = tmp_path / "config.yaml"
-    file.write_text(slapd.configuration() + f"audit: {{file: {tmp_path}/trail.jsonl}}\n")
+    file.write_text(slapd.configuration(audit={"file": f"{tmp_path}/trail.jsonl"}))
     with open_desk(load(file)) as desk:
         for project, admin in ((RED, "anna"), (BLUE, "bert")):
             people = (PersonName(admin),), (PersonName("mia"),) if project == RED else ()

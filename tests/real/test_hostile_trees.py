@@ -86,7 +86,7 @@ def test_a_directory_of_any_size_is_refused_before_it_is_read(bare: Bare, kind: 
     sound = bare.commit(BETA, {"manifests": {"site.pp": ""}})
     unsound = bare.commit_tree(ALPHA, bare.raw_tree([Entry(DIRECTORY, "many", large)]), parent=sound)
     with Incoming(str(bare.path), os.environ) as objects:
-        examination = Examination(objects, Settings())
+        examination = Examination(objects, Settings(branches=bare.settings))
         (problem,) = examination.problems(unsound, sound, None, {})
         assert f"the {kind} {large} has {len(content)} bytes; at most 16777216 are read" in problem
         assert examination.problems(sound, None, None, {}) == ()

@@ -87,7 +87,7 @@ def runner(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[[Slap
 
     def on(slapd: Slapd) -> Run:
         file = tmp_path / f"{slapd.pid}.yaml"
-        file.write_text(slapd.configuration() + f"audit: {{file: {tmp_path}/{slapd.pid}.trail}}\n")
+        file.write_text(slapd.configuration(audit={"file": f"{tmp_path}/{slapd.pid}.trail"}))
 
         def run(*words: object) -> tuple[int, str, str]:
             capsys.readouterr()

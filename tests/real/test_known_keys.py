@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,9 +27,7 @@ def slapd(make_module_slapd: SlapdMaker) -> Slapd:
     return made
 
 
-@pytest.fixture(scope="module")
-def shared(slapd: Slapd, tmp_path_factory: pytest.TempPathFactory) -> ManagedRepository:
-    base = tmp_path_factory.mktemp("known")
+def made(base: Path, slapd: Slapd) -> ManagedRepository:
     managed = ManagedRepository(base / "site", slapd)
     (base / "signed").mkdir()
     live, old = key_forms.key("rsa"), key_forms.key("ec384")
@@ -42,10 +41,18 @@ def shared(slapd: Slapd, tmp_path_factory: pytest.TempPathFactory) -> ManagedRep
     return managed
 
 
+@pytest.fixture(scope="module")
+def served(slapd: Slapd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManagedRepository]:
+    """One with a service that all tests share: a hook by itself loads the scanner each time."""
+    managed = made(tmp_path_factory.mktemp("known"), slapd)
+    with managed.serving():
+        yield managed
+
+
 @pytest.fixture
-def site(shared: ManagedRepository) -> Iterator[ManagedRepository]:
-    yield shared
-    shared.reset()
+def site(served: ManagedRepository) -> Iterator[ManagedRepository]:
+    yield served
+    served.reset()
 
 
 def digest(key: Any) -> str:
@@ -62,13 +69,12 @@ def push(site: ManagedRepository, **files: str) -> Any:
 
 
 @pytest.mark.parametrize("warm", [False, True])
-def test_the_key_of_a_live_certificate_is_refused_and_known_to_be_public(site: ManagedRepository, warm: bool) -> None:
+def test_the_key_of_a_live_certificate_is_refused_and_known_to_be_public(
+    site: ManagedRepository, slapd: Slapd, tmp_path: Path, warm: bool
+) -> None:
     text = key_forms.content({"key": "rsa", "form": "pkcs8", "wrap": ["yaml"]}).decode()
-    if warm:
-        with site.serving():
-            done = push(site, data__nodes__web_dot_yaml=text)
-    else:
-        done = push(site, data__nodes__web_dot_yaml=text)
+    site = site if warm else made(tmp_path, slapd)
+    done = push(site, data__nodes__web_dot_yaml=text)
     assert done.status and not done.moved
     says = "data/nodes/web.yaml: line 3: the live key of CN=*.example.org, valid until 2"
     assert says in done.output and str(site.base.parent / "signed") in done.output

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sysconfig
@@ -23,10 +22,9 @@ from enc.settings import config
 from enc.signing.published import PublishedKeys
 from git_hooks.cli import main
 from git_hooks.doctor import opening
-from git_hooks.secrets import kept, private_keys
+from git_hooks.secrets import private_keys
 from git_hooks.secrets.findings import Finding
 from git_hooks.secrets.kept import Allowance, Allowances
-from git_hooks.secrets.scanner import Scanner
 from tests.support import histories, json_contract, key_forms
 from tests.support.bare import git
 
@@ -84,19 +82,10 @@ class Site:
         Allowances(self.repository).add(Allowance(fingerprint, path, "a test's own", "olga", 0, until))
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scanner's rules as it compiles them once for a repository, which takes seconds."""
-    place = tmp_path_factory.mktemp("rules")
-    Scanner(place)
-    return place
-
-
 @pytest.fixture
-def site(tmp_path: Path, compiled: Path) -> Site:
+def site(tmp_path: Path) -> Site:
     found = Site(tmp_path)
     subprocess.run(["git", "init", "-q", "--bare", "-b", "production", str(found.repository)], check=True)
-    shutil.copytree(compiled, kept.place(found.repository) / "rules")
     (tmp_path / "signed").mkdir()
     found.configure()
     return found

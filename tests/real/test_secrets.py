@@ -21,9 +21,10 @@ from typing import Any
 import pytest
 import yaml
 
+from enc.programs.whole_file import NotWritten
 from git_hooks.puppet_code.calls import Reading
 from git_hooks.puppet_code.worker import Worker
-from git_hooks.secrets import armour
+from git_hooks.secrets import armour, kept
 from git_hooks.secrets.engine import RuleEngine
 from git_hooks.secrets.scanner import Scanner
 from tests.support.invented_secrets import filled, pem
@@ -110,6 +111,14 @@ def test_what_means_harm_is_looked_at_in_bounded_time(piece: str, engine: RuleEn
     for text in (piece * (1_000_000 // len(piece)), f"password = {piece * 300}\n" * 200):
         for path in ("a.conf", "a.pp"):
             engine.closely(path, text.encode())
+
+
+def test_no_key_is_made_where_there_is_no_repository(tmp_path: Path) -> None:
+    with pytest.raises(NotWritten, match="nowhere"):
+        kept.key(tmp_path / "nowhere")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "there").mkdir()
+    assert kept.key(tmp_path / "there") == kept.key(tmp_path / "there")
 
 
 def test_the_same_secret_has_one_fingerprint_wherever_it_stands(engine: RuleEngine) -> None:

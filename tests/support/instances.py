@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 from enc.directory.edits import DirectoryEditor
 from enc.edits.wish import Wish
 from enc.instances import entry
@@ -69,11 +71,12 @@ def add_people_and_projects(slapd: Slapd, config: Path) -> None:
 def write_config(file: Path, slapd: Slapd, more: str = "") -> Path:
     """Write a configuration whose files are all beside `file`."""
     base = file.parent
-    file.write_text(
-        f"{slapd.configuration()}audit: {{file: {base}/trail.jsonl}}\n"
+    sections = yaml.safe_load(
+        f"audit: {{file: {base}/trail.jsonl}}\n"
         f"instances:\n  token_key_file: {base}/token.key\n  journal: {base}/journal\n  runs: {base}/runs\n"
         f"  vardir: {base}/vardir\n{more}"
     )
+    file.write_text(slapd.configuration(**sections))
     return file
 
 

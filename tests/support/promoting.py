@@ -7,9 +7,11 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,12 @@ from git_hooks.promotion.effect import Catalogs
 from git_hooks.promotion.kept import Promotion
 from git_hooks.promotion.looking import Looked
 from git_hooks.promotion.moving import Remark
+from git_hooks.puppet_code.calls import Kind
+from git_hooks.push.code_reader import CodeReader
 from git_hooks.push.membership import Membership
 from git_hooks.push.pushed import note
 from git_hooks.repository.refs import ObjectId, RefUpdate
+from git_hooks.secrets.engine import scanner
 from git_hooks.store.steps import DiskStep, nothing
 from tests.support import json_contract
 from tests.support.bare import git
@@ -52,11 +57,12 @@ class Ladder(Managed):
     """test and production at one commit; project/red begins there."""
 
     def __init__(self, base: Path, slapd: Slapd, **promotion: object) -> None:
+        _have_ready()
         super().__init__(base, slapd)
         sections: dict[str, dict[str, object]] = {
             "branches": {"rules": RULES},
             "promotion": promotion,
-            "pushes": {"syntax": "off"},
+            "pushes": {"syntax": "off", "lint": "off"},
             "instances": {"vardir": str(base / "vardir")},
         }
         self.configure(**sections)
@@ -147,6 +153,14 @@ class Ladder(Managed):
         with Deployer(settings.branches) as deployer:
             yield Desk(settings, deployer, membership, Usage(settings), catalogs=catalogs, clock=clock, at=at)
         membership.close()
+
+
+@cache
+def _have_ready() -> None:
+    """Start Puppet's parser and load the scanner, which the processes of all commands then have from this one."""
+    CodeReader(None, "tests").read("0" * 40, Kind.MANIFEST, lambda: b"")
+    with tempfile.TemporaryDirectory() as place:
+        scanner(Path(place))
 
 
 def _run(words: list[str], out: Path, errors: Path) -> None:

@@ -130,6 +130,8 @@ class ManagedRepository:
             "store": str(base / "store"),
             "environments": str(base / "environments"),
             "rules": RULES,
+            "transport": {"tokens": str(base / "tokens")},
+            "opening": {"state": str(base / "opening")},
             "members_code": "trusted",  # what runs on the master has tests of its own, and a parser to start
         }
         # What Puppet's parser says has tests of its own, too.

@@ -143,7 +143,7 @@ def self_master_site(base: Path, make_master: MakeMaster) -> Iterator[Site]:
         slapd.load_ldif(LDIF)
         slapd.modify(f"cn=operators,ou=groups,{S}", {"member": [(ADD, [f"uid=olga,ou=people,{S}"])]})
         config = base / "config.yaml"
-        config.write_text(f"{slapd.configuration()}answers: {{directory: {base}/answers}}\n")
+        config.write_text(slapd.configuration(answers={"directory": f"{base}/answers"}))
         enc = Path(sys.executable).with_name("enc")
         repository = _repository(base)
         socket_path = str(base / "slapd/run/ldapi")

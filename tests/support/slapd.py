@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import yaml
 from ldap3 import ANONYMOUS, MODIFY_ADD, MODIFY_DELETE, MODIFY_REPLACE, NONE, SASL, SIMPLE, Connection, Server
 from ldap3.core.results import RESULT_SUCCESS
 
@@ -141,9 +142,30 @@ class Slapd:
             stdout=subprocess.DEVNULL,
         )
 
-    def configuration(self) -> str:
-        """The `directory:` section that reads this server, as YAML."""
-        return self.directory.home.example_configuration.read_text(encoding="utf-8")
+    def configuration(self, **sections: Mapping[str, object]) -> str:
+        """A configuration as YAML that reads this server, whose files are beside the server's; `sections` say more."""
+        beside = self.directory.home.data_dir.parent
+        document = yaml.safe_load(self.directory.home.example_configuration.read_text(encoding="utf-8"))
+        places: Mapping[str, Mapping[str, object]] = _places(beside / f"{self.directory.home.data_dir.name}-site")
+        for name, values in (*places.items(), *sections.items()):
+            document[name] = {**document.get(name, {}), **values}
+        text: str = yaml.safe_dump(document)
+        return text
+
+
+def _places(base: Path) -> dict[str, dict[str, object]]:
+    """Return the settings of files that are the machine's own if a configuration does not name others."""
+    return {
+        "answers": {"directory": str(base / "answers")},
+        "audit": {"file": str(base / "audit/trail.jsonl")},
+        "branches": {name: str(base / name) for name in ("repository", "store", "environments")},
+        "instances": {
+            "token_key_file": str(base / "token.key"),
+            "journal": str(base / "instances/journal"),
+            "runs": str(base / "instances/runs"),
+        },
+        "signing": {"journal": str(base / "signing/journal.jsonl")},
+    }
 
 
 def checked(connection: Connection) -> Connection:

@@ -64,8 +64,7 @@ class Soak:
         self.bare = Bare(base)
         self.configuration = base / "config.yaml"
         paths = {name: str(getattr(self.bare.settings, name)) for name in ("repository", "store", "environments")}
-        branches = "".join(f"  {name}: {path}\n" for name, path in paths.items())
-        self.configuration.write_text(f"{slapd.configuration()}pushes: {{identity: gitolite}}\nbranches:\n{branches}")
+        self.configuration.write_text(slapd.configuration(pushes={"identity": "gitolite"}, branches=paths))
         self.first = self.bare.commit("test", _files())
         install(config.load(self.configuration), self.configuration)
         for kind in KINDS:

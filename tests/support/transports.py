@@ -58,6 +58,7 @@ class Managed:
             "store": str(base / "store"),
             "environments": str(base / "environments"),
             "members_code": "trusted",
+            "opening": {"state": str(base / "opening")},
             "rules": ["test = test", "project/<name> = project_<name>", "topic/<name>/<topic> = <name>__<topic>"],
             "transport": {"listen": f"127.0.0.1:{self.port}", "tokens": str(base / "tokens"), **transport},
         }
