@@ -150,7 +150,9 @@ class Desk:
             given = Approval(who, seen, self._clock(), f"{HERE}, entered by {entered}" if entered else HERE)
             promotion = replace(looked.promotion, approvals=(*others, given))
             looked = self._looked(promotion, rung)
-            mine = next(one for one in looked.facts.approvals if (one.who, one.effect) == (who, seen.digest))
+            mine = next((one for one in looked.facts.approvals if (one.who, one.effect) == (who, seen.digest)), None)
+            if mine is None or looked.facts.effect != seen.digest:
+                raise Conflict(f"its effect has just changed; look again: branch-manager promotion show {id}", where=id)
             roles = self._settings.promotion.emergency if promotion.emergency else rung.says.approvers
             if mine.own:
                 raise NotAllowed(f"{who} {mine.own}; somebody else must approve it", where=id)
@@ -331,8 +333,8 @@ class Desk:
             ended(promotion)
             yield promotion, rung
 
-    def _looked(self, promotion: Promotion, rung: Rung) -> Looked:
-        return self.looking.look(self._with_reviews(promotion), rung)
+    def _looked(self, promotion: Promotion, rung: Rung, *, fresh: bool = False) -> Looked:
+        return self.looking.look(self._with_reviews(promotion), rung, fresh=fresh)
 
     def _considered(self, promotion: Promotion, rung: Rung) -> Promotion:
         """Keep a proposal as it is now: in the queue if somebody wants that and people have decided all they must."""
