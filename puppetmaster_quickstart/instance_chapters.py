@@ -1,4 +1,4 @@
-"""Chapters 5, 6 and 9: instances come to be, build themselves, end, and come again under their names.
+"""Chapters 5, 6 and 11: instances come to be, build themselves, end, and come again under their names.
 
 Each knows what those before it have made, and owns nothing: what it starts, the
 stage's servers end. Whatever goes otherwise than told ends the story
@@ -57,7 +57,7 @@ def first_runs(stage: Stage) -> None:
 def gone_and_back(stage: Stage) -> None:
     """One ends, and another gets its name."""
     chapter(
-        "9. An end, and a return",
+        "11. An end, and a return",
         "An instance is deleted: its entry, its certificate, its answer. Then another one gets its name.",
     )
     machine, again = WEB_2.short, f"{WEB_2.short}-again"

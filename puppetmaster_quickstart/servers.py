@@ -109,6 +109,8 @@ class Servers:
                 "reports": str(self.master.base / "server/var/reports"),
                 "agent": self.instances.settings(),
             },
+            # Long, so that the story has the whole effect on a busy machine, too.
+            "pushes": {"effect_seconds": "60s"},
             "signing": {
                 "bind_dn": self.directory.home.signer_dn,
                 "bind_password_file": str(self.directory.home.signer_password_file),

@@ -21,7 +21,7 @@ def directory(stage: Stage) -> None:
     stage.servers.configure(puppetserver=False)
     stage.operator.types("enc-admin", "directory", "start")
     people = stage.servers.base / "people.ldif"
-    people.write_text("\n".join(map(entry_of, ("alice", "bob", "carol"))), encoding="utf-8")
+    people.write_text("\n".join(map(entry_of, ("alice", "bob", "carol", "dora"))), encoding="utf-8")
     ldap = ("-Q", "-Y", "EXTERNAL", "-H", stage.servers.directory.home.ldapi_uri)
     stage.operator.types("ldapadd", *ldap, "-f", str(people))
     for person in (stage.alice, stage.bob):

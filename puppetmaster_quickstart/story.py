@@ -3,7 +3,7 @@
 It does what a site would do, with the commands that a site would use, and
 shows each of them: a directory, projects, the follower, a repository whose
 branches are environments, a puppetserver, instances that build themselves from
-their user data, an edit and a push, the runs that bring them, an instance's
+their user data, an edit, pushes and the runs that bring them, a promotion, an instance's
 end and return, and one that becomes its own master and goes back.
 
 Owns the order of the chapters (each is a function of a module *_chapters.py),
@@ -32,7 +32,7 @@ from puppetmaster_quickstart.stage import Stage
 CHAPTERS = (
     *(site_chapters.directory, site_chapters.projects, site_chapters.branches, site_chapters.puppetserver),
     *(instance_chapters.instances, instance_chapters.first_runs),
-    *(change_chapters.edit, change_chapters.push),
+    *(change_chapters.edit, change_chapters.refused, change_chapters.push, change_chapters.promotion),
     instance_chapters.gone_and_back,
     change_chapters.own_master,
 )

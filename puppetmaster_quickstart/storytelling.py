@@ -97,16 +97,26 @@ class Speaker:
 
     def succeeds(self, *words: str) -> bool:
         """Run a command without a word about it; tell whether it succeeded."""
-        done = subprocess.run(
+        return self._run(words).returncode == 0
+
+    def answers(self, *words: str) -> str:
+        """Run a command without a word about it; return its stdout; raise `ProcessFailed` if it fails."""
+        done = self._run(words)
+        if done.returncode != 0:
+            raise ProcessFailed(f"ended with status {done.returncode}: {done.stderr}", where=shlex.join(words))
+        return done.stdout
+
+    def _run(self, words: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             words,
             stdin=subprocess.DEVNULL,
             capture_output=True,
+            text=True,
             cwd=self.directory,
             env=self.environment,
             timeout=60,
             check=False,
         )
-        return done.returncode == 0
 
 
 def _show_as_they_come(lines: Iterable[str]) -> None:

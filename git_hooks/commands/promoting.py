@@ -15,7 +15,9 @@ from enc.terms.errors import ExitStatus, one_line
 from enc.terms.names import PersonName
 from git_hooks.branches.usage import Usage
 from git_hooks.commands.target import opened, who
+from git_hooks.effects.remembered import RememberedEffects
 from git_hooks.promotion import rules
+from git_hooks.promotion.catalogs import CompiledCatalogs
 from git_hooks.promotion.desk import Desk
 from git_hooks.promotion.effect import SHOWN
 from git_hooks.promotion.kept import NEW, Effect, Promotion
@@ -46,7 +48,9 @@ def desk(call: Call) -> Iterator[Desk]:
         with opened(call) as (deployer, _):
             # Whom ssh knows has a key of their own; the account that runs this is everybody's.
             runs = "" if getattr(call.arguments, "by_key", False) else who()
-            yield Desk(call.settings, deployer, membership, Usage(call.settings), entered_by=runs)
+            usage = Usage(call.settings)
+            catalogs = CompiledCatalogs(call.settings, usage, RememberedEffects())
+            yield Desk(call.settings, deployer, membership, usage, entered_by=runs, catalogs=catalogs)
     finally:
         membership.close()
 
@@ -205,7 +209,9 @@ def _lines(one: Looked) -> Iterator[str]:
         by = f"{said.who}, {said.url}" if said.url else said.who
         yield f"{'check':<14}{name}: {said.state} at {said.source.abbreviated} ({by})"
     if kept.effect is not None and result.steps:
-        yield f"{'effect':<14}{kept.effect.digest[:SHOWN]}{kept.effect.summary and ': ' + kept.effect.summary}"
+        headline, *more = kept.effect.summary.split("\n")
+        yield f"{'effect':<14}{kept.effect.digest[:SHOWN]}{headline and ': ' + headline}"
+        yield from (f"{'':<14}{text}" for text in more)
     for number, reason in enumerate(rules.reasons(one.verdicts)):
         yield f"{one.outcome if number == 0 else '':<14}{reason}"
     if one.outcome == "go":

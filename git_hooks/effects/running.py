@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from enc.catalogs.effect import Effect
 from enc.programs.log import get
@@ -126,12 +126,27 @@ class Effects:
                     del self._running[change.environment]
 
 
+class Ahead(NamedTuple):
+    """What would be compiled if a branch's environment showed another commit than what is live."""
+
+    environment: EnvironmentName
+    live: ObjectId
+    commit: ObjectId
+    users: tuple[Node, ...]
+
+
 def ahead(settings: Settings, usage: Usage, deployer: Deployer, place: Place, commit: ObjectId) -> Effect | None:
     """Return what it would do to nodes if the branch's environment showed `commit` instead of what is live.
 
     None: nothing, for nothing is live or no node uses it. The version is built, and not switched to; the effect is not
     kept. Ends after `pushes.compile_seconds`. Raise `ToolkitError` or OSError.
     """
+    one = planned(settings, usage, deployer, place, commit)
+    return None if one is None else carried_out(settings, deployer, one)
+
+
+def planned(settings: Settings, usage: Usage, deployer: Deployer, place: Place, commit: ObjectId) -> Ahead | None:
+    """Return what `ahead` would compile; None: nothing. Raise as it does."""
     name = place.environment
     if not deployer.shows(name):
         return None
@@ -142,11 +157,14 @@ def ahead(settings: Settings, usage: Usage, deployer: Deployer, place: Place, co
     if live is None or live == commit:
         return None
     users = nodes(settings, usage, place)
-    if not users:
-        return None
-    deployer.prepare(name, commit)
-    change = Change(name, live, commit, reached(deployer.repository, live, commit))
-    return found(settings, change, users, Halt(settings.pushes.compile_seconds))
+    return Ahead(name, live, commit, users) if users else None
+
+
+def carried_out(settings: Settings, deployer: Deployer, one: Ahead) -> Effect:
+    """Compile that; raise as `ahead` does."""
+    deployer.prepare(one.environment, one.commit)
+    change = Change(one.environment, one.live, one.commit, reached(deployer.repository, one.live, one.commit))
+    return found(settings, change, one.users, Halt(settings.pushes.compile_seconds))
 
 
 def found(settings: Settings, change: Change, users: tuple[Node, ...], halt: Halt) -> Effect:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from enc.settings import Settings
+from enc.terms.counted import counted
 from enc.terms.environments import Rules
 from enc.terms.errors import ConfigurationError, Conflict, NotAllowed, NotFound, UsageError, bounded
 from enc.terms.filters import folded
@@ -156,7 +157,9 @@ class Desk:
             given = Approval(who, seen, self._clock(), f"{HERE}, entered by {entered}" if entered else HERE)
             promotion = replace(looked.promotion, approvals=(*others, given))
             looked = self._looked(promotion, rung)
-            mine = next(one for one in looked.facts.approvals if (one.who, one.effect) == (who, seen.digest))
+            mine = next((one for one in looked.facts.approvals if (one.who, one.effect) == (who, seen.digest)), None)
+            if mine is None or looked.facts.effect != seen.digest:
+                raise Conflict(f"its effect has just changed; look again: branch-manager promotion show {id}", where=id)
             roles = self._settings.promotion.emergency if promotion.emergency else rung.says.approvers
             if mine.own:
                 raise NotAllowed(f"{who} {mine.own}; somebody else must approve it", where=id)
@@ -337,8 +340,8 @@ class Desk:
             ended(promotion)
             yield promotion, rung
 
-    def _looked(self, promotion: Promotion, rung: Rung) -> Looked:
-        return self.looking.look(self._with_reviews(promotion), rung)
+    def _looked(self, promotion: Promotion, rung: Rung, *, fresh: bool = False) -> Looked:
+        return self.looking.look(self._with_reviews(promotion), rung, fresh=fresh)
 
     def _considered(self, promotion: Promotion, rung: Rung) -> Promotion:
         """Keep a proposal as it is now: in the queue if somebody wants that and people have decided all they must."""
@@ -393,9 +396,8 @@ class Desk:
         """Raise `Conflict` if somebody has proposed so much that is not over that lists and looks get slow."""
         mine = [one for one in self.kept.all() if one.open and folded(one.who) == folded(who)]
         if len(mine) >= _PROPOSALS:
-            raise Conflict(
-                f"{who} has {len(mine)} proposals that are not over; withdraw some: branch-manager promotion list"
-            )
+            number = counted(len(mine), "proposal")
+            raise Conflict(f"{who} has {number} that are not over; withdraw some: branch-manager promotion list")
 
     def _may_report(self, who: str, id: str) -> None:
         people = self._people()

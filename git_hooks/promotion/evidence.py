@@ -11,6 +11,7 @@ from git_hooks.promotion.rules import Facts, counting
 def evidence(facts: Facts, rung: RungSettings) -> tuple[str, ...]:
     """Return what the rules found."""
     found = [f"tree: passed what a push must pass{'; ' + '; '.join(facts.unchecked) if facts.unchecked else ''}"]
+    found += [f"nodes: {facts.on_nodes}"] if facts.on_nodes else []
     found += [f"check {name}: {facts.checks.get(name, 'green')}" for name in rung.checks]
     if rung.approvals or facts.emergency:
         found.append(f"approvals: {len(counting(facts, rung))} of {max(rung.approvals or 0, int(facts.emergency))}")

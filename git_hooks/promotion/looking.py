@@ -27,7 +27,7 @@ from git_hooks.deploy.deployer import Deployer
 from git_hooks.mirror.arriving import arriving
 from git_hooks.promotion import result as results
 from git_hooks.promotion import rules
-from git_hooks.promotion.effect import Catalogs, differs, effect
+from git_hooks.promotion.effect import Catalogs, OnNodes, differs, effect
 from git_hooks.promotion.kept import Effect, Promotion, Promotions
 from git_hooks.promotion.people import People, pushers
 from git_hooks.promotion.result import Result
@@ -64,6 +64,8 @@ class Made(NamedTuple):
     unchecked: tuple[str, ...] = ()
     back: tuple[str, ...] = ()
     """Holds that it would break, a sentence each."""
+    nodes: OnNodes = OnNodes()
+    """What it does to the rung's nodes."""
 
     @property
     def sound(self) -> bool:
@@ -107,11 +109,14 @@ class Looking:
         self._path = str(settings.branches.repository)
         self._kept = Promotions(self._path)
 
-    def look(self, promotion: Promotion, rung: Rung) -> Looked:
-        """Look at one. The objects of a sound result are in the repository afterwards, where nothing leads to them."""
+    def look(self, promotion: Promotion, rung: Rung, *, fresh: bool = False) -> Looked:
+        """Look at one. The objects of a sound result are in the repository afterwards, where nothing leads to them.
+
+        `fresh`: what it does to nodes is that of this moment; else it may be remembered for some minutes.
+        """
         made: list[Made] = []
         with suppress(_Unsound), arriving(self._path) as objects:
-            made.append(self._made(promotion, rung, objects))
+            made.append(self._made(promotion, rung, objects, fresh=fresh))
             if not made[0].sound:
                 raise _Unsound
         return self._judged(promotion, rung, made[0])
@@ -132,8 +137,8 @@ class Looking:
             raise NotFound("there is no such branch", where=promotion.source)
         return promotion.effect.source
 
-    def _made(self, promotion: Promotion, rung: Rung, objects: Path) -> Made:
-        """Make the result and examine it; what git writes goes to `objects`."""
+    def _made(self, promotion: Promotion, rung: Rung, objects: Path, *, fresh: bool) -> Made:
+        """Make the result, examine it, and compile what passed; what git writes goes to `objects`."""
         base = self.base(rung)
         source = base if promotion.way == "revert" else self.source(promotion)
         environ = {
@@ -155,13 +160,14 @@ class Looking:
             examination = Examination(incoming, self._settings, who=promotion.who, usage=self._usage, made=ours)
             found = examination.problems(trial, base, rung.place, {})
             unchecked = tuple(not_checked(why, number) for why, number in examination.unchecked.items())
-            return Made(base, source, result, trial, tuple(one for one in found if one not in back), unchecked, back)
+            problems, nodes = tuple(one for one in found if one not in back), OnNodes()
+            if self._catalogs is not None and not problems:
+                nodes = self._catalogs(incoming, rung, trial, fresh=fresh)
+                problems += nodes.problems
+            return Made(base, source, result, trial, problems, unchecked, back, nodes)
 
     def _judged(self, promotion: Promotion, rung: Rung, made: Made) -> Looked:
-        told = None
-        if self._catalogs is not None and made.sound:
-            told = self._catalogs(rung, made.base, made.trial)
-        seen = effect(made.base, made.source, made.result.tree, told)
+        seen = effect(made.base, made.source, made.result.tree, made.nodes)
         with GitApart(self._path) as git:
             facts = self._facts(git, promotion, rung, made, seen)
         verdicts = rules.judge(facts, rung.says, reverts=promotion.way == "revert")
@@ -180,12 +186,16 @@ class Looking:
         authors = tuple(told for told in made.result.comes if told.commit not in ours)
         who_pushed = self._pushers(git, promotion, base, authors)
         project = project_of(promotion.source, self._rules)
-        approvals, differs = [], ""
+        approvals, differs, unknown = [], "", made.nodes.unknown if made.nodes.required else ""
         for one in promotion.approvals:
             own = people.own(one.who, promotion.who, authors, who_pushed)
             if not own and promotion.emergency and folded(one.who) == folded(promotion.by):
                 own = "promotes it"
-            approvals.append(Given(one.who, one.effect.digest, people.roles(one.who, None), own))
+            given = Given(one.who, one.effect.digest, people.roles(one.who, None), own)
+            if made.nodes.unknown and not promotion.emergency and _may_be(one.effect, seen):
+                # Whether it is the same will be known again: no reason to ask people once more, but to wait.
+                given, unknown = given._replace(effect=seen.digest), made.nodes.unknown
+            approvals.append(given)
             differs = _differs(git, one.effect, seen, promotion.source, rung.branch) or differs
         acting = dict.fromkeys((promotion.who, promotion.by, *(one.who for one in approvals)))
         count = self._deployer.counted()
@@ -212,6 +222,8 @@ class Looking:
             emergency=promotion.emergency,
             emergency_roles=self._settings.promotion.emergency,
             stopped=self._stopped(rung),
+            on_nodes=seen.summary.partition("\n")[0],
+            unknown=unknown,
         )
         if rung.below is None or promotion.way == "revert" or not made.result.comes:
             return facts
@@ -323,6 +335,11 @@ class Looking:
 
 class _Unsound(Exception):
     """The objects go."""
+
+
+def _may_be(seen: Effect, now: Effect) -> bool:
+    """Tell whether what was seen, with its nodes, may be what is now, where the nodes are not known."""
+    return bool(seen.catalogs) and (seen.base, seen.source, seen.tree) == (now.base, now.source, now.tree)
 
 
 def _differs(git: GitApart, seen: Effect, now: Effect, source: str, branch: str) -> str:

@@ -70,6 +70,13 @@ class CanaryRuns(Protocol):
         """Return it; `canary`: of those that use the canary branch."""
 
 
+class Look(Protocol):
+    """Looks at a promotion."""
+
+    def __call__(self, promotion: Promotion, rung: Rung, *, fresh: bool = False) -> Looked:
+        """Return what it is; `fresh`: at this very moment, what it does to nodes too."""
+
+
 class Moving:
     """Carries on what is on its way to the rungs of one site. Not for several threads at once."""
 
@@ -77,7 +84,7 @@ class Moving:
         self,
         settings: Settings,
         deployer: Deployer,
-        look: Callable[[Promotion, Rung], Looked],
+        look: Look,
         runs: CanaryRuns,
         *,
         clock: Callable[[], float] = time.time,
@@ -128,6 +135,8 @@ class Moving:
         """Look at one that nothing stands before, and let it go if its rules do."""
         try:
             looked = self._look(promotion, rung)
+            if looked.outcome != "wait":  # what is remembered is good enough for waiting only
+                looked = self._look(promotion, rung, fresh=True)
         except OF_ITS_OWN as error:
             unseen = f"it cannot be looked at: {error}"
             promotion = self.kept.keep(promotion.become("proposed", why=(unseen,), queued=None))

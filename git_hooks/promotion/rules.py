@@ -91,6 +91,10 @@ class Facts(NamedTuple):
     emergency_roles: tuple[str, ...] = ()
     stopped: str = ""
     """Why nothing goes to this rung at present: its environment is held."""
+    on_nodes: str = ""
+    """What it does to the nodes of the rung, in a line."""
+    unknown: str = ""
+    """Why that is not known, where the branch requires it or people approved it."""
 
 
 class Rule(NamedTuple):
@@ -242,6 +246,10 @@ def _canaries(facts: Facts, rung: RungSettings) -> str:
     return f"runs fail on {facts.below} since it is live there: {_some(facts.failed_nodes)}"
 
 
+def _effect(facts: Facts, _: RungSettings) -> str:
+    return facts.unknown
+
+
 def _queue(facts: Facts, _: RungSettings) -> str:
     return f"it stands behind {', '.join(facts.ahead)}" if facts.ahead else ""
 
@@ -264,6 +272,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("right", "Somebody who may push to the branch promotes it or approved it.", "propose", _right),
     Rule("stopped", "The rung's environment is not held.", "wait", _stopped),
+    Rule(
+        "effect",
+        "What it does to nodes is known, where the branch requires that (pushes.require_checks) or people approved it.",
+        "wait",
+        _effect,
+    ),
     Rule("queue", "It is the first in the rung's queue.", "wait", _queue, in_emergency=False),
     Rule("reported", "All checks that it needs are reported (checks).", "wait", _reported, in_emergency=False),
     Rule("soak", "It was live long enough on the rung below (soak_time, soak_runs).", "wait", _soak,

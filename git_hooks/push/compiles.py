@@ -15,7 +15,6 @@ Not here: what else a push is told of its effect (post_receive.py).
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from enc.catalogs.effect import Effect, named
@@ -26,6 +25,7 @@ from enc.terms.errors import ToolkitError
 from git_hooks.branches.usage import Usage
 from git_hooks.deploy.deployer import Deployer
 from git_hooks.effects.running import ahead
+from git_hooks.push import policy
 from git_hooks.push.incoming import Incoming
 from git_hooks.repository.refs import ObjectId
 
@@ -54,19 +54,29 @@ def compiled(settings: Settings, usage: Usage, objects: Incoming, place: Place, 
 
 def judged(settings: Settings, place: Place, effect: Effect) -> Compiled:
     """Return what follows from an effect. Pure."""
-    problems = tuple(
+    problems = broken(effect)
+    if problems or not effect.unchecked:
+        return Compiled(problems)
+    return _unchecked(settings, place, unchecked(effect))
+
+
+def broken(effect: Effect) -> tuple[str, ...]:
+    """Return which nodes compiled before and would not any more, a sentence for each error. Pure."""
+    return tuple(
         f"{named(one.nodes)} would not compile any more: {one.error}"
         for one in effect.failing()
         if one.state == "error after"
     )
-    if problems or not effect.unchecked:
-        return Compiled(problems)
+
+
+def unchecked(effect: Effect) -> str:
+    """Return what could not be compiled, and why; empty: all could. Pure."""
     reasons = sorted(set(effect.unchecked.values()))
     number = counted(len(effect.unchecked), "node")
-    return _unchecked(settings, place, f"effect on {number} ({'; '.join(reasons[:3])})")
+    return f"effect on {number} ({'; '.join(reasons[:3])})" if reasons else ""
 
 
 def _unchecked(settings: Settings, place: Place, what: str) -> Compiled:
-    if any(fnmatchcase(place.branch, pattern) for pattern in settings.pushes.require_checks):
+    if policy.named(place.branch, settings.pushes.require_checks):
         return Compiled((f"cannot be checked: {what}; this branch requires it (pushes.require_checks)",))
     return Compiled((), (f"not checked: {what}",))

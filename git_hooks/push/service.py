@@ -31,6 +31,7 @@ from enc.settings import BranchSettings, Settings, config
 from enc.terms.errors import ConfigurationError, ToolkitError, one_line
 from git_hooks.branches.usage import Usage
 from git_hooks.deploy.deployer import Deployer
+from git_hooks.effects.remembered import RememberedEffects
 from git_hooks.effects.running import Effects
 from git_hooks.push.membership import KnownGroups, Membership
 from git_hooks.push.post_receive import Report
@@ -78,10 +79,18 @@ def check_socket_path(store: Path) -> None:
 class Workplace:
     """What one push or chore needs at a time; kept open for the next one."""
 
-    def __init__(self, settings: Settings, usage: Usage, trees: RememberedTrees, groups: KnownGroups) -> None:
-        """Start git; `trees` and `groups` are what all workplaces of these settings know together."""
+    def __init__(
+        self,
+        settings: Settings,
+        usage: Usage,
+        trees: RememberedTrees,
+        groups: KnownGroups,
+        effects: RememberedEffects,
+    ) -> None:
+        """Start git; `trees`, `groups` and `effects` are what all workplaces of these settings know together."""
         self.settings = settings
         self.usage = usage
+        self.effects = effects
         self.membership = Membership(settings, time.time, known=groups)
         self.judge = Judge(settings, self.membership, usage)
         self.deployer = Deployer(settings.branches, domains=settings.domains, trees=trees).__enter__()
@@ -103,6 +112,7 @@ class Service:
         self._usage = Usage(self._settings)
         self._trees = RememberedTrees()
         self._groups = KnownGroups()
+        self._compiled = RememberedEffects()
         self._idle: list[Workplace] = []
         self._lock = threading.Lock()
         self._log = get("branches")
@@ -288,9 +298,10 @@ class Service:
                 self._usage = Usage(self._settings)
                 self._trees = RememberedTrees()
                 self._groups = KnownGroups()
+                self._compiled = RememberedEffects()
                 self._stamp = stamp
                 self._close_idle()
-            known = self._settings, self._usage, self._trees, self._groups
+            known = self._settings, self._usage, self._trees, self._groups, self._compiled
             return self._idle.pop() if self._idle else Workplace(*known), stamp
 
     def _close_idle(self) -> None:

@@ -28,6 +28,7 @@ from git_hooks.deploy.collect import collect
 from git_hooks.deploy.puppetserver import FlushFailed
 from git_hooks.deploy.records import told
 from git_hooks.effects.kept import KeptEffects
+from git_hooks.promotion.catalogs import CompiledCatalogs
 from git_hooks.promotion.desk import Desk
 from git_hooks.promotion.gauges import write
 from git_hooks.promotion.rungs import rungs
@@ -161,7 +162,9 @@ def collection(place: Workplace) -> Iterator[Remark]:
 
 def promotions(place: Workplace) -> Iterator[Remark]:
     """Carry on what is on its way to production: finish what somebody was killed over, look at soaks and canaries."""
-    settings, desk = place.settings, Desk(place.settings, place.deployer, place.membership, place.usage)
+    settings = place.settings
+    catalogs = CompiledCatalogs(settings, place.usage, place.effects)
+    desk = Desk(settings, place.deployer, place.membership, place.usage, catalogs=catalogs)
     if desk.kept.ids():
         for rung in rungs(settings):
             for remark in desk.go_on(rung.name):

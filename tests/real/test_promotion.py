@@ -18,7 +18,10 @@ import pytest
 
 from enc.terms.errors import Conflict, NotAllowed, ToolkitError, UsageError
 from git_hooks.doctor import promotion as doctor
+from git_hooks.promotion.effect import OnNodes
 from git_hooks.promotion.rungs import Rung
+from git_hooks.push.incoming import Incoming
+from git_hooks.repository.objects import Repository
 from git_hooks.repository.refs import ObjectId
 from tests.real.conftest import SlapdMaker
 from tests.support.bare import git
@@ -356,19 +359,13 @@ def test_an_approval_is_void_when_the_effect_is_another(ladder: Ladder) -> None:
 
 
 def test_the_effect_on_catalogs_is_part_of_what_is_approved(ladder: Ladder) -> None:
-    class Catalog(NamedTuple):
-        digest: str
-
-        def summary(self) -> str:
-            return f"web1 gets {self.digest}"
-
-    seen: list[tuple[str, str]] = []
+    seen: list[tuple[str, bool]] = []
     effects = ["one file", "two files"]
 
-    def catalogs(rung: Rung, old: ObjectId, new: ObjectId) -> Catalog:
-        git(ladder.bare.path, "cat-file", "-e", f"{new}^{{tree}}")  # it can be compiled from
-        seen.append((rung.name, old))
-        return Catalog(effects[0])
+    def catalogs(objects: Incoming, rung: Rung, new: ObjectId, *, fresh: bool) -> OnNodes:
+        assert objects.commit(new)[0]  # it can be compiled from
+        seen.append((rung.name, fresh))
+        return OnNodes(effects[0], f"1 node differs\n  web1 gets {effects[0]}")
 
     ladder.write("project/red", {"manifests/site.pp": "# red\n"})
     with ladder.desk(catalogs=catalogs) as desk:
@@ -376,9 +373,55 @@ def test_the_effect_on_catalogs_is_part_of_what_is_approved(ladder: Ladder) -> N
         del effects[0]
         list(desk.promote("P1", "alice"))
         (void,) = [one for one in desk.kept.get("P1").why if one.startswith("approvals: ")]
-        assert "the same code does something else to the nodes: web1 gets two files" in void
+        assert "the same code does something else to the nodes: 1 node differs; web1 gets two files" in void
+        assert not any(fresh for _, fresh in seen)
         approved(desk, desk.looked("P1"))
-        assert desk.kept.get("P1").state == "done" and set(seen) == {("test", seen[0][1])}
+        assert desk.kept.get("P1").state == "done" and seen[-1] == ("test", True)
+    evidence = git(ladder.bare.path, "log", "-1", "--format=%(trailers:key=Evidence,valueonly)", "test")
+    assert "nodes: 1 node differs\n" in evidence
+
+
+def test_while_the_effect_is_not_known_a_promotion_waits(ladder: Ladder) -> None:
+    """Where people approved it, or the branch requires it; what breaks nodes is refused, and leaves no objects."""
+    known = OnNodes("one", "1 node differs")
+    away = OnNodes("", "what it does to nodes is not known: puppetserver is away", (), "not checked: it is away")
+    now = [known]
+
+    def catalogs(objects: Incoming, rung: Rung, new: ObjectId, *, fresh: bool) -> OnNodes:
+        return now[0]
+
+    ladder.write("project/red", {"manifests/site.pp": "# red\n"})
+    with ladder.desk(catalogs=catalogs) as desk:
+        approved(desk, desk.propose(wish()))
+        now[0] = away
+        list(desk.promote("P1", "alice"))
+        assert desk.kept.get("P1").state == "queued" and desk.kept.get("P1").why == ("effect: not checked: it is away",)
+        list(desk.go_on("test"))
+        assert desk.kept.get("P1").state == "queued"
+        now[0] = known
+        list(desk.go_on("test"))
+        assert desk.kept.get("P1").state == "done"
+
+        # Approved without it: it goes, unless the branch requires it; and not if it turns out to do something.
+        ladder.write("project/red", {"manifests/site.pp": "# redder\n"})
+        now[0] = away._replace(required=True)
+        approved(desk, desk.propose(wish()))
+        list(desk.promote("P2", "alice"))
+        assert desk.kept.get("P2").state == "queued"
+        now[0] = known
+        list(desk.go_on("test"))
+        assert desk.kept.get("P2").state == "proposed"
+        assert "what it does to the nodes was not known then: 1 node differs" in desk.kept.get("P2").why[0]
+        now[0] = away
+        list(desk.promote("P2", "alice"))
+        assert desk.kept.get("P2").state == "done"
+
+        ladder.write("project/red", {"manifests/site.pp": "# reddest\n"})
+        now[0] = OnNodes("two", "1 node no longer compiles", ("web1 would not compile any more: no such class",))
+        broken = desk.propose(wish())
+        assert broken.outcome == "refuse" and broken.facts.problems == now[0].problems
+        missing = desk.preview(wish()).made.trial
+        assert not Repository(str(ladder.bare.path)).has(missing)
 
 
 def test_an_emergency_takes_a_reason_and_a_second_person(ladder: Ladder) -> None:

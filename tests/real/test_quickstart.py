@@ -94,8 +94,9 @@ def test_the_whole_story(base: Path) -> None:
     told = quickstart(base)
     assert told.returncode == 0, told.stdout + told.stderr
     assert not (base / "left-over").exists()
-    marks = ("6. The agent's first run", "7. An edit", "8. A push", "9. An end", "10. An instance that")
-    before, first, edit, push, gone, lab = split(told.stdout, *marks)
+    marks = ("6. The agent's first run", "7. An edit", "8. Pushes that", "9. A push", "10. On to test", "11. An end")
+    before, first, edit, refused, push, promotion, rest = split(told.stdout, *marks)
+    gone, lab = split(rest, "12. An instance that")
     for project in ("demo", "shop"):
         assert re.search(rf"^ +project_{project} +project/{project} +\w{{10}} +live", before, re.MULTILINE), before
         assert f"project {project} now has branch project/{project}" in (base / "hooks.log").read_text()
@@ -107,7 +108,21 @@ def test_the_whole_story(base: Path) -> None:
     assert "export HOME" not in told.stdout and "\n  HOME=" in told.stdout
     assert "alert certificate" in gone and len(re.findall(r" built \d+ took \d+$", gone, re.MULTILINE)) == 1
     assert edit.count("content changed") == 1
+    broken, key = split(refused, "openssl genpkey")
+    assert "remote: refused" in broken and "modules/hello/manifests/init.pp" in broken and "yntax" in broken, broken
+    assert "remote: refused" in key and "modules/hello/web.pem" in key and "PRIVATE KEY" not in key, key
+    assert "live at" not in refused
     assert "remote: project_demo: live at" in push
+    assert re.search(rf"effect: 2 nodes differ\n.*{WEB_1}.*/hello\] \(content\)", push), push
+    proposed, approved, back = split(promotion, "may not approve it herself", "not for everybody after all")
+    assert "P1 is proposed: approvals: it has 0 of 1 approvals of operator" in proposed
+    assert "The second code (bob <bob@example.org>)" in proposed and "no node uses it" in proposed
+    assert "alice proposed it" in approved and "P1: test is at" in approved
+    assert re.search(r"^ +P1 +done +project/demo → test +alice ", approved, re.MULTILINE), approved
+    assert "promoted by alice" in approved and "approved by dora" in approved
+    assert re.search(r"^ +H\d +test +dora +until ", back, re.MULTILINE), back
+    (hello,) = (base / "puppetserver").glob("**/environments/test/modules/hello/manifests/init.pp")
+    assert "code      first" in hello.read_text()
     assert f"next run: {WEB_1}, {WEB_2}" in push
     assert push.count("content changed") == 1
     assert "remote:   project/shop: bob" in push

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 import git_hooks
-from enc.settings import PuppetserverSettings
+from enc.settings import PuppetserverSettings, Settings
 from enc.terms.environments import Place
 from enc.terms.names import BranchName, Certname, EnvironmentName
 from git_hooks.branches.usage import Usage
@@ -30,7 +30,11 @@ from git_hooks.deploy.targets import Tip
 from git_hooks.doctor import catalogs
 from git_hooks.effects.comparing import Change, Comparison, Halt, nodes
 from git_hooks.effects.kept import KeptEffects
+from git_hooks.effects.remembered import RememberedEffects
 from git_hooks.effects.running import Effects
+from git_hooks.promotion.catalogs import CompiledCatalogs
+from git_hooks.promotion.desk import Desk, Wish
+from git_hooks.push.membership import Membership
 from git_hooks.repository.objects import Repository
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store import code_programs
@@ -401,6 +405,53 @@ def test_a_newer_push_ends_the_older_ones_compiles(pushes: EffectSite) -> None:
     assert older.effect is not None and set(older.effect.unchecked.values()) == {"somebody pushed again"}
     assert newer.effect is not None and newer.effect.unchecked == {}
     effects.close()
+    pushes.use("fx_test", NODES)
+
+
+@contextmanager
+def desk(pushes: EffectSite, settings: Settings) -> Iterator[Desk]:
+    """Give the desk for promotions, which compiles."""
+    pushes.follow()
+    usage, membership = Usage(settings), Membership(settings, time.time)
+    catalogs = CompiledCatalogs(settings, usage, RememberedEffects())
+    with Deployer(settings.branches, domains=settings.domains) as deployer:
+        yield Desk(settings, deployer, membership, usage, catalogs=catalogs)
+    membership.close()
+
+
+def test_an_approved_promotion_is_void_if_nodes_change_though_the_code_does_not(pushes: EffectSite) -> None:
+    asked, settings = Wish(BranchName("project/red"), "test", "anna", "for a test"), pushes.settings
+    pushes.push("project/red", {BASE: TREE[BASE].replace("notify", "nosuch::thing")}, "anna")
+    with desk(pushes, settings) as people:
+        broken = people.propose(asked)
+        assert broken.outcome == "refuse" and "3 nodes" in broken.facts.problems[0], broken.facts
+        assert "would not compile any more: Evaluation Error" in broken.facts.problems[0]
+    more = "class db {\n  notify { 'db': message => epp('db/x.epp') }\n  notify { 'more': }\n}\n"
+    pushes.push("project/red", {BASE: TREE[BASE], "modules/db/manifests/init.pp": more}, "anna")
+    server = replace(settings.branches.puppetserver, urls=("https://localhost:1",))
+    with desk(pushes, replace(settings, branches=replace(settings.branches, puppetserver=server))) as people:
+        seen = people.preview(asked).promotion.effect
+        assert seen is not None and seen.catalogs == ""
+        assert seen.summary.startswith("what it does to nodes is not known: effect on 3 nodes (https://localhost:1")
+    with desk(pushes, settings) as people:
+        id = people.propose(asked).promotion.id
+        seen = people.looked(id).promotion.effect
+        assert seen is not None and seen.summary.startswith("1 node differs, 2 nodes stay as they are"), seen
+        assert "db1.example.org: + Notify[more]" in seen.summary
+        list(people.approve(id, "olga", seen.digest))
+        pushes.use("fx_test", {**NODES, "web2.example.org": "data"})
+        pushes.follow()
+        list(people.promote(id, "anna"))
+        why = people.kept.get(id).why[0]
+        assert people.kept.get(id).state == "proposed", why
+        assert "that of olga is void" in why and "does something else to the nodes: 2 nodes differ" in why
+        seen = people.looked(id).promotion.effect
+        assert seen is not None
+        pushes.follow()
+        list(people.approve(id, "olga", seen.digest))
+        assert people.kept.get(id).state == "done", people.kept.get(id)
+    live = pushes.settings.branches.environments / "fx_test/modules/db/manifests/init.pp"
+    assert live.read_text() == more
     pushes.use("fx_test", NODES)
 
 

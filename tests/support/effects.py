@@ -95,6 +95,11 @@ class EffectSite:
             text = f'# {json.dumps(trusted)}\nenvironment: "{environment}"\nclasses: {{}}\n'
             (self.answers.nodes / f"{name}.yaml").write_text(text, encoding="utf-8")
 
+    def follow(self) -> None:
+        """Let the follower have been there at this moment."""
+        now = int(time.time())
+        self.answers.contact.write_text(Contact(now + 20, now + 20, 3600, "current").line(), encoding="utf-8")
+
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         return subprocess.run(
@@ -107,8 +112,7 @@ class EffectSite:
 
     def push(self, branch: str, files: Mapping[str, str | None], who: str, *, fresh: bool = False) -> tuple[bool, str]:
         """Push one commit more on `branch`; `fresh`: from production's. Return whether it was taken, and the output."""
-        now = int(time.time())
-        self.answers.contact.write_text(Contact(now + 20, now + 20, 3600, "current").line(), encoding="utf-8")
+        self.follow()
         start = "origin/production" if fresh else f"origin/{branch}"
         self.run("fetch", "-q", "origin")
         assert self.run("checkout", "-q", "--detach", start).returncode == 0
