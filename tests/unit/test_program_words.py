@@ -57,6 +57,7 @@ NO_ADVICE = {
     "enc.signing.autosign",  # likewise
     "git_hooks.puppetfile.language",  # likewise
     "git_hooks.secrets.engine",  # the beginning of a file, looked at for a NUL
+    "git_hooks.secrets.settings_lines",  # the end of a line, in which a pattern is looked for
     "puppetmaster_quickstart.stage",  # a story for a terminal; the log is named
     "puppetmaster_quickstart.storytelling",  # likewise
 }
