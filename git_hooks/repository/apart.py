@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -67,6 +67,31 @@ class GitApart:
         if status:
             raise RepositoryError(f"git {words[0]} failed with status {status}", where=self.repository)
         return said
+
+    def through(self, first: Sequence[str], second: Sequence[str]) -> bytes:
+        """Return what git says of what it said before, which may be large and is not held here.
+
+        Raise `RepositoryError` if one of both fails.
+        """
+        assert self._directory is not None, "used outside of its context"
+        place = self._directory.name
+        try:
+            with subprocess.Popen(
+                command(place, *first), env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            ) as writing:
+                reading = subprocess.run(
+                    command(place, *second),
+                    env=self._environment,
+                    stdin=writing.stdout,
+                    capture_output=True,
+                    check=False,
+                )
+        except OSError as error:
+            raise RepositoryError(f"git cannot be started: {error.strerror}", where=self.repository) from error
+        for words, status in ((first, writing.returncode), (second, reading.returncode)):
+            if status:
+                raise RepositoryError(f"git {words[0]} failed with status {status}", where=self.repository)
+        return reading.stdout
 
     def answer(self, *words: str, stdin: bytes = b"", more: Mapping[str, str] | None = None) -> tuple[int, bytes]:
         """Return git's status, and what it says; raise `RepositoryError` only if it cannot be asked at all.

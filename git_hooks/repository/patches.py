@@ -83,12 +83,12 @@ def patch_ids(
     Merges are left out, too.
     """
     words = ("log", f"--max-count={most}", "--no-merges", *_PATCH, "--format=commit %H", *_revisions(having, lacking))
-    return {ObjectId(commit): patch for patch, commit in _ids(git, git.ask(*words))}
+    return {ObjectId(commit): patch for patch, commit in _ids(git, *words)}
 
 
 def patch_id(git: GitApart, old: str, new: str) -> str:
     """Return the patch-id of the difference of two trees or commits; empty if there is none."""
-    return next((patch for patch, _ in _ids(git, git.ask("diff-tree", "-r", *_PATCH, old, new))), "")
+    return next((patch for patch, _ in _ids(git, "diff-tree", "-r", *_PATCH, old, new)), "")
 
 
 def tree_of(git: GitApart, revision: str) -> str:
@@ -140,8 +140,7 @@ def _told(said: bytes) -> tuple[Told, ...]:
     return tuple(found)
 
 
-def _ids(git: GitApart, patches: bytes) -> list[tuple[str, str]]:
-    if not patches.strip():
-        return []
-    said = git.ask("patch-id", "--stable", stdin=patches).decode("ascii").splitlines()
+def _ids(git: GitApart, *patches: str) -> list[tuple[str, str]]:
+    """Return patch-id and commit of each patch that git tells when it is asked `patches`."""
+    said = git.through(patches, ("patch-id", "--stable")).decode("ascii").splitlines()
     return [(words[0], words[1]) for words in (line.split() for line in said) if len(words) == 2]

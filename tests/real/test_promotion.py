@@ -8,6 +8,7 @@ import re
 import signal
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
@@ -21,10 +22,12 @@ from git_hooks.doctor import promotion as doctor
 from git_hooks.promotion.effect import OnNodes
 from git_hooks.promotion.rungs import Rung
 from git_hooks.push.incoming import Incoming
+from git_hooks.repository.apart import GitApart
 from git_hooks.repository.objects import Repository
+from git_hooks.repository.patches import patch_ids
 from git_hooks.repository.refs import ObjectId
 from tests.real.conftest import SlapdMaker
-from tests.support.bare import git
+from tests.support.bare import Bare, git
 from tests.support.promoting import RULES, Ladder, approved, operators, promoted, wish
 from tests.support.slapd import Slapd
 from tests.support.transports import Clone, hooks_served, people
@@ -620,6 +623,23 @@ def test_canary_nodes_get_it_first_and_failures_stop_it(slapd: Slapd, tmp_path: 
         assert stopped.state == "stopped" and f"the runs of {name} fail since then" in stopped.why[0]
     assert ladder.shown("canary") == "# changed\n" and ladder.shown("production") == "# changed\n"
     assert "held" in ladder.branch_manager("status", "canary").stdout
+
+
+def test_large_patches_are_not_held_here(tmp_path: Path) -> None:
+    bare = Bare(tmp_path)
+    large = ["".join(f"{letter} {line}\n" for line in range(200_000)) for letter in "ab"]
+    before = first = bare.commit("test", {"f": "x\n"})
+    for number in range(12):
+        before = bare.commit("test", {"f": large[number % 2]}, parent=before)
+    with GitApart(str(bare.path)) as git_apart:
+        tracemalloc.start()
+        try:
+            found = patch_ids(git_apart, [before], [first])
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert len(found) == 12 and len(set(found.values())) == 3, "there, forth and back"
+    assert most < 1_000_000, "the patches have 40 MB"
 
 
 # Undone, and kept out
