@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from enc import cli
 from enc.directory.edits import DirectoryEditor, ValueChange
@@ -107,6 +108,13 @@ def variables(settings: Settings) -> set[str]:
         found = editor.read(PLACE)
     assert found is not None
     return set(found.all("puppetVar"))
+
+
+def says(config: Path, section: str, **values: object) -> None:
+    """Let a configuration say more in a section."""
+    document = yaml.safe_load(config.read_text(encoding="utf-8"))
+    document[section] = {**document.get(section, {}), **values}
+    config.write_text(yaml.safe_dump(document), encoding="utf-8")
 
 
 def test_values_arrive_in_the_classification_as_they_were_given(admin: Run) -> None:
@@ -494,7 +502,7 @@ def test_what_surprises_is_told_and_taken(config: Path, admin: Run, tmp_path: Pa
         manifests = environments / name / "modules/apache/manifests"
         manifests.mkdir(parents=True)
         (manifests / "init.pp").write_text("class apache { }")
-    config.write_text(config.read_text() + f"branches: {{environments: {environments}}}\n")
+    says(config, "branches", environments=str(environments))
     words = ("--class", "ntp", "--class", "apache", "--variable", "fqdn=x", "--data", 'motd="on %{facts.fqdn}"')
     status, _, err = admin("node", "set", WEB1, *words, "--reason", WHY)
     assert status == 0
@@ -531,8 +539,8 @@ def test_a_project_whose_environments_another_can_have_is_not_made(admin: Run, n
 
 
 def test_the_rules_say_which_names_meet(config: Path, admin: Run) -> None:
-    rules = "[production = production, 'p/<name> = <name>', 't/<name>/<topic> = <name>_<topic>']"
-    config.write_text(f"{config.read_text()}branches: {{rules: {rules}}}\n")
+    rules = ["production = production", "p/<name> = <name>", "t/<name>/<topic> = <name>_<topic>"]
+    says(config, "branches", rules=rules)
     for name, why in (("red-web", "red_web"), ("production", "the site's"), ("agent", "Puppet's"), ("green", "")):
         status, _, err = admin("project", "add", name, "--admin", "anna", "--reason", WHY)
         assert (status == 0) == (not why) and why in err, err
