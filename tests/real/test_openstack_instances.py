@@ -178,7 +178,8 @@ def test_the_service_answers_nova(config: Path, settings: Settings, stack: OpenS
 
 def test_without_a_certificate_it_stays_on_this_machine(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     open_to_all = config.with_name("open.yaml")
-    open_to_all.write_text(config.read_text().replace("listen: '127.0.0.1:", "listen: '0.0.0.0:"))
+    open_to_all.write_text(config.read_text().replace("listen: 127.0.0.1:", "listen: 0.0.0.0:"))
+    assert "listen: 0.0.0.0:" in open_to_all.read_text()
     assert cli.main(["--config", str(open_to_all), "vendordata", "serve"]) == 2
     assert "openstack.listen" in capsys.readouterr().err
 
