@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 
-from git_hooks.checks import environment_conf
+from git_hooks.checks import environment_conf, syntax
 from git_hooks.checks.look import Check, File, Problem, Site, Tree
 from git_hooks.index import conf as conf_file
 from git_hooks.puppetfile import LONGEST, NAME, sources
@@ -72,6 +72,9 @@ def check(file: File) -> Iterator[Problem]:
     found = [*faults.of_file(path, file.entry.id, content, site.read, limited, partial(_earlier, file))]
     if places.role(path) is Role.CONF:
         found += environment_conf.server_code(content())
+    if found and (unreadable := syntax.unreadable(file)):
+        yield Problem(path, unreadable)  # as the check of syntax tells it; nobody can review that
+        return
     for what in found:
         yield Problem(path, f"{what}; {_way(site)}")
 

@@ -50,6 +50,7 @@ _LOADED: dict[str, dict[str, str]] = {
     "json": dict.fromkeys((*_DATA, "tasks"), JSON),
 }
 """By the end of a name: the directories out of which Puppet loads such a file, and as what."""
+_CODE_OF_PUPPET = (Kind.SOUND_MANIFEST, Kind.SOUND_PLAN, Kind.SOUND_EPP)
 _NAMED = {"hiera.yaml": Kind.SOUND_YAML, "metadata.json": JSON}
 
 
@@ -100,6 +101,15 @@ def check(file: File) -> Iterator[Problem]:
         yield Problem(path, told(found, content))
     elif found.fault and (words := file.site.unchecked(found.fault)):
         yield Problem(path, words)
+
+
+def unreadable(file: File) -> str:
+    """Return what this check says of Puppet code that cannot be parsed; empty if it can, or is no matter of it."""
+    of_kind, content = kind(file.path), file.content
+    if reads(file) is None or content is None or of_kind not in _CODE_OF_PUPPET:
+        return ""
+    found = file.site.read(file.entry.id, Kind(of_kind), partial(bytes, content))
+    return told(found, content) if found.syntax else ""
 
 
 def told(found: Reading, content: bytes) -> str:

@@ -121,7 +121,7 @@ class Examination:
             words = [*(_without(one, hidden).text for one in found), *(one.text for one in history)]
             words = words or self._beyond.commits(new, old, place, existing, ref)
             if words or place is None:
-                return tuple(words)
+                return tuple(dict.fromkeys(words))  # two checks may say the same
             looks = self._beyond.trees(new, tree, old, place, existing)
             return tuple(line for found in looks for line in self._taken(found, place.branch))
         except NotFound:

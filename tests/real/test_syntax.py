@@ -98,6 +98,18 @@ def test_a_push_with_a_fault_is_refused_with_its_place(slapd: Slapd, tmp_path: P
         assert pushed.status == 0 and "not checked" not in pushed.output
 
 
+def test_what_cannot_be_read_is_not_sent_to_be_reviewed(slapd: Slapd, tmp_path: Path) -> None:
+    site = ManagedRepository(tmp_path / "site", slapd, syntax="check")
+    document = yaml.safe_load(site.configuration.read_text(encoding="utf-8"))
+    document["branches"]["members_code"] = "reviewed"
+    site.configuration.write_text(yaml.safe_dump(document), encoding="utf-8")
+    broken = {"manifests/init.pp": "class a {\n  $x = 1\n", "templates/a.epp": "<%= $x %>\n<%= 1 + %>\n"}
+    for name, content in broken.items():
+        pushed = site.push([{"ref": "project/red", "files": {f"modules/a/{name}": content}}], "mia")
+        assert pushed.status != 0 and pushed.output.count(f"modules/a/{name}: line 2") == 1
+        assert pushed.output.count("modules/a") == 1 and "review" not in pushed.output, pushed.output
+
+
 def test_without_puppet_a_push_is_told_what_was_not_checked(slapd: Slapd, tmp_path: Path) -> None:
     site = ManagedRepository(tmp_path / "site", slapd, syntax="check", require_checks=["prod*"])
     document = yaml.safe_load(site.configuration.read_text(encoding="utf-8"))
