@@ -22,6 +22,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from enc.terms.secret_names import SECRETS, says
+
 SENSITIVE = "Sensitive"
 _DEEPEST = 60
 """So deep a value is looked at; what is below is hidden whole."""
@@ -30,11 +32,12 @@ _WORD = (
     r"pass(?:word|wd|phrase|wort)?|pwd|secret|token|credentials?|private[_-]?key|api[_-]?key|access[_-]?key"
     r"|secret[_-]?key|shared[_-]?key|encryption[_-]?key|auth[_-]?key|psk|community|keytab|htpasswd"
 )
-_NAMED = re.compile(
-    rf"(?:^|[^a-z])(?:{_WORD}|[a-z]+(?:password|passwd|secret|token))"
+"""After which a text may hold a secret; whether it does, the whole name says."""
+_ALSO = re.compile(
+    rf"(?i)(?:^|[^a-z])(?:{_WORD}|[a-z]+(?:password|passwd|secret|token))"
     r"(?:s|[_-]?(?:hash|value|data|content|text))?$"
 )
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+"""Names that may say too little for a push to be refused, but enough to hide what they hold."""
 _HARMLESS = frozenset({"", "absent", "present", "undef", "true", "false", "*", "!", "!!", "x"})
 """Values that are no secret, whatever their name: nothing is lost when they are shown."""
 _CRYPT = re.compile(
@@ -129,8 +132,7 @@ class Mask:
 
 def secret_name(name: str) -> bool:
     """Tell whether a parameter, key or setting of that name holds a secret."""
-    plain = _CAMEL.sub("_", name.rpartition("::")[2]).lower().strip()
-    return _NAMED.search(plain) is not None
+    return says((name.strip(),)) in SECRETS or _ALSO.search(name.strip()) is not None
 
 
 def _is_hidden(value: object) -> bool:

@@ -256,6 +256,6 @@ def _holds(call: Call) -> int:
 def _lift(call: Call) -> int:
     words = call.arguments
     with promoting.desk(call) as desk:
-        found = desk.lift(words.id, acting(call), check_reason(words.reason))
+        found = desk.reverting.lift(words.id, acting(call), check_reason(words.reason))
     call.show(promoting.hold(found), f"{found.id} is lifted: {found.subject!r} may come back to {found.branch}")
     return ExitStatus.DONE

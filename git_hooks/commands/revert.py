@@ -33,7 +33,7 @@ def run(call: Call) -> int:
         raise UsageError("is in the past; write a future date or time", where="--until")
     found: dict[str, Promotion] = {}
     with promoting.desk(call) as desk:
-        for remark in desk.revert(words.what, promoting.acting(call), check_reason(words.reason), until):
+        for remark in desk.reverting.revert(words.what, promoting.acting(call), check_reason(words.reason), until):
             call.say(remark.text)
             found[remark.promotion.id] = remark.promotion
         holds = [one for one in desk.holds.all() if one.id in {id for kept in found.values() for id in kept.holds}]

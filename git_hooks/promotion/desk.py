@@ -1,10 +1,10 @@
-"""What people do about promotions: propose, promote, approve, reject, withdraw, report a check, revert, lift a hold.
+"""What people do about promotions: propose, promote, approve, reject, withdraw, report a check.
 
 Commands, and later API and console, call the same. Whoever calls says who acts; what they may is looked at here, or by
 the rules when the promotion is looked at. Each act is one change of one promotion, made under its rung's lock.
 
-Not here: how it goes on afterwards (moving.py), what is shown (commands/). Failure modes: `ToolkitError`; nothing is
-half done.
+Not here: how it goes on afterwards (moving.py), the way back (reverting.py), what is shown (commands/). Failure modes:
+`ToolkitError`; nothing is half done.
 """
 
 from __future__ import annotations
@@ -26,25 +26,21 @@ from git_hooks.deploy.deployer import Deployer
 from git_hooks.promotion import rules
 from git_hooks.promotion.effect import SHOWN, Catalogs
 from git_hooks.promotion.history import Landing, landings
-from git_hooks.promotion.kept import HERE, NEW, Approval, Check, Promotion, Promotions, ended
+from git_hooks.promotion.kept import HERE, NEW, SUBJECT, Approval, Check, Promotion, Promotions, ended
 from git_hooks.promotion.looking import Looked, Looking
 from git_hooks.promotion.moving import OF_ITS_OWN, Moving, Remark
 from git_hooks.promotion.people import People
-from git_hooks.promotion.result import landed_as
+from git_hooks.promotion.reverting import Reverting
 from git_hooks.promotion.reviews.asking import Reviews
-from git_hooks.promotion.rungs import Rung, named, rungs
-from git_hooks.promotion.states import LANDED
+from git_hooks.promotion.rungs import Rung, named
 from git_hooks.push.membership import Membership
-from git_hooks.push.patch_holds import PatchHold, PatchHolds
+from git_hooks.push.patch_holds import PatchHolds
 from git_hooks.push.policy import project_of
 from git_hooks.repository.apart import GitApart
-from git_hooks.repository.patches import MOST, difference, patch_id, patch_ids, trees_of_change
-from git_hooks.repository.patches import one as one_commit
+from git_hooks.repository.patches import MOST, difference
 from git_hooks.repository.refs import ObjectId
 from git_hooks.store.steps import DiskStep, nothing
 
-_SUBJECT = 200
-"""Characters of what a promotion is called."""
 _PROPOSALS = 50
 """Promotions of one person that are not over: every look at a queue reads the files of all."""
 
@@ -91,6 +87,10 @@ class Desk:
         self.moving = Moving(settings, deployer, self._looked, self.looking.runs, clock=clock, at=at)
         self.kept = Promotions(self._path)
         self.holds = PatchHolds(self._path)
+        self.reverting = Reverting(
+            settings, deployer, self.looking, self.moving, self._people, self._entered, clock=clock, at=at
+        )
+        """Down again."""
 
     # To and up the rungs
 
@@ -118,7 +118,7 @@ class Desk:
                 return looked
             comes = looked.made.result.comes
             subject = next((told.subject for told in comes if not told.is_merge), comes[0].subject)
-            kept = self.kept.new(replace(looked.promotion, subject=bounded(subject, _SUBJECT)))
+            kept = self.kept.new(replace(looked.promotion, subject=bounded(subject, SUBJECT)))
             return looked._replace(promotion=kept)
 
     def promote(self, id: str, who: str, *, emergency: bool = False, reason: str = "") -> Iterator[Remark]:
@@ -234,71 +234,6 @@ class Desk:
         with GitApart(self._path) as git:
             return list(landings(git, self.looking.base(rung), MOST))[:most]
 
-    # Down again
-
-    def revert(self, what: str, who: str, reason: str, until: float | None) -> Iterator[Remark]:
-        """Undo a promotion or a commit on every rung that has it, and hold it off every rung; yield what happens.
-
-        The holds come first: killed in between, nothing brings the change back, and the same call does the rest.
-        """
-        commit, subject = self._reverted(what)
-        subject = bounded(subject, _SUBJECT)
-        found = tuple(reversed(rungs(self._settings)))
-        for rung in found:
-            self._may_move(who, rung)
-        with GitApart(self._path) as git:
-            patches = self._patches(git, commit)
-        now = self._clock()
-        end = until if until is not None else now + self._settings.promotion.hold_time
-        contains, landed = self._deployer.repository.contains, dict[str, tuple[ObjectId, ...]]()
-        with GitApart(self._path) as git:
-            for rung in found:
-                tip = self._deployer.repository.tip(rung.branch)
-                landed[rung.name] = landed_as(git, commit, tip, contains) if tip is not None else ()
-        if not any(landed.values()):
-            raise NotFound("no rung has it, or it was reverted everywhere already", where=what)
-        self._at("hold off")
-        holds = self.holds.add(
-            PatchHold("", rung.branch, patches, landed[rung.name] or (commit,), subject, who, reason, now, end)
-            for rung in found
-        )
-        for rung, hold in zip(found, holds, strict=True):
-            if not landed[rung.name]:
-                continue
-            with self.kept.rung(rung.name):
-                promotion = Promotion(
-                    id=NEW,
-                    rung=rung.name,
-                    branch=rung.branch,
-                    source=rung.branch,
-                    way="revert",
-                    who=who,
-                    by=who,
-                    wanted=True,
-                    reason=reason,
-                    at=now,
-                    state="queued",
-                    queued=now,
-                    commits=landed[rung.name],
-                    subject=subject,
-                    entered=self._entered(who),
-                    holds=(hold.id,),
-                )
-                self._at("revert")
-                promotion = self.kept.new(promotion)
-                self._at("reverting")
-                yield from self.moving.carry(promotion, rung)
-
-    def lift(self, id: str, who: str, reason: str) -> PatchHold:
-        """End a hold, as somebody who may move the branch; raise `NotAllowed` or `NotFound`."""
-        hold = next((one for one in self.holds.all() if one.id == id), None)
-        if hold is None:
-            raise NotFound("no such hold; branch-manager promotion holds lists them", where=id)
-        rung = next((one for one in rungs(self._settings) if one.branch == hold.branch), None)
-        if rung is not None:
-            self._may_move(who, rung)
-        return self.holds.lift(id, who, reason, self._clock())
-
     # What these have in common
 
     def _wished(self, wish: Wish, rung: Rung) -> Promotion:
@@ -409,12 +344,6 @@ class Desk:
                 f"{who} may not report what a check found; operators may, and whom promotion.reporters names", where=id
             )
 
-    def _may_move(self, who: str, rung: Rung) -> None:
-        tip = self.looking.base(rung)
-        why = self._people().why_not(who, rung, tip, tip)
-        if why:
-            raise NotAllowed(why, where=rung.branch)
-
     def _over(self, promotion: Promotion, state: str, why: str) -> Promotion:
         return self._kept(promotion.become(state, why=(why,), ended=self._clock()))  # type: ignore[arg-type]
 
@@ -423,26 +352,6 @@ class Desk:
 
     def _people(self) -> People:
         return People(self._settings, self._membership)
-
-    def _reverted(self, what: str) -> tuple[ObjectId, str]:
-        """Return the commit that a promotion's id or a commit means, and what it is about."""
-        if not what.startswith("P"):
-            commit = self._deployer.repository.commit_of(what)
-            with GitApart(self._path) as git:
-                return commit, one_commit(git, commit).subject
-        promotion = self.kept.get(what)
-        if promotion.state not in LANDED or promotion.new is None or promotion.way == "revert":
-            raise Conflict("brought nothing that could be reverted", where=what)
-        return promotion.new, promotion.subject
-
-    def _patches(self, git: GitApart, commit: ObjectId) -> tuple[str, ...]:
-        """Return the patch-ids of what a commit brings: of a merge those of all its commits, too."""
-        told = one_commit(git, commit)
-        before, after = trees_of_change(git, commit)
-        found = [patch_id(git, before, after)]
-        if told.is_merge:
-            found += patch_ids(git, [commit], [told.parents[0]]).values()
-        return tuple(dict.fromkeys(one for one in found if one))
 
 
 def _what(promotion: Promotion) -> tuple[object, ...]:

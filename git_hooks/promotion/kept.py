@@ -30,6 +30,8 @@ from git_hooks.store.locks import locked
 
 NEW = "P0"
 """The id of one that is not kept yet."""
+SUBJECT = 200
+"""Characters of what a promotion is called."""
 HERE = "here"
 _NAME = re.compile(r"P([1-9][0-9]{0,8})", re.ASCII)
 

@@ -17,12 +17,12 @@ from threading import Lock
 from time import thread_time
 from typing import NamedTuple
 
+from enc.terms.secret_names import Says, says, words_in
 from git_hooks.puppet_code.calls import Kind, ParserMissing, Read, Reading, Text
 from git_hooks.secrets.blocks import blocks
 from git_hooks.secrets.encodings import as_utf8
 from git_hooks.secrets.findings import SHOWN, Examined, Finding
 from git_hooks.secrets.kept import key, place
-from git_hooks.secrets.names import Says, says, words_in
 from git_hooks.secrets.scanner import Scanner, ScannerMissing
 from git_hooks.secrets.settings_lines import (
     Bound,

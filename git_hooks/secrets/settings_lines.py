@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from time import thread_time
 from typing import NamedTuple
 
+from enc.terms.secret_names import OF_KEYS, Says, says, words_in
 from git_hooks.puppet_code.calls import COMPUTED
-from git_hooks.secrets.names import OF_KEYS, Says, says, words_in
 from git_hooks.secrets.values import is_secret, is_unlikely
 
 LONGEST_LINE = 4000

@@ -13,8 +13,8 @@ import re
 from collections import Counter
 from math import log2
 
+from enc.terms.secret_names import Says, words_in
 from git_hooks.puppet_code.calls import COMPUTED
-from git_hooks.secrets.names import Says, words_in
 
 _INSERTED = re.compile(
     rf"{COMPUTED}|[%$#]\{{[^}}]*\}}|\$\([^)]*\)|\{{\{{.*?\}}\}}|\{{%.*?%\}}|<%.*?%>|%\([\w.]+\)s"

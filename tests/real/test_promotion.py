@@ -650,10 +650,10 @@ def test_a_hold_keeps_the_change_out_however_it_comes(ladder: Ladder, tmp_path: 
     with ladder.desk() as desk:
         assert promoted(desk, wish()).state == "done"
         with pytest.raises(NotAllowed, match="alice is not an operator"):
-            list(desk.revert(change, "alice", "no", None))
-        list(desk.revert(change, "olga", "it burns", None))
+            list(desk.reverting.revert(change, "alice", "no", None))
+        list(desk.reverting.revert(change, "olga", "it burns", None))
         with pytest.raises(ToolkitError, match="reverted everywhere already"):
-            list(desk.revert(change, "olga", "it burns", None))
+            list(desk.reverting.revert(change, "olga", "it burns", None))
         assert len(desk.holds.all()) == 2
     clone = Clone(tmp_path / "clone")
     hooks = hooks_served(ladder.configuration, ladder.settings.branches.store, tmp_path / "hooks.log")
@@ -681,7 +681,7 @@ def test_a_revert_that_conflicts_changes_nothing_and_still_holds_it_off(ladder: 
     with ladder.desk() as desk:
         promoted(desk, wish())
         ladder.write("test", {"manifests/site.pp": "# red, and more\n"}, "test: more", "otto")
-        (remark,) = desk.revert(change, "olga", "it burns", None)
+        (remark,) = desk.reverting.revert(change, "olga", "it burns", None)
         assert remark.wrong and "conflict: it does not merge with test: manifests/site.pp" in remark.text
         assert [one.holds for one in desk.holds.all()] == [True, True]
     assert ladder.shown("test") == "# red, and more\n"
@@ -738,11 +738,11 @@ def test_a_revert_killed_at_every_step_is_finished_by_the_next(ladder: Ladder) -
         with ladder.desk() as desk:
             id = desk.propose(wish(who="olga")).promotion.id
             list(desk.promote(id, "olga"))
-        killed = _killed(ladder, step, lambda desk: list(desk.revert(change, "olga", "no", None)))  # noqa: B023
+        killed = _killed(ladder, step, lambda desk: list(desk.reverting.revert(change, "olga", "no", None)))  # noqa: B023
         with ladder.desk() as desk:
             list(desk.go_on("test"))
             try:
-                list(desk.revert(change, "olga", "no", None))
+                list(desk.reverting.revert(change, "olga", "no", None))
             except ToolkitError as error:
                 assert "reverted everywhere already" in str(error)
             assert len(desk.holds.of(desk.kept.get(id).branch)) == step + 1

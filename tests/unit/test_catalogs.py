@@ -44,6 +44,7 @@ def test_a_hidden_value_is_told_apart_only_with_the_key() -> None:
     [
         *((name, True) for name in ("password", "root_password", "db_passwd", "apiKey", "my::token", "client_secret")),
         *((name, True) for name in ("password_hash", "PASSWORD", "ssh-private-key", "mysqlpassword", "psk", "secrets")),
+        *((name, True) for name in ("bindpw", "rndc_key", "snmp_community", "hsm_pin", "fernetKey", "krb5_keytab")),
         *((name, False) for name in ("passenger", "password_file", "token_life", "key", "keyboard", "secret_path")),
         *((name, False) for name in ("compass", "bypass_list", "ensure", "content", "tokenizer", "source")),
     ],
@@ -63,7 +64,7 @@ def test_names_of_secrets(name: str, secret: bool) -> None:
         ("root:$6$salt$abcdefghijklmnop:19000:0", "$6$salt$abcdefghijklmnop"),
         ("postgres://me:p4ss@db:5432/x", "p4ss"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\nno end", "MIIE"),
-        ("requirepass foo1bar2", None),
+        ("requirepass foo1bar2", "foo1bar2"),
         ("PasswordAuthentication no", None),
         ("# the password is kept elsewhere", None),
         ("password_file = /etc/x", None),

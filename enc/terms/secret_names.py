@@ -31,6 +31,10 @@ class Says(Enum):
     """The code itself says that nobody should read it."""
 
 
+SECRETS = frozenset((Says.PASSWORD, Says.TOKEN, Says.HASH, Says.SENSITIVE))
+"""What says that the value is for nobody's eyes."""
+
+
 def words_in(text: str) -> frozenset[str]:
     """Return the words of a text, as a set."""
     return frozenset(text.split())
@@ -84,7 +88,7 @@ _HASHED = words_in(
 _ELSE = words_in(
     """regexes exp hasher hashers safelist whitelist blacklist allowlist denylist blocklist algorithm algorithms
     algo alg type types kind kinds method methods mode modes scheme format formats encoding cipher ciphers ttl
-    expiry expire expires expired expiration lifetime age maxage days hours minutes seconds duration timeout
+    expiry expire expires expired expiration life lifetime age maxage days hours minutes seconds duration timeout
     interval period time date path paths file files filename filenames filepath dir dirs directory directories
     folder location place url urls uri uris endpoint endpoints host hosts hostname server servers domain port
     ports address name names named id ids identifier uuid guid user users username usernames account accounts
